@@ -1,0 +1,1 @@
+"""Configuration: pydantic models, one per section. Imports neither numpy nor torch."""

@@ -1,0 +1,1 @@
+"""Inputs of the decomposed models: seeded batches of toy data or of tokens."""

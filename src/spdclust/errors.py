@@ -1,0 +1,77 @@
+"""The one error type for bad input: what is wrong, where, what was found and what is allowed."""
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Bad input, said in one line that names the file, the field, what was found and what is allowed.
+
+    Example:
+        >>> print(InputError("unknown key", file="run.yaml", field="alpah", allowed="alpha"))
+        run.yaml: alpah: unknown key (allowed: alpha)
+
+    Args:
+        problem: what is wrong, in a few words.
+        file: the file in which it was found.
+        field: the key, member or argument inside that file.
+        found: the offending value.
+        allowed: what would have been right, or what to do next.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        field: str | None = None,
+        found: object = None,
+        allowed: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.file = None if file is None else str(file)
+        self.field = field
+        self.found = found
+        self.allowed = allowed
+        super().__init__(self._line())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the keyword arguments when a worker process sends the error back."""
+        return (_rebuild, (self.problem, self.file, self.field, self.found, self.allowed))
+
+    def _line(self) -> str:
+        where = ": ".join(part for part in (self.file, self.field) if part)
+        details = []
+        if self.found is not None:
+            details.append(f"found: {_short(self.found)}")
+        if self.allowed is not None:
+            details.append(f"allowed: {self.allowed}")
+        line = f"{where}: {self.problem}" if where else self.problem
+        if details:
+            line += f" ({'; '.join(details)})"
+        return " ".join(line.split())
+
+    def located(self, *, file: str | Path | None = None, field: str | None = None) -> "InputError":
+        """Return the same error with the file or field filled in where it had none.
+
+        Example:
+            >>> print(InputError("no component is alive").located(file="batch_0.pt"))
+            batch_0.pt: no component is alive
+        """
+        return _rebuild(
+            self.problem,
+            self.file if self.file is not None else (None if file is None else str(file)),
+            self.field if self.field is not None else field,
+            self.found,
+            self.allowed,
+        )
+
+
+def _rebuild(
+    problem: str, file: str | None, field: str | None, found: object, allowed: str | None
+) -> InputError:
+    return InputError(problem, file=file, field=field, found=found, allowed=allowed)
+
+
+def _short(value: object, limit: int = 120) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

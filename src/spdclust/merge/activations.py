@@ -1,0 +1,139 @@
+"""Activations of components over samples, the input of a merge: sparse, labelled, in memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.errors import InputError
+from spdclust.types import Float, Labels
+
+
+@dataclass(frozen=True)
+class ProcessedActivations:
+    """Causal importances of every component on every sample, stored sparse.
+
+    Example:
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
+        >>> acts.n_samples, acts.n_components, acts.matrix.nnz
+        (3, 3, 3)
+
+    Attributes:
+        matrix: `(samples, components)` CSR matrix of float32 or float64 causal importances, without stored
+            zeros, indices sorted.
+        labels: one unique name per component.
+    """
+
+    matrix: sparse.csr_array
+    labels: Labels
+
+    @classmethod
+    def from_dense(cls, array: Any, labels: Labels) -> "ProcessedActivations":
+        """Build from a dense `(samples, components)` NumPy array or torch tensor.
+
+        Example:
+            >>> ProcessedActivations.from_dense([[0.0, 0.5]], ["a:0", "a:1"]).maxima().tolist()
+            [0.0, 0.5]
+
+        Args:
+            array: causal importances, `(samples, components)`; bool, integer or floating.
+            labels: one name per component.
+
+        Raises:
+            InputError: the shape is not two-dimensional, labels do not fit, or a value is NaN or infinite.
+        """
+        if hasattr(array, "detach"):  # a torch tensor, without importing torch here
+            array = array.detach().cpu().numpy()
+        dense = np.asarray(array)
+        if dense.ndim != 2:
+            raise InputError(
+                "activations must have two axes",
+                field="array",
+                found=dense.shape,
+                allowed="(samples, components)",
+            )
+        return cls.from_sparse(sparse.csr_array(_as_float(dense)), labels)
+
+    @classmethod
+    def from_sparse(cls, matrix: Any, labels: Labels) -> "ProcessedActivations":
+        """Build from any `scipy.sparse` `(samples, components)` matrix.
+
+        Example:
+            >>> ProcessedActivations.from_sparse(sparse.eye_array(2), ["a:0", "a:1"]).n_samples
+            2
+
+        Raises:
+            InputError: labels do not fit the components, or a value is NaN or infinite.
+        """
+        csr = sparse.csr_array(matrix)
+        if csr.data.dtype not in (np.float32, np.float64):
+            csr = csr.astype(np.float32)
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        csr.sort_indices()
+        labels = [str(label) for label in labels]
+        _check_labels(labels, csr.shape[1])
+        finite = np.isfinite(csr.data)
+        if not finite.all():
+            where = int(np.flatnonzero(~finite)[0])
+            raise InputError(
+                "activation is not a finite number",
+                field=labels[int(csr.indices[where])],
+                found=float(csr.data[where]),
+                allowed="finite values",
+            )
+        return cls(csr, labels)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.matrix.shape[0])
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return int(self.matrix.shape[1])
+
+    def maxima(self) -> Float[np.ndarray, " components"]:
+        """Return each component's largest causal importance over the samples.
+
+        Example:
+            >>> ProcessedActivations.from_dense([[0.1, 0.0], [0.3, 0.0]], ["a:0", "a:1"]).maxima().tolist()
+            [0.3, 0.0]
+        """
+        if self.n_samples == 0:
+            return np.zeros(self.n_components)
+        return np.asarray(self.matrix.max(axis=0).toarray()).ravel()
+
+    def means(self) -> Float[np.ndarray, " components"]:
+        """Return each component's mean causal importance over the samples, summed in float64.
+
+        Example:
+            >>> ProcessedActivations.from_dense([[0.5, 0.0], [0.0, 0.0]], ["a:0", "a:1"]).means().tolist()
+            [0.25, 0.0]
+        """
+        if self.n_samples == 0:
+            return np.zeros(self.n_components)
+        return np.asarray(self.matrix.sum(axis=0, dtype=np.float64)).ravel() / self.n_samples
+
+
+def _as_float(dense: np.ndarray) -> np.ndarray:
+    return dense if dense.dtype in (np.float32, np.float64) else dense.astype(np.float32)
+
+
+def _check_labels(labels: Labels, n_components: int) -> None:
+    if len(labels) != n_components:
+        raise InputError(
+            "one label per component is needed",
+            field="labels",
+            found=f"{len(labels)} labels for {n_components} components",
+            allowed=f"{n_components} labels",
+        )
+    seen: set[str] = set()
+    for label in labels:
+        if label in seen:
+            raise InputError("label given twice", field="labels", found=label, allowed="unique labels")
+        if "\n" in label or "\r" in label or not label:
+            raise InputError("unusable label", field="labels", found=label, allowed="non-empty, one line")
+        seen.add(label)

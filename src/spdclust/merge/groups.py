@@ -1,0 +1,135 @@
+"""Numbering of groups: rebuild which component is in which group from the merged pairs alone."""
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.types import Int
+
+
+def group_idxs_at(
+    selected_pairs: Int[np.ndarray, "iterations 2"], n_components: int, iteration: int
+) -> Int[np.ndarray, " components"]:
+    """Return the group of every component after merge `iteration` (0 is the first merge).
+
+    A merge of groups `i < j` keeps `i` for the union, and every index above `j` moves down by one; so groups
+    are numbered in the order of their smallest component.
+
+    Example:
+        >>> group_idxs_at(np.array([[0, 2], [1, 0]]), 4, 0).tolist()
+        [0, 1, 0, 2]
+        >>> group_idxs_at(np.array([[0, 2], [1, 0]]), 4, -1).tolist()
+        [0, 0, 0, 1]
+
+    Args:
+        selected_pairs: the merged groups, in the numbering before each merge, either order.
+        n_components: number of components, all singletons at the start.
+        iteration: which merge, negative counts from the end.
+
+    Raises:
+        InputError: there is no such iteration.
+    """
+    n_iterations = len(selected_pairs)
+    if not -n_iterations <= iteration < n_iterations:
+        raise InputError(
+            "no such iteration",
+            field="iteration",
+            found=iteration,
+            allowed=f"{-n_iterations} to {n_iterations - 1}"
+            if n_iterations
+            else "none, the history has no merges",
+        )
+    parents, _ = merge_tree(selected_pairs[: iteration % n_iterations + 1], n_components)
+    roots = np.arange(n_components)
+    # parents only point to smaller components, so one pass in order resolves every chain
+    for component in np.flatnonzero(parents != roots):
+        roots[component] = roots[parents[component]]
+    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+
+def merge_tree(
+    selected_pairs: Int[np.ndarray, "iterations 2"], n_components: int
+) -> tuple[Int[np.ndarray, " components"], Int[np.ndarray, "iterations 2"]]:
+    """Return which component each one was merged into, and the merged groups' smallest components.
+
+    Every group is named by its smallest component, a name that never changes while the group lives.
+
+    Example:
+        >>> parents, names = merge_tree(np.array([[0, 2], [0, 1]]), 3)
+        >>> parents.tolist(), names.tolist()
+        ([0, 0, 0], [[0, 2], [0, 1]])
+
+    Returns:
+        parents: for each component its own number, or the smaller one that its group was merged into.
+        names: for each merge, the smallest components of the two groups, `names[t, 0] < names[t, 1]`.
+
+    Raises:
+        InputError: a pair names a group that does not exist at that point, or the same group twice.
+    """
+    parents = np.arange(n_components)
+    names = np.empty((len(selected_pairs), 2), dtype=np.int64)
+    alive = _OrderedNames(n_components)
+    for t, pair in enumerate(np.asarray(selected_pairs, dtype=np.int64)):
+        i, j = int(pair.min()), int(pair.max())
+        if i < 0 or j >= n_components - t or i == j:
+            raise InputError(
+                "pair names a group that does not exist",
+                field=f"selected_pairs[{t}]",
+                found=pair.tolist(),
+                allowed=f"two different groups of 0 to {n_components - t - 1}",
+            )
+        first, second = alive.name(i), alive.name(j)
+        alive.remove(second)
+        parents[second] = first
+        names[t] = first, second
+    return parents, names
+
+
+class _OrderedNames:
+    """The names still in use, in order: the n-th one and removal in O(log n) (a Fenwick tree)."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._top = 1 << max(0, size.bit_length() - 1)
+        self._tree = [position & -position for position in range(size + 1)]
+
+    def name(self, rank: int) -> int:
+        position, step, tree = 0, self._top, self._tree
+        while step:
+            if position + step <= self._size and tree[position + step] <= rank:
+                position += step
+                rank -= tree[position]
+            step >>= 1
+        return position
+
+    def remove(self, name: int) -> None:
+        position = name + 1
+        while position <= self._size:
+            self._tree[position] -= 1
+            position += position & -position
+
+
+def pairs_from_names(
+    names: Int[np.ndarray, "iterations 2"], n_components: int
+) -> Int[np.ndarray, "iterations 2"]:
+    """Return the merged groups in the numbering before each merge, from their smallest components.
+
+    The inverse of the second result of `merge_tree`; the engine tracks names, files hold numbers.
+
+    Example:
+        >>> pairs_from_names(np.array([[1, 2], [0, 3]]), 4).tolist()
+        [[1, 2], [0, 2]]
+    """
+    removed = np.zeros(n_components + 1, dtype=np.int64)  # a Fenwick tree of the names that are gone
+    pairs = np.empty_like(names)
+    for t, (first, second) in enumerate(names.tolist()):
+        for column, name in ((0, first), (1, second)):
+            gone, position = 0, name
+            while position:
+                gone += removed[position]
+                position -= position & -position
+            pairs[t, column] = name - gone
+        position = second + 1
+        while position <= n_components:
+            removed[position] += 1
+            position += position & -position
+    return pairs

@@ -1,0 +1,157 @@
+"""The record of one merge: which groups were merged when, and at what cost."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.merge.groups import group_idxs_at, merge_tree
+from spdclust.types import Float, Int, Labels
+
+
+@dataclass(frozen=True)
+class GroupMerge:
+    """A grouping of components at one moment.
+
+    Example:
+        >>> merge = GroupMerge(np.array([0, 1, 0]), ["m:0", "m:1", "m:2"])
+        >>> merge.k_groups, merge.members(0), merge.sizes().tolist()
+        (2, ['m:0', 'm:2'], [2, 1])
+
+    Attributes:
+        group_idxs: `(components,)` group of each component, numbered from 0.
+        labels: names of the components.
+    """
+
+    group_idxs: Int[np.ndarray, " components"]
+    labels: Labels
+
+    @property
+    def k_groups(self) -> int:
+        """Number of groups."""
+        return int(self.group_idxs.max()) + 1 if len(self.group_idxs) else 0
+
+    def sizes(self) -> Int[np.ndarray, " groups"]:
+        """Return the number of components (rank) of every group."""
+        return np.bincount(self.group_idxs, minlength=self.k_groups)
+
+    def members(self, group: int) -> Labels:
+        """Return the labels of the components of one group."""
+        return [self.labels[component] for component in np.flatnonzero(self.group_idxs == group)]
+
+
+@dataclass(frozen=True, eq=False)
+class MergeHistory:
+    """Everything one merge did: the pairs, and the figures of each iteration.
+
+    Row `t` of every array belongs to merge `t`; a history holds no rows for merges that did not happen.
+
+    Example:
+        >>> history = MergeHistory(
+        ...     labels=["m:0", "m:1", "m:2", "m:3"],
+        ...     selected_pairs=np.array([[1, 3], [0, 1]]),
+        ...     mdl_loss=np.array([3.0, 2.0]),
+        ...     merge_pair_cost=np.array([-1.5, -1.0]),
+        ...     config=MergeConfig(min_groups=2),
+        ... )
+        >>> history.k_groups.tolist(), history.group_idxs(-1).tolist()
+        ([3, 2], [0, 0, 1, 0])
+
+    Attributes:
+        labels: names of the components, in the order of `group_idxs`.
+        selected_pairs: `(iterations, 2)` the merged groups in the numbering before the merge.
+        mdl_loss: `(iterations,)` description length after each merge, bits per sample.
+        merge_pair_cost: `(iterations,)` change of the description length by each merge, bits per sample.
+        config: the settings of the merge.
+        records: further per-iteration figures by name, each `(iterations,)`.
+        provenance: what made this: seed, source of the activations and its digest, package version.
+    """
+
+    labels: Labels
+    selected_pairs: Int[np.ndarray, "iterations 2"]
+    mdl_loss: Float[np.ndarray, " iterations"]
+    merge_pair_cost: Float[np.ndarray, " iterations"]
+    config: MergeConfig
+    records: dict[str, np.ndarray] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        arrays = {"mdl_loss": self.mdl_loss, "merge_pair_cost": self.merge_pair_cost, **self.records}
+        for name, array in arrays.items():
+            if len(array) != self.n_iterations:
+                raise InputError(
+                    "history arrays differ in length",
+                    field=name,
+                    found=len(array),
+                    allowed=f"{self.n_iterations} iterations, as in selected_pairs",
+                )
+
+    @property
+    def n_iterations(self) -> int:
+        """Number of merges."""
+        return len(self.selected_pairs)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return len(self.labels)
+
+    @property
+    def k_groups(self) -> Int[np.ndarray, " iterations"]:
+        """Number of groups after each merge."""
+        return self.n_components - 1 - np.arange(self.n_iterations)
+
+    def group_idxs(self, iteration: int) -> Int[np.ndarray, " components"]:
+        """Return the group of every component after merge `iteration`; negative counts from the end.
+
+        Raises:
+            InputError: there is no such iteration.
+        """
+        return group_idxs_at(self.selected_pairs, self.n_components, iteration)
+
+    def at(self, iteration: int) -> GroupMerge:
+        """Return the grouping after merge `iteration`.
+
+        Raises:
+            InputError: there is no such iteration.
+        """
+        return GroupMerge(self.group_idxs(iteration), self.labels)
+
+    def best_iteration(self) -> int:
+        """Return the iteration with the least description length, the first one of several.
+
+        Raises:
+            InputError: the history has no merges.
+        """
+        if self.n_iterations == 0:
+            raise InputError(
+                "the history has no merges", field="selected_pairs", allowed="at least one merge"
+            )
+        return int(np.argmin(self.mdl_loss))
+
+    def to_linkage(self) -> Float[np.ndarray, "iterations 4"]:
+        """Return the scipy linkage matrix of the merges, for `scipy.cluster.hierarchy`.
+
+        The height of a merge is its number (1 for the first), since costs need not grow along a trajectory;
+        the matrix is a full tree only when the merge went down to one group.
+
+        Example:
+            >>> history = MergeHistory(
+            ...     ["a:0", "a:1", "a:2"], np.array([[0, 2], [0, 1]]), np.zeros(2), np.zeros(2),
+            ...     MergeConfig(min_groups=1),
+            ... )
+            >>> history.to_linkage().tolist()
+            [[0.0, 2.0, 1.0, 2.0], [1.0, 3.0, 2.0, 3.0]]
+        """
+        _, names = merge_tree(self.selected_pairs, self.n_components)
+        node = np.arange(self.n_components)
+        size = np.ones(self.n_components, dtype=np.int64)
+        linkage = np.empty((self.n_iterations, 4))
+        for t, (first, second) in enumerate(names):
+            low, high = sorted((int(node[first]), int(node[second])))
+            size[first] += size[second]
+            linkage[t] = low, high, t + 1, size[first]
+            node[first] = self.n_components + t
+        return linkage

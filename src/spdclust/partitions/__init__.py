@@ -1,0 +1,1 @@
+"""Distances between groupings of the same components. Pure computation, no files."""

@@ -1,0 +1,1 @@
+"""Figures. They take results and return matplotlib figures; they never read files."""

@@ -1,0 +1,1 @@
+"""What an ensemble of merges agrees on. Pure computation, no files."""
