@@ -1,0 +1,54 @@
+# `make demo` and `make test` set up everything they need in .venv/; `make env` does that and nothing else.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKFLOW := Snakefile $(wildcard rules/*.smk)
+
+.PHONY: help env demo test test-slow bench lint format clean
+
+help:
+	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
+	@echo "make test       lint, type check, tests"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
+	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
+	@echo "make env        set up .venv/ and do nothing else             make clean    remove what make made"
+
+env: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || { echo "setting up $(VENV)/ (a few minutes the first time)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: env
+	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/local
+
+test: lint
+	$(BIN)/pytest -n $(CORES) -m "not slow"
+
+test-slow: env
+	$(BIN)/pytest -n $(CORES) -m slow
+
+bench: env
+	$(BIN)/python benchmarks/merge.py
+	$(BIN)/python benchmarks/distances.py
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check $(WORKFLOW)
+	$(BIN)/snakemake --lint
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt $(WORKFLOW)
+
+clean:
+	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis results build dist src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,60 @@
+# From the checkpoint of a decomposed model to groups of components and how far to trust them:
+# batches -> histories -> ensembles -> figures. See README.md and config/README.md.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+conda: "envs/spdclust.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/batches.smk"
+include: "rules/merges.smk"
+include: "rules/ensembles.smk"
+include: "rules/figures.smk"
+
+
+localrules:
+    all,
+    batches,
+    histories,
+    ensembles,
+    figures,
+
+
+rule all:
+    input:
+        ensemble_files(ENSEMBLES),
+        figure_files(ENSEMBLES),
+    default_target: True
+
+
+rule batches:
+    input:
+        [batch_files(ensemble, run) for ensemble in ENSEMBLES for run in range(ensemble.n_runs)],
+
+
+rule histories:
+    input:
+        [history_files(ensemble) for ensemble in ENSEMBLES],
+
+
+rule ensembles:
+    input:
+        ensemble_files(ENSEMBLES),
+
+
+rule figures:
+    input:
+        figure_files(ENSEMBLES),
+
+
+onsuccess:
+    print_summary(ENSEMBLES)

@@ -1,0 +1,89 @@
+# Loads the configuration and names files; holds no rules.
+import sys
+
+from spdclust.config.load import validate
+from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+from spdclust.errors import InputError
+from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.provenance import code_fingerprint
+from spdclust.summary import format_summaries
+
+
+def load_ensembles():
+    """All ensembles of the configuration, and the local files of their models; one line if something is wrong."""
+    try:
+        settings = validate(WorkflowConfig, config, file="configuration")
+        ensembles = resolve_workflow(settings)
+        checkpoints = {
+            ensemble.run_name: resolve_checkpoint(ensemble.run.model_source)
+            for ensemble in ensembles
+            if ensemble.run.model_source is not None
+        }
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+    return settings.results, ensembles, checkpoints
+
+
+RESULTS, ENSEMBLES, CHECKPOINTS = load_ensembles()
+BY_FOLDER = {ensemble.folder: ensemble for ensemble in ENSEMBLES}
+BATCHES_PER_RUN = {
+    ensemble.run_name: max(
+        other.run.batches_needed() for other in ENSEMBLES if other.run_name == ensemble.run_name
+    )
+    for ensemble in ENSEMBLES
+}
+SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
+METHODS_ASKED = sorted({method for ensemble in ENSEMBLES for method in ensemble.methods})
+CURVES = ["mdl", "cluster_sizes"]
+
+
+wildcard_constraints:
+    run_config="|".join(map(re.escape, SAMPLING)),
+    ensemble="|".join(sorted({re.escape(ensemble.name) for ensemble in ENSEMBLES})),
+    run=r"\d+",
+    batch=r"\d+",
+    method="|".join(METHODS_ASKED),
+    curve="|".join(CURVES),
+
+
+def ensemble_of(wildcards):
+    return BY_FOLDER[f"{wildcards.run_config}/{wildcards.ensemble}"]
+
+
+def folder_of(ensemble):
+    return f"{RESULTS}/{ensemble.folder}"
+
+
+def batch_files(ensemble, run):
+    batches = range(ensemble.run.batches_needed())
+    return [f"{RESULTS}/{ensemble.run_name}/precomputed_batches/run_{run}/batch_{b}.pt" for b in batches]
+
+
+def history_files(ensemble):
+    return [f"{folder_of(ensemble)}/runs/run_{run}/history.zip" for run in range(ensemble.n_runs)]
+
+
+def ensemble_files(ensembles):
+    names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
+    names += ["ensemble_merge_array.npz", "summary.json"]
+    return [f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names] + [
+        f"{folder_of(ensemble)}/distances_{method}.npz" for ensemble in ensembles for method in ensemble.methods
+    ]
+
+
+def figure_files(ensembles):
+    return [
+        f"{folder_of(ensemble)}/plots/{name}.{suffix}"
+        for ensemble in ensembles
+        for name in [*CURVES, *(f"distances_{method}" for method in ensemble.methods)]
+        for suffix in ("png", "pdf")
+    ]
+
+
+def fingerprint(*modules):
+    # settings reach the rules through params, and the text of an error changes no result
+    return code_fingerprint(*modules, ignore=("spdclust.config", "spdclust.errors"))
+
+
+def print_summary(ensembles):
+    print(format_summaries([folder_of(ensemble) for ensemble in ensembles]), file=sys.stderr)

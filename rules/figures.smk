@@ -1,0 +1,51 @@
+# Results -> figures, each as .png and .pdf, with a caption for the report.
+
+
+rule plot_distances:
+    input:
+        distances=f"{RESULTS}/{{run_config}}/{{ensemble}}/distances_{{method}}.npz",
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/distances_{{method}}.png",
+            caption="../report/captions/distances.rst",
+            category="Distances",
+            labels={"ensemble": "{ensemble}", "figure": "{method}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/distances_{{method}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.tsv"
+    params:
+        method=lambda wildcards: wildcards.method,
+        code=fingerprint("spdclust.plotting.distances"),
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    script:
+        "../workflow/scripts/plot_distances.py"
+
+
+rule plot_curve:
+    input:
+        histories=histories_of,
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{curve}}.png",
+            caption="../report/captions/{curve}.rst",
+            category="Merges",
+            labels={"ensemble": "{ensemble}", "figure": "{curve}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{curve}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.tsv"
+    params:
+        curve=lambda wildcards: wildcards.curve,
+        code=fingerprint("spdclust.plotting.merges", "spdclust.files.histories"),
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int((1000 + 2 * input.size_mb) * attempt),
+        runtime=10,
+    script:
+        "../workflow/scripts/plot_curve.py"

@@ -1,0 +1,27 @@
+# Batches -> one merge history a run.
+
+
+def merge_seed(wildcards):
+    return [ensemble_of(wildcards).pipeline.base_seed, int(wildcards.run)]
+
+
+rule merge:
+    input:
+        batches=lambda wildcards: batch_files(ensemble_of(wildcards), wildcards.run),
+    output:
+        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+        metrics=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/metrics.csv",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.tsv"
+    params:
+        merge_config=lambda wildcards: ensemble_of(wildcards).run.merge_config.resolved(),
+        seed=merge_seed,
+        code=fingerprint("spdclust.merge.merging", "spdclust.files.histories", "spdclust.files.metrics"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int((1000 + 8 * input.size_mb) * attempt),
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    script:
+        "../workflow/scripts/merge.py"

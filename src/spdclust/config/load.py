@@ -1,0 +1,109 @@
+"""Reading configuration files: YAML or JSON to checked settings, with errors that name file and field."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from spdclust.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """Read a YAML or JSON file that holds a mapping.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "a.yaml").write_text("n_runs: 3")
+        ...     read_mapping(Path(folder) / "a.yaml")
+        {'n_runs': 3}
+
+    Raises:
+        InputError: no such file, not YAML or JSON, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError("no such file", file=path, allowed="a YAML or JSON file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("cannot be read", file=path, found=str(error), allowed="a YAML or JSON file") from error
+    try:
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError("not valid YAML or JSON", file=path, found=str(error)) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            "must hold keys and values", file=path, found=type(content).__name__, allowed="a mapping"
+        )
+    return content
+
+
+def validate(model: type[Model], content: Any, *, file: str | Path | None = None) -> Model:
+    """Check a mapping against a configuration model.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> validate(MergeConfig, {"alpah": 2}, file="run.yaml")
+        Traceback (most recent call last):
+        spdclust.errors.InputError: run.yaml: alpah: unknown key (allowed: alpha)
+
+    Raises:
+        InputError: the first thing that is wrong, with the field, what was found and what is allowed.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise _first_error(model, error, file) from error
+
+
+def load_config(model: type[Model], path: str | Path) -> Model:
+    """Read and check one configuration file.
+
+    Raises:
+        InputError: the file cannot be read, or holds something that is not allowed.
+    """
+    return validate(model, read_mapping(path), file=path)
+
+
+def _first_error(model: type[BaseModel], error: ValidationError, file: str | Path | None) -> InputError:
+    # a misspelt key often makes others fail; it is the one to tell first
+    errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    first = errors[0]
+    location = [part for part in first["loc"] if not _is_union_tag(part)]
+    name = ".".join(str(part) for part in location)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        return InputError("unknown key", file=file, field=name, allowed=close[0] if close else ", ".join(known))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return InputError(message, file=file, field=name or None)
+    found = first["input"]
+    return InputError(
+        "not allowed",
+        file=file,
+        field=name,
+        found=found if not isinstance(found, dict) else "a mapping",
+        allowed=message.replace("Input should be ", ""),
+    )
+
+
+def _is_union_tag(part: int | str) -> bool:
+    return isinstance(part, str) and (part in ("str", "int", "float", "bool") or part.startswith("list["))
+
+
+def _known_keys(model: type[BaseModel], location: list[int | str]) -> list[str]:
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)

@@ -1,0 +1,74 @@
+"""Settings of a pipeline: an ensemble of runs, its distances, and what may vary in a sweep."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from spdclust.config.base import Section
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.partitions.methods import METHODS
+
+
+class ClusteringPipelineConfig(Section):
+    """An ensemble: the same merge settings on `n_runs` samplings of one model.
+
+    Example:
+        >>> pipeline = ClusteringPipelineConfig(clustering_run_config_path="runs/a.json", n_runs=8)
+        >>> pipeline.distances_methods
+        ['perm_invariant_hamming']
+    """
+
+    clustering_run_config_path: str | None = None
+    """Run file (JSON or YAML), looked up beside the pipeline file, then from the working folder."""
+    clustering_run_config: ClusteringRunConfig | None = None
+    """The run itself, instead of its path."""
+    n_runs: int = Field(default=8, ge=1)
+    """Members of the ensemble, one per seed."""
+    distances_methods: list[str] = Field(default=["perm_invariant_hamming"], min_length=1)
+    """Distances between the runs."""
+    base_seed: int = Field(default=0, ge=0)
+    """The merge of run r draws from a generator seeded by (`base_seed`, r)."""
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    """Settings to vary, `merge_config.<key>: [values]`; each point is an ensemble on the same batches."""
+    sweep_mode: Literal["product", "zip"] = "product"
+    """Every combination of the values, or the first of each, the second of each, …"""
+    wandb_project: str | None = None
+    """W&B project of all runs; null logs nothing."""
+    wandb_entity: str | None = None
+    """W&B entity of all runs."""
+    create_git_snapshot: bool = False
+    """Record the git commit, and whether the work tree was clean, with each result."""
+    slurm_job_name_prefix: str | None = None
+    """Start of the names of Slurm jobs."""
+    slurm_partition: str | None = None
+    """Slurm partition of all jobs; null leaves it to the profile."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_older_form(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if key not in IGNORED_KEYS}
+        return values
+
+    @field_validator("distances_methods")
+    @classmethod
+    def _check_methods(cls, methods: list[str]) -> list[str]:
+        for method in methods:
+            if method not in METHODS:
+                raise ValueError(f"found {method!r} (allowed: {', '.join(METHODS)})")
+        if len(set(methods)) < len(methods):
+            raise ValueError(f"found {methods} (allowed: each method once)")
+        return methods
+
+    @model_validator(mode="after")
+    def _check_run(self) -> "ClusteringPipelineConfig":
+        if (self.clustering_run_config_path is None) == (self.clustering_run_config is None):
+            raise ValueError(
+                "clustering_run_config_path: found neither or both (allowed: a run file here, or the run itself "
+                "as clustering_run_config)"
+            )
+        return self
+
+
+IGNORED_KEYS = frozenset({"base_output_dir", "devices_per_run"})
+"""Keys of the reference implementation that mean nothing here."""

@@ -1,0 +1,245 @@
+"""From the pipeline files of a workflow to its ensembles: names, runs, sweeps, all checked before anything runs."""
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from spdclust.config.base import Section
+from spdclust.config.load import load_config, read_mapping, validate
+from spdclust.config.merge import MergeConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.errors import InputError
+
+
+class WorkflowConfig(Section):
+    """What `config/config.yaml` holds: which pipelines to run, and where results go."""
+
+    pipelines: list[str] = Field(min_length=1)
+    """Pipeline files, from the working folder."""
+    results: str = "results"
+    """Folder of all results."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One ensemble with everything decided: a pipeline file, or one point of its sweep."""
+
+    name: str
+    run_name: str
+    run: ClusteringRunConfig
+    pipeline: ClusteringPipelineConfig
+    sweep_point: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Folder of the ensemble's files, below the results folder."""
+        return f"{self.run_name}/{self.name}"
+
+    @property
+    def n_runs(self) -> int:
+        """Members of the ensemble."""
+        return self.pipeline.n_runs
+
+    @property
+    def methods(self) -> list[str]:
+        """Distances asked for."""
+        return self.pipeline.distances_methods
+
+    def resolved_pipeline(self) -> dict[str, Any]:
+        """Return the pipeline's settings with every value filled in, as plain JSON types."""
+        settings = self.pipeline.model_dump(mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"})
+        return settings | {"sweep_point": self.sweep_point}
+
+    def resolved_run(self) -> dict[str, Any]:
+        """Return the run's settings with every value filled in, as plain JSON types."""
+        settings = self.run.model_dump(mode="json")
+        return settings | {"merge_config": self.run.merge_config.resolved()}
+
+
+def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
+    """Return all ensembles of a workflow.
+
+    Raises:
+        InputError: a file is missing or wrong, or two of them have one name.
+    """
+    ensembles: list[Ensemble] = []
+    named: dict[str, str] = {}
+    for path in config.pipelines:
+        for ensemble in resolve_pipeline(path):
+            folder = ensemble.folder
+            if folder in named:
+                raise InputError(
+                    "two pipelines have one name",
+                    file=path,
+                    field=folder,
+                    found=named[folder],
+                    allowed="file names that differ",
+                )
+            named[folder] = path
+            ensembles.append(ensemble)
+    _check_run_names(ensembles)
+    return ensembles
+
+
+def _check_run_names(ensembles: list[Ensemble]) -> None:
+    """Refuse two run files of one name that sample differently: their batches would share a folder."""
+    sampling: dict[str, dict[str, Any]] = {}
+    for ensemble in ensembles:
+        first = sampling.setdefault(ensemble.run_name, ensemble.run.sampling())
+        for key, value in ensemble.run.sampling().items():
+            if first[key] != value:
+                raise InputError(
+                    "two run files have one name but sample differently",
+                    file=ensemble.run_name,
+                    field=key,
+                    found=[first[key], value],
+                    allowed="run files of different names",
+                )
+
+
+def resolve_pipeline(path: str | Path) -> list[Ensemble]:
+    """Return the ensembles of one pipeline file: one, or one for each point of its sweep.
+
+    Raises:
+        InputError: a file is missing, or holds something that is not allowed.
+    """
+    path = Path(path)
+    pipeline = load_config(ClusteringPipelineConfig, path)
+    if pipeline.clustering_run_config_path is not None:
+        run_path = find_beside(pipeline.clustering_run_config_path, path)
+        run, run_name, run_file = load_config(ClusteringRunConfig, run_path), run_path.stem, run_path
+    else:
+        assert pipeline.clustering_run_config is not None
+        run, run_name, run_file = pipeline.clustering_run_config, path.stem, path
+    check_name(path.stem, path)
+    check_name(run_name, run_file)
+    if len(pipeline.distances_methods) and pipeline.n_runs < 2:
+        raise InputError(
+            "distances are between runs",
+            file=path,
+            field="n_runs",
+            found=pipeline.n_runs,
+            allowed="2 or more",
+        )
+    ensembles = []
+    for point in sweep_points(pipeline, path):
+        swept = _with_point(run, point, path)
+        try:
+            swept.batches_needed()
+        except ValueError as error:
+            raise InputError(str(error), file=run_file) from error
+        name = "-".join([path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())])
+        check_name(name, path)
+        ensembles.append(Ensemble(name, run_name, swept, pipeline, point))
+    return ensembles
+
+
+def find_beside(name: str, pipeline_path: Path) -> Path:
+    """Return the file that a pipeline names: beside the pipeline, from the working folder, or by its bare
+    name beside the pipeline (as when published files are copied into one folder).
+
+    Raises:
+        InputError: it is in none of these places.
+    """
+    places = [pipeline_path.parent / name, Path(name), pipeline_path.parent / Path(name).name]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(
+        "no such file",
+        file=pipeline_path,
+        field="clustering_run_config_path",
+        found=name,
+        allowed=f"a run file beside {pipeline_path.name} or below the working folder",
+    )
+
+
+def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> list[dict[str, Any]]:
+    """Return every point of a sweep as `{key: value}`; one empty point where nothing is swept.
+
+    Example:
+        >>> pipeline = ClusteringPipelineConfig(
+        ...     clustering_run_config_path="a", sweep={"merge_config.alpha": [1, 2]}
+        ... )
+        >>> sweep_points(pipeline)
+        [{'merge_config.alpha': 1}, {'merge_config.alpha': 2}]
+
+    Raises:
+        InputError: a key that cannot be swept, no values, or lists of different length to zip.
+    """
+    for key, values in pipeline.sweep.items():
+        section, _, name = key.partition(".")
+        if section != "merge_config" or name.split(".")[0] not in MergeConfig.model_fields:
+            raise InputError(
+                "cannot be swept",
+                file=path,
+                field=f"sweep: {key}",
+                allowed=", ".join(f"merge_config.{known}" for known in MergeConfig.model_fields),
+            )
+        if not values:
+            raise InputError("no values", file=path, field=f"sweep: {key}", allowed="one or more values")
+    if pipeline.sweep_mode == "zip":
+        lengths = {key: len(values) for key, values in pipeline.sweep.items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(
+                "lists differ in length", file=path, field="sweep", found=lengths, allowed="equal lengths to zip"
+            )
+        combinations: Any = zip(*pipeline.sweep.values(), strict=True) if pipeline.sweep else [()]
+    else:
+        combinations = itertools.product(*pipeline.sweep.values())
+    return [dict(zip(pipeline.sweep, values, strict=True)) for values in combinations]
+
+
+def _with_point(run: ClusteringRunConfig, point: dict[str, Any], path: Path) -> ClusteringRunConfig:
+    if not point:
+        return run
+    settings = run.model_dump(mode="json")
+    for key, value in point.items():
+        *sections, last = key.split(".")
+        target = settings
+        for section in sections:
+            target = target[section]
+        target[last] = value
+    if "merge_config.merge_pair_sampling_method" in point:
+        settings["merge_config"].setdefault("merge_pair_sampling_kwargs", {})
+    try:
+        return validate(ClusteringRunConfig, settings)
+    except InputError as error:
+        raise InputError(
+            f"sweep value not allowed: {error.problem}",
+            file=path,
+            field=f"sweep: {error.field or ', '.join(point)}",
+            found=error.found,
+            allowed=error.allowed,
+        ) from error
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return re.sub(r"[^A-Za-z0-9.+_]+", "_", text).strip("_")
+
+
+def check_name(name: str, path: str | Path) -> None:
+    """Refuse a name that could not stand in a path of the results.
+
+    Raises:
+        InputError: the name has other characters than letters, digits and . _ + ~ -.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+~-]*", name):
+        raise InputError(
+            "name cannot be used in a path", file=path, found=name, allowed="letters, digits and . _ + ~ -"
+        )
+
+
+def load_workflow(path: str | Path) -> list[Ensemble]:
+    """Return all ensembles of a workflow configuration file (`config/config.yaml`).
+
+    Raises:
+        InputError: a file is missing or wrong.
+    """
+    return resolve_workflow(validate(WorkflowConfig, read_mapping(path), file=path))

@@ -1,0 +1,200 @@
+"""Settings of one run: which activations to sample from which model, and how to merge them."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from spdclust.config.base import Section
+from spdclust.config.merge import MergeConfig
+
+EXPERIMENTS: dict[str, str] = {
+    "tms_5-2": "wandb:goodfire/spd/runs/s-38e1a3e2",
+    "tms_5-2-id": "wandb:goodfire/spd/runs/s-a1c0e9e2",
+    "tms_40-10": "wandb:goodfire/spd/runs/s-7387fc20",
+    "tms_40-10-id": "wandb:goodfire/spd/runs/s-2a2b5a57",
+    "resid_mlp1": "wandb:goodfire/spd/runs/s-62fce8c4",
+    "resid_mlp2": "wandb:goodfire/spd/runs/s-a9ad193d",
+}
+"""Runs that `experiment_key` stands for."""
+
+
+class LoggingIntervals(Section):
+    """Every how many iterations each kind of record is logged to W&B."""
+
+    stat: int = Field(default=1, ge=1)
+    """k, pair cost, description length."""
+    tensor: int = Field(default=100, ge=1)
+    """Statistics of the coactivation and cost matrices."""
+    plot: int = Field(default=100, ge=1)
+    """Figure of the merge state."""
+    artifact: int = Field(default=100, ge=1)
+    """Group assignments as an artifact."""
+
+
+class DatasetConfig(Section):
+    """Where the inputs of a language model come from; whatever is null comes from the checkpoint."""
+
+    name: str | None = None
+    """Name on the Hugging Face hub, or a local `.txt`, `.jsonl`, `.parquet` file or saved folder."""
+    split: str | None = None
+    """Split of the dataset."""
+    column: str | None = None
+    """Column that holds the text or the tokens."""
+    tokenizer: str | None = None
+    """Hub name or folder of the tokenizer."""
+    n_ctx: int | None = Field(default=None, ge=1)
+    """Tokens per sequence."""
+    is_tokenized: bool | None = None
+    """Whether the column holds token numbers already."""
+
+
+class ClusteringRunConfig(Section):
+    """One sampling of activations from one model, and the merge of it.
+
+    Example:
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=128)
+        >>> run.samples_per_batch, run.batches_needed(), run.batch_seed(run=2, batch=1)
+        (128, 1, 2001)
+    """
+
+    model_path: str | None = None
+    """Local run directory, local `model_<step>.pth`, or `wandb:entity/project/run_id`."""
+    experiment_key: str | None = None
+    """Short name of a published run, instead of `model_path`."""
+    precomputed_activations_dir: str | None = None
+    """Folder of activation batches or matrices of your own, instead of a model."""
+    batch_size: int = Field(default=128, ge=1)
+    """Rows (toy models) or sequences (language models) that one forward pass takes, and the size of a batch
+    of activations where `n_tokens` is null."""
+    n_tokens: int | None = Field(default=None, ge=1)
+    """Samples in a batch of activations: rows, or tokens."""
+    n_tokens_per_seq: int | None = Field(default=None, ge=1)
+    """Random positions taken from each sequence; null takes all."""
+    dataset_seed: int = Field(default=0, ge=0)
+    """Batch b of run r is drawn with seed `dataset_seed + 1000·r + b`."""
+    dataset_streaming: bool = False
+    """Stream the dataset from the hub instead of downloading it."""
+    dataset: DatasetConfig = DatasetConfig()
+    """Overrides of the checkpoint's dataset."""
+    causal_importance: Literal["lower_leaky", "upper_leaky"] = "lower_leaky"
+    """Which causal importances are clustered; they differ where they exceed 1."""
+    n_batches: int | None = Field(default=None, ge=1, le=1000)
+    """Batches per run; null takes as many as `iters` and `recompute_costs_every` use."""
+    device: str = "auto"
+    """Where the model runs: auto, cpu, cuda, cuda:<n>, mps."""
+    merge_config: MergeConfig = MergeConfig()
+    """How components are merged."""
+    logging_intervals: LoggingIntervals = LoggingIntervals()
+    """How often each record goes to W&B."""
+    wandb_project: str | None = None
+    """W&B project; null logs nothing."""
+    wandb_entity: str | None = None
+    """W&B entity."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_reference_bookkeeping(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if key not in REFERENCE_BOOKKEEPING}
+        return values
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "ClusteringRunConfig":
+        given = [
+            name
+            for name in ("model_path", "experiment_key", "precomputed_activations_dir")
+            if getattr(self, name) is not None
+        ]
+        if not given:
+            raise ValueError(
+                "model_path: missing (allowed: a run directory, a model_<step>.pth, wandb:entity/project/run_id; "
+                "or experiment_key, or precomputed_activations_dir)"
+            )
+        if "model_path" in given and "experiment_key" in given:
+            raise ValueError("experiment_key: given beside model_path (allowed: one of the two)")
+        if self.experiment_key is not None and self.experiment_key not in EXPERIMENTS:
+            raise ValueError(
+                f"experiment_key: found {self.experiment_key!r} (allowed: {', '.join(EXPERIMENTS)})"
+            )
+        return self
+
+    @property
+    def model_source(self) -> str | None:
+        """Path of the model, `experiment_key` resolved."""
+        return EXPERIMENTS[self.experiment_key] if self.experiment_key else self.model_path
+
+    @property
+    def samples_per_batch(self) -> int:
+        """Samples in a batch: `n_tokens`, or `batch_size` rows."""
+        return self.n_tokens or self.batch_size
+
+    def batch_seed(self, run: int, batch: int) -> int:
+        """Return the seed that one batch of one run is drawn with.
+
+        Example:
+            >>> ClusteringRunConfig(model_path="m", dataset_seed=5).batch_seed(run=1, batch=0)
+            1005
+        """
+        return self.dataset_seed + 1000 * run + batch
+
+    def batches_needed(self) -> int:
+        """Return how many batches each run has.
+
+        With `iters: null` the number of merges is not known before the components are: one more batch than
+        `iters` could be asked for by `n_batches`.
+
+        Example:
+            >>> merge = MergeConfig(iters=100, recompute_costs_every=20)
+            >>> ClusteringRunConfig(model_path="m", merge_config=merge).batches_needed()
+            5
+
+        Raises:
+            ValueError: more than 1,000 would be needed, whose seeds would collide with the next run's.
+        """
+        merge = self.merge_config
+        if self.n_batches is not None:
+            return self.n_batches
+        if merge.recompute_costs_every == 1:
+            return 1
+        if merge.iters is None:
+            raise ValueError(
+                "n_batches: missing (allowed: 1 to 1000; it is needed where iters is null and "
+                "recompute_costs_every is above 1)"
+            )
+        needed = -(-merge.iters // merge.recompute_costs_every)
+        if needed > MOST_BATCHES:
+            raise ValueError(
+                f"merge_config.recompute_costs_every: {needed} batches a run are needed (allowed: at most "
+                f"{MOST_BATCHES}; raise it, or set n_batches so that batches are reused in turn)"
+            )
+        return needed
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the settings that determine the batches, and nothing else.
+
+        Example:
+            >>> a = ClusteringRunConfig(model_path="m", merge_config=MergeConfig(alpha=2))
+            >>> a.sampling() == ClusteringRunConfig(model_path="m").sampling()
+            True
+        """
+        settings = self.model_dump(mode="json", include=set(_SAMPLING_KEYS))
+        return settings | {"model_path": self.model_source}
+
+
+MOST_BATCHES = 1000
+"""Batches a run can have before its seeds collide with the next run's."""
+
+REFERENCE_BOOKKEEPING = frozenset({"ensemble_id", "idx_in_ensemble", "output_dir", "base_output_dir"})
+"""Keys of the reference implementation that it fills in by itself; here paths follow from file names."""
+
+_SAMPLING_KEYS = (
+    "precomputed_activations_dir",
+    "batch_size",
+    "n_tokens",
+    "n_tokens_per_seq",
+    "dataset_seed",
+    "dataset_streaming",
+    "dataset",
+    "causal_importance",
+    "device",
+)

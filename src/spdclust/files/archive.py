@@ -1,0 +1,164 @@
+"""Zip archives of arrays and texts whose bytes depend on their contents alone."""
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.files.atomic import atomic_path
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class ArrayRows:
+    """An array given row by row, so that it can be written without ever being held whole.
+
+    Example:
+        >>> rows = ArrayRows((2, 3), np.int16, ([row] * 3 for row in range(2)))
+        >>> rows.shape, rows.dtype
+        ((2, 3), dtype('int16'))
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, rows: Iterable[Any]) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.rows = rows
+
+
+Member = str | np.ndarray | ArrayRows
+
+
+def write_archive(path: str | Path, members: Mapping[str, Member]) -> None:
+    """Write texts and arrays (as `.npy`) into an uncompressed zip with fixed timestamps, atomically.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_archive(Path(folder) / "a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
+        ...     archive = read_archive(Path(folder) / "a.npz", arrays=["x.npy"], texts=["note.txt"])
+        >>> archive["x.npy"].tolist(), archive["note.txt"]
+        ([0, 1, 2], 'three')
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, member in members.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.external_attr = 0o644 << 16
+            with archive.open(info, "w", force_zip64=True) as stream:
+                for chunk in _chunks(member):
+                    stream.write(chunk)
+
+
+def _chunks(member: Member) -> Iterator[Any]:
+    if isinstance(member, str):
+        yield member.encode("utf-8")
+        return
+    header = np.lib.format.header_data_from_array_1_0(np.empty((0,), member.dtype))
+    header["shape"] = member.shape
+    yield _header_bytes(header)
+    if isinstance(member, ArrayRows):
+        for row in member.rows:
+            yield np.ascontiguousarray(row, dtype=member.dtype).tobytes()
+    else:
+        yield np.ascontiguousarray(member).tobytes()
+
+
+def _header_bytes(header: dict[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def read_archive(
+    path: str | Path,
+    *,
+    arrays: Iterable[str] = (),
+    texts: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    what: str = "archive",
+) -> dict[str, Any]:
+    """Read named arrays and texts of a zip; `optional` arrays may be missing.
+
+    Raises:
+        InputError: no such file, not a zip, a member is missing, truncated or damaged.
+    """
+    path = Path(path)
+    wanted_arrays, wanted_texts, may_miss = list(arrays), list(texts), set(optional)
+    result: dict[str, Any] = {}
+    if not path.is_file():
+        raise InputError("no such file", file=path, allowed=f"a {what}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            present = set(archive.namelist())
+            for name in [*wanted_arrays, *may_miss, *wanted_texts]:
+                if name not in present:
+                    if name in may_miss:
+                        continue
+                    raise InputError(
+                        "member missing",
+                        file=path,
+                        field=name,
+                        found=sorted(present)[:8],
+                        allowed=f"a {what}",
+                    )
+                with archive.open(name) as stream:
+                    if name in wanted_texts:
+                        result[name] = stream.read().decode("utf-8")
+                    else:
+                        result[name] = _read_array(stream, archive.getinfo(name).file_size)
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError) as error:
+        raise InputError(
+            f"not a readable {what}", file=path, found=str(error), allowed=f"a whole {what}"
+        ) from error
+    return result
+
+
+def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
+    """Read one `.npy` member, refusing a header that announces more than is stored."""
+    version = np.lib.format.read_magic(stream)
+    reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in reader:
+        raise ValueError(f"npy version {version}")
+    shape, fortran, dtype = reader[version](stream)
+    if dtype.hasobject:
+        raise ValueError("array of Python objects")
+    announced = (
+        int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize if shape else dtype.itemsize
+    )
+    if announced > stored_bytes:
+        raise ValueError(f"header announces {announced} bytes, {stored_bytes} are stored")
+    data = stream.read(announced)
+    if len(data) < announced:
+        raise ValueError(f"{len(data)} of {announced} bytes")
+    stream.read()  # to the end, so that the archive's checksum is verified
+    array = np.frombuffer(data, dtype=dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def digest_of(*parts: Any) -> str:
+    """Return the SHA-256 of arrays, texts and JSON-able values, in hex.
+
+    Example:
+        >>> digest_of(np.arange(3), "a")[:8] == digest_of(np.arange(3), "b")[:8]
+        False
+    """
+    hasher = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            hasher.update(f"{part.dtype.str}{part.shape}".encode())
+            hasher.update(np.ascontiguousarray(part).view(np.uint8).data if part.size else b"")
+        else:
+            text = part if isinstance(part, str) else json.dumps(part, sort_keys=True)
+            hasher.update(f"text{len(text)}:".encode() + text.encode("utf-8"))
+    return hasher.hexdigest()

@@ -1,0 +1,211 @@
+"""Merge histories on disk: `history.zip`, readable by the reference implementation too.
+
+Members: `merge.group_idxs.npy` `(iterations, components)`, `merge.k_groups.npy`, `selected_pairs.npy`,
+`labels.txt` and `metadata.json` as in the reference implementation; `mdl_loss.npy`, `merge_pair_cost.npy` and
+`records.<name>.npy` beside them. `metadata.json` holds the settings and provenance under `spdclust`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from spdclust.config.merge import MergeConfig
+from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.errors import InputError
+from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
+from spdclust.merge.groups import merge_tree
+from spdclust.merge.history import MergeHistory
+
+FORMAT_VERSION = 1
+GROUP_IDXS_LIMIT = 64 * 2**20
+"""Bytes above which `merge.group_idxs.npy` is left out of a history; it can be rebuilt from the pairs."""
+
+_REFERENCE_KEYS = (
+    "activation_threshold",
+    "alpha",
+    "iters",
+    "merge_pair_sampling_method",
+    "merge_pair_sampling_kwargs",
+    "filter_dead_threshold",
+    "module_name_filter",
+)
+_RECORD = "records."
+_ALLOWED = "a history.zip"
+
+
+def save_merge_history(
+    history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None
+) -> None:
+    """Write a history; the same history always gives the same bytes.
+
+    Args:
+        history: what to write.
+        path: the `.zip` file.
+        group_idxs: whether to write the full `(iterations, components)` array; by default only while it stays
+            under `GROUP_IDXS_LIMIT` bytes.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    shape = (history.n_iterations, history.n_components)
+    index_type = np.int16 if history.n_components <= 2**15 - 1 else np.int32
+    if group_idxs is None:
+        group_idxs = shape[0] * shape[1] * np.dtype(index_type).itemsize <= GROUP_IDXS_LIMIT
+    members: dict[str, Member] = {}
+    if group_idxs:
+        members["merge.group_idxs.npy"] = ArrayRows(shape, index_type, group_idxs_rows(history))
+    own = {
+        "selected_pairs.npy": np.asarray(history.selected_pairs, dtype=np.int32),
+        "mdl_loss.npy": np.asarray(history.mdl_loss, dtype=np.float64),
+        "merge_pair_cost.npy": np.asarray(history.merge_pair_cost, dtype=np.float64),
+        **{f"{_RECORD}{name}.npy": array for name, array in sorted(history.records.items())},
+    }
+    members["merge.k_groups.npy"] = history.k_groups.astype(np.int32)
+    members |= own
+    members["labels.txt"] = "\n".join(history.labels)
+    settings = history.config.resolved()
+    told = {
+        "merge_config": settings,
+        "records": sorted(history.records),
+        "provenance": history.provenance,
+    }
+    metadata = {
+        "merge_config": {key: _for_reference(settings[key]) for key in _REFERENCE_KEYS},
+        "c_components": history.n_components,
+        "n_iters_current": history.n_iterations,
+        "labels": history.labels,
+        "spdclust": {
+            "format_version": FORMAT_VERSION,
+            **told,
+            "checksum": digest_of(*own.values(), history.labels, told),
+        },
+    }
+    members["metadata.json"] = json.dumps(metadata, indent=1, ensure_ascii=False)
+    write_archive(path, members)
+
+
+def _for_reference(value: Any) -> Any:
+    # its reader knows a single prefix only
+    return None if isinstance(value, list) else value
+
+
+def group_idxs_rows(history: MergeHistory) -> Iterator[np.ndarray]:
+    """Yield the group of every component after each merge, one row at a time.
+
+    Example:
+        >>> history = MergeHistory(
+        ...     ["a:0", "a:1", "a:2"], np.array([[0, 2], [0, 1]]), np.zeros(2), np.zeros(2), MergeConfig()
+        ... )
+        >>> [row.tolist() for row in group_idxs_rows(history)]
+        [[0, 1, 0], [0, 0, 0]]
+    """
+    row = np.arange(history.n_components)
+    for pair in history.selected_pairs:
+        i, j = int(pair.min()), int(pair.max())
+        row = np.where(row == j, i, row - (row > j))
+        yield row
+
+
+def load_merge_history(path: str | Path) -> MergeHistory:
+    """Read a history, ours or one of the reference implementation.
+
+    A file of the reference implementation has no description lengths: `mdl_loss` and `merge_pair_cost` are
+    NaN then, and rows that it allocated but never filled are left out.
+
+    Raises:
+        InputError: no such file, damaged, or not a history.
+    """
+    path = Path(path)
+    metadata = _metadata(path)
+    told = metadata.get("spdclust")
+    ours = isinstance(told, dict)
+    names = [name for name in told.get("records", []) if isinstance(name, str)] if ours else []
+    own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
+    own += [f"{_RECORD}{name}.npy" for name in names]
+    arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
+    labels = arrays["labels.txt"].split("\n")
+    try:
+        if ours:
+            _verify(path, metadata, labels, [arrays[name] for name in own])
+            settings, provenance = told["merge_config"], told["provenance"]
+            pairs = arrays["selected_pairs.npy"]
+        else:
+            settings, provenance = metadata["merge_config"], {"source": "reference implementation"}
+            pairs = arrays["selected_pairs.npy"][: int(metadata["n_iters_current"])]
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+            raise InputError(
+                "wrong shape", field="selected_pairs.npy", found=pairs.shape, allowed="(iterations, 2) integers"
+            )
+        pairs = np.sort(pairs.astype(np.int64), axis=1)
+        merge_tree(pairs, len(labels))  # refuses pairs that cannot have been merged
+        nothing = np.full(len(pairs), np.nan)
+        return MergeHistory(
+            labels=labels,
+            selected_pairs=pairs,
+            mdl_loss=arrays["mdl_loss.npy"] if ours else nothing,
+            merge_pair_cost=arrays["merge_pair_cost.npy"] if ours else nothing.copy(),
+            config=MergeConfig.model_validate(settings),
+            records={name: arrays[f"{_RECORD}{name}.npy"] for name in names},
+            provenance=provenance,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            first["msg"], file=path, field="metadata.json: merge_config." + ".".join(map(str, first["loc"]))
+        ) from error
+    except KeyError as error:
+        raise InputError("key missing", file=path, field=f"metadata.json: {error.args[0]}", allowed=_ALLOWED) from error
+    except InputError as error:
+        raise error.located(file=path) from error
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    text = read_archive(path, texts=["metadata.json"], what="history.zip")["metadata.json"]
+    try:
+        metadata = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError("not JSON", file=path, field="metadata.json", found=str(error), allowed=_ALLOWED) from error
+    if not isinstance(metadata, dict):
+        raise InputError("not a history", file=path, field="metadata.json", allowed=_ALLOWED)
+    return metadata
+
+
+def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Sequence[np.ndarray]) -> None:
+    told = dict(metadata["spdclust"])
+    version, checksum = told.pop("format_version", None), told.pop("checksum", None)
+    if version != FORMAT_VERSION:
+        raise InputError(
+            "unknown format version",
+            field="metadata.json: spdclust.format_version",
+            found=version,
+            allowed=str(FORMAT_VERSION),
+        )
+    if checksum != digest_of(*arrays, labels, told):
+        raise InputError("checksum does not match: the file is damaged", file=path, allowed=_ALLOWED)
+
+
+def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHistoryEnsemble:
+    """Read the histories of an ensemble.
+
+    Args:
+        source: an ensemble's folder (its `runs/run_<r>/history.zip` in numeric order), or the files.
+
+    Raises:
+        InputError: no histories there, or one of them cannot be read.
+    """
+    if isinstance(source, (str, Path)):
+        folder = Path(source)
+        found = sorted(folder.glob("runs/run_*/history.zip"), key=_run_number)
+        if not found:
+            raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
+        source = list(found)
+    return MergeHistoryEnsemble([load_merge_history(path) for path in source])
+
+
+def _run_number(path: Path) -> int:
+    number = path.parent.name.removeprefix("run_")
+    return int(number) if number.isdigit() else -1
