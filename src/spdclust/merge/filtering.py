@@ -1,0 +1,97 @@
+"""Which components take part in a merge: of the wanted modules, and alive in some batch of the run."""
+
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.types import Bool, Float, Int, Labels
+
+
+def components_to_merge(
+    labels: Labels,
+    maxima: Float[np.ndarray, "batches components"],
+    means: Float[np.ndarray, "batches components"],
+    config: MergeConfig,
+) -> Int[np.ndarray, " kept"]:
+    """Return the components that a merge works on, in order.
+
+    A component is left out when its statistic (`filter_dead_stat`) is below `filter_dead_threshold` in every
+    batch, or when its module is not wanted.
+
+    Example:
+        >>> labels = ["a:0", "a:1", "b:0"]
+        >>> maxima = np.array([[0.5, 0.0, 0.0], [0.0, 0.0, 0.2]])
+        >>> components_to_merge(labels, maxima, maxima / 2, MergeConfig()).tolist()
+        [0, 2]
+
+    Args:
+        labels: names of the components.
+        maxima: largest activation of each component in each batch, in the precision of the activations.
+        means: mean activation of each component in each batch.
+        config: the settings of the merge.
+
+    Raises:
+        InputError: no module matches `module_name_filter`, or no component is alive.
+    """
+    wanted = in_modules(labels, config.module_name_filter)
+    statistic = maxima if config.filter_dead_stat == "max" else means
+    threshold = config.filter_dead_threshold
+    # a plain float is compared in the statistic's own precision, as the reference implementation does
+    alive = np.ones(len(labels), dtype=bool) if threshold == 0 else ~(statistic < threshold).all(axis=0)
+    kept = np.flatnonzero(wanted & alive)
+    if len(kept) == 0:
+        largest = float(statistic[:, wanted].max()) if statistic[:, wanted].size else 0.0
+        raise InputError(
+            "no component is alive",
+            field="filter_dead_threshold",
+            found=f"largest {config.filter_dead_stat} of {int(wanted.sum())} components is {largest:.4g}",
+            allowed=f"a threshold of at most that, not {threshold:g}",
+        )
+    return kept
+
+
+def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
+    """Return which components belong to modules that a prefix, a glob pattern or a list of either names.
+
+    Example:
+        >>> in_modules(["mlp.in:0", "mlp.out:0", "attn:0"], ["*.out", "att"]).tolist()
+        [False, True, True]
+
+    Raises:
+        InputError: an entry matches no module.
+    """
+    if module_filter is None:
+        return np.ones(len(labels), dtype=bool)
+    of_label = [module_of(label) for label in labels]
+    modules = list(dict.fromkeys(of_label))
+    wanted: set[str] = set()
+    for entry in [module_filter] if isinstance(module_filter, str) else module_filter:
+        is_glob = any(sign in entry for sign in "*?[")
+        matches = [m for m in modules if (fnmatchcase(m, entry) if is_glob else m.startswith(entry))]
+        if not matches:
+            raise InputError(
+                "no module matches", field="module_name_filter", found=entry, allowed=_some_of(modules)
+            )
+        wanted.update(matches)
+    if not wanted:
+        raise InputError(
+            "no module is named", field="module_name_filter", found=module_filter, allowed=_some_of(modules)
+        )
+    return np.array([module in wanted for module in of_label], dtype=bool)
+
+
+def module_of(label: str) -> str:
+    """Return the module that a component's label names.
+
+    Example:
+        >>> module_of("layers.0.mlp_in:17")
+        'layers.0.mlp_in'
+    """
+    return label.rpartition(":")[0] or label
+
+
+def _some_of(modules: list[str], limit: int = 8) -> str:
+    shown = ", ".join(modules[:limit])
+    return shown if len(modules) <= limit else f"{shown}, … ({len(modules)} modules)"
