@@ -1,1 +1,20 @@
-"""Decomposed models: from the files of a checkpoint to the causal importances of its components."""
+"""Decomposed models: from the files of a checkpoint to the causal importances of its components.
+
+Nothing here imports torch before a model is loaded, so that whoever only plans work stays quick.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spdclust.models.component_model import ComponentModel
+    from spdclust.models.loading import load_model
+
+__all__ = ["ComponentModel", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from spdclust.models import component_model, loading
+
+        return getattr(loading if name == "load_model" else component_model, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,159 @@
+"""Causal-importance functions, by name: from what modules take in to one number per component, before the
+sigmoid. Those that serve one module each stand here, the global ones in a module of their own.
+
+A function is an `nn.Module` that maps `{module: input}` to `{module: (…, components)}`, in the order that
+labels follow where a run gives none of its own. What it gets for a module is the vector that goes in, or,
+where it is a function of component activations (and always for embeddings), `x @ V`.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from spdclust.errors import InputError
+from spdclust.models.config import CausalImportanceConfig
+from spdclust.models.global_causal_importance import (
+    ReverseResidual,
+    SharedMLP,
+    SharedTransformer,
+)
+from spdclust.models.layers import mlp, parallel_mlp
+from spdclust.models.modules import DecomposedModule
+from spdclust.models.state import GLOBAL, LAYERWISE
+from spdclust.types import Float
+
+Modules = Sequence[DecomposedModule]
+
+
+class ComponentMLP(nn.Module):
+    """One small network per component, from that component's activation."""
+
+    def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = parallel_mlp(module.n_components, [1, *hidden_dims, 1])
+
+    def forward(self, x: Float[torch.Tensor, "... components"]) -> Float[torch.Tensor, "... components"]:
+        """Map component activations to one number per component."""
+        out: torch.Tensor = self.layers(x.unsqueeze(-1))
+        return out.squeeze(-1)
+
+
+class VectorMLP(nn.Module):
+    """One network per component, from the whole vector that the module takes in."""
+
+    def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = parallel_mlp(module.n_components, [module.d_in, *hidden_dims, 1])
+
+    def forward(self, x: Float[torch.Tensor, "... d_in"]) -> Float[torch.Tensor, "... components"]:
+        """Map input vectors to one number per component."""
+        out: torch.Tensor = self.layers(x.unsqueeze(-2))
+        return out.squeeze(-1)
+
+
+class SharedVectorMLP(nn.Module):
+    """One network for all components of a module, from the vector that the module takes in."""
+
+    def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = mlp([module.d_in, *hidden_dims, module.n_components])
+
+    def forward(self, x: Float[torch.Tensor, "... d_in"]) -> Float[torch.Tensor, "... components"]:
+        """Map input vectors to one number per component."""
+        out: torch.Tensor = self.layers(x)
+        return out
+
+
+class Layerwise(nn.Module):
+    """A function of its own for each module."""
+
+    prefix = LAYERWISE
+    max_length: int | None = None
+
+    def __init__(
+        self,
+        build: Callable[[DecomposedModule, Sequence[int]], nn.Module],
+        modules: Modules,
+        hidden_dims: Sequence[int],
+        reads_components: bool,
+    ) -> None:
+        super().__init__()
+        self.reads_components = reads_components
+        self._keys = {module.name: module.key for module in sorted(modules, key=lambda each: each.name)}
+        for module in modules:
+            self.add_module(module.key, build(module, hidden_dims))
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Map each module's input to one number per component, modules sorted by name."""
+        return {name: self.get_submodule(key)(inputs[name]) for name, key in self._keys.items()}
+
+
+LAYERWISE_FUNCTIONS: dict[str, Callable[[DecomposedModule, Sequence[int]], nn.Module]] = {
+    "mlp": ComponentMLP,
+    "vector_mlp": VectorMLP,
+    "shared_mlp": SharedVectorMLP,
+}
+"""Functions that serve one module each, by `fn_type`."""
+
+GLOBAL_FUNCTIONS: dict[str, Callable[[Modules, CausalImportanceConfig, Path | None], nn.Module]] = {
+    "global_shared_mlp": SharedMLP,
+    "global_shared_transformer": SharedTransformer,
+    "global_reverse_residual": ReverseResidual,
+}
+"""Functions that serve all modules at once, by `fn_type`."""
+
+assert all(function.prefix == GLOBAL for function in (SharedMLP, SharedTransformer, ReverseResidual))
+
+
+def build_causal_importance(
+    modules: Modules, config: CausalImportanceConfig, file: Path | None = None
+) -> nn.Module:
+    """Return the causal-importance function of a model, its weights still empty.
+
+    Example:
+        >>> modules = [DecomposedModule("a", "matrix", 3, 2, 7, has_bias=False)]
+        >>> config = CausalImportanceConfig(fn_type="shared_mlp", hidden_dims=[])
+        >>> build_causal_importance(modules, config)(({"a": torch.zeros(4, 3)}))["a"].shape
+        torch.Size([4, 7])
+
+    Args:
+        modules: the decomposed modules.
+        config: kind and sizes.
+        file: the configuration's file, for messages.
+
+    Raises:
+        InputError: the kind is not known, sizes are missing, or the kind cannot serve one of the modules.
+    """
+    if config.fn_type in GLOBAL_FUNCTIONS:
+        return GLOBAL_FUNCTIONS[config.fn_type](modules, config, file)
+    if config.fn_type not in LAYERWISE_FUNCTIONS:
+        raise InputError(
+            "unknown causal-importance function",
+            file=file,
+            field="ci_fn_type",
+            found=config.fn_type,
+            allowed=", ".join([*LAYERWISE_FUNCTIONS, *GLOBAL_FUNCTIONS]),
+        )
+    hidden_dims = config.hidden_dims or []
+    if not hidden_dims and config.fn_type != "shared_mlp":
+        raise InputError(
+            "at least one hidden layer is needed",
+            file=file,
+            field="ci_fn_hidden_dims",
+            found=hidden_dims,
+            allowed=f"a non-empty list for {config.fn_type}",
+        )
+    for module in modules:
+        if module.kind == "embedding" and config.fn_type != "mlp":
+            raise InputError(
+                "this causal-importance function cannot serve an embedding",
+                file=file,
+                field="ci_fn_type",
+                found=f"{config.fn_type} for {module.name}",
+                allowed="mlp, or a global function",
+            )
+    return Layerwise(
+        LAYERWISE_FUNCTIONS[config.fn_type], modules, hidden_dims, reads_components=config.fn_type == "mlp"
+    )

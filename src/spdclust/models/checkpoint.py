@@ -1,0 +1,158 @@
+"""The files of a decomposition run: from what the user wrote to a validated configuration and tensors."""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spdclust.errors import InputError
+from spdclust.models.config import DecompositionConfig, read_config
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+CONFIG_NAME = "final_config.yaml"
+_ALLOWED = f"a run folder with {CONFIG_NAME} and model_<step>.pth, or such a .pth file"
+_STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Local files of one decomposition run.
+
+    Example:
+        >>> checkpoint = resolve_checkpoint("resources/resid_mlp1")
+        >>> checkpoint.source, checkpoint.config.pretrained_model_class
+        ('resid_mlp1/model_6000.pth', 'spd.experiments.resid_mlp.models.ResidMLP')
+
+    Attributes:
+        weights: the `model_<step>.pth` file.
+        config_file: its `final_config.yaml`.
+        source: a name for logs and provenance, without absolute paths.
+    """
+
+    weights: Path
+    config_file: Path
+    source: str
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, which relative paths of the configuration start from."""
+        return self.config_file.parent
+
+    @cached_property
+    def config(self) -> DecompositionConfig:
+        """The validated configuration, deprecated keys translated."""
+        return read_config(self.config_file)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights file followed by the configuration file, in hexadecimal."""
+        digest = hashlib.sha256()
+        for file in (self.weights, self.config_file):
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def read_state(self) -> "dict[str, torch.Tensor]":
+        """Return the tensors of the weights file, on the CPU; nothing in the file is executed.
+
+        Example:
+            >>> state = resolve_checkpoint("resources/resid_mlp1").read_state()
+            >>> tuple(state["_components.layers-0-mlp_in.V"].shape)
+            (400, 100)
+
+        Raises:
+            InputError: the file is truncated, or is not a state dict.
+        """
+        return read_state_dict(self.weights)
+
+
+def resolve_checkpoint(path: str | Path) -> Checkpoint:
+    """Turn what a user gives as `model_path` into local files.
+
+    Example:
+        >>> resolve_checkpoint("resources/resid_mlp1").weights.name
+        'model_6000.pth'
+
+    Args:
+        path: a run folder, of which the last step is taken, or a `model_<step>.pth` file.
+
+    Raises:
+        InputError: there is no such file or folder, no checkpoint or configuration in it, or the file is of
+            a type that is not known.
+    """
+    if str(path).startswith("wandb:"):
+        raise InputError("W&B paths are not supported yet", field="model_path", found=path, allowed=_ALLOWED)
+    place = Path(path).expanduser()
+    if place.is_dir():
+        weights = _last_step(place)
+    elif not place.exists():
+        raise InputError("no such file or folder", file=place, field="model_path", allowed=_ALLOWED)
+    elif place.suffix not in (".pth", ".pt"):
+        raise InputError(
+            "unknown type of model file",
+            file=place,
+            field="model_path",
+            found=place.suffix or "no suffix",
+            allowed=_ALLOWED,
+        )
+    else:
+        weights = place
+    config_file = weights.parent / CONFIG_NAME
+    if not config_file.is_file():
+        raise InputError("file is missing beside the checkpoint", file=config_file, allowed=_ALLOWED)
+    return Checkpoint(weights, config_file, source=f"{weights.resolve().parent.name}/{weights.name}")
+
+
+def _last_step(folder: Path) -> Path:
+    steps = {
+        int(match[1]): file for file in folder.glob("model_*.pth") if (match := _STEP.fullmatch(file.name))
+    }
+    if not steps:
+        raise InputError(
+            "no model_<step>.pth in the folder", file=folder, field="model_path", allowed=_ALLOWED
+        )
+    last = steps[max(steps)]
+    if len(steps) > 1:
+        logger.warning("%s holds %d checkpoints; taking the last, %s", folder, len(steps), last.name)
+    return last
+
+
+def read_state_dict(file: Path) -> "dict[str, torch.Tensor]":
+    """Return the tensors in a `torch.save`d state dict, on the CPU; nothing in the file is executed.
+
+    Example:
+        >>> len(read_state_dict(Path("resources/resid_mlp1/model_6000.pth")))
+        16
+
+    Raises:
+        InputError: the file is missing, truncated, holds code, or is not a state dict.
+    """
+    import pickle
+
+    import torch
+
+    allowed = "a state dict as torch.save writes it: parameter names and tensors, nothing else"
+    try:
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError("file is missing", file=file) from None
+    except pickle.UnpicklingError:
+        raise InputError("not a state dict; nothing in it was executed", file=file, allowed=allowed) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError):
+        raise InputError("truncated, or not a PyTorch file", file=file, allowed=allowed) from None
+    if not isinstance(state, dict):
+        raise InputError("not a state dict", file=file, found=type(state).__name__, allowed=allowed)
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise InputError(
+                "not a state dict", file=file, field=str(key), found=type(value).__name__, allowed=allowed
+            )
+    return dict(state)

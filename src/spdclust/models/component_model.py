@@ -1,0 +1,216 @@
+"""A decomposed model: its target, its components, and how important each component is on given inputs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from spdclust.errors import InputError
+from spdclust.models.catching import InputCatcher
+from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.inputs import checked_inputs
+from spdclust.models.modules import DecomposedModule
+from spdclust.models.sigmoids import Sigmoid
+from spdclust.models.targets.base import Target
+from spdclust.models.task import Task
+from spdclust.types import Float, Labels
+
+CausalImportance = Literal["lower_leaky", "upper_leaky"]
+
+
+class ComponentModel:
+    """A decomposed model, ready to say how important each component is on given inputs.
+
+    Made by `load_model`.
+
+    Example:
+        >>> from spdclust.models import load_model
+        >>> model = load_model("resources/resid_mlp1", device="cpu")
+        >>> model.module_names, model.n_components, model.labels[0]
+        (['layers.0.mlp_in', 'layers.0.mlp_out'], 200, 'layers.0.mlp_in:0')
+        >>> model.component_activations(torch.eye(100)[:3])["layers.0.mlp_out"].shape
+        torch.Size([3, 100])
+
+    Attributes:
+        task: what the model was trained on, from which more inputs can be made.
+        source: name of the checkpoint, without absolute paths.
+        digest: SHA-256 of the checkpoint and its configuration, in hexadecimal.
+        device: where the model runs.
+        components_per_module: number of components by module, in the order that labels follow.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        target: Target,
+        modules: list[DecomposedModule],
+        causal_importance: nn.Module,
+        sigmoids: Mapping[str, Sigmoid],
+        readers: Mapping[str, torch.Tensor],
+        device: torch.device,
+    ) -> None:
+        """Take parts whose tensors are filled and on `device`.
+
+        Args:
+            checkpoint: where they come from.
+            target: the target model.
+            modules: its decomposed modules.
+            causal_importance: the function from what modules take in to one number per component.
+            sigmoids: what turns that number into a causal importance, by kind.
+            readers: `V` of the modules whose component activations the function gets.
+            device: where they are.
+        """
+        self.task: Task = target.task
+        self.source = checkpoint.source
+        self.digest = checkpoint.digest
+        self.device = device
+        self._target = target
+        self._function = causal_importance
+        self._sigmoids = sigmoids
+        self._readers = readers
+        self._config_file = checkpoint.config_file
+        self._output = checkpoint.config.pretrained_model_output_attr
+        self._max_length = _smallest(target.max_length, getattr(causal_importance, "max_length", None))
+        example = target.smallest_input().to(device)
+        self._catcher = InputCatcher(
+            target.module, [module.name for module in modules], example, self._config_file
+        )
+        order = self._catcher.order
+        if checkpoint.config.label_order == "sorted":
+            order = list(self._importances(example, "lower_leaky"))
+        sizes = {module.name: module.n_components for module in modules}
+        self.components_per_module = {name: sizes[name] for name in order}
+
+    @property
+    def module_names(self) -> list[str]:
+        """Decomposed modules, in the order that labels follow."""
+        return list(self.components_per_module)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components of all modules."""
+        return sum(self.components_per_module.values())
+
+    @property
+    def labels(self) -> Labels:
+        """`"<module>:<index>"` for every component."""
+        return [f"{name}:{i}" for name, count in self.components_per_module.items() for i in range(count)]
+
+    def component_activations(
+        self, inputs: Any, causal_importance: CausalImportance = "lower_leaky"
+    ) -> dict[str, torch.Tensor]:
+        """Return the causal importance of every component on every sample, by module in label order.
+
+        Example:
+            >>> from spdclust.models import load_model
+            >>> model = load_model("resources/resid_mlp1", device="cpu")
+            >>> list(model.component_activations(torch.zeros(1, 100), "upper_leaky"))
+            ['layers.0.mlp_in', 'layers.0.mlp_out']
+
+        Args:
+            inputs: `(samples, features)` vectors, or `(sequences, positions)` token numbers; array or tensor.
+            causal_importance: `lower_leaky` is 0 to 1; `upper_leaky` goes on above 1 with slope 0.01.
+
+        Returns:
+            `(…, components)` tensors without gradients, on the model's device.
+
+        Raises:
+            InputError: the inputs do not fit the model, or the kind of causal importance is not known.
+        """
+        if causal_importance not in self._sigmoids:
+            raise InputError(
+                "unknown kind",
+                field="causal_importance",
+                found=causal_importance,
+                allowed=", ".join(self._sigmoids),
+            )
+        rows = checked_inputs(inputs, self.task, self._max_length).to(self.device)
+        importances = self._importances(rows, causal_importance)
+        return {name: importances[name] for name in self.components_per_module}
+
+    def activation_chunks(
+        self, inputs: Any, batch_size: int, causal_importance: CausalImportance = "lower_leaky"
+    ) -> Iterator[Float[np.ndarray, "samples components"]]:
+        """Yield causal importances of all components in label order, one forward pass at a time.
+
+        Positions of a sequence become samples, in row-major order. Nothing dense is kept between chunks.
+
+        Example:
+            >>> from spdclust.models import load_model
+            >>> model = load_model("resources/resid_mlp1", device="cpu")
+            >>> [chunk.shape for chunk in model.activation_chunks(torch.zeros(5, 100), batch_size=2)]
+            [(2, 200), (2, 200), (1, 200)]
+
+        Args:
+            inputs: as for `component_activations`.
+            batch_size: rows or sequences per forward pass, 1 or more.
+            causal_importance: `lower_leaky` or `upper_leaky`.
+
+        Returns:
+            float32 arrays.
+
+        Raises:
+            InputError: the inputs do not fit the model, or an importance is NaN or infinite.
+        """
+        if batch_size < 1:
+            raise InputError("too small", field="batch_size", found=batch_size, allowed="1 or more")
+        rows = checked_inputs(inputs, self.task, self._max_length)
+        for start in range(0, len(rows), batch_size):
+            importances = self.component_activations(rows[start : start + batch_size], causal_importance)
+            chunk = torch.cat([each.flatten(0, -2) for each in importances.values()], dim=1)
+            finite = chunk.isfinite()
+            if not bool(finite.all()):
+                column = int((~finite).any(dim=0).nonzero()[0])
+                raise InputError(
+                    "causal importance is NaN or infinite", file=self.source, field=self.labels[column]
+                )
+            yield chunk.cpu().numpy()
+
+    def target_output(self, inputs: Any) -> torch.Tensor:
+        """Return the target model's own output (logits, for language models), without gradients.
+
+        Example:
+            >>> from spdclust.models import load_model
+            >>> load_model("resources/resid_mlp1", device="cpu").target_output(torch.zeros(2, 100)).shape
+            torch.Size([2, 100])
+
+        Raises:
+            InputError: the inputs do not fit the model, or the output is not where the configuration says.
+        """
+        rows = checked_inputs(inputs, self.task, self._target.max_length).to(self.device)
+        with torch.no_grad():
+            return _pick(self._target.module(rows), self._output, self._config_file)
+
+    def _importances(self, rows: torch.Tensor, causal_importance: str) -> dict[str, torch.Tensor]:
+        sigmoid = self._sigmoids[causal_importance]
+        with torch.no_grad():
+            taken_in = self._catcher(rows)
+            for name, reader in self._readers.items():
+                x = taken_in[name]
+                taken_in[name] = x @ reader if x.is_floating_point() else reader[x]
+            return {name: sigmoid(x) for name, x in self._function(taken_in).items()}
+
+
+def _smallest(*lengths: int | None) -> int | None:
+    return min((length for length in lengths if length is not None), default=None)
+
+
+def _pick(output: Any, where: str | None, file: Path) -> torch.Tensor:
+    """Return the tensor in a model's output: itself, `idx_<n>` of a sequence, or an attribute."""
+    if where is not None and where.startswith("idx_") and where.removeprefix("idx_").isdigit():
+        index = int(where.removeprefix("idx_"))
+        picked = output[index] if isinstance(output, tuple | list) and index < len(output) else None
+    else:
+        picked = output if where is None else getattr(output, where, None)
+    if not isinstance(picked, torch.Tensor):
+        raise InputError(
+            "the model's output is not there",
+            file=file,
+            field="pretrained_model_output_attr",
+            found=where or "null",
+            allowed="null, idx_<n>, or the name of an attribute that holds a tensor",
+        )
+    return picked

@@ -1,0 +1,143 @@
+"""What `final_config.yaml` of a decomposition run says about the model, in today's keys.
+
+Of the whole training configuration only what rebuilds the model is read; the rest is ignored.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from spdclust.config.base import Section
+from spdclust.config.load import read_mapping, validate
+from spdclust.errors import InputError
+
+
+class CheckpointSection(Section, extra="ignore"):
+    """A part of a checkpoint's configuration; keys that do not concern loading are ignored."""
+
+
+class ModulePattern(CheckpointSection):
+    """Which modules of the target model are decomposed, and into how many components each."""
+
+    module_pattern: str
+    C: int = Field(ge=1)
+
+
+class AttentionConfig(CheckpointSection):
+    """Self-attention inside a global causal-importance function."""
+
+    n_heads: int = Field(ge=1)
+    max_len: int = Field(default=2048, ge=1)
+    rope_base: float = Field(default=10000.0, gt=0)
+
+
+class TransformerConfig(CheckpointSection):
+    """Sizes of the `global_shared_transformer` causal-importance function."""
+
+    d_model: int = Field(ge=1)
+    n_blocks: int = Field(ge=0)
+    mlp_hidden_dim: list[int] | None = None
+    attn_config: AttentionConfig
+
+
+class BlockGroup(CheckpointSection):
+    """One block of modules of the `global_reverse_residual` causal-importance function."""
+
+    name: str
+    patterns: list[str]
+
+
+class CausalImportanceConfig(CheckpointSection):
+    """Kind and sizes of the causal-importance function."""
+
+    mode: Literal["layerwise", "global"] = "layerwise"
+    fn_type: str
+    hidden_dims: list[int] | None = None
+    simple_transformer_ci_cfg: TransformerConfig | None = None
+    reader_hidden_dims: list[int] | None = None
+    d_resid_ci_fn: int | None = None
+    block_groups: list[BlockGroup] | None = None
+    transition_attn_config: AttentionConfig | None = None
+    transition_hidden_dim: int | None = None
+
+
+class DecompositionConfig(CheckpointSection):
+    """The part of a decomposition run's configuration that rebuilds its model.
+
+    Example:
+        >>> config = read_config(Path("resources/resid_mlp1/final_config.yaml"))
+        >>> config.ci_config.fn_type, config.module_info[0].C, config.label_order
+        ('mlp', 100, 'forward')
+    """
+
+    module_info: list[ModulePattern] = Field(min_length=1)
+    identity_module_info: list[ModulePattern] | None = None
+    ci_config: CausalImportanceConfig
+    label_order: Literal["forward", "sorted"]
+    """Labels follow the modules as the forward pass runs them (runs without a `ci_config` of their own),
+    or as the causal-importance function returns them."""
+    sigmoid_type: str = "leaky_hard"
+    pretrained_model_class: str
+    pretrained_model_path: str | None = None
+    pretrained_model_name: str | None = None
+    pretrained_model_output_attr: str | None = None
+    tokenizer_name: str | None = None
+    task_config: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _modernise(cls, data: Any) -> Any:
+        return _modernised(data) if isinstance(data, dict) else data
+
+
+def read_config(file: Path) -> DecompositionConfig:
+    """Return the configuration in `final_config.yaml`, deprecated keys translated.
+
+    Example:
+        >>> read_config(Path("resources/resid_mlp1/final_config.yaml")).task_config["task_name"]
+        'resid_mlp'
+
+    Raises:
+        InputError: the file is missing or unreadable, a key is missing or has the wrong kind of value.
+    """
+    data = read_mapping(file)
+    if not ({"module_info", "target_module_patterns"} & data.keys()):
+        raise InputError(
+            "key is missing: not the configuration of a decomposition run", file=file, field="module_info"
+        )
+    return validate(DecompositionConfig, data, file=file)
+
+
+_RENAMED = {
+    "pretrained_model_name_hf": "pretrained_model_name",
+    "gate_type": "ci_fn_type",
+    "gate_hidden_dims": "ci_fn_hidden_dims",
+}
+
+_OLD_PACKAGES = {"simple_stories_train.models.": "spd.pretrain.models."}
+
+
+def _modernised(data: dict[str, Any]) -> dict[str, Any]:
+    """Translate the keys of older runs: patterns with one C for all, flat causal-importance keys, renames."""
+    new = {_RENAMED.get(key, key): value for key, value in data.items()}
+    for patterns, info in (
+        ("target_module_patterns", "module_info"),
+        ("identity_module_patterns", "identity_module_info"),
+    ):
+        if new.get(info) is None and new.get(patterns) is not None:
+            new[info] = [{"module_pattern": pattern, "C": new.get("C")} for pattern in new[patterns]]
+    new["label_order"] = "forward"
+    if new.get("ci_config") is not None:
+        new["label_order"] = "sorted"
+    elif "ci_fn_type" in new:
+        new["ci_config"] = {"fn_type": new["ci_fn_type"], "hidden_dims": new.get("ci_fn_hidden_dims")}
+        if new.get("use_global_ci"):
+            new["ci_config"] |= {"mode": "global", "fn_type": "global_shared_mlp"}
+            new["label_order"] = "sorted"
+    model_class = new.get("pretrained_model_class")
+    if isinstance(model_class, str):
+        for old, renamed in _OLD_PACKAGES.items():
+            if model_class.startswith(old):
+                new["pretrained_model_class"] = renamed + model_class.removeprefix(old)
+    return new

@@ -1,0 +1,96 @@
+"""Loading a decomposed model: files checked, tensors put where they belong, the rest let go."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from spdclust.errors import InputError
+from spdclust.models.causal_importance import build_causal_importance
+from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.component_model import ComponentModel
+from spdclust.models.modules import find_modules
+from spdclust.models.sigmoids import find_sigmoids
+from spdclust.models.state import (
+    COMPONENTS,
+    TARGET,
+    State,
+    check_shapes,
+    component_shapes,
+    modernised,
+    module_shapes,
+    part,
+)
+from spdclust.models.targets import build_target
+
+
+def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
+    """Load a decomposed model from the files that its training wrote.
+
+    Example:
+        >>> model = load_model("resources/resid_mlp1", device="cpu")
+        >>> model.components_per_module
+        {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
+
+    Args:
+        path: a run folder (its last checkpoint is taken) or a `model_<step>.pth` file in one.
+        device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:<n>` or `mps`.
+
+    Raises:
+        InputError: a file is missing or damaged, an architecture or function is not known, or the weights do
+            not fit the configuration.
+    """
+    place = find_device(device)
+    checkpoint = resolve_checkpoint(path)
+    config, file = checkpoint.config, checkpoint.config_file
+    sigmoids = find_sigmoids(config.sigmoid_type, file)
+    target = build_target(checkpoint)
+    modules = find_modules(target.module, config, file)
+    # empty tensors: the checkpoint's take their place, and no random numbers are drawn
+    with torch.device("meta"):
+        function = build_causal_importance(modules, config.ci_config, file)
+    prefix = str(function.prefix)
+
+    state = modernised(checkpoint.read_state(), checkpoint.weights)
+    if not part(state, TARGET):
+        state |= {TARGET + name: tensor for name, tensor in target.own_weights().items()}
+    expected = (
+        module_shapes(target.module, TARGET) | component_shapes(modules) | module_shapes(function, prefix)
+    )
+    check_shapes(state, expected, checkpoint.weights, [TARGET + pattern for pattern in target.ignored])
+    target.module = _filled(target.module, part(state, TARGET), place)
+    function = _filled(function, part(state, prefix), place)
+    readers = {
+        module.name: state[f"{COMPONENTS}{module.key}.V"].to(place)
+        for module in modules
+        if function.reads_components or module.kind == "embedding"
+    }
+    return ComponentModel(checkpoint, target, modules, function, sigmoids, readers, place)
+
+
+def find_device(device: str) -> torch.device:
+    """Return the device that a setting stands for.
+
+    Example:
+        >>> find_device("cpu")
+        device(type='cpu')
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError):
+        raise InputError(
+            "no such device here", field="device", found=device, allowed="auto, cpu, cuda, cuda:<n>, mps"
+        ) from None
+    return found
+
+
+def _filled(module: nn.Module, state: State, device: torch.device) -> nn.Module:
+    known = module.state_dict().keys()
+    module.load_state_dict({name: state[name] for name in known}, assign=True)
+    return module.eval().requires_grad_(False).to(device)

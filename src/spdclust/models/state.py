@@ -1,0 +1,164 @@
+"""Names and shapes of the tensors in a checkpoint: today's names for old ones, and what must be there."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+
+from spdclust.errors import InputError
+from spdclust.models.modules import DecomposedModule
+
+State = dict[str, torch.Tensor]
+Shape = tuple[int, ...]
+
+TARGET = "target_model."
+COMPONENTS = "_components."
+LAYERWISE = "_ci_fns."
+GLOBAL = "_global_ci_fn."
+
+
+def current_name(key: str) -> str:
+    """Return today's name of a tensor in a checkpoint.
+
+    Example:
+        >>> current_name("patched_model.h.0.mlp.original.weight")
+        'target_model.h.0.mlp.weight'
+        >>> current_name("patched_model.h.0.mlp.components.V")
+        '_components.h-0-mlp.V'
+        >>> current_name("_gates.h-0-mlp.layers.0.W"), current_name("ci_fn._ci_fns.h-0-mlp.layers.0.W")
+        ('_ci_fns.h-0-mlp.layers.0.W', '_ci_fns.h-0-mlp.layers.0.W')
+        >>> current_name("ci_fn._global_ci_fn.layers.0.b")
+        '_global_ci_fn.layers.0.b'
+    """
+    if key.startswith("_gates."):
+        key = LAYERWISE + key.removeprefix("_gates.")
+    if key.startswith(("ci_fn._ci_fns.", "ci_fn._global_ci_fn.")):
+        key = key.removeprefix("ci_fn.")
+    if key.startswith("patched_model."):
+        key = TARGET + key.removeprefix("patched_model.")
+    if key.startswith(TARGET):
+        for name in ("weight", "bias"):
+            if key.endswith(f".original.{name}"):
+                key = key.removesuffix(f".original.{name}") + f".{name}"
+        for name in ("U", "V"):
+            if key.endswith(f".components.{name}"):
+                path = key.removeprefix(TARGET).removesuffix(f".components.{name}")
+                key = f"{COMPONENTS}{path.replace('.', '-')}.{name}"
+    return key
+
+
+def modernised(state: Mapping[str, torch.Tensor], file: Path | None = None) -> State:
+    """Return the state dict under today's names, floating-point tensors as float32.
+
+    Example:
+        >>> list(modernised({"_gates.a.layers.0.b": torch.zeros(2)}))
+        ['_ci_fns.a.layers.0.b']
+
+    Raises:
+        InputError: two keys mean the same tensor.
+    """
+    new: State = {}
+    for key, tensor in state.items():
+        name = current_name(key)
+        if name in new:
+            raise InputError("two keys for one tensor", file=file, field=key, found=name)
+        new[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return new
+
+
+def component_shapes(modules: Sequence[DecomposedModule]) -> dict[str, Shape]:
+    """Return name and shape of every tensor that the components of some modules have.
+
+    Example:
+        >>> component_shapes([DecomposedModule("a.b", "matrix", 3, 2, 7, has_bias=False)])
+        {'_components.a-b.V': (3, 7), '_components.a-b.U': (7, 2)}
+    """
+    shapes: dict[str, Shape] = {}
+    for module in modules:
+        prefix = f"{COMPONENTS}{module.key}."
+        shapes[prefix + "V"] = (module.d_in, module.n_components)
+        shapes[prefix + "U"] = (module.n_components, module.d_out)
+        if module.has_bias and module.kind == "matrix":
+            shapes[prefix + "bias"] = (module.d_out,)
+    return shapes
+
+
+def module_shapes(module: torch.nn.Module, prefix: str) -> dict[str, Shape]:
+    """Return prefixed name and shape of every tensor in a module's state dict.
+
+    Example:
+        >>> module_shapes(torch.nn.Linear(3, 2), "target_model.")
+        {'target_model.weight': (2, 3), 'target_model.bias': (2,)}
+    """
+    return {prefix + name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def check_shapes(
+    state: Mapping[str, torch.Tensor],
+    expected: Mapping[str, Shape],
+    file: Path | None = None,
+    ignored: Sequence[str] = (),
+) -> None:
+    """Check that a state dict has exactly the tensors that are expected, in their shapes.
+
+    Example:
+        >>> check_shapes({"a": torch.zeros(2, 3)}, {"a": (2, 4)}, Path("model_1.pth"))
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: model_1.pth: a: shape does not fit the configuration (found: (2, 3);
+        allowed: (2, 4))
+
+    Args:
+        state: the tensors.
+        expected: shapes by name.
+        file: the file they come from, for messages.
+        ignored: patterns of names that may be there without being expected.
+
+    Raises:
+        InputError: a shape differs, a tensor is missing, or one is there that the model does not have.
+    """
+    for name, shape in expected.items():
+        if name in state and tuple(state[name].shape) != shape:
+            raise InputError(
+                "shape does not fit the configuration",
+                file=file,
+                field=name,
+                found=str(tuple(state[name].shape)),
+                allowed=str(shape),
+            )
+    missing = [name for name in expected if name not in state]
+    unexpected = [
+        name
+        for name in state
+        if name not in expected and not any(fnmatchcase(name, pattern) for pattern in ignored)
+    ]
+    if missing:
+        raise InputError(
+            f"tensor is missing{_and_more(missing)}",
+            file=file,
+            field=missing[0],
+            found=f"instead {unexpected[0]}" if unexpected else None,
+            allowed=f"shape {expected[missing[0]]}",
+        )
+    if unexpected:
+        raise InputError(
+            f"tensor that the configuration does not have{_and_more(unexpected)}",
+            file=file,
+            field=unexpected[0],
+            found=f"shape {tuple(state[unexpected[0]].shape)}",
+        )
+
+
+def part(state: Mapping[str, torch.Tensor], prefix: str) -> State:
+    """Return the tensors under a prefix, without it.
+
+    Example:
+        >>> list(part({"a.b": torch.zeros(1), "c.d": torch.zeros(1)}, "a."))
+        ['b']
+    """
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+
+
+def _and_more(names: list[str]) -> str:
+    return f", and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,45 @@
+"""Target models, one family per file: from a checkpoint's configuration to an empty model of that shape."""
+
+from collections.abc import Callable
+
+from spdclust.errors import InputError
+from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.targets import gpt2_simple, huggingface, llama_simple_mlp, resid_mlp, tms
+from spdclust.models.targets.base import Target
+
+__all__ = ["FAMILIES", "Target", "build_target"]
+
+FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
+    "ResidMLP": resid_mlp.build,
+    "ResidualMLP": resid_mlp.build,
+    "TMSModel": tms.build,
+    "LlamaSimpleMLP": llama_simple_mlp.build,
+    "GPT2Simple": gpt2_simple.build,
+}
+"""What builds a target model, by the last part of `pretrained_model_class`."""
+
+
+def build_target(checkpoint: Checkpoint) -> Target:
+    """Return the target model of a checkpoint, its weights still empty.
+
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> build_target(resolve_checkpoint("resources/resid_mlp1")).task.n_features
+        100
+
+    Raises:
+        InputError: the architecture is not known, or its own configuration is missing or does not fit.
+    """
+    name = checkpoint.config.pretrained_model_class
+    if name.startswith("transformers."):
+        return huggingface.build(checkpoint)
+    family = FAMILIES.get(name.rpartition(".")[2])
+    if family is None:
+        raise InputError(
+            "unknown architecture",
+            file=checkpoint.config_file,
+            field="pretrained_model_class",
+            found=name,
+            allowed=f"{', '.join(FAMILIES)}, transformers.<class>",
+        )
+    return family(checkpoint)

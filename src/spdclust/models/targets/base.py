@@ -1,0 +1,119 @@
+"""What every family of target models gives, and where their configuration files are looked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from spdclust.config.load import validate
+from spdclust.errors import InputError
+from spdclust.models.checkpoint import Checkpoint, read_state_dict
+from spdclust.models.state import check_shapes, module_shapes
+from spdclust.models.task import LanguageTask, Task, ToyTask
+
+
+@dataclass
+class Target:
+    """A target model and what it takes.
+
+    Attributes:
+        module: the model; its tensors are empty until a checkpoint's are put in.
+        task: what it was trained on.
+        max_length: longest sequence it takes; None where there are no sequences, or no limit.
+        own_weights: returns the model's own weights, for checkpoints that leave them out.
+        ignored: patterns of tensor names that a checkpoint may have without the model having them.
+    """
+
+    module: nn.Module
+    task: Task
+    own_weights: Callable[[], dict[str, torch.Tensor]]
+    max_length: int | None = None
+    ignored: list[str] = field(default_factory=list)
+
+    def smallest_input(self) -> torch.Tensor:
+        """Return one sample, for finding out in which order modules run."""
+        if isinstance(self.task, ToyTask):
+            return torch.zeros(1, self.task.n_features)
+        return torch.zeros(1, 1, dtype=torch.long)
+
+
+def own_folders(checkpoint: Checkpoint, path: str | None) -> list[Path]:
+    """Return the folders where a target model's files may be, best first.
+
+    Relative paths of the configuration start from the run folder, or from the working folder. The run folder
+    itself holds copies for the toy models.
+
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> run = resolve_checkpoint("resources/resid_mlp1")
+        >>> [folder.as_posix() for folder in own_folders(run, "../target/tms.pth")]
+        ['resources/resid_mlp1', 'resources/resid_mlp1/../target', '../target']
+    """
+    folders = [checkpoint.folder]
+    if path is not None and not path.startswith("wandb:"):
+        folders += [(checkpoint.folder / path).parent, Path(path).parent]
+    return folders
+
+
+def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: str) -> Path:
+    """Return the first `folder/name` that exists.
+
+    Raises:
+        InputError: none does.
+    """
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        "files of the target model are missing",
+        file=checkpoint.config_file,
+        field=field,
+        found=getattr(checkpoint.config, field, None),
+        allowed=f"a path with {name} beside it, or that file in the run folder",
+    )
+
+
+def read_own_weights(
+    folders: list[Path], name: str, module: nn.Module, checkpoint: Checkpoint, field: str
+) -> dict[str, torch.Tensor]:
+    """Return the target model's own weights, for checkpoints that leave them out.
+
+    Raises:
+        InputError: the file is missing, damaged, or does not fit the model.
+    """
+    file = first_file(folders, name, checkpoint, field)
+    state = read_state_dict(file)
+    check_shapes(state, module_shapes(module, ""), file)
+    return {key: tensor.float() for key, tensor in state.items()}
+
+
+def toy_task(checkpoint: Checkpoint, name: str, n_features: int, synced_inputs: Any) -> ToyTask:
+    """Return the task of a toy model from the decomposition's `task_config`.
+
+    Raises:
+        InputError: a value is missing or of the wrong kind.
+    """
+    settings = checkpoint.config.task_config | {
+        "name": name,
+        "n_features": n_features,
+        "synced_inputs": synced_inputs,
+    }
+    return validate(ToyTask, settings, file=checkpoint.config_file)
+
+
+def language_task(checkpoint: Checkpoint, vocab_size: int) -> LanguageTask:
+    """Return the task of a language model from the decomposition's `task_config`.
+
+    Raises:
+        InputError: a value is missing or of the wrong kind.
+    """
+    settings = checkpoint.config.task_config | {
+        "name": "lm",
+        "vocab_size": vocab_size,
+        "folder": checkpoint.folder,
+        "tokenizer_name": checkpoint.config.tokenizer_name,
+    }
+    return validate(LanguageTask, settings, file=checkpoint.config_file)

@@ -1,0 +1,66 @@
+"""Any Hugging Face `transformers` language model, from a folder or from the hub. Needs the extra `lm`."""
+
+from typing import Any
+
+from spdclust.errors import InputError
+from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.targets.base import Target, language_task
+
+# buffers that some versions of transformers store and others make anew
+MADE_ANEW = ["*.attn.bias", "*.attn.masked_bias", "*rotary_emb.inv_freq"]
+
+
+def build(checkpoint: Checkpoint) -> Target:
+    """Return the model that `pretrained_model_class` and `pretrained_model_name` name, weights random.
+
+    A relative name is a folder beside the run or in the working folder if there is one, else a name on the
+    hub.
+
+    Raises:
+        InputError: transformers is not installed, has no such class, or finds no such model.
+    """
+    file = checkpoint.config_file
+    name = checkpoint.config.pretrained_model_class.removeprefix("transformers.")
+    place = checkpoint.config.pretrained_model_name or checkpoint.config.pretrained_model_path
+    try:
+        import transformers
+    except ImportError:
+        raise InputError(
+            "this checkpoint needs the transformers library",
+            file=file,
+            field="pretrained_model_class",
+            found=checkpoint.config.pretrained_model_class,
+            allowed="pip install 'spdclust[lm]'",
+        ) from None
+    model_class: Any = getattr(transformers, name, None)
+    if not hasattr(model_class, "from_pretrained"):
+        raise InputError(
+            "transformers has no such model",
+            file=file,
+            field="pretrained_model_class",
+            found=name,
+            allowed=f"a model class of transformers {transformers.__version__}",
+        )
+    if place is None:
+        raise InputError("key is missing", file=file, field="pretrained_model_name")
+    local = checkpoint.folder / place
+    where = str(local) if local.is_dir() else place
+    try:
+        config = transformers.AutoConfig.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "no such model in a folder or on the hub",
+            file=file,
+            field="pretrained_model_name",
+            found=f"{place}: {error}",
+            allowed="a folder saved by transformers, or a name on the hub that can be reached",
+        ) from None
+    build_class = model_class if hasattr(model_class, "_from_config") else None
+    module = build_class._from_config(config) if build_class else model_class.from_config(config)
+    return Target(
+        module,
+        language_task(checkpoint, int(config.vocab_size)),
+        lambda: dict(model_class.from_pretrained(where).state_dict()),
+        max_length=getattr(config, "max_position_embeddings", None),
+        ignored=MADE_ANEW,
+    )

@@ -1,0 +1,79 @@
+"""Files of a pretrained language model: `model_config.yaml`, and `checkpoints/model_step_<n>.pt` beside it."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from spdclust.config.base import Section
+from spdclust.config.load import read_mapping, validate
+from spdclust.errors import InputError
+from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.targets.base import Target, first_file, language_task, read_own_weights
+
+MODEL_CONFIG = "model_config.yaml"
+
+
+class LanguageModelConfig(Section):
+    """What every language model's configuration has."""
+
+    model_type: str
+    block_size: int
+    vocab_size: int
+
+
+Config = TypeVar("Config", bound=LanguageModelConfig)
+
+
+def build_pretrained(
+    checkpoint: Checkpoint, config_class: type[Config], build: Callable[[Config], nn.Module]
+) -> Target:
+    """Return an empty language model of the sizes in `model_config.yaml`.
+
+    Args:
+        checkpoint: the decomposition, which names the target's weights (`pretrained_model_name`).
+        config_class: what the file holds.
+        build: makes the model.
+
+    Raises:
+        InputError: that file is missing, or does not fit.
+    """
+    field = "pretrained_model_name"
+    weights = checkpoint.config.pretrained_model_name or checkpoint.config.pretrained_model_path
+    places = _places(checkpoint, weights)
+    # the weights lie in `checkpoints/`, the configuration one folder up
+    folders = [checkpoint.folder, *(folder for place in places for folder in (place.parent, place))]
+    file = first_file(folders, MODEL_CONFIG, checkpoint, field)
+    config = validate(config_class, _with_type(read_mapping(file), checkpoint, file), file=file)
+    with torch.device("meta"):
+        module = build(config)
+    name = Path(weights or "").name
+    return Target(
+        module,
+        language_task(checkpoint, config.vocab_size),
+        partial(read_own_weights, places, name, module, checkpoint, field),
+        max_length=config.block_size,
+    )
+
+
+def _places(checkpoint: Checkpoint, weights: str | None) -> list[Path]:
+    if weights is None or weights.startswith("wandb:"):
+        return []
+    return [(checkpoint.folder / weights).parent, Path(weights).parent]
+
+
+def _with_type(content: dict[str, object], checkpoint: Checkpoint, file: Path) -> dict[str, object]:
+    """Return the configuration with `model_type`, which old runs leave to the name of the class."""
+    expected = checkpoint.config.pretrained_model_class.rpartition(".")[2]
+    if content.setdefault("model_type", expected) != expected:
+        raise InputError(
+            "not the architecture of the decomposition",
+            file=file,
+            field="model_type",
+            found=content["model_type"],
+            allowed=f"{expected}, as in {checkpoint.config_file}",
+        )
+    return content

@@ -1,0 +1,65 @@
+"""What a decomposed model was trained on: enough to make more inputs of the same kind."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from spdclust.models.config import CheckpointSection
+
+DataGenerationType = Literal[
+    "at_least_zero_active",
+    "exactly_one_active",
+    "exactly_two_active",
+    "exactly_three_active",
+    "exactly_four_active",
+    "exactly_five_active",
+]
+
+
+class ToyTask(CheckpointSection):
+    """Sparse feature vectors, the inputs of `resid_mlp` and `tms` models.
+
+    Example:
+        >>> ToyTask(name="tms", n_features=5, feature_probability=0.05).data_generation_type
+        'at_least_zero_active'
+    """
+
+    name: Literal["resid_mlp", "tms"]
+    n_features: int = Field(ge=1)
+    """Length of an input vector."""
+    feature_probability: float = Field(ge=0, le=1)
+    """Probability that a feature is active, where each is drawn for itself."""
+    data_generation_type: DataGenerationType = "at_least_zero_active"
+    """Whether each feature is drawn for itself, or a fixed number of them is active in every sample."""
+    synced_inputs: list[list[int]] | None = None
+    """Features that are active together: if one of a list is, all are."""
+
+
+class LanguageTask(CheckpointSection):
+    """Sequences of tokens, the inputs of language models."""
+
+    name: Literal["lm"]
+    vocab_size: int = Field(ge=1)
+    """Tokens that the model knows."""
+    folder: Path
+    """Run folder, which relative paths below start from."""
+    max_seq_len: int = Field(default=512, ge=1)
+    """Tokens per sequence."""
+    tokenizer_name: str | None = None
+    """Hub name or folder of the tokenizer."""
+    dataset_name: str | None = None
+    """Hub name or folder of the dataset."""
+    column_name: str = "story"
+    """Column that holds the text or the tokens."""
+    train_data_split: str = "train"
+    """Split that the decomposition was trained on."""
+    eval_data_split: str = "test"
+    """Split that it was evaluated on."""
+    is_tokenized: bool = False
+    """Whether the column holds token numbers already."""
+    streaming: bool = False
+    """Whether the dataset was streamed from the hub."""
+
+
+Task = ToyTask | LanguageTask
