@@ -30,15 +30,19 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         ensemble_files(ENSEMBLES),
         figure_files(ENSEMBLES),
-    default_target: True
 
 
 rule batches:
     input:
-        [batch_files(ensemble, run) for ensemble in ENSEMBLES for run in range(ensemble.n_runs)],
+        [
+            batch_files(ensemble, run)
+            for ensemble in ENSEMBLES
+            for run in range(ensemble.n_runs)
+        ],
 
 
 rule histories:

@@ -1,11 +1,12 @@
 # Loads the configuration and names files; holds no rules.
+import re
 import sys
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.provenance import code_fingerprint
+from spdclust.provenance import stage_fingerprint
 from spdclust.summary import format_summaries
 
 
@@ -28,12 +29,16 @@ RESULTS, ENSEMBLES, CHECKPOINTS = load_ensembles()
 BY_FOLDER = {ensemble.folder: ensemble for ensemble in ENSEMBLES}
 BATCHES_PER_RUN = {
     ensemble.run_name: max(
-        other.run.batches_needed() for other in ENSEMBLES if other.run_name == ensemble.run_name
+        other.run.batches_needed()
+        for other in ENSEMBLES
+        if other.run_name == ensemble.run_name
     )
     for ensemble in ENSEMBLES
 }
 SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
-METHODS_ASKED = sorted({method for ensemble in ENSEMBLES for method in ensemble.methods})
+METHODS_ASKED = sorted(
+    {method for ensemble in ENSEMBLES for method in ensemble.methods}
+)
 CURVES = ["mdl", "cluster_sizes"]
 
 
@@ -56,18 +61,28 @@ def folder_of(ensemble):
 
 def batch_files(ensemble, run):
     batches = range(ensemble.run.batches_needed())
-    return [f"{RESULTS}/{ensemble.run_name}/precomputed_batches/run_{run}/batch_{b}.pt" for b in batches]
+    return [
+        f"{RESULTS}/{ensemble.run_name}/precomputed_batches/run_{run}/batch_{b}.pt"
+        for b in batches
+    ]
 
 
 def history_files(ensemble):
-    return [f"{folder_of(ensemble)}/runs/run_{run}/history.zip" for run in range(ensemble.n_runs)]
+    return [
+        f"{folder_of(ensemble)}/runs/run_{run}/history.zip"
+        for run in range(ensemble.n_runs)
+    ]
 
 
 def ensemble_files(ensembles):
     names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
     names += ["ensemble_merge_array.npz", "summary.json"]
-    return [f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names] + [
-        f"{folder_of(ensemble)}/distances_{method}.npz" for ensemble in ensembles for method in ensemble.methods
+    return [
+        f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names
+    ] + [
+        f"{folder_of(ensemble)}/distances_{method}.npz"
+        for ensemble in ensembles
+        for method in ensemble.methods
     ]
 
 
@@ -80,10 +95,8 @@ def figure_files(ensembles):
     ]
 
 
-def fingerprint(*modules):
-    # settings reach the rules through params, and the text of an error changes no result
-    return code_fingerprint(*modules, ignore=("spdclust.config", "spdclust.errors"))
-
-
 def print_summary(ensembles):
-    print(format_summaries([folder_of(ensemble) for ensemble in ensembles]), file=sys.stderr)
+    print(
+        format_summaries([folder_of(ensemble) for ensemble in ensembles]),
+        file=sys.stderr,
+    )

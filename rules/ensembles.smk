@@ -13,13 +13,13 @@ rule resolve_configuration:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.tsv"
-    params:
-        pipeline=lambda wildcards: ensemble_of(wildcards).resolved_pipeline(),
-        run=lambda wildcards: ensemble_of(wildcards).resolved_run(),
-        code=fingerprint("spdclust.files.resolved"),
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        pipeline=lambda wildcards: ensemble_of(wildcards).resolved_pipeline(),
+        run=lambda wildcards: ensemble_of(wildcards).resolved_run(),
+        code=stage_fingerprint("resolve_configuration"),
     script:
         "../workflow/scripts/resolve_configuration.py"
 
@@ -34,11 +34,13 @@ rule normalize:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.tsv"
-    params:
-        code=fingerprint("spdclust.files.ensembles", "spdclust.files.histories"),
     resources:
-        mem_mb=lambda wildcards, input, attempt: int((1000 + 4 * input.size_mb) * attempt),
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 4 * input.size_mb) * attempt
+        ),
         runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        code=stage_fingerprint("normalize"),
     script:
         "../workflow/scripts/normalize.py"
 
@@ -52,15 +54,15 @@ rule distances:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/distances_{{method}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/distances_{{method}}.tsv"
-    params:
-        method=lambda wildcards: wildcards.method,
-        code=fingerprint(
-            "spdclust.partitions.distances", "spdclust.files.ensembles", "spdclust.files.histories"
-        ),
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int((1000 + 4 * input.size_mb) * attempt),
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 4 * input.size_mb) * attempt
+        ),
         runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        method=lambda wildcards: wildcards.method,
+        code=stage_fingerprint("distances"),
     script:
         "../workflow/scripts/distances.py"
 
@@ -78,11 +80,11 @@ rule summarize:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.tsv"
-    params:
-        methods=lambda wildcards: ensemble_of(wildcards).methods,
-        code=fingerprint("spdclust.summary", "spdclust.files.histories", "spdclust.files.ensembles"),
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
+    params:
+        methods=lambda wildcards: ensemble_of(wildcards).methods,
+        code=stage_fingerprint("summarize"),
     script:
         "../workflow/scripts/summarize.py"

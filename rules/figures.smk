@@ -16,12 +16,12 @@ rule plot_distances:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.tsv"
-    params:
-        method=lambda wildcards: wildcards.method,
-        code=fingerprint("spdclust.plotting.distances"),
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
+    params:
+        method=lambda wildcards: wildcards.method,
+        code=stage_fingerprint("plot_distances"),
     script:
         "../workflow/scripts/plot_distances.py"
 
@@ -41,11 +41,13 @@ rule plot_curve:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.tsv"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 2 * input.size_mb) * attempt
+        ),
+        runtime=10,
     params:
         curve=lambda wildcards: wildcards.curve,
-        code=fingerprint("spdclust.plotting.merges", "spdclust.files.histories"),
-    resources:
-        mem_mb=lambda wildcards, input, attempt: int((1000 + 2 * input.size_mb) * attempt),
-        runtime=10,
+        code=stage_fingerprint("plot_curve"),
     script:
         "../workflow/scripts/plot_curve.py"

@@ -15,13 +15,17 @@ rule merge:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.tsv"
-    params:
-        merge_config=lambda wildcards: ensemble_of(wildcards).run.merge_config.resolved(),
-        seed=merge_seed,
-        code=fingerprint("spdclust.merge.merging", "spdclust.files.histories", "spdclust.files.metrics"),
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int((1000 + 8 * input.size_mb) * attempt),
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 8 * input.size_mb) * attempt
+        ),
         runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        merge_config=lambda wildcards: ensemble_of(
+            wildcards
+        ).run.merge_config.resolved(),
+        seed=merge_seed,
+        code=stage_fingerprint("merge"),
     script:
         "../workflow/scripts/merge.py"

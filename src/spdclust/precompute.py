@@ -1,7 +1,7 @@
 """From a model to activation batches on disk: seeded inputs, causal importances, sparse files."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ from tqdm import tqdm
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.datasets import generate_inputs
 from spdclust.errors import InputError
+from spdclust.files.archive import digest_of
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.models import load_model
+from spdclust.provenance import stage_fingerprint
 
 if TYPE_CHECKING:
     from spdclust.models.component_model import ComponentModel
@@ -77,6 +79,25 @@ def process_data_batch(
         InputError: the data cannot be drawn, or an activation is not finite.
     """
     seed = config.batch_seed(run, batch)
+    return _draw_batch(config, model, seed, request_digest(config, seed, model.digest))
+
+
+def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: str) -> str:
+    """Return a digest of everything that determines a batch.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="m")
+        >>> request_digest(config, 0, "") == request_digest(config, 1, "")
+        False
+    """
+    # the same model at another place gives the same batch
+    sampling = {key: value for key, value in config.sampling().items() if key != "model_path"}
+    return digest_of(sampling, str(seed), checkpoint_digest, stage_fingerprint("precompute_batches"))
+
+
+def _draw_batch(
+    config: ClusteringRunConfig, model: "ComponentModel", seed: int, request: str
+) -> ActivationBatch:
     inputs = generate_inputs(model.task, config.samples_per_batch, seed)
     activations = extract_and_process_activations(
         model, inputs, batch_size=config.batch_size, causal_importance=config.causal_importance
@@ -84,38 +105,67 @@ def process_data_batch(
     provenance = {
         "causal_importance": config.causal_importance,
         "checkpoint_digest": model.digest,
-        "task": str(model.task.task_name),
+        "request": request,
+        "task": str(model.task.name),
     }
     return ActivationBatch(activations, seed, provenance)
 
 
-def precompute_batches(
-    config: ClusteringRunConfig,
-    model: "ComponentModel",
-    *,
-    run: int,
-    paths: dict[int, Path],
+def write_batches(
+    config: ClusteringRunConfig, model: "ComponentModel", asked: Mapping[Path, tuple[int, str]]
 ) -> None:
-    """Write batches of one run, `paths[b]` for batch `b`, each under its final name only once whole.
+    """Write batches, each under its final name only once whole.
+
+    Args:
+        config: the run's settings.
+        model: the model, loaded once for all batches.
+        asked: for each path the seed of the batch and a text kept in it, saying what was asked for.
 
     Raises:
         InputError: a batch cannot be made or written.
     """
-    progress = tqdm(sorted(paths.items()), desc=f"batches of run {run}", unit="batch", disable=None)
-    for batch, path in progress:
-        made = process_data_batch(config, model, run=run, batch=batch)
-        made.save(path)
-        density = made.matrix.nnz / max(1, made.n_samples * made.n_components)
+    for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
+        batch = _draw_batch(config, model, seed, request)
+        batch.save(path)
+        density = batch.matrix.nnz / max(1, batch.n_samples * batch.n_components)
         log.info(
-            "batch %d of run %d: %d samples, %d components, %.2f %% of the causal importances above 0, %s",
-            batch, run, made.n_samples, made.n_components, 100 * density, path,
+            "seed %d: %d samples, %d components, %.2f %% of the causal importances above 0, %s",
+            seed, batch.n_samples, batch.n_components, 100 * density, path,
         )  # fmt: skip
+
+
+def write_missing_batches(
+    config: ClusteringRunConfig, model: "ComponentModel", seeds: Sequence[int], paths: Sequence[Path]
+) -> None:
+    """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
+
+    Raises:
+        InputError: a batch cannot be made or written.
+    """
+    asked = {
+        path: (seed, request_digest(config, seed, model.digest))
+        for seed, path in zip(seeds, paths, strict=True)
+    }
+    write_batches(config, model, {path: ask for path, ask in asked.items() if not _is_there(path, ask[1])})
+
+
+def _is_there(path: Path, request: str) -> bool:
+    if not path.exists():
+        return False
+    try:
+        found = ActivationBatch.load(path).provenance.get("request")
+    except InputError as error:
+        log.warning("%s; it is made again", error)
+        return False
+    if found == request:
+        log.info("%s is there already", path)
+    return found == request
 
 
 def precompute_batches_for_ensemble(
     config: ClusteringRunConfig, n_runs: int, folder: str | Path, *, runs: Iterable[int] | None = None
 ) -> list[list[Path]]:
-    """Write the batches of every run of an ensemble as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
+    """Write every run's batches as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
 
     Example:
         >>> import tempfile
@@ -140,7 +190,8 @@ def precompute_batches_for_ensemble(
     model = load_model(config.model_source, device=config.device)
     written = []
     for run in chosen:
-        paths = {b: Path(folder) / f"run_{run}" / f"batch_{b}.pt" for b in range(config.batches_needed())}
-        precompute_batches(config, model, run=run, paths=paths)
-        written.append(list(paths.values()))
+        seeds = [config.batch_seed(run, batch) for batch in range(config.batches_needed())]
+        paths = [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in range(len(seeds))]
+        write_missing_batches(config, model, seeds, paths)
+        written.append(paths)
     return written

@@ -10,7 +10,7 @@ PACKAGE = "spdclust"
 _SOURCE = Path(__file__).resolve().parent
 
 
-def code_fingerprint(*modules: str) -> str:
+def code_fingerprint(*modules: str, ignore: tuple[str, ...] = ()) -> str:
     """Return a digest of the code that some modules of the package depend on, themselves included.
 
     Imports inside the package are followed, wherever they stand in a file; comments, docstrings and layout
@@ -24,6 +24,7 @@ def code_fingerprint(*modules: str) -> str:
 
     Args:
         modules: dotted names of modules of this package.
+        ignore: modules, or packages with all that is in them, that do not count.
 
     Raises:
         ValueError: no such module.
@@ -32,7 +33,7 @@ def code_fingerprint(*modules: str) -> str:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in reached:
+        if module in reached or any(module == each or module.startswith(f"{each}.") for each in ignore):
             continue
         reached.add(module)
         waiting.extend(_parsed(module)[1])
@@ -40,6 +41,19 @@ def code_fingerprint(*modules: str) -> str:
     for module in sorted(reached):
         digest.update(f"{module}={_parsed(module)[0]};".encode())
     return digest.hexdigest()[:16]
+
+
+def stage_fingerprint(stage: str) -> str:
+    """Return the fingerprint of one stage of the workflow, what its rule has among its `params`.
+
+    Configuration models do not count, since their values reach the rules through `params`; the texts of
+    errors change no result.
+
+    Example:
+        >>> stage_fingerprint("merge") == stage_fingerprint("precompute_batches")
+        False
+    """
+    return code_fingerprint(f"{PACKAGE}.stages.{stage}", ignore=(f"{PACKAGE}.config", f"{PACKAGE}.errors"))
 
 
 def _file_of(module: str) -> Path | None:

@@ -32,7 +32,9 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError("no such file", file=path, allowed="a YAML or JSON file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("cannot be read", file=path, found=str(error), allowed="a YAML or JSON file") from error
+        raise InputError(
+            "cannot be read", file=path, found=str(error), allowed="a YAML or JSON file"
+        ) from error
     try:
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (json.JSONDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -80,7 +82,9 @@ def _first_error(model: type[BaseModel], error: ValidationError, file: str | Pat
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        return InputError("unknown key", file=file, field=name, allowed=close[0] if close else ", ".join(known))
+        return InputError(
+            "unknown key", file=file, field=name, allowed=close[0] if close else ", ".join(known)
+        )
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return InputError(message, file=file, field=name or None)

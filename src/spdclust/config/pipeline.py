@@ -64,8 +64,8 @@ class ClusteringPipelineConfig(Section):
     def _check_run(self) -> "ClusteringPipelineConfig":
         if (self.clustering_run_config_path is None) == (self.clustering_run_config is None):
             raise ValueError(
-                "clustering_run_config_path: found neither or both (allowed: a run file here, or the run itself "
-                "as clustering_run_config)"
+                "clustering_run_config_path: found neither or both (allowed: a run file here, or the run "
+                "itself as clustering_run_config)"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""From the pipeline files of a workflow to its ensembles: names, runs, sweeps, all checked before anything runs."""
+"""From the pipeline files of a workflow to its ensembles, all checked before anything runs."""
 
 import itertools
 import re
@@ -52,7 +52,9 @@ class Ensemble:
 
     def resolved_pipeline(self) -> dict[str, Any]:
         """Return the pipeline's settings with every value filled in, as plain JSON types."""
-        settings = self.pipeline.model_dump(mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"})
+        settings = self.pipeline.model_dump(
+            mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"}
+        )
         return settings | {"sweep_point": self.sweep_point}
 
     def resolved_run(self) -> dict[str, Any]:
@@ -133,7 +135,9 @@ def resolve_pipeline(path: str | Path) -> list[Ensemble]:
             swept.batches_needed()
         except ValueError as error:
             raise InputError(str(error), file=run_file) from error
-        name = "-".join([path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())])
+        name = "-".join(
+            [path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())]
+        )
         check_name(name, path)
         ensembles.append(Ensemble(name, run_name, swept, pipeline, point))
     return ensembles
@@ -187,7 +191,11 @@ def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> l
         lengths = {key: len(values) for key, values in pipeline.sweep.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(
-                "lists differ in length", file=path, field="sweep", found=lengths, allowed="equal lengths to zip"
+                "lists differ in length",
+                file=path,
+                field="sweep",
+                found=lengths,
+                allowed="equal lengths to zip",
             )
         combinations: Any = zip(*pipeline.sweep.values(), strict=True) if pipeline.sweep else [()]
     else:

@@ -107,8 +107,8 @@ class ClusteringRunConfig(Section):
         ]
         if not given:
             raise ValueError(
-                "model_path: missing (allowed: a run directory, a model_<step>.pth, wandb:entity/project/run_id; "
-                "or experiment_key, or precomputed_activations_dir)"
+                "model_path: missing (allowed: a run directory, a model_<step>.pth, or "
+                "wandb:entity/project/run_id; else experiment_key or precomputed_activations_dir)"
             )
         if "model_path" in given and "experiment_key" in given:
             raise ValueError("experiment_key: given beside model_path (allowed: one of the two)")

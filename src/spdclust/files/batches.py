@@ -131,7 +131,8 @@ class ActivationBatch:
             "indices": matrix.indices.astype(np.uint16 if self.n_components <= 2**16 else np.int32),
             # an active component is most often exactly 1, and then needs no value
             "values": np.empty(0, matrix.data.dtype) if all_ones else matrix.data,
-            "maxima": np.asarray(self.maxima, dtype=np.float64),
+            # in the activations' own precision, in which thresholds are compared
+            "maxima": np.asarray(self.maxima, dtype=matrix.data.dtype),
             "means": np.asarray(self.means, dtype=np.float64),
         }
 
@@ -250,6 +251,7 @@ class BatchedActivations:
             raise InputError("no batches given", field="source", allowed="at least one batch_<b>.pt")
         self._next = 0
         self._stats: tuple[np.ndarray, np.ndarray] | None = None
+        self._digests: list[str] = []
         first = self._load(0)
         self.labels: Labels = first.labels
         self._held: tuple[int, ActivationBatch] | None = (0, first)
@@ -284,14 +286,21 @@ class BatchedActivations:
             InputError: a batch cannot be read or has other labels.
         """
         if self._stats is None:
-            maxima, means = [], []
+            maxima, means, self._digests = [], [], []
             for path in self.paths:
                 arrays, texts = _read(path)
                 self._check_labels(path, texts.get("labels", "").split("\n"))
                 maxima.append(np.array(arrays["maxima"]))
                 means.append(np.array(arrays["means"]))
+                self._digests.append(texts.get("checksum", ""))
             self._stats = np.stack(maxima), np.stack(means)
         return self._stats
+
+    @property
+    def digests(self) -> list[str]:
+        """The checksum of every batch, in order: what the activations were."""
+        self.component_stats()
+        return self._digests
 
     def _load(self, number: int) -> ActivationBatch:
         batch = ActivationBatch.load(self.paths[number])

@@ -37,9 +37,7 @@ _RECORD = "records."
 _ALLOWED = "a history.zip"
 
 
-def save_merge_history(
-    history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None
-) -> None:
+def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None) -> None:
     """Write a history; the same history always gives the same bytes.
 
     Args:
@@ -138,7 +136,10 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             pairs = arrays["selected_pairs.npy"][: int(metadata["n_iters_current"])]
         if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
             raise InputError(
-                "wrong shape", field="selected_pairs.npy", found=pairs.shape, allowed="(iterations, 2) integers"
+                "wrong shape",
+                field="selected_pairs.npy",
+                found=pairs.shape,
+                allowed="(iterations, 2) integers",
             )
         pairs = np.sort(pairs.astype(np.int64), axis=1)
         merge_tree(pairs, len(labels))  # refuses pairs that cannot have been merged
@@ -158,7 +159,9 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             first["msg"], file=path, field="metadata.json: merge_config." + ".".join(map(str, first["loc"]))
         ) from error
     except KeyError as error:
-        raise InputError("key missing", file=path, field=f"metadata.json: {error.args[0]}", allowed=_ALLOWED) from error
+        raise InputError(
+            "key missing", file=path, field=f"metadata.json: {error.args[0]}", allowed=_ALLOWED
+        ) from error
     except InputError as error:
         raise error.located(file=path) from error
 
@@ -168,7 +171,9 @@ def _metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError("not JSON", file=path, field="metadata.json", found=str(error), allowed=_ALLOWED) from error
+        raise InputError(
+            "not JSON", file=path, field="metadata.json", found=str(error), allowed=_ALLOWED
+        ) from error
     if not isinstance(metadata, dict):
         raise InputError("not a history", file=path, field="metadata.json", allowed=_ALLOWED)
     return metadata

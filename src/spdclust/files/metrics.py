@@ -1,0 +1,48 @@
+"""Per-iteration figures of one merge as a table: `metrics.csv`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spdclust.files.atomic import write_text
+from spdclust.merge.history import MergeHistory
+
+
+def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
+    """Return the per-iteration figures of a history by name, each `(iterations,)`.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> history = MergeHistory(
+        ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
+        ... )
+        >>> {name: column.tolist() for name, column in metrics_table(history).items()}
+        {'iteration': [0], 'k_groups': [1], 'mdl_loss': [2.5], 'merge_pair_cost': [-1.0], 'group_0': [0],
+         'group_1': [1]}
+    """
+    return {
+        "iteration": np.arange(history.n_iterations),
+        "k_groups": history.k_groups,
+        "mdl_loss": history.mdl_loss,
+        "merge_pair_cost": history.merge_pair_cost,
+        "group_0": history.selected_pairs[:, 0],
+        "group_1": history.selected_pairs[:, 1],
+        **{name: record for name, record in sorted(history.records.items()) if record.ndim == 1},
+    }
+
+
+def save_metrics(history: MergeHistory, path: str | Path) -> None:
+    """Write `metrics.csv`: one row per iteration; costs and description lengths in bits per sample.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    table = metrics_table(history)
+    columns = [[_text(value) for value in column.tolist()] for column in table.values()]
+    lines = [",".join(table), *(",".join(row) for row in zip(*columns, strict=True))]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _text(value: float | int) -> str:
+    # repr gives the shortest text that reads back as the same number
+    return repr(value)

@@ -1,0 +1,49 @@
+"""What every job of the workflow does around its one function call: logging, and errors in one line."""
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from spdclust.errors import InputError
+
+
+@contextlib.contextmanager
+def job(log_path: str | Path, name: str) -> Iterator[None]:
+    """Send everything the block prints or logs to its log file, and end the process with 1 if it fails.
+
+    Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
+    traceback in the log and one line that names the log.
+
+    Args:
+        log_path: the job's log.
+        name: what the messages call the job.
+    """
+    log_path = Path(log_path)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with log_path.open("w", encoding="utf-8", buffering=1) as log_file:
+        os.dup2(log_file.fileno(), 1)
+        os.dup2(log_file.fileno(), 2)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True
+        )
+        try:
+            yield
+        except InputError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            _tell(terminal, f"Error in {name}: {error} [log: {log_path}]")
+            raise SystemExit(1) from None
+        except Exception as error:
+            traceback.print_exc()
+            _tell(terminal, f"Error in {name}: {type(error).__name__}: {error} [traceback in {log_path}]")
+            raise SystemExit(1) from None
+
+
+def _tell(terminal: int, line: str) -> None:
+    os.write(terminal, (" ".join(line.split()) + "\n").encode())

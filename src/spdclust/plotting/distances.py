@@ -1,0 +1,42 @@
+"""Figure: how far apart the runs of an ensemble are after each iteration."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from spdclust.partitions.methods import METHODS
+from spdclust.plotting.style import BLUE, GREY, new_figure
+from spdclust.types import Float
+
+_POINTS_UP_TO = 20_000
+
+
+def plot_distances(distances: Float[np.ndarray, "iterations runs runs"], method: str) -> Figure:
+    """Draw the distribution of the distances between runs over iterations.
+
+    Example:
+        >>> figure = plot_distances(np.zeros((5, 3, 3)), "matching_dist")
+        >>> figure.axes[0].get_ylabel()
+        'matching_dist [pairs]'
+
+    Args:
+        distances: of one method.
+        method: its name.
+    """
+    n_iterations, n_runs, _ = distances.shape
+    pairs = distances[:, *np.triu_indices(n_runs, k=1)]
+    iterations = np.arange(n_iterations)
+    low, first, median, third, high = np.quantile(pairs, [0, 0.25, 0.5, 0.75, 1], axis=1)
+    figure, (axes,) = new_figure()
+    axes.fill_between(iterations, low, high, color=BLUE, alpha=0.15, lw=0, label="least to largest")
+    axes.fill_between(iterations, first, third, color=BLUE, alpha=0.35, lw=0, label="quartiles")
+    axes.plot(iterations, median, color=BLUE, label="median")
+    if pairs.size <= _POINTS_UP_TO:
+        axes.plot(
+            np.repeat(iterations, pairs.shape[1]), pairs.ravel(), ".", color=GREY, ms=1.5, alpha=0.4, zorder=1
+        )
+    axes.set(xlabel="iteration (merges done)", ylabel=f"{method} [{METHODS[method].unit}]")
+    axes.set_title(f"Distance between runs: {pairs.shape[1]} pairs of {n_runs} runs")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.01)
+    axes.legend(loc="upper left")
+    return figure

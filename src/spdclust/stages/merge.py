@@ -1,0 +1,50 @@
+"""Stage: activation batches -> one merge history."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spdclust import __version__
+from spdclust.config.merge import MergeConfig
+from spdclust.files.batches import BatchedActivations
+from spdclust.files.histories import save_merge_history
+from spdclust.files.metrics import save_metrics
+from spdclust.merge.merging import merge_iteration
+
+log = logging.getLogger(__name__)
+
+
+def merge(
+    batches: Sequence[str | Path],
+    merge_config: Mapping[str, Any],
+    seed: tuple[int, ...],
+    *,
+    history: str | Path,
+    metrics: str | Path,
+) -> None:
+    """Merge the components of one run and write its history and per-iteration metrics.
+
+    Args:
+        batches: the run's batch files in order.
+        merge_config: settings of the merge.
+        seed: (`base_seed`, run).
+        history: where `history.zip` goes.
+        metrics: where `metrics.csv` goes.
+
+    Raises:
+        InputError: a batch cannot be read, no component is alive, or a file cannot be written.
+    """
+    config = MergeConfig.model_validate(dict(merge_config))
+    source = BatchedActivations([Path(path) for path in batches])
+    made = merge_iteration(source, config, tuple(seed), progress=True)
+    made = replace(made, provenance=made.provenance | {"batches": source.digests, "spdclust": __version__})
+    if made.n_iterations:
+        best = made.best_iteration()
+        log.info(
+            "%d components, %d merges; least description length %.6g bits per sample at %d groups",
+            made.n_components, made.n_iterations, made.mdl_loss[best], made.k_groups[best],
+        )  # fmt: skip
+    save_metrics(made, metrics)
+    save_merge_history(made, history)

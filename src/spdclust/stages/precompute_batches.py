@@ -1,0 +1,30 @@
+"""Stage: model -> the activation batches of one run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.errors import InputError
+from spdclust.models import load_model
+from spdclust.precompute import write_missing_batches
+
+
+def precompute_batches(
+    sampling: Mapping[str, Any], seeds: Sequence[int], paths: Sequence[str | Path]
+) -> None:
+    """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
+
+    Args:
+        sampling: `ClusteringRunConfig.sampling()`.
+        seeds: what each batch is drawn with.
+        paths: where each batch goes.
+
+    Raises:
+        InputError: the model cannot be loaded, or a batch cannot be made or written.
+    """
+    config = ClusteringRunConfig.model_validate(dict(sampling))
+    if config.model_source is None:
+        raise InputError("no model", field="model_path", allowed="a model to compute activations with")
+    model = load_model(config.model_source, device=config.device)
+    write_missing_batches(config, model, seeds, [Path(path) for path in paths])

@@ -1,0 +1,12 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule):
+    from spdclust.stages.merge import merge
+
+    merge(
+        list(snakemake.input.batches),
+        snakemake.params.merge_config,
+        tuple(snakemake.params.seed),
+        history=snakemake.output.history,
+        metrics=snakemake.output.metrics,
+    )

@@ -1,0 +1,10 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule):
+    from spdclust.stages.plot_distances import plot_distances
+
+    plot_distances(
+        snakemake.input.distances,
+        snakemake.params.method,
+        paths=[snakemake.output.png, snakemake.output.pdf],
+    )

@@ -1,0 +1,6 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule):
+    from spdclust.stages.precompute_batches import precompute_batches
+
+    precompute_batches(snakemake.params.sampling, snakemake.params.seeds, list(snakemake.output))

@@ -1,0 +1,11 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule):
+    from spdclust.stages.resolve_configuration import resolve_configuration
+
+    resolve_configuration(
+        snakemake.params.pipeline,
+        snakemake.params.run,
+        pipeline_path=snakemake.output.pipeline,
+        run_path=snakemake.output.run,
+    )

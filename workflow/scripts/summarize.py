@@ -1,0 +1,10 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule):
+    from spdclust.stages.summarize import summarize_ensemble
+
+    summarize_ensemble(
+        list(snakemake.input.histories),
+        dict(zip(snakemake.params.methods, snakemake.input.distances, strict=True)),
+        path=snakemake.output.summary,
+    )
