@@ -1,41 +1,85 @@
 """Distances between the runs of an ensemble, iteration by iteration."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from spdclust.ensemble import NormalizedHistories
-from spdclust.errors import InputError
-from spdclust.partitions.methods import check_method
-from spdclust.partitions.pairwise import distance
+from spdclust.partitions.formulas import FORMULAS
+from spdclust.partitions.methods import METHODS, check_method, check_methods
+from spdclust.partitions.trajectory import Progress, check_runs, kept_iterations, walk_run_pairs
 from spdclust.types import Float
 
 DistancesArray = Float[np.ndarray, "iterations runs runs"]
-"""float64, symmetric in the runs, zero on the diagonal."""
+"""float64, symmetric in the runs, zero on the diagonal; in the unit of its method."""
 
 
-def compute_distances(normalized: NormalizedHistories, method: str) -> DistancesArray:
-    """Return the distance between every two runs after every iteration.
+def compute_distances(
+    normalized: NormalizedHistories,
+    method: str,
+    *,
+    stride: int = 1,
+    n_workers: int = 1,
+    progress: Progress | None = None,
+) -> DistancesArray:
+    """Return the distance between every two runs after every kept iteration.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> def run(*pairs):
+        ...     zeros = np.zeros(len(pairs))
+        ...     return MergeHistory(["m:0", "m:1", "m:2"], np.array(pairs), zeros, zeros, MergeConfig())
+        >>> normalized = normalize_ensemble([run([0, 1], [0, 1]), run([1, 2], [0, 1])])
+        >>> compute_distances(normalized, "matching_dist").tolist()
+        [[[0.0, 2.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
+
+    Args:
+        normalized: the ensemble, see `normalize_ensemble`.
+        method: a name in `METHODS`.
+        stride: keep every n-th iteration, from the first.
+        n_workers: number of threads; the result does not depend on it.
+        progress: called with the number of run pairs done and their total.
 
     Raises:
-        InputError: an unknown method, or fewer than two runs.
+        InputError: an unknown method, fewer than two runs, a stride or number of workers below 1.
     """
     name = check_method(method).name
-    check_runs(normalized)
-    distances = np.zeros((normalized.n_iterations, normalized.n_runs, normalized.n_runs))
-    for iteration, rows in enumerate(normalized.iterate_rows()):
-        for second in range(normalized.n_runs):
-            for first in range(second):
-                value = distance(rows[first], rows[second], name)
-                distances[iteration, first, second] = distances[iteration, second, first] = value
-    return distances
+    return compute_all_distances(normalized, [name], stride=stride, n_workers=n_workers, progress=progress)[
+        name
+    ]
 
 
-def check_runs(normalized: NormalizedHistories) -> None:
-    """Refuse an ensemble that has nothing to compare.
+def compute_all_distances(
+    normalized: NormalizedHistories,
+    methods: Iterable[str],
+    *,
+    stride: int = 1,
+    n_workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, DistancesArray]:
+    """Return the distances of several methods, all from one pass over the trajectories.
+
+    Args:
+        normalized: the ensemble, see `normalize_ensemble`.
+        methods: names in `METHODS`.
+        stride: keep every n-th iteration, from the first.
+        n_workers: number of threads; the result does not depend on it.
+        progress: called with the number of run pairs done and their total.
 
     Raises:
-        InputError: there are fewer than two runs.
+        InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.
     """
-    if normalized.n_runs < 2:
-        raise InputError(
-            "distances need several runs", field="n_runs", found=normalized.n_runs, allowed="2 or more"
-        )
+    names = check_methods(methods)
+    check_runs(normalized)
+    n_kept = len(kept_iterations(normalized.n_iterations, stride))
+    shape = (n_kept, normalized.n_runs, normalized.n_runs)
+    distances = {name: np.zeros(shape) for name in names}
+    with_matching = any(METHODS[name].needs_matching for name in names)
+    for first, second, sums in walk_run_pairs(
+        normalized, stride=stride, with_matching=with_matching, n_workers=n_workers, progress=progress
+    ):
+        for name in names:
+            distances[name][:, first, second] = distances[name][:, second, first] = FORMULAS[name](sums)
+    return distances

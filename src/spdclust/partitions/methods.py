@@ -23,12 +23,14 @@ class DistanceMethod:
         description: one sentence.
         unit: what the numbers count.
         also_called: names under which people look for it; only suggested, never accepted.
+        needs_matching: whether assignment problems must be solved, most of the work there can be.
     """
 
     name: str
     description: str
     unit: str
     also_called: tuple[str, ...] = ()
+    needs_matching: bool = False
 
 
 _ALL = (
@@ -37,6 +39,7 @@ _ALL = (
         "Number of components that are in different groups after the best one-to-one relabelling of groups.",
         "components",
         ("hamming", "assignment", "transfer_distance"),
+        needs_matching=True,
     ),
     DistanceMethod(
         "matching_dist",

@@ -1,0 +1,91 @@
+"""Each distance as a formula of the sums over the contingency table, by name."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from spdclust.partitions.methods import METHODS
+from spdclust.partitions.overlap import OverlapSums
+from spdclust.types import Float
+
+Rows = Float[np.ndarray, " rows"]
+
+
+def perm_invariant_hamming(sums: OverlapSums) -> Rows:
+    """Return the number of components outside the best one-to-one matching of groups.
+
+    `C − max_π Σ_a n[a, π(a)]`, an assignment problem. Known as the transfer distance or partition distance
+    (Gusfield 2002, Information Processing Letters 82).
+    """
+    return np.asarray(sums.n_components - sums.matched, dtype=np.float64)
+
+
+def matching_dist(sums: OverlapSums) -> Rows:
+    """Return the number of component pairs together in one grouping and apart in the other.
+
+    `½ (Σ_a n_a² + Σ_b n_b² − 2 Σ_ab n_ab²)`, half the Mirkin metric (Mirkin & Chernyi 1970; Meilă 2007).
+    """
+    return np.asarray(sums.first_squares + sums.second_squares - 2 * sums.cell_squares) / 2
+
+
+def matching_dist_vec(sums: OverlapSums) -> Rows:
+    """Return the same over ordered pairs, twice `matching_dist`."""
+    return 2 * matching_dist(sums)
+
+
+def adjusted_rand_dist(sums: OverlapSums) -> Rows:
+    """Return one minus the adjusted Rand index (Hubert & Arabie 1985, Journal of Classification 2).
+
+    Equal groupings give 0, also where the index itself is 0/0 (both all singletons, or both one group).
+    """
+    # ordered pairs: exact as integers, their products would not fit 64 bits above 50,000 components
+    together, first_only, second_only = _pairs(sums)
+    apart = sums.n_components * (sums.n_components - 1.0) - together - first_only - second_only
+    above = 2 * (together * apart - first_only * second_only)
+    below = (together + first_only) * (first_only + apart) + (together + second_only) * (second_only + apart)
+    return _ratio_or_zero(below - above, below, first_only + second_only)
+
+
+def variation_of_information(sums: OverlapSums) -> Rows:
+    """Return H(first | second) + H(second | first) in bits (Meilă 2007, J. Multivariate Analysis 98)."""
+    excess = sums.first_information + sums.second_information - 2 * sums.cell_information
+    return np.asarray(np.maximum(excess, 0) * (sums.information_unit / max(1, sums.n_components)))
+
+
+def jaccard_dist(sums: OverlapSums) -> Rows:
+    """Return one minus the Jaccard index of the two sets of co-clustered pairs (Ben-Hur et al. 2002).
+
+    Two groupings without any co-clustered pair (all singletons) are equal: 0.
+    """
+    together, first_only, second_only = _pairs(sums)
+    differing = first_only + second_only
+    return _ratio_or_zero(differing, together + differing, differing)
+
+
+FORMULAS: dict[str, Callable[[OverlapSums], Rows]] = {
+    formula.__name__: formula
+    for formula in (
+        perm_invariant_hamming,
+        matching_dist,
+        matching_dist_vec,
+        adjusted_rand_dist,
+        variation_of_information,
+        jaccard_dist,
+    )
+}
+"""The formula of every method in `methods.METHODS`."""
+if set(FORMULAS) != set(METHODS):
+    raise RuntimeError("partitions.methods and partitions.formulas name different distances")
+
+
+def _pairs(sums: OverlapSums) -> tuple[Rows, Rows, Rows]:
+    """Ordered pairs of components together in both groupings, in the first only, in the second only."""
+    return (
+        (sums.cell_squares - sums.n_components).astype(np.float64),
+        (sums.first_squares - sums.cell_squares).astype(np.float64),
+        (sums.second_squares - sums.cell_squares).astype(np.float64),
+    )
+
+
+def _ratio_or_zero(above: Rows, below: Rows, differing: Rows) -> Rows:
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=differing > 0))

@@ -1,0 +1,1 @@
+"""Compiled walks over merge trajectories: arrays and scalars in, preallocated arrays out."""

@@ -1,0 +1,109 @@
+"""The few sums over a contingency table that every distance is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+
+from spdclust.partitions.contingency import Contingency
+from spdclust.types import Int
+
+
+@dataclass(frozen=True)
+class OverlapSums:
+    """Sums over the groups of a first and a second grouping and over their overlaps, one row per comparison.
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1]), np.array([0, 1, 1])))
+        >>> sums.first_squares.tolist(), sums.cell_squares.tolist(), sums.matched.tolist()
+        ([5], [3], [2])
+
+    Attributes:
+        n_components: number of components.
+        first_squares: `(rows,)` Σ size² over the groups of the first grouping.
+        second_squares: `(rows,)` the same of the second.
+        cell_squares: `(rows,)` Σ count² over the overlaps.
+        first_information: `(rows,)` Σ size·log2(size) in units of `information_unit` bits.
+        second_information: `(rows,)` the same of the second grouping.
+        cell_information: `(rows,)` Σ count·log2(count) over the overlaps.
+        information_unit: bits per unit; see `xlogx_table`.
+        matched: `(rows,)` components inside the best one-to-one matching of groups; zeros when not wanted.
+    """
+
+    n_components: int
+    first_squares: Int[np.ndarray, " rows"]
+    second_squares: Int[np.ndarray, " rows"]
+    cell_squares: Int[np.ndarray, " rows"]
+    first_information: Int[np.ndarray, " rows"]
+    second_information: Int[np.ndarray, " rows"]
+    cell_information: Int[np.ndarray, " rows"]
+    information_unit: float
+    matched: Int[np.ndarray, " rows"]
+
+
+def xlogx_table(n_components: int) -> tuple[Int[np.ndarray, "_"], float]:
+    """Return x·log2(x) for x = 0 … n as whole multiples of a tiny unit, and that unit in bits.
+
+    Whole numbers, so that adding and taking away terms along a trajectory leaves no residue and equal
+    groupings are exactly 0 bits apart. The unit is the smallest with which twice n·log2(n) fits 62 bits
+    (2⁻⁴³ bits for 13,000 components).
+
+    Example:
+        >>> table, unit = xlogx_table(4)
+        >>> (table * unit).round(3).tolist()
+        [0.0, 0.0, 2.0, 4.755, 8.0]
+    """
+    x = np.arange(n_components + 1, dtype=np.float64)
+    bits = x * np.log2(np.maximum(x, 1))
+    scale = 62 - int(np.ceil(np.log2(max(2.0, 2 * bits[-1]))))
+    return np.rint(bits * 2.0**scale).astype(np.int64), 2.0**-scale
+
+
+def overlap_sums(table: Contingency) -> OverlapSums:
+    """Compute the sums of one table from scratch, the matching by scipy's solver.
+
+    The groups fall into connected components of the graph of non-zero cells, and each is solved on its own.
+    """
+    xlogx, unit = xlogx_table(table.n_components)
+
+    def squares(sizes: np.ndarray) -> np.ndarray:
+        return (sizes**2).sum(keepdims=True)  # type: ignore[no-any-return]
+
+    def information(sizes: np.ndarray) -> np.ndarray:
+        return xlogx[sizes].sum(keepdims=True)  # type: ignore[no-any-return]
+
+    return OverlapSums(
+        n_components=table.n_components,
+        first_squares=squares(table.row_sizes),
+        second_squares=squares(table.column_sizes),
+        cell_squares=squares(table.counts),
+        first_information=information(table.row_sizes),
+        second_information=information(table.column_sizes),
+        cell_information=information(table.counts),
+        information_unit=unit,
+        matched=np.array([_matched(table)]),
+    )
+
+
+def _matched(table: Contingency) -> int:
+    if table.n_components == 0:
+        return 0
+    n_rows, n_columns = len(table.row_sizes), len(table.column_sizes)
+    graph = sparse.coo_array(
+        (np.ones(len(table.rows)), (table.rows, n_rows + table.columns)),
+        shape=(n_rows + n_columns, n_rows + n_columns),
+    )
+    part = sparse.csgraph.connected_components(graph, directed=False)[1][table.rows]
+    shared = np.bincount(part)[part] > 1
+    matched = int(table.counts[~shared].sum())  # a graph component of one cell needs no solver
+    order = np.flatnonzero(shared)
+    order = order[np.argsort(part[order], kind="stable")]
+    for cells in np.split(order, np.flatnonzero(np.diff(part[order])) + 1) if len(order) else []:
+        rows, row_numbers = np.unique(table.rows[cells], return_inverse=True)
+        columns, column_numbers = np.unique(table.columns[cells], return_inverse=True)
+        dense = np.zeros((len(rows), len(columns)), dtype=np.int64)
+        dense[row_numbers, column_numbers] = table.counts[cells]
+        matched += int(dense[linear_sum_assignment(dense, maximize=True)].sum())
+    return matched

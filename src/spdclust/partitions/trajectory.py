@@ -1,0 +1,134 @@
+"""Whole trajectories compared: each pair of runs is walked once, a merge changes only what it touches."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import combinations
+
+import numpy as np
+
+from spdclust.ensemble import NormalizedHistories
+from spdclust.errors import InputError
+from spdclust.partitions.kernels.walk import walk_pair, walk_run
+from spdclust.partitions.overlap import OverlapSums, xlogx_table
+from spdclust.types import Int
+
+Progress = Callable[[int, int], None]
+"""Called with the number of run pairs done and their total."""
+
+
+def kept_iterations(n_iterations: int, stride: int) -> Int[np.ndarray, "_"]:
+    """Return the iterations that a stride keeps: the first and every `stride`-th after it.
+
+    Example:
+        >>> kept_iterations(10, 4).tolist()
+        [0, 4, 8]
+
+    Raises:
+        InputError: the stride is below 1.
+    """
+    if stride < 1:
+        raise InputError("stride is too small", field="stride", found=stride, allowed="1 or more")
+    return np.arange(0, n_iterations, stride)
+
+
+def walk_run_pairs(
+    normalized: NormalizedHistories,
+    *,
+    stride: int = 1,
+    with_matching: bool = True,
+    n_workers: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, int, OverlapSums]]:
+    """Yield, for every pair of runs, the sums that distances are made of, one row per kept iteration.
+
+    Each pair is walked on its own, by threads when there are several workers, so the numbers do not depend on
+    how many; the order in which pairs come does.
+
+    Args:
+        normalized: the ensemble.
+        stride: keep every n-th iteration.
+        with_matching: also solve the assignment problems, most of the work.
+        n_workers: number of threads.
+        progress: called after every pair.
+
+    Raises:
+        InputError: fewer than two runs, or a stride or a number of workers below 1.
+    """
+    check_runs(normalized)
+    if n_workers < 1:
+        raise InputError("too few workers", field="n_workers", found=n_workers, allowed="1 or more")
+    n_kept = len(kept_iterations(normalized.n_iterations, stride))
+    n = normalized.n_components
+    xlogx, unit = xlogx_table(n)
+    merges = [np.ascontiguousarray(normalized.merges(run)) for run in range(normalized.n_runs)]
+    firsts = [int(first) for first in normalized.first_merges]
+    squares = np.empty((normalized.n_runs, n_kept), dtype=np.int64)
+    information = np.empty_like(squares)
+    for run in range(normalized.n_runs):
+        walk_run(merges[run], firsts[run], n, stride, xlogx, squares[run], information[run])
+
+    def walk(first: int, second: int) -> tuple[int, int, OverlapSums]:
+        cells, cell_information, matched = np.zeros((3, n_kept), dtype=np.int64)
+        walk_pair(
+            merges[first],
+            merges[second],
+            firsts[first],
+            firsts[second],
+            n,
+            stride,
+            xlogx,
+            with_matching,
+            cells,
+            cell_information,
+            matched,
+        )
+        sums = OverlapSums(
+            n_components=n,
+            first_squares=squares[first],
+            second_squares=squares[second],
+            cell_squares=cells,
+            first_information=information[first],
+            second_information=information[second],
+            cell_information=cell_information,
+            information_unit=unit,
+            matched=matched,
+        )
+        return first, second, sums
+
+    pairs = list(combinations(range(normalized.n_runs), 2))
+    for done, result in enumerate(_in_threads(walk, pairs, n_workers), start=1):
+        if progress is not None:
+            progress(done, len(pairs))
+        yield result
+
+
+def check_runs(normalized: NormalizedHistories) -> None:
+    """Refuse an ensemble that has nothing to compare.
+
+    Raises:
+        InputError: there are fewer than two runs.
+    """
+    if normalized.n_runs < 2:
+        raise InputError(
+            "distances need several runs", field="n_runs", found=normalized.n_runs, allowed="2 or more"
+        )
+
+
+def _in_threads(
+    walk: Callable[[int, int], tuple[int, int, OverlapSums]], pairs: list[tuple[int, int]], n_workers: int
+) -> Iterator[tuple[int, int, OverlapSums]]:
+    if n_workers == 1:
+        yield from (walk(*pair) for pair in pairs)
+        return
+    pool = ThreadPoolExecutor(n_workers)
+    try:
+        waiting = iter(pairs)
+        # only a few results are ever held: pairs are handed out as results are taken
+        running = {pool.submit(walk, *pair) for _, pair in zip(range(2 * n_workers), waiting, strict=False)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            running |= {pool.submit(walk, *pair) for _, pair in zip(done, waiting, strict=False)}
+    finally:
+        pool.shutdown(cancel_futures=True)
