@@ -4,7 +4,7 @@ import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.models.task import ToyTask
-from spdclust.types import Float, make_generator
+from spdclust.types import Bool, Float, make_generator
 
 VALUE_RANGES: dict[str, tuple[float, float]] = {"resid_mlp": (-1.0, 1.0), "tms": (0.0, 1.0)}
 """Values that an active feature takes, uniformly, by task."""
@@ -19,6 +19,7 @@ N_ACTIVE: dict[str, int] = {
 """Active features per sample, for the kinds of data that fix it."""
 
 Features = Float[np.ndarray, "samples features"]
+Active = Bool[np.ndarray, "samples features"]
 
 
 def generate(task: ToyTask, n_samples: int, seed: int) -> Features:
@@ -53,13 +54,11 @@ def generate(task: ToyTask, n_samples: int, seed: int) -> Features:
     if task.data_generation_type in N_ACTIVE:
         active = _exactly(N_ACTIVE[task.data_generation_type], task, n_samples, generator)
     else:
-        uniform = generator.random(values.shape, dtype=np.float32)
-        active = np.less(uniform, np.float32(task.feature_probability))
+        active = _each_for_itself(task, n_samples, generator)
         for together in _checked_synced(task):
             # as in the reference implementation, the whole list gets new values
-            some = active[:, together].any(axis=1)
             values[:, together] = _values(task, n_samples, generator)[:, together]
-            active[:, together] = some[:, None]
+            active[:, together] = active[:, together].any(axis=1, keepdims=True)
     return np.where(active, values, np.float32(0))
 
 
@@ -69,7 +68,13 @@ def _values(task: ToyTask, n_samples: int, generator: np.random.Generator) -> Fe
     return uniform * np.float32(high - low) + np.float32(low)
 
 
-def _exactly(n_active: int, task: ToyTask, n_samples: int, generator: np.random.Generator) -> np.ndarray:
+def _each_for_itself(task: ToyTask, n_samples: int, generator: np.random.Generator) -> Active:
+    uniform = generator.random((n_samples, task.n_features), dtype=np.float32)
+    active: np.ndarray = np.less(uniform, np.float32(task.feature_probability))
+    return active
+
+
+def _exactly(n_active: int, task: ToyTask, n_samples: int, generator: np.random.Generator) -> Active:
     if n_active > task.n_features:
         raise InputError(
             "more features are to be active than there are",

@@ -34,11 +34,13 @@ class Checkpoint:
         weights: the `model_<step>.pth` file.
         config_file: its `final_config.yaml`.
         source: a name for logs and provenance, without absolute paths.
+        target_folder: where the target model's own files are, if not where the configuration says.
     """
 
     weights: Path
     config_file: Path
     source: str
+    target_folder: Path | None = None
 
     @property
     def folder(self) -> Path:

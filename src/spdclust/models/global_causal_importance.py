@@ -106,6 +106,10 @@ class ReverseResidual(nn.Module):
 
     After each block but the last the stream passes that block's transition (attention if configured, then an
     MLP or a linear map); then the block's reader gives the numbers of its components.
+
+    Attributes:
+        attends: whether there is attention. Where inputs have no sequence, it goes, as in the reference
+            implementation, over the samples of a batch.
     """
 
     prefix = GLOBAL
@@ -121,6 +125,7 @@ class ReverseResidual(nn.Module):
         if attention is not None:
             _check_heads(width, attention, "transition_attn_config", file)
             self.max_length = attention.max_len
+        self.attends = attention is not None
         self._groups = _block_groups(modules, config, file)
         self._inp_projectors, self._readers, self._reader_norms = (nn.ModuleDict() for _ in range(3))
         self._transitions, self._transition_norms = nn.ModuleDict(), nn.ModuleDict()

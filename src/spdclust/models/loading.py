@@ -1,5 +1,6 @@
 """Loading a decomposed model: files checked, tensors put where they belong, the rest let go."""
 
+import logging
 from pathlib import Path
 
 import torch
@@ -22,6 +23,9 @@ from spdclust.models.state import (
     part,
 )
 from spdclust.models.targets import build_target
+from spdclust.models.task import ToyTask
+
+logger = logging.getLogger(__name__)
 
 
 def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
@@ -50,6 +54,12 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
     with torch.device("meta"):
         function = build_causal_importance(modules, config.ci_config, file)
     prefix = str(function.prefix)
+    if isinstance(target.task, ToyTask) and getattr(function, "attends", False):
+        logger.warning(
+            "%s: ci_config.transition_attn_config: inputs have no sequence, so attention goes over the "
+            "samples of a batch and results depend on the batch size",
+            file,
+        )
 
     state = modernised(checkpoint.read_state(), checkpoint.weights)
     if not part(state, TARGET):

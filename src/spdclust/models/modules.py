@@ -91,7 +91,6 @@ def find_modules(
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 3))
-        >>> pattern = ModulePattern(module_pattern="2", C=5)
         >>> patterns = [ModulePattern(module_pattern="[0-9]", C=4)]
         >>> find_modules(model, DecompositionConfig.model_construct(module_info=patterns))
         Traceback (most recent call last):

@@ -53,6 +53,8 @@ def own_folders(checkpoint: Checkpoint, path: str | None) -> list[Path]:
         ['resources/resid_mlp1', 'resources/resid_mlp1/../target', '../target']
     """
     folders = [checkpoint.folder]
+    if checkpoint.target_folder is not None:
+        folders.append(checkpoint.target_folder)
     if path is not None and not path.startswith("wandb:"):
         folders += [(checkpoint.folder / path).parent, Path(path).parent]
     return folders

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.targets.base import Target, language_task
@@ -55,8 +57,9 @@ def build(checkpoint: Checkpoint) -> Target:
             found=f"{place}: {error}",
             allowed="a folder saved by transformers, or a name on the hub that can be reached",
         ) from None
-    build_class = model_class if hasattr(model_class, "_from_config") else None
-    module = build_class._from_config(config) if build_class else model_class.from_config(config)
+    make = getattr(model_class, "_from_config", None) or model_class.from_config
+    with torch.random.fork_rng():  # its random weights are replaced; the caller's random numbers stay
+        module = make(config)
     return Target(
         module,
         language_task(checkpoint, int(config.vocab_size)),

@@ -1,4 +1,4 @@
-"""Files of a pretrained language model: `model_config.yaml`, and `checkpoints/model_step_<n>.pt` beside it."""
+"""Files of a pretrained language model: `model_config.yaml`, `checkpoints/model_step_<n>.pt` beside it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -60,9 +60,10 @@ def build_pretrained(
 
 
 def _places(checkpoint: Checkpoint, weights: str | None) -> list[Path]:
-    if weights is None or weights.startswith("wandb:"):
-        return []
-    return [(checkpoint.folder / weights).parent, Path(weights).parent]
+    places = [] if checkpoint.target_folder is None else [checkpoint.target_folder / "checkpoints"]
+    if weights is not None and not weights.startswith("wandb:"):
+        places += [(checkpoint.folder / weights).parent, Path(weights).parent]
+    return places
 
 
 def _with_type(content: dict[str, object], checkpoint: Checkpoint, file: Path) -> dict[str, object]:
