@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from spdclust.models.sigmoids import Sigmoid
 from spdclust.models.targets.base import Target
 from spdclust.models.task import Task
 from spdclust.types import Float, Labels
-
-CausalImportance = Literal["lower_leaky", "upper_leaky"]
 
 
 class ComponentModel:
@@ -100,7 +98,7 @@ class ComponentModel:
         return [f"{name}:{i}" for name, count in self.components_per_module.items() for i in range(count)]
 
     def component_activations(
-        self, inputs: Any, causal_importance: CausalImportance = "lower_leaky"
+        self, inputs: Any, causal_importance: str = "lower_leaky"
     ) -> dict[str, torch.Tensor]:
         """Return the causal importance of every component on every sample, by module in label order.
 
@@ -132,7 +130,7 @@ class ComponentModel:
         return {name: importances[name] for name in self.components_per_module}
 
     def activation_chunks(
-        self, inputs: Any, batch_size: int, causal_importance: CausalImportance = "lower_leaky"
+        self, inputs: Any, batch_size: int, causal_importance: str = "lower_leaky"
     ) -> Iterator[Float[np.ndarray, "samples components"]]:
         """Yield causal importances of all components in label order, one forward pass at a time.
 
