@@ -8,9 +8,6 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
-conda: "envs/spdclust.yaml"
-
-
 report: "report/workflow.rst"
 
 

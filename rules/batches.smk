@@ -1,16 +1,6 @@
 # Model -> batches of activations. One job a run: the model is loaded once for all batches of that run.
 
 
-def checkpoint_files(wildcards):
-    source = CHECKPOINTS.get(wildcards.run_config)
-    return [] if source is None else [str(source.weights), str(source.config_file)]
-
-
-def batch_seeds(wildcards):
-    sampled, n = SAMPLING[wildcards.run_config], BATCHES_PER_RUN[wildcards.run_config]
-    return [sampled.batch_seed(int(wildcards.run), batch) for batch in range(n)]
-
-
 # The number of outputs of a rule is fixed, so there is one rule for each number of batches in use.
 for n_batches in sorted(set(BATCHES_PER_RUN.values())):
 
@@ -34,6 +24,8 @@ for n_batches in sorted(set(BATCHES_PER_RUN.values())):
                 for name, n in BATCHES_PER_RUN.items()
                 if n == n_batches
             ),
+        conda:
+            "../envs/spdclust.yaml"
         threads: 1
         resources:
             mem_mb=lambda wildcards, attempt: 4000 * attempt,

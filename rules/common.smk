@@ -1,13 +1,16 @@
 # Loads the configuration and names files; holds no rules.
+import os
 import re
 import sys
+
+from snakemake.settings.enums import Quietness
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.provenance import stage_fingerprint
-from spdclust.summary import format_summaries
+from spdclust.files.summaries import format_summaries
 
 
 def load_ensembles():
@@ -74,6 +77,24 @@ def history_files(ensemble):
     ]
 
 
+def checkpoint_files(wildcards):
+    source = CHECKPOINTS.get(wildcards.run_config)
+    return [] if source is None else [str(source.weights), str(source.config_file)]
+
+
+def batch_seeds(wildcards):
+    sampled, n = SAMPLING[wildcards.run_config], BATCHES_PER_RUN[wildcards.run_config]
+    return [sampled.batch_seed(int(wildcards.run), batch) for batch in range(n)]
+
+
+def merge_seed(wildcards):
+    return [ensemble_of(wildcards).pipeline.base_seed, int(wildcards.run)]
+
+
+def histories_of(wildcards):
+    return history_files(ensemble_of(wildcards))
+
+
 def ensemble_files(ensembles):
     names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
     names += ["ensemble_merge_array.npz", "summary.json"]
@@ -100,3 +121,26 @@ def print_summary(ensembles):
         format_summaries([folder_of(ensemble) for ensemble in ensembles]),
         file=sys.stderr,
     )
+
+
+def print_plan(ensembles):
+    """One line an ensemble, for `snakemake -n -q`, which says nothing about the jobs itself."""
+    for ensemble in ensembles:
+        wanted = ensemble_files([ensemble]) + figure_files([ensemble])
+        merges, present = history_files(ensemble), lambda files: sum(
+            map(os.path.exists, files)
+        )
+        print(
+            f"{folder_of(ensemble)}: {present(merges)} of {len(merges)} histories and "
+            f"{present(wanted)} of {len(wanted)} results are there "
+            f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
+        )
+    print(
+        "`snakemake -n -q rules` counts the jobs that are due, `snakemake -n` gives their reasons."
+    )
+
+
+if workflow.output_settings.dryrun and Quietness.PROGRESS in (
+    workflow.output_settings.quiet or ()
+):
+    print_plan(ENSEMBLES)

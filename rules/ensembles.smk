@@ -1,10 +1,6 @@
 # Histories -> what the ensemble as a whole says.
 
 
-def histories_of(wildcards):
-    return history_files(ensemble_of(wildcards))
-
-
 rule resolve_configuration:
     output:
         pipeline=f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
@@ -13,6 +9,8 @@ rule resolve_configuration:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     resources:
         mem_mb=500,
         runtime=5,
@@ -34,6 +32,8 @@ rule normalize:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 4 * input.size_mb) * attempt
@@ -54,6 +54,8 @@ rule distances:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/distances_{{method}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/distances_{{method}}.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
@@ -80,6 +82,8 @@ rule summarize:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,

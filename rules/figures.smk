@@ -16,6 +16,8 @@ rule plot_distances:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
@@ -41,6 +43,8 @@ rule plot_curve:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 2 * input.size_mb) * attempt

@@ -1,10 +1,6 @@
 # Batches -> one merge history a run.
 
 
-def merge_seed(wildcards):
-    return [ensemble_of(wildcards).pipeline.base_seed, int(wildcards.run)]
-
-
 rule merge:
     input:
         batches=lambda wildcards: batch_files(ensemble_of(wildcards), wildcards.run),
@@ -15,6 +11,8 @@ rule merge:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.tsv"
+    conda:
+        "../envs/spdclust.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: int(

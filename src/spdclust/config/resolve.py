@@ -110,8 +110,15 @@ def resolve_pipeline(path: str | Path) -> list[Ensemble]:
     Raises:
         InputError: a file is missing, or holds something that is not allowed.
     """
-    path = Path(path)
-    pipeline = load_config(ClusteringPipelineConfig, path)
+    return resolve_loaded(load_config(ClusteringPipelineConfig, path), Path(path))
+
+
+def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensemble]:
+    """Return the ensembles of a loaded pipeline, named and looked up as if it stood in `path`.
+
+    Raises:
+        InputError: its run file is missing, or holds something that is not allowed.
+    """
     if pipeline.clustering_run_config_path is not None:
         run_path = find_beside(pipeline.clustering_run_config_path, path)
         run, run_name, run_file = load_config(ClusteringRunConfig, run_path), run_path.stem, run_path

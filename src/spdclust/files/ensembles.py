@@ -76,7 +76,7 @@ def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"
     Raises:
         InputError: no such file, damaged, or not distances.
     """
-    array = read_archive(path, arrays=["distances.npy"], what="distances file")["distances.npy"]
+    array: np.ndarray = read_archive(path, arrays=["distances.npy"], what="distances file")["distances.npy"]
     if array.ndim != 3 or array.shape[1] != array.shape[2] or array.dtype != np.float64:
         raise InputError(
             "wrong shape",

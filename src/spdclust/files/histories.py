@@ -56,7 +56,7 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
     members: dict[str, Member] = {}
     if group_idxs:
         members["merge.group_idxs.npy"] = ArrayRows(shape, index_type, group_idxs_rows(history))
-    own = {
+    own: dict[str, np.ndarray] = {
         "selected_pairs.npy": np.asarray(history.selected_pairs, dtype=np.int32),
         "mdl_loss.npy": np.asarray(history.mdl_loss, dtype=np.float64),
         "merge_pair_cost.npy": np.asarray(history.merge_pair_cost, dtype=np.float64),
@@ -119,9 +119,9 @@ def load_merge_history(path: str | Path) -> MergeHistory:
     """
     path = Path(path)
     metadata = _metadata(path)
-    told = metadata.get("spdclust")
-    ours = isinstance(told, dict)
-    names = [name for name in told.get("records", []) if isinstance(name, str)] if ours else []
+    ours = isinstance(metadata.get("spdclust"), dict)
+    told: dict[str, Any] = metadata["spdclust"] if ours else {}
+    names = [name for name in told.get("records", []) if isinstance(name, str)]
     own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
     own += [f"{_RECORD}{name}.npy" for name in names]
     arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
@@ -202,13 +202,20 @@ def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHist
     Raises:
         InputError: no histories there, or one of them cannot be read.
     """
-    if isinstance(source, (str, Path)):
-        folder = Path(source)
-        found = sorted(folder.glob("runs/run_*/history.zip"), key=_run_number)
-        if not found:
-            raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
-        source = list(found)
-    return MergeHistoryEnsemble([load_merge_history(path) for path in source])
+    paths = find_histories(source) if isinstance(source, (str, Path)) else list(source)
+    return MergeHistoryEnsemble([load_merge_history(path) for path in paths])
+
+
+def find_histories(folder: str | Path) -> list[Path]:
+    """Return the `runs/run_<r>/history.zip` of an ensemble's folder in numeric order.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = sorted(Path(folder).glob("runs/run_*/history.zip"), key=_run_number)
+    if not found:
+        raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
+    return found
 
 
 def _run_number(path: Path) -> int:

@@ -4,12 +4,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spdclust.partitions.methods import METHODS
-from spdclust.plotting.style import BLUE, GREY, new_figure
+from spdclust.plotting.style import BLUE, GREY, new_figure, styled
 from spdclust.types import Float
 
 _POINTS_UP_TO = 20_000
 
 
+@styled
 def plot_distances(distances: Float[np.ndarray, "iterations runs runs"], method: str) -> Figure:
     """Draw the distribution of the distances between runs over iterations.
 

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
-from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
 from spdclust.types import Int
 
 
+@styled
 def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure:
     """Draw the description length over iterations, the least one of each run marked.
 
@@ -43,6 +44,7 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     return figure
 
 
+@styled
 def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure:
     """Draw the numbers of groups and the sizes of the largest ones over iterations.
 
@@ -54,7 +56,7 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
         >>> [axes.get_ylabel() for axes in plot_cluster_sizes([history]).axes]
         ['groups [count]', 'size [components]']
     """
-    figure, (counts, sizes) = new_figure(2, sharex=True, figsize=(6.4, 5.4))
+    figure, (counts, sizes) = new_figure(2, size=(6.4, 5.4))
     for number, history in enumerate(histories):
         largest, singletons = size_curves(history)
         first = number == 0

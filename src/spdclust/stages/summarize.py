@@ -5,7 +5,8 @@ from pathlib import Path
 
 from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
-from spdclust.summary import save_summary, summarize
+from spdclust.files.summaries import save_summary
+from spdclust.summary import summarize
 
 
 def summarize_ensemble(

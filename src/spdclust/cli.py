@@ -1,0 +1,173 @@
+"""The `spdclust` command: one subcommand a stage, the same functions as the rules of the workflow."""
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spdclust import __version__
+from spdclust.errors import InputError
+
+if TYPE_CHECKING:
+    from spdclust.config.run import ClusteringRunConfig
+
+_EXAMPLES = """examples:
+  spdclust validate config/pipelines/demo.yaml
+  spdclust run --config config/runs/resid_mlp1.yaml --seed 0 --output results/by_hand
+  spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml
+  spdclust distances results/resid_mlp1/demo --method matching_dist
+  spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; bad input is one line on standard error and exit code 1."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+    act: Callable[[argparse.Namespace], None] = options.act
+    try:
+        act(options)
+    except InputError as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spdclust",
+        description="Groups of components inside decomposed neural networks, and how far to trust them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(
+        name: str, act: Callable[[argparse.Namespace], None], summary: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.set_defaults(act=act)
+        return added
+
+    run = command("run", _run, "Sample activations for one run and merge them.")
+    run.add_argument("--config", type=Path, required=True, help="run file (JSON or YAML)")
+    run.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
+    run.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+    run.add_argument(
+        "--precomputed-activations-dir", type=Path, help="folder of batch_<b>.pt, instead of a model"
+    )
+    run.add_argument("--output", type=Path, default=Path("."), help="folder for history.zip (default: here)")
+
+    merge = command("merge", _merge, "Merge the components of a folder of activation batches.")
+    merge.add_argument("batches", type=Path, help="folder of batch_<b>.pt")
+    merge.add_argument("--config", type=Path, required=True, help="run file whose merge_config is used")
+    merge.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
+    merge.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+    merge.add_argument(
+        "--output", type=Path, default=Path("."), help="folder for history.zip (default: here)"
+    )
+
+    distances = command("distances", _distances, "Compute the distances between the runs of an ensemble.")
+    distances.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
+    distances.add_argument("--method", required=True, help="which distance")
+    distances.add_argument("--output", type=Path, help="file (default: distances_<method>.npz in the folder)")
+
+    inspect = command("inspect", _inspect, "Say what a history.zip holds.")
+    inspect.add_argument("history", type=Path, help="history.zip")
+
+    validate = command("validate", _validate, "Check a pipeline or run file, without network or model.")
+    validate.add_argument("file", type=Path, help="pipeline or run file")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from spdclust.config.load import read_mapping
+    from spdclust.config.load import validate as check
+    from spdclust.config.run import ClusteringRunConfig
+
+    settings = read_mapping(options.config)
+    if options.precomputed_activations_dir is not None:
+        settings["precomputed_activations_dir"] = str(options.precomputed_activations_dir)
+    config = check(ClusteringRunConfig, settings, file=options.config)
+    if config.precomputed_activations_dir is not None:
+        _merge_folder(Path(config.precomputed_activations_dir), config, options)
+        return
+    from spdclust.precompute import precompute_batches_for_ensemble
+
+    with TemporaryDirectory(prefix="spdclust_") as folder:
+        precompute_batches_for_ensemble(config, options.seed + 1, folder, runs=[options.seed])
+        _merge_folder(Path(folder) / f"run_{options.seed}", config, options)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from spdclust.config.load import load_config
+    from spdclust.config.run import ClusteringRunConfig
+
+    _merge_folder(options.batches, load_config(ClusteringRunConfig, options.config), options)
+
+
+def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse.Namespace) -> None:
+    from spdclust.files.batches import find_batches
+    from spdclust.stages.merge import merge
+
+    history = options.output / "history.zip"
+    merge(
+        find_batches(folder),
+        config.merge_config.resolved(),
+        (options.base_seed, options.seed),
+        history=history,
+        metrics=options.output / "metrics.csv",
+    )
+    print(f"wrote {history}; look at it with: spdclust inspect {history}")
+
+
+def _distances(options: argparse.Namespace) -> None:
+    from spdclust.files.histories import find_histories
+    from spdclust.partitions.methods import check_method
+    from spdclust.stages.distances import distances
+
+    method = check_method(options.method).name
+    path = options.output or options.ensemble / f"distances_{method}.npz"
+    distances(find_histories(options.ensemble), method, path=path)
+    print(f"wrote {path}")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from spdclust.files.histories import load_merge_history
+    from spdclust.merge.inspection import describe_history
+
+    print(describe_history(load_merge_history(options.history)))
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from spdclust.config.load import load_config, read_mapping
+    from spdclust.config.pipeline import ClusteringPipelineConfig
+    from spdclust.config.resolve import resolve_pipeline
+    from spdclust.config.run import ClusteringRunConfig
+
+    if set(read_mapping(options.file)) & set(ClusteringPipelineConfig.model_fields) - set(
+        ClusteringRunConfig.model_fields
+    ):
+        for ensemble in resolve_pipeline(options.file):
+            print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
+    else:
+        config = load_config(ClusteringRunConfig, options.file)
+        print(
+            f"{options.file}: {config.batches_needed()} batch(es) of {config.samples_per_batch} samples a run"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

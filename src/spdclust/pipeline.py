@@ -1,0 +1,130 @@
+"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> distances."""
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.resolve import Ensemble, resolve_loaded, resolve_pipeline
+from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
+from spdclust.errors import InputError
+from spdclust.files.ensembles import save_distances, save_ensemble_meta, save_merge_array
+from spdclust.files.histories import load_merge_histories
+from spdclust.partitions.distances import compute_distances
+from spdclust.precompute import precompute_batches_for_ensemble
+from spdclust.stages.merge import merge
+from spdclust.stages.resolve_configuration import resolve_configuration
+from spdclust.types import Float
+
+
+@dataclass(frozen=True, eq=False)
+class ClusteringResults:
+    """What a pipeline found, in memory, and where its files are.
+
+    Attributes:
+        folder: the ensemble's folder, laid out as the workflow does.
+        histories: one merge history a run.
+        normalized: the runs over one set of labels.
+        distances: by method, `(iterations, runs, runs)`.
+    """
+
+    folder: Path
+    histories: MergeHistoryEnsemble
+    normalized: NormalizedHistories
+    distances: Mapping[str, Float[np.ndarray, "iterations runs runs"]]
+
+
+def cluster_analysis_pipeline(
+    config: ClusteringPipelineConfig | str | Path,
+    *,
+    results: str | Path = "results",
+    name: str = "pipeline",
+    n_workers: int = 1,
+    devices: Sequence[str] | None = None,
+) -> ClusteringResults:
+    """Run a whole pipeline without the workflow: the same functions, the same files, the same bytes.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust import ClusteringRunConfig, MergeConfig
+        >>> run = ClusteringRunConfig(
+        ...     model_path="resources/resid_mlp1", n_tokens=64, merge_config=MergeConfig(iters=5)
+        ... )
+        >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = cluster_analysis_pipeline(pipeline, results=folder)
+        >>> found.distances["perm_invariant_hamming"].shape
+        (5, 2, 2)
+
+    Args:
+        config: the pipeline, or its file.
+        results: where the files go.
+        name: the ensemble's name where `config` is not a file.
+        n_workers: processes that runs are shared among; 1 stays in the calling process, for debugging.
+        devices: where the models run, given out to the runs in turn; by default what the run's settings say.
+
+    Raises:
+        InputError: the configuration or an input is wrong; errors of workers are raised as they are.
+    """
+    if isinstance(config, ClusteringPipelineConfig):
+        ensembles = resolve_loaded(config, Path(f"{name}.yaml"))
+    else:
+        ensembles = resolve_pipeline(config)
+    if len(ensembles) > 1:
+        raise InputError(
+            "a sweep has several ensembles",
+            field="sweep",
+            found=len(ensembles),
+            allowed="none; run the workflow",
+        )
+    if n_workers < 1:
+        raise InputError("no workers", field="n_workers", found=n_workers, allowed="1 or more")
+    ensemble = ensembles[0]
+    folder = Path(results) / ensemble.folder
+    devices_in_turn = itertools.cycle(devices or [ensemble.run.device])
+    tasks = [(ensemble, run, str(results), next(devices_in_turn)) for run in range(ensemble.n_runs)]
+    if n_workers == 1:
+        paths = [_sample_and_merge(*task) for task in tasks]
+    else:
+        # spawned, not forked: the libraries' threads do not survive a fork
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(n_workers, len(tasks)), context) as pool:
+            paths = list(pool.map(_sample_and_merge, *zip(*tasks, strict=True)))
+    resolve_configuration(
+        ensemble.resolved_pipeline(),
+        ensemble.resolved_run(),
+        pipeline_path=folder / "pipeline_config.yaml",
+        run_path=folder / "clustering_run_config.json",
+    )
+    histories = load_merge_histories(paths)
+    normalized = normalize_ensemble(histories)
+    save_ensemble_meta(normalized, folder / "ensemble_meta.json")
+    save_merge_array(normalized, folder / "ensemble_merge_array.npz")
+    distances = {method: compute_distances(normalized, method) for method in ensemble.methods}
+    for method, values in distances.items():
+        save_distances(values, folder / f"distances_{method}.npz")
+    return ClusteringResults(folder, histories, normalized, distances)
+
+
+def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> Path:
+    """Make the batches of one run and merge them; the model is out of memory before the merge starts."""
+    config = ensemble.run.model_copy(update={"device": device})
+    batches = precompute_batches_for_ensemble(
+        config, ensemble.n_runs, Path(results) / ensemble.run_name / "precomputed_batches", runs=[run]
+    )[0]
+    folder = Path(results) / ensemble.folder / "runs" / f"run_{run}"
+    history = folder / "history.zip"
+    merge(
+        [os.fspath(path) for path in batches],
+        ensemble.run.merge_config.resolved(),
+        (ensemble.pipeline.base_seed, run),
+        history=history,
+        metrics=folder / "metrics.csv",
+    )
+    return history
