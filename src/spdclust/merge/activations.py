@@ -9,6 +9,8 @@ from scipy import sparse
 from spdclust.errors import InputError
 from spdclust.types import Float, Labels
 
+_PIECE = 1 << 22
+
 
 @dataclass(frozen=True)
 class ProcessedActivations:
@@ -115,7 +117,13 @@ class ProcessedActivations:
         """
         if self.n_samples == 0:
             return np.zeros(self.n_components)
-        return np.asarray(self.matrix.sum(axis=0, dtype=np.float64)).ravel() / self.n_samples
+        sums = np.zeros(self.n_components)
+        # scipy's own sum adds in float32; in pieces, so that the float64 copy stays small
+        for start in range(0, self.matrix.nnz, _PIECE):
+            piece = slice(start, start + _PIECE)
+            columns, values = self.matrix.indices[piece], self.matrix.data[piece]
+            sums += np.bincount(columns, weights=values, minlength=self.n_components)
+        return sums / self.n_samples
 
 
 def _as_float(dense: np.ndarray) -> np.ndarray:

@@ -1,0 +1,21 @@
+"""What several test modules share."""
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ORACLE = REPOSITORY.parent / "shared" / "oracle"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch):
+    """Tests name the shipped checkpoint from the repository's folder, as its users do."""
+    monkeypatch.chdir(REPOSITORY)
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    if not ORACLE.is_dir():
+        pytest.skip("the oracle folder is not beside this repository")
+    return ORACLE

@@ -1,0 +1,207 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spdclust.config.load import load_config, validate
+from spdclust.config.merge import MergeConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, sweep_points
+from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
+from spdclust.errors import InputError
+from spdclust.partitions.methods import METHODS
+
+RUN = {"model_path": "resources/resid_mlp1", "batch_size": 8}
+
+
+def write(folder: Path, name: str, content: dict) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content, sort_keys=False)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "line"),
+    [
+        (MergeConfig, {"alpah": 1}, "f.yaml: alpah: unknown key (allowed: alpha)"),
+        (
+            ClusteringRunConfig,
+            RUN | {"merge_config": {"activation_treshold": 0.1}},
+            "f.yaml: merge_config.activation_treshold: unknown key (allowed: activation_threshold)",
+        ),
+        (
+            MergeConfig,
+            {"iters": 0},
+            "f.yaml: iters: not allowed (found: 0; allowed: greater than or equal to 1)",
+        ),
+        (
+            MergeConfig,
+            {"merge_pair_sampling_method": "rnage"},
+            "f.yaml: merge_pair_sampling_method: not allowed (found: rnage; allowed: 'range', 'mcmc' or 'exp_rank')",
+        ),
+        (
+            MergeConfig,
+            {"merge_pair_sampling_kwargs": {"temperature": 1}},
+            "f.yaml: merge_pair_sampling_kwargs: unknown key 'temperature' for the range sampler (allowed: threshold)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"merge_config": {"merge_pair_sampling_kwargs": {"threshold": 2}}},
+            "f.yaml: merge_config: merge_pair_sampling_kwargs.threshold: found 2.0 (allowed: 0 to 1)",
+        ),
+        (
+            ClusteringPipelineConfig,
+            {"clustering_run_config_path": "a", "n_runs": 0},
+            "f.yaml: n_runs: not allowed (found: 0; allowed: greater than or equal to 1)",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(model, content, line):
+    with pytest.raises(InputError) as caught:
+        validate(model, content, file="f.yaml")
+    assert str(caught.value) == line
+
+
+def test_every_distance_can_be_asked_for_and_no_other():
+    ClusteringPipelineConfig(clustering_run_config_path="a", distances_methods=list(METHODS))
+    with pytest.raises(InputError, match=r"distances_methods: found 'hamming' \(allowed: perm_invariant"):
+        validate(
+            ClusteringPipelineConfig, {"clustering_run_config_path": "a", "distances_methods": ["hamming"]}
+        )
+
+
+@pytest.mark.parametrize("name", ["resid_mlp1.json", "test-resid_mlp1.json", "example.yaml"])
+def test_published_run_files_load_unchanged(oracle, name):
+    run = load_config(ClusteringRunConfig, oracle / "reference-configs" / name)
+    assert run.model_source.startswith("wandb:goodfire/spd/runs/")
+
+
+def test_the_published_pipeline_loads_unchanged(oracle):
+    (ensemble,) = resolve_pipeline(oracle / "reference-configs" / "pipeline_config.yaml")
+    assert ensemble.folder == "ss_llama_simple_mlp-1L/pipeline_config"
+    assert ensemble.run.merge_config.sampler_kwargs == {"threshold": 0.001}
+
+
+def test_every_published_file_loads(oracle):
+    for path in sorted((oracle / "reference-configs").iterdir()):
+        model = ClusteringPipelineConfig if path.name == "pipeline_config.yaml" else ClusteringRunConfig
+        load_config(model, path)
+
+
+def test_the_references_own_bookkeeping_keys_are_accepted():
+    content = RUN | {"ensemble_id": "e-1", "idx_in_ensemble": 3, "output_dir": "/somewhere"}
+    assert validate(ClusteringRunConfig, content).batch_size == 8
+
+
+def test_an_experiment_key_stands_for_its_run():
+    run = ClusteringRunConfig(experiment_key="tms_5-2")
+    assert run.model_source == EXPERIMENTS["tms_5-2"] == "wandb:goodfire/spd/runs/s-38e1a3e2"
+
+
+def test_a_pipeline_finds_its_run_file_beside_it_then_from_the_working_folder(tmp_path, monkeypatch):
+    pipeline = write(tmp_path, "p/demo.yaml", {"clustering_run_config_path": "runs/a.json"})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"demo\.yaml: clustering_run_config_path: no such file"):
+        resolve_pipeline(pipeline)
+    write(tmp_path, "runs/a.json", RUN | {"batch_size": 2})
+    assert resolve_pipeline(pipeline)[0].run.batch_size == 2
+    write(tmp_path, "p/runs/a.json", RUN | {"batch_size": 3})
+    assert resolve_pipeline(pipeline)[0].run.batch_size == 3
+
+
+def test_a_sweep_gives_one_named_ensemble_a_point_on_the_same_batches(tmp_path):
+    write(tmp_path, "run.yaml", RUN)
+    sweep = {"merge_config.alpha": [0.5, 2], "merge_config.activation_threshold": [None, 0.1]}
+    path = write(tmp_path, "s.yaml", {"clustering_run_config_path": "run.yaml", "sweep": sweep})
+    ensembles = resolve_pipeline(path)
+    assert [ensemble.folder for ensemble in ensembles] == [
+        "run/s-alpha~0.5-activation_threshold~null",
+        "run/s-alpha~0.5-activation_threshold~0.1",
+        "run/s-alpha~2-activation_threshold~null",
+        "run/s-alpha~2-activation_threshold~0.1",
+    ]
+    assert [ensemble.run.merge_config.alpha for ensemble in ensembles] == [0.5, 0.5, 2, 2]
+    assert len({json.dumps(ensemble.run.sampling()) for ensemble in ensembles}) == 1
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({"merge_config.alhpa": [1]}, r"sweep: merge_config\.alhpa: cannot be swept"),
+        ({"batch_size": [1]}, "sweep: batch_size: cannot be swept"),
+        ({"merge_config.alpha": []}, r"sweep: merge_config\.alpha: no values"),
+        ({"merge_config.alpha": ["a"]}, r"sweep: merge_config\.alpha: sweep value not allowed.*found: a"),
+    ],
+)
+def test_a_wrong_sweep_is_refused(tmp_path, sweep, message):
+    write(tmp_path, "run.yaml", RUN)
+    path = write(tmp_path, "s.yaml", {"clustering_run_config_path": "run.yaml", "sweep": sweep})
+    with pytest.raises(InputError, match=message):
+        resolve_pipeline(path)
+
+
+def test_zipped_sweeps_need_equal_lengths():
+    settings = {"clustering_run_config_path": "a", "sweep_mode": "zip"}
+    both = {"merge_config.alpha": [1, 2], "merge_config.iters": [3, 4]}
+    points = sweep_points(ClusteringPipelineConfig(**settings, sweep=both))
+    assert points == [
+        {"merge_config.alpha": 1, "merge_config.iters": 3},
+        {"merge_config.alpha": 2, "merge_config.iters": 4},
+    ]
+    both["merge_config.iters"] = [3]
+    with pytest.raises(InputError, match="lists differ in length"):
+        sweep_points(ClusteringPipelineConfig(**settings, sweep=both))
+
+
+def test_names_cannot_lead_out_of_the_results(tmp_path):
+    write(tmp_path, "run.yaml", RUN)
+    path = write(tmp_path, "a b.yaml", {"clustering_run_config_path": "run.yaml"})
+    with pytest.raises(InputError, match="name cannot be used in a path"):
+        resolve_pipeline(path)
+
+
+def test_two_pipelines_of_one_name_are_refused(tmp_path):
+    write(tmp_path, "run.yaml", RUN)
+    paths = [
+        str(write(tmp_path, f"{folder}/p.yaml", {"clustering_run_config_path": str(tmp_path / "run.yaml")}))
+        for folder in ("a", "b")
+    ]
+    with pytest.raises(InputError, match="two pipelines have one name"):
+        resolve_workflow(WorkflowConfig(pipelines=paths))
+
+
+def test_run_files_of_one_name_must_sample_alike(tmp_path):
+    paths = []
+    for folder, size in (("a", 8), ("b", 9)):
+        write(tmp_path, f"{folder}/run.yaml", RUN | {"batch_size": size})
+        name = f"{folder}/{folder}.yaml"
+        paths.append(str(write(tmp_path, name, {"clustering_run_config_path": "run.yaml"})))
+    with pytest.raises(InputError, match=r"batch_size: two run files have one name .*found: \[8, 9\]"):
+        resolve_workflow(WorkflowConfig(pipelines=paths))
+
+
+def test_one_run_has_no_distances(tmp_path):
+    write(tmp_path, "run.yaml", RUN)
+    path = write(tmp_path, "p.yaml", {"clustering_run_config_path": "run.yaml", "n_runs": 1})
+    with pytest.raises(
+        InputError, match=r"n_runs: distances are between runs \(found: 1; allowed: 2 or more\)"
+    ):
+        resolve_pipeline(path)
+
+
+def test_seeds_of_neighbouring_runs_cannot_collide():
+    run = ClusteringRunConfig(**RUN, dataset_seed=7)
+    assert run.batch_seed(2, 3) == 2010
+    long = ClusteringRunConfig(**RUN, merge_config={"iters": 3003, "recompute_costs_every": 3})
+    with pytest.raises(ValueError, match="1001 batches a run are needed"):
+        long.batches_needed()
+
+
+def test_merge_settings_do_not_change_what_is_sampled():
+    changed = ClusteringRunConfig(**RUN, merge_config={"alpha": 9}, wandb_project="p", n_batches=3)
+    assert changed.sampling() == ClusteringRunConfig(**RUN).sampling()
+    assert ClusteringRunConfig(**RUN | {"dataset_seed": 1}).sampling() != changed.sampling()

@@ -1,0 +1,156 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
+from spdclust.merge.history import MergeHistory
+
+
+def random_history(n_components, n_merges, seed=0, **config):
+    rng = np.random.default_rng(seed)
+    pairs = np.array(
+        [np.sort(rng.choice(n_components - t, 2, replace=False)) for t in range(n_merges)], dtype=np.int64
+    ).reshape(n_merges, 2)
+    return MergeHistory(
+        labels=[f"m.{i % 3}:{i}" for i in range(n_components)],
+        selected_pairs=pairs,
+        mdl_loss=rng.normal(size=n_merges),
+        merge_pair_cost=rng.normal(size=n_merges),
+        config=MergeConfig(**config),
+        records={"cost_gap": rng.normal(size=n_merges)},
+        provenance={"seed": [0, seed]},
+    )
+
+
+def test_a_history_comes_back_whole(tmp_path):
+    history = random_history(12, 9, module_name_filter=["m.0", "m.1"], alpha=3)
+    save_merge_history(history, tmp_path / "history.zip")
+    loaded = load_merge_history(tmp_path / "history.zip")
+    assert loaded.labels == history.labels
+    assert loaded.config.resolved() == history.config.resolved()
+    assert loaded.provenance == history.provenance
+    for name in ("selected_pairs", "mdl_loss", "merge_pair_cost", "k_groups"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(history, name))
+    np.testing.assert_array_equal(loaded.records["cost_gap"], history.records["cost_gap"])
+
+
+def test_the_same_history_gives_the_same_bytes(tmp_path):
+    for name in ("a.zip", "b.zip"):
+        save_merge_history(random_history(10, 5), tmp_path / name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+@settings(deadline=None, max_examples=25)
+@given(n_components=st.integers(2, 30), seed=st.integers(0, 99), data=st.data())
+def test_the_reference_members_hold_every_grouping(tmp_path_factory, n_components, seed, data):
+    n_merges = data.draw(st.integers(1, n_components - 1))
+    history = random_history(n_components, n_merges, seed)
+    path = tmp_path_factory.mktemp("histories") / "history.zip"
+    save_merge_history(history, path)
+    with zipfile.ZipFile(path) as archive:
+        with archive.open("merge.group_idxs.npy") as stream:
+            stored = np.load(stream)
+        with archive.open("merge.k_groups.npy") as stream:
+            k_groups = np.load(stream)
+        metadata = json.loads(archive.read("metadata.json"))
+        assert archive.read("labels.txt").decode().split("\n") == history.labels
+    # brute force: carry the whole grouping from merge to merge
+    groups = [[component] for component in range(n_components)]
+    for t, (i, j) in enumerate(history.selected_pairs):
+        groups[i] += groups.pop(j)
+        for number, members in enumerate(groups):
+            assert (stored[t, members] == number).all()
+        assert k_groups[t] == len(groups)
+        np.testing.assert_array_equal(stored[t], history.group_idxs(t))
+    assert metadata["c_components"] == n_components
+    assert metadata["n_iters_current"] == n_merges
+    assert set(metadata["merge_config"]) == {
+        "activation_threshold",
+        "alpha",
+        "iters",
+        "merge_pair_sampling_method",
+        "merge_pair_sampling_kwargs",
+        "filter_dead_threshold",
+        "module_name_filter",
+    }
+
+
+def test_group_numbers_above_16_bits_are_kept(tmp_path):
+    history = random_history(40_000, 3)
+    save_merge_history(history, tmp_path / "history.zip")
+    with zipfile.ZipFile(tmp_path / "history.zip") as archive, archive.open("merge.group_idxs.npy") as stream:
+        stored = np.load(stream)
+    assert stored.max(axis=1).tolist() == [39_998, 39_997, 39_996]
+
+
+def test_a_large_group_array_is_left_out_and_rebuilt(tmp_path):
+    history = random_history(50, 40)
+    save_merge_history(history, tmp_path / "history.zip", group_idxs=False)
+    with zipfile.ZipFile(tmp_path / "history.zip") as archive:
+        assert "merge.group_idxs.npy" not in archive.namelist()
+    loaded = load_merge_history(tmp_path / "history.zip")
+    np.testing.assert_array_equal(loaded.group_idxs(-1), history.group_idxs(-1))
+
+
+def test_histories_of_the_reference_are_read_without_unfilled_rows(oracle):
+    folder = oracle / "ensemble_resid_mlp1-shared_iters_none"
+    history = load_merge_history(folder / "history_0.zip")
+    told = json.loads((folder / "history_0.json").read_text())
+    assert history.n_iterations == told["n_iters_run"]
+    assert history.k_groups[-1] == 3
+    with zipfile.ZipFile(folder / "history_0.zip") as archive, archive.open("merge.group_idxs.npy") as stream:
+        stored = np.load(stream)
+    for t in (0, 10, history.n_iterations - 1):
+        np.testing.assert_array_equal(history.group_idxs(t), stored[t])
+
+
+def test_an_ensemble_is_read_in_numeric_order(tmp_path):
+    for run in (0, 2, 10):
+        save_merge_history(random_history(6, 2, seed=run), tmp_path / f"runs/run_{run}/history.zip")
+    seeds = [history.provenance["seed"][1] for history in load_merge_histories(tmp_path)]
+    assert seeds == [0, 2, 10]
+
+
+@pytest.mark.parametrize("keep", [0, 20, 300, 1000, -10])
+def test_a_truncated_history_is_refused_in_one_line(tmp_path, keep):
+    path = tmp_path / "history.zip"
+    save_merge_history(random_history(10, 5), path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"history\.zip: not a readable history\.zip") as caught:
+        load_merge_history(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_pairs_that_cannot_have_been_merged_are_refused(tmp_path):
+    history = random_history(5, 2)
+    history.selected_pairs[1] = [0, 4]
+    with pytest.raises(InputError, match=r"selected_pairs\[1\]: pair names a group that does not exist"):
+        save_merge_history(history, tmp_path / "a.zip", group_idxs=False)
+        load_merge_history(tmp_path / "a.zip")
+
+
+def test_changed_numbers_are_noticed(tmp_path):
+    path = tmp_path / "history.zip"
+    save_merge_history(random_history(10, 5), path)
+    members = {}
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["mdl_loss.npy"] = members["mdl_loss.npy"][:-1] + b"\x01"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match="checksum does not match"):
+        load_merge_history(path)
+
+
+def test_a_missing_history_says_so(tmp_path):
+    with pytest.raises(InputError, match=r"no such file \(allowed: a history\.zip\)"):
+        load_merge_history(tmp_path / "history.zip")
+    with pytest.raises(InputError, match="no histories"):
+        load_merge_histories(tmp_path)
