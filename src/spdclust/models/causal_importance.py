@@ -21,7 +21,7 @@ from spdclust.models.global_causal_importance import (
 )
 from spdclust.models.layers import mlp, parallel_mlp
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.state import GLOBAL, LAYERWISE
+from spdclust.models.state import LAYERWISE
 from spdclust.types import Float
 
 Modules = Sequence[DecomposedModule]
@@ -103,8 +103,6 @@ GLOBAL_FUNCTIONS: dict[str, Callable[[Modules, CausalImportanceConfig, Path | No
     "global_reverse_residual": ReverseResidual,
 }
 """Functions that serve all modules at once, by `fn_type`."""
-
-assert all(function.prefix == GLOBAL for function in (SharedMLP, SharedTransformer, ReverseResidual))
 
 
 def build_causal_importance(

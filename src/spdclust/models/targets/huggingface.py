@@ -59,11 +59,11 @@ def build(checkpoint: Checkpoint) -> Target:
         ) from None
     make = getattr(model_class, "_from_config", None) or model_class.from_config
     with torch.random.fork_rng():  # its random weights are replaced; the caller's random numbers stay
-        module = make(config)
+        module = make(config).float()
     return Target(
         module,
         language_task(checkpoint, int(config.vocab_size)),
-        lambda: dict(model_class.from_pretrained(where).state_dict()),
+        lambda: dict(model_class.from_pretrained(where).float().state_dict()),
         max_length=getattr(config, "max_position_embeddings", None),
         ignored=MADE_ANEW,
     )
