@@ -9,7 +9,7 @@ import numpy as np
 from spdclust.errors import InputError
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
-from spdclust.types import Bool, Float, Int, Labels
+from spdclust.types import Float, Int, Labels
 
 ALIGNMENTS = ("iteration", "n_groups")
 """What equal rows of different runs share: the number of merges, or the number of groups."""
@@ -176,14 +176,26 @@ class NormalizedHistories:
         Raises:
             InputError: there is no such iteration.
         """
-        rows = np.empty((self.n_runs, self.n_components), dtype=np.int64)
-        for run in range(self.n_runs):
-            n_merges = self.merge_at(run, iteration) + 1
-            own = self.own_components[run]
-            rows[run] = _missing_last(own, self.n_components)
-            rows[run, own] = _group_idxs(self.group_names[run][:n_merges], len(own))
-            rows[run, self._missing(run)] -= n_merges
-        return rows
+        return np.stack([self.groups_after(run, self.merge_at(run, iteration)) for run in range(self.n_runs)])
+
+    def groups_after(self, run: int, merge: int) -> Int[np.ndarray, " components"]:
+        """Return the group number of every component after merge number `merge` of one run.
+
+        Raises:
+            InputError: the run has no such merge.
+        """
+        names, own = self.group_names[run], self.own_components[run]
+        if not 0 <= merge < len(names):
+            raise InputError(
+                "no such merge",
+                field=self.run_names[run],
+                found=merge,
+                allowed=f"0 to {len(names) - 1}",
+            )
+        row = _missing_last(own, self.n_components)
+        row[row >= len(own)] -= merge + 1
+        row[own] = _group_idxs(names[: merge + 1], len(own))
+        return row
 
     def iterate_run(self, run: int) -> Iterator[Int[np.ndarray, " components"]]:
         """Yield the rows of one run in order; each is the same array, changed in place.
@@ -246,11 +258,6 @@ class NormalizedHistories:
                 for name, own, length in zip(self.run_names, self.own_components, lengths, strict=True)
             ],
         }
-
-    def _missing(self, run: int) -> Bool[np.ndarray, " components"]:
-        missing = np.ones(self.n_components, dtype=bool)
-        missing[self.own_components[run]] = False
-        return missing
 
 
 def normalize_ensemble(

@@ -1,0 +1,164 @@
+"""The whole stability analysis of an ensemble: along the trajectory and at cuts, each beside its null."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spdclust.ensemble import NormalizedHistories
+from spdclust.partitions.distances import compute_all_distances
+from spdclust.partitions.trajectory import check_runs, kept_iterations
+from spdclust.stability.agreement import Agreement, summarize_agreement
+from spdclust.stability.coclustering import Coclustering, coclustering
+from spdclust.stability.components import ComponentStability, component_stability
+from spdclust.stability.cut import (
+    Cut,
+    cut_at_iteration,
+    cut_at_least_mdl,
+    cut_at_n_groups,
+    cut_before_stability_drop,
+    groups_at,
+    mean_mdl,
+)
+from spdclust.stability.null import permute_labels
+from spdclust.stability.sizes import GroupSizes, group_sizes
+
+DROP_METHOD = "adjusted_rand_dist"
+"""The distance whose rise marks the drop of stability: adjusted for chance, so that it speaks at every k."""
+
+
+@dataclass(frozen=True)
+class StabilityAtCut:
+    """What the runs share at one cut, and what shuffled runs would.
+
+    Attributes:
+        cut: where.
+        components: steadiness of every component's company.
+        coclustering: pair counts and consensus groups.
+        null_components: the same for shuffled labels.
+        null_coclustering: the same for shuffled labels.
+    """
+
+    cut: Cut
+    components: ComponentStability
+    coclustering: Coclustering
+    null_components: ComponentStability
+    null_coclustering: Coclustering
+
+    def to_dict(self, n_contested: int = 20) -> dict[str, Any]:
+        """Return plain lists and numbers, with the `n_contested` most contested components."""
+        return {
+            "cut": self.cut.to_dict(),
+            **self.coclustering.to_dict(),
+            "mean_consistency": _mean(self.components.consistency),
+            "mean_contestedness": _mean(self.components.contestedness),
+            "most_contested": self.components.to_rows(n_contested),
+            "null": {
+                **self.null_coclustering.to_dict(),
+                "mean_consistency": _mean(self.null_components.consistency),
+                "mean_contestedness": _mean(self.null_components.contestedness),
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Everything the runs say about each other.
+
+    Attributes:
+        agreement: along the trajectory.
+        null_agreement: the same for shuffled labels.
+        sizes: group sizes at the iterations of the cuts and at tenths of the trajectory.
+        cuts: the analysis at each cut, by the cut's name.
+    """
+
+    agreement: Agreement
+    null_agreement: Agreement
+    sizes: GroupSizes
+    cuts: dict[str, StabilityAtCut]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, ready for JSON."""
+        return {
+            "agreement": self.agreement.to_dict(),
+            "null_agreement": self.null_agreement.to_dict(),
+            "sizes": self.sizes.to_rows(),
+            "cuts": {name: at.to_dict() for name, at in self.cuts.items()},
+        }
+
+
+def analyze_stability(
+    normalized: NormalizedHistories,
+    methods: Sequence[str] = ("perm_invariant_hamming", DROP_METHOD),
+    *,
+    iteration: int | None = None,
+    n_groups: int | None = None,
+    stride: int = 1,
+    n_workers: int = 1,
+    seed: int = 0,
+) -> Stability:
+    """Analyse agreement along the trajectory, and at the automatic cuts and those asked for.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
+        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
+        >>> stability = analyze_stability(normalize_ensemble([run, run]))
+        >>> stability.agreement.last_agreement, sorted(stability.cuts)
+        (1, ['least_mdl', 'stability_drop'])
+
+    Args:
+        normalized: the ensemble.
+        methods: distances to summarise, names in `partitions.methods.METHODS`.
+        iteration: also cut at this iteration.
+        n_groups: also cut every run at this number of groups.
+        stride: look at every n-th iteration.
+        n_workers: number of threads for the distances.
+        seed: of the null baseline.
+
+    Raises:
+        InputError: fewer than two runs, an unknown method, a cut that does not exist.
+    """
+    check_runs(normalized)
+    wanted: list[Cut] = []
+    if iteration is not None:
+        wanted.append(cut_at_iteration(normalized, iteration))
+    if n_groups is not None:
+        wanted.append(cut_at_n_groups(normalized, n_groups))
+    names = list(dict.fromkeys([*methods, DROP_METHOD]))
+    kept = kept_iterations(normalized.n_iterations, stride)
+    null = permute_labels(normalized, seed)
+    agreement, null_agreement = (
+        summarize_agreement(compute_all_distances(runs, names, stride=stride, n_workers=n_workers), kept)
+        for runs in (normalized, null)
+    )
+    if np.isfinite(mean_mdl(normalized)).any():
+        wanted.append(cut_at_least_mdl(normalized))
+    wanted.append(cut_before_stability_drop(normalized, agreement.means[DROP_METHOD], kept))
+
+    rows = {round(share * (normalized.n_iterations - 1) / 10) for share in range(11)}
+    rows |= {int(cut.merges[0] - normalized.first_merges[0]) for cut in wanted if cut.name != "n_groups"}
+    return Stability(
+        agreement=agreement,
+        null_agreement=null_agreement,
+        sizes=group_sizes(normalized, sorted(rows)),
+        cuts={cut.name: _at_cut(normalized, null, cut) for cut in wanted},
+    )
+
+
+def _at_cut(normalized: NormalizedHistories, null: NormalizedHistories, cut: Cut) -> StabilityAtCut:
+    groups, shuffled = groups_at(normalized, cut), groups_at(null, cut)
+    return StabilityAtCut(
+        cut=cut,
+        components=component_stability(groups, normalized.labels),
+        coclustering=coclustering(groups),
+        null_components=component_stability(shuffled, normalized.labels),
+        null_coclustering=coclustering(shuffled),
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,91 @@
+"""How steady the company of each component is over the runs, at one cut."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.types import Float, Int, Labels
+
+
+@dataclass(frozen=True)
+class ComponentStability:
+    """One row per component.
+
+    Attributes:
+        labels: names of the components.
+        partners: `(components,)` mean number of components that share its group, over runs.
+        contestedness: `(components,)` mean over run pairs of the number of partners that it has in one of the
+            two runs only, in components.
+        consistency: `(components,)` mean over run pairs of the Jaccard index of its two sets of partners; 1
+            where it is alone in both.
+    """
+
+    labels: Labels
+    partners: Float[np.ndarray, " components"]
+    contestedness: Float[np.ndarray, " components"]
+    consistency: Float[np.ndarray, " components"]
+
+    def ranking(self) -> Int[np.ndarray, " components"]:
+        """Return component numbers, the most contested first, equal ones in label order."""
+        return np.argsort(-self.contestedness, kind="stable")
+
+    def to_rows(self, n: int | None = None) -> list[dict[str, Any]]:
+        """Return one flat record per component, the most contested first; the first `n` only when given."""
+        return [
+            {
+                "component": self.labels[component],
+                "partners": float(self.partners[component]),
+                "contestedness": float(self.contestedness[component]),
+                "consistency": float(self.consistency[component]),
+            }
+            for component in self.ranking()[:n].tolist()
+        ]
+
+
+def component_stability(groups: Int[np.ndarray, "runs components"], labels: Labels) -> ComponentStability:
+    """Compare the company of every component between every two runs.
+
+    Example:
+        >>> stability = component_stability(np.array([[0, 0, 0, 1], [0, 0, 1, 2]]), ["a", "b", "c", "d"])
+        >>> stability.contestedness.tolist(), stability.consistency.tolist()
+        ([1.0, 1.0, 2.0, 0.0], [0.5, 0.5, 0.0, 1.0])
+
+    Args:
+        groups: group of every component in every run, see `groups_at`.
+        labels: names of the components.
+
+    Raises:
+        InputError: fewer than two runs.
+    """
+    n_runs, n_components = groups.shape
+    check_several_runs(n_runs)
+    sizes = np.stack([_own_group_size(row) for row in groups])
+    contested = np.zeros(n_components)
+    consistent = np.zeros(n_components)
+    for first, second in combinations(range(n_runs), 2):
+        width = int(groups[second].max()) + 1 if n_components else 1
+        both = _own_group_size(groups[first].astype(np.int64) * width + groups[second]) - 1
+        either = sizes[first] + sizes[second] - 2 - both
+        contested += either - both
+        consistent += np.divide(both, either, out=np.ones(n_components), where=either > 0)
+    n_pairs = n_runs * (n_runs - 1) / 2
+    return ComponentStability(labels, sizes.mean(axis=0) - 1, contested / n_pairs, consistent / n_pairs)
+
+
+def check_several_runs(n_runs: int) -> None:
+    """Refuse a single run: it has nothing to agree with.
+
+    Raises:
+        InputError: there are fewer than two runs.
+    """
+    if n_runs < 2:
+        raise InputError("stability needs several runs", field="n_runs", found=n_runs, allowed="2 or more")
+
+
+def _own_group_size(groups: np.ndarray) -> np.ndarray:
+    """Return for every component the size of its group."""
+    _, number, count = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.asarray(count[number])

@@ -1,0 +1,160 @@
+"""Where to cut the merge trees of an ensemble: by iteration, by number of groups, or automatically."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spdclust.ensemble import NormalizedHistories
+from spdclust.errors import InputError
+from spdclust.types import Float, Int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One grouping of every run, and why these.
+
+    Attributes:
+        name: `iteration`, `n_groups`, `least_mdl` or `stability_drop`.
+        merges: `(runs,)` the merge that each run's grouping is the state after.
+        n_groups: `(runs,)` groups of each run's own components there.
+        mdl: mean over runs of the description length there, bits per sample; NaN where histories lack it.
+    """
+
+    name: str
+    merges: Int[np.ndarray, " runs"]
+    n_groups: Int[np.ndarray, " runs"]
+    mdl: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers."""
+        return {
+            "name": self.name,
+            "merges": self.merges.tolist(),
+            "n_groups": self.n_groups.tolist(),
+            "mdl": self.mdl if np.isfinite(self.mdl) else None,
+        }
+
+
+def cut_at_iteration(normalized: NormalizedHistories, iteration: int, *, name: str = "iteration") -> Cut:
+    """Cut every run at the same row of the normalised histories; negative counts from the end.
+
+    Raises:
+        InputError: there is no such iteration.
+    """
+    return _cut(normalized, name, normalized.first_merges + normalized.check_iteration(iteration))
+
+
+def cut_at_n_groups(normalized: NormalizedHistories, n_groups: int) -> Cut:
+    """Cut every run where it has `n_groups` groups of its own components.
+
+    Raises:
+        InputError: a run never has that many groups after a merge.
+    """
+    n_own = np.array([len(own) for own in normalized.own_components])
+    n_merges = np.array([len(pairs) for pairs in normalized.selected_pairs])
+    most, fewest = int(n_own.min()) - 1, int((n_own - n_merges).max())
+    if not fewest <= n_groups <= most:
+        raise InputError(
+            "not every run passes through this number of groups",
+            field="n_groups",
+            found=n_groups,
+            allowed=f"{fewest} to {most}" if fewest <= most else "none is common to all runs",
+        )
+    return _cut(normalized, "n_groups", n_own - n_groups - 1)
+
+
+def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
+    """Cut at the row where the description length, averaged over runs, is least; the first one of several.
+
+    Raises:
+        InputError: the histories hold no description length (reference histories may not).
+    """
+    curve = mean_mdl(normalized)
+    if not np.isfinite(curve).any():
+        raise InputError(
+            "the histories hold no description length",
+            field="mdl_loss",
+            allowed="a cut by iteration or n_groups",
+        )
+    return cut_at_iteration(normalized, int(np.nanargmin(curve)), name="least_mdl")
+
+
+def cut_before_stability_drop(
+    normalized: NormalizedHistories,
+    mean_distance: Float[np.ndarray, " kept"],
+    iterations: Int[np.ndarray, " kept"] | None = None,
+) -> Cut:
+    """Cut at the last row before stability drops, see `stability_drop`.
+
+    Args:
+        normalized: the ensemble.
+        mean_distance: mean over run pairs of a chance-adjusted distance (`adjusted_rand_dist`), by iteration.
+        iterations: which iterations those are; all of them when left out.
+
+    Raises:
+        InputError: the distances are not those of the iterations.
+    """
+    iterations = np.arange(normalized.n_iterations) if iterations is None else iterations
+    if len(iterations) != len(mean_distance):
+        raise InputError(
+            "one distance per iteration is needed",
+            field="mean_distance",
+            found=len(mean_distance),
+            allowed=f"{len(iterations)} values",
+        )
+    row = int(iterations[stability_drop(mean_distance)])
+    return cut_at_iteration(normalized, row, name="stability_drop")
+
+
+def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int:
+    """Return the last row before the distance between runs rises for good.
+
+    The rows are split in two pieces of constant distance by least squares (a single change point in the mean,
+    Hinkley 1970, Biometrika 57), among the splits after which the mean is higher. Without any such split the
+    runs never become less alike: the last row.
+
+    Example:
+        >>> stability_drop(np.array([0.3, 0.1, 0.1, 0.1, 0.8, 0.7, 0.9]))
+        3
+        >>> stability_drop(np.array([0.5, 0.2, 0.1]))
+        2
+    """
+    n = len(mean_distance)
+    before = np.arange(1, n)
+    total = np.cumsum(mean_distance)
+    rise = (total[-1] - total[:-1]) / (n - before) - total[:-1] / before
+    # the sum of squares that a split explains
+    explained = np.where(rise > 0, before * (n - before) / n * rise**2, 0.0)
+    return int(np.argmax(explained)) if (explained > 0).any() else n - 1
+
+
+def mean_mdl(normalized: NormalizedHistories) -> Float[np.ndarray, " iterations"]:
+    """Return the description length in bits per sample, averaged over runs, at every row."""
+    rows = [
+        mdl[first : first + normalized.n_iterations]
+        for mdl, first in zip(normalized.mdl_loss, normalized.first_merges, strict=True)
+    ]
+    return np.asarray(np.mean(rows, axis=0))
+
+
+def groups_at(normalized: NormalizedHistories, cut: Cut) -> Int[np.ndarray, "runs components"]:
+    """Return the group of every component in every run at a cut; missing components are singletons.
+
+    Raises:
+        InputError: the cut is not one of this ensemble.
+    """
+    if len(cut.merges) != normalized.n_runs:
+        raise InputError(
+            "the cut is of another ensemble",
+            field="cut.merges",
+            found=f"{len(cut.merges)} runs",
+            allowed=f"{normalized.n_runs} runs",
+        )
+    return np.stack([normalized.groups_after(run, int(merge)) for run, merge in enumerate(cut.merges)])
+
+
+def _cut(normalized: NormalizedHistories, name: str, merges: np.ndarray) -> Cut:
+    n_own = np.array([len(own) for own in normalized.own_components])
+    mdl = [float(loss[merge]) for loss, merge in zip(normalized.mdl_loss, merges, strict=True)]
+    return Cut(name, merges.astype(np.int64), (n_own - merges - 1).astype(np.int64), float(np.mean(mdl)))

@@ -1,0 +1,66 @@
+"""Sizes of the groups at chosen iterations: how many, the largest ones, the singletons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spdclust.ensemble import NormalizedHistories
+from spdclust.types import Int
+
+COLUMNS = ("n_groups", "largest", "second", "third", "singletons")
+"""What the table says about one grouping, in counts of groups or components."""
+
+
+@dataclass(frozen=True)
+class GroupSizes:
+    """Group sizes of every run at chosen iterations.
+
+    Attributes:
+        iterations: `(iterations,)` the chosen iterations.
+        table: `(iterations, runs, columns)` counts in the order of `COLUMNS`; a second or third group that
+            does not exist has size 0.
+        run_names: names of the runs.
+    """
+
+    iterations: Int[np.ndarray, " iterations"]
+    table: Int[np.ndarray, "iterations runs columns"]
+    run_names: Sequence[str]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one flat record per iteration and run, and one per iteration averaged (run `mean`)."""
+        rows: list[dict[str, Any]] = []
+        for iteration, of_runs in zip(self.iterations.tolist(), self.table, strict=True):
+            for name, values in zip(self.run_names, of_runs.tolist(), strict=True):
+                rows.append({"iteration": iteration, "run": name, **dict(zip(COLUMNS, values, strict=True))})
+            mean = dict(zip(COLUMNS, of_runs.mean(axis=0).tolist(), strict=True))
+            rows.append({"iteration": iteration, "run": "mean", **mean})
+        return rows
+
+
+def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> GroupSizes:
+    """Tabulate the group sizes of every run; components missing from a run are not counted there.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> pairs = np.array([[0, 1], [0, 2]])
+        >>> run = MergeHistory([f"m:{i}" for i in range(5)], pairs, np.zeros(2), np.zeros(2), MergeConfig())
+        >>> group_sizes(normalize_ensemble([run]), [-1]).table.tolist()
+        [[[3, 3, 1, 1, 2]]]
+
+    Raises:
+        InputError: there is no such iteration.
+    """
+    numbers = [normalized.check_iteration(int(iteration)) for iteration in iterations]
+    table = np.zeros((len(numbers), normalized.n_runs, len(COLUMNS)), dtype=np.int64)
+    for row, iteration in enumerate(numbers):
+        groups = normalized.merge_array_rows(iteration)
+        for run, own in enumerate(normalized.own_components):
+            sizes = np.sort(np.bincount(groups[run, own]))[::-1]
+            largest = np.zeros(3, dtype=np.int64)
+            largest[: min(3, len(sizes))] = sizes[:3]
+            table[row, run] = len(sizes), *largest, int((sizes == 1).sum())
+    return GroupSizes(np.array(numbers, dtype=np.int64), table, list(normalized.run_names))

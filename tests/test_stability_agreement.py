@@ -1,0 +1,233 @@
+"""Agreement along the trajectory, group sizes, cuts and the null baseline, against plain counting."""
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spdclust.config.merge import MergeConfig
+from spdclust.ensemble import NormalizedHistories, normalize_ensemble
+from spdclust.errors import InputError
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.distances import compute_all_distances
+from spdclust.stability.agreement import QUANTILES, summarize_agreement
+from spdclust.stability.analysis import analyze_stability
+from spdclust.stability.cut import (
+    cut_at_iteration,
+    cut_at_least_mdl,
+    cut_at_n_groups,
+    cut_before_stability_drop,
+    groups_at,
+    stability_drop,
+)
+from spdclust.stability.null import permute_labels
+from spdclust.stability.sizes import group_sizes
+
+
+def history(labels: list[str], pairs: list[list[int]], mdl: list[float] | None = None) -> MergeHistory:
+    losses = np.zeros(len(pairs)) if mdl is None else np.array(mdl)
+    return MergeHistory(labels, np.array(pairs), losses, np.zeros(len(pairs)), MergeConfig())
+
+
+def random_ensemble(seed: int, sizes: list[int], n_merges: int) -> NormalizedHistories:
+    rng = np.random.default_rng(seed)
+    runs = []
+    for n in sizes:
+        pairs = [rng.choice(n - t, 2, replace=False).tolist() for t in range(n_merges)]
+        runs.append(history([f"m:{i}" for i in range(n)], pairs, rng.random(n_merges).tolist()))
+    return normalize_ensemble(runs)
+
+
+def same(first: np.ndarray, second: np.ndarray) -> bool:
+    return len({*zip(first, second, strict=True)}) == len({*first}) == len({*second})
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 2**32),
+    n_runs=st.integers(2, 5),
+    method=st.sampled_from(["matching_dist", "jaccard_dist"]),
+)
+def test_agreement_counts_what_comparing_the_groupings_shows(seed: int, n_runs: int, method: str) -> None:
+    normalized = random_ensemble(seed, [4] * n_runs, 3)
+    agreement = summarize_agreement(compute_all_distances(normalized, [method]))
+    groupings = [normalized.merge_array_rows(t) for t in range(3)]
+    for t, rows in enumerate(groupings):
+        pairs = [same(a, b) for a, b in combinations(rows, 2)]
+        assert agreement.n_equal_pairs[t] == sum(pairs)
+        distinct: list[np.ndarray] = []
+        for row in rows:
+            if not any(same(row, other) for other in distinct):
+                distinct.append(row)
+        assert agreement.n_distinct[t] == len(distinct)
+    together = [t for t in range(3) if agreement.n_distinct[t] == 1]
+    assert agreement.last_agreement == (together[-1] if together else None)
+    for i in range(n_runs):
+        for j in range(n_runs):
+            apart = [t for t in range(3) if not same(groupings[t][i], groupings[t][j])]
+            assert agreement.first_divergence[i, j] == (apart[0] if apart else -1)
+            again = [t for t in range(3) if apart and t > apart[0] and t not in apart]
+            assert agreement.first_reconvergence[i, j] == (again[0] if again else -1)
+
+
+def test_quantiles_and_means_are_over_run_pairs_not_over_the_diagonal() -> None:
+    normalized = random_ensemble(1, [9] * 4, 6)
+    distances = compute_all_distances(normalized, ["matching_dist"])
+    agreement = summarize_agreement(distances)
+    for t in range(6):
+        values = [distances["matching_dist"][t, i, j] for i, j in combinations(range(4), 2)]
+        np.testing.assert_allclose(agreement.quantiles["matching_dist"][t], np.quantile(values, QUANTILES))
+        assert agreement.means["matching_dist"][t] == pytest.approx(np.mean(values))
+
+
+def test_iterations_of_a_stride_are_reported_as_such() -> None:
+    apart = np.array([[0.0, 2.0], [2.0, 0.0]])
+    agreement = summarize_agreement({"matching_dist": np.stack([0 * apart, apart])}, np.array([0, 10]))
+    assert agreement.first_divergence[0, 1] == 10
+    assert agreement.last_agreement == 0
+
+
+def test_sizes_count_own_groups_only() -> None:
+    runs = [history(["a", "b", "c", "d"], [[0, 1]]), history(["a", "b"], [[0, 1]])]
+    sizes = group_sizes(normalize_ensemble(runs), [0])
+    assert sizes.table.tolist() == [[[3, 2, 1, 1, 2], [1, 2, 0, 0, 0]]]
+    rows = sizes.to_rows()
+    assert [row["run"] for row in rows] == ["run_0", "run_1", "mean"]
+    assert rows[-1] == {
+        "iteration": 0, "run": "mean", "n_groups": 2, "largest": 2, "second": 0.5, "third": 0.5, "singletons": 1,
+    }  # fmt: skip
+
+
+def test_cuts_name_the_merge_of_every_run() -> None:
+    runs = [
+        history(["a", "b", "c", "d"], [[0, 1], [0, 1], [0, 1]], [5.0, 1.0, 2.0]),
+        history(["a", "b", "c"], [[0, 1], [0, 1]], [3.0, 1.0]),
+    ]
+    normalized = normalize_ensemble(runs)
+    cut = cut_at_n_groups(normalized, 2)
+    assert cut.merges.tolist() == [1, 0]
+    assert groups_at(normalized, cut).tolist() == [[0, 0, 0, 1], [0, 0, 1, 2]]
+    least = cut_at_least_mdl(normalized)
+    assert (least.merges.tolist(), least.n_groups.tolist(), least.mdl) == ([1, 1], [2, 1], 1.0)
+    assert cut_at_iteration(normalized, -1).merges.tolist() == [1, 1]
+    aligned = normalize_ensemble(runs, align="n_groups")
+    assert cut_at_iteration(aligned, 0).merges.tolist() == [1, 0]
+    assert cut_at_least_mdl(aligned).merges.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("distance", "row"),
+    [
+        ([1.0, 0.2, 0.1, 0.1, 0.1, 0.9, 0.8, 0.9], 4),  # noise at the start is not the drop
+        ([0.0, 0.0, 0.0], 2),
+        ([0.9, 0.5, 0.1], 2),
+        ([0.4], 0),
+        ([0.0, 1.0], 0),
+    ],
+)
+def test_the_drop_is_the_last_row_before_the_distance_rises_for_good(distance: list[float], row: int) -> None:
+    assert stability_drop(np.array(distance)) == row
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_the_drop_is_the_best_split_in_two_constant_pieces(distance: list[float]) -> None:
+    values = np.array(distance)
+    row = stability_drop(values)
+    splits = {}
+    for end in range(1, len(values)):
+        first, second = values[:end], values[end:]
+        if second.mean() > first.mean() + 1e-9:
+            splits[end - 1] = ((first - first.mean()) ** 2).sum() + ((second - second.mean()) ** 2).sum()
+    if splits:
+        assert splits[row] == pytest.approx(min(splits.values()), abs=1e-9)
+
+
+def test_shuffling_keeps_sizes_and_missing_components_and_repeats_with_its_seed() -> None:
+    normalized = random_ensemble(3, [9, 7, 8], 5)
+    null, again, other = (permute_labels(normalized, seed) for seed in (1, 1, 2))
+    for t in range(5):
+        rows, shuffled = normalized.merge_array_rows(t), null.merge_array_rows(t)
+        assert np.array_equal(shuffled, again.merge_array_rows(t))
+        for run in range(3):
+            assert sorted(np.bincount(rows[run])) == sorted(np.bincount(shuffled[run]))
+            missing = np.setdiff1d(np.arange(9), normalized.own_components[run])
+            assert np.array_equal(rows[run, missing], shuffled[run, missing])
+    assert any(not np.array_equal(null.merges(run), other.merges(run)) for run in range(3))
+
+
+def test_equal_runs_are_stable_throughout_and_their_null_is_not() -> None:
+    run = history([f"m:{i}" for i in range(30)], [[0, 1]] * 20)
+    stability = analyze_stability(normalize_ensemble([run] * 3), n_groups=15, iteration=4, stride=3)
+    assert stability.agreement.last_agreement == 18
+    assert (stability.agreement.n_distinct == 1).all()
+    assert (stability.agreement.first_divergence == -1).all()
+    assert list(stability.cuts) == ["iteration", "n_groups", "least_mdl", "stability_drop"]
+    at = stability.cuts["n_groups"]
+    assert at.cut.n_groups.tolist() == [15, 15, 15]
+    assert (at.coclustering.always, at.coclustering.contested) == (120, 0)
+    assert (at.components.consistency == 1).all()
+    assert at.coclustering.consensus.mean_support == 1
+    assert at.null_coclustering.contested > 0
+    assert at.null_components.consistency.mean() < 1
+    assert stability.null_agreement.means["adjusted_rand_dist"].mean() > 0.5
+    text = json.dumps(stability.to_dict(), allow_nan=False)
+    assert json.loads(text)["cuts"]["n_groups"]["null"]["contested"] == at.null_coclustering.contested
+
+
+def test_histories_without_description_length_have_no_such_cut() -> None:
+    pairs = [[0, 1], [0, 1]]
+    normalized = normalize_ensemble([history(["a", "b", "c"], pairs, [np.nan, np.nan])] * 2)
+    stability = analyze_stability(normalized)
+    assert list(stability.cuts) == ["stability_drop"]
+    assert json.dumps(stability.to_dict(), allow_nan=False)
+
+
+def test_bad_input_is_one_line() -> None:
+    single = random_ensemble(0, [5], 3)
+    double = random_ensemble(0, [5, 7], 3)
+    unlike = random_ensemble(0, [5, 20], 3)
+    unknown = normalize_ensemble([history(["a", "b"], [[0, 1]], [np.nan])] * 2)
+    for call, line in [
+        (
+            lambda: analyze_stability(single),
+            "n_runs: distances need several runs (found: 1; allowed: 2 or more)",
+        ),
+        (
+            lambda: analyze_stability(double, iteration=3),
+            "iteration: no such iteration (found: 3; allowed: -3 to 2)",
+        ),
+        (
+            lambda: cut_at_n_groups(double, 5),
+            "n_groups: not every run passes through this number of groups (found: 5; allowed: 4 to 4)",
+        ),
+        (
+            lambda: cut_at_n_groups(unlike, 5),
+            "n_groups: not every run passes through this number of groups "
+            "(found: 5; allowed: none is common to all runs)",
+        ),
+        (
+            lambda: cut_at_least_mdl(unknown),
+            "mdl_loss: the histories hold no description length (allowed: a cut by iteration or n_groups)",
+        ),
+        (
+            lambda: cut_before_stability_drop(double, np.zeros(2)),
+            "mean_distance: one distance per iteration is needed (found: 2; allowed: 3 values)",
+        ),
+        (
+            lambda: groups_at(double, cut_at_iteration(single, 0)),
+            "cut.merges: the cut is of another ensemble (found: 1 runs; allowed: 2 runs)",
+        ),
+        (lambda: double.groups_after(1, 3), "run_1: no such merge (found: 3; allowed: 0 to 2)"),
+        (lambda: summarize_agreement({}), "distances: no distances given (allowed: at least one method)"),
+        (
+            lambda: summarize_agreement({"matching_dist": np.zeros((1, 1, 1))}),
+            "n_runs: agreement needs several runs (found: 1; allowed: 2 or more)",
+        ),
+    ]:
+        with pytest.raises(InputError) as caught:
+            call()
+        assert str(caught.value) == line
