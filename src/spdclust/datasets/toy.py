@@ -56,8 +56,6 @@ def generate(task: ToyTask, n_samples: int, seed: int) -> Features:
     else:
         active = _each_for_itself(task, n_samples, generator)
         for together in _checked_synced(task):
-            # as in the reference implementation, the whole list gets new values
-            values[:, together] = _values(task, n_samples, generator)[:, together]
             active[:, together] = active[:, together].any(axis=1, keepdims=True)
     return np.where(active, values, np.float32(0))
 
