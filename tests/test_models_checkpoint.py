@@ -1,20 +1,24 @@
 """Files of a checkpoint: found, refused with one line, never executed; old keys still read."""
 
+import contextlib
 import logging
 import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spdclust.errors import InputError
 from spdclust.models import load_model
-from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.config import read_config
 
 DATA = Path(__file__).parent / "data/models"
@@ -80,7 +84,7 @@ def test_of_several_steps_the_largest_number_is_taken_and_said(run, caplog):
 def test_importing_and_resolving_do_not_import_torch():
     code = (
         "import sys, spdclust.models, spdclust.datasets\n"
-        "from spdclust.models.checkpoint import resolve_checkpoint\n"
+        "from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint\n"
         f"resolve_checkpoint({str(DATA / 'tms_5-2')!r}).config\n"
         "assert 'torch' not in sys.modules and 'scipy' not in sys.modules\n"
     )
@@ -121,6 +125,21 @@ def test_wandb_paths_are_refused_for_now():
 def test_truncated_weights_are_refused(run, kept):
     weights(run).write_bytes(weights(run).read_bytes()[:kept])
     assert refusal(run).startswith(f"{weights(run)}: ")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=8), st.booleans())
+def test_damaged_weights_are_read_or_refused_and_nothing_else(damage, legacy):
+    state = torch.load(DATA / "tms_5-2/model_8000.pth", weights_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model_1.pth"
+        torch.save(state, file, _use_new_zipfile_serialization=not legacy)
+        content = bytearray(file.read_bytes())
+        for where, byte in damage:
+            content[where] = byte
+        file.write_bytes(content)
+        with contextlib.suppress(InputError):
+            read_state_dict(file)
 
 
 def test_code_in_a_pickle_is_never_executed(run, tmp_path):
