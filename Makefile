@@ -28,10 +28,10 @@ demo: env
 	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/local
 
 test: lint
-	$(BIN)/pytest -n $(CORES) -m "not slow"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
 
 test-slow: env
-	$(BIN)/pytest -n $(CORES) -m slow
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
 
 bench: env
 	$(BIN)/python benchmarks/merge.py

@@ -11,7 +11,10 @@ for n_batches in sorted(set(BATCHES_PER_RUN.values())):
             checkpoint=checkpoint_files,
         output:
             [
-                f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
+                # updated, not made anew: the script keeps the batches that are there and still right
+                update(
+                    f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
+                )
                 for batch in range(n_batches)
             ],
         log:

@@ -1,0 +1,252 @@
+"""The workflow as its users run it: what is made, what becomes due, what bad input says."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from workflow import PIPELINE, REPOSITORY, RUN, Workflow
+
+from spdclust.files.batches import ActivationBatch
+from spdclust.files.ensembles import load_distances
+from spdclust.files.histories import load_merge_histories
+
+TINY = "results/small/tiny"
+FIGURE = f"{TINY}/plots/distances_perm_invariant_hamming.png"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A workflow that has run to its end, for tests that only look or that take a copy."""
+    workflow = Workflow.create(tmp_path_factory.mktemp("finished") / "w")
+    outcome = workflow.run()
+    assert outcome.code == 0, outcome.output
+    return workflow, outcome
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return finished[0].copy(tmp_path / "w")
+
+
+def test_all_files_of_the_contract_are_made(finished):
+    names = set(finished[0].results())
+    for name in [
+        *(f"small/precomputed_batches/run_{run}/batch_0.pt" for run in (0, 1)),
+        *(f"small/tiny/runs/run_{run}/{file}" for run in (0, 1) for file in ("history.zip", "metrics.csv")),
+        *(f"small/tiny/{file}" for file in ("pipeline_config.yaml", "clustering_run_config.json")),
+        *(
+            f"small/tiny/{file}"
+            for file in ("ensemble_meta.json", "ensemble_merge_array.npz", "summary.json")
+        ),
+        *(f"small/tiny/distances_{method}.npz" for method in PIPELINE["distances_methods"]),
+        *(
+            f"small/tiny/plots/{figure}.{suffix}"
+            for figure in ("mdl", "cluster_sizes", "distances_matching_dist")
+            for suffix in ("png", "pdf")
+        ),
+    ]:
+        assert name in names
+    assert not [name for name in names if ".tmp" in name]
+
+
+def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):
+    workflow, outcome = finished
+    assert f"{TINY}: 2 runs of" in outcome.output
+    assert "open next: results/small/tiny/plots/distances_perm_invariant_hamming.png" in outcome.output
+    assert workflow.due() == {}
+
+
+def test_files_agree_with_each_other(finished):
+    folder = finished[0].folder / TINY
+    histories = load_merge_histories(folder)
+    with np.load(folder / "ensemble_merge_array.npz") as stored:
+        merge_array = stored["merge_array"]
+    labels = json.loads((folder / "ensemble_meta.json").read_text())["component_labels"]
+    distances = load_distances(folder / "distances_matching_dist.npz")
+    assert merge_array.shape == (2, 20, len(labels))
+    assert distances.shape == (20, 2, 2)
+    for run, history in enumerate(histories):
+        own = [labels.index(label) for label in history.labels]
+        np.testing.assert_array_equal(merge_array[run, -1, own], history.group_idxs(-1))
+    together = merge_array[:, -1, :, None] == merge_array[:, -1, None, :]
+    assert distances[-1, 0, 1] == np.triu(together[0] ^ together[1], 1).sum()
+    batch = ActivationBatch.load(finished[0].folder / "results/small/precomputed_batches/run_1/batch_0.pt")
+    assert batch.seed == 1000
+    assert batch.n_samples == 512
+
+
+def test_one_figure_by_its_path_makes_what_it_needs_and_nothing_else(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    assert workflow.due(FIGURE) == {"precompute_batches": 2, "merge": 2, "distances": 1, "plot_distances": 1}
+
+
+def test_a_deleted_figure_is_drawn_again_alone(copied):
+    before = copied.results()
+    (copied.folder / FIGURE).unlink()
+    assert copied.due() == {"plot_distances": 1}
+    assert copied.run("--", FIGURE).code == 0
+    assert copied.results() == before
+
+
+def test_a_merge_setting_makes_merges_due_and_never_batches(copied):
+    for change in (
+        {"alpha": 2.0},
+        {"merge_pair_sampling_kwargs": {"threshold": 0.2}},
+        {"iters": 10},
+        {"filter_dead_stat": "mean"},
+    ):
+        copied.write("config/runs/small.yaml", RUN | {"merge_config": RUN["merge_config"] | change})
+        due = copied.due()
+        assert due["merge"] == 2
+        assert due["distances"] == 2
+        assert "precompute_batches" not in due
+
+
+def test_more_batches_keep_the_ones_that_are_there(copied):
+    first = copied.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
+    before = first.stat().st_ino
+    copied.write(
+        "config/runs/small.yaml",
+        RUN | {"merge_config": RUN["merge_config"] | {"recompute_costs_every": 10}},
+    )
+    outcome = copied.run("--", "results/small/tiny/runs/run_0/history.zip")
+    assert outcome.code == 0, outcome.output
+    assert first.stat().st_ino == before  # not even written again
+    log = copied.folder / "results/logs/small/precompute_batches/run_0.log"
+    assert "run_0/batch_0.pt is there already" in log.read_text()
+    assert ActivationBatch.load(first.with_name("batch_1.pt")).seed == 1
+
+
+def test_a_seed_makes_due_what_depends_on_it(copied):
+    copied.write("config/pipelines/tiny.yaml", PIPELINE | {"base_seed": 5})
+    due = copied.due()
+    assert due["merge"] == 2
+    assert "precompute_batches" not in due
+    copied.write("config/pipelines/tiny.yaml", PIPELINE)
+    copied.write("config/runs/small.yaml", RUN | {"dataset_seed": 5})
+    assert copied.due()["precompute_batches"] == 2
+
+
+def test_logging_settings_make_nothing_due_but_the_record_of_the_settings(copied):
+    changed = RUN | {"wandb_project": "p", "logging_intervals": {"stat": 7}}
+    copied.write("config/runs/small.yaml", changed)
+    assert copied.due() == {"resolve_configuration": 1}
+
+
+def test_one_more_run_computes_only_that_run(copied):
+    copied.write("config/pipelines/tiny.yaml", PIPELINE | {"n_runs": 3})
+    due = copied.due()
+    assert due["precompute_batches"] == due["merge"] == 1
+
+
+def test_editing_the_package_makes_due_what_uses_it(copied):
+    def append(module):
+        with (copied.folder / "src/spdclust" / module).open("a") as file:
+            file.write("\n\ndef added_for_the_test() -> int:\n    return 1\n")
+
+    append("cli.py")
+    assert copied.due() == {}
+    append("plotting/merges.py")
+    assert copied.due() == {"plot_curve": 2}
+    append("merge/merging.py")
+    due = copied.due()
+    assert due["merge"] == 2
+    assert "precompute_batches" not in due
+
+
+def test_two_runs_of_the_workflow_give_the_same_bytes(finished, tmp_path):
+    again = Workflow.create(tmp_path / "elsewhere")
+    assert again.run(cores=1).code == 0
+    first, second = finished[0].results(), again.results()
+    assert set(first) == set(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_sweep_shares_its_batches(copied):
+    copied.write("config/pipelines/s.yaml", PIPELINE | {"sweep": {"merge_config.alpha": [0.5, 2, 5]}})
+    copied.write(
+        "config/config.yaml", {"pipelines": ["config/pipelines/tiny.yaml", "config/pipelines/s.yaml"]}
+    )
+    due = copied.due()
+    assert due["merge"] == 6
+    assert "precompute_batches" not in due
+
+
+def test_a_dry_run_imports_nothing_slow_of_ours():
+    imports = (REPOSITORY / "rules" / "common.smk").read_text()
+    lines = [line for line in imports.splitlines() if line.startswith("from spdclust")]
+    assert len(lines) >= 5
+    code = "\n".join([*lines, "import sys", "print(sorted({m.split('.')[0] for m in sys.modules}))"])
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    for module in ("torch", "numpy", "pandas", "numba", "matplotlib", "wandb", "scipy"):
+        assert f"'{module}'" not in done.stdout
+
+
+def test_a_quiet_dry_run_gives_a_line_for_each_ensemble(finished):
+    outcome = finished[0].run("-n", "-q")
+    assert f"{TINY}: 2 of 2 histories" in outcome.output
+
+
+def one_line(outcome, *parts):
+    assert outcome.code != 0
+    matching = [line for line in outcome.output.splitlines() if all(part in line for part in parts)]
+    assert matching, outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def test_an_unknown_key_is_named_with_the_nearest_one(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    workflow.write("config/runs/small.yaml", RUN | {"batchsize": 3})
+    one_line(workflow.run("-n"), "Error:", "small.yaml: batchsize: unknown key (allowed: batch_size)")
+
+
+def test_one_run_with_distances_is_refused(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    workflow.write("config/pipelines/tiny.yaml", PIPELINE | {"n_runs": 1})
+    one_line(
+        workflow.run("-n"), "tiny.yaml: n_runs: distances are between runs (found: 1; allowed: 2 or more)"
+    )
+
+
+def test_a_missing_checkpoint_is_refused_before_anything_runs(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    (workflow.folder / "resources/resid_mlp1/model_6000.pth").unlink()
+    one_line(workflow.run("-n"), "Error: resources/resid_mlp1: model_path: no model_<step>.pth in the folder")
+    workflow.write("config/runs/small.yaml", RUN | {"model_path": "resources/nowhere"})
+    one_line(workflow.run("-n"), "Error: resources/nowhere: model_path: no such file or folder")
+
+
+def test_a_state_dict_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    weights = workflow.folder / "resources/resid_mlp1/model_6000.pth"
+    state = torch.load(weights, weights_only=True)
+    state["_components.layers-0-mlp_in.V"] = state["_components.layers-0-mlp_in.V"][:, :50].clone()
+    torch.save(state, weights)
+    outcome = workflow.run("--", "results/small/precomputed_batches/run_0/batch_0.pt")
+    one_line(
+        outcome,
+        "Error in precompute_batches:",
+        "model_6000.pth",
+        "_components.layers-0-mlp_in.V",
+        "(400, 50)",
+    )
+    assert not list((workflow.folder / "results").rglob("*.pt*"))
+
+
+def test_a_truncated_batch_is_one_line_and_leaves_nothing(copied):
+    batch = copied.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
+    batch.write_bytes(batch.read_bytes()[:2000])
+    history = f"{TINY}/runs/run_0/history.zip"
+    outcome = copied.run("--", history)
+    one_line(outcome, "Error in merge:", "run_0/batch_0.pt: not a readable batch")
+    assert not (copied.folder / history).exists()
+
+
+def test_no_component_alive_is_one_line(copied):
+    changed = RUN["merge_config"] | {"filter_dead_threshold": 50.0}
+    copied.write("config/runs/small.yaml", RUN | {"merge_config": changed})
+    outcome = copied.run("--", f"{TINY}/runs/run_0/history.zip")
+    one_line(outcome, "Error in merge:", "no component is alive")

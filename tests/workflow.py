@@ -1,0 +1,99 @@
+"""A copy of the workflow in a folder of its own, run as its users run it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report", "resources", "src"]
+RUN = {
+    "model_path": "resources/resid_mlp1",
+    "batch_size": 256,
+    "n_tokens": 512,
+    "merge_config": {"activation_threshold": 0.1, "iters": 20, "filter_dead_threshold": 0.1},
+}
+PIPELINE = {
+    "clustering_run_config_path": "../runs/small.yaml",
+    "n_runs": 2,
+    "distances_methods": ["perm_invariant_hamming", "matching_dist"],
+}
+
+
+@dataclass
+class Outcome:
+    code: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Due jobs by rule, from a dry run; `all` left out."""
+        table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", self.output, re.DOTALL)
+        rows = [line.split() for line in table[1].splitlines()] if table else []
+        return {rule: int(count) for rule, count in rows if rule != "all"}
+
+
+@dataclass
+class Workflow:
+    """One copy of the workflow's files and results."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> "Workflow":
+        folder.mkdir(parents=True)
+        for part in PARTS:
+            source = REPOSITORY / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, folder / part)
+        workflow = cls(folder)
+        workflow.write("config/runs/small.yaml", RUN)
+        workflow.write("config/pipelines/tiny.yaml", PIPELINE)
+        workflow.write("config/config.yaml", {"pipelines": ["config/pipelines/tiny.yaml"]})
+        return workflow
+
+    def copy(self, folder: Path) -> "Workflow":
+        """Copy everything, times included, so that nothing becomes due."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workflow(folder)
+
+    def write(self, name: str, content: dict) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def run(self, *arguments: str, cores: int = 2) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.folder / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout)
+
+    def due(self, *targets: str) -> dict[str, int]:
+        """Return how many jobs of each rule would run."""
+        outcome = self.run("-n", "-q", "rules", "--", *targets)
+        assert outcome.code == 0, outcome.output
+        return outcome.jobs
+
+    def results(self) -> dict[str, bytes]:
+        """Return every result by path; logs, which hold times, left out."""
+        folder = self.folder / "results"
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in files
+            if path.relative_to(folder).parts[0] != "logs"
+        }
