@@ -10,9 +10,11 @@ from pathlib import Path
 
 from spdclust.errors import InputError
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
 
 @contextlib.contextmanager
-def job(log_path: str | Path, name: str) -> Iterator[None]:
+def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     """Send everything the block prints or logs to its log file, and end the process with 1 if it fails.
 
     Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
@@ -21,7 +23,10 @@ def job(log_path: str | Path, name: str) -> Iterator[None]:
     Args:
         log_path: the job's log.
         name: what the messages call the job.
+        threads: what the rule was given; libraries imported inside the block use no more.
     """
+    # each library would otherwise take every core, for every job that runs at once
+    os.environ |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
     log_path = Path(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()

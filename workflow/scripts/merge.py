@@ -1,6 +1,6 @@
 from spdclust.jobs import job
 
-with job(snakemake.log[0], snakemake.rule):
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.merge import merge
 
     merge(

@@ -1,6 +1,6 @@
 from spdclust.jobs import job
 
-with job(snakemake.log[0], snakemake.rule):
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.plot_distances import plot_distances
 
     plot_distances(

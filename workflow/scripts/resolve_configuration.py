@@ -1,6 +1,6 @@
 from spdclust.jobs import job
 
-with job(snakemake.log[0], snakemake.rule):
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.resolve_configuration import resolve_configuration
 
     resolve_configuration(
