@@ -9,6 +9,9 @@ from spdclust.ensemble import NormalizedHistories
 from spdclust.errors import InputError
 from spdclust.types import Float, Int
 
+_ROUNDING = 1e-12
+"""Differences of distances below this are rounding of the running sums."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -108,11 +111,13 @@ def cut_before_stability_drop(
 
 
 def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int:
-    """Return the last row before the distance between runs rises for good.
+    """Return the row at the foot of the largest rise of the distance between runs.
 
-    The rows are split in two pieces of constant distance by least squares (a single change point in the mean,
-    Hinkley 1970, Biometrika 57), among the splits after which the mean is higher. Without any such split the
-    runs never become less alike: the last row.
+    Runs usually differ at first (which pair of a group-to-be merges first is chance), agree best when those
+    groups are complete, and part again. The curve is smoothed by a running mean over a twentieth of the rows,
+    so that a single lucky row does not count; the largest rise from one row to a later one has its foot there;
+    the result is the row of least distance, the last of several, within that window around the foot. A curve
+    that never rises gives the last row.
 
     Example:
         >>> stability_drop(np.array([0.3, 0.1, 0.1, 0.1, 0.8, 0.7, 0.9]))
@@ -121,12 +126,22 @@ def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int:
         2
     """
     n = len(mean_distance)
-    before = np.arange(1, n)
-    total = np.cumsum(mean_distance)
-    rise = (total[-1] - total[:-1]) / (n - before) - total[:-1] / before
-    # the sum of squares that a split explains
-    explained = np.where(rise > 0, before * (n - before) / n * rise**2, 0.0)
-    return int(np.argmax(explained)) if (explained > 0).any() else n - 1
+    width = max(1, n // 20)
+    starts = np.maximum(0, np.arange(n) - (width - 1) // 2)
+    ends = np.minimum(n, np.arange(n) + width // 2 + 1)
+    total = np.concatenate([[0.0], np.cumsum(mean_distance)])
+    smooth = (total[ends] - total[starts]) / (ends - starts)
+    rise = smooth - np.minimum.accumulate(smooth)
+    top = int(np.argmax(rise))
+    if rise[top] <= _ROUNDING:
+        return n - 1
+    foot = _last_least(smooth[: top + 1])
+    start, end = starts[foot], min(int(ends[foot]), top + 1)
+    return int(start) + _last_least(mean_distance[start:end])
+
+
+def _last_least(values: np.ndarray) -> int:
+    return int(np.flatnonzero(values <= values.min() + _ROUNDING)[-1])
 
 
 def mean_mdl(normalized: NormalizedHistories) -> Float[np.ndarray, " iterations"]:
