@@ -127,6 +127,16 @@ def test_balanced_merges_of_many_components_are_exact_where_the_graph_hangs_toge
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("greed", [0.0, 0.3, 0.9])
+def test_walking_is_exact_at_two_thousand_components(greed: float) -> None:
+    rng = np.random.default_rng(11)
+    normalized = normalize_ensemble([random_run(rng, 2000, 1997, greed) for _ in range(2)])
+    expected = from_scratch(normalized, range(0, 1997, 60))
+    for method, distances in compute_all_distances(normalized, METHODS, stride=60).items():
+        np.testing.assert_array_equal(distances, expected[method], err_msg=method)
+
+
 def test_the_number_of_workers_changes_nothing() -> None:
     rng = np.random.default_rng(7)
     normalized = normalize_ensemble([random_run(rng, 40, 37, 0.3) for _ in range(5)])

@@ -115,9 +115,9 @@ def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int:
 
     Runs usually differ at first (which pair of a group-to-be merges first is chance), agree best when those
     groups are complete, and part again. The curve is smoothed by a running mean over a twentieth of the rows,
-    so that a single lucky row does not count; the largest rise from one row to a later one has its foot there;
-    the result is the row of least distance, the last of several, within that window around the foot. A curve
-    that never rises gives the last row.
+    so that a single lucky row does not count. The largest rise from one row to a later one has its foot where
+    runs begin to part; the result is the row of least distance, the last of several, within the window around
+    that foot. A curve that never rises gives the last row.
 
     Example:
         >>> stability_drop(np.array([0.3, 0.1, 0.1, 0.1, 0.8, 0.7, 0.9]))
