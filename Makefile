@@ -45,6 +45,7 @@ lint: env
 	$(BIN)/snakemake --lint
 
 format: env
+	$(BIN)/python -m spdclust.config.generate
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(WORKFLOW)

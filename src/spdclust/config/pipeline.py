@@ -24,7 +24,11 @@ class ClusteringPipelineConfig(Section):
     """The run itself, instead of its path."""
     n_runs: int = Field(default=8, ge=1)
     """Members of the ensemble, one per seed."""
-    distances_methods: list[str] = Field(default=["perm_invariant_hamming"], min_length=1)
+    distances_methods: list[str] = Field(
+        default=["perm_invariant_hamming"],
+        min_length=1,
+        json_schema_extra={"items": {"enum": list(METHODS), "type": "string"}},
+    )
     """Distances between the runs."""
     base_seed: int = Field(default=0, ge=0)
     """The merge of run r draws from a generator seeded by (`base_seed`, r)."""

@@ -45,7 +45,11 @@ class DatasetConfig(Section):
     n_ctx: int | None = Field(default=None, ge=1)
     """Tokens per sequence."""
     is_tokenized: bool | None = None
-    """Whether the column holds token numbers already."""
+    """Whether the column holds token numbers already: a list of `n_ctx` or more in every record."""
+    subset: str | None = None
+    """Configuration of a hub dataset that has several."""
+    lowercase: bool | None = None
+    """Whether texts are lower-cased first; null does so for SimpleStories."""
 
 
 class ClusteringRunConfig(Section):
@@ -67,7 +71,8 @@ class ClusteringRunConfig(Section):
     """Rows (toy models) or sequences (language models) that one forward pass takes, and the size of a batch
     of activations where `n_tokens` is null."""
     n_tokens: int | None = Field(default=None, ge=1)
-    """Samples in a batch of activations: rows, or tokens."""
+    """Samples in a batch of activations: rows, or tokens; null takes what `batch_size` rows or sequences
+    give."""
     n_tokens_per_seq: int | None = Field(default=None, ge=1)
     """Random positions taken from each sequence; null takes all."""
     dataset_seed: int = Field(default=0, ge=0)
@@ -76,6 +81,9 @@ class ClusteringRunConfig(Section):
     """Stream the dataset from the hub instead of downloading it."""
     dataset: DatasetConfig = DatasetConfig()
     """Overrides of the checkpoint's dataset."""
+    keep_examples: int = Field(default=0, ge=0)
+    """Sequences of each batch whose tokens are kept with it, so that the tokens that activate a group can be
+    shown; language models only."""
     causal_importance: Literal["lower_leaky", "upper_leaky"] = "lower_leaky"
     """Which causal importances are clustered; they differ where they exceed 1."""
     n_batches: int | None = Field(default=None, ge=1, le=1000)
@@ -195,6 +203,7 @@ _SAMPLING_KEYS = (
     "dataset_seed",
     "dataset_streaming",
     "dataset",
+    "keep_examples",
     "causal_importance",
     "device",
 )
