@@ -128,9 +128,9 @@ def test_negative_numbers_of_samples_are_refused():
         generate_inputs(task(), -1, seed=0)
 
 
-def test_language_models_are_refused_for_now():
+def test_tokens_are_not_made_up():
     lm = LanguageTask(name="lm", vocab_size=5, folder=Path())
     with pytest.raises(
-        InputError, match=r"task_name: inputs of language models .* \(found: lm; allowed: resid"
+        InputError, match=r"task_name: tokens come from a dataset.* \(found: lm; allowed: resid"
     ):
         generate_inputs(lm, 5, seed=0)

@@ -5,20 +5,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.datasets import generate_inputs
+from spdclust.datasets import generate_inputs, open_inputs
+from spdclust.datasets.chunks import InputSource
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import ActivationBatch
+from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.models import load_model
 from spdclust.provenance import stage_fingerprint
 
 if TYPE_CHECKING:
     from spdclust.models.component_model import ComponentModel
+
+__all__ = [
+    "extract_and_process_activations",
+    "generate_inputs",
+    "precompute_batches_for_ensemble",
+    "process_data_batch",
+    "request_digest",
+    "write_missing_batches",
+]
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +61,12 @@ def extract_and_process_activations(
     Raises:
         InputError: a causal importance is NaN or infinite (names the component).
     """
-    chunks = [
-        sparse.csr_array(chunk) for chunk in model.activation_chunks(inputs, batch_size, causal_importance)
-    ]
-    if not chunks:
+    if len(inputs) == 0:
         raise InputError("no inputs", field="inputs", found=len(inputs), allowed="at least one row")
+    chunks = [
+        model.sparse_activations(inputs[start : start + batch_size], causal_importance)
+        for start in range(0, len(inputs), batch_size)
+    ]
     return ProcessedActivations.from_sparse(sparse.vstack(chunks, format="csr"), list(model.labels))
 
 
@@ -79,7 +92,8 @@ def process_data_batch(
         InputError: the data cannot be drawn, or an activation is not finite.
     """
     seed = config.batch_seed(run, batch)
-    return _draw_batch(config, model, seed, request_digest(config, seed, model.digest))
+    source = open_inputs(model.task, config)
+    return draw_batch(config, model, source, seed, request_digest(config, seed, model.digest))
 
 
 def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: str) -> str:
@@ -95,26 +109,84 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
     return digest_of(sampling, str(seed), checkpoint_digest, stage_fingerprint("precompute_batches"))
 
 
-def _draw_batch(
-    config: ClusteringRunConfig, model: "ComponentModel", seed: int, request: str
+def draw_batch(
+    config: ClusteringRunConfig,
+    model: "ComponentModel",
+    source: InputSource,
+    seed: int,
+    request: str,
 ) -> ActivationBatch:
-    inputs = generate_inputs(model.task, config.samples_per_batch, seed)
-    activations = extract_and_process_activations(
-        model, inputs, batch_size=config.batch_size, causal_importance=config.causal_importance
-    )
+    """Return the activations of one batch, only one chunk of them ever dense.
+
+    Args:
+        config: the run's settings.
+        model: the model, loaded once for all batches.
+        source: its inputs, opened once for all batches.
+        seed: what the batch is drawn with.
+        request: a text kept in the batch, saying what was asked for.
+
+    Raises:
+        InputError: the data end too early, do not fit the model, or an activation is not finite.
+    """
+    rows: list[sparse.csr_array] = []
+    examples = _Kept(config.keep_examples)
+    left = source.n_samples
+    with tqdm(total=source.n_samples, desc=f"seed {seed}", unit="sample", disable=None, leave=False) as bar:
+        for chunk in source.draw(seed):
+            made = model.sparse_activations(chunk.inputs, config.causal_importance, chunk.positions)
+            examples.add(chunk.inputs, chunk.positions, min(left, made.shape[0]))
+            rows.append(made if made.shape[0] <= left else made[:left])
+            left -= rows[-1].shape[0]
+            bar.update(rows[-1].shape[0])
+    matrix = rows[0] if len(rows) == 1 else sparse.vstack(rows, format="csr")
+    rows.clear()
     provenance = {
         "causal_importance": config.causal_importance,
         "checkpoint_digest": model.digest,
         "request": request,
         "task": str(model.task.name),
+        **source.provenance,
     }
-    return ActivationBatch(activations, seed, provenance)
+    return ActivationBatch(
+        ProcessedActivations.from_sparse(matrix, list(model.labels)),
+        seed,
+        provenance,
+        examples=examples.finished(source),
+    )
+
+
+class _Kept:
+    """Tokens of the first sequences of a batch."""
+
+    def __init__(self, n_sequences: int) -> None:
+        self._left = n_sequences
+        self._tokens: list[np.ndarray] = []
+        self._samples: list[np.ndarray] = []
+
+    def add(self, inputs: Any, positions: np.ndarray | None, n_samples: int) -> None:
+        tokens = np.asarray(inputs)
+        if self._left <= 0 or np.issubdtype(tokens.dtype, np.floating):
+            return
+        kept = tokens[: self._left]
+        before = sum(map(len, self._tokens))
+        samples = samples_of(len(kept), kept.shape[1], None if positions is None else positions[: len(kept)])
+        self._tokens.append(kept)
+        self._samples.append(samples[:n_samples] + np.array([before, 0]))
+        self._left -= len(kept)
+
+    def finished(self, source: InputSource) -> TokenExamples | None:
+        if not self._tokens:
+            return None
+        tokens = np.concatenate(self._tokens)
+        occurring = np.unique(tokens)
+        texts = dict(zip(occurring.tolist(), source.token_texts(occurring), strict=True))
+        return TokenExamples(tokens, np.concatenate(self._samples), texts)
 
 
 def write_batches(
     config: ClusteringRunConfig, model: "ComponentModel", asked: Mapping[Path, tuple[int, str]]
 ) -> None:
-    """Write batches, each under its final name only once whole.
+    """Write batches, each under its final name only once whole; the model and its data are opened once.
 
     Args:
         config: the run's settings.
@@ -124,8 +196,10 @@ def write_batches(
     Raises:
         InputError: a batch cannot be made or written.
     """
+    source = open_inputs(model.task, config) if asked else None
     for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
-        batch = _draw_batch(config, model, seed, request)
+        assert source is not None
+        batch = draw_batch(config, model, source, seed, request)
         batch.save(path)
         density = batch.matrix.nnz / max(1, batch.n_samples * batch.n_components)
         log.info(

@@ -13,6 +13,7 @@ from scipy import sparse
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of
 from spdclust.files.atomic import atomic_path
+from spdclust.files.examples import TokenExamples
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.types import Float, Labels
 
@@ -36,6 +37,7 @@ class ActivationBatch:
         provenance: texts saying what made it (source checkpoint, its digest, …).
         maxima: each component's largest causal importance over the samples.
         means: each component's mean causal importance over the samples.
+        examples: tokens of the first samples, where they were kept.
     """
 
     activations: ProcessedActivations
@@ -43,6 +45,7 @@ class ActivationBatch:
     provenance: Mapping[str, str] = field(default_factory=dict)
     maxima: Float[np.ndarray, " components"] = field(default_factory=lambda: np.empty(0))
     means: Float[np.ndarray, " components"] = field(default_factory=lambda: np.empty(0))
+    examples: TokenExamples | None = None
 
     def __post_init__(self) -> None:
         if len(self.maxima) != self.activations.n_components:
@@ -107,12 +110,14 @@ class ActivationBatch:
         """
         import torch
 
-        arrays = self._arrays()
+        kept = self.examples
+        arrays = self._arrays() | ({} if kept is None else kept.arrays())
         texts = {
             "format": FORMAT,
             "format_version": str(FORMAT_VERSION),
             "labels": "\n".join(self.labels),
             "seed": str(self.seed),
+            **({} if kept is None else kept.texts()),
             **{f"provenance.{name}": text for name, text in sorted(self.provenance.items())},
         }
         payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -161,6 +166,7 @@ class ActivationBatch:
                 },
                 arrays["maxima"],
                 arrays["means"],
+                TokenExamples.stored(arrays, texts),
             )
         except KeyError as error:
             raise InputError(

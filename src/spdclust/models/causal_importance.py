@@ -71,6 +71,7 @@ class Layerwise(nn.Module):
 
     prefix = LAYERWISE
     max_length: int | None = None
+    mixes_positions = False
 
     def __init__(
         self,
@@ -81,6 +82,12 @@ class Layerwise(nn.Module):
     ) -> None:
         super().__init__()
         self.reads_components = reads_components
+        widest = max(hidden_dims, default=0)
+        # numbers that the largest layer holds for one sample: with networks of their own, for each component
+        self.width = max(
+            (widest if build is SharedVectorMLP else widest * module.n_components for module in modules),
+            default=0,
+        )
         self._keys = {module.name: module.key for module in sorted(modules, key=lambda each: each.name)}
         for module in modules:
             self.add_module(module.key, build(module, hidden_dims))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 
 from spdclust.errors import InputError
@@ -14,9 +15,12 @@ from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.inputs import checked_inputs
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.sigmoids import Sigmoid
+from spdclust.models.sparse_rows import checked_dense, sparse_rows
 from spdclust.models.targets.base import Target
-from spdclust.models.task import Task
-from spdclust.types import Float, Labels
+from spdclust.models.task import Task, ToyTask
+from spdclust.types import Float, Int, Labels
+
+_DENSE_BYTES = 1 << 28
 
 
 class ComponentModel:
@@ -71,6 +75,11 @@ class ComponentModel:
         self._readers = readers
         self._config_file = checkpoint.config_file
         self._output = checkpoint.config.pretrained_model_output_attr
+        # what modules take in, and what comes out, for one position
+        self._floats_in = sum(module.d_in if module.kind == "matrix" else 1 for module in modules)
+        self._floats_out = 3 * sum(module.n_components for module in modules) + int(
+            getattr(causal_importance, "width", 0)
+        )
         self._max_length = _smallest(target.max_length, getattr(causal_importance, "max_length", None))
         example = target.smallest_input().to(device)
         self._catcher = InputCatcher(
@@ -118,13 +127,7 @@ class ComponentModel:
         Raises:
             InputError: the inputs do not fit the model, or the kind of causal importance is not known.
         """
-        if causal_importance not in self._sigmoids:
-            raise InputError(
-                "unknown kind",
-                field="causal_importance",
-                found=causal_importance,
-                allowed=", ".join(self._sigmoids),
-            )
+        self._check_kind(causal_importance)
         rows = checked_inputs(inputs, self.task, self._max_length).to(self.device)
         importances = self._importances(rows, causal_importance)
         return {name: importances[name] for name in self.components_per_module}
@@ -158,14 +161,61 @@ class ComponentModel:
         rows = checked_inputs(inputs, self.task, self._max_length)
         for start in range(0, len(rows), batch_size):
             importances = self.component_activations(rows[start : start + batch_size], causal_importance)
-            chunk = torch.cat([each.flatten(0, -2) for each in importances.values()], dim=1)
-            finite = chunk.isfinite()
-            if not bool(finite.all()):
-                column = int((~finite).any(dim=0).nonzero()[0])
-                raise InputError(
-                    "causal importance is NaN or infinite", file=self.source, field=self.labels[column]
-                )
-            yield chunk.cpu().numpy()
+            yield checked_dense(importances, self.source).cpu().numpy()
+
+    def sparse_activations(
+        self,
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> sparse.csr_array:
+        """Return causal importances of all components in label order, sparse, one row a sample.
+
+        The samples are the chosen positions of each row of inputs, in row-major order. At most about 256 MB
+        are dense at a time, whatever the number of rows, and functions that look at one position at a time
+        run on the chosen ones alone.
+
+        Example:
+            >>> from spdclust.models import load_model
+            >>> model = load_model("resources/resid_mlp1", device="cpu")
+            >>> model.sparse_activations(torch.eye(100)[:3]).shape
+            (3, 200)
+
+        Args:
+            inputs: as for `component_activations`.
+            causal_importance: `lower_leaky` or `upper_leaky`.
+            positions: positions of each sequence that become samples; None for all.
+
+        Raises:
+            InputError: the inputs do not fit the model, or an importance is NaN or infinite.
+        """
+        self._check_kind(causal_importance)
+        rows = checked_inputs(inputs, self.task, self._max_length)
+        if len(rows) == 0:
+            return sparse.csr_array((0, self.n_components), dtype=np.float32)
+        at_once = self._rows_at_once(rows, positions)
+        pieces = []
+        for start in range(0, len(rows), at_once):
+            piece = slice(start, start + at_once)
+            chosen = None if positions is None else torch.as_tensor(positions[piece], device=self.device)
+            importances = self._importances(rows[piece].to(self.device), causal_importance, chosen)
+            ordered = {name: importances[name] for name in self.components_per_module}
+            pieces.append(sparse_rows(checked_dense(ordered, self.source)))
+        return pieces[0] if len(pieces) == 1 else sparse.vstack(pieces, format="csr")
+
+    def _rows_at_once(self, rows: torch.Tensor, positions: np.ndarray | None) -> int:
+        """Return how many rows of inputs keep what is dense below its limit."""
+        if isinstance(self.task, ToyTask):
+            # with attention over the samples, a smaller pass would give other numbers
+            whole = getattr(self._function, "attends", False)
+            return len(rows) if whole else max(1, _DENSE_BYTES // (4 * (self._floats_in + self._floats_out)))
+        length = rows.shape[1]
+        n_chosen = length if positions is None or self._mixes_positions else positions.shape[1]
+        return max(1, _DENSE_BYTES // (4 * (length * self._floats_in + n_chosen * self._floats_out)))
+
+    @property
+    def _mixes_positions(self) -> bool:
+        return bool(getattr(self._function, "mixes_positions", True))
 
     def target_output(self, inputs: Any) -> torch.Tensor:
         """Return the target model's own output (logits, for language models), without gradients.
@@ -182,14 +232,35 @@ class ComponentModel:
         with torch.no_grad():
             return _pick(self._target.module(rows), self._output, self._config_file)
 
-    def _importances(self, rows: torch.Tensor, causal_importance: str) -> dict[str, torch.Tensor]:
+    def _check_kind(self, causal_importance: str) -> None:
+        if causal_importance not in self._sigmoids:
+            raise InputError(
+                "unknown kind",
+                field="causal_importance",
+                found=causal_importance,
+                allowed=", ".join(self._sigmoids),
+            )
+
+    def _importances(
+        self, rows: torch.Tensor, causal_importance: str, positions: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         sigmoid = self._sigmoids[causal_importance]
         with torch.no_grad():
             taken_in = self._catcher(rows)
+            if positions is not None and not self._mixes_positions:
+                taken_in = {name: _at(x, positions) for name, x in taken_in.items()}
             for name, reader in self._readers.items():
                 x = taken_in[name]
                 taken_in[name] = x @ reader if x.is_floating_point() else reader[x]
-            return {name: sigmoid(x) for name, x in self._function(taken_in).items()}
+            numbers = self._function(taken_in)
+            if positions is not None and self._mixes_positions:
+                numbers = {name: _at(x, positions) for name, x in numbers.items()}
+            return {name: sigmoid(x) for name, x in numbers.items()}
+
+
+def _at(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Return what stands at the chosen positions of each row."""
+    return x[torch.arange(len(x), device=x.device)[:, None], positions]
 
 
 def _smallest(*lengths: int | None) -> int | None:

@@ -39,6 +39,7 @@ class SharedMLP(nn.Module):
 
     prefix = GLOBAL
     reads_components = False
+    mixes_positions = False
     max_length: int | None = None
 
     def __init__(self, modules: Modules, config: CausalImportanceConfig, file: Path | None = None) -> None:
@@ -74,6 +75,7 @@ class SharedTransformer(nn.Module):
 
     prefix = GLOBAL
     reads_components = False
+    mixes_positions = True
 
     def __init__(self, modules: Modules, config: CausalImportanceConfig, file: Path | None = None) -> None:
         super().__init__()
@@ -125,7 +127,7 @@ class ReverseResidual(nn.Module):
         if attention is not None:
             _check_heads(width, attention, "transition_attn_config", file)
             self.max_length = attention.max_len
-        self.attends = attention is not None
+        self.attends = self.mixes_positions = attention is not None
         self._groups = _block_groups(modules, config, file)
         self._inp_projectors, self._readers, self._reader_norms = (nn.ModuleDict() for _ in range(3))
         self._transitions, self._transition_norms = nn.ModuleDict(), nn.ModuleDict()
