@@ -4,14 +4,17 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env demo test test-slow bench lint format clean
+.PHONY: help env demo demo-lm test test-slow test-slurm bench lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
+	@echo "make demo-lm    the same for a small language model, on text made from this Python's docstrings"
 	@echo "make test       lint, type check, tests"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-slurm the workflow through a real Slurm that it starts on this machine (root, Debian)"
 	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
 	@echo "make env        set up .venv/ and do nothing else             make clean    remove what make made"
@@ -27,11 +30,20 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: env
 	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/local
 
+demo-lm: env
+	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/local --config pipelines='[config/pipelines/demo_lm.yaml]'
+
 test: lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm"
 
 test-slow: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
+
+test-slurm: env
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "make test-slurm cannot run here: it starts a Slurm of its own, which needs root on Debian or Ubuntu"; exit 1; }
+	@command -v slurmctld slurmd slurmdbd munged mariadbd sacct > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); } > /dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
+	$(BIN)/pytest -m slurm tests/slurm
 
 bench: env
 	$(BIN)/python benchmarks/merge.py

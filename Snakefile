@@ -12,6 +12,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/corpus.smk"
 include: "rules/batches.smk"
 include: "rules/merges.smk"
 include: "rules/ensembles.smk"
@@ -19,6 +20,7 @@ include: "rules/figures.smk"
 
 
 localrules:
+    resolve_configuration,
     all,
     batches,
     histories,

@@ -9,6 +9,7 @@ for n_batches in sorted(set(BATCHES_PER_RUN.values())):
             f"precompute_{n_batches}_batches" if n_batches > 1 else "precompute_batches"
         input:
             checkpoint=checkpoint_files,
+            data=data_files,
         output:
             [
                 # updated, not made anew: the script keeps the batches that are there and still right
@@ -33,6 +34,7 @@ for n_batches in sorted(set(BATCHES_PER_RUN.values())):
         resources:
             mem_mb=lambda wildcards, attempt: 4000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
+            gpu=lambda wildcards: int(SAMPLING[wildcards.run_config].device != "cpu"),
         params:
             sampling=lambda wildcards: SAMPLING[wildcards.run_config].sampling(),
             seeds=batch_seeds,

@@ -7,6 +7,7 @@ from snakemake.settings.enums import Quietness
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.provenance import stage_fingerprint
@@ -80,6 +81,10 @@ def history_files(ensemble):
 def checkpoint_files(wildcards):
     source = CHECKPOINTS.get(wildcards.run_config)
     return [] if source is None else [str(source.weights), str(source.config_file)]
+
+
+def data_files(wildcards):
+    return local_data_files(SAMPLING[wildcards.run_config])
 
 
 def batch_seeds(wildcards):

@@ -82,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     distances.add_argument("--method", required=True, help="which distance")
     distances.add_argument("--output", type=Path, help="file (default: distances_<method>.npz in the folder)")
 
+    examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
+    examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
+    examples.add_argument("--run", type=int, default=0, help="which run of the ensemble (default 0)")
+    examples.add_argument("--iteration", type=int, help="after which merge (default: shortest description)")
+    examples.add_argument("--group", type=int, help="one group, with places in the texts")
+    examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")
+
     inspect = command("inspect", _inspect, "Say what a history.zip holds.")
     inspect.add_argument("history", type=Path, help="history.zip")
 
@@ -142,6 +149,20 @@ def _distances(options: argparse.Namespace) -> None:
     path = options.output or options.ensemble / f"distances_{method}.npz"
     distances(find_histories(options.ensemble), method, path=path)
     print(f"wrote {path}")
+
+
+def _examples(options: argparse.Namespace) -> None:
+    from spdclust.stages.examples import examples
+
+    print(
+        examples(
+            options.ensemble,
+            run=options.run,
+            iteration=options.iteration,
+            group=options.group,
+            limit=options.limit,
+        )
+    )
 
 
 def _inspect(options: argparse.Namespace) -> None:

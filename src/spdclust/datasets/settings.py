@@ -135,3 +135,21 @@ def _local(name: str, folders: list[Path], field: str) -> Path | None:
             "no such file or folder", field=field, found=name, allowed="a local path, or a name on the hub"
         )
     return None
+
+
+def local_data_files(config: ClusteringRunConfig) -> list[str]:
+    """Return the local data files that a run's settings name, there already or not.
+
+    Example:
+        >>> run = ClusteringRunConfig.model_validate({"model_path": "m", "dataset": {"name": "texts.jsonl"}})
+        >>> local_data_files(run)
+        ['texts.jsonl']
+        >>> local_data_files(ClusteringRunConfig(model_path="m"))
+        []
+    """
+    if config.dataset.name is None:
+        return []
+    place = Path(config.dataset.name).expanduser()
+    if place.is_dir():
+        return [str(file) for file in sorted(place.rglob("*")) if file.is_file()]
+    return [str(place)] if place.is_file() or place.suffix in FILE_TYPES else []

@@ -1,0 +1,98 @@
+"""Which tokens activate a group, from hand-made activations whose answer is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.files.batches import ActivationBatch
+from spdclust.files.examples import TokenExamples, samples_of
+from spdclust.files.histories import save_merge_history
+from spdclust.group_tokens import group_activity, rank_tokens, strongest_samples
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.merging import merge_iteration
+from spdclust.stages.examples import examples
+
+LABELS = ["a:0", "a:1", "b:0", "b:1"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32), st.sampled_from([None, 0.0, 0.3]))
+def test_a_group_is_active_where_any_member_is(seed, threshold):
+    rng = np.random.default_rng(seed)
+    dense = rng.random((7, 4)) * (rng.random((7, 4)) < 0.5)
+    members = np.flatnonzero(rng.random(4) < 0.6)
+    expected = [any(dense[n, m] > (threshold or 0) for m in members) for n in range(7)]
+    assert group_activity(sparse.csr_array(dense), members, threshold).tolist() == expected
+    sums = dense[:, members].sum(axis=1)
+    strongest = strongest_samples(sparse.csr_array(dense), members, 3)
+    np.testing.assert_allclose(np.sort(sums)[::-1][: len(strongest)], sums[strongest])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_bits_add_up_to_the_relative_entropy(seed, n):
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(0, 5, n)
+    active = rng.random(n) < 0.5
+    ranked = rank_tokens(tokens, active, {i: str(i) for i in range(5)})
+    assert [each.bits for each in ranked] == sorted((each.bits for each in ranked), reverse=True)
+    expected = 0.0
+    for token in set(tokens[active].tolist()):
+        p, q = np.mean(tokens[active] == token), np.mean(tokens == token)
+        expected += p * np.log2(p / q)
+    assert sum(each.bits for each in ranked) == pytest.approx(expected)
+    assert sum(each.n_active for each in ranked) == active.sum()
+    for each in ranked:
+        assert each.n_samples == (tokens == int(each.text)).sum()
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    """Components 0 and 1 are active on token 7, components 2 and 3 on token 9, nothing on token 8."""
+    tokens = np.array([[7, 8, 9, 7, 8, 8], [9, 9, 7, 8, 8, 7]])
+    dense = np.zeros((12, 4), dtype=np.float32)
+    dense[:, :2] = (tokens.ravel() == 7)[:, None]
+    dense[:, 2:] = (tokens.ravel() == 9)[:, None]
+    dense[3, 0] = 0.5
+    texts = {7: " seven", 8: "eight", 9: "nine\n"}
+    kept = TokenExamples(tokens, samples_of(2, 6, None), texts)
+    batch = ActivationBatch(ProcessedActivations.from_dense(dense, LABELS), examples=kept)
+    batch.save(tmp_path / "precomputed_batches" / "run_0" / "batch_0.pt")
+    config = MergeConfig(min_groups=2, iters=None, merge_pair_sampling_kwargs={"threshold": 0})
+    history = merge_iteration(batch.activations, config, 0)
+    save_merge_history(history, tmp_path / "demo" / "runs" / "run_0" / "history.zip")
+    return tmp_path / "demo"
+
+
+def test_groups_are_described_by_their_tokens(ensemble):
+    text = examples(ensemble, iteration=-1)
+    assert "2 groups after 2 merges" in text
+    assert "group 0: a ×2; active on 33.33%; ' seven' 4/4" in text
+    assert "group 1: b ×2; active on 25.00%; 'nine\\n' 3/3" in text
+
+
+def test_one_group_shows_its_places_the_strongest_first(ensemble):
+    lines = examples(ensemble, iteration=-1, group=0, limit=4).split("\n")
+    assert lines[1] == "group 0: a:0, a:1"
+    assert lines[2] == "active on 33.33% of 12 tokens"
+    assert lines[4:] == [
+        "[ seven]eightnine⏎ seveneighteight",
+        "nine⏎nine⏎[ seven]eighteight seven",
+        "nine⏎nine⏎ seveneighteight[ seven]",
+        " seveneightnine⏎[ seven]eighteight",
+    ]
+
+
+def test_what_is_missing_is_one_line(ensemble):
+    with pytest.raises(InputError, match=r"group: no such group \(found: 5; allowed: 0 to 1\)"):
+        examples(ensemble, iteration=-1, group=5)
+    with pytest.raises(InputError, match="no such file"):
+        examples(ensemble, run=3)
+    path = ensemble.parent / "precomputed_batches" / "run_0" / "batch_0.pt"
+    ActivationBatch(ActivationBatch.load(path).activations).save(path)
+    with pytest.raises(InputError, match=r"batch_0\.pt: keep_examples: batch has no tokens"):
+        examples(ensemble)

@@ -1,0 +1,6 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.stages.docstring_corpus import docstring_corpus
+
+    docstring_corpus(snakemake.output[0])
