@@ -1,18 +1,27 @@
 """Merge components into groups: the public entry."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
+from spdclust.merge.checkpoint import CheckpointStore, identity_of, load_fitting
+from spdclust.merge.engine import Engine
 from spdclust.merge.filtering import components_to_merge
+from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.samplers import SAMPLERS
+from spdclust.merge.kernels import layout
+from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source
-from spdclust.types import Seed, make_generator
+from spdclust.merge.threads import available_threads
+from spdclust.merge.view import MergeView
+from spdclust.merge.warming import warm_up
+from spdclust.types import Float, Seed, make_generator
+
+SECONDS_AT_ONCE = 0.25
+"""The kernels come back about this often, for progress, checkpoints and interrupts."""
 
 
 def merge_iteration(
@@ -21,8 +30,12 @@ def merge_iteration(
     seed: Seed = 0,
     *,
     progress: bool = False,
-    callback: Callable[[Any], None] | None = None,
-    checkpoint: Any = None,
+    callback: Callable[[MergeView], None] | None = None,
+    callback_at: int | Callable[[int], bool] = 1,
+    checkpoint: CheckpointStore | None = None,
+    checkpoint_seconds: float = 300.0,
+    threads: int | None = None,
+    thorough: bool = False,
 ) -> MergeHistory:
     """Merge components into groups, one pair at a time, and return what was done.
 
@@ -39,13 +52,22 @@ def merge_iteration(
         activations: `ProcessedActivations`, a list of them, or any `BatchSource`, such as
             `BatchedActivations`.
         config: the settings of the merge.
-        seed: what the one random generator starts from.
+        seed: what the one random generator starts from; the result does not depend on `threads`.
         progress: show a progress line when standard error is a terminal.
-        callback: called with a view of the state at configured iterations.
-        checkpoint: where the state is kept, so that an interrupted merge goes on.
+        callback: called with a `MergeView`, the state just after a merge.
+        callback_at: after which merges: every so many (merges 0, n, 2n, …), or a function of their number.
+        checkpoint: where the state is kept: an interrupted merge goes on and ends with the same bytes.
+        checkpoint_seconds: how often the state is saved.
+        threads: how many threads may be used; None for all cores.
+        thorough: have the records `pair_rank` and `zero_coactivation_share` counted where they are not known
+            anyway, with one pass over all pairs per merge.
 
     Returns:
-        The history; `mdl_loss` and `merge_pair_cost` in bits per sample.
+        The history; `mdl_loss` and `merge_pair_cost` in bits per sample. `records` holds, per merge:
+        `gap_to_best` (bits per sample above the best pair), `pair_rank` (number of better pairs, -1 when
+        not known), `zero_coactivation_share` (share of pairs never active together among the candidates, NaN
+        when not known), and of the two groups `size_first`, `size_second` (components), `activity_first`,
+        `activity_second` (share of samples; sum of squares or of activations per sample for scalar ones).
 
     Raises:
         InputError: no component is alive, or no pair can be merged.
@@ -53,83 +75,96 @@ def merge_iteration(
     source = as_batch_source(activations)
     kept = components_to_merge(source.labels, *source.component_stats(), config)
     labels = [source.labels[component] for component in kept]
-    rng = make_generator(seed)
-    n_merges = config.n_merges(len(kept))
-    state = _Groups.of(source.get_next_batch().matrix[:, kept].toarray(), config)
-    pairs, losses, pair_costs = np.empty((n_merges, 2), dtype=np.int64), [], []
-    for t in range(n_merges):
-        if config.recompute_costs_every > 1 and t > 0 and t % config.recompute_costs_every == 0:
-            state.load(source.get_next_batch().matrix[:, kept].toarray())
-        costs = state.relative_costs() / state.n_samples
-        pairs[t] = SAMPLERS[config.merge_pair_sampling_method](costs, rng, **config.sampler_kwargs)
-        pair_costs.append(float(costs[tuple(pairs[t])]) + state.common_cost())
-        state.merge(int(pairs[t, 0]), int(pairs[t, 1]))
-        losses.append(state.mdl())
-    return MergeHistory(
-        labels=labels,
-        selected_pairs=pairs,
-        mdl_loss=np.array(losses, dtype=np.float64),
-        merge_pair_cost=np.array(pair_costs, dtype=np.float64),
-        config=config,
-        provenance={
-            "seed": seed if isinstance(seed, int) else list(seed),
-            "n_samples": int(state.n_samples),
-        },
+    threads = threads or available_threads()
+    warm_up(config, len(kept))
+    engine = Engine(source, kept, config, make_generator(seed), threads=threads, thorough=thorough)
+    identity = identity_of(config, labels, seed, engine.n_merges)
+    if checkpoint is not None:
+        arrays = load_fitting(checkpoint, identity)
+        if arrays is not None:
+            engine.from_arrays(arrays)
+    line = Progress(engine.n_merges, on_terminal=progress)
+    line.begin(engine.n_done)
+    last_save, at_once = time.monotonic(), 16
+    while engine.n_done < engine.n_merges:
+        began, first = time.monotonic(), engine.n_done
+        stop = min(engine.n_done + at_once, engine.next_stop())
+        if stop == engine.n_done:  # a new batch is due
+            stop = min(engine.n_done + at_once, engine.n_done + config.recompute_costs_every, engine.n_merges)
+        if callback is not None:
+            stop = _next_callback(callback_at, engine.n_done, stop)
+        engine.advance(stop)
+        if callback is not None and _is_at(callback_at, stop - 1):
+            callback(_view(engine))
+        spent = time.monotonic() - began
+        at_once = max(1, min(2 * at_once, int((stop - first) * SECONDS_AT_ONCE / max(spent, 1e-6))))
+        figures = _figures(engine, engine.n_done - 1, engine.n_done)
+        line.update(
+            k=len(kept) - engine.n_done,
+            mdl=float(figures["mdl_loss"][0]),
+            cost=float(figures["merge_pair_cost"][0]),
+            n_done=engine.n_done,
+        )
+        if checkpoint is not None and time.monotonic() - last_save >= checkpoint_seconds:
+            checkpoint.save(engine.to_arrays() | {"identity": np.array(identity)})
+            last_save = time.monotonic()
+    line.end()
+    return _history(engine, labels, seed)
+
+
+def _is_at(callback_at: int | Callable[[int], bool], iteration: int) -> bool:
+    return bool(callback_at(iteration)) if callable(callback_at) else iteration % callback_at == 0
+
+
+def _next_callback(callback_at: int | Callable[[int], bool], n_done: int, stop: int) -> int:
+    for iteration in range(n_done, stop):
+        if _is_at(callback_at, iteration):
+            return iteration + 1
+    return stop
+
+
+def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarray, " some"]]:
+    """Return the figures of merges `first` to `last`, per sample where they are counts."""
+    log, n_samples = engine.log[:, first:last], engine.samples_at[first:last]
+    return {
+        "mdl_loss": log[layout.MDL] / n_samples,
+        "merge_pair_cost": (log[layout.VALUE] + log[layout.COMMON]) / n_samples,
+        "gap_to_best": log[layout.GAP] / n_samples,
+        "pair_rank": log[layout.PAIR_RANK],
+        "zero_coactivation_share": log[layout.ZERO_SHARE],
+        "size_first": log[layout.SIZE_FIRST],
+        "size_second": log[layout.SIZE_SECOND],
+        "activity_first": log[layout.ACTIVITY_FIRST] / n_samples,
+        "activity_second": log[layout.ACTIVITY_SECOND] / n_samples,
+    }
+
+
+def _view(engine: Engine) -> MergeView:
+    figures = _figures(engine, engine.n_done - 1, engine.n_done)
+    return MergeView(
+        engine.state,
+        engine.n_done - 1,
+        int(engine.samples_at[engine.n_done - 1]),
+        engine.config.alpha,
+        {name: float(values[0]) for name, values in figures.items()},
+        np.unique(engine.name_of_component(engine.n_done), return_inverse=True)[1].astype(np.int64),
     )
 
 
-@dataclass
-class _Groups:
-    """The current grouping on the batch in hand, dense."""
-
-    config: MergeConfig
-    group_idxs: np.ndarray
-    activations: np.ndarray
-    coact: np.ndarray
-    masked: np.ndarray
-
-    @classmethod
-    def of(cls, activations: np.ndarray, config: MergeConfig) -> "_Groups":
-        groups = cls(config, np.arange(activations.shape[1]), activations, np.empty(0), np.empty(0))
-        groups.load(activations)
-        return groups
-
-    def load(self, activations: np.ndarray) -> None:
-        self.activations = activations
-        self.n_samples = len(activations)
-        self.coact = recompute_coacts_from_scratch(
-            activations, self.group_idxs, self.config.activation_threshold
-        )
-        self.masked = np.zeros(len(self.coact), dtype=bool)
-
-    @property
-    def ranks(self) -> np.ndarray:
-        return np.bincount(self.group_idxs)
-
-    def common_cost(self) -> float:
-        k = len(self.coact)
-        return float(np.trace(self.coact) / self.n_samples * (np.log1p(-1 / k) / np.log(2)))
-
-    def relative_costs(self) -> np.ndarray:
-        coact = self.coact.copy()
-        coact[self.masked] = coact[:, self.masked] = np.nan
-        return relative_costs(coact, self.ranks, self.config.alpha)
-
-    def mdl(self) -> float:
-        return compute_mdl_cost(np.diag(self.coact) / self.n_samples, self.ranks, self.config.alpha)
-
-    def merge(self, i: int, j: int) -> None:
-        scalar = self.config.activation_threshold is None
-        old = np.diag(self.coact).copy()
-        self.group_idxs = np.where(self.group_idxs == j, i, self.group_idxs)
-        self.group_idxs = self.group_idxs - (self.group_idxs > j)
-        self.masked = np.delete(self.masked, j)
-        coact = recompute_coacts_from_scratch(
-            self.activations, self.group_idxs, self.config.activation_threshold
-        )
-        if scalar:  # a merged group's own coactivation is the plain sum of its activations
-            np.fill_diagonal(coact, np.delete(old, j))
-            coact[i, i] = self.activations[:, self.group_idxs == i].sum(dtype=np.float64)
-        self.coact = coact
-        if self.config.between_batches == "mask" and self.config.recompute_costs_every > 1:
-            self.masked[i] = True
+def _history(engine: Engine, labels: list[str], seed: Seed) -> MergeHistory:
+    records: dict[str, np.ndarray] = dict(_figures(engine, 0, engine.n_merges))
+    mdl_loss, merge_pair_cost = records.pop("mdl_loss"), records.pop("merge_pair_cost")
+    for name in ("pair_rank", "size_first", "size_second"):
+        records[name] = records[name].astype(np.int64)
+    return MergeHistory(
+        labels=labels,
+        selected_pairs=pairs_from_names(engine.names(), len(labels)),
+        mdl_loss=mdl_loss,
+        merge_pair_cost=merge_pair_cost,
+        config=engine.config,
+        records=records,
+        provenance={
+            "seed": seed if isinstance(seed, int) else list(seed),
+            "n_samples": int(engine.samples_at[0]) if engine.n_merges else 0,
+        },
+    )

@@ -1,0 +1,67 @@
+"""The state of an unfinished merge as plain arrays: enough to go on as if it had never stopped."""
+
+import hashlib
+import json
+import logging
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from spdclust.config.merge import MergeConfig
+from spdclust.types import Labels, Seed
+
+FORMAT = 1
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class CheckpointStore(Protocol):
+    """Where the state of an unfinished merge is kept; the data layer writes it to a file."""
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Return the arrays saved last, or None when there are none."""
+
+    def save(self, arrays: dict[str, np.ndarray]) -> None:
+        """Keep these arrays in place of the last ones; must be all or nothing."""
+
+
+def identity_of(config: MergeConfig, labels: Labels, seed: Seed, n_merges: int) -> str:
+    """Return a digest of what a merge is: a checkpoint of another one is not used.
+
+    Example:
+        >>> config = MergeConfig()
+        >>> identity_of(config, ["a:0"], 0, 3) == identity_of(config, ["a:0"], 1, 3)
+        False
+    """
+    seed_as_list = [seed] if isinstance(seed, int) else list(seed)
+    text = json.dumps([FORMAT, config.resolved(), labels, seed_as_list, n_merges], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def generator_to_array(rng: np.random.Generator) -> np.ndarray:
+    """Return a generator's state as an array of text.
+
+    Example:
+        >>> rng, copy = np.random.default_rng(1), np.random.default_rng(2)
+        >>> generator_from_array(generator_to_array(rng), copy)
+        >>> float(rng.random()) == float(copy.random())
+        True
+    """
+    return np.array(json.dumps(rng.bit_generator.state))
+
+
+def generator_from_array(array: np.ndarray, rng: np.random.Generator) -> None:
+    """Set a generator to the state in an array."""
+    rng.bit_generator.state = json.loads(str(array))
+
+
+def load_fitting(store: CheckpointStore, identity: str) -> dict[str, np.ndarray] | None:
+    """Return the saved arrays if they belong to this merge, else None, and say so in the log."""
+    arrays = store.load()
+    if arrays is None:
+        return None
+    if str(arrays.get("identity", "")) != identity:
+        logger.warning("the checkpoint belongs to another merge; starting from the beginning")
+        return None
+    return arrays

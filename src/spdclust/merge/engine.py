@@ -1,0 +1,206 @@
+"""The merge engine: takes batches in turn, runs the kernels, keeps the log, stops and goes on."""
+
+from typing import Any
+
+import numpy as np
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.merge.checkpoint import generator_from_array, generator_to_array
+from spdclust.merge.kernels import joining, layout
+from spdclust.merge.kernels.layout import Rules, State
+from spdclust.merge.loading import LoadedBatch, load_batch
+from spdclust.merge.sources import BatchSource
+from spdclust.merge.state import build_state, read_all_rows, rules_for
+from spdclust.merge.stepping import merge_up_to, replay
+from spdclust.types import Int
+
+
+class Engine:
+    """One merge under way.
+
+    Args:
+        source: where batches come from.
+        kept: columns of the components that take part.
+        config: the settings of the merge.
+        rng: the one generator of all draws.
+        threads: how many threads may read batches; the result does not depend on it.
+        thorough: count ranks and candidates over all pairs for the record, at every merge.
+    """
+
+    def __init__(
+        self,
+        source: BatchSource,
+        kept: Int[np.ndarray, " components"],
+        config: MergeConfig,
+        rng: np.random.Generator,
+        *,
+        threads: int,
+        thorough: bool = False,
+    ) -> None:
+        self.source = source
+        self.kept = kept
+        self.config = config
+        self.rng = rng
+        self.threads = threads
+        self.thorough = thorough
+        self.n_merges = config.n_merges(len(kept))
+        self.n_done = 0
+        self.log = np.full((layout.N_RECORDS, self.n_merges), np.nan)
+        self.samples_at = np.zeros(self.n_merges, dtype=np.int64)
+        self._n_batches_taken = 0
+        self._batch_started_at = 0
+        self._state: State | None = None
+        self._rules: Rules | None = None
+
+    @property
+    def state(self) -> State:
+        """The kernels' arrays."""
+        assert self._state is not None, "no batch is loaded"
+        return self._state
+
+    def names(self) -> Int[np.ndarray, "iterations 2"]:
+        """Return the smallest components of the groups merged so far."""
+        return self.log[[layout.NAME_FIRST, layout.NAME_SECOND], : self.n_done].T.astype(np.int64)
+
+    def name_of_component(self, n_done: int) -> Int[np.ndarray, " components"]:
+        """Return, for each component, the smallest component of its group after so many merges."""
+        parents = np.arange(len(self.kept))
+        firsts, seconds = self.names()[:n_done].T
+        parents[seconds] = firsts
+        # parents only point to smaller components, so one pass in order resolves every chain
+        for component in np.flatnonzero(parents != np.arange(len(parents))):
+            parents[component] = parents[parents[component]]
+        return parents
+
+    def next_stop(self) -> int:
+        """Return after how many merges the next batch is due, or the end."""
+        every = self.config.recompute_costs_every
+        return min(self._batch_started_at + every, self.n_merges) if every > 1 else self.n_merges
+
+    def advance(self, n_done: int) -> None:
+        """Merge until so many merges are done, at most to `next_stop`.
+
+        Raises:
+            InputError: no pair can be merged, or a batch does not fit.
+        """
+        if self._state is None or (self.n_done == self.next_stop() and self.n_done < self.n_merges):
+            self._take_batch()
+        assert self._rules is not None
+        first = self.n_done
+        merge_up_to(self.state, self._rules, n_done, self.rng)
+        self.n_done = n_done
+        self.samples_at[first:n_done] = int(self._rules.n_samples)
+
+    def _take_batch(self) -> None:
+        batch = self.source.get_next_batch()
+        self._n_batches_taken += 1
+        self._batch_started_at = self.n_done
+        self._state = None  # before the next one is built: one batch in memory at a time
+        self._state, self._rules = self._load(batch, self.n_done, None, None)
+        read_all_rows(self._state, self._rules, self.threads)
+
+    def _load(
+        self,
+        batch: Any,
+        n_done: int,
+        slot_names: Int[np.ndarray, " groups"] | None,
+        capacity: int | None,
+    ) -> tuple[State, Rules]:
+        """Load a batch under the grouping after so many merges, its groups in given slots."""
+        if list(batch.labels) != list(self.source.labels):
+            raise InputError(
+                "a batch's components differ from the run's",
+                field="labels",
+                found=f"{len(batch.labels)} labels",
+                allowed=f"the same {len(self.source.labels)} labels in the same order",
+            )
+        names, group_of = np.unique(self.name_of_component(n_done), return_inverse=True)
+        group_of_column = np.full(len(batch.labels), -1, dtype=np.int64)
+        group_of_column[self.kept] = group_of
+        order = None if slot_names is None else np.searchsorted(names, slot_names)
+        loaded: LoadedBatch = load_batch(
+            batch, group_of_column, order, self.config, self.threads, capacity=capacity
+        )
+        if loaded.n_samples == 0:
+            raise InputError("a batch has no samples", field="activations", allowed="at least one sample")
+        ranks = np.bincount(group_of)
+        return build_state(loaded, names, ranks, n_done, self.log), rules_for(
+            self.config, loaded, self.thorough
+        )
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return all that is needed to go on from here, apart from the batches themselves."""
+        state = self.state
+        return {
+            "n_done": np.array(self.n_done),
+            "log": self.log[:, : self.n_done],
+            "samples_at": self.samples_at[: self.n_done],
+            "n_batches_taken": np.array(self._n_batches_taken),
+            "batch_started_at": np.array(self._batch_started_at),
+            "generator": generator_to_array(self.rng),
+            "figures": state.figures,
+            "marks": state.marks,
+            "blocks": state.blocks,
+            "counts": state.counts,
+            "sums": state.sums,
+        }
+
+    def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on where the arrays were taken.
+
+        Raises:
+            InputError: the batch in hand is not the one that the arrays were taken with.
+        """
+        n_done = int(arrays["n_done"])
+        self._n_batches_taken = int(arrays["n_batches_taken"])
+        self._batch_started_at = int(arrays["batch_started_at"])
+        for _ in range((self._n_batches_taken - 1) % self.source.n_batches):
+            self.source.get_next_batch()
+        batch = self.source.get_next_batch()
+        self.n_done = n_done
+        self.log[:, :n_done] = arrays["log"]
+        repeat = self.config.activation_threshold is None or self._masks
+        self._state, self._rules = (self._replay if repeat else self._recount)(batch, arrays)
+        if not np.array_equal(self._state.figures[layout.ACTIVITY], arrays["figures"][layout.ACTIVITY]):
+            raise InputError(
+                "the batch differs from the one that the checkpoint was taken with",
+                field="checkpoint",
+                allowed="the same batches, or no checkpoint",
+            )
+        top = int(self._state.counts[layout.TOP])
+        for name in ("figures", "blocks", "counts", "sums"):
+            getattr(self._state, name)[:] = arrays[name]
+        self._state.counts[layout.TOP] = top
+        for mark in (layout.LOW_AT, layout.TIES, layout.PEAK_AT):
+            self._state.marks[mark] = arrays["marks"][mark]
+        self.log[:, :n_done] = arrays["log"]
+        self.samples_at[:n_done] = arrays["samples_at"]
+        generator_from_array(arrays["generator"], self.rng)
+
+    @property
+    def _masks(self) -> bool:
+        return self.config.recompute_costs_every > 1 and self.config.between_batches == "mask"
+
+    def _recount(self, batch: Any, arrays: dict[str, np.ndarray]) -> tuple[State, Rules]:
+        """Count the coactivations of the present groups, and put them into the slots that they had."""
+        slots = np.flatnonzero(arrays["figures"][layout.CLOSED] == 0)
+        capacity = arrays["figures"].shape[1]
+        state, rules = self._load(batch, self.n_done, arrays["marks"][layout.NAME, slots], capacity)
+        joining.spread_rows(state.coact, slots)
+        for array, rest in ((state.figures[layout.ACTIVITY], 0.0), *((mark, -1) for mark in state.marks)):
+            values = array[: len(slots)].copy()
+            array[:] = rest
+            array[slots] = values
+        state.marks[layout.SPAN_LENGTH, np.setdiff1d(np.arange(capacity), slots)] = 0
+        state.owner[:] = slots
+        # closed slots keep their last figures; nothing reads them
+        closed = np.setdiff1d(np.arange(capacity), slots)
+        state.figures[layout.ACTIVITY, closed] = arrays["figures"][layout.ACTIVITY, closed]
+        return state, rules
+
+    def _replay(self, batch: Any, arrays: dict[str, np.ndarray]) -> tuple[State, Rules]:
+        """Repeat the merges since the batch was loaded: sums of products depend on the order of addition."""
+        state, rules = self._load(batch, self._batch_started_at, None, None)
+        replay(state, rules, self.names()[self._batch_started_at :])
+        return state, rules

@@ -1,0 +1,182 @@
+"""Row minima and maxima, read again only when their bounds are no longer good enough.
+
+As groups merge, log2(k−1) falls and every pair's value can only grow. A row minimum found earlier is a lower
+bound now; the row with the least bound is read again until the least bound is a fresh one.
+"""
+
+import numpy as np
+
+from spdclust.merge.kernels.compiling import compiled
+from spdclust.merge.kernels.layout import (
+    ACTIVITY,
+    BLOCK,
+    CLOSED,
+    LEAST,
+    LOW,
+    LOW_AT,
+    MERGES,
+    MOST,
+    PEAK,
+    PEAK_AT,
+    RANK,
+    SLOPE,
+    SLOTS,
+    TIES,
+    pair_value,
+    row_start,
+)
+from spdclust.merge.kernels.machine import greater, smaller
+
+
+@compiled
+def values_of_row(coact, figures, p, first, last, alpha, log_k, values):
+    """Write a row's values with slots `first` to `last`, infinity if closed; return the least."""
+    row = coact[row_start(p) : row_start(p) + p]
+    s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
+    s_p, r_p, least = s[p], r[p], np.inf
+    for q in range(first, last):
+        value = pair_value(np.float64(row[q]), s_p, s[q], r_p, r[q], alpha, log_k) + closed[q]
+        values[q] = value
+        least = smaller(least, value)
+    return least
+
+
+@compiled
+def least_of_row(coact, figures, p, alpha, log_k):
+    """Return the least value of a row's pairs; infinity when it has none."""
+    row = coact[row_start(p) : row_start(p) + p]
+    s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
+    s_p, r_p, least = s[p], r[p], np.inf
+    for q in range(p):
+        value = pair_value(np.float64(row[q]), s_p, s[q], r_p, r[q], alpha, log_k) + closed[q]
+        least = smaller(least, value)
+    return least
+
+
+@compiled
+def most_of_row(coact, figures, p, alpha, log_k):
+    """Return the greatest value of a row's pairs, or minus infinity, and the largest coactivation."""
+    row = coact[row_start(p) : row_start(p) + p]
+    s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
+    s_p, r_p, most, largest = s[p], r[p], -np.inf, 0.0
+    for q in range(p):
+        c = np.float64(row[q])
+        most = greater(most, pair_value(c, s_p, s[q], r_p, r[q], alpha, log_k) - closed[q])
+        largest = greater(largest, c - closed[q])
+    return most, largest
+
+
+@compiled
+def count_in_row(coact, figures, p, alpha, log_k, limit):
+    """Return how many of a row's pairs have at most this value, below infinity."""
+    row = coact[row_start(p) : row_start(p) + p]
+    s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
+    s_p, r_p, count = s[p], r[p], 0
+    for q in range(p):
+        value = pair_value(np.float64(row[q]), s_p, s[q], r_p, r[q], alpha, log_k) + closed[q]
+        count += value <= limit
+    return count
+
+
+@compiled
+def find_in_row(coact, figures, p, alpha, log_k, low, high, ordinal, values):
+    """Return the slot of the `ordinal`-th pair of a row with a value within limits, and how many it has.
+
+    `values` is room for one value per slot. The slot is -1 when there are not so many.
+    """
+    found, count = -1, 0
+    for first in range(0, p, BLOCK):
+        last = min(first + BLOCK, p)
+        if values_of_row(coact, figures, p, first, last, alpha, log_k, values) <= high:
+            for q in range(first, last):
+                if low <= values[q] <= high:
+                    if count == ordinal:
+                        found = q
+                    count += 1
+    return found, count
+
+
+@compiled
+def set_low(figures, marks, blocks, p, low, now):
+    """Remember a row's least value."""
+    if low != figures[LOW, p]:
+        marks[TIES, p] = -1  # otherwise the old number is still not too low
+    figures[LOW, p] = low
+    marks[LOW_AT, p] = now
+    update_least(figures, blocks, p)
+
+
+@compiled
+def update_least(figures, blocks, p):
+    """Recompute the least bound of the block that a slot stands in."""
+    first = p // BLOCK * BLOCK
+    low, least = figures[LOW], np.inf
+    for q in range(first, min(first + BLOCK, len(low))):
+        least = smaller(least, low[q])
+    blocks[LEAST, p // BLOCK] = least
+
+
+@compiled
+def least_bound(figures, blocks, n_slots):
+    """Return the row with the least lower bound, the first one of several; -1 when all are infinite."""
+    block, least = -1, np.inf
+    for b in range((n_slots + BLOCK - 1) // BLOCK):
+        if blocks[LEAST, b] < least:
+            block, least = b, blocks[LEAST, b]
+    if block >= 0:
+        for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
+            if figures[LOW, p] == least:
+                return p
+    return -1
+
+
+@compiled
+def settle_least(coact, figures, marks, blocks, counts, alpha, log_k):
+    """Return a row that holds a pair of the least value, its bound fresh; -1 when there is no pair."""
+    n_slots, now = counts[SLOTS], counts[MERGES]
+    while True:
+        p = least_bound(figures, blocks, n_slots)
+        if p < 0 or marks[LOW_AT, p] == now:
+            return p
+        set_low(figures, marks, blocks, p, least_of_row(coact, figures, p, alpha, log_k), now)
+
+
+@compiled
+def read_peak(coact, figures, marks, p, alpha, log_k, now):
+    """Read a row and renew its upper bound.
+
+    A value grows by its coactivation times the fall of log2(k−1): by the largest coactivation at most. The
+    last term covers rounding.
+    """
+    most, largest = most_of_row(coact, figures, p, alpha, log_k)
+    figures[MOST, p] = most
+    figures[SLOPE, p] = largest
+    marks[PEAK_AT, p] = now
+    figures[PEAK, p] = -np.inf
+    if most != -np.inf:
+        figures[PEAK, p] = most + largest * log_k + 2e-15 * (abs(most) + 2 * largest * log_k)
+
+
+@compiled
+def greatest_bounds(figures, marks, n_slots, log_k, now):
+    """Return the greatest value of the rows read now, and the greatest upper bound of the others."""
+    fresh, stale = -np.inf, -np.inf
+    most, peak, slope, peak_at = figures[MOST], figures[PEAK], figures[SLOPE], marks[PEAK_AT]
+    for p in range(n_slots):
+        is_fresh = peak_at[p] == now
+        fresh = greater(fresh, most[p] if is_fresh else -np.inf)
+        stale = greater(stale, -np.inf if is_fresh else peak[p] - slope[p] * log_k)
+    return fresh, stale
+
+
+@compiled
+def settle_greatest(coact, figures, marks, counts, alpha, log_k):
+    """Return the greatest value of all pairs; minus infinity when there is none."""
+    n_slots, now = counts[SLOTS], counts[MERGES]
+    while True:
+        fresh, stale = greatest_bounds(figures, marks, n_slots, log_k, now)
+        if stale <= fresh:
+            return fresh
+        for p in range(n_slots):
+            if marks[PEAK_AT, p] != now and figures[PEAK, p] - figures[SLOPE, p] * log_k == stale:
+                read_peak(coact, figures, marks, p, alpha, log_k, now)

@@ -1,0 +1,141 @@
+"""A draw with probability ∝ exp(−cost / temperature), from row weights that may be old.
+
+Values only grow, so a weight computed earlier is an upper bound of today's: draw a row by its old weight,
+read it, accept it with probability today's weight / old weight. That is exactly the softmax law.
+"""
+
+import math
+
+import numpy as np
+
+from spdclust.merge.kernels.bounds import values_of_row
+from spdclust.merge.kernels.compiling import compiled
+from spdclust.merge.kernels.joining import update_weight
+from spdclust.merge.kernels.layout import (
+    BLOCK,
+    CLOSED,
+    LOG_SCALE,
+    LOG_WEIGHT,
+    SLOTS,
+    TOTAL_WEIGHT,
+    WEIGHT,
+)
+
+RESCALE_BELOW, RESCALE_ABOVE = 1e-200, 1e200
+"""Total weights outside these are rescaled, long before a weight that matters is rounded to nothing."""
+
+
+@compiled
+def weigh_row(coact, figures, rules, p, log_k, room):
+    """Return the logarithm of a row's weight, and its weight relative to its greatest pair's.
+
+    `room[1]` gets the pairs' weights relative to the greatest, `room[0]` their values.
+    """
+    values, weights = room[0], room[1]
+    least = values_of_row(coact, figures, p, 0, p, rules.alpha, log_k, values)
+    if least == np.inf:
+        return -np.inf, 0.0
+    inverse, total = 1.0 / (rules.argument * max(rules.n_samples, 1.0)), 0.0
+    for q in range(p):
+        weights[q] = math.exp((least - values[q]) * inverse)
+        total += weights[q]
+    return math.log(total) - least * inverse, total
+
+
+@compiled
+def weigh_rows(coact, figures, rules, first, last, log_k, room):
+    """Weigh the rows of slots `first` to `last`; `rescale` is for the caller."""
+    for p in range(first, last):
+        figures[LOG_WEIGHT, p] = -np.inf
+        if figures[CLOSED, p] == 0.0:
+            figures[LOG_WEIGHT, p], _ = weigh_row(coact, figures, rules, p, log_k, room)
+
+
+@compiled
+def weigh_new_row(state, rules, p, log_k):
+    """Weigh a row that has just been written."""
+    figures = state.figures
+    log_weight, _ = weigh_row(state.coact, figures, rules, p, log_k, state.room)
+    figures[LOG_WEIGHT, p] = log_weight
+    if log_weight - state.sums[LOG_SCALE] > 400.0:
+        rescale(figures, state.blocks, state.sums, state.counts[SLOTS])
+    else:
+        figures[WEIGHT, p] = math.exp(log_weight - state.sums[LOG_SCALE])
+        update_weight(figures, state.blocks, p)
+
+
+@compiled
+def rescale(figures, blocks, sums, n_slots):
+    """Measure all weights against the greatest one."""
+    scale = -np.inf
+    for p in range(n_slots):
+        scale = max(scale, figures[LOG_WEIGHT, p])
+    sums[LOG_SCALE] = scale
+    for p in range(n_slots):
+        figures[WEIGHT, p] = math.exp(figures[LOG_WEIGHT, p] - scale) if scale > -np.inf else 0.0
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        update_weight(figures, blocks, block * BLOCK)
+
+
+@compiled
+def choose_mcmc(state, rules, log_k, rng):
+    """Draw a pair with probability ∝ exp(−cost / temperature); -1 when there is no pair."""
+    figures, blocks, sums, n_slots = state.figures, state.blocks, state.sums, state.counts[SLOTS]
+    while True:
+        total = total_weight(blocks, n_slots)
+        if not RESCALE_BELOW < total < RESCALE_ABOVE:
+            rescale(figures, blocks, sums, n_slots)
+            total = total_weight(blocks, n_slots)
+            if total == 0.0:
+                return -1, -1
+        p = _row_at(figures, blocks, rng.random() * total, n_slots)
+        old = figures[LOG_WEIGHT, p]
+        log_weight, row_total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
+        if rng.random() < math.exp(log_weight - old):
+            return p, _pair_at(state.room[1], rng.random() * row_total, p)
+        figures[LOG_WEIGHT, p] = log_weight
+        figures[WEIGHT, p] = math.exp(log_weight - sums[LOG_SCALE])
+        update_weight(figures, blocks, p)
+
+
+@compiled
+def total_weight(blocks, n_slots):
+    """Return the sum of all rows' weights."""
+    total = 0.0
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        total += blocks[TOTAL_WEIGHT, block]
+    return total
+
+
+@compiled
+def _row_at(figures, blocks, rest, n_slots):
+    """Return the row in which a running sum of weights passes `rest`."""
+    block, n_blocks = 0, (n_slots + BLOCK - 1) // BLOCK
+    while block < n_blocks - 1 and rest >= blocks[TOTAL_WEIGHT, block]:
+        rest -= blocks[TOTAL_WEIGHT, block]
+        block += 1
+    row = -1
+    for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
+        if figures[WEIGHT, p] > 0.0:
+            row = p
+            rest -= figures[WEIGHT, p]
+            if rest < 0.0:
+                break
+    if row < 0:  # rounding led into an empty last block
+        for p in range(n_slots):
+            if figures[WEIGHT, p] > 0.0:
+                row = p
+    return row
+
+
+@compiled
+def _pair_at(weights, rest, n):
+    """Return where a running sum of weights passes `rest`, or the last place with a weight."""
+    chosen = -1
+    for q in range(n):
+        if weights[q] > 0.0:
+            chosen = q
+            rest -= weights[q]
+            if rest < 0.0:
+                break
+    return chosen

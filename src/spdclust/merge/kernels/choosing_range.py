@@ -1,0 +1,134 @@
+"""A uniform draw from the pairs with value ≤ min + threshold·(max − min), without listing them.
+
+When many pairs are candidates, pairs are drawn blindly until one is a candidate. When few are, a row is drawn
+by how many candidates it had when last counted: values only grow, so that is never too few as long as
+the limit stays below the one counted with; the row is read, and the draw repeated when it falls on a pair
+that is a candidate no longer. Both give every candidate the same probability.
+"""
+
+import numpy as np
+
+from spdclust.merge.kernels.bounds import count_in_row, find_in_row, settle_greatest, settle_least
+from spdclust.merge.kernels.compiling import compiled
+from spdclust.merge.kernels.joining import update_weight
+from spdclust.merge.kernels.layout import (
+    BLIND_FAILED,
+    BLOCK,
+    CLOSED,
+    LIMIT,
+    LOW,
+    MARGIN,
+    MERGES,
+    OPEN,
+    SLOTS,
+    TOTAL_WEIGHT,
+    WEIGHT,
+    draw_below,
+    value_of,
+)
+
+
+@compiled
+def draw_any(figures, n_slots, rng):
+    """Draw one of all pairs, uniformly."""
+    while True:
+        p, q = draw_below(rng, n_slots), draw_below(rng, n_slots)
+        if p != q and figures[CLOSED, p] == 0.0 and figures[CLOSED, q] == 0.0:
+            return max(p, q), min(p, q)
+
+
+@compiled
+def range_limit(state, rules, log_k):
+    """Return the least value, and the greatest one that a candidate may have; infinite without a pair."""
+    coact, figures, marks, counts = state.coact, state.figures, state.marks, state.counts
+    p = settle_least(coact, figures, marks, state.blocks, counts, rules.alpha, log_k)
+    if p < 0:
+        return np.inf, -np.inf
+    least = figures[LOW, p]
+    greatest = settle_greatest(coact, figures, marks, counts, rules.alpha, log_k)
+    # at 1 the sum may round to just below the maximum
+    return least, greatest if rules.argument == 1.0 else least + rules.argument * (greatest - least)
+
+
+@compiled
+def choose_range(state, rules, log_k, least, limit, rng):
+    """Draw one of the pairs with at most this value, uniformly; there is at least one."""
+    p, q = _draw_blindly(state, rules, log_k, limit, rng)
+    if p < 0:
+        p, q = _draw_by_counts(state, rules, log_k, least, limit, rng)
+    return p, q
+
+
+@compiled
+def _draw_blindly(state, rules, log_k, limit, rng):
+    # as many trials as cost about what reading a few rows does; after a failure only now and then
+    coact, figures, counts = state.coact, state.figures, state.counts
+    n_trials = 32 + counts[OPEN] // 16
+    if counts[BLIND_FAILED] and counts[MERGES] % 16 != 0:
+        n_trials = 0
+    for _ in range(n_trials):
+        p, q = draw_any(figures, counts[SLOTS], rng)
+        if value_of(coact, figures, p, q, rules.alpha, log_k) <= limit:
+            counts[BLIND_FAILED] = 0
+            return p, q
+    counts[BLIND_FAILED] = 1
+    return -1, -1
+
+
+@compiled
+def _draw_by_counts(state, rules, log_k, least, limit, rng):
+    coact, figures, blocks, sums = state.coact, state.figures, state.blocks, state.sums
+    n_failed = 0
+    if limit > sums[LIMIT]:
+        # leave room for the limit to rise: the more the oftener it did, the less the oftener draws failed
+        sums[MARGIN] = min(2.0 * sums[MARGIN], 1.0)
+        count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
+    while True:
+        p, ordinal = _row_at(figures, blocks, state.counts[SLOTS], rng)
+        q, _ = find_in_row(coact, figures, p, rules.alpha, log_k, -np.inf, limit, ordinal, state.room[0])
+        if q >= 0:
+            return p, q
+        n_failed += 1
+        if n_failed % 8 == 0:
+            sums[MARGIN] *= 0.5
+            count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
+        else:
+            figures[WEIGHT, p] = count_in_row(coact, figures, p, rules.alpha, log_k, sums[LIMIT])
+            update_weight(figures, blocks, p)
+
+
+@compiled
+def _row_at(figures, blocks, n_slots, rng):
+    """Draw a row by its weight, a whole number, and one of its candidates by number."""
+    total = 0.0
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        total += blocks[TOTAL_WEIGHT, block]
+    ordinal = draw_below(rng, np.int64(total))
+    block = 0
+    while ordinal >= blocks[TOTAL_WEIGHT, block]:
+        ordinal -= np.int64(blocks[TOTAL_WEIGHT, block])
+        block += 1
+    p = block * BLOCK
+    while ordinal >= figures[WEIGHT, p]:
+        ordinal -= np.int64(figures[WEIGHT, p])
+        p += 1
+    return p, ordinal
+
+
+@compiled
+def count_candidates_of_rows(state, rules, log_k, limit):
+    """Count the candidates of every row anew."""
+    figures, n_slots = state.figures, state.counts[SLOTS]
+    state.sums[LIMIT] = limit
+    for p in range(n_slots):
+        count_candidates_of_row(state.coact, figures, p, rules.alpha, log_k, limit)
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        update_weight(figures, state.blocks, block * BLOCK)
+
+
+@compiled
+def count_candidates_of_row(coact, figures, p, alpha, log_k, limit):
+    """Count the candidates of a row; the block's total is for the caller."""
+    figures[WEIGHT, p] = 0.0
+    if figures[LOW, p] <= limit and figures[CLOSED, p] == 0.0:
+        figures[WEIGHT, p] = count_in_row(coact, figures, p, alpha, log_k, limit)

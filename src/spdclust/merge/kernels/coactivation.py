@@ -1,0 +1,126 @@
+"""Which groups are active together, counted from sparse rows: never a dense samples × components matrix."""
+
+import numpy as np
+
+from spdclust.merge.kernels.compiling import compiled
+from spdclust.merge.kernels.layout import row_start
+from spdclust.merge.kernels.machine import fetch
+
+AHEAD = 6
+"""How many samples ahead of the present one rows are fetched."""
+
+DE_BRUIJN = np.zeros(32, dtype=np.int64)
+for _bit in range(32):
+    DE_BRUIJN[(((1 << _bit) * 0x077CB531) & 0xFFFFFFFF) >> 27] = _bit
+
+
+@compiled
+def lowest_bit(word):
+    """Return the position of the lowest set bit of a 32-bit word that is not 0."""
+    value = np.int64(word)
+    return DE_BRUIJN[(((value & -value) * 0x077CB531) & 0xFFFFFFFF) >> 27]
+
+
+@compiled
+def count_entries(indptr, columns, active, group_of_column, first_sample, seen, activity, row_length):
+    """Count, over a stretch of samples, on how many each group is active, and how many are active on each."""
+    for n in range(len(indptr) - 1):
+        length = 0
+        for e in range(indptr[n], indptr[n + 1]):
+            group = group_of_column[columns[e]]
+            if active[e] and group >= 0 and seen[group] != first_sample + n:
+                seen[group] = first_sample + n
+                activity[group] += 1
+                length += 1
+        row_length[first_sample + n] = length
+
+
+@compiled
+def fill_spans(
+    indptr, columns, active, slot_of_column, first_sample, seen, filled, words, span_start, bitmap
+):
+    """Write the samples of a stretch into the sets of the groups that are active on them."""
+    for n in range(len(indptr) - 1):
+        sample = first_sample + n
+        for e in range(indptr[n], indptr[n + 1]):
+            slot = slot_of_column[columns[e]]
+            if active[e] and slot >= 0 and seen[slot] != sample:
+                seen[slot] = sample
+                if bitmap[slot]:
+                    words[span_start[slot] + (sample >> 5)] |= np.uint32(1 << (sample & 31))
+                else:
+                    words[span_start[slot] + filled[slot]] = sample
+                    filled[slot] += 1
+
+
+@compiled
+def fill_rows(n_slots, words, span_start, span_length, bitmap, rows, row_starts, row_length):
+    """Write every sample's groups in order of slot, from the groups' sets; `row_length` starts at 0."""
+    for p in range(n_slots):
+        start, length = span_start[p], span_length[p]
+        for w in range(length):
+            word = words[start + w]
+            if bitmap[p]:
+                while word:
+                    n = (w << 5) + lowest_bit(word)
+                    rows[row_starts[n] + row_length[n]] = p
+                    row_length[n] += 1
+                    word &= word - np.uint32(1)
+            else:
+                rows[row_starts[word] + row_length[word]] = p
+                row_length[word] += 1
+
+
+@compiled
+def count_coactivations(first, last, words, span_start, span_length, bitmap, rows, row_starts, coact):
+    """Fill the rows of slots `first` to `last`: each visits its samples and counts the older slots there."""
+    numbers = np.empty(len(row_starts), dtype=np.uint32)
+    for p in range(first, last):
+        row = coact[row_start(p) : row_start(p) + p]
+        row[:] = 0
+        span = words[span_start[p] : span_start[p] + span_length[p]]
+        _count_older(_numbers(span, numbers) if bitmap[p] else span, p, rows, row_starts, row)
+
+
+@compiled
+def _numbers(bitmap, numbers):
+    """Write the numbers that a bitmap holds, and return them."""
+    n = 0
+    for w in range(len(bitmap)):
+        word = bitmap[w]
+        while word:
+            numbers[n] = (w << 5) + lowest_bit(word)
+            n += 1
+            word &= word - np.uint32(1)
+    return numbers[:n]
+
+
+@compiled
+def _count_older(span, p, rows, row_starts, row):
+    """Count the slots before `p` on each of its samples, whose rows are in order of slot and hold `p` itself.
+
+    Rows lie far apart: almost all of the time goes into waiting for memory, unless it is asked for early.
+    """
+    per_line = 64 // rows.itemsize
+    for t in range(len(span)):
+        if t + 2 * AHEAD < len(span):
+            fetch(row_starts, np.int64(span[t + 2 * AHEAD]))
+        if t + AHEAD < len(span):
+            n = span[t + AHEAD]
+            for line in range(min((row_starts[n + 1] - row_starts[n]) // per_line + 1, 4)):
+                fetch(rows, row_starts[n] + line * per_line)
+        e = row_starts[span[t]]
+        q = rows[e]
+        while q < p:
+            row[q] += 1
+            e += 1
+            q = rows[e]
+
+
+@compiled
+def count_zeros(first, last, coact):
+    """Return how many pairs in the rows of slots `first` to `last` are never active together."""
+    zeros = 0
+    for place in range(row_start(first), row_start(last)):
+        zeros += coact[place] == 0
+    return zeros

@@ -1,0 +1,293 @@
+"""Load a batch for merging: coactivations of the present groups, and who is active where, in slot order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.merge.kernels import coactivation
+from spdclust.merge.kernels.layout import BLOCK, row_start
+from spdclust.merge.threads import even_parts, run_parts
+from spdclust.types import Int
+
+ENTRIES_PER_STRETCH = 1 << 24
+"""A batch is read in stretches of about this many stored values, to keep temporary arrays small."""
+
+MOST_SAMPLES = 2**31 - 1
+"""Counts and sample numbers are 32-bit."""
+
+
+@dataclass(frozen=True)
+class SampleSets:
+    """Which groups are active on which samples, from both sides; see `layout.State` for the arrays.
+
+    Attributes:
+        span_start: per slot, where its set of samples begins in `words`.
+        span_length: per slot, how many words it takes.
+        is_bitmap: per slot, whether the set is a bitmap.
+    """
+
+    rows: np.ndarray
+    row_start: np.ndarray
+    row_length: np.ndarray
+    words: np.ndarray
+    span_start: np.ndarray
+    span_length: np.ndarray
+    is_bitmap: np.ndarray
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """One batch under one grouping, its groups in slot order: the least active first.
+
+    Attributes:
+        order: for each slot the group, numbered by its smallest component.
+        n_samples: samples in the batch.
+        activity: per slot, samples on which the group is active; for scalar activations the sum of squares.
+        total: per slot, sum of activations; zeros unless scalar.
+        coact: packed lower triangle of coactivations, with room for `capacity` slots.
+        zero_pairs: number of pairs with no coactivation.
+        samples: which groups are active on which samples; empty for scalar activations.
+        monotone: False when a coactivation may be negative, so that costs may fall.
+    """
+
+    order: Int[np.ndarray, " groups"]
+    n_samples: int
+    activity: np.ndarray
+    total: np.ndarray
+    coact: np.ndarray
+    zero_pairs: int
+    samples: SampleSets
+    monotone: bool
+
+
+def capacity_for(n_groups: int) -> int:
+    """Return how many slots are made for so many groups; `move_together` keeps within them."""
+    return n_groups + n_groups // 8 + 2 * BLOCK
+
+
+def load_batch(
+    batch: Any,
+    group_of_column: Int[np.ndarray, " columns"],
+    order: Int[np.ndarray, " groups"] | None,
+    config: MergeConfig,
+    threads: int,
+    *,
+    capacity: int | None = None,
+    wide: bool = False,
+) -> LoadedBatch:
+    """Load a batch under a grouping.
+
+    Args:
+        batch: a `Batch`; one that has `chunks()` is read in its own pieces.
+        group_of_column: group of each column of the batch, -1 for components left out.
+        order: the slots' groups; None orders them by activity.
+        config: the settings of the merge.
+        threads: how many threads may work.
+        capacity: how many slots to make room for; None as many as a merge needs.
+        wide: store samples' rows in the wide type even for few groups.
+
+    Raises:
+        InputError: there are too many samples, or the threshold is negative.
+    """
+    if config.activation_threshold is None:
+        return _load_scalar(batch, group_of_column, order, capacity)
+    if config.activation_threshold < 0:
+        raise InputError(
+            "activation threshold is negative, every component would be active everywhere",
+            field="activation_threshold",
+            found=config.activation_threshold,
+            allowed="0 or more, or null for scalar activations",
+        )
+    return _load_boolean(batch, group_of_column, order, config.activation_threshold, threads, capacity, wide)
+
+
+def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
+    """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample."""
+    first = 0
+    if hasattr(batch, "chunks"):
+        for chunk in batch.chunks():
+            yield first, chunk
+            first += chunk.shape[0]
+        return
+    matrix = batch.matrix
+    while first < matrix.shape[0]:
+        end = np.searchsorted(matrix.indptr, matrix.indptr[first] + ENTRIES_PER_STRETCH, side="right")
+        last = min(max(int(end) - 1, first + 1), matrix.shape[0])
+        yield first, _rows(matrix, first, last)
+        first = last
+
+
+def _rows(matrix: Any, first: int, last: int) -> Any:
+    # slicing a CSR matrix copies its data; views do not
+    start, end = matrix.indptr[first], matrix.indptr[last]
+    return sparse.csr_array(
+        (matrix.data[start:end], matrix.indices[start:end], matrix.indptr[first : last + 1] - start),
+        shape=(last - first, matrix.shape[1]),
+        copy=False,
+    )
+
+
+def _n_samples(batch: Any) -> int:
+    n_samples = int(batch.n_samples) if hasattr(batch, "chunks") else int(batch.matrix.shape[0])
+    if n_samples > MOST_SAMPLES:
+        raise InputError(
+            "too many samples in one batch",
+            field="activations",
+            found=n_samples,
+            allowed=f"at most {MOST_SAMPLES}",
+        )
+    return n_samples
+
+
+def _load_boolean(
+    batch: Any,
+    group_of_column: np.ndarray,
+    order: np.ndarray | None,
+    threshold: float,
+    threads: int,
+    capacity: int | None,
+    wide: bool,
+) -> LoadedBatch:
+    n_samples, n_groups = _n_samples(batch), int(group_of_column.max()) + 1
+    group_of_column = group_of_column.astype(np.int32)
+    counts, row_length = np.zeros(n_groups, dtype=np.int64), np.zeros(n_samples, dtype=np.int32)
+    seen = np.full(n_groups, -1, dtype=np.int64)
+    for first, chunk in stretches(batch):
+        coactivation.count_entries(
+            *_entries(chunk, threshold), group_of_column, first, seen, counts, row_length
+        )
+    if order is None:
+        order = np.argsort(counts, kind="stable")
+    slot_of_group = np.empty(n_groups + 1, dtype=np.int32)
+    slot_of_group[order] = np.arange(n_groups)
+    slot_of_group[-1] = -1  # for components left out
+    activity = counts[order]
+
+    capacity = capacity or capacity_for(n_groups)
+    entry = np.int32 if wide else entry_type(capacity)
+    samples = _empty_sets(n_samples, activity, row_length, entry)
+    seen[:] = -1
+    filled = np.zeros(n_groups, dtype=np.int64)
+    for first, chunk in stretches(batch):
+        coactivation.fill_spans(
+            *_entries(chunk, threshold),
+            slot_of_group[group_of_column],
+            first,
+            seen,
+            filled,
+            samples.words,
+            samples.span_start,
+            samples.is_bitmap,
+        )
+    samples.row_length[:] = 0
+    spans = (samples.words, samples.span_start, samples.span_length, samples.is_bitmap)
+    coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
+
+    coact = np.empty(capacity * (capacity - 1) // 2, dtype=np.int32)
+
+    def count(first: int, last: int) -> int:
+        coactivation.count_coactivations(first, last, *spans, samples.rows, samples.row_start, coact)
+        return int(coactivation.count_zeros(first, last, coact))
+
+    # a group visits its samples; the most active groups come last in each and walk furthest
+    work = activity * (1.0 + np.arange(n_groups)) + np.arange(n_groups)
+    zeros = run_parts(count, even_parts(work, 1 if threads == 1 else 8 * threads), threads)
+    return LoadedBatch(
+        order=order,
+        n_samples=n_samples,
+        activity=activity.astype(np.float64),
+        total=np.zeros(n_groups),
+        coact=coact,
+        zero_pairs=sum(zeros),  # type: ignore[arg-type]
+        samples=samples,
+        monotone=True,
+    )
+
+
+def _entries(chunk: Any, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # a plain float is compared in the data's own precision, as the reference implementation does
+    return (
+        chunk.indptr.astype(np.int64, copy=False),
+        chunk.indices.astype(np.int32, copy=False),
+        np.asarray(chunk.data > threshold),
+    )
+
+
+def _empty_sets(
+    n_samples: int, activity: np.ndarray, row_length: np.ndarray, entry: type[np.generic]
+) -> SampleSets:
+    """Return room for sets and rows of these sizes; sets longer than a bitmap are bitmaps, still empty."""
+    n_words = (n_samples + 31) // 32
+    span_length = np.minimum(activity, n_words)
+    span_start = np.cumsum(span_length) - span_length
+    is_bitmap = activity > n_words
+    used = int(span_length.sum())
+    # a union is written behind all others before its parts are given up; it never takes more than a bitmap
+    words = np.empty(used + max(n_words, used // 8), dtype=np.uint32)
+    for slot in np.flatnonzero(is_bitmap):
+        words[span_start[slot] : span_start[slot] + n_words] = 0
+    row_starts = np.zeros(n_samples + 1, dtype=np.int64)
+    np.cumsum(row_length, out=row_starts[1:])
+    return SampleSets(
+        rows=np.empty(int(row_starts[-1]), dtype=entry),
+        row_start=row_starts,
+        row_length=row_length,
+        words=words,
+        span_start=span_start,
+        span_length=span_length,
+        is_bitmap=is_bitmap,
+    )
+
+
+def entry_type(capacity: int) -> type[np.generic]:
+    """Return the narrowest type that holds every slot.
+
+    Example:
+        >>> entry_type(65_536).__name__, entry_type(65_537).__name__
+        ('uint16', 'int32')
+    """
+    return np.uint16 if capacity <= 2**16 else np.int32
+
+
+def _load_scalar(
+    batch: Any, group_of_column: np.ndarray, order: np.ndarray | None, capacity: int | None
+) -> LoadedBatch:
+    n_samples, n_groups = _n_samples(batch), int(group_of_column.max()) + 1
+    used = np.flatnonzero(group_of_column >= 0)
+    to_group = sparse.csr_array(
+        (np.ones(len(used)), (used, group_of_column[used])), shape=(len(group_of_column), n_groups)
+    )
+    pieces = [sparse.csr_array(chunk).astype(np.float64) @ to_group for _, chunk in stretches(batch)]
+    grouped = sparse.csc_array(sparse.vstack(pieces) if pieces else sparse.csr_array((0, n_groups)))
+    squares = np.asarray(grouped.multiply(grouped).sum(axis=0)).ravel()
+    if order is None:
+        order = np.argsort(squares, kind="stable")
+    grouped = grouped[:, order]
+    capacity = capacity or capacity_for(n_groups)
+    coact = np.empty(capacity * (capacity - 1) // 2)
+    activity, zero_pairs = np.empty(n_groups), 0
+    rows_per_piece = max(1, (1 << 22) // max(n_groups, 1))
+    for first in range(0, n_groups, rows_per_piece):
+        last = min(first + rows_per_piece, n_groups)
+        products = (grouped[:, first:last].T @ grouped[:, :last]).toarray()
+        for p in range(first, last):
+            # from the same sums, so that components that are equal everywhere tie exactly
+            activity[p] = products[p - first, p]
+            row = products[p - first, :p]
+            coact[row_start(p) : row_start(p) + p] = row
+            zero_pairs += int((row == 0).sum())
+    return LoadedBatch(
+        order=order,
+        n_samples=n_samples,
+        activity=activity,
+        total=np.asarray(grouped.sum(axis=0)).ravel(),
+        coact=coact,
+        zero_pairs=zero_pairs,
+        samples=_empty_sets(0, np.zeros(n_groups, dtype=np.int64), np.zeros(0, dtype=np.int32), np.uint16),
+        monotone=bool(grouped.nnz == 0 or grouped.data.min() >= 0),
+    )

@@ -1,0 +1,60 @@
+"""How far a merge is: one line on a terminal, the same figures in the log every few seconds."""
+
+import logging
+import sys
+import time
+
+logger = logging.getLogger(__name__)
+
+
+class Progress:
+    """Says how far a merge is.
+
+    Example:
+        >>> Progress(10, on_terminal=False).line(k=5, mdl=1.5, cost=-0.25, n_done=5, seconds=2.0)
+        '5/10 merges, k 5, MDL 1.5 bits, pair cost -0.25 bits, 2.5 merges/s, 0:00:02 left'
+
+    Args:
+        n_merges: how many merges are to be done.
+        on_terminal: show a line when standard error is a terminal.
+        log_seconds: how often the log gets the same figures.
+    """
+
+    def __init__(self, n_merges: int, *, on_terminal: bool, log_seconds: float = 10.0) -> None:
+        self.n_merges = n_merges
+        self._on_terminal = on_terminal and sys.stderr.isatty()
+        self._log_seconds = log_seconds
+        self._start = self._last_log = time.monotonic()
+        self._first: int | None = None
+
+    def begin(self, n_done: int) -> None:
+        """Start the clock, after so many merges done in an earlier process."""
+        self._start = self._last_log = time.monotonic()
+        self._first = n_done
+
+    def update(self, *, k: int, mdl: float, cost: float, n_done: int) -> None:
+        """Say how far the merge is now."""
+        now = time.monotonic()
+        seconds = now - self._start
+        line = self.line(k=k, mdl=mdl, cost=cost, n_done=n_done, seconds=seconds)
+        if self._on_terminal:
+            sys.stderr.write(f"\r\x1b[2K{line}")
+            sys.stderr.flush()
+        if now - self._last_log >= self._log_seconds:
+            self._last_log = now
+            logger.info(line)
+
+    def line(self, *, k: int, mdl: float, cost: float, n_done: int, seconds: float) -> str:
+        """Return the figures as one line."""
+        rate = (n_done - (self._first or 0)) / seconds if seconds > 0 else 0.0
+        left = (self.n_merges - n_done) / rate if rate > 0 else 0.0
+        clock = f"{int(left) // 3600}:{int(left) // 60 % 60:02d}:{int(left) % 60:02d}"
+        return (
+            f"{n_done}/{self.n_merges} merges, k {k}, MDL {mdl:.6g} bits, pair cost {cost:.4g} bits, "
+            f"{rate:.3g} merges/s, {clock} left"
+        )
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._on_terminal:
+            sys.stderr.write("\n")

@@ -1,0 +1,121 @@
+"""The engine's arrays for one batch, made from what was loaded."""
+
+import math
+
+import numpy as np
+
+from spdclust.config.merge import MergeConfig
+from spdclust.merge.kernels import layout, loop
+from spdclust.merge.kernels.bounds import update_least
+from spdclust.merge.kernels.choosing_mcmc import rescale, weigh_rows
+from spdclust.merge.kernels.layout import Rules, State
+from spdclust.merge.loading import LoadedBatch
+from spdclust.merge.threads import even_parts, run_parts
+from spdclust.types import Float, Int
+
+HEAP = 4096
+"""Ranks below this are found from the rows' bounds, higher ones by reading all rows."""
+
+SHARED = 4096
+"""Shared samples are visited when so many are known."""
+
+SAMPLERS = {"range": layout.RANGE, "mcmc": layout.MCMC, "exp_rank": layout.EXP_RANK}
+
+
+def rules_for(config: MergeConfig, loaded: LoadedBatch, thorough: bool) -> Rules:
+    """Return the settings in the form that kernels take."""
+    (argument,) = config.sampler_kwargs.values()
+    return Rules(
+        sampler=SAMPLERS[config.merge_pair_sampling_method],
+        argument=float(argument),
+        alpha=float(config.alpha),
+        n_samples=float(loaded.n_samples),
+        scalar=config.activation_threshold is None,
+        monotone=loaded.monotone,
+        mask=config.recompute_costs_every > 1 and config.between_batches == "mask",
+        thorough=thorough,
+    )
+
+
+def build_state(
+    loaded: LoadedBatch,
+    names: Int[np.ndarray, " groups"],
+    ranks: Int[np.ndarray, " groups"],
+    n_done: int,
+    log: Float[np.ndarray, "records iterations"],
+) -> State:
+    """Return the state at the start of a batch, all rows still to be read.
+
+    Args:
+        loaded: the batch.
+        names: smallest component of each group, in order.
+        ranks: number of components of each group.
+        n_done: merges done before.
+        log: where merges are recorded.
+    """
+    n_groups, samples = len(names), loaded.samples
+    capacity = round((1 + math.sqrt(1 + 8 * len(loaded.coact))) / 2)
+    figures = np.zeros((layout.N_FIGURES, capacity))
+    figures[[layout.CLOSED, layout.LOW]] = np.inf
+    figures[[layout.PEAK, layout.MOST, layout.LOG_WEIGHT]] = -np.inf
+    figures[layout.CLOSED, :n_groups] = 0
+    figures[layout.ACTIVITY, :n_groups] = loaded.activity
+    figures[layout.RANK, :n_groups] = ranks[loaded.order]
+    figures[layout.TOTAL, :n_groups] = loaded.total
+    marks = np.full((layout.N_MARKS, capacity), -1, dtype=np.int64)
+    marks[layout.NAME, :n_groups] = names[loaded.order]
+    marks[layout.SPAN_START, :n_groups] = samples.span_start
+    marks[layout.SPAN_LENGTH] = 0
+    marks[layout.SPAN_LENGTH, :n_groups] = samples.span_length
+    marks[layout.IS_BITMAP, :n_groups] = samples.is_bitmap
+    marks[layout.FIRST_ENTRY, :n_groups] = marks[layout.LAST_ENTRY, :n_groups] = np.arange(n_groups)
+    counts, sums = np.zeros(layout.N_COUNTS, dtype=np.int64), np.zeros(layout.N_SUMS)
+    counts[[layout.SLOTS, layout.GROUPS, layout.OPEN]] = n_groups
+    counts[layout.MERGES] = n_done
+    counts[layout.ZERO_PAIRS] = loaded.zero_pairs
+    counts[layout.TOP] = samples.span_length.sum()
+    sums[layout.SUM_ACTIVITY] = figures[layout.ACTIVITY].sum()
+    sums[layout.SUM_ACTIVITY_RANK] = (figures[layout.ACTIVITY] * figures[layout.RANK]).sum()
+    sums[layout.LIMIT] = -np.inf
+    sums[layout.MARGIN] = 0.25
+    blocks = np.zeros((2, -(-capacity // layout.BLOCK)))
+    blocks[layout.LEAST] = np.inf
+    return State(
+        coact=loaded.coact,
+        figures=figures,
+        marks=marks,
+        blocks=blocks,
+        counts=counts,
+        sums=sums,
+        rows=samples.rows,
+        row_start=samples.row_start,
+        row_length=samples.row_length,
+        owner=np.arange(n_groups).astype(samples.rows.dtype),
+        following=np.full(n_groups, -1, dtype=np.int32),
+        words=samples.words,
+        shared=np.zeros(SHARED, dtype=np.uint32),
+        touched=np.zeros(capacity, dtype=np.int32),
+        room=np.zeros((2, capacity)),
+        listed=np.zeros(capacity, dtype=np.int64),
+        heap=np.zeros(HEAP),
+        heap_pairs=np.zeros((2, HEAP), dtype=np.int64),
+        log=log,
+    )
+
+
+def read_all_rows(state: State, rules: Rules, threads: int) -> None:
+    """Read every row afresh, so that all that is remembered of it is of now."""
+    n_slots = int(state.counts[layout.SLOTS])
+    log_k = float(np.log2(max(state.counts[layout.GROUPS] - 1, 1)))
+
+    def read(first: int, last: int) -> None:
+        loop.read_rows(state, rules, first, last)
+        if rules.sampler == layout.MCMC:
+            weigh_rows(state.coact, state.figures, rules, first, last, log_k, np.empty((2, n_slots)))
+
+    run_parts(read, even_parts(np.arange(n_slots) + 1, 1 if threads == 1 else 4 * threads), threads)
+    for slot in range(0, state.figures.shape[1], layout.BLOCK):
+        update_least(state.figures, state.blocks, slot)
+    state.sums[layout.LIMIT] = -np.inf
+    if rules.sampler == layout.MCMC:
+        rescale(state.figures, state.blocks, state.sums, n_slots)

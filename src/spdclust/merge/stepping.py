@@ -1,0 +1,190 @@
+"""Run the kernels merge after merge; do what is rare between them: moving rows, packing sets, high ranks."""
+
+import math
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.merge.kernels import choosing_rank, joining, layout, loop, samples
+from spdclust.merge.kernels.bounds import update_least
+from spdclust.merge.kernels.layout import Rules, State
+from spdclust.merge.state import read_all_rows
+from spdclust.types import Float, Int
+
+
+def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generator) -> None:
+    """Merge until so many merges are done in all.
+
+    Raises:
+        InputError: no pair is left that can be merged.
+    """
+    counts = state.counts
+    run = _loop_for(rules)
+    while counts[layout.MERGES] < n_done:
+        n_merges = n_done - int(counts[layout.MERGES])
+        if not rules.monotone:  # values may fall: nothing that is remembered of a row is of use
+            read_all_rows(state, rules, threads=1)
+            n_merges = 1
+        run(state, rules, n_merges, rng)
+        status = int(counts[layout.STATUS])
+        if status == layout.FIND_RANK:
+            _join_high_rank(state, rules, rng)
+        elif status == layout.FIND_FIGURES:
+            _join_with_figures(state, rules)
+        else:
+            _make_room(state, rules)
+
+
+def replay(state: State, rules: Rules, names: Int[np.ndarray, "iterations 2"]) -> None:
+    """Join groups given by their smallest components; what is remembered of rows is not kept up."""
+    for first, second in names:
+        while not loop.may_go_on(state, rules):
+            _make_room(state, rules)
+        n_slots = int(state.counts[layout.SLOTS])
+        open_names = np.where(
+            state.figures[layout.CLOSED, :n_slots] == 0, state.marks[layout.NAME, :n_slots], -1
+        )
+        p, q = (int(np.flatnonzero(open_names == name)[0]) for name in (first, second))
+        joining.join(state, rules, p, q, np.nan, -1, np.nan)
+
+
+def _make_room(state: State, rules: Rules) -> None:
+    status = int(state.counts[layout.STATUS])
+    if status == layout.MOVE_TOGETHER:
+        move_together(state, rules)
+    elif status == layout.PACK_WORDS:
+        pack_words(state)
+    elif status == layout.NO_PAIR:
+        raise InputError(
+            "no pair of groups can be merged before the next batch",
+            field="recompute_costs_every",
+            found=f"{int(state.counts[layout.GROUPS])} groups, {int(state.counts[layout.OPEN])} not masked",
+            allowed="fewer merges per batch, or between_batches: update",
+        )
+
+
+def _loop_for(rules: Rules):  # type: ignore[no-untyped-def]
+    if rules.sampler == layout.MCMC:
+        return loop.merge_by_mcmc
+    if rules.sampler == layout.EXP_RANK:
+        return loop.merge_by_rank
+    return loop.merge_greedily if rules.argument == 0 else loop.merge_by_range
+
+
+def _log_k(state: State) -> float:
+    return math.log2(state.counts[layout.GROUPS] - 1)
+
+
+def _join_with_figures(state: State, rules: Rules) -> None:
+    """Join the pair chosen, its rank and the candidates counted over all pairs."""
+    counts, sums, log_k = state.counts, state.sums, _log_k(state)
+    p, q = int(counts[layout.CHOSEN_P]), int(counts[layout.CHOSEN_Q])
+    rank = int(counts[layout.CHOSEN_RANK])
+    if rank < 0:
+        value = layout.value_of(state.coact, state.figures, p, q, rules.alpha, log_k)
+        rank, _ = loop.count_candidates(state, rules, log_k, np.nextafter(value, -np.inf))
+    n_candidates, n_zeros = loop.count_candidates(state, rules, log_k, sums[layout.CHOSEN_LIMIT])
+    _join(state, rules, p, q, rank, n_zeros / n_candidates)
+
+
+def _join_high_rank(state: State, rules: Rules, rng: np.random.Generator) -> None:
+    p, q = pair_at_rank(state, rules, int(state.counts[layout.CHOSEN_RANK]), rng)
+    _join(
+        state, rules, p, q, int(state.counts[layout.CHOSEN_RANK]), float(loop.zero_share_of_all(state.counts))
+    )
+
+
+def _join(state: State, rules: Rules, p: int, q: int, rank: int, zero_share: float) -> None:
+    joining.join(state, rules, p, q, float(state.sums[layout.LEAST_VALUE]), rank, zero_share)
+    if rules.sampler == layout.MCMC:
+        loop.open_row_for_mcmc(state, rules)
+    elif rules.sampler == layout.RANGE and rules.argument > 0:
+        loop.open_row_for_range(state, rules)
+
+
+def open_slots(state: State) -> Int[np.ndarray, " groups"]:
+    """Return the slots that hold groups, in order of age."""
+    n_slots = int(state.counts[layout.SLOTS])
+    return np.flatnonzero(state.figures[layout.CLOSED, :n_slots] == 0)
+
+
+def move_together(state: State, rules: Rules) -> None:
+    """Close the gaps that closed slots left, everywhere."""
+    kept = open_slots(state)
+    n_slots, n_kept = int(state.counts[layout.SLOTS]), len(kept)
+    joining.move_rows(state.coact, kept)
+    new_slot = np.zeros(n_slots, dtype=np.int64)
+    new_slot[kept] = np.arange(n_kept)
+    state.figures[:, :n_kept] = state.figures[:, kept]
+    state.marks[:, :n_kept] = state.marks[:, kept]
+    state.marks[layout.SPAN_LENGTH, n_kept:] = 0
+    if not rules.mask:
+        state.owner[:] = new_slot[state.owner]
+    state.counts[layout.SLOTS] = n_kept
+    for slot in range(n_kept, n_slots):
+        joining.close(state.figures, state.blocks, slot)
+    for slot in range(0, n_slots, layout.BLOCK):
+        update_least(state.figures, state.blocks, slot)
+        joining.update_weight(state.figures, state.blocks, slot)
+
+
+def pack_words(state: State) -> None:
+    """Move all sets of samples to the front of their room."""
+    slots = np.flatnonzero(state.marks[layout.SPAN_LENGTH] > 0)
+    slots = slots[np.argsort(state.marks[layout.SPAN_START, slots])]
+    starts = state.marks[layout.SPAN_START, slots]
+    moved = np.empty_like(starts)
+    state.counts[layout.TOP] = samples.pack_words(
+        state.words, starts, state.marks[layout.SPAN_LENGTH, slots], moved
+    )
+    state.marks[layout.SPAN_START, slots] = moved
+
+
+def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Return the slots of the pair at any rank, tied pairs in random order, by reading all rows.
+
+    A sample of pairs brackets the value; the pairs inside are then sorted.
+    """
+    log_k, slots = _log_k(state), open_slots(state)
+    state.listed[: len(slots)] = slots
+    state.listed[len(slots)] = -1
+    low, high = _bracket(state, rules, rank, slots)
+    while True:
+        below, between = choosing_rank.count_between(state, rules, log_k, low, high, np.empty(0))
+        if below > rank:
+            low, high = -np.inf, low
+        elif below + between <= rank:
+            low, high = high, np.inf
+        else:
+            break
+    values = np.empty(between)
+    choosing_rank.count_between(state, rules, log_k, low, high, values)
+    value = np.partition(values, rank - below)[rank - below]
+    ordinal = int(layout.draw_below(rng, int((values == value).sum())))
+    p, q = choosing_rank.find_tie(state, rules, log_k, value, ordinal, len(slots))
+    return int(p), int(q)
+
+
+def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " groups"]) -> tuple[float, float]:
+    """Return two values between which the one at a rank very likely lies, from pairs taken at even steps."""
+    n_pairs = len(slots) * (len(slots) - 1) // 2
+    places = (np.arange(int(4 * n_pairs ** (2 / 3)) + 64) * (int(n_pairs * 0.6180339887) | 1)) % n_pairs
+    taken = np.sort(_values_at(state, rules, places, slots))
+    middle, margin = rank / n_pairs * len(taken), 3 * math.sqrt(len(taken))
+    low = taken[int(middle - margin)] if middle >= margin else -np.inf
+    high = taken[int(middle + margin)] if middle + margin < len(taken) else np.inf
+    return float(low), float(high)
+
+
+def _values_at(
+    state: State, rules: Rules, places: Int[np.ndarray, " taken"], slots: Int[np.ndarray, " groups"]
+) -> Float[np.ndarray, " taken"]:
+    """Return the values of pairs numbered along the rows of the open slots."""
+    row = np.floor((1 + np.sqrt(1 + 8.0 * places)) / 2).astype(np.int64)
+    row -= row * (row - 1) // 2 > places
+    row += (row + 1) * row // 2 <= places
+    p, q = slots[row], slots[places - row * (row - 1) // 2]
+    c = state.coact[p * (p - 1) // 2 + q].astype(np.float64)
+    s, r = state.figures[layout.ACTIVITY], state.figures[layout.RANK]
+    values: np.ndarray = rules.alpha * ((s[p] - c) * r[q] + (s[q] - c) * r[p]) - c * _log_k(state)
+    return values

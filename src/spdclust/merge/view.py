@@ -1,0 +1,95 @@
+"""What a callback sees of a merge: the grouping and its matrices at one moment, read-only."""
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from spdclust.merge.costs import compute_merge_costs
+from spdclust.merge.kernels import layout
+from spdclust.merge.kernels.layout import State
+from spdclust.merge.stepping import open_slots
+from spdclust.types import Float, Int
+
+
+class MergeView:
+    """A merge just after iteration `iteration`, on the batch in hand.
+
+    Groups are numbered by their smallest component, as in the history. Matrices are built when first asked
+    for: a callback that looks at nothing costs nothing.
+
+    Attributes:
+        iteration: number of the merge just done, from 0.
+        k_groups: number of groups now.
+        n_samples: samples in the batch in hand.
+        alpha: bits per component of an active group.
+        record: figures of the merge just done, by the names in `MergeHistory.records`, and `mdl_loss`,
+            `merge_pair_cost`.
+        group_idxs: group of each component.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        iteration: int,
+        n_samples: int,
+        alpha: float,
+        record: dict[str, float],
+        group_idxs: Int[np.ndarray, " components"],
+    ) -> None:
+        self.iteration = iteration
+        self.n_samples = n_samples
+        self.alpha = alpha
+        self.record = record
+        self.group_idxs = _frozen(group_idxs)
+        self.k_groups = int(state.counts[layout.GROUPS])
+        self._state = state
+
+    @cached_property
+    def ranks(self) -> Int[np.ndarray, " groups"]:
+        """Number of components of each group."""
+        return _frozen(np.bincount(self.group_idxs, minlength=self.k_groups))
+
+    @cached_property
+    def coactivations(self) -> Float[np.ndarray, "groups groups"]:
+        """Coactivation counts (sums of products for scalar activations), activities on the diagonal.
+
+        Rows and columns of groups that are masked until the next batch are NaN.
+        """
+        state, slots = self._state, open_slots(self._state)
+        order = np.argsort(state.marks[layout.NAME, slots])
+        groups = self._group_of_name(state.marks[layout.NAME, slots])
+        matrix = np.full((self.k_groups, self.k_groups), np.nan)
+        for slot, group in zip(slots[order].tolist(), groups[order].tolist(), strict=True):
+            older = slots[slots < slot]
+            start = slot * (slot - 1) // 2
+            matrix[group, groups[slots < slot]] = state.coact[start + older]
+            matrix[groups[slots < slot], group] = state.coact[start + older]
+            matrix[group, group] = state.figures[layout.ACTIVITY, slot]
+        return _frozen(matrix)
+
+    @cached_property
+    def activities(self) -> Float[np.ndarray, " groups"]:
+        """Samples on which each group is active; NaN for masked groups."""
+        return _frozen(np.diag(self.coactivations).copy())
+
+    @cached_property
+    def costs(self) -> Float[np.ndarray, "groups groups"]:
+        """Cost of merging two groups next, bits per sample; NaN for masked groups and on the diagonal."""
+        costs = compute_merge_costs(self.coactivations / self.n_samples, self.ranks, self.alpha)
+        if np.isnan(self.activities).any() and self.k_groups > 1:
+            # masked groups take part in the total activity all the same
+            known = np.nansum(self.activities)
+            missing = float(self._state.sums[layout.SUM_ACTIVITY] - known) / self.n_samples
+            costs = costs + missing * math.log1p(-1 / self.k_groups) / math.log(2)
+        np.fill_diagonal(costs, np.nan)
+        return _frozen(costs)
+
+    def _group_of_name(self, names: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
+        groups: np.ndarray = self.group_idxs[names]
+        return groups
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
