@@ -1,23 +1,19 @@
 # Model -> batches of activations. One job a run: the model is loaded once for all batches of that run.
 
 
-# The number of outputs of a rule is fixed, so there is one rule for each number of batches in use.
-for n_batches in sorted(set(BATCHES_PER_RUN.values())):
+# The outputs of a rule are fixed, so there is one rule for each number of batches in use, kept or temporary.
+for n_batches, kept in sorted(set(BATCH_KINDS.values())):
 
     rule:
         name:
-            f"precompute_{n_batches}_batches" if n_batches > 1 else "precompute_batches"
+            "precompute_"
+            + (f"{n_batches}_" if n_batches > 1 else "")
+            + ("batches" if kept else "temporary_batches")
         input:
             checkpoint=checkpoint_files,
             data=data_files,
         output:
-            [
-                # updated, not made anew: the script keeps the batches that are there and still right
-                update(
-                    f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
-                )
-                for batch in range(n_batches)
-            ],
+            batch_outputs(n_batches, kept),
         log:
             f"{RESULTS}/logs/{{run_config}}/precompute_batches/run_{{run}}.log",
         benchmark:
@@ -25,8 +21,8 @@ for n_batches in sorted(set(BATCHES_PER_RUN.values())):
         wildcard_constraints:
             run_config="|".join(
                 re.escape(name)
-                for name, n in BATCHES_PER_RUN.items()
-                if n == n_batches
+                for name, kind in BATCH_KINDS.items()
+                if kind == (n_batches, kept)
             ),
         conda:
             "../envs/spdclust.yaml"

@@ -39,6 +39,18 @@ BATCHES_PER_RUN = {
     )
     for ensemble in ENSEMBLES
 }
+# Runs by the number of their batches and whether those stay; temporary only if nobody keeps them.
+BATCH_KINDS = {
+    name: (
+        n,
+        any(
+            ensemble.run.keep_batches
+            for ensemble in ENSEMBLES
+            if ensemble.run_name == name
+        ),
+    )
+    for name, n in BATCHES_PER_RUN.items()
+}
 SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
 METHODS_ASKED = sorted(
     {method for ensemble in ENSEMBLES for method in ensemble.methods}
@@ -81,6 +93,17 @@ def history_files(ensemble):
 def checkpoint_files(wildcards):
     source = CHECKPOINTS.get(wildcards.run_config)
     return [] if source is None else [str(source.weights), str(source.config_file)]
+
+
+def batch_outputs(n_batches, kept):
+    # updated, not made anew: the script keeps the batches that are there and still right
+    mark = update if kept else temp
+    return [
+        mark(
+            f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
+        )
+        for batch in range(n_batches)
+    ]
 
 
 def data_files(wildcards):

@@ -177,17 +177,26 @@ def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.resolve import resolve_pipeline
     from spdclust.config.run import ClusteringRunConfig
+    from spdclust.estimate import estimate
 
     if set(read_mapping(options.file)) & set(ClusteringPipelineConfig.model_fields) - set(
         ClusteringRunConfig.model_fields
     ):
         for ensemble in resolve_pipeline(options.file):
             print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
+            print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
     else:
         config = load_config(ClusteringRunConfig, options.file)
-        print(
-            f"{options.file}: {config.batches_needed()} batch(es) of {config.samples_per_batch} samples a run"
-        )
+        try:
+            needs = estimate(config)
+        except ValueError as error:
+            raise error if isinstance(error, InputError) else InputError(str(error), file=options.file)
+        print(f"{options.file}: {needs.n_batches} batch(es) a run")
+        print(_indented(needs.lines()))
+
+
+def _indented(lines: list[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
 
 
 if __name__ == "__main__":

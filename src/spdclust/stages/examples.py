@@ -63,7 +63,8 @@ def examples(
     threshold = history.config.activation_threshold
 
     def members(number: int) -> np.ndarray:
-        return columns[assigned == number]
+        own: np.ndarray = columns[assigned == number]
+        return own
 
     head = (
         f"{folder}, run {run}, {len(np.unique(assigned))} groups after {at % history.n_iterations + 1} merges"
