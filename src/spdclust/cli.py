@@ -64,8 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
     run.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
     run.add_argument(
-        "--precomputed-activations-dir", type=Path, help="folder of batch_<b>.pt, instead of a model"
+        "--precomputed-activations-dir",
+        type=Path,
+        help="folder of activations of your own, instead of a model",
     )
+    run.add_argument("--batches", type=Path, help="folder to keep batches in (default: a temporary one)")
     run.add_argument("--output", type=Path, default=Path("."), help="folder for history.zip (default: here)")
 
     merge = command("merge", _merge, "Merge the components of a folder of activation batches.")
@@ -108,14 +111,12 @@ def _run(options: argparse.Namespace) -> None:
     if options.precomputed_activations_dir is not None:
         settings["precomputed_activations_dir"] = str(options.precomputed_activations_dir)
     config = check(ClusteringRunConfig, settings, file=options.config)
-    if config.precomputed_activations_dir is not None:
-        _merge_folder(Path(config.precomputed_activations_dir), config, options)
-        return
     from spdclust.precompute import precompute_batches_for_ensemble
 
-    with TemporaryDirectory(prefix="spdclust_") as folder:
+    with TemporaryDirectory(prefix="spdclust_") as temporary:
+        folder = options.batches or Path(temporary)
         precompute_batches_for_ensemble(config, options.seed + 1, folder, runs=[options.seed])
-        _merge_folder(Path(folder) / f"run_{options.seed}", config, options)
+        _merge_folder(folder / f"run_{options.seed}", config, options)
 
 
 def _merge(options: argparse.Namespace) -> None:
@@ -189,8 +190,10 @@ def _validate(options: argparse.Namespace) -> None:
         config = load_config(ClusteringRunConfig, options.file)
         try:
             needs = estimate(config)
+        except InputError:
+            raise
         except ValueError as error:
-            raise error if isinstance(error, InputError) else InputError(str(error), file=options.file)
+            raise InputError(str(error), file=options.file) from error
         print(f"{options.file}: {needs.n_batches} batch(es) a run")
         print(_indented(needs.lines()))
 

@@ -13,9 +13,11 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.datasets import generate_inputs, open_inputs
 from spdclust.datasets.chunks import InputSource
 from spdclust.errors import InputError
-from spdclust.files.archive import digest_of
+from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.examples import TokenExamples, samples_of
+from spdclust.files.own_folders import batches_per_run, files_beside, own_files
+from spdclust.files.own_matrices import read_own
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.models import load_model
 from spdclust.provenance import stage_fingerprint
@@ -236,10 +238,37 @@ def _is_there(path: Path, request: str) -> bool:
     return found == request
 
 
+def convert_missing_batches(own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]) -> None:
+    """Write activations of one's own as batches, one for each file; those that are there already are kept.
+
+    Args:
+        own: files that `read_own` reads.
+        seeds: kept with them.
+        paths: where each batch goes.
+
+    Raises:
+        InputError: a file is missing or damaged, or is no matrix.
+    """
+    beside = [digest_of_file(file) for file in files_beside(list(own))]
+    code = stage_fingerprint("precompute_batches")
+    for file, seed, path in zip(own, seeds, paths, strict=True):
+        request = digest_of(digest_of_file(file), *beside, str(seed), code)
+        if _is_there(path, request):
+            continue
+        batch = read_own(file, seed)
+        made = dict(batch.provenance) | {"request": request}
+        ActivationBatch(batch.activations, batch.seed, made, batch.maxima, batch.means, batch.examples).save(
+            path
+        )
+        log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
+
+
 def precompute_batches_for_ensemble(
     config: ClusteringRunConfig, n_runs: int, folder: str | Path, *, runs: Iterable[int] | None = None
 ) -> list[list[Path]]:
     """Write every run's batches as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
+
+    With `precomputed_activations_dir` they are made from the files there, and there is no model.
 
     Example:
         >>> import tempfile
@@ -258,14 +287,28 @@ def precompute_batches_for_ensemble(
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be made or written.
     """
+    chosen = range(n_runs) if runs is None else list(runs)
+    n_batches = batches_per_run(config)
+    asked = {
+        run: (
+            [config.batch_seed(run, batch) for batch in range(n_batches)],
+            [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in range(n_batches)],
+        )
+        for run in chosen
+    }
+    if config.precomputed_activations_dir is not None:
+        for run, (seeds, paths) in asked.items():
+            convert_missing_batches(
+                own_files(config.precomputed_activations_dir, run)[:n_batches], seeds, paths
+            )
+    else:
+        model = load_model(_model_source(config), device=config.device)
+        for seeds, paths in asked.values():
+            write_missing_batches(config, model, seeds, paths)
+    return [paths for _, paths in asked.values()]
+
+
+def _model_source(config: ClusteringRunConfig) -> str:
     if config.model_source is None:
         raise InputError("no model", field="model_path", allowed="a model to compute activations with")
-    chosen = range(n_runs) if runs is None else list(runs)
-    model = load_model(config.model_source, device=config.device)
-    written = []
-    for run in chosen:
-        seeds = [config.batch_seed(run, batch) for batch in range(config.batches_needed())]
-        paths = [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in range(len(seeds))]
-        write_missing_batches(config, model, seeds, paths)
-        written.append(paths)
-    return written
+    return config.model_source

@@ -3,4 +3,9 @@ from spdclust.jobs import job
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.precompute_batches import precompute_batches
 
-    precompute_batches(snakemake.params.sampling, snakemake.params.seeds, list(snakemake.output))
+    precompute_batches(
+        snakemake.params.sampling,
+        snakemake.params.seeds,
+        list(snakemake.output),
+        list(snakemake.input.get("own", [])),
+    )

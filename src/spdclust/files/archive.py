@@ -162,3 +162,16 @@ def digest_of(*parts: Any) -> str:
             text = part if isinstance(part, str) else json.dumps(part, sort_keys=True)
             hasher.update(f"text{len(text)}:".encode() + text.encode("utf-8"))
     return hasher.hexdigest()
+
+
+def digest_of_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError("cannot be read", file=path, found=error.strerror or str(error)) from error

@@ -1,4 +1,4 @@
-"""Stage: model -> the activation batches of one run."""
+"""Stage: a model, or activations of one's own -> the activation batches of one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +7,14 @@ from typing import Any
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
 from spdclust.models import load_model
-from spdclust.precompute import write_missing_batches
+from spdclust.precompute import convert_missing_batches, write_missing_batches
 
 
 def precompute_batches(
-    sampling: Mapping[str, Any], seeds: Sequence[int], paths: Sequence[str | Path]
+    sampling: Mapping[str, Any],
+    seeds: Sequence[int],
+    paths: Sequence[str | Path],
+    own: Sequence[str | Path] = (),
 ) -> None:
     """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
 
@@ -19,12 +22,16 @@ def precompute_batches(
         sampling: `ClusteringRunConfig.sampling()`.
         seeds: what each batch is drawn with.
         paths: where each batch goes.
+        own: files of one's own that the batches are made from instead, one each; then there is no model.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be made or written.
     """
+    places = [Path(path) for path in paths]
+    if own:
+        convert_missing_batches([Path(file) for file in own], seeds, places)
+        return
     config = ClusteringRunConfig.model_validate(dict(sampling))
     if config.model_source is None:
         raise InputError("no model", field="model_path", allowed="a model to compute activations with")
-    model = load_model(config.model_source, device=config.device)
-    write_missing_batches(config, model, seeds, [Path(path) for path in paths])
+    write_missing_batches(config, load_model(config.model_source, device=config.device), seeds, places)

@@ -1,0 +1,90 @@
+"""Where activations of one's own are: which files hold the batches of which run. Reads none of them."""
+
+import re
+from pathlib import Path
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.errors import InputError
+
+SUFFIXES = (".pt", ".npy", ".npz")
+SNAPSHOT = "memberships.npz"
+METADATA = "metadata.json"
+LABEL_FILES = ("labels.txt", "labels.json")
+ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, or memberships.npz with metadata.json"
+
+
+def folder_of_run(folder: str | Path, run: int) -> Path:
+    """Return where the files of one run are: `run_<r>/` if there is any such folder, else the folder itself.
+
+    Raises:
+        InputError: no such folder, or other runs have one and this run has none.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(
+            "no such folder",
+            file=folder,
+            field="precomputed_activations_dir",
+            allowed=f"a folder with {ALLOWED}",
+        )
+    numbers = sorted(
+        int(match[1]) for place in folder.iterdir() if (match := re.fullmatch(r"run_(\d+)", place.name))
+    )
+    if not numbers:
+        return folder
+    if run not in numbers:
+        raise InputError(
+            "no folder for this run",
+            file=folder,
+            field="precomputed_activations_dir",
+            found=f"run_{numbers[0]} to run_{numbers[-1]}",
+            allowed=f"run_{run}/ too, fewer runs, or no run_<r>/ at all",
+        )
+    return folder / f"run_{run}"
+
+
+def own_files(folder: str | Path, run: int = 0) -> list[Path]:
+    """Return the files of one run that each hold a batch, in the order of the numbers in their names.
+
+    Raises:
+        InputError: no such folder, or none in it.
+    """
+    place = folder_of_run(folder, run)
+    if (place / SNAPSHOT).is_file():
+        return [place / SNAPSHOT]
+    found = [file for file in place.iterdir() if file.suffix in SUFFIXES and file.is_file()]
+    found += [inner / SNAPSHOT for inner in place.iterdir() if (inner / SNAPSHOT).is_file()]
+    if not found:
+        raise InputError(
+            "no activations in this folder", file=place, field="precomputed_activations_dir", allowed=ALLOWED
+        )
+    return sorted(found, key=lambda file: _natural(file.relative_to(place).as_posix()))
+
+
+def files_beside(files: list[Path]) -> list[Path]:
+    """Return the label and metadata files that say what the columns of some files are."""
+    names = (*LABEL_FILES, METADATA)
+    places = dict.fromkeys(place for file in files for place in (file.parent, file.parent.parent))
+    return [place / name for place in places for name in names if (place / name).is_file()]
+
+
+def batches_per_run(config: ClusteringRunConfig) -> int:
+    """Return how many batches each run has: what its merge uses, at most one for each file of one's own.
+
+    Example:
+        >>> batches_per_run(ClusteringRunConfig(model_path="m"))
+        1
+
+    Raises:
+        InputError: there are no such files.
+        ValueError: the settings do not say how many.
+    """
+    needed = config.batches_needed()
+    if config.precomputed_activations_dir is None:
+        return needed
+    return min(needed, len(own_files(config.precomputed_activations_dir)))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
