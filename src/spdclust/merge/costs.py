@@ -9,7 +9,7 @@ import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.types import Float, Int, Num
+from spdclust.types import Float, Int
 
 
 def compute_merge_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarray, "groups groups"]:
@@ -187,7 +187,7 @@ def _checked(coact: Any, ranks: Any, alpha: float) -> tuple[np.ndarray, np.ndarr
     return c, r
 
 
-def _array(values: Any, keep_dtype: bool = False) -> Num[np.ndarray, "..."]:
+def _array(values: Any, keep_dtype: bool = False) -> np.ndarray:
     if hasattr(values, "detach"):  # a torch tensor, without importing torch here
         values = values.detach().cpu().numpy()
     return np.asarray(values) if keep_dtype else np.asarray(values, dtype=np.float64)

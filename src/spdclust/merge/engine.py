@@ -59,6 +59,12 @@ class Engine:
         assert self._state is not None, "no batch is loaded"
         return self._state
 
+    @property
+    def rules(self) -> Rules:
+        """What does not change on the batch in hand."""
+        assert self._rules is not None, "no batch is loaded"
+        return self._rules
+
     def names(self) -> Int[np.ndarray, "iterations 2"]:
         """Return the smallest components of the groups merged so far."""
         return self.log[[layout.NAME_FIRST, layout.NAME_SECOND], : self.n_done].T.astype(np.int64)
@@ -86,11 +92,10 @@ class Engine:
         """
         if self._state is None or (self.n_done == self.next_stop() and self.n_done < self.n_merges):
             self._take_batch()
-        assert self._rules is not None
         first = self.n_done
-        merge_up_to(self.state, self._rules, n_done, self.rng)
+        merge_up_to(self.state, self.rules, n_done, self.rng)
         self.n_done = n_done
-        self.samples_at[first:n_done] = int(self._rules.n_samples)
+        self.samples_at[first:n_done] = int(self.rules.n_samples)
 
     def _take_batch(self) -> None:
         batch = self.source.get_next_batch()

@@ -123,13 +123,20 @@ class MergeHistory:
         """Return the iteration with the least description length, the first one of several.
 
         Raises:
-            InputError: the history has no merges.
+            InputError: the history has no merges, or no description lengths (those of the reference
+                implementation have none).
         """
         if self.n_iterations == 0:
             raise InputError(
                 "the history has no merges", field="selected_pairs", allowed="at least one merge"
             )
-        return int(np.argmin(self.mdl_loss))
+        if np.isnan(self.mdl_loss).all():
+            raise InputError(
+                "the history holds no description length",
+                field="mdl_loss",
+                allowed="an iteration or a number of groups instead",
+            )
+        return int(np.nanargmin(self.mdl_loss))
 
     def to_linkage(self) -> Float[np.ndarray, "iterations 4"]:
         """Return the scipy linkage matrix of the merges, for `scipy.cluster.hierarchy`.

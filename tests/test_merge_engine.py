@@ -1,0 +1,265 @@
+"""The engine against brute force: exact at every step, for every sampler, with every kind of degenerate input."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from merging import activations, config, random_dense, steps, upper
+
+from spdclust.errors import InputError
+from spdclust.merge.costs import recompute_coacts_from_scratch
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.merging import merge_iteration
+from spdclust.merge.plain import merge_plainly
+from spdclust.merge.samplers import range_candidates
+
+ALPHAS = [0.0, 0.1, 1.0, 10.0]
+LAWS = [
+    ("range", 0.0),
+    ("range", 0.05),
+    ("range", 0.5),
+    ("range", 1.0),
+    ("mcmc", 1.0),
+    ("mcmc", 0.01),
+    ("exp_rank", 0.0),
+    ("exp_rank", 0.2),
+    ("exp_rank", 5.0),
+]
+
+
+def same(first: MergeHistory, second: MergeHistory) -> bool:
+    return (
+        first.selected_pairs.tobytes() == second.selected_pairs.tobytes()
+        and first.mdl_loss.tobytes() == second.mdl_loss.tobytes()
+        and first.merge_pair_cost.tobytes() == second.merge_pair_cost.tobytes()
+        and all(first.records[name].tobytes() == second.records[name].tobytes() for name in first.records)
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    n_samples=st.integers(1, 120),
+    n_components=st.integers(2, 24),
+    alpha=st.sampled_from(ALPHAS),
+)
+def test_greedy_takes_a_pair_of_exactly_the_least_cost_at_every_step(
+    seed, n_samples, n_components, alpha
+) -> None:
+    dense = random_dense(seed, n_samples, n_components)
+    history = merge_iteration(activations(dense), config(alpha=alpha), seed)
+    assert history.n_iterations == n_components - 1
+    for step in steps(dense, history):
+        assert step.costs[step.pair] == upper(step.costs).min()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    n_samples=st.integers(1, 90),
+    n_components=st.integers(2, 20),
+    alpha=st.sampled_from(ALPHAS),
+    law=st.sampled_from(LAWS),
+)
+def test_every_figure_of_every_merge_equals_brute_force(seed, n_samples, n_components, alpha, law) -> None:
+    dense = random_dense(seed, n_samples, n_components)
+    history = merge_iteration(activations(dense), config(*law, alpha=alpha), seed, thorough=True)
+    assert history.n_iterations == n_components - 1
+    records = history.records
+    for step in steps(dense, history):
+        t, costs, cost = step.iteration, upper(step.costs), step.costs[step.pair]
+        i, j = step.pair
+        scale = max(1.0, abs(step.mdl_after), np.abs(costs).max())
+        assert history.mdl_loss[t] * n_samples == pytest.approx(step.mdl_after, abs=1e-11 * scale)
+        assert history.merge_pair_cost[t] * n_samples == pytest.approx(cost + step.common, abs=1e-11 * scale)
+        assert records["gap_to_best"][t] * n_samples == pytest.approx(cost - costs.min(), abs=1e-11 * scale)
+        assert records["activity_first"][t] * n_samples == pytest.approx(step.coact[i, i])
+        assert records["activity_second"][t] * n_samples == pytest.approx(step.coact[j, j])
+        rank = records["pair_rank"][t]
+        assert (costs < cost).sum() <= rank < (costs <= cost).sum()
+        candidates = range_candidates(costs, law[1]) if law[0] == "range" else np.ones(len(costs), bool)
+        assert candidates[costs == cost].all()
+        zero_share = (upper(step.coact)[candidates] == 0).mean()
+        assert records["zero_coactivation_share"][t] == pytest.approx(zero_share)
+    assert (records["size_first"] + records["size_second"])[-1] == n_components
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), alpha=st.sampled_from(ALPHAS), law=st.sampled_from(LAWS))
+def test_what_is_known_without_counting_agrees_with_what_is_counted(seed, alpha, law) -> None:
+    acts = activations(random_dense(seed, 60, 15))
+    quick = merge_iteration(acts, config(*law, alpha=alpha), seed)
+    thorough = merge_iteration(acts, config(*law, alpha=alpha), seed, thorough=True)
+    assert quick.selected_pairs.tolist() == thorough.selected_pairs.tolist()
+    share, counted = (h.records["zero_coactivation_share"] for h in (quick, thorough))
+    known = ~np.isnan(share)
+    assert share[known] == pytest.approx(counted[known])
+    rank, counted_rank = (h.records["pair_rank"] for h in (quick, thorough))
+    assert (rank[rank >= 0] == counted_rank[rank >= 0]).all()
+    assert (law[0] == "range" and law[1] < 1) or known.all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    n_components=st.integers(2, 14),
+    alpha=st.sampled_from(ALPHAS),
+    law=st.sampled_from([("range", 0.0), ("range", 0.3), ("exp_rank", 2.0), ("mcmc", 1.0)]),
+    scalar=st.booleans(),
+)
+def test_a_callback_sees_the_matrices_of_the_grouping_after_the_merge(
+    seed, n_components, alpha, law, scalar
+) -> None:
+    dense = random_dense(seed, 50, n_components, scalar)
+    threshold = None if scalar else 0.5
+    seen = []
+
+    def look(view) -> None:
+        history_groups = np.unique(view.group_idxs)
+        assert history_groups.tolist() == list(range(view.k_groups))
+        expected = recompute_coacts_from_scratch(dense, view.group_idxs, threshold)
+        off_diagonal = ~np.eye(view.k_groups, dtype=bool)
+        assert view.coactivations[off_diagonal] == pytest.approx(expected[off_diagonal], rel=1e-9)
+        if not scalar:
+            assert np.array_equal(view.activities, np.diag(expected))
+        assert np.array_equal(view.ranks, np.bincount(view.group_idxs))
+        assert view.record["mdl_loss"] == pytest.approx(
+            (view.activities * (np.log2(view.k_groups) + alpha * view.ranks)).sum() / 50
+        )
+        with pytest.raises(ValueError, match="read-only"):
+            view.coactivations[0, 0] = 1
+        assert view.costs.shape == expected.shape
+        seen.append((view.iteration, view.group_idxs))
+
+    settings_ = config(*law, alpha=alpha, activation_threshold=threshold)
+    history = merge_iteration(activations(dense), settings_, seed, callback=look, callback_at=2)
+    assert [t for t, _ in seen] == list(range(0, history.n_iterations, 2))
+    for t, groups in seen:
+        assert np.array_equal(groups, history.group_idxs(t))
+    assert same(history, merge_iteration(activations(dense), settings_, seed))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    n_components=st.integers(2, 16),
+    alpha=st.sampled_from(ALPHAS),
+    negative=st.booleans(),
+)
+def test_scalar_activations_merge_as_the_plain_form_does(seed, n_components, alpha, negative) -> None:
+    dense = random_dense(seed, 40, n_components)
+    # random factors leave no ties, so that both take the same pairs
+    dense = (dense + 0.01) * np.random.default_rng(seed + 1).random(dense.shape)
+    if negative:
+        dense[:, 0] *= -1
+    settings_ = config(alpha=alpha, activation_threshold=None)
+    fast, plain = merge_iteration(activations(dense), settings_), merge_plainly(activations(dense), settings_)
+    assert fast.selected_pairs.tolist() == plain.selected_pairs.tolist()
+    assert fast.mdl_loss == pytest.approx(plain.mdl_loss, rel=1e-9)
+    assert fast.merge_pair_cost == pytest.approx(plain.merge_pair_cost, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(("method", "argument"), [("range", 0.3), ("mcmc", 0.5), ("exp_rank", 0.5)])
+def test_negative_scalars_merge_to_the_end_by_every_law(method, argument) -> None:
+    dense = np.random.default_rng(0).normal(size=(30, 12))
+    history = merge_iteration(
+        activations(dense), config(method, argument, activation_threshold=None, alpha=0.0)
+    )
+    assert history.n_iterations == 11
+    assert np.isfinite(history.mdl_loss).all()
+
+
+@pytest.mark.parametrize(("method", "argument"), LAWS)
+@pytest.mark.parametrize("scalar", [False, True])
+def test_the_history_is_the_same_for_any_number_of_threads(method, argument, scalar) -> None:
+    acts = activations(random_dense(11, 400, 150, scalar))
+    settings_ = config(method, argument, activation_threshold=None if scalar else 0.5)
+    histories = [merge_iteration(acts, settings_, (3, 1), threads=threads) for threads in (1, 2, 5)]
+    assert same(histories[0], histories[1])
+    assert same(histories[0], histories[2])
+
+
+def test_another_seed_is_another_history() -> None:
+    acts = activations(random_dense(11, 400, 60))
+    pairs = {merge_iteration(acts, config("mcmc", 1.0), seed).selected_pairs.tobytes() for seed in range(4)}
+    assert len(pairs) == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "argument"), [("range", 0.0), ("range", 0.2), ("mcmc", 1.0), ("exp_rank", 0.2)]
+)
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "dense",
+    [
+        pytest.param(np.zeros((5, 6)), id="all silent"),
+        pytest.param(np.ones((5, 6)), id="always active"),
+        pytest.param(np.ones((1, 6)), id="one sample"),
+        pytest.param(np.eye(6), id="never together, all tied"),
+        pytest.param(np.eye(6).repeat(2, axis=1), id="identical in pairs"),
+        pytest.param(np.array([[1, 0], [1, 1]]), id="two components"),
+        pytest.param(np.c_[np.ones((9, 4)), np.zeros((9, 4))], id="all or nothing"),
+    ],
+)
+def test_degenerate_inputs_merge_to_the_end(method, argument, alpha, dense) -> None:
+    history = merge_iteration(activations(dense), config(method, argument, alpha=alpha), thorough=True)
+    assert history.n_iterations == dense.shape[1] - 1
+    assert history.group_idxs(-1).tolist() == [0] * dense.shape[1]
+    for step in steps(dense, history):
+        cost = step.costs[step.pair]
+        assert cost in upper(step.costs)
+        assert argument or cost == upper(step.costs).min()
+
+
+def test_one_component_has_nothing_to_merge() -> None:
+    history = merge_iteration(activations(np.ones((3, 1))), config())
+    assert (history.n_iterations, history.n_components) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("iters", "min_groups", "expected"), [(3, 1, 3), (None, 3, 7), (None, 1, 9), (50, 4, 6)]
+)
+def test_a_merge_stops_where_its_settings_say(iters, min_groups, expected) -> None:
+    acts = activations(random_dense(2, 30, 10))
+    assert merge_iteration(acts, config(iters=iters, min_groups=min_groups)).n_iterations == expected
+
+
+def test_no_samples_or_a_negative_threshold_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        merge_iteration(activations(np.zeros((0, 4))), config())
+    assert str(caught.value) == "activations: a batch has no samples (allowed: at least one sample)"
+    with pytest.raises(InputError, match="activation_threshold"):
+        merge_iteration(activations(np.eye(3)), config(activation_threshold=-0.1))
+
+
+def test_counts_above_sixteen_bits_are_exact() -> None:
+    rng = np.random.default_rng(5)
+    dense = rng.random((70_000, 6)) < np.array([1.0, 0.999, 0.97, 0.5, 0.1, 0.0])
+    history = merge_iteration(activations(dense), config(alpha=10.0))
+    for step in steps(dense, history):
+        assert step.coact.max() == 70_000
+        assert step.costs[step.pair] == upper(step.costs).min()
+        assert history.mdl_loss[step.iteration] * 70_000 == pytest.approx(step.mdl_after, rel=1e-12)
+
+
+def test_the_number_of_samples_need_not_fill_a_word() -> None:
+    for n_samples in (1, 31, 32, 33, 63, 64, 65):
+        dense = random_dense(n_samples, n_samples, 20)
+        history = merge_iteration(activations(dense), config())
+        for step in steps(dense, history):
+            assert step.costs[step.pair] == upper(step.costs).min()
+
+
+@pytest.mark.slow
+def test_more_components_than_sixteen_bits_hold() -> None:
+    rng = np.random.default_rng(0)
+    n_components = 33_000
+    columns = rng.integers(n_components, size=(300, 40))
+    dense = np.zeros((300, n_components), dtype=np.float32)
+    dense[np.arange(300)[:, None], columns] = 1
+    dense[:, [40, 32_900]] = 1  # identical, always active: merged first
+    history = merge_iteration(activations(dense), config(iters=3))
+    assert history.selected_pairs[0].tolist() == [40, 32_900]
+    groups = history.group_idxs(-1)
+    assert groups.max() == n_components - 4
+    assert groups[40] == groups[32_900]
