@@ -69,7 +69,7 @@ class Workflow:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
-    def run(self, *arguments: str, cores: int = 2) -> Outcome:
+    def run(self, *arguments: str, cores: int = 2, timeout: float = 600) -> Outcome:
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
             cwd=self.folder,
@@ -77,7 +77,7 @@ class Workflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=timeout,
             check=False,
         )
         return Outcome(done.returncode, done.stdout)

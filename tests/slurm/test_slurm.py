@@ -1,0 +1,157 @@
+"""The workflow through a real Slurm: `make test-slurm` starts one on this machine."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from workflow import PIPELINE, RUN, Workflow
+
+NEEDED = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "sacct", "munged", "mariadbd"]
+TINY = "results/small/tiny"
+MERGED = f"{TINY}/runs/run_0/history.zip"
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Environment variables under which the clients find the cluster."""
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        pytest.fail(
+            f"a Slurm of its own needs root and {', '.join(missing) or 'no more'}; `make test-slurm` says how"
+        )
+    folder = Path("/tmp/spdclust_slurm")  # sockets need short paths
+    script = Path(__file__).parent / "single_node.sh"
+    subprocess.run(["bash", script, "stop", folder], check=True, timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run(["bash", script, "start", folder], check=True, timeout=120)
+    yield {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    subprocess.run(["bash", script, "stop", folder], check=True, timeout=60)
+
+
+@pytest.fixture
+def cluster(slurm, tmp_path, monkeypatch):
+    """A workflow of its own on the cluster."""
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    workflow = Workflow.create(tmp_path / "w")
+    workflow.write("config/runs/small.yaml", RUN | {"device": "auto"})
+    return workflow
+
+
+ON_SLURM = [
+    "--profile",
+    "profiles/slurm",
+    "--slurm-init-seconds-before-status-checks",
+    "1",
+    "--latency-wait",
+    "5",
+]
+
+
+def accounted(since: str) -> list[dict[str, str]]:
+    """Return the jobs (not their steps) that the accounting knows since a time."""
+    fields = ["JobID", "JobName", "State", "ReqMem", "Timelimit", "ReqTRES", "Comment"]
+    done = subprocess.run(
+        ["sacct", "-X", "-n", "-P", "-S", since, "-o", ",".join(fields)],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return [dict(zip(fields, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
+
+
+def now() -> str:
+    time.sleep(1.1)  # the accounting counts in seconds
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rule_of(job: dict[str, str]) -> str:
+    return re.sub(r"^(rule|group)_|_wildcards_.*$", "", job["Comment"])
+
+
+def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster):
+    start = now()
+    outcome = cluster.run(*ON_SLURM, cores=4)
+    assert outcome.code == 0, outcome.output
+    assert f"{TINY}: 2 runs of" in outcome.output
+    jobs = accounted(start)
+    assert {job["State"] for job in jobs} == {"COMPLETED"}, jobs
+    batches = [job for job in jobs if "precompute_batches" in job["Comment"]]
+    merges = [job for job in jobs if rule_of(job).startswith("merge")]
+    rest = [job for job in jobs if job not in batches + merges]
+    assert (len(batches), len(merges)) == (2, 2), jobs
+    assert len(rest) == 1, rest  # distances, figures and summary in one submission
+    for job in batches:
+        assert "gres/gpu=1" in job["ReqTRES"], job
+        assert job["ReqMem"] in ("4000M", "4000Mn"), job
+        assert job["Timelimit"] == "01:00:00", job
+    for job in merges + rest:
+        assert "gpu" not in job["ReqTRES"], job
+    assert cluster.due() == {}
+
+
+def test_a_job_killed_by_the_scheduler_is_tried_again_with_more_memory(cluster):
+    killer = (
+        "import os, pathlib, signal, subprocess\n"
+        "seen = pathlib.Path('killed')\n"
+        "if not seen.exists():\n"
+        "    seen.write_text(os.environ['SLURM_JOB_ID'])\n"
+        "    subprocess.run(['scancel', '--signal=KILL', '--full', os.environ['SLURM_JOB_ID']], check=True)\n"
+        "    signal.pause()\n"
+    )
+    script = cluster.folder / "workflow/scripts/merge.py"
+    script.write_text(killer + script.read_text())
+    start = now()
+    outcome = cluster.run(*ON_SLURM, "--", MERGED)
+    assert outcome.code == 0, outcome.output
+    assert (cluster.folder / "killed").exists()
+    merges = [job for job in accounted(start) if rule_of(job).startswith("merge")]
+    assert len(merges) == 2, merges
+    memory = [int(re.sub(r"\D", "", job["ReqMem"])) for job in merges]
+    assert memory[1] >= 2 * memory[0] > 0
+
+
+def test_a_failed_job_names_its_log(cluster):
+    changed = RUN["merge_config"] | {"filter_dead_threshold": 50.0}
+    cluster.write("config/runs/small.yaml", RUN | {"merge_config": changed})
+    outcome = cluster.run(*ON_SLURM, "--retries", "0", "--", MERGED)
+    assert outcome.code != 0
+    assert "results/logs/small/tiny/merge/run_0.log" in outcome.output
+    assert "no component is alive" in outcome.output
+    assert not (cluster.folder / MERGED).exists()
+
+
+def test_a_submission_that_slurm_refuses_is_reported(cluster):
+    outcome = cluster.run(*ON_SLURM, "--default-resources", "slurm_partition='nowhere'", "--", MERGED)
+    assert outcome.code != 0
+    assert "nowhere" in outcome.output or "invalid partition" in outcome.output.lower(), outcome.output
+
+
+def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *ON_SLURM],
+        cwd=cluster.folder,
+        env=os.environ | {"PYTHONPATH": str(cluster.folder / "src")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    batch = cluster.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
+    deadline = time.monotonic() + 120
+    while not batch.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=120)
+    assert batch.exists()
+    assert not (cluster.folder / TINY / "summary.json").exists()
+    waiting = subprocess.run(["squeue", "-h"], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert waiting == ""  # its jobs were cancelled with it
+    outcome = cluster.run(*ON_SLURM)
+    assert outcome.code == 0, outcome.output
+    assert (cluster.folder / TINY / "summary.json").exists()
+    assert PIPELINE["n_runs"] == len(list((cluster.folder / TINY / "runs").iterdir()))
