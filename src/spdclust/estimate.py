@@ -103,7 +103,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     """
     n_batches = config.batches_needed()
     source = config.model_source
-    if source is None:
+    if source is None or config.loader is not None:
         return Estimate(None, config.n_tokens, n_batches, n_runs)
     if str(source).startswith("wandb:"):
         return Estimate(None, config.n_tokens, n_batches, n_runs)

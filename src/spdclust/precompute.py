@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.datasets import generate_inputs, open_inputs
-from spdclust.datasets.chunks import InputSource
+from spdclust.datasets.chunks import DrawnSource, InputSource
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.batches import ActivationBatch
@@ -20,10 +20,9 @@ from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.files.own_matrices import read_own
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.models import load_model
+from spdclust.models.loader_names import loader_digest
+from spdclust.models.sampling import SamplingModel
 from spdclust.provenance import stage_fingerprint
-
-if TYPE_CHECKING:
-    from spdclust.models.component_model import ComponentModel
 
 __all__ = [
     "extract_and_process_activations",
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def extract_and_process_activations(
-    model: "ComponentModel",
+    model: SamplingModel,
     inputs: Any,
     *,
     batch_size: int = 1024,
@@ -73,7 +72,7 @@ def extract_and_process_activations(
 
 
 def process_data_batch(
-    config: ClusteringRunConfig, model: "ComponentModel", *, run: int, batch: int
+    config: ClusteringRunConfig, model: SamplingModel, *, run: int, batch: int
 ) -> ActivationBatch:
     """Draw the inputs of one batch of one run and return the components' activations on them.
 
@@ -94,7 +93,7 @@ def process_data_batch(
         InputError: the data cannot be drawn, or an activation is not finite.
     """
     seed = config.batch_seed(run, batch)
-    source = open_inputs(model.task, config)
+    source = open_model_inputs(config, model)
     return draw_batch(config, model, source, seed, request_digest(config, seed, model.digest))
 
 
@@ -108,12 +107,41 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
     """
     # the same model at another place gives the same batch
     sampling = {key: value for key, value in config.sampling().items() if key != "model_path"}
-    return digest_of(sampling, str(seed), checkpoint_digest, stage_fingerprint("precompute_batches"))
+    code = [stage_fingerprint("precompute_batches"), loader_digest(config.loader)]
+    return digest_of(sampling, str(seed), checkpoint_digest, *code)
+
+
+def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
+    """Load the model of a run, with its own loader if it names one.
+
+    Raises:
+        InputError: there is no model or no such loader, or the model cannot be loaded.
+    """
+    if config.loader is not None:
+        from spdclust.models.plugin import load_plugin
+
+        return load_plugin(config.loader, config.model_source, config.device)
+    if config.model_source is None:
+        raise InputError("no model", field="model_path", allowed="a model to compute activations with")
+    return load_model(config.model_source, device=config.device)
+
+
+def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> InputSource:
+    """Return where a model's inputs come from: its own function if it has one, else its task.
+
+    Raises:
+        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
+    """
+    draw_inputs = getattr(model, "draw_inputs", None)
+    if draw_inputs is not None:
+        return DrawnSource(draw_inputs, config.samples_per_batch, config.batch_size)
+    assert model.task is not None
+    return open_inputs(model.task, config)
 
 
 def draw_batch(
     config: ClusteringRunConfig,
-    model: "ComponentModel",
+    model: SamplingModel,
     source: InputSource,
     seed: int,
     request: str,
@@ -140,13 +168,21 @@ def draw_batch(
             rows.append(made if made.shape[0] <= left else made[:left])
             left -= rows[-1].shape[0]
             bar.update(rows[-1].shape[0])
+    if left > 0:
+        raise InputError(
+            "too few inputs for a batch",
+            file=str(getattr(model, "source", config.loader)),
+            field="n_tokens",
+            found=f"{source.n_samples - left} samples",
+            allowed=f"{source.n_samples} samples",
+        )
     matrix = rows[0] if len(rows) == 1 else sparse.vstack(rows, format="csr")
     rows.clear()
     provenance = {
         "causal_importance": config.causal_importance,
         "checkpoint_digest": model.digest,
         "request": request,
-        "task": str(model.task.name),
+        "task": "its own" if model.task is None else str(model.task.name),
         **source.provenance,
     }
     return ActivationBatch(
@@ -186,7 +222,7 @@ class _Kept:
 
 
 def write_batches(
-    config: ClusteringRunConfig, model: "ComponentModel", asked: Mapping[Path, tuple[int, str]]
+    config: ClusteringRunConfig, model: SamplingModel, asked: Mapping[Path, tuple[int, str]]
 ) -> None:
     """Write batches, each under its final name only once whole; the model and its data are opened once.
 
@@ -198,7 +234,7 @@ def write_batches(
     Raises:
         InputError: a batch cannot be made or written.
     """
-    source = open_inputs(model.task, config) if asked else None
+    source = open_model_inputs(config, model) if asked else None
     for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
         assert source is not None
         batch = draw_batch(config, model, source, seed, request)
@@ -211,7 +247,7 @@ def write_batches(
 
 
 def write_missing_batches(
-    config: ClusteringRunConfig, model: "ComponentModel", seeds: Sequence[int], paths: Sequence[Path]
+    config: ClusteringRunConfig, model: SamplingModel, seeds: Sequence[int], paths: Sequence[Path]
 ) -> None:
     """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
 
@@ -302,13 +338,7 @@ def precompute_batches_for_ensemble(
                 own_files(config.precomputed_activations_dir, run)[:n_batches], seeds, paths
             )
     else:
-        model = load_model(_model_source(config), device=config.device)
+        model = load_run_model(config)
         for seeds, paths in asked.values():
             write_missing_batches(config, model, seeds, paths)
     return [paths for _, paths in asked.values()]
-
-
-def _model_source(config: ClusteringRunConfig) -> str:
-    if config.model_source is None:
-        raise InputError("no model", field="model_path", allowed="a model to compute activations with")
-    return config.model_source

@@ -63,6 +63,9 @@ class ClusteringRunConfig(Section):
 
     model_path: str | None = None
     """Local run directory, local `model_<step>.pth`, or `wandb:entity/project/run_id`."""
+    loader: str | None = None
+    """Who loads the model, where this package does not know it: `package.module:function`, a name registered
+    by an installed package, or `spd` for the reference implementation's own."""
     experiment_key: str | None = None
     """Short name of a published run, instead of `model_path`."""
     precomputed_activations_dir: str | None = None
@@ -112,7 +115,7 @@ class ClusteringRunConfig(Section):
     def _check_source(self) -> "ClusteringRunConfig":
         given = [
             name
-            for name in ("model_path", "experiment_key", "precomputed_activations_dir")
+            for name in ("model_path", "experiment_key", "precomputed_activations_dir", "loader")
             if getattr(self, name) is not None
         ]
         if not given:
@@ -198,6 +201,7 @@ REFERENCE_BOOKKEEPING = frozenset({"ensemble_id", "idx_in_ensemble", "output_dir
 """Keys of the reference implementation that it fills in by itself; here paths follow from file names."""
 
 _SAMPLING_KEYS = (
+    "loader",
     "precomputed_activations_dir",
     "batch_size",
     "n_tokens",

@@ -1,6 +1,6 @@
 """What a model is fed with: inputs in pieces of one forward pass, and which of their positions count."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,4 +68,30 @@ class ToySource:
 
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
         """Return the numbers; feature vectors have no tokens."""
+        return [str(token) for token in tokens]
+
+
+@dataclass
+class DrawnSource:
+    """Inputs that a model's own function draws.
+
+    Example:
+        >>> source = DrawnSource(lambda n, seed: np.full((n, 2), seed), 3, batch_size=2)
+        >>> [chunk.inputs.tolist() for chunk in source.draw(seed=7)]
+        [[[7, 7], [7, 7]], [[7, 7]]]
+    """
+
+    draw_inputs: Callable[[int, int], Any]
+    n_samples: int
+    batch_size: int
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def draw(self, seed: int) -> Iterator[InputChunk]:
+        """Yield what the function returns for the seed, `batch_size` rows at a time."""
+        rows = self.draw_inputs(self.n_samples, seed)
+        for start in range(0, len(rows), self.batch_size):
+            yield InputChunk(rows[start : start + self.batch_size])
+
+    def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
+        """Return the numbers; nothing is known of how they are written."""
         return [str(token) for token in tokens]

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
-from spdclust.models import load_model
-from spdclust.precompute import convert_missing_batches, write_missing_batches
+from spdclust.precompute import convert_missing_batches, load_run_model, write_missing_batches
 
 
 def precompute_batches(
@@ -32,6 +30,4 @@ def precompute_batches(
         convert_missing_batches([Path(file) for file in own], seeds, places)
         return
     config = ClusteringRunConfig.model_validate(dict(sampling))
-    if config.model_source is None:
-        raise InputError("no model", field="model_path", allowed="a model to compute activations with")
-    write_missing_batches(config, load_model(config.model_source, device=config.device), seeds, places)
+    write_missing_batches(config, load_run_model(config), seeds, places)

@@ -1,0 +1,157 @@
+"""Models that this package does not know, through a function of the user's: see docs/loaders.md."""
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from spdclust.config.load import validate
+from spdclust.errors import InputError
+from spdclust.models.loader_names import function_of, model_files
+from spdclust.models.sparse_rows import checked_dense, sparse_rows
+from spdclust.models.task import LanguageTask, Task, ToyTask
+from spdclust.types import Int, Labels
+
+_ALLOWED = "docs/loaders.md says what a loaded model has"
+
+
+class PluginModel:
+    """A model loaded by a user's function, checked, in the form that making batches needs.
+
+    Args:
+        model: what the function returned.
+        name: what messages call it.
+        digest: what its weights are, where the model does not say.
+
+    Raises:
+        InputError: it lacks labels or `component_activations`, or says wrong things about its inputs.
+    """
+
+    def __init__(self, model: Any, name: str, digest: str) -> None:
+        for needed in ("labels", "component_activations"):
+            if not hasattr(model, needed):
+                raise InputError("model lacks an attribute", file=name, field=needed, allowed=_ALLOWED)
+        self.labels: Labels = [str(label) for label in model.labels]
+        self.digest = str(getattr(model, "digest", "")) or digest
+        self.task: Task | None = _task(getattr(model, "task", None), name)
+        self.draw_inputs: Callable[[int, int], Any] | None = getattr(model, "draw_inputs", None)
+        if self.task is None and self.draw_inputs is None:
+            raise InputError(
+                "model says nothing about its inputs",
+                file=name,
+                field="task",
+                allowed=f"task or draw_inputs; {_ALLOWED}",
+            )
+        self._model = model
+        self._name = name
+        self._knows_kinds = "causal_importance" in inspect.signature(model.component_activations).parameters
+
+    def sparse_activations(
+        self,
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> sparse.csr_array:
+        """Return the activations of all components, sparse, one row a sample, at the chosen positions.
+
+        Raises:
+            InputError: they do not fit the labels, or one is NaN or infinite.
+        """
+        kind = {"causal_importance": causal_importance} if self._knows_kinds else {}
+        with torch.no_grad():
+            given = self._model.component_activations(torch.as_tensor(inputs), **kind)
+        by_module = given if isinstance(given, Mapping) else {"": given}
+        tensors = {str(module): torch.as_tensor(each).float() for module, each in by_module.items()}
+        self._check_columns(tensors, named=isinstance(given, Mapping))
+        if positions is not None:
+            rows = torch.arange(len(positions))[:, None]
+            tensors = {module: each[rows, torch.as_tensor(positions)] for module, each in tensors.items()}
+        return sparse_rows(checked_dense(tensors, self._name))
+
+    def _check_columns(self, tensors: Mapping[str, torch.Tensor], named: bool) -> None:
+        found = [f"{module}:{i}" for module, each in tensors.items() for i in range(each.shape[-1])]
+        if len(found) != len(self.labels):
+            raise self._unfit(f"{len(found)} columns", f"{len(self.labels)} columns, as there are labels")
+        for column, label in zip(found, self.labels, strict=True):
+            if named and column != label:
+                raise self._unfit(column, label)
+
+    def _unfit(self, found: str, allowed: str) -> InputError:
+        return InputError(
+            "component_activations does not fit the labels",
+            file=self._name,
+            field="labels",
+            found=found,
+            allowed=allowed,
+        )
+
+
+def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
+    """Load a model with a user's function, called with the path and the device.
+
+    Raises:
+        InputError: there is no such function, it fails, or what it returns is no such model.
+    """
+    name = function_of(loader)
+    module_name, _, function_name = name.partition(":")
+    function = _imported(loader, module_name, function_name)
+    try:
+        model = function(path, device)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            "loader failed",
+            field="loader",
+            found=f"{type(error).__name__}: {error}",
+            allowed=f"{name}(path, device) that returns a model; --debug shows where",
+        ) from error
+    return PluginModel(model, loader, _digest(loader, path))
+
+
+def _imported(loader: str, module_name: str, function_name: str) -> Callable[..., Any]:
+    # as `python -m` does, so that a module in the working folder is found in jobs too
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(module_name), function_name, None)
+    except ImportError as error:
+        raise InputError(
+            "cannot be imported",
+            field="loader",
+            found=f"{loader}: {error}",
+            allowed="package.module:function",
+        ) from error
+    if not callable(function):
+        raise InputError("no such function", field="loader", found=loader, allowed="package.module:function")
+    found: Callable[..., Any] = function
+    return found
+
+
+def _task(given: Any, name: str) -> Task | None:
+    if given is None or isinstance(given, ToyTask | LanguageTask):
+        return given
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise InputError("not a task", file=name, field="task", found=type(given).__name__, allowed=_ALLOWED)
+    settings = {"folder": Path()} | dict(given)
+    if settings["name"] == "lm":
+        return validate(LanguageTask, settings, file=f"{name}: task")
+    return validate(ToyTask, settings, file=f"{name}: task")
+
+
+def _digest(loader: str, path: str | None) -> str:
+    """Return a digest of the files at `path`, or of the path itself where it names none."""
+    digest = hashlib.sha256(f"{loader}".encode())
+    files = model_files(loader, path)
+    if not files:
+        digest.update(str(path).encode())
+    for file in files:
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
+    return digest.hexdigest()
