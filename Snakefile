@@ -21,6 +21,7 @@ include: "rules/figures.smk"
 
 localrules:
     resolve_configuration,
+    registry,
     all,
     batches,
     histories,
@@ -33,6 +34,7 @@ rule all:
     input:
         ensemble_files(ENSEMBLES),
         figure_files(ENSEMBLES),
+        f"{RESULTS}/ensemble_registry.db",
 
 
 rule batches:

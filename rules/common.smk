@@ -11,6 +11,7 @@ from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.provenance import stage_fingerprint
+from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
 from spdclust.files.summaries import format_summaries
 
 
@@ -55,7 +56,9 @@ SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
 METHODS_ASKED = sorted(
     {method for ensemble in ENSEMBLES for method in ensemble.methods}
 )
+METHOD_LISTS = sorted({tuple(ensemble.methods) for ensemble in ENSEMBLES})
 CURVES = ["mdl", "cluster_sizes"]
+STABILITY_FIGURES = ["stability", "contested"]
 
 
 wildcard_constraints:
@@ -123,9 +126,15 @@ def histories_of(wildcards):
     return history_files(ensemble_of(wildcards))
 
 
+def mapping_names(wildcards):
+    ensemble = ensemble_of(wildcards)
+    return {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
+
+
 def ensemble_files(ensembles):
     names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
-    names += ["ensemble_merge_array.npz", "summary.json"]
+    names += ["ensemble_merge_array.npz", "summary.json", *STABILITY_FILES.values()]
+    names += [f"cluster_mapping_consensus_{cut}.json" for cut in AUTOMATIC_CUTS]
     return [
         f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names
     ] + [
@@ -139,7 +148,11 @@ def figure_files(ensembles):
     return [
         f"{folder_of(ensemble)}/plots/{name}.{suffix}"
         for ensemble in ensembles
-        for name in [*CURVES, *(f"distances_{method}" for method in ensemble.methods)]
+        for name in [
+            *CURVES,
+            *STABILITY_FIGURES,
+            *(f"distances_{method}" for method in ensemble.methods),
+        ]
         for suffix in ("png", "pdf")
     ]
 

@@ -45,28 +45,162 @@ rule normalize:
         "../workflow/scripts/normalize.py"
 
 
-rule distances:
+# The outputs of a rule are fixed, so there is one rule for each list of methods in use: one pass serves them all.
+for number, methods in enumerate(METHOD_LISTS, start=1):
+
+    rule:
+        name:
+            f"distances_{number}" if len(METHOD_LISTS) > 1 else "distances"
+        input:
+            histories=lambda wildcards: history_files(BY_FOLDER[wildcards.folder]),
+        output:
+            [f"{RESULTS}/{{folder}}/distances_{method}.npz" for method in methods],
+        log:
+            f"{RESULTS}/logs/{{folder}}/distances.log",
+        benchmark:
+            f"{RESULTS}/logs/{{folder}}/distances.tsv"
+        wildcard_constraints:
+            folder="|".join(
+                re.escape(ensemble.folder)
+                for ensemble in ENSEMBLES
+                if tuple(ensemble.methods) == methods
+            ),
+        conda:
+            "../envs/spdclust.yaml"
+        threads: 4
+        resources:
+            mem_mb=lambda wildcards, input, attempt: int(
+                (1000 + 4 * input.size_mb) * attempt
+            ),
+            runtime=lambda wildcards, attempt: 60 * attempt,
+        params:
+            methods=methods,
+            stride=lambda wildcards: BY_FOLDER[wildcards.folder].stride,
+            code=stage_fingerprint("distances"),
+        script:
+            "../workflow/scripts/distances.py"
+
+
+rule stability:
     input:
         histories=histories_of,
     output:
-        distances=f"{RESULTS}/{{run_config}}/{{ensemble}}/distances_{{method}}.npz",
+        [
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/{name}"
+            for name in STABILITY_FILES.values()
+        ],
     log:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/distances_{{method}}.log",
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.log",
     benchmark:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/distances_{{method}}.tsv"
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.tsv"
     conda:
         "../envs/spdclust.yaml"
-    threads: 1
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 4 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        methods=lambda wildcards: ensemble_of(wildcards).methods,
+        stride=lambda wildcards: ensemble_of(wildcards).stride,
+        code=stage_fingerprint("stability"),
+    script:
+        "../workflow/scripts/stability.py"
+
+
+rule map_run:
+    input:
+        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+    output:
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_run_{{run}}_{{cut}}.json",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_run_{{run}}_{{cut}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_run_{{run}}_{{cut}}.tsv"
+    wildcard_constraints:
+        cut=r"least_mdl|(iteration|groups)_\d+",
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 2 * input.size_mb) * attempt
+        ),
+        runtime=10,
+    params:
+        names=mapping_names,
+        code=stage_fingerprint("mapping"),
+    script:
+        "../workflow/scripts/map_run.py"
+
+
+rule map_consensus:
+    input:
+        histories=histories_of,
+    output:
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_consensus_{{cut}}.json",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.tsv"
+    wildcard_constraints:
+        cut=r"least_mdl|stability_drop|(iteration|groups)_\d+",
+    conda:
+        "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 4 * input.size_mb) * attempt
         ),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=20,
     params:
-        method=lambda wildcards: wildcards.method,
-        code=stage_fingerprint("distances"),
+        names=mapping_names,
+        stride=lambda wildcards: ensemble_of(wildcards).stride,
+        code=stage_fingerprint("mapping"),
     script:
-        "../workflow/scripts/distances.py"
+        "../workflow/scripts/map_consensus.py"
+
+
+rule register:
+    input:
+        histories=histories_of,
+    output:
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/registered.json",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/register.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/register.tsv"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: ensemble_of(wildcards).identity(),
+        snapshot=lambda wildcards: ensemble_of(wildcards).pipeline.create_git_snapshot,
+        code=stage_fingerprint("register"),
+    script:
+        "../workflow/scripts/register.py"
+
+
+rule registry:
+    input:
+        [f"{folder_of(ensemble)}/registered.json" for ensemble in ENSEMBLES],
+    output:
+        # added to: other configurations register in the same file
+        update(f"{RESULTS}/ensemble_registry.db"),
+    log:
+        f"{RESULTS}/logs/registry.log",
+    benchmark:
+        f"{RESULTS}/logs/registry.tsv"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=stage_fingerprint("registry"),
+    script:
+        "../workflow/scripts/registry.py"
 
 
 rule summarize:
@@ -76,6 +210,7 @@ rule summarize:
             f"{RESULTS}/{{{{run_config}}}}/{{{{ensemble}}}}/distances_{{method}}.npz",
             method=ensemble_of(wildcards).methods,
         ),
+        stability=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
     output:
         summary=f"{RESULTS}/{{run_config}}/{{ensemble}}/summary.json",
     log:

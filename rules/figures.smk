@@ -55,3 +55,33 @@ rule plot_curve:
         code=stage_fingerprint("plot_curve"),
     script:
         "../workflow/scripts/plot_curve.py"
+
+
+rule plot_stability:
+    input:
+        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
+        iterations=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability_iterations.csv",
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{stability_figure}}.png",
+            caption="../report/captions/{stability_figure}.rst",
+            category="Stability",
+            labels={"ensemble": "{ensemble}", "figure": "{stability_figure}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{stability_figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{stability_figure}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{stability_figure}}.tsv"
+    wildcard_constraints:
+        stability_figure="stability|contested",
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        figure=lambda wildcards: wildcards.stability_figure,
+        code=stage_fingerprint("plot_stability"),
+    script:
+        "../workflow/scripts/plot_stability.py"

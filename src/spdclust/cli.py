@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust import __version__
+from spdclust.commands import ensembles, histories, registry
 from spdclust.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ _EXAMPLES = """examples:
   spdclust validate config/pipelines/demo.yaml
   spdclust run --config config/runs/resid_mlp1.yaml --seed 0 --output results/by_hand
   spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml
-  spdclust distances results/resid_mlp1/demo --method matching_dist
   spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip
+  spdclust distances results/resid_mlp1/demo --method matching_dist
+  spdclust stability results/resid_mlp1/demo
+  spdclust mapping results/resid_mlp1/demo --cut stability_drop
+  spdclust list
 """
 
 
@@ -53,9 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(
-        name: str, act: Callable[[argparse.Namespace], None], summary: str
+        name: str, act: Callable[[argparse.Namespace], None], summary: str, *examples: str
     ) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=summary)
+        added = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog="\n  ".join(["examples:", *examples]) if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         added.set_defaults(act=act)
         return added
 
@@ -80,10 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("."), help="folder for history.zip (default: here)"
     )
 
-    distances = command("distances", _distances, "Compute the distances between the runs of an ensemble.")
-    distances.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
-    distances.add_argument("--method", required=True, help="which distance")
-    distances.add_argument("--output", type=Path, help="file (default: distances_<method>.npz in the folder)")
+    ensembles.add_commands(command)
+    histories.add_commands(command)
+    registry.add_commands(command)
 
     examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
     examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
@@ -91,9 +100,6 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument("--iteration", type=int, help="after which merge (default: shortest description)")
     examples.add_argument("--group", type=int, help="one group, with places in the texts")
     examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")
-
-    inspect = command("inspect", _inspect, "Say what a history.zip holds.")
-    inspect.add_argument("history", type=Path, help="history.zip")
 
     validate = command("validate", _validate, "Check a pipeline or run file, without network or model.")
     validate.add_argument("file", type=Path, help="pipeline or run file")
@@ -141,17 +147,6 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
     print(f"wrote {history}; look at it with: spdclust inspect {history}")
 
 
-def _distances(options: argparse.Namespace) -> None:
-    from spdclust.files.histories import find_histories
-    from spdclust.partitions.methods import check_method
-    from spdclust.stages.distances import distances
-
-    method = check_method(options.method).name
-    path = options.output or options.ensemble / f"distances_{method}.npz"
-    distances(find_histories(options.ensemble), method, path=path)
-    print(f"wrote {path}")
-
-
 def _examples(options: argparse.Namespace) -> None:
     from spdclust.stages.examples import examples
 
@@ -164,13 +159,6 @@ def _examples(options: argparse.Namespace) -> None:
             limit=options.limit,
         )
     )
-
-
-def _inspect(options: argparse.Namespace) -> None:
-    from spdclust.files.histories import load_merge_history
-    from spdclust.merge.inspection import describe_history
-
-    print(describe_history(load_merge_history(options.history)))
 
 
 def _validate(options: argparse.Namespace) -> None:

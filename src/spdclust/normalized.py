@@ -10,7 +10,7 @@ from spdclust.errors import InputError
 from spdclust.types import Float, Int, Labels
 
 MERGE_ARRAY_MAX_BYTES = 1 << 30
-"""Above this size (1 GiB at 4 bytes an entry) the whole merge array is not built; rows are, on demand."""
+"""Above this size (1 GiB) the whole merge array is neither built nor, unasked, written; single rows are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,14 @@ class NormalizedHistories:
         return len(self.labels)
 
     @property
+    def merge_array_dtype(self) -> np.dtype[Any]:
+        """Type of the entries of the merge array: int16 where it suffices, else int32."""
+        return np.dtype(np.int16 if self.n_components <= 2**15 - 1 else np.int32)
+
+    @property
     def merge_array_bytes(self) -> int:
-        """Size of the whole merge array, at 4 bytes an entry."""
-        return 4 * self.n_runs * self.n_iterations * self.n_components
+        """Size of the whole merge array, in memory and on disk."""
+        return self.merge_array_dtype.itemsize * self.n_runs * self.n_iterations * self.n_components
 
     def merges(self, run: int) -> Int[np.ndarray, "_ 2"]:
         """Return the merges of one run as union numbers of the two groups' first components.
@@ -159,7 +164,7 @@ class NormalizedHistories:
             yield np.stack(rows)
 
     def merge_array(self) -> Int[np.ndarray, "runs iterations components"]:
-        """Return the group number of every component, iteration and run, as int32.
+        """Return the group number of every component, iteration and run, as `merge_array_dtype`.
 
         Raises:
             InputError: the array would be larger than `MERGE_ARRAY_MAX_BYTES`.
@@ -170,9 +175,10 @@ class NormalizedHistories:
                 field="merge_array",
                 found=f"{self.merge_array_bytes / (1 << 30):.1f} GiB",
                 allowed=f"{MERGE_ARRAY_MAX_BYTES / (1 << 30):g} GiB; merge_array_rows(iteration) gives one "
-                "row, `spdclust merge-array --all` streams all to disk",
+                "row, `spdclust merge-array` streams all to disk",
             )
-        array = np.empty((self.n_runs, self.n_iterations, self.n_components), dtype=np.int32)
+        shape = (self.n_runs, self.n_iterations, self.n_components)
+        array = np.empty(shape, dtype=self.merge_array_dtype)
         for run in range(self.n_runs):
             for iteration, row in enumerate(self.iterate_run(run)):
                 array[run, iteration] = row

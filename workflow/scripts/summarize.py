@@ -6,5 +6,6 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     summarize_ensemble(
         list(snakemake.input.histories),
         dict(zip(snakemake.params.methods, snakemake.input.distances, strict=True)),
+        snakemake.input.stability,
         path=snakemake.output.summary,
     )

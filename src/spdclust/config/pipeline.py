@@ -30,6 +30,8 @@ class ClusteringPipelineConfig(Section):
         json_schema_extra={"items": {"enum": list(METHODS), "type": "string"}},
     )
     """Distances between the runs."""
+    distances_stride: int = Field(default=1, ge=1)
+    """Compare the runs at every n-th iteration only, in distances and stability."""
     base_seed: int = Field(default=0, ge=0)
     """The merge of run r draws from a generator seeded by (`base_seed`, r)."""
     sweep: dict[str, list[Any]] = Field(default_factory=dict)

@@ -50,6 +50,15 @@ class Ensemble:
         """Distances asked for."""
         return self.pipeline.distances_methods
 
+    @property
+    def stride(self) -> int:
+        """Every how manieth iteration the runs are compared at."""
+        return self.pipeline.distances_stride
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the registry knows the ensemble by: its name, and all that its histories depend on."""
+        return ensemble_identity(self.folder, self.run, self.pipeline.base_seed)
+
     def resolved_pipeline(self) -> dict[str, Any]:
         """Return the pipeline's settings with every value filled in, as plain JSON types."""
         settings = self.pipeline.model_dump(
@@ -61,6 +70,22 @@ class Ensemble:
         """Return the run's settings with every value filled in, as plain JSON types."""
         settings = self.run.model_dump(mode="json")
         return settings | {"merge_config": self.run.merge_config.resolved()}
+
+
+def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> dict[str, Any]:
+    """Return the name of an ensemble and the settings that its histories depend on, as plain JSON types.
+
+    Args:
+        folder: the ensemble's folder, below the results folder.
+        run: its run settings.
+        base_seed: of its pipeline.
+    """
+    return {
+        "ensemble": folder,
+        "sampling": run.sampling(),
+        "merge_config": run.merge_config.resolved(),
+        "base_seed": base_seed,
+    }
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:

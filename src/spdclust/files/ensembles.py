@@ -1,19 +1,57 @@
-"""Files of a whole ensemble: normalised labels and assignments, distances."""
+"""Files of a whole ensemble: its histories side by side, normalised labels and assignments, distances."""
 
 import itertools
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spdclust.ensemble import NormalizedHistories
+from spdclust.ensemble import normalize_ensemble
 from spdclust.errors import InputError
-from spdclust.files.archive import ArrayRows, read_archive, write_archive
+from spdclust.files.archive import ArrayRows, Member, read_archive, write_archive
 from spdclust.files.atomic import write_text
-from spdclust.types import Float
+from spdclust.files.histories import load_merge_histories
+from spdclust.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
+from spdclust.types import Float, Int
 
-MERGE_ARRAY_LIMIT = 2**30
-"""Bytes above which `ensemble_merge_array.npz` holds no array but the words that say so."""
+
+def load_normalized(
+    histories: str | Path | Sequence[str | Path], *, align: str = "iteration"
+) -> NormalizedHistories:
+    """Read the histories of an ensemble and bring them to one label order and one number of rows.
+
+    Args:
+        histories: the ensemble's folder, or the files.
+        align: see `normalize_ensemble`.
+
+    Raises:
+        InputError: a history cannot be read, or the runs do not fit together; the error names the folder.
+    """
+    ensemble = load_merge_histories(histories)
+    try:
+        return normalize_ensemble(ensemble, align=align)
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
+
+
+def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
+    """Return the folder that an ensemble's histories lie in.
+
+    Example:
+        >>> common_folder(["a/demo/runs/run_0/history.zip", "a/demo/runs/run_1/history.zip"]).as_posix()
+        'a/demo'
+        >>> common_folder(["a/one.zip", "a/two.zip"]).as_posix()
+        'a'
+    """
+    if isinstance(histories, (str, Path)):
+        return Path(histories)
+    folder = Path(os.path.commonpath([Path(path).parent for path in histories]))
+    for part in (folder, folder.parent):
+        if part.name == "runs":
+            return part.parent
+    return folder
 
 
 def save_ensemble_meta(normalized: NormalizedHistories, path: str | Path) -> None:
@@ -26,7 +64,7 @@ def save_ensemble_meta(normalized: NormalizedHistories, path: str | Path) -> Non
 
 
 def save_merge_array(
-    normalized: NormalizedHistories, path: str | Path, *, limit: int | None = MERGE_ARRAY_LIMIT
+    normalized: NormalizedHistories, path: str | Path, *, limit: int | None = MERGE_ARRAY_MAX_BYTES
 ) -> bool:
     """Write `ensemble_merge_array.npz`, streamed: `merge_array`, int, `(runs, iterations, components)`.
 
@@ -42,29 +80,43 @@ def save_merge_array(
     Raises:
         InputError: the file cannot be written.
     """
-    shape = (normalized.n_runs, normalized.n_iterations, normalized.n_components)
-    index_type = np.int16 if normalized.n_components <= 2**15 - 1 else np.int32
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(index_type).itemsize
+    size = normalized.merge_array_bytes
     if limit is not None and size > limit:
-        message = f"{size} bytes, above the limit of {limit}; spdclust merge-array --all writes it"
+        folder = Path(path).parent.as_posix()
+        message = f"{size} bytes, above the limit of {limit}; written by: spdclust merge-array {folder}"
         write_archive(path, {"left_out.npy": np.array(message)})
         return False
+    shape = (normalized.n_runs, normalized.n_iterations, normalized.n_components)
     rows = itertools.chain.from_iterable(normalized.iterate_run(run) for run in range(normalized.n_runs))
-    write_archive(path, {"merge_array.npy": ArrayRows(shape, index_type, rows)})
+    write_archive(path, {"merge_array.npy": ArrayRows(shape, normalized.merge_array_dtype, rows)})
     return True
 
 
-def save_distances(distances: Float[np.ndarray, "iterations runs runs"], path: str | Path) -> None:
-    """Write `distances_<method>.npz`: `distances`, float64, `(iterations, runs, runs)`.
+def save_distances(
+    distances: Float[np.ndarray, "iterations runs runs"],
+    path: str | Path,
+    iterations: Int[np.ndarray, " iterations"] | None = None,
+) -> None:
+    """Write `distances_<method>.npz`: `distances`, float64, `(iterations, runs, runs)`, and `iterations`.
+
+    Args:
+        distances: of one method.
+        path: the `.npz` file.
+        iterations: which iterations the rows are; 0, 1, 2, … when left out.
 
     Raises:
         InputError: the file cannot be written.
     """
-    write_archive(path, {"distances.npy": np.asarray(distances, dtype=np.float64)})
+    kept = np.arange(len(distances)) if iterations is None else iterations
+    members: dict[str, Member] = {
+        "distances.npy": np.asarray(distances, dtype=np.float64),
+        "iterations.npy": np.asarray(kept, dtype=np.int64),
+    }
+    write_archive(path, members)
 
 
 def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"]:
-    """Read `distances_<method>.npz`.
+    """Read the distances of `distances_<method>.npz`, ours or the reference implementation's.
 
     Example:
         >>> import tempfile
@@ -76,7 +128,19 @@ def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"
     Raises:
         InputError: no such file, damaged, or not distances.
     """
-    array: np.ndarray = read_archive(path, arrays=["distances.npy"], what="distances file")["distances.npy"]
+    return load_distance_rows(path)[1]
+
+
+def load_distance_rows(
+    path: str | Path,
+) -> tuple[Int[np.ndarray, " iterations"], Float[np.ndarray, "iterations runs runs"]]:
+    """Read which iterations a `distances_<method>.npz` holds, and the distances there.
+
+    Raises:
+        InputError: no such file, damaged, or not distances.
+    """
+    read = read_archive(path, arrays=["distances.npy"], optional=["iterations.npy"], what="distances file")
+    array: np.ndarray = read["distances.npy"]
     if array.ndim != 3 or array.shape[1] != array.shape[2] or array.dtype != np.float64:
         raise InputError(
             "wrong shape",
@@ -85,4 +149,13 @@ def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"
             found=f"{array.dtype} {array.shape}",
             allowed="float64 (iterations, runs, runs)",
         )
-    return array
+    iterations = read.get("iterations.npy", np.arange(len(array)))
+    if iterations.shape != array.shape[:1] or iterations.dtype.kind not in "iu":
+        raise InputError(
+            "wrong shape",
+            file=path,
+            field="iterations",
+            found=f"{iterations.dtype} {iterations.shape}",
+            allowed=f"integers ({len(array)},)",
+        )
+    return iterations.astype(np.int64), array

@@ -202,8 +202,22 @@ def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHist
     Raises:
         InputError: no histories there, or one of them cannot be read.
     """
-    paths = find_histories(source) if isinstance(source, (str, Path)) else list(source)
-    return MergeHistoryEnsemble([load_merge_history(path) for path in paths])
+    paths = find_histories(source) if isinstance(source, (str, Path)) else list(map(Path, source))
+    return MergeHistoryEnsemble([load_merge_history(path) for path in paths], run_names(paths))
+
+
+def run_names(paths: Sequence[str | Path]) -> list[str]:
+    """Return what messages and tables call each history: its folder, its file's stem, or else its path.
+
+    Example:
+        >>> run_names(["demo/runs/run_0/history.zip", "demo/runs/run_1/history.zip"])
+        ['run_0', 'run_1']
+        >>> run_names(["history_6.zip", "history_7.zip"])
+        ['history_6', 'history_7']
+    """
+    stems = [Path(path).parent.name if Path(path).stem == "history" else Path(path).stem for path in paths]
+    unique = len(set(stems)) == len(stems) and all(stems)
+    return stems if unique else [Path(path).as_posix() for path in paths]
 
 
 def find_histories(folder: str | Path) -> list[Path]:

@@ -44,10 +44,30 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
             f"  {method} between runs there: mean {at_cut['mean']:.4g} "
             f"(from {at_cut['min']:.4g} to {at_cut['max']:.4g})"
         )
-    first = next(iter(summary["distances"]), None)
-    figure = f"distances_{first}.png" if first else "mdl.png"
+    if "stability" in summary:
+        lines += stability_lines(summary["stability"])
+    figure = "stability.png" if "stability" in summary else "mdl.png"
     lines.append(f"  open next: {folder / 'plots' / figure}")
     return "\n".join(lines)
+
+
+def stability_lines(stability: Mapping[str, Any]) -> list[str]:
+    """Return what the stability analysis found, as lines for the terminal.
+
+    Args:
+        stability: see `summary.summarize_stability`.
+    """
+    last = stability["last_agreement"]
+    where = "at no iteration" if last is None else f"last at iteration {last}"
+    lines = [f"  all runs agree {where}"]
+    names = {"least_mdl": "at the least mean description length", "stability_drop": "before stability drops"}
+    for cut, at in stability["cuts"].items():
+        lines.append(
+            f"  {names.get(cut, 'at the chosen cut')}, {_span(at['n_groups'])} groups: "
+            f"{at['n_contested_components']} contested components, support of the consensus "
+            f"{at['mean_support']:.2f} (shuffled runs: {at['null_mean_support']:.2f})"
+        )
+    return lines
 
 
 def _span(values: list[float]) -> str:

@@ -2,14 +2,19 @@
 
 from collections import Counter
 
+import numpy as np
+
 from spdclust.merge.history import MergeHistory
+from spdclust.merge.sizes import size_curves
+from spdclust.types import Labels
+
+_SHOWN = 10
 
 
 def describe_history(history: MergeHistory) -> str:
-    """Return a few lines on a history: components, merges, the grouping with the least description length.
+    """Return a few lines on a history: components, merges, least description length, growth of the groups.
 
     Example:
-        >>> import numpy as np
         >>> from spdclust.config.merge import MergeConfig
         >>> history = MergeHistory(
         ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
@@ -17,18 +22,75 @@ def describe_history(history: MergeHistory) -> str:
         >>> print(describe_history(history))
         3 components (2 in a, 1 in b), 1 merge, 2 groups at the end
         least description length: 2.5 bits per sample after merge 0, with 2 groups: 2, 1 components
+        iteration  groups  largest  second  third  singletons  bits per sample
+                0       2        2       1      0           1              2.5
     """
-    modules = Counter(label.rpartition(":")[0] for label in history.labels)
-    spread = ", ".join(f"{count} in {module}" for module, count in modules.items())
     n_left = history.n_components - history.n_iterations
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
-    lines = [f"{history.n_components} components ({spread}), {merges}, {n_left} groups at the end"]
-    if history.n_iterations:
+    lines = [
+        f"{history.n_components} components ({_modules(history.labels)}), {merges}, "
+        f"{n_left} groups at the end"
+    ]
+    if history.n_iterations == 0:
+        return lines[0]
+    shown = {round(share * (history.n_iterations - 1) / _SHOWN) for share in range(_SHOWN + 1)}
+    if np.isnan(history.mdl_loss).all():
+        lines.append("no description lengths: files of the reference implementation have none")
+    else:
         best = history.best_iteration()
-        sizes = sorted(history.at(best).sizes().tolist(), reverse=True)
-        shown = ", ".join(map(str, sizes[:10])) + (", …" if len(sizes) > 10 else "")
+        shown.add(best)
         lines.append(
             f"least description length: {history.mdl_loss[best]:.6g} bits per sample after merge {best}, "
-            f"with {len(sizes)} groups: {shown} components"
+            f"with {_sizes(history, best)}"
         )
+    return "\n".join([*lines, *_growth(history, sorted(shown))])
+
+
+def describe_groups(history: MergeHistory, iteration: int) -> str:
+    """Return the groups of several components after one merge, the largest first, with their labels.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> history = MergeHistory(
+        ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
+        ... )
+        >>> print(describe_groups(history, -1))
+        after merge 0: 2 groups: 2, 1 components
+        group 0, 2 components (2 in a): a:0 a:1
+
+    Raises:
+        InputError: there is no such iteration.
+    """
+    at = history.at(iteration)
+    lines = [f"after merge {iteration % history.n_iterations}: {_sizes(history, iteration)}"]
+    sizes = at.sizes()
+    for group in np.argsort(-sizes, kind="stable").tolist():
+        if sizes[group] > 1:
+            members = at.members(group)
+            lines.append(
+                f"group {group}, {sizes[group]} components ({_modules(members)}): {' '.join(members)}"
+            )
     return "\n".join(lines)
+
+
+def _modules(labels: Labels) -> str:
+    modules = Counter(label.rpartition(":")[0] for label in labels)
+    return ", ".join(f"{count} in {module}" for module, count in modules.items())
+
+
+def _sizes(history: MergeHistory, iteration: int) -> str:
+    sizes = sorted(history.at(iteration).sizes().tolist(), reverse=True)
+    shown = ", ".join(map(str, sizes[:_SHOWN])) + (", …" if len(sizes) > _SHOWN else "")
+    return f"{len(sizes)} groups: {shown} components"
+
+
+def _growth(history: MergeHistory, iterations: list[int]) -> list[str]:
+    """Return a table of the numbers and sizes of groups at some iterations."""
+    head = ("iteration", "groups", "largest", "second", "third", "singletons", "bits per sample")
+    largest, singletons = size_curves(history)
+    lines = ["  ".join(head)]
+    for t in iterations:
+        mdl = history.mdl_loss[t]
+        cells = [t, history.k_groups[t], *largest[t], singletons[t], "-" if np.isnan(mdl) else f"{mdl:.6g}"]
+        lines.append("  ".join(str(cell).rjust(len(name)) for cell, name in zip(cells, head, strict=True)))
+    return lines

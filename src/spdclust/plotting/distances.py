@@ -5,13 +5,17 @@ from matplotlib.figure import Figure
 
 from spdclust.partitions.methods import METHODS
 from spdclust.plotting.style import BLUE, GREY, new_figure, styled
-from spdclust.types import Float
+from spdclust.types import Float, Int
 
 _POINTS_UP_TO = 20_000
 
 
 @styled
-def plot_distances(distances: Float[np.ndarray, "iterations runs runs"], method: str) -> Figure:
+def plot_distances(
+    distances: Float[np.ndarray, "iterations runs runs"],
+    method: str,
+    iterations: Int[np.ndarray, " iterations"] | None = None,
+) -> Figure:
     """Draw the distribution of the distances between runs over iterations.
 
     Example:
@@ -22,10 +26,11 @@ def plot_distances(distances: Float[np.ndarray, "iterations runs runs"], method:
     Args:
         distances: of one method.
         method: its name.
+        iterations: which iterations the rows are; 0, 1, 2, … when left out.
     """
-    n_iterations, n_runs, _ = distances.shape
+    n_runs = distances.shape[1]
     pairs = distances[:, *np.triu_indices(n_runs, k=1)]
-    iterations = np.arange(n_iterations)
+    iterations = np.arange(len(distances)) if iterations is None else iterations
     low, first, median, third, high = np.quantile(pairs, [0, 0.25, 0.5, 0.75, 1], axis=1)
     figure, (axes,) = new_figure()
     axes.fill_between(iterations, low, high, color=BLUE, alpha=0.15, lw=0, label="least to largest")

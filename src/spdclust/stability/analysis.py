@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.ensemble import NormalizedHistories
+from spdclust.errors import InputError
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.trajectory import check_runs, kept_iterations
 from spdclust.stability.agreement import Agreement, summarize_agreement
@@ -21,6 +22,7 @@ from spdclust.stability.cut import (
     groups_at,
     mean_mdl,
 )
+from spdclust.stability.names import AUTOMATIC_CUTS
 from spdclust.stability.null import permute_labels
 from spdclust.stability.sizes import GroupSizes, group_sizes
 
@@ -147,6 +149,61 @@ def analyze_stability(
         sizes=group_sizes(normalized, sorted(rows)),
         cuts={cut.name: _at_cut(normalized, null, cut) for cut in wanted},
     )
+
+
+def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> Cut:
+    """Return the cut of that name: automatic, `iteration_<n>` or `groups_<k>`.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
+        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
+        >>> cuts = [find_cut(normalize_ensemble([run, run]), name) for name in ("least_mdl", "groups_2")]
+        >>> [cut.merges.tolist() for cut in cuts]
+        [[0, 0], [1, 1]]
+
+    Args:
+        normalized: the ensemble.
+        name: a name in `AUTOMATIC_CUTS`, or `iteration_<n>` or `groups_<k>`.
+        stride: where stability drops is looked for at every n-th iteration.
+
+    Raises:
+        InputError: no such cut.
+    """
+    if name == "least_mdl":
+        return cut_at_least_mdl(normalized)
+    if name == "stability_drop":
+        distances = compute_all_distances(normalized, [DROP_METHOD], stride=stride)
+        kept = kept_iterations(normalized.n_iterations, stride)
+        means = summarize_agreement(distances, kept).means[DROP_METHOD]
+        return cut_before_stability_drop(normalized, means, kept)
+    kind, number = split_cut(name)
+    return (
+        cut_at_iteration(normalized, number) if kind == "iteration" else cut_at_n_groups(normalized, number)
+    )
+
+
+def split_cut(name: str) -> tuple[str, int]:
+    """Return the kind and the number of a cut that has one.
+
+    Example:
+        >>> split_cut("groups_40")
+        ('groups', 40)
+
+    Raises:
+        InputError: no such cut.
+    """
+    kind, _, number = name.rpartition("_")
+    if kind not in ("iteration", "groups") or not number.isdigit():
+        raise InputError(
+            "unknown cut",
+            field="cut",
+            found=name,
+            allowed=", ".join([*AUTOMATIC_CUTS, "iteration_<n>", "groups_<k>"]),
+        )
+    return kind, int(number)
 
 
 def _at_cut(normalized: NormalizedHistories, null: NormalizedHistories, cut: Cut) -> StabilityAtCut:

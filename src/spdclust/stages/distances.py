@@ -1,19 +1,50 @@
 """Stage: histories -> distances between the runs."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spdclust.ensemble import normalize_ensemble
-from spdclust.files.ensembles import save_distances
-from spdclust.files.histories import load_merge_histories
-from spdclust.partitions.distances import compute_distances
+from spdclust.errors import InputError
+from spdclust.files.ensembles import common_folder, load_normalized, save_distances
+from spdclust.partitions.distances import compute_all_distances
+from spdclust.partitions.methods import check_methods
+from spdclust.partitions.trajectory import kept_iterations
+
+log = logging.getLogger(__name__)
 
 
-def distances(histories: Sequence[str | Path], method: str, *, path: str | Path) -> None:
-    """Write `distances_<method>.npz`.
+def distances(
+    histories: str | Path | Sequence[str | Path],
+    paths: Mapping[str, str | Path],
+    *,
+    stride: int = 1,
+    n_workers: int = 1,
+) -> None:
+    """Write `distances_<method>.npz` of several methods, all from one pass over the merges.
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+        paths: where the distances of each method go.
+        stride: keep every n-th iteration, from the first.
+        n_workers: number of threads; the result does not depend on it.
 
     Raises:
-        InputError: a history cannot be read, there is only one, the runs do not fit together, or the file
-            cannot be written.
+        InputError: a history cannot be read, there is only one, the runs do not fit together, a method is
+            unknown, or a file cannot be written.
     """
-    save_distances(compute_distances(normalize_ensemble(load_merge_histories(histories)), method), path)
+    check_methods(paths)
+    normalized = load_normalized(histories)
+    try:
+        between = compute_all_distances(
+            normalized, paths, stride=stride, n_workers=n_workers, progress=_log_tenths
+        )
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
+    kept = kept_iterations(normalized.n_iterations, stride)
+    for method, path in paths.items():
+        save_distances(between[method], path, kept)
+
+
+def _log_tenths(done: int, total: int) -> None:
+    if done == total or done * 10 // total > (done - 1) * 10 // total:
+        log.info("%d of %d pairs of runs compared", done, total)

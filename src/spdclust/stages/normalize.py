@@ -4,9 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.ensemble import normalize_ensemble
-from spdclust.files.ensembles import save_ensemble_meta, save_merge_array
-from spdclust.files.histories import load_merge_histories
+from spdclust.files.ensembles import load_normalized, save_ensemble_meta, save_merge_array
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +15,15 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
     Raises:
         InputError: a history cannot be read, the runs do not fit together, or a file cannot be written.
     """
-    normalized = normalize_ensemble(load_merge_histories(histories))
+    normalized = load_normalized(histories)
     log.info(
         "%d runs, %d components, %d iterations",
         normalized.n_runs, normalized.n_components, normalized.n_iterations,
     )  # fmt: skip
     save_ensemble_meta(normalized, meta)
     if not save_merge_array(normalized, merge_array):
-        log.warning("the array of all assignments is too large and was left out of %s", merge_array)
+        log.warning(
+            "the array of all assignments is too large and was left out of %s; written by: "
+            "spdclust merge-array %s",
+            merge_array, Path(merge_array).parent,
+        )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.files.ensembles import load_distances
+from spdclust.files.ensembles import load_distance_rows
 from spdclust.plotting.distances import plot_distances as draw
 from spdclust.plotting.style import save_figure
 
@@ -14,4 +14,5 @@ def plot_distances(distances: str | Path, method: str, *, paths: Sequence[str | 
     Raises:
         InputError: the distances cannot be read, or a figure cannot be written.
     """
-    save_figure(draw(load_distances(distances), method), *paths)
+    iterations, between = load_distance_rows(distances)
+    save_figure(draw(between, method, iterations), *paths)

@@ -3,24 +3,36 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spdclust.files.ensembles import load_distances
+from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import load_merge_histories
+from spdclust.files.stability import load_stability_record
 from spdclust.files.summaries import save_summary
 from spdclust.summary import summarize
 
 
 def summarize_ensemble(
-    histories: Sequence[str | Path], distances: Mapping[str, str | Path], *, path: str | Path
+    histories: Sequence[str | Path],
+    distances: Mapping[str, str | Path],
+    stability: str | Path,
+    *,
+    path: str | Path,
 ) -> None:
     """Write `summary.json`.
 
     Args:
         histories: the runs' files.
         distances: the distance files by method.
+        stability: `stability.json`.
         path: where the summary goes.
 
     Raises:
         InputError: a file cannot be read or written.
     """
-    between = {method: load_distances(file) for method, file in distances.items()}
-    save_summary(summarize(load_merge_histories(histories), between), path)
+    rows = {method: load_distance_rows(file) for method, file in distances.items()}
+    summary = summarize(
+        load_merge_histories(histories),
+        {method: between for method, (_, between) in rows.items()},
+        iterations=next(iter(rows.values()))[0] if rows else None,
+        stability=load_stability_record(stability),
+    )
+    save_summary(summary, path)

@@ -1,0 +1,174 @@
+"""Subcommands on a whole ensemble: its distances, stability, assignments, mappings."""
+
+import argparse
+from pathlib import Path
+
+from spdclust.commands.adding import AddCommand, count
+
+_ENSEMBLE = "folder with runs/run_<r>/history.zip"
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `distances`, `stability`, `mapping` and `merge-array`."""
+    distances = command(
+        "distances",
+        _distances,
+        "Compute the distances between the runs of an ensemble.",
+        "spdclust distances results/resid_mlp1/demo --method matching_dist",
+        "spdclust distances results/resid_mlp1/demo --method matching_dist jaccard_dist --stride 10",
+    )
+    distances.add_argument("ensemble", type=Path, help=_ENSEMBLE)
+    distances.add_argument("--method", required=True, nargs="+", help="which distances, in one pass")
+    distances.add_argument(
+        "--output", type=Path, help="folder for distances_<method>.npz (default: the ensemble's)"
+    )
+    _add_sharing(distances)
+
+    stability = command(
+        "stability",
+        _stability,
+        "Say what the runs of an ensemble agree on, along the merge and at cuts.",
+        "spdclust stability results/resid_mlp1/demo",
+        "spdclust stability results/resid_mlp1/demo --n-groups 80 --output at_80",
+    )
+    stability.add_argument("ensemble", type=Path, help=_ENSEMBLE)
+    stability.add_argument("--method", nargs="+", default=["perm_invariant_hamming"], help="which distances")
+    stability.add_argument("--iteration", type=int, help="also cut here; negative counts from the end")
+    stability.add_argument("--n-groups", type=count, help="also cut every run at this number of groups")
+    stability.add_argument(
+        "--output", type=Path, help="folder for stability.json, tables and figures (default: the ensemble's)"
+    )
+    _add_sharing(stability)
+
+    mapping = command(
+        "mapping",
+        _mapping,
+        "Write which component is in which group, as the viewer of the reference implementation reads it.",
+        "spdclust mapping results/resid_mlp1/demo                  # the consensus, shortest description",
+        "spdclust mapping results/resid_mlp1/demo --cut stability_drop --notes 'all runs agree'",
+        "spdclust mapping results/resid_mlp1/demo --run 3 --cut iteration_49",
+        "spdclust mapping history_0.zip --model wandb:goodfire/spd/runs/s-62fce8c4 --cut groups_40",
+    )
+    mapping.add_argument("source", type=Path, help=_ENSEMBLE + ", or a history.zip")
+    mapping.add_argument("--run", type=count, help="one run of the ensemble (default: the consensus of all)")
+    mapping.add_argument(
+        "--cut",
+        default="least_mdl",
+        help="least_mdl (default), stability_drop (consensus only), iteration_<n> or groups_<k>",
+    )
+    mapping.add_argument("--notes", default="", help="free text, kept in the file")
+    mapping.add_argument("--model", help="the decomposed model (default: from clustering_run_config.json)")
+    mapping.add_argument(
+        "--viewer",
+        choices=["run", "ensemble"],
+        default="run",
+        help="keys of the viewer of single runs (default), or of the older one of ensembles",
+    )
+    mapping.add_argument(
+        "--output", type=Path, help="file (default: cluster_mapping_<of>_<cut>.json in the folder)"
+    )
+
+    array = command(
+        "merge-array",
+        _merge_array,
+        "Write the group of every component after every merge of every run, whatever its size.",
+        "spdclust merge-array results/resid_mlp1/demo",
+    )
+    array.add_argument("ensemble", type=Path, help=_ENSEMBLE)
+    array.add_argument("--output", type=Path, help="file (default: ensemble_merge_array.npz in the folder)")
+
+
+def _add_sharing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stride", type=int, default=1, help="only every n-th iteration (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="share the pairs of runs (default 1)")
+
+
+def _distances(options: argparse.Namespace) -> None:
+    from spdclust.partitions.methods import check_methods
+    from spdclust.stages.distances import distances
+
+    folder = options.output or options.ensemble
+    paths = {method: folder / f"distances_{method}.npz" for method in check_methods(options.method)}
+    distances(options.ensemble, paths, stride=options.stride, n_workers=options.threads)
+    print("\n".join(f"wrote {path}" for path in paths.values()))
+
+
+def _stability(options: argparse.Namespace) -> None:
+    from spdclust.files.stability import load_stability_record
+    from spdclust.files.summaries import stability_lines
+    from spdclust.partitions.methods import check_methods
+    from spdclust.plotting.stability import STABILITY_FIGURES
+    from spdclust.stability.names import STABILITY_FILES
+    from spdclust.stages.plot_stability import plot_stability
+    from spdclust.stages.stability import stability
+    from spdclust.summary import summarize_stability
+
+    methods = check_methods(options.method)
+    folder = options.output or options.ensemble
+    stability(
+        options.ensemble,
+        methods,
+        folder,
+        stride=options.stride,
+        n_workers=options.threads,
+        iteration=options.iteration,
+        n_groups=options.n_groups,
+    )
+    record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
+    for figure in STABILITY_FIGURES:
+        plot_stability(record, iterations, figure, paths=[folder / "plots" / f"{figure}.png"])
+    print("\n".join(stability_lines(summarize_stability(load_stability_record(record)))))
+    print(f"wrote {record}, tables beside it, and figures in {folder / 'plots'}")
+
+
+def _mapping(options: argparse.Namespace) -> None:
+    from spdclust.errors import InputError
+    from spdclust.stages.mapping import map_consensus, map_run
+
+    single = options.source.is_file()
+    folder: Path = options.source.parent if single else options.source
+    run = options.run
+    if single and run is not None:
+        raise InputError("a single history has no other runs", field="--run", found=run, allowed="no --run")
+    of = "consensus" if run is None else f"run_{run}"
+    of = options.source.stem if single else of
+    path = options.output or folder / f"cluster_mapping_{of}_{options.cut}.json"
+    model = options.model or _model_of(folder)
+    names = {"ensemble": _name_of(folder), "model": model, "notes": options.notes, "viewer": options.viewer}
+    if single:
+        map_run(options.source, options.cut, path, **names)
+    elif run is not None:
+        map_run(folder / "runs" / f"run_{run}" / "history.zip", options.cut, path, run=run, **names)
+    else:
+        map_consensus(folder, options.cut, path, **names)
+    print(f"wrote {path}")
+
+
+def _model_of(folder: Path) -> str:
+    from spdclust.config.load import load_config
+    from spdclust.config.run import ClusteringRunConfig
+    from spdclust.errors import InputError
+
+    file = folder / "clustering_run_config.json"
+    model = load_config(ClusteringRunConfig, file).model_source if file.is_file() else None
+    if model is None:
+        raise InputError(
+            "which model the components are of is not said",
+            file=folder,
+            field="--model",
+            allowed="--model, or a clustering_run_config.json with a model_path in the folder",
+        )
+    return str(model)
+
+
+def _name_of(folder: Path) -> str:
+    return "/".join(folder.resolve().parts[-2:])
+
+
+def _merge_array(options: argparse.Namespace) -> None:
+    from spdclust.files.ensembles import load_normalized, save_merge_array
+
+    path = options.output or options.ensemble / "ensemble_merge_array.npz"
+    normalized = load_normalized(options.ensemble)
+    save_merge_array(normalized, path, limit=None)
+    print(f"wrote {path} ({normalized.merge_array_bytes} bytes)")

@@ -1,0 +1,71 @@
+"""Subcommands on merge histories: look at one, write it in full, take over those of the reference."""
+
+import argparse
+from pathlib import Path
+
+from spdclust.commands.adding import AddCommand
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `inspect`, `export` and `import`."""
+    inspect = command(
+        "inspect",
+        _inspect,
+        "Say what a history.zip holds, ours or one of the reference implementation.",
+        "spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip",
+        "spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip --iteration 49",
+    )
+    inspect.add_argument("history", type=Path, help="history.zip")
+    inspect.add_argument("--iteration", type=int, help="also list the groups after this merge")
+
+    export = command(
+        "export",
+        _export,
+        "Write a history with the group of every component after every merge, as the reference has it.",
+        "spdclust export results/resid_mlp1/demo/runs/run_0/history.zip --output full.zip",
+    )
+    export.add_argument("history", type=Path, help="history.zip")
+    export.add_argument("--output", type=Path, required=True, help="the file to write")
+
+    taken = command(
+        "import",
+        _import,
+        "Take over histories of the reference implementation as the runs of an ensemble.",
+        "spdclust import theirs/history_*.zip --output results/imported/theirs",
+    )
+    taken.add_argument("histories", type=Path, nargs="+", help="history.zip files, in the order of the runs")
+    taken.add_argument("--output", type=Path, required=True, help="folder of the ensemble")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from spdclust.errors import InputError
+    from spdclust.files.histories import load_merge_history
+    from spdclust.merge.inspection import describe_groups, describe_history
+
+    history = load_merge_history(options.history)
+    print(describe_history(history))
+    if options.iteration is not None:
+        try:
+            print(describe_groups(history, options.iteration))
+        except InputError as error:
+            raise error.located(file=options.history) from error
+
+
+def _export(options: argparse.Namespace) -> None:
+    from spdclust.files.histories import load_merge_history, save_merge_history
+
+    history = load_merge_history(options.history)
+    save_merge_history(history, options.output, group_idxs=True)
+    print(
+        f"wrote {options.output}: {history.n_iterations} iterations of {history.n_components} components "
+        "in merge.group_idxs.npy"
+    )
+
+
+def _import(options: argparse.Namespace) -> None:
+    from spdclust.files.histories import load_merge_histories, save_merge_history
+
+    histories = load_merge_histories(options.histories)  # all are read before anything is written
+    for run, history in enumerate(histories):
+        save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
+    print(f"wrote {len(histories)} runs; go on with: spdclust stability {options.output}")

@@ -1,0 +1,60 @@
+"""Subcommands on the registry: what is in it, and adding an ensemble by hand."""
+
+import argparse
+from pathlib import Path
+
+from spdclust.commands.adding import AddCommand
+
+_NAME = "ensemble_registry.db"
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `list` and `register`."""
+    listed = command(
+        "list",
+        _list,
+        "List the ensembles of the registry, or their runs.",
+        "spdclust list",
+        "spdclust list my_results --runs",
+    )
+    listed.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)"
+    )
+    listed.add_argument("--runs", action="store_true", help="a line for each run")
+
+    register = command(
+        "register",
+        _register,
+        "Put an ensemble and its runs into the registry; the workflow does so by itself.",
+        "spdclust register results/resid_mlp1/demo",
+    )
+    register.add_argument(
+        "ensemble", type=Path, help="results/<run>/<ensemble>, with its two configuration files"
+    )
+
+
+def _list(options: argparse.Namespace) -> None:
+    from spdclust.files.registry import format_registry, read_registry
+
+    print(format_registry(read_registry(options.results / _NAME), runs=options.runs))
+
+
+def _register(options: argparse.Namespace) -> None:
+    from spdclust.config.load import load_config, read_mapping
+    from spdclust.config.resolve import ensemble_identity
+    from spdclust.config.run import ClusteringRunConfig
+    from spdclust.files.histories import find_histories
+    from spdclust.stages.register import register
+    from spdclust.stages.registry import registry
+
+    folder: Path = options.ensemble
+    results = folder.resolve().parent.parent
+    run = load_config(ClusteringRunConfig, folder / "clustering_run_config.json")
+    pipeline = read_mapping(folder / "pipeline_config.yaml")
+    name = folder.resolve().relative_to(results).as_posix()
+    settings = ensemble_identity(name, run, int(pipeline.get("base_seed", 0)))
+    snapshot = bool(pipeline.get("create_git_snapshot", False))
+    record = folder / "registered.json"
+    register(find_histories(folder), settings, path=record, git_snapshot=snapshot)
+    registry([record], path=results / _NAME)
+    print(f"{name} is in {options.ensemble.parent.parent / _NAME}")

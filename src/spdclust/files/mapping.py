@@ -1,0 +1,94 @@
+"""Which component is in which group, as the JSON that the viewer of the reference implementation reads."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.files.atomic import write_text
+from spdclust.types import Int, Labels
+
+VIEWERS = ("run", "ensemble")
+"""Viewers of the reference implementation: the newer one knows single runs, the older one ensembles."""
+
+
+def cluster_mapping(group_idxs: Int[np.ndarray, " components"], labels: Labels) -> dict[str, int | None]:
+    """Return the group number of every component by label; None where it is alone.
+
+    Example:
+        >>> cluster_mapping(np.array([0, 1, 0]), ["m:0", "m:1", "m:2"])
+        {'m:0': 0, 'm:1': None, 'm:2': 0}
+    """
+    sizes = np.bincount(group_idxs, minlength=1)
+    return {
+        label: int(group) if sizes[group] > 1 else None
+        for label, group in zip(labels, group_idxs.tolist(), strict=True)
+    }
+
+
+def mapping_record(
+    clusters: Mapping[str, int | None],
+    *,
+    made_by: str,
+    model: str,
+    iteration: int,
+    run: int | None = None,
+    notes: str = "",
+    viewer: str = "run",
+) -> dict[str, Any]:
+    """Return the record that a viewer reads; both viewers refuse any other key.
+
+    Example:
+        >>> mapping_record({"m:0": None}, made_by="demo/run_0", model="wandb:e/p/runs/s-1", iteration=4)
+        {'clustering_run_id': 'demo/run_0', 'notes': '', 'spd_run': 'e/p/s-1', 'iteration': 4,
+         'clusters': {'m:0': None}}
+
+    Args:
+        clusters: see `cluster_mapping`.
+        made_by: the ensemble, with the run where it is one run's mapping.
+        model: the decomposed model, as in `model_path`; W&B runs become `entity/project/run`.
+        iteration: the merge that the grouping is the state after.
+        run: number of the run; None for the consensus (−1 in the older viewer's file).
+        notes: free text.
+        viewer: a name in `VIEWERS`: `run` writes `clustering_run_id`, `ensemble` (the older one)
+            `ensemble_id` and `run_idx`.
+
+    Raises:
+        InputError: no such viewer.
+    """
+    if viewer not in VIEWERS:
+        raise InputError("unknown viewer", field="viewer", found=viewer, allowed=", ".join(VIEWERS))
+    rest = {"notes": notes, "spd_run": model_name(model), "iteration": iteration}
+    if viewer == "run":
+        return {"clustering_run_id": made_by, **rest, "clusters": dict(clusters)}
+    return {
+        "ensemble_id": made_by,
+        **rest,
+        "run_idx": -1 if run is None else run,
+        "clusters": dict(clusters),
+    }
+
+
+def model_name(model: str) -> str:
+    """Return how the viewer names a model: `entity/project/run` for W&B, or the path as it is.
+
+    Example:
+        >>> model_name("wandb:goodfire/spd/runs/s-38e1a3e2"), model_name("resources/resid_mlp1")
+        ('goodfire/spd/s-38e1a3e2', 'resources/resid_mlp1')
+    """
+    if not model.startswith("wandb:"):
+        return model
+    parts = model.removeprefix("wandb:").split("/")
+    return "/".join(part for place, part in enumerate(parts) if not (place == 2 and part == "runs"))
+
+
+def save_mapping(record: Mapping[str, Any], path: str | Path) -> None:
+    """Write `cluster_mapping_<of>_<cut>.json`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_text(path, json.dumps(dict(record), indent=1, ensure_ascii=False) + "\n")

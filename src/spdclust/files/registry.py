@@ -1,0 +1,208 @@
+"""`ensemble_registry.db`: which ensemble holds which runs, in SQLite.
+
+Every change is one transaction under the file's own lock: a process that is killed leaves the state before
+it, and several processes take turns. The plain rollback journal is used, since write-ahead logs do not work
+on network file systems. Rows hold no times, so the same results always give the same rows.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spdclust.errors import InputError
+
+FORMAT_VERSION = 1
+WAIT_SECONDS = 120.0
+"""How long a process waits for others to finish their changes."""
+
+ENSEMBLE_COLUMNS = (
+    "ensemble",
+    "n_runs",
+    "configuration",
+    "model",
+    "base_seed",
+    "dataset_seed",
+    "package_version",
+    "git_commit",
+    "git_dirty",
+)
+"""Columns of the table `ensembles`; `ensemble` is its folder below the results, `configuration` a digest."""
+
+RUN_COLUMNS = (
+    "ensemble",
+    "run",
+    "history",
+    "digest",
+    "n_components",
+    "n_merges",
+    "merge_seed",
+    "batch_seeds",
+    "package_version",
+)
+"""Columns of the table `runs`; `history` is its path below the results, `digest` the SHA-256 of its bytes."""
+
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS ensembles ({", ".join(ENSEMBLE_COLUMNS)}, PRIMARY KEY (ensemble)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs ({", ".join(RUN_COLUMNS)}, PRIMARY KEY (ensemble, run)) WITHOUT ROWID;
+PRAGMA user_version = {FORMAT_VERSION};
+"""
+
+
+def register_ensembles(
+    records: Sequence[Mapping[str, Any]], path: str | Path, *, wait_seconds: float = WAIT_SECONDS
+) -> int:
+    """Put ensembles and their runs into the registry; what is there already stays as it is.
+
+    Runs that an ensemble no longer has are taken out; other ensembles are left alone.
+
+    Example:
+        >>> import tempfile
+        >>> run = dict.fromkeys(RUN_COLUMNS[1:], 0)
+        >>> record = {**dict.fromkeys(ENSEMBLE_COLUMNS, 1), "ensemble": "small/tiny", "runs": [run]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/ensemble_registry.db"
+        ...     changes = register_ensembles([record], path), register_ensembles([record], path)
+        ...     changes, [ensemble["ensemble"] for ensemble in read_registry(path)]
+        ((1, 0), ['small/tiny'])
+
+    Args:
+        records: what `registered.json` holds, see `stages.register`.
+        path: the registry; made if it is not there.
+        wait_seconds: how long to wait for other processes.
+
+    Returns:
+        Number of ensembles that changed.
+
+    Raises:
+        InputError: the file is no registry, cannot be written, or stays locked.
+    """
+    changed = 0
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with _opened(path, wait_seconds) as database:
+        # the lock is taken before anything is read: what is compared cannot change in between
+        database.execute("BEGIN IMMEDIATE")
+        if _version(database, path) == 0:
+            for statement in filter(None, map(str.strip, _TABLES.split(";"))):
+                database.execute(statement)
+        for record in records:
+            ensemble = [tuple(record[column] for column in ENSEMBLE_COLUMNS)]
+            runs = [
+                tuple({"ensemble": record["ensemble"], **run}[column] for column in RUN_COLUMNS)
+                for run in sorted(record["runs"], key=lambda run: int(run["run"]))
+            ]
+            name = (record["ensemble"],)
+            if (
+                database.execute("SELECT * FROM ensembles WHERE ensemble = ?", name).fetchall() == ensemble
+                and database.execute("SELECT * FROM runs WHERE ensemble = ? ORDER BY run", name).fetchall()
+                == runs
+            ):
+                continue
+            changed += 1
+            for table, rows in (("ensembles", ensemble), ("runs", runs)):
+                database.execute(f"DELETE FROM {table} WHERE ensemble = ?", name)
+                marks = ", ".join("?" * len(rows[0])) if rows else ""
+                database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        database.execute("COMMIT")
+    return changed
+
+
+def read_registry(path: str | Path) -> list[dict[str, Any]]:
+    """Return every ensemble of the registry in the order of their names, its runs under `runs`.
+
+    Raises:
+        InputError: no such file, or it is no registry.
+    """
+    if not Path(path).is_file():
+        raise InputError("no such file", file=path, allowed="an ensemble_registry.db")
+    with _opened(path, WAIT_SECONDS, read_only=True) as database:
+        database.execute("BEGIN")
+        if _version(database, path) == 0:
+            return []
+        ensembles = [
+            dict(zip(ENSEMBLE_COLUMNS, row, strict=True))
+            for row in database.execute("SELECT * FROM ensembles ORDER BY ensemble")
+        ]
+        for ensemble in ensembles:
+            rows = database.execute(
+                "SELECT * FROM runs WHERE ensemble = ? ORDER BY run", (ensemble["ensemble"],)
+            )
+            ensemble["runs"] = [dict(zip(RUN_COLUMNS, row, strict=True)) for row in rows]
+    return ensembles
+
+
+def format_registry(ensembles: Sequence[Mapping[str, Any]], *, runs: bool = False) -> str:
+    """Return the registry as a table for the terminal: a line for each ensemble, or for each run.
+
+    Example:
+        >>> print(format_registry([]))
+        no ensembles
+    """
+    if not ensembles:
+        return "no ensembles"
+    if runs:
+        head: tuple[str, ...] = ("ensemble", "run", "components", "merges", "seed", "digest", "history")
+        lines: list[tuple[Any, ...]] = [
+            (
+                run["ensemble"], run["run"], run["n_components"], run["n_merges"],
+                "/".join(map(str, json.loads(run["merge_seed"]))), run["digest"][:12], run["history"],
+            )
+            for ensemble in ensembles
+            for run in ensemble["runs"]
+        ]  # fmt: skip
+    else:
+        head = ("ensemble", "runs", "configuration", "model", "version", "commit")
+        lines = [
+            (
+                each["ensemble"], each["n_runs"], each["configuration"], each["model"] or "-",
+                each["package_version"] or "-",
+                (each["git_commit"] or "-")[:12] + (" (changed)" if each["git_dirty"] else ""),
+            )
+            for each in ensembles
+        ]  # fmt: skip
+    table = [tuple(map(str, line)) for line in (head, *lines)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    )
+
+
+@contextlib.contextmanager
+def _opened(
+    path: str | Path, wait_seconds: float, *, read_only: bool = False
+) -> Iterator[sqlite3.Connection]:
+    mode = "ro" if read_only else "rwc"
+    try:
+        with contextlib.closing(
+            sqlite3.connect(
+                f"{Path(path).resolve().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=wait_seconds,
+                isolation_level=None,  # transactions begin and end where this module says so
+            )
+        ) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise InputError(
+            "registry cannot be used",
+            file=path,
+            found=str(error),
+            allowed="an ensemble_registry.db, not in use by a process that hangs",
+        ) from error
+
+
+def _version(database: sqlite3.Connection, path: str | Path) -> int:
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if version not in (0, FORMAT_VERSION) or (version == 0 and tables):
+        raise InputError(
+            "not an ensemble registry",
+            file=path,
+            field="user_version",
+            found=version,
+            allowed=str(FORMAT_VERSION),
+        )
+    return version

@@ -1,0 +1,121 @@
+"""The stability analysis of an ensemble on disk: `stability.json` and the tables `stability_<what>.csv`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.errors import InputError
+from spdclust.files.archive import Member, read_archive, write_archive
+from spdclust.files.atomic import write_text
+from spdclust.files.tables import load_columns, save_columns, save_rows
+from spdclust.normalized import NormalizedHistories
+from spdclust.stability.analysis import Stability
+from spdclust.stability.coclustering import coclustering_frequency
+from spdclust.stability.cut import groups_at
+from spdclust.stability.names import STABILITY_FILES
+from spdclust.stability.sizes import COLUMNS
+from spdclust.stability.tables import component_rows, group_rows, iteration_table, stability_record
+
+_PARTS = ("data", "indices", "indptr", "shape")
+
+
+def save_stability(
+    normalized: NormalizedHistories,
+    stability: Stability,
+    folder: str | Path,
+    *,
+    stride: int = 1,
+    seed: int = 0,
+) -> None:
+    """Write the files of `STABILITY_FILES` into a folder.
+
+    Args:
+        normalized: the ensemble.
+        stability: its analysis.
+        folder: where the files go.
+        stride: what the analysis was made with.
+        seed: of the null baseline.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    path = {what: Path(folder) / name for what, name in STABILITY_FILES.items()}
+    save_columns(iteration_table(normalized, stability), path["iterations"])
+    save_rows(stability.sizes.to_rows(), ["iteration", "run", *COLUMNS], path["sizes"])
+    save_rows(
+        component_rows(normalized, stability),
+        ["cut", "component", "consensus_group", "partners", "contestedness", "consistency"],
+        path["components"],
+    )
+    save_rows(
+        group_rows(normalized, stability), ["cut", "group", "size", "support", "members"], path["groups"]
+    )
+    save_coclustering(normalized, stability, path["coclustering"])
+    record = stability_record(normalized, stability, stride=stride, seed=seed)
+    write_text(path["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:
+    """Write `stability_coclustering.npz`: for each cut, how often two components are together.
+
+    A cut with more pairs than `MAX_STORED_PAIRS` is left out, and the file says so in `<cut>.left_out`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    members: dict[str, Member] = {"labels.npy": np.array(normalized.labels)}
+    for name, at in stability.cuts.items():
+        try:
+            frequency = coclustering_frequency(groups_at(normalized, at.cut))
+        except InputError as error:
+            members[f"{name}.left_out.npy"] = np.array(str(error))
+            continue
+        parts = (frequency.data, frequency.indices, frequency.indptr, np.array(frequency.shape))
+        members |= {f"{name}.{part}.npy": array for part, array in zip(_PARTS, parts, strict=True)}
+    write_archive(path, members)
+
+
+def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
+    """Read the share of runs in which two components are together at one cut, for pairs that ever are.
+
+    Returns:
+        `(components, components)` upper triangle (`i < j`), float64; the file's `labels` name both axes.
+
+    Raises:
+        InputError: no such file, damaged, or the cut is not in it.
+    """
+    names = [f"{cut}.{part}.npy" for part in _PARTS]
+    read = read_archive(path, arrays=names, what="co-clustering file")
+    data, indices, indptr, shape = (read[name] for name in names)
+    return sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+
+
+def load_stability_record(path: str | Path) -> dict[str, Any]:
+    """Read `stability.json`.
+
+    Raises:
+        InputError: no such file, or not a stability record.
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError("no such file", file=path, allowed="stability.json") from error
+    except ValueError as error:
+        raise InputError("not JSON", file=path, found=str(error), allowed="stability.json") from error
+    if not isinstance(record, Mapping) or "cuts" not in record:
+        raise InputError("not a stability record", file=path, allowed="stability.json")
+    return dict(record)
+
+
+def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
+    """Read `stability_iterations.csv` by columns, see `iteration_table`.
+
+    Raises:
+        InputError: no such file, or not a table of numbers.
+    """
+    return load_columns(path)

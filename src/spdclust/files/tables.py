@@ -1,0 +1,66 @@
+"""Flat tables as `.csv`: a header, one row a line, numbers as the shortest text that reads back the same."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.files.atomic import write_text
+
+
+def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
+    r"""Write a table given by columns of equal length.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_columns({"a": np.arange(2), "b": np.array([0.5, np.nan])}, f"{folder}/t.csv")
+        ...     (Path(folder) / "t.csv").read_text()
+        'a,b\n0,0.5\n1,nan\n'
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    _write(list(table), zip(*(column.tolist() for column in table.values()), strict=True), path)
+
+
+def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: str | Path) -> None:
+    """Write a table given by rows that have all columns.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    _write(list(columns), ([row[column] for column in columns] for row in rows), path)
+
+
+def load_columns(path: str | Path) -> dict[str, np.ndarray]:
+    """Read a table of numbers by columns, each float64.
+
+    Raises:
+        InputError: no such file, or not a table of numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", file=path, allowed="a .csv table")
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    try:
+        values = np.array([[float(cell) for cell in line] for line in lines])
+        values = values.reshape(len(lines), len(header))
+    except ValueError as error:
+        raise InputError(
+            "not a table of numbers", file=path, found=str(error), allowed="a whole table"
+        ) from error
+    return {name: values[:, column] for column, name in enumerate(header)}
+
+
+def _write(columns: list[str], rows: Any, path: str | Path) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    write_text(path, stream.getvalue())

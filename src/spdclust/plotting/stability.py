@@ -1,0 +1,140 @@
+"""Figures: where the runs of an ensemble agree, and which components they contest, beside shuffled runs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from spdclust.partitions.methods import METHODS
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
+
+CUT_NAMES = {
+    "least_mdl": "shortest description",
+    "stability_drop": "before stability drops",
+    "iteration": "chosen iteration",
+    "n_groups": "chosen number of groups",
+}
+"""What figures call the cuts."""
+
+MOST_CONTESTED = 12
+"""Components shown by name at each cut."""
+
+_CUT_STYLES = {
+    "least_mdl": (ORANGE, "-"),
+    "stability_drop": (GREEN, "--"),
+    "iteration": (GREY, "-."),
+    "n_groups": (GREY, ":"),
+}
+
+
+@styled
+def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> Figure:
+    """Draw, over iterations, the distances between runs and the number of distinct groupings.
+
+    Args:
+        record: the few numbers of the analysis, see `stability_record`.
+        table: its curves, see `iteration_table`.
+    """
+    methods = list(dict.fromkeys(["adjusted_rand_dist", record["methods"][0]]))
+    figure, panels = new_figure(len(methods) + 1, size=(6.4, 2.1 * (len(methods) + 1) + 0.6))
+    iterations = table["iteration"]
+    for axes, method in zip(panels, methods, strict=False):
+        for prefix, color, name in (("", BLUE, "runs"), ("null.", GREY, "shuffled runs")):
+            column = f"{prefix}{method}"
+            axes.fill_between(
+                iterations, table[f"{column}.q0"], table[f"{column}.q100"], color=color, alpha=0.2, lw=0
+            )
+            axes.plot(iterations, table[f"{column}.q50"], color=color, label=f"{name}: median, range")
+        axes.set(ylabel=f"distance\n[{METHODS[method].unit}]")
+        axes.set_title(method)
+        axes.set_ylim(bottom=0)
+    distinct = panels[-1]
+    distinct.plot(iterations, table["n_distinct"], color=BLUE, drawstyle="steps-mid")
+    distinct.plot(iterations, table["null.n_distinct"], color=GREY, drawstyle="steps-mid", zorder=1)
+    distinct.set(xlabel="iteration (merges done)", ylabel="groupings\n[count]")
+    distinct.set_ylim(0, record["n_runs"] + 0.5)
+    distinct.yaxis.set_major_locator(MaxNLocator(integer=True))
+    distinct.set_title(f"Distinct groupings among {record['n_runs']} runs (1: all agree)")
+    distinct.margins(x=0.01)
+    for axes in panels:
+        _mark_cuts(axes, record["cuts"])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9)
+    return figure
+
+
+def _mark_cuts(axes: Axes, cuts: Mapping[str, Any]) -> None:
+    for name, at in cuts.items():
+        if at["iteration"] is None:
+            continue
+        color, style = _CUT_STYLES[name]
+        groups = _span(at["cut"]["n_groups"])
+        axes.axvline(at["iteration"], color=color, ls=style, lw=1.2, label=f"{CUT_NAMES[name]}: {groups}")
+
+
+@styled
+def plot_contested(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> Figure:
+    """Draw, at each cut, how many runs put pairs of components together, and the most contested components.
+
+    Args:
+        record: the few numbers of the analysis, see `stability_record`.
+        table: not used.
+    """
+    cuts = record["cuts"]
+    figure = Figure(figsize=(8.4, 3.6 * len(cuts)), layout="constrained")
+    panels = figure.subplots(len(cuts), 2, squeeze=False)
+    for (pairs, components), (name, at) in zip(panels, cuts.items(), strict=True):
+        title = f"{CUT_NAMES[name].capitalize()}: {_span(at['cut']['n_groups'])}"
+        _draw_pairs(pairs, at, record["n_runs"])
+        pairs.set_title(title)
+        _draw_most_contested(components, at)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9)
+    return figure
+
+
+def _draw_pairs(axes: Axes, at: Mapping[str, Any], n_runs: int) -> None:
+    together = np.arange(1, n_runs + 1)
+    for offset, histogram, color, name in (
+        (-0.2, at["histogram"], BLUE, "runs"),
+        (0.2, at["null"]["histogram"], GREY, "shuffled runs"),
+    ):
+        axes.bar(together + offset, histogram[1:], width=0.4, color=color, label=name)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=0.7)
+    axes.set(xlabel="runs that put a pair together [count]", ylabel="pairs of components [count]")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_most_contested(axes: Axes, at: Mapping[str, Any]) -> None:
+    shown = [each for each in at["most_contested"] if each["contestedness"] > 0][:MOST_CONTESTED]
+    null = at["null"]["mean_contestedness"]
+    if not shown:
+        axes.set_title("No component is contested")
+        axes.set_axis_off()
+        return
+    axes.set_title(f"Most contested of {at['n_contested_components']}")
+    axes.set(xlabel="contestedness [components]")
+    places = np.arange(len(shown))
+    axes.barh(places, [each["contestedness"] for each in shown], height=0.7, color=BLUE)
+    axes.axvline(null, color=GREY, ls="--", label=f"mean of shuffled runs: {null:.3g}")
+    axes.set_yticks(places, [each["component"] for each in shown], fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlim(left=0)
+    axes.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.9)
+
+
+def _span(n_groups: list[int]) -> str:
+    low, high = min(n_groups), max(n_groups)
+    return f"{low} groups" if low == high else f"{low} to {high} groups"
+
+
+STABILITY_FIGURES: dict[str, Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Figure]] = {
+    "stability": plot_agreement,
+    "contested": plot_contested,
+}
+"""Figures drawn from the stability analysis, by file name."""

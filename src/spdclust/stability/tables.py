@@ -1,0 +1,115 @@
+"""The stability analysis as flat tables and one short record: what files hold and figures are drawn from."""
+
+from typing import Any
+
+import numpy as np
+
+from spdclust.normalized import NormalizedHistories
+from spdclust.stability.agreement import QUANTILES
+from spdclust.stability.analysis import Stability
+from spdclust.stability.cut import mean_mdl
+
+QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
+"""Names of the quantiles of a distance over run pairs: least (`q0`) to largest (`q100`)."""
+
+
+def iteration_table(normalized: NormalizedHistories, stability: Stability) -> dict[str, np.ndarray]:
+    """Return one row per iteration looked at: what the runs say, and what shuffled runs would (`null.…`).
+
+    Columns: `iteration`; `n_groups` and `mdl`, means over runs (groups of own components; bits per sample);
+    `n_distinct` groupings; `n_equal_pairs` of runs; `<method>.mean` and `<method>.q0` … `<method>.q100` over
+    run pairs, in the method's unit.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
+        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
+        >>> normalized = normalize_ensemble([run, run])
+        >>> table = iteration_table(normalized, analyze_stability(normalized))
+        >>> table["n_groups"].tolist(), table["adjusted_rand_dist.q50"].tolist()
+        ([3.0, 2.0], [0.0, 0.0])
+    """
+    kept = stability.agreement.iterations
+    first_groups = normalized.n_groups(0).mean()  # every row has one group less in every run
+    table: dict[str, np.ndarray] = {
+        "iteration": kept,
+        "n_groups": first_groups - kept,
+        "mdl": mean_mdl(normalized)[kept],
+    }
+    for prefix, agreement in (("", stability.agreement), ("null.", stability.null_agreement)):
+        table[f"{prefix}n_distinct"] = agreement.n_distinct
+        table[f"{prefix}n_equal_pairs"] = agreement.n_equal_pairs
+        for method, mean in agreement.means.items():
+            table[f"{prefix}{method}.mean"] = mean
+            for column, name in enumerate(QUANTILE_COLUMNS):
+                table[f"{prefix}{method}.{name}"] = agreement.quantiles[method][:, column]
+    return table
+
+
+def component_rows(normalized: NormalizedHistories, stability: Stability) -> list[dict[str, Any]]:
+    """Return one row per cut and component, the most contested first.
+
+    `consensus_group` numbers the rows of `group_rows`; the other columns are those of `ComponentStability`.
+    """
+    number = {label: component for component, label in enumerate(normalized.labels)}
+    return [
+        {
+            "cut": name,
+            "component": row["component"],
+            "consensus_group": int(at.coclustering.consensus.group_idxs[number[row["component"]]]),
+            **{column: row[column] for column in ("partners", "contestedness", "consistency")},
+        }
+        for name, at in stability.cuts.items()
+        for row in at.components.to_rows()
+    ]
+
+
+def group_rows(normalized: NormalizedHistories, stability: Stability) -> list[dict[str, Any]]:
+    """Return one row per cut and consensus group, the largest first: its support, and its members' labels."""
+    rows = []
+    for name, at in stability.cuts.items():
+        groups = at.coclustering.consensus.to_rows(normalized.labels)
+        groups.sort(key=lambda group: (-group["size"], group["group"]))
+        rows += [{"cut": name, **group, "members": " ".join(group["members"])} for group in groups]
+    return rows
+
+
+def stability_record(
+    normalized: NormalizedHistories, stability: Stability, *, stride: int = 1, seed: int = 0
+) -> dict[str, Any]:
+    """Return the few numbers of the analysis as plain JSON types: agreement, divergence of pairs, the cuts.
+
+    Args:
+        normalized: the ensemble.
+        stability: its analysis.
+        stride: what the analysis was made with.
+        seed: of the null baseline.
+    """
+    agreement = stability.agreement
+    return {
+        "n_runs": normalized.n_runs,
+        "run_names": list(normalized.run_names),
+        "n_components": normalized.n_components,
+        "n_iterations": normalized.n_iterations,
+        "align": normalized.align,
+        "stride": stride,
+        "null_seed": seed,
+        "methods": list(agreement.means),
+        "last_agreement": agreement.last_agreement,
+        "null_last_agreement": stability.null_agreement.last_agreement,
+        "first_divergence": agreement.first_divergence.tolist(),
+        "first_reconvergence": agreement.first_reconvergence.tolist(),
+        "cuts": {
+            name: {
+                **at.to_dict(),
+                "iteration": int(at.cut.merges[0] - normalized.first_merges[0])
+                if name != "n_groups"
+                else None,
+                "n_contested_components": int((at.components.contestedness > 0).sum()),
+            }
+            for name, at in stability.cuts.items()
+        },
+    }

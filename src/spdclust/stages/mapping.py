@@ -1,0 +1,141 @@
+"""Stage: histories -> which component is in which group, for one run or for the consensus."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spdclust.errors import InputError
+from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.histories import load_merge_history
+from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
+from spdclust.merge.history import MergeHistory
+from spdclust.stability.analysis import find_cut, split_cut
+from spdclust.stability.coclustering import coclustering
+from spdclust.stability.cut import groups_at
+
+
+def map_consensus(
+    histories: str | Path | Sequence[str | Path],
+    cut: str,
+    path: str | Path,
+    *,
+    ensemble: str,
+    model: str,
+    notes: str = "",
+    stride: int = 1,
+    viewer: str = "run",
+) -> None:
+    """Write the mapping of the consensus groups of an ensemble at a cut.
+
+    The groups are those of `stability_groups.csv`. `iteration` is the row of the cut; where runs are cut at a
+    number of groups, the iteration of the first run.
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+        cut: `least_mdl`, `stability_drop`, `iteration_<n>` or `groups_<k>`.
+        path: where the mapping goes.
+        ensemble: what the mapping calls the ensemble.
+        model: the decomposed model, as in `model_path`.
+        notes: free text.
+        stride: where stability drops is looked for at every n-th iteration.
+        viewer: see `mapping_record`.
+
+    Raises:
+        InputError: the histories cannot be read or compared, there is no such cut, or the file cannot be
+            written.
+    """
+    normalized = load_normalized(histories)
+    try:
+        at = find_cut(normalized, cut, stride=stride)
+        groups = coclustering(groups_at(normalized, at)).consensus.group_idxs
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
+    record = mapping_record(
+        cluster_mapping(groups, normalized.labels),
+        made_by=f"{ensemble}/consensus",
+        model=model,
+        iteration=int(at.merges[0] - normalized.first_merges[0]),
+        notes=notes,
+        viewer=viewer,
+    )
+    save_mapping(record, path)
+
+
+def map_run(
+    history: str | Path,
+    cut: str,
+    path: str | Path,
+    *,
+    ensemble: str,
+    model: str,
+    run: int = 0,
+    notes: str = "",
+    viewer: str = "run",
+) -> None:
+    """Write the mapping of one run's groups.
+
+    Args:
+        history: the run's `history.zip`.
+        cut: `least_mdl` of this run, `iteration_<n>` or `groups_<k>`.
+        path: where the mapping goes.
+        ensemble: what the mapping calls the ensemble.
+        model: the decomposed model, as in `model_path`.
+        run: number of the run.
+        notes: free text.
+        viewer: see `mapping_record`.
+
+    Raises:
+        InputError: the history cannot be read, there is no such cut, or the file cannot be written.
+    """
+    loaded = load_merge_history(history)
+    try:
+        iteration = iteration_of(loaded, cut)
+        groups = loaded.at(iteration)
+    except InputError as error:
+        raise error.located(file=history) from error
+    record = mapping_record(
+        cluster_mapping(groups.group_idxs, groups.labels),
+        made_by=f"{ensemble}/run_{run}",
+        model=model,
+        iteration=iteration,
+        run=run,
+        notes=notes,
+        viewer=viewer,
+    )
+    save_mapping(record, path)
+
+
+def iteration_of(history: MergeHistory, cut: str) -> int:
+    """Return the iteration of one history that a cut names.
+
+    Example:
+        >>> import numpy as np
+        >>> from spdclust.config.merge import MergeConfig
+        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
+        >>> history = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
+        >>> iteration_of(history, "least_mdl"), iteration_of(history, "groups_2")
+        (0, 1)
+
+    Raises:
+        InputError: no such cut, or the history never comes there.
+    """
+    if cut == "least_mdl":
+        return history.best_iteration()
+    kind, number = split_cut(cut)
+    if kind == "iteration":
+        if number >= history.n_iterations:
+            raise InputError(
+                "no such iteration",
+                field="iteration",
+                found=number,
+                allowed=f"0 to {history.n_iterations - 1}",
+            )
+        return number
+    iteration = history.n_components - 1 - number
+    if not 0 <= iteration < history.n_iterations:
+        raise InputError(
+            "the run never has this number of groups after a merge",
+            field="n_groups",
+            found=number,
+            allowed=f"{history.n_components - history.n_iterations} to {history.n_components - 1}",
+        )
+    return iteration

@@ -1,0 +1,68 @@
+"""Stage: histories and settings -> what the registry knows an ensemble and its runs by."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spdclust import __version__
+from spdclust.files.archive import digest_of
+from spdclust.files.atomic import write_text
+from spdclust.files.histories import load_merge_history
+from spdclust.provenance import git_state
+
+
+def register(
+    histories: Sequence[str | Path],
+    settings: Mapping[str, Any],
+    *,
+    path: str | Path,
+    git_snapshot: bool = False,
+) -> dict[str, Any]:
+    """Write `registered.json`: the rows of one ensemble and its runs, for `stages.registry`.
+
+    Args:
+        histories: the ensemble's histories, in the order of its runs.
+        settings: `Ensemble.identity()`.
+        path: where the record goes.
+        git_snapshot: also record the commit of the working folder.
+
+    Raises:
+        InputError: a history cannot be read, or the file not be written.
+    """
+    ensemble, sampling = str(settings["ensemble"]), dict(settings["sampling"])
+    base_seed, dataset_seed = int(settings["base_seed"]), int(sampling["dataset_seed"])
+    made_with = {"sampling": sampling, "merge_config": dict(settings["merge_config"]), "base_seed": base_seed}
+    runs = []
+    for run, history_path in enumerate(histories):
+        history = load_merge_history(history_path)
+        # activations of one's own were not drawn here
+        n_drawn = len(history.provenance.get("batches", [])) if sampling.get("model_path") else 0
+        runs.append(
+            {
+                "run": run,
+                "history": f"{ensemble}/runs/{Path(history_path).parent.name}/{Path(history_path).name}",
+                "digest": hashlib.sha256(Path(history_path).read_bytes()).hexdigest(),
+                "n_components": history.n_components,
+                "n_merges": history.n_iterations,
+                "merge_seed": json.dumps([base_seed, run]),
+                "batch_seeds": json.dumps([dataset_seed + 1000 * run + b for b in range(n_drawn)]),
+                "package_version": history.provenance.get("spdclust"),
+            }
+        )
+    state = (git_state() if git_snapshot else None) or {}
+    record = {
+        "ensemble": ensemble,
+        "n_runs": len(runs),
+        "configuration": digest_of(made_with)[:16],
+        "model": sampling.get("model_path"),
+        "base_seed": base_seed,
+        "dataset_seed": dataset_seed,
+        "package_version": __version__,
+        "git_commit": state.get("commit"),
+        "git_dirty": int(state["dirty"]) if state else None,
+        "runs": runs,
+    }
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return record

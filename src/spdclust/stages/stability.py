@@ -1,0 +1,63 @@
+"""Stage: histories -> what the runs of an ensemble agree on."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from spdclust.errors import InputError
+from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.stability import save_stability
+from spdclust.stability.analysis import Stability, analyze_stability
+
+log = logging.getLogger(__name__)
+
+NULL_SEED = 0
+
+
+def stability(
+    histories: str | Path | Sequence[str | Path],
+    methods: Sequence[str],
+    folder: str | Path,
+    *,
+    stride: int = 1,
+    n_workers: int = 1,
+    iteration: int | None = None,
+    n_groups: int | None = None,
+) -> Stability:
+    """Write `stability.json` and the tables beside it, and return what they hold.
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+        methods: distances to summarise; `adjusted_rand_dist` is always among them.
+        folder: where the files go.
+        stride: look at every n-th iteration.
+        n_workers: number of threads; the result does not depend on it.
+        iteration: also cut at this iteration.
+        n_groups: also cut every run at this number of groups.
+
+    Raises:
+        InputError: a history cannot be read, there is only one, the runs do not fit together, a cut does not
+            exist, or a file cannot be written.
+    """
+    normalized = load_normalized(histories)
+    try:
+        found = analyze_stability(
+            normalized,
+            methods,
+            iteration=iteration,
+            n_groups=n_groups,
+            stride=stride,
+            n_workers=n_workers,
+            seed=NULL_SEED,
+        )
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
+    save_stability(normalized, found, folder, stride=stride, seed=NULL_SEED)
+    log.info("all runs agree last at iteration %s", found.agreement.last_agreement)
+    for name, at in found.cuts.items():
+        log.info(
+            "%s: %d to %d groups, %d consensus groups, mean support %.3g (shuffled runs: %.3g)",
+            name, at.cut.n_groups.min(), at.cut.n_groups.max(), len(at.coclustering.consensus.sizes),
+            at.coclustering.consensus.mean_support, at.null_coclustering.consensus.mean_support,
+        )  # fmt: skip
+    return found

@@ -1,0 +1,12 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.stages.mapping import map_consensus
+
+    map_consensus(
+        list(snakemake.input.histories),
+        snakemake.wildcards.cut,
+        snakemake.output[0],
+        stride=snakemake.params.stride,
+        **snakemake.params.names,
+    )

@@ -1,0 +1,6 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.stages.registry import registry
+
+    registry(list(snakemake.input), path=snakemake.output[0])
