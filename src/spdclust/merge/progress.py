@@ -6,6 +6,9 @@ import time
 
 logger = logging.getLogger(__name__)
 
+LOG_SECONDS = 10.0
+"""How often the log says how far a merge is."""
+
 
 class Progress:
     """Says how far a merge is.
@@ -17,13 +20,13 @@ class Progress:
     Args:
         n_merges: how many merges are to be done.
         on_terminal: show a line when standard error is a terminal.
-        log_seconds: how often the log gets the same figures.
+        log_seconds: how often the log gets the same figures; None for `LOG_SECONDS`.
     """
 
-    def __init__(self, n_merges: int, *, on_terminal: bool, log_seconds: float = 10.0) -> None:
+    def __init__(self, n_merges: int, *, on_terminal: bool, log_seconds: float | None = None) -> None:
         self.n_merges = n_merges
         self._on_terminal = on_terminal and sys.stderr.isatty()
-        self._log_seconds = log_seconds
+        self._log_seconds = LOG_SECONDS if log_seconds is None else log_seconds
         self._start = self._last_log = time.monotonic()
         self._first: int | None = None
 
