@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from spdclust.compiling import ensure_compiled
 from spdclust.ensemble import NormalizedHistories
 from spdclust.errors import InputError
 from spdclust.partitions.kernels.walk import walk_pair, walk_run
@@ -58,6 +59,7 @@ def walk_run_pairs(
     if n_workers < 1:
         raise InputError("too few workers", field="n_workers", found=n_workers, allowed="1 or more")
     n_kept = len(kept_iterations(normalized.n_iterations, stride))
+    ensure_compiled("walk", _walk_little)
     n = normalized.n_components
     xlogx, unit = xlogx_table(n)
     merges = [np.ascontiguousarray(normalized.merges(run)) for run in range(normalized.n_runs)]
@@ -100,6 +102,14 @@ def walk_run_pairs(
         if progress is not None:
             progress(done, len(pairs))
         yield result
+
+
+def _walk_little() -> None:
+    xlogx, _ = xlogx_table(3)
+    merges = np.array([[0, 1], [0, 2]])
+    filled = np.zeros((3, 2), dtype=np.int64)
+    walk_run(merges, 0, 3, 1, xlogx, filled[0], filled[1])
+    walk_pair(merges, merges[::-1].copy(), 0, 0, 3, 1, xlogx, True, *filled)
 
 
 def check_runs(normalized: NormalizedHistories) -> None:

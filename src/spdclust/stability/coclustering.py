@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from spdclust.compiling import ensure_compiled
 from spdclust.errors import InputError
 from spdclust.stability.components import check_several_runs
 from spdclust.stability.kernels import count_together
@@ -157,6 +158,7 @@ def coclustering(
     place[order] = np.arange(len(order))
     histogram = np.zeros(n_runs + 1, dtype=np.int64)
     parents = np.arange(len(order), dtype=np.int64)
+    ensure_compiled("count_together", _count_little)
     count_together(
         np.ascontiguousarray(atoms[:, order].T, dtype=np.int32),
         weights[order].astype(np.int64),
@@ -170,6 +172,11 @@ def coclustering(
     sizes = np.bincount(group_idxs, minlength=0)
     consensus = ConsensusGroups(group_idxs, sizes, _support(groups, group_idxs, sizes), threshold)
     return Coclustering(histogram, consensus, ambiguous)
+
+
+def _count_little() -> None:
+    groups, weights = np.zeros((2, 2), dtype=np.int32), np.ones(2, dtype=np.int64)
+    count_together(groups, weights, 1, np.zeros(3, dtype=np.int64), np.arange(2, dtype=np.int64))
 
 
 def coclustering_frequency(

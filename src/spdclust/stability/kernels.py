@@ -2,10 +2,10 @@
 
 from typing import no_type_check
 
-from numba import njit
+from spdclust.compiling import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def count_together(groups, weights, least, histogram, parents):
     """Count weighted pairs by the number of runs that put them together; join those of at least `least` runs.

@@ -12,8 +12,8 @@ the duals of the step before.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from spdclust.compiling import compiled
 from spdclust.partitions.kernels.table import (
     COUNT,
     DISTANCE,
@@ -28,7 +28,7 @@ from spdclust.partitions.kernels.table import (
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def open_before_merge(table, keep, gone, side, opened, n_open):
     """Free both nodes that are about to merge and take their duals back.
@@ -51,7 +51,7 @@ def open_before_merge(table, keep, gone, side, opened, n_open):
     return taken, n_open
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def cover_after_merge(table, node, side, opened, n_open):
     """Give the merged node the least dual that covers its cells; match it if a tight cell has a free end.
@@ -81,7 +81,7 @@ def cover_after_merge(table, node, side, opened, n_open):
     return np.int64(dual), n_open
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def close_node(table, root, n_rows, stamp, queue, stack, seen):
     """Match a free node, or lower its dual to 0; return by how much the sum of the duals fell.
@@ -185,7 +185,7 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _push(queue, size, item):
     position = size
@@ -199,7 +199,7 @@ def _push(queue, size, item):
     return size + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _pop(queue, size):
     top = queue[0]

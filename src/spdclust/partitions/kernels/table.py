@@ -7,7 +7,8 @@ A merge moves the cells of the node with fewer of them, so a whole trajectory co
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from numba import njit
+
+from spdclust.compiling import compiled
 
 # columns of `cells`: both ends, neighbours in the lists of either end, the count
 END, NEXT, PREV, COUNT = 0, 2, 4, 6
@@ -26,7 +27,7 @@ class Table(NamedTuple):
     values: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def identity_table(n):
     """Return the table of two groupings into singletons, matched one to one."""
@@ -51,7 +52,7 @@ def identity_table(n):
     return table
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def merge_nodes(table, keep, gone, side, xlogx, sums):
     """Move the cells of `gone` to `keep`, both on `side`; add the change to `sums` (squares, information)."""
@@ -85,7 +86,7 @@ def merge_nodes(table, keep, gone, side, xlogx, sums):
     nodes[gone, DEGREE] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _link(cells, nodes, cell, node, side):
     head = nodes[node, HEAD]
@@ -97,7 +98,7 @@ def _link(cells, nodes, cell, node, side):
     nodes[node, DEGREE] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _unlink(cells, nodes, cell, node, side):
     before, after = cells[cell, PREV + side], cells[cell, NEXT + side]
@@ -110,19 +111,19 @@ def _unlink(cells, nodes, cell, node, side):
     nodes[node, DEGREE] -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _slot(key, size):
     return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & (size - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _key(table, row, column):
     return np.int64(row) * len(table.nodes) + column
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _insert(table, row, column, cell):
     size = len(table.keys)
@@ -134,7 +135,7 @@ def _insert(table, row, column, cell):
     table.values[slot] = cell
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _find(table, row, column):
     size = len(table.keys)
@@ -147,7 +148,7 @@ def _find(table, row, column):
     return np.int32(NONE)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def _remove(table, row, column):
     keys, values = table.keys, table.values

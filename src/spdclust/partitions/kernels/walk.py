@@ -3,13 +3,13 @@
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from spdclust.compiling import compiled
 from spdclust.partitions.kernels.assignment import close_node, cover_after_merge, open_before_merge
 from spdclust.partitions.kernels.table import DEGREE, DUAL, MATE, NONE, identity_table, merge_nodes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def walk_run(merges, first, n, stride, xlogx, squares, information):
     """Record Σ size² and Σ xlogx[size] over one run's groups, at every `stride`-th iteration."""
@@ -27,7 +27,7 @@ def walk_run(merges, first, n, stride, xlogx, squares, information):
             information[row // stride] = info
 
 
-@njit(cache=True, nogil=True)
+@compiled
 @no_type_check
 def walk_pair(
     merges_a, merges_b, first_a, first_b, n, stride, xlogx, want_matched, squares, information, matched
