@@ -117,10 +117,6 @@ def test_unknown_type_of_model_file_is_refused(run):
     assert "unknown type of model file (found: .safetensors; allowed: a run folder" in line
 
 
-def test_wandb_paths_are_refused_for_now():
-    assert refusal("wandb:goodfire/spd/runs/s-62fce8c4").startswith("model_path: W&B paths are not supported")
-
-
 @pytest.mark.parametrize("kept", [0, 10, 3000, -200])
 def test_truncated_weights_are_refused(run, kept):
     weights(run).write_bytes(weights(run).read_bytes()[:kept])

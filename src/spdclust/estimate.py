@@ -6,6 +6,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.counting import count_components
+from spdclust.models.wandb_paths import parse_wandb_path
 
 TYPICAL_ACTIVE = 100
 """Components above 0 on a sample of a language model, for an estimate where nothing is measured."""
@@ -105,7 +106,8 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     source = config.model_source
     if source is None or config.loader is not None:
         return Estimate(None, config.n_tokens, n_batches, n_runs)
-    if str(source).startswith("wandb:"):
+    run = parse_wandb_path(source)
+    if run is not None and not run.cache_folder.is_dir():
         return Estimate(None, config.n_tokens, n_batches, n_runs)
     checkpoint = resolve_checkpoint(source)
     task = checkpoint.config.task_config

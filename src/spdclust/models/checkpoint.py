@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spdclust.errors import InputError
 from spdclust.models.config import DecompositionConfig, read_config
+from spdclust.models.wandb_files import decomposition_folder
+from spdclust.models.wandb_paths import parse_wandb_path
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "final_config.yaml"
-_ALLOWED = f"a run folder with {CONFIG_NAME} and model_<step>.pth, or such a .pth file"
+_ALLOWED = (
+    f"a run folder with {CONFIG_NAME} and model_<step>.pth, such a .pth file, or wandb:entity/project/run_id"
+)
 _STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
 
 
@@ -84,15 +88,15 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
         'model_6000.pth'
 
     Args:
-        path: a run folder, of which the last step is taken, or a `model_<step>.pth` file.
+        path: a run folder, of which the last step is taken, a `model_<step>.pth` file, or a run on W&B, whose
+            files are downloaded unless they are in the cache.
 
     Raises:
-        InputError: there is no such file or folder, no checkpoint or configuration in it, or the file is of
-            a type that is not known.
+        InputError: there is no such file, folder or run, no checkpoint or configuration in it, or the file is
+            of a type that is not known.
     """
-    if str(path).startswith("wandb:"):
-        raise InputError("W&B paths are not supported yet", field="model_path", found=path, allowed=_ALLOWED)
-    place = Path(path).expanduser()
+    run = parse_wandb_path(path)
+    place = Path(path).expanduser() if run is None else decomposition_folder(run)
     if place.is_dir():
         weights = _last_step(place)
     elif not place.exists():

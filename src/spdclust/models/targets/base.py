@@ -13,6 +13,8 @@ from spdclust.errors import InputError
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
 from spdclust.models.state import check_shapes, module_shapes
 from spdclust.models.task import LanguageTask, Task, ToyTask
+from spdclust.models.wandb_files import target_folder
+from spdclust.models.wandb_paths import parse_wandb_path
 
 
 @dataclass
@@ -61,7 +63,7 @@ def own_folders(checkpoint: Checkpoint, path: str | None) -> list[Path]:
 
 
 def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: str) -> Path:
-    """Return the first `folder/name` that exists.
+    """Return the first `folder/name` that exists, looking last in the target's run on W&B if it has one.
 
     Raises:
         InputError: none does.
@@ -69,6 +71,9 @@ def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: st
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
+    run = parse_wandb_path(getattr(checkpoint.config, field, None) or "")
+    if run is not None and (target_folder(run) / name).is_file():
+        return target_folder(run) / name
     raise InputError(
         "files of the target model are missing",
         file=checkpoint.config_file,

@@ -1,0 +1,173 @@
+"""Files of W&B runs, downloaded once into the cache: whole or not at all."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from spdclust.errors import InputError
+from spdclust.models.wandb_paths import ALLOWED, WandbRun
+
+log = logging.getLogger(__name__)
+
+CONFIG_NAME = "final_config.yaml"
+_STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
+_SMALL = re.compile(r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json|[a-z_]+\.pth")
+_TARGET = re.compile(r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json")
+_SECONDS = 30
+_POLL_SECONDS = 0.2
+
+
+def decomposition_folder(run: WandbRun) -> Path:
+    """Return the folder with a decomposition run's configuration and last checkpoint, downloaded if need be.
+
+    Raises:
+        InputError: the run cannot be reached, or is no decomposition run.
+    """
+    return _cached(run, _of_decomposition)
+
+
+def target_folder(run: WandbRun) -> Path:
+    """Return the folder with the configuration of a target model's run, downloaded if need be.
+
+    Raises:
+        InputError: the run cannot be reached, or has no configuration.
+    """
+    return _cached(run, _of_target)
+
+
+def _of_decomposition(names: Sequence[str], run: WandbRun) -> list[str]:
+    steps = {int(match[1]): name for name in names if (match := _STEP.fullmatch(name))}
+    if CONFIG_NAME not in names or not steps:
+        raise InputError(
+            "not a decomposition run: files are missing",
+            file=f"wandb:{run.path}",
+            field=CONFIG_NAME if CONFIG_NAME not in names else "model_<step>.pth",
+            found=list(names)[:8],
+            allowed=f"a run with {CONFIG_NAME} and model_<step>.pth",
+        )
+    last = steps[max(steps)]
+    if len(steps) > 1:
+        log.warning("wandb:%s holds %d checkpoints; taking the last, %s", run.path, len(steps), last)
+    small = [name for name in names if _SMALL.fullmatch(name) and not _STEP.fullmatch(name)]
+    return [*small, last]
+
+
+def _of_target(names: Sequence[str], run: WandbRun) -> list[str]:
+    wanted = [name for name in names if _TARGET.fullmatch(Path(name).name)]
+    if not wanted:
+        raise InputError(
+            "not the run of a target model: its configuration is missing",
+            file=f"wandb:{run.path}",
+            found=list(names)[:8],
+            allowed="a run with model_config.yaml, or <task>_train_config.yaml",
+        )
+    return wanted
+
+
+def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]]) -> Path:
+    folder = run.cache_folder
+    if folder.is_dir():
+        return folder
+    with _locked(folder):
+        if folder.is_dir():  # another job was quicker
+            return folder
+        _remove_orphans(folder)
+        temporary = folder.with_name(f".{folder.name}.tmp-{socket.gethostname()}-{os.getpid()}")
+        try:
+            temporary.mkdir(parents=True)
+            _download(run, choose, temporary)
+            temporary.rename(folder)
+        except InputError:
+            raise
+        except Exception as error:  # the library raises nearly anything
+            raise InputError(
+                "cannot be downloaded",
+                file=f"wandb:{run.path}",
+                field="model_path",
+                found=f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}",
+                allowed=f"{ALLOWED}, a run that exists and that `wandb login` gives access to",
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]], folder: Path) -> None:
+    import wandb
+
+    files: dict[str, Any] = {each.name: each for each in wandb.Api(timeout=_SECONDS).run(run.path).files()}
+    chosen = [files[name] for name in choose(sorted(files), run)]
+    log.info("downloading wandb:%s to %s", run.path, run.cache_folder)
+    total = sum(int(each.size) for each in chosen)
+    with (
+        tqdm(total=total, desc=run.run_id, unit="B", unit_scale=True, disable=None) as bar,
+        _watched(folder, bar),
+    ):
+        for each in chosen:
+            # flat, wherever the run had them
+            with contextlib.closing(each.download(root=str(folder), replace=True)) as written:
+                path = Path(written.name)
+            if path.stat().st_size != int(each.size):
+                raise OSError(f"{each.name}: {path.stat().st_size} of {each.size} bytes arrived")
+            if path.parent != folder:
+                path.rename(folder / path.name)
+
+
+@contextlib.contextmanager
+def _watched(folder: Path, bar: Any) -> Iterator[None]:
+    """Move a progress bar on as files in a folder grow."""
+    done = threading.Event()
+
+    def size() -> int:
+        total = 0
+        for file in folder.rglob("*"):
+            with contextlib.suppress(OSError):  # just being renamed
+                total += file.stat().st_size if file.is_file() else 0
+        return total
+
+    def watch() -> None:
+        while not done.wait(_POLL_SECONDS):
+            bar.update(max(0, size() - bar.n))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        bar.update(max(0, size() - bar.n))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time download a run; where the file system knows no locks, all do."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f".{folder.name}.lock").open("w")
+    except OSError as error:
+        raise InputError(
+            "cannot write", file=folder.parent, found=error.strerror, allowed="a folder for SPDCLUST_CACHE"
+        ) from error
+    with lock:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_orphans(folder: Path) -> None:
+    """Remove what killed processes of this host left half-downloaded."""
+    for orphan in folder.parent.glob(f".{folder.name}.tmp-{socket.gethostname()}-*"):
+        process = orphan.name.rpartition("-")[2]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(orphan, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""How W&B runs are written: `wandb:entity/project/run_id` and its other forms. Touches no network."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from spdclust.errors import InputError
+
+_PREFIX = "wandb:"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_URL = re.compile(rf"https?://[^/]+/({_NAME})/({_NAME})/runs/({_NAME})(?:[/?#].*)?")
+_EXPLICIT = re.compile(rf"({_NAME})/({_NAME})/(?:runs/)?({_NAME})")
+# without the prefix only what cannot well be a folder: ids as W&B draws them, or after /runs/
+_BARE = re.compile(rf"({_NAME})/({_NAME})/(?:runs/({_NAME})|([a-z0-9]{{8}}|[a-z]{{1,3}}-[a-z0-9]{{8}}))")
+
+ALLOWED = "wandb:entity/project/run_id, with or without /runs/ before the id"
+
+
+@dataclass(frozen=True)
+class WandbRun:
+    """One run on W&B.
+
+    Example:
+        >>> parse_wandb_path("wandb:goodfire/spd/runs/s-38e1a3e2")
+        WandbRun(entity='goodfire', project='spd', run_id='s-38e1a3e2')
+    """
+
+    entity: str
+    project: str
+    run_id: str
+
+    @property
+    def path(self) -> str:
+        """`entity/project/run_id`, as the W&B API takes it."""
+        return f"{self.entity}/{self.project}/{self.run_id}"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where its files are kept once downloaded."""
+        return cache_root() / "wandb" / self.entity / self.project / self.run_id
+
+
+def parse_wandb_path(path: str | Path) -> WandbRun | None:
+    """Return the W&B run that a path means, or None where it is a local path.
+
+    Example:
+        >>> [parse_wandb_path(f"{prefix}a/b/{runs}1a2b3c4d") is None for prefix in ("", "wandb:")
+        ...  for runs in ("", "runs/")]
+        [False, False, False, False]
+        >>> parse_wandb_path("resources/models/resid_mlp1"), parse_wandb_path("a/b/s-1a2b3c4d").run_id
+        (None, 's-1a2b3c4d')
+
+    Raises:
+        InputError: it starts with `wandb:` and is of none of the forms.
+    """
+    text = str(path).strip()
+    explicit = text.startswith(_PREFIX)
+    text = text.removeprefix(_PREFIX).strip("/ ") if explicit else text
+    if match := _URL.fullmatch(text):
+        return WandbRun(*match.groups())
+    if explicit:
+        match = _EXPLICIT.fullmatch(text)
+        if match is None:
+            raise InputError("not a W&B run", field="model_path", found=str(path), allowed=ALLOWED)
+        return WandbRun(*match.groups())
+    match = _BARE.fullmatch(text)
+    if match is None or Path(text).expanduser().exists():
+        return None
+    return WandbRun(match[1], match[2], match[3] or match[4])
+
+
+def cache_root() -> Path:
+    """Return the folder of everything that is downloaded: `$SPDCLUST_CACHE`, else `~/.cache/spdclust`."""
+    given = os.environ.get("SPDCLUST_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "spdclust"
