@@ -1,4 +1,4 @@
-# Model -> batches of activations. One job a run: the model is loaded once for all batches of that run.
+# Model, or activations of one's own -> batches. One job a run: the model is loaded once for all batches of that run.
 
 
 # The outputs of a rule are fixed, so there is one rule for each number of batches in use, kept or temporary.
@@ -12,6 +12,7 @@ for n_batches, kept in sorted(set(BATCH_KINDS.values())):
         input:
             checkpoint=checkpoint_files,
             data=data_files,
+            own=own_activation_files,
         output:
             batch_outputs(n_batches, kept),
         log:
@@ -34,6 +35,7 @@ for n_batches, kept in sorted(set(BATCH_KINDS.values())):
         params:
             sampling=lambda wildcards: SAMPLING[wildcards.run_config].sampling(),
             seeds=batch_seeds,
+            loader=loader_code,
             code=stage_fingerprint("precompute_batches"),
         script:
             "../workflow/scripts/precompute_batches.py"

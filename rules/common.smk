@@ -9,14 +9,18 @@ from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
+from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.loader_names import loader_digest, model_files
+from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.provenance import stage_fingerprint
 from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
 from spdclust.files.summaries import format_summaries
 
 
 def load_ensembles():
-    """All ensembles of the configuration, and the local files of their models; one line if something is wrong."""
+    """All ensembles of the configuration, the local files of their models or of their activations, and how many
+    batches each has; one line if something is wrong."""
     try:
         settings = validate(WorkflowConfig, config, file="configuration")
         ensembles = resolve_workflow(settings)
@@ -24,17 +28,32 @@ def load_ensembles():
             ensemble.run_name: resolve_checkpoint(ensemble.run.model_source)
             for ensemble in ensembles
             if ensemble.run.model_source is not None
+            and ensemble.run.loader is None
+            # downloaded by the first job that needs it
+            and parse_wandb_path(ensemble.run.model_source) is None
+            and ensemble.run.precomputed_activations_dir is None
+        }
+        n_batches = {
+            ensemble.folder: batches_per_run(ensemble.run) for ensemble in ensembles
+        }
+        own = {
+            (ensemble.run_name, run): own_files(
+                ensemble.run.precomputed_activations_dir, run
+            )
+            for ensemble in ensembles
+            if ensemble.run.precomputed_activations_dir is not None
+            for run in range(ensemble.n_runs)
         }
     except InputError as error:
         sys.exit(f"Error: {error}")
-    return settings.results, ensembles, checkpoints
+    return settings.results, ensembles, checkpoints, n_batches, own
 
 
-RESULTS, ENSEMBLES, CHECKPOINTS = load_ensembles()
+RESULTS, ENSEMBLES, CHECKPOINTS, N_BATCHES, OWN_FILES = load_ensembles()
 BY_FOLDER = {ensemble.folder: ensemble for ensemble in ENSEMBLES}
 BATCHES_PER_RUN = {
     ensemble.run_name: max(
-        other.run.batches_needed()
+        N_BATCHES[other.folder]
         for other in ENSEMBLES
         if other.run_name == ensemble.run_name
     )
@@ -79,7 +98,7 @@ def folder_of(ensemble):
 
 
 def batch_files(ensemble, run):
-    batches = range(ensemble.run.batches_needed())
+    batches = range(N_BATCHES[ensemble.folder])
     return [
         f"{RESULTS}/{ensemble.run_name}/precomputed_batches/run_{run}/batch_{b}.pt"
         for b in batches
@@ -94,8 +113,18 @@ def history_files(ensemble):
 
 
 def checkpoint_files(wildcards):
+    run = SAMPLING[wildcards.run_config]
     source = CHECKPOINTS.get(wildcards.run_config)
-    return [] if source is None else [str(source.weights), str(source.config_file)]
+    if source is None:
+        return model_files(run.loader, run.model_source)
+    return [str(source.weights), str(source.config_file)]
+
+
+def loader_code(wildcards):
+    try:
+        return loader_digest(SAMPLING[wildcards.run_config].loader)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
 
 
 def batch_outputs(n_batches, kept):
@@ -110,7 +139,13 @@ def batch_outputs(n_batches, kept):
 
 
 def data_files(wildcards):
-    return local_data_files(SAMPLING[wildcards.run_config])
+    own = OWN_FILES.get((wildcards.run_config, int(wildcards.run)), [])
+    return local_data_files(SAMPLING[wildcards.run_config]) + files_beside(own)
+
+
+def own_activation_files(wildcards):
+    own = OWN_FILES.get((wildcards.run_config, int(wildcards.run)), [])
+    return own[: BATCHES_PER_RUN[wildcards.run_config]]
 
 
 def batch_seeds(wildcards):

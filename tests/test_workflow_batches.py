@@ -1,6 +1,12 @@
 """Batches in the workflow: temporary ones, and data of one's own."""
 
-from workflow import RUN, Workflow
+import re
+import subprocess
+import sys
+
+import pytest
+from scipy import sparse
+from workflow import REPOSITORY, RUN, Workflow
 
 
 def test_temporary_batches_go_when_all_merges_have_read_them(tmp_path):
@@ -13,3 +19,49 @@ def test_temporary_batches_go_when_all_merges_have_read_them(tmp_path):
     assert "small/tiny/runs/run_1/history.zip" in names
     assert not [name for name in names if "precomputed_batches" in name]
     assert workflow.due("histories") == {}
+
+
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    """The page on SAE latents, done as it says."""
+    workflow = Workflow.create(tmp_path_factory.mktemp("latents") / "w")
+    page = (REPOSITORY / "docs" / "sae-latents.md").read_text()
+    said = []
+    for language, text in BLOCK.findall(page):
+        if language == "yaml":
+            (workflow.folder / text.split("\n")[0].removeprefix("# ")).write_text(text)
+        elif language == "python":
+            done = subprocess.run([sys.executable, "-c", text], cwd=workflow.folder, capture_output=True, text=True, check=False)  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+        else:
+            arguments = [word.strip("'") for word in text.split()]
+            assert arguments[:3] == ["snakemake", "--cores", "2"]
+            outcome = workflow.run("histories", *arguments[3:])  # what follows them is tested elsewhere
+            assert outcome.code == 0, outcome.output
+    return workflow, page, said
+
+
+def test_the_page_on_sae_latents_works_when_copied(latents):
+    _, page, said = latents
+    assert said[-1].count("\n") == 4
+    for line in said[-1].splitlines():
+        assert f"    {line}\n" in page
+    assert {"15"} == set(re.findall(r"run \d: (\d+) groups", said[-1]))
+
+
+def test_batches_of_ones_own_files_become_due_with_them(latents):
+    workflow, _, _ = latents
+    workflow.write("config/config.yaml", {"pipelines": ["config/pipelines/sae.yaml"]})
+    assert workflow.due("histories") == {}
+    own = workflow.folder / "my_latents" / "run_2" / "latents.npz"
+    sparse.save_npz(own, 2 * sparse.load_npz(own))
+    assert workflow.due("histories") == {"precompute_batches": 1, "merge": 1, "histories": 1}
+    (workflow.folder / "my_latents" / "run_3" / "latents.npz").unlink()
+    outcome = workflow.run("-n")
+    assert outcome.code != 0
+    assert "no activations in this folder" in outcome.output
+    assert "Traceback" not in outcome.output
