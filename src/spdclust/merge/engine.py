@@ -1,5 +1,7 @@
 """The merge engine: takes batches in turn, runs the kernels, keeps the log, stops and goes on."""
 
+import logging
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from spdclust.merge.sources import BatchSource
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 from spdclust.merge.stepping import merge_up_to, replay
 from spdclust.types import Int
+
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -101,9 +105,17 @@ class Engine:
         batch = self.source.get_next_batch()
         self._n_batches_taken += 1
         self._batch_started_at = self.n_done
+        began = time.monotonic()
         self._state = None  # before the next one is built: one batch in memory at a time
         self._state, self._rules = self._load(batch, self.n_done, None, None)
         read_all_rows(self._state, self._rules, self.threads)
+        logger.info(
+            "batch loaded: %d groups, %d samples, %d active entries, %.2f s",
+            self.state.counts[layout.GROUPS],
+            self.rules.n_samples,
+            len(self.state.rows),
+            time.monotonic() - began,
+        )
 
     def _load(
         self,
