@@ -28,10 +28,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: env
-	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/local
+	$(BIN)/snakemake --cores $(CORES)
 
 demo-lm: env
-	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/local --config pipelines='[config/pipelines/demo_lm.yaml]'
+	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
 
 test: lint
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm"

@@ -61,5 +61,14 @@ rule figures:
         figure_files(ENSEMBLES),
 
 
+onstart:
+    note_owner()
+
+
 onsuccess:
+    forget_owner()
     print_summary(ENSEMBLES)
+
+
+onerror:
+    forget_owner()

@@ -10,6 +10,7 @@ from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
+from spdclust.locks import forget_owner, note_owner, release_dead_locks
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -220,3 +221,14 @@ if workflow.output_settings.dryrun and Quietness.PROGRESS in (
     workflow.output_settings.quiet or ()
 ):
     print_plan(ENSEMBLES)
+
+
+if (
+    workflow.is_main_process
+    and not workflow.output_settings.dryrun
+    and release_dead_locks()
+):
+    print(
+        "The last run of this workflow was killed; its locks are released.",
+        file=sys.stderr,
+    )

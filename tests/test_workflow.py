@@ -143,6 +143,8 @@ def test_one_more_run_computes_only_that_run(copied):
 
 
 def test_editing_the_package_makes_due_what_uses_it(copied):
+    copied.own_package()
+
     def append(module):
         with (copied.folder / "src/spdclust" / module).open("a") as file:
             file.write("\n\ndef added_for_the_test() -> int:\n    return 1\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report", "resources", "src"]
+PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report", "resources"]
 RUN = {
     "model_path": "resources/resid_mlp1",
     "batch_size": 256,
@@ -64,6 +64,15 @@ class Workflow:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Workflow(folder)
 
+    def own_package(self) -> None:
+        """Give the workflow a copy of the package that a test may edit."""
+        shutil.copytree(REPOSITORY / "src", self.folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        package = self.folder / "src"
+        return os.environ | ({"PYTHONPATH": str(package)} if package.exists() else {})
+
     def write(self, name: str, content: dict) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +82,7 @@ class Workflow:
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(self.folder / "src")},
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

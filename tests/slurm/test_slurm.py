@@ -137,7 +137,7 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", *ON_SLURM],
         cwd=cluster.folder,
-        env=os.environ | {"PYTHONPATH": str(cluster.folder / "src")},
+        env=cluster.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
