@@ -1,4 +1,4 @@
-"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> distances."""
+"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> stability."""
 
 import itertools
 import multiprocessing
@@ -14,12 +14,20 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import Ensemble, resolve_loaded, resolve_pipeline
 from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 from spdclust.errors import InputError
-from spdclust.files.ensembles import save_distances, save_ensemble_meta, save_merge_array
+from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
-from spdclust.partitions.distances import compute_distances
 from spdclust.precompute import precompute_batches_for_ensemble
+from spdclust.stability.analysis import Stability
+from spdclust.stability.names import AUTOMATIC_CUTS
+from spdclust.stages.distances import distances as write_distances
+from spdclust.stages.mapping import map_consensus
 from spdclust.stages.merge import merge
+from spdclust.stages.normalize import normalize
+from spdclust.stages.register import register
+from spdclust.stages.registry import registry
 from spdclust.stages.resolve_configuration import resolve_configuration
+from spdclust.stages.stability import stability
+from spdclust.stages.summarize import summarize_ensemble
 from spdclust.types import Float
 
 
@@ -31,13 +39,15 @@ class ClusteringResults:
         folder: the ensemble's folder, laid out as the workflow does.
         histories: one merge history a run.
         normalized: the runs over one set of labels.
-        distances: by method, `(iterations, runs, runs)`.
+        distances: by method, `(iterations, runs, runs)`, at every `distances_stride`-th iteration.
+        stability: what the runs agree on.
     """
 
     folder: Path
     histories: MergeHistoryEnsemble
     normalized: NormalizedHistories
     distances: Mapping[str, Float[np.ndarray, "iterations runs runs"]]
+    stability: Stability
 
 
 def cluster_analysis_pipeline(
@@ -102,14 +112,21 @@ def cluster_analysis_pipeline(
         pipeline_path=folder / "pipeline_config.yaml",
         run_path=folder / "clustering_run_config.json",
     )
+    files = {method: folder / f"distances_{method}.npz" for method in ensemble.methods}
+    normalize(paths, meta=folder / "ensemble_meta.json", merge_array=folder / "ensemble_merge_array.npz")
+    write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
+    found = stability(paths, ensemble.methods, folder, stride=ensemble.stride, n_workers=n_workers)
+    names = {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
+    for cut in AUTOMATIC_CUTS:
+        mapping = folder / f"cluster_mapping_consensus_{cut}.json"
+        map_consensus(paths, cut, mapping, stride=ensemble.stride, **names)
+    summarize_ensemble(paths, files, folder / "stability.json", path=folder / "summary.json")
+    record = folder / "registered.json"
+    register(paths, ensemble.identity(), path=record, git_snapshot=ensemble.pipeline.create_git_snapshot)
+    registry([record], path=Path(results) / "ensemble_registry.db")
     histories = load_merge_histories(paths)
-    normalized = normalize_ensemble(histories)
-    save_ensemble_meta(normalized, folder / "ensemble_meta.json")
-    save_merge_array(normalized, folder / "ensemble_merge_array.npz")
-    distances = {method: compute_distances(normalized, method) for method in ensemble.methods}
-    for method, values in distances.items():
-        save_distances(values, folder / f"distances_{method}.npz")
-    return ClusteringResults(folder, histories, normalized, distances)
+    distances = {method: load_distances(file) for method, file in files.items()}
+    return ClusteringResults(folder, histories, normalize_ensemble(histories), distances, found)
 
 
 def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> Path:

@@ -43,12 +43,13 @@ def _inspect(options: argparse.Namespace) -> None:
     from spdclust.merge.inspection import describe_groups, describe_history
 
     history = load_merge_history(options.history)
-    print(describe_history(history))
+    said = [describe_history(history)]
     if options.iteration is not None:
         try:
-            print(describe_groups(history, options.iteration))
+            said.append(describe_groups(history, options.iteration))
         except InputError as error:
             raise error.located(file=options.history) from error
+    print("\n".join(said))
 
 
 def _export(options: argparse.Namespace) -> None:

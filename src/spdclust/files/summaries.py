@@ -1,7 +1,7 @@
 """`summary.json` of an ensemble, and its few lines for the terminal. Imports nothing slow."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,6 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _span(values: list[float]) -> str:
+def _span(values: Sequence[float | int]) -> str:
     low, high = min(values), max(values)
     return f"{low:.4g}" if f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} to {high:.4g}"

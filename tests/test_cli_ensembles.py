@@ -1,0 +1,295 @@
+"""Subcommands on histories and ensembles: what they write, and what bad input says."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster
+
+from spdclust.cli import main
+from spdclust.config.merge import MergeConfig
+from spdclust.ensemble import normalize_ensemble
+from spdclust.files.ensembles import load_distance_rows, load_distances
+from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
+from spdclust.files.stability import load_coclustering
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.distances import compute_distances
+
+LABELS = [f"m.a:{i}" for i in range(6)] + [f"m.b:{i}" for i in range(6)]
+
+
+def history(seed=0, labels=LABELS, n_merges=9, mdl=True, **settings):
+    rng = np.random.default_rng(seed)
+    pairs = np.array([rng.choice(len(labels) - t, 2, replace=False) for t in range(n_merges)])
+    return MergeHistory(
+        list(labels),
+        np.sort(pairs.reshape(-1, 2).astype(np.int64), axis=1),
+        rng.random(n_merges) if mdl else np.full(n_merges, np.nan),
+        rng.random(n_merges),
+        MergeConfig(iters=None, **settings),
+        provenance={"batches": ["d"], "spdclust": "0.1.0"},
+    )
+
+
+def save(folder, *histories):
+    for run, each in enumerate(histories):
+        save_merge_history(each, folder / "runs" / f"run_{run}" / "history.zip")
+    return folder
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    return save(tmp_path / "model" / "demo", *(history(seed) for seed in range(3)))
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_several_distances_are_written_in_one_go_and_equal_each_alone(ensemble, tmp_path):
+    out = tmp_path / "out"
+    methods = ["matching_dist", "perm_invariant_hamming"]
+    assert run("distances", ensemble, "--method", *methods, "--output", out) == 0
+    assert run("distances", ensemble, "--method", *methods, "--stride", 4, "--threads", 2) == 0
+    normalized = normalize_ensemble(load_merge_histories(ensemble))
+    for method in methods:
+        whole = load_distances(out / f"distances_{method}.npz")
+        np.testing.assert_array_equal(whole, compute_distances(normalized, method))
+        iterations, some = load_distance_rows(ensemble / f"distances_{method}.npz")
+        assert iterations.tolist() == [0, 4, 8]
+        np.testing.assert_array_equal(some, whole[iterations])
+
+
+def test_stability_writes_tables_that_agree_with_the_histories(ensemble, capsys):
+    assert run("stability", ensemble, "--n-groups", 5, "--iteration", -1) == 0
+    assert "all runs agree" in capsys.readouterr().out
+    record = json.loads((ensemble / "stability.json").read_text())
+    assert sorted(record["cuts"]) == ["iteration", "least_mdl", "n_groups", "stability_drop"]
+    histories = load_merge_histories(ensemble)
+    groups = np.stack([each.group_idxs(6) for each in histories])  # 12 components, 7 merges, 5 groups
+    frequency = (groups[:, :, None] == groups[:, None, :]).mean(axis=0)
+    stored = load_coclustering(ensemble / "stability_coclustering.npz", "n_groups").toarray()
+    order = np.argsort(LABELS)
+    np.testing.assert_allclose(stored, np.triu(frequency[np.ix_(order, order)], 1))
+    for name in ("iterations", "sizes", "components", "groups"):
+        lines = (ensemble / f"stability_{name}.csv").read_text().splitlines()
+        assert len({line.count(",") for line in lines}) == 1
+        assert len(lines) > 3
+    assert (ensemble / "plots" / "stability.png").stat().st_size > 10_000
+    assert (ensemble / "plots" / "contested.png").stat().st_size > 10_000
+
+
+def test_the_merge_array_is_written_in_full_whatever_the_limit(ensemble, monkeypatch):
+    monkeypatch.setattr("spdclust.normalized.MERGE_ARRAY_MAX_BYTES", 1)
+    assert run("merge-array", ensemble) == 0
+    with np.load(ensemble / "ensemble_merge_array.npz") as stored:
+        array = stored["merge_array"]
+    normalized = normalize_ensemble(load_merge_histories(ensemble))
+    np.testing.assert_array_equal(array, np.stack(list(normalized.iterate_rows()), axis=1))
+
+
+def test_inspect_tells_sizes_modules_and_growth(ensemble, capsys):
+    file = ensemble / "runs/run_1/history.zip"
+    assert run("inspect", file, "--iteration", 4) == 0
+    out = capsys.readouterr().out
+    assert "12 components (6 in m.a, 6 in m.b), 9 merges, 3 groups at the end" in out
+    loaded = load_merge_history(file)
+    assert f"after merge {loaded.best_iteration()}, with" in out
+    sizes = sorted(np.bincount(loaded.group_idxs(4)).tolist(), reverse=True)
+    assert f"after merge 4: 7 groups: {', '.join(map(str, sizes))} components" in out
+    rows = [line.split() for line in out.splitlines() if line.strip()[:1].isdigit() and "in m" not in line]
+    assert [int(row[0]) for row in rows] == sorted({*range(9)})
+    for row in rows:
+        sizes = np.sort(np.bincount(loaded.group_idxs(int(row[0]))))[::-1]
+        assert [int(cell) for cell in row[1:6]] == [len(sizes), *sizes[:3], (sizes == 1).sum()]
+
+
+def test_a_history_without_description_lengths_can_be_looked_at(tmp_path, capsys):
+    save_merge_history(history(mdl=False), tmp_path / "h.zip")
+    assert run("inspect", tmp_path / "h.zip") == 0
+    assert "no description lengths" in capsys.readouterr().out
+
+
+def test_export_holds_every_grouping_above_the_size_limit_too(ensemble, tmp_path, monkeypatch):
+    monkeypatch.setattr("spdclust.files.histories.GROUP_IDXS_LIMIT", 0)
+    file = save(tmp_path / "big", history(n_merges=11, min_groups=1)) / "runs/run_0/history.zip"
+    with np.load(file) as stored:
+        assert "merge.group_idxs" not in stored
+    assert run("export", file, "--output", tmp_path / "full.zip") == 0
+    loaded = load_merge_history(tmp_path / "full.zip")
+    with np.load(tmp_path / "full.zip") as stored:
+        for iteration, row in enumerate(stored["merge.group_idxs"]):
+            np.testing.assert_array_equal(row, loaded.group_idxs(iteration))
+            by_tree = fcluster(loaded.to_linkage(), iteration + 1.5, "distance")
+            same = row[:, None] == row[None, :]
+            np.testing.assert_array_equal(same, by_tree[:, None] == by_tree[None, :])
+
+
+def test_histories_of_the_reference_become_an_ensemble(oracle, tmp_path, capsys):
+    theirs = oracle / "ensemble_resid_mlp1-shared_iters_none"
+    files = [theirs / f"history_{run}.zip" for run in range(6)]
+    assert run("import", *files, "--output", tmp_path / "theirs") == 0
+    assert run("distances", tmp_path / "theirs", "--method", "matching_dist_vec") == 0
+    with np.load(theirs / "distances_matching_dist_vec.npz") as stored:
+        whole = stored["distances"]
+    ours = load_distances(tmp_path / "theirs" / "distances_matching_dist_vec.npz")
+    np.testing.assert_array_equal(ours, whole[: len(ours)])
+    assert run("stability", tmp_path / "theirs") == 0
+    assert "before stability drops" in capsys.readouterr().out
+
+
+BAD = {
+    "no overlap": (
+        lambda f: save(f, history(), history(labels=[f"x:{i}" for i in range(12)])),
+        ["distances", "{f}", "--method", "matching_dist"],
+        "Error: {f}: labels: two runs have no component in common (found: run_0 and run_1; "
+        "allowed: runs of the same model)",
+    ),
+    "one run": (
+        lambda f: save(f, history()),
+        ["distances", "{f}", "--method", "matching_dist"],
+        "Error: {f}: n_runs: distances need several runs (found: 1; allowed: 2 or more)",
+    ),
+    "one run, stability": (
+        lambda f: save(f, history()),
+        ["stability", "{f}"],
+        "Error: {f}: n_runs: distances need several runs (found: 1; allowed: 2 or more)",
+    ),
+    "no merges": (
+        lambda f: save(f, history(), history(n_merges=0)),
+        ["stability", "{f}"],
+        "Error: {f}: run_1.selected_pairs: the history has no merges (allowed: at least one merge)",
+    ),
+    "settings differ": (
+        lambda f: save(f, history(), history(alpha=2.0)),
+        ["merge-array", "{f}"],
+        "Error: {f}: merge_config.alpha: the runs of an ensemble were merged under different settings "
+        "(found: 1.0 in run_0, 2.0 in run_1; allowed: one value for all runs)",
+    ),
+    "unknown method": (
+        lambda f: save(f, history(), history(1)),
+        ["distances", "{f}", "--method", "matchin_dist"],
+        "Error: distances_methods: unknown method, did you mean matching_dist? (found: matchin_dist; "
+        "allowed: perm_invariant_hamming, matching_dist, matching_dist_vec, adjusted_rand_dist, "
+        "variation_of_information, jaccard_dist)",
+    ),
+    "no histories": (
+        lambda f: f.mkdir(),
+        ["stability", "{f}"],
+        "Error: {f}: no histories (allowed: runs/run_<r>/history.zip in this folder)",
+    ),
+    "iteration beyond the end, inspect": (
+        lambda f: save(f, history()),
+        ["inspect", "{f}/runs/run_0/history.zip", "--iteration", "9"],
+        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration (found: 9; allowed: -9 to 8)",
+    ),
+    "iteration beyond the end, stability": (
+        lambda f: save(f, history(), history(1)),
+        ["stability", "{f}", "--iteration", "9"],
+        "Error: {f}: iteration: no such iteration (found: 9; allowed: -9 to 8)",
+    ),
+    "iteration beyond the end, consensus": (
+        lambda f: save(f, history(), history(1)),
+        ["mapping", "{f}", "--model", "m", "--cut", "iteration_9"],
+        "Error: {f}: iteration: no such iteration (found: 9; allowed: -9 to 8)",
+    ),
+    "iteration beyond the end, one run": (
+        lambda f: save(f, history()),
+        ["mapping", "{f}", "--run", "0", "--model", "m", "--cut", "iteration_9"],
+        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration (found: 9; allowed: 0 to 8)",
+    ),
+    "number of groups out of reach": (
+        lambda f: save(f, history(), history(1)),
+        ["stability", "{f}", "--n-groups", "2"],
+        "Error: {f}: n_groups: not every run passes through this number of groups "
+        "(found: 2; allowed: 3 to 11)",
+    ),
+    "number of groups out of reach, one run": (
+        lambda f: save(f, history()),
+        ["mapping", "{f}", "--run", "0", "--model", "m", "--cut", "groups_12"],
+        "Error: {f}/runs/run_0/history.zip: n_groups: the run never has this number of groups after a merge "
+        "(found: 12; allowed: 3 to 11)",
+    ),
+    "unknown cut": (
+        lambda f: save(f, history(), history(1)),
+        ["mapping", "{f}", "--model", "m", "--cut", "best"],
+        "Error: {f}: cut: unknown cut (found: best; allowed: least_mdl, stability_drop, iteration_<n>, "
+        "groups_<k>)",
+    ),
+    "no such run": (
+        lambda f: save(f, history()),
+        ["mapping", "{f}", "--run", "7", "--model", "m"],
+        "Error: {f}/runs/run_7/history.zip: no such file (allowed: a history.zip)",
+    ),
+    "no model": (
+        lambda f: save(f, history(), history(1)),
+        ["mapping", "{f}"],
+        "Error: {f}: --model: which model the components are of is not said (allowed: --model, or a "
+        "clustering_run_config.json with a model_path in the folder)",
+    ),
+    "no description length": (
+        lambda f: save(f, history(mdl=False)),
+        ["mapping", "{f}", "--run", "0", "--model", "m"],
+        "Error: {f}/runs/run_0/history.zip: mdl_loss: the history holds no description length "
+        "(allowed: an iteration or a number of groups instead)",
+    ),
+    "stride": (
+        lambda f: save(f, history(), history(1)),
+        ["distances", "{f}", "--method", "matching_dist", "--stride", "0"],
+        "Error: {f}: stride: stride is too small (found: 0; allowed: 1 or more)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line(name, tmp_path, capsys):
+    prepare, arguments, line = BAD[name]
+    folder = tmp_path / "e"
+    prepare(folder)
+    before = sorted(folder.rglob("*"))
+    assert run(*(each.format(f=folder) for each in arguments)) == 1
+    printed = capsys.readouterr()
+    assert printed.err == line.format(f=folder) + "\n"
+    assert printed.out == ""
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "text"])
+def test_a_damaged_history_is_one_line_that_names_it(damage, ensemble, capsys):
+    file = ensemble / "runs/run_2/history.zip"
+    data = bytearray(file.read_bytes())
+    if damage == "flipped":
+        at = data.index(b"selected_pairs.npy") + 200
+        data[at] ^= 1
+    file.write_bytes({"cut": data[: len(data) // 2], "flipped": data, "text": b"hello"}[damage])
+    assert run("distances", ensemble, "--method", "matching_dist") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {file}: ")
+    assert error.count("\n") == 1
+    assert not list(ensemble.glob("distances*"))
+
+
+def test_the_installed_command_says_the_same_and_examples_stand_in_its_help(tmp_path):
+    def spdclust(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "spdclust.cli", *arguments], capture_output=True, text=True, check=False
+        )
+
+    done = spdclust("stability", str(tmp_path))
+    assert done.returncode == 1
+    assert (
+        done.stderr == f"Error: {tmp_path}: no histories (allowed: runs/run_<r>/history.zip in this folder)\n"
+    )
+    for command in (
+        "distances",
+        "stability",
+        "mapping",
+        "merge-array",
+        "inspect",
+        "export",
+        "import",
+        "list",
+    ):
+        assert f"spdclust {command}" in spdclust(command, "--help").stdout.split("examples:")[1]
