@@ -32,6 +32,8 @@ rule normalize:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.tsv"
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -65,6 +67,8 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
                 for ensemble in ENSEMBLES
                 if tuple(ensemble.methods) == methods
             ),
+        group:
+            "ensemble"
         conda:
             "../envs/spdclust.yaml"
         threads: 4
@@ -93,6 +97,8 @@ rule stability:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.tsv"
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     threads: 4
@@ -120,6 +126,8 @@ rule map_run:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_run_{{run}}_{{cut}}.tsv"
     wildcard_constraints:
         cut=r"least_mdl|(iteration|groups)_\d+",
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -145,6 +153,8 @@ rule map_consensus:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.tsv"
     wildcard_constraints:
         cut=r"least_mdl|stability_drop|(iteration|groups)_\d+",
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -169,6 +179,8 @@ rule register:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/register.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/register.tsv"
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -217,6 +229,8 @@ rule summarize:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.tsv"
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:

@@ -16,6 +16,8 @@ rule plot_distances:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.tsv"
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -43,6 +45,8 @@ rule plot_curve:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.tsv"
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -75,6 +79,8 @@ rule plot_stability:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{stability_figure}}.tsv"
     wildcard_constraints:
         stability_figure="stability|contested",
+    group:
+        "ensemble"
     conda:
         "../envs/spdclust.yaml"
     resources:
