@@ -43,7 +43,11 @@ from spdclust.merge.kernels.layout import (
     row_start,
     value_of,
 )
+from spdclust.merge.kernels.machine import fetch
 from spdclust.merge.kernels.samples import hand_over, unite
+
+AHEAD = 24
+"""How many rows ahead a column is fetched: its entries lie a whole row apart."""
 
 
 @compiled
@@ -126,10 +130,14 @@ def write_row(coact, figures, touched, a, b, new):
         row[q] = row_a[q] + row_b[q] - touched[q]
         zeros += zeros_more(row_a[q], row_b[q], row[q], closed[q])
     for q in range(a + 1, b):  # between them: the older part stands in the row of q
+        fetch(coact, row_start(q + AHEAD) + a)
         c_a = coact[row_start(q) + a]
         row[q] = c_a + row_b[q] - touched[q]
         zeros += zeros_more(c_a, row_b[q], row[q], closed[q])
     for q in range(b + 1, new):  # younger than both: both parts stand in the row of q
+        start = row_start(q + AHEAD)
+        fetch(coact, start + a)
+        fetch(coact, start + b)
         start = row_start(q)
         c_a, c_b = coact[start + a], coact[start + b]
         row[q] = c_a + c_b - touched[q]
