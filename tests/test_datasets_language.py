@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 
-from spdclust.datasets import open_inputs
 from spdclust.datasets.chunks import InputSource, ToySource
+from spdclust.datasets.inputs import open_inputs
 from spdclust.datasets.settings import language_data, samples_per_batch
 from spdclust.datasets.tokens import Tokenizer, shuffled_nearby, stored_blocks, text_blocks
 from spdclust.errors import InputError

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spdclust.datasets import generate_inputs
+from spdclust.datasets.inputs import generate_inputs
 from spdclust.datasets.toy import N_ACTIVE, generate
 from spdclust.errors import InputError
 from spdclust.models.task import LanguageTask, ToyTask

@@ -9,6 +9,7 @@ from spdclust.provenance import code_fingerprint, git_state, stage_fingerprint
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "spdclust"
 STAGES = sorted(path.stem for path in (SOURCE / "stages").glob("[a-z]*.py"))
+BY_HAND = {"examples"}
 
 
 @pytest.fixture
@@ -49,8 +50,11 @@ def add_function(text):
         ("merge/costs.py", {"merge"}),
         ("files/metrics.py", {"merge"}),
         ("plotting/distances.py", {"plot_distances"}),
+        ("plotting/stability.py", {"plot_stability"}),
         ("models/targets/tms.py", {"precompute_batches"}),
-        ("partitions/distances.py", {"distances"}),
+        ("partitions/distances.py", {"distances", "stability", "mapping"}),
+        ("stability/coclustering.py", {"stability", "mapping"}),
+        ("files/registry.py", {"registry"}),
         ("summary.py", {"summarize"}),
         ("cli.py", set()),
         ("config/merge.py", set()),
@@ -69,7 +73,7 @@ def test_comments_docstrings_and_layout_do_not_count(package):
 
 def test_every_stage_of_the_rules_has_a_fingerprint():
     rules = "".join(path.read_text() for path in (SOURCE.parents[1] / "rules").glob("*.smk"))
-    for stage in STAGES:
+    for stage in set(STAGES) - BY_HAND:
         assert f'stage_fingerprint("{stage}")' in rules
         assert len(stage_fingerprint(stage)) == 16
 

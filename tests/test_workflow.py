@@ -1,5 +1,6 @@
 """The workflow as its users run it: what is made, what becomes due, what bad input says."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import torch
 from workflow import PIPELINE, REPOSITORY, RUN, Workflow
 
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.ensembles import load_distances
+from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories
+from spdclust.files.registry import read_registry, register_ensembles
+from spdclust.pipeline import cluster_analysis_pipeline
 
 TINY = "results/small/tiny"
 FIGURE = f"{TINY}/plots/distances_perm_invariant_hamming.png"
@@ -39,12 +42,17 @@ def test_all_files_of_the_contract_are_made(finished):
         *(f"small/tiny/{file}" for file in ("pipeline_config.yaml", "clustering_run_config.json")),
         *(
             f"small/tiny/{file}"
-            for file in ("ensemble_meta.json", "ensemble_merge_array.npz", "summary.json")
+            for file in ("ensemble_meta.json", "ensemble_merge_array.npz", "summary.json", "registered.json")
         ),
+        "ensemble_registry.db",
+        "small/tiny/stability.json",
+        "small/tiny/stability_coclustering.npz",
+        *(f"small/tiny/stability_{table}.csv" for table in ("iterations", "sizes", "components", "groups")),
+        *(f"small/tiny/cluster_mapping_consensus_{cut}.json" for cut in ("least_mdl", "stability_drop")),
         *(f"small/tiny/distances_{method}.npz" for method in PIPELINE["distances_methods"]),
         *(
             f"small/tiny/plots/{figure}.{suffix}"
-            for figure in ("mdl", "cluster_sizes", "distances_matching_dist")
+            for figure in ("mdl", "cluster_sizes", "distances_matching_dist", "stability", "contested")
             for suffix in ("png", "pdf")
         ),
     ]:
@@ -55,7 +63,8 @@ def test_all_files_of_the_contract_are_made(finished):
 def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):
     workflow, outcome = finished
     assert f"{TINY}: 2 runs of" in outcome.output
-    assert "open next: results/small/tiny/plots/distances_perm_invariant_hamming.png" in outcome.output
+    assert "all runs agree" in outcome.output
+    assert "open next: results/small/tiny/plots/stability.png" in outcome.output
     assert workflow.due() == {}
 
 
@@ -80,7 +89,29 @@ def test_files_agree_with_each_other(finished):
 
 def test_one_figure_by_its_path_makes_what_it_needs_and_nothing_else(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
-    assert workflow.due(FIGURE) == {"precompute_batches": 2, "merge": 2, "distances": 1, "plot_distances": 1}
+    made = {"precompute_batches": 2, "merge": 2, "distances": 1}
+    assert workflow.due(FIGURE) == made | {"plot_distances": 1}
+    assert workflow.due(f"{TINY}/distances_matching_dist.npz") == made
+    assert workflow.due(f"{TINY}/plots/stability.pdf") == {
+        "precompute_batches": 2, "merge": 2, "stability": 1, "plot_stability": 1,
+    }  # fmt: skip
+    assert workflow.due(f"{TINY}/cluster_mapping_run_1_iteration_7.json") == {
+        "precompute_batches": 1, "merge": 1, "map_run": 1,
+    }  # fmt: skip
+
+
+def test_ensembles_with_other_methods_have_their_own_files_and_no_others(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    workflow.write("config/pipelines/other.yaml", PIPELINE | {"distances_methods": ["jaccard_dist"]})
+    workflow.write(
+        "config/config.yaml", {"pipelines": ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]}
+    )
+    due = workflow.due()
+    assert due["distances_1"] == due["distances_2"] == 1
+    only = workflow.due("results/small/other/distances_jaccard_dist.npz")
+    assert sum(count for rule, count in only.items() if rule.startswith("distances")) == 1
+    outcome = workflow.run("-n", "--", f"{TINY}/distances_jaccard_dist.npz")
+    assert outcome.code != 0
 
 
 def test_a_deleted_figure_is_drawn_again_alone(copied):
@@ -101,7 +132,7 @@ def test_a_merge_setting_makes_merges_due_and_never_batches(copied):
         copied.write("config/runs/small.yaml", RUN | {"merge_config": RUN["merge_config"] | change})
         due = copied.due()
         assert due["merge"] == 2
-        assert due["distances"] == 2
+        assert due["distances"] == due["stability"] == 1  # all methods of an ensemble in one job
         assert "precompute_batches" not in due
 
 
@@ -165,6 +196,71 @@ def test_two_runs_of_the_workflow_give_the_same_bytes(finished, tmp_path):
     first, second = finished[0].results(), again.results()
     assert set(first) == set(second)
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_stride_compares_fewer_iterations_and_merges_nothing_again(copied):
+    copied.write("config/pipelines/tiny.yaml", PIPELINE | {"distances_stride": 6})
+    due = copied.due()
+    assert due["distances"] == due["stability"] == 1
+    assert not {"merge", "precompute_batches", "normalize", "register"} & set(due)
+    whole = load_distances(copied.folder / TINY / "distances_matching_dist.npz")
+    target = f"{TINY}/distances_matching_dist.npz"
+    outcome = copied.run("--", target)
+    assert outcome.code == 0, outcome.output
+    iterations, some = load_distance_rows(copied.folder / target)
+    assert iterations.tolist() == [0, 6, 12, 18]
+    np.testing.assert_array_equal(some, whole[iterations])
+
+
+def test_the_mapping_of_one_run_is_a_target(copied):
+    target = f"{TINY}/cluster_mapping_run_1_iteration_7.json"
+    outcome = copied.run("--", target)
+    assert outcome.code == 0, outcome.output
+    found = json.loads((copied.folder / target).read_text())
+    history = load_merge_histories(copied.folder / TINY)[1]
+    groups = history.group_idxs(7)
+    assert found["spd_run"] == "resources/resid_mlp1"
+    assert found["clustering_run_id"] == "small/tiny/run_1"
+    alone = np.bincount(groups)[groups] == 1
+    assert list(found["clusters"]) == history.labels
+    assert list(found["clusters"].values()) == [
+        None if lone else group for group, lone in zip(groups.tolist(), alone, strict=True)
+    ]
+    outcome = copied.run("--", f"{TINY}/cluster_mapping_run_1_iteration_70.json")
+    one_line(outcome, "Error in map_run:", "no such iteration (found: 70; allowed: 0 to 19)")
+
+
+def test_the_registry_holds_what_was_made_and_keeps_what_others_registered(copied):
+    path = copied.folder / "results" / "ensemble_registry.db"
+    (ensemble,) = read_registry(path)
+    assert (ensemble["ensemble"], ensemble["n_runs"], ensemble["git_commit"]) == ("small/tiny", 2, None)
+    for run, row in enumerate(ensemble["runs"]):
+        history = copied.folder / "results" / row["history"]
+        assert row["digest"] == hashlib.sha256(history.read_bytes()).hexdigest()
+        assert (row["merge_seed"], row["batch_seeds"]) == (f"[0, {run}]", f"[{1000 * run}]")
+        assert row["n_merges"] == 20
+    other = ensemble | {"ensemble": "of/another", "runs": []}
+    register_ensembles([other], path)
+    outcome = copied.run("--forcerun", "register", "--", "results/ensemble_registry.db")
+    assert outcome.code == 0, outcome.output
+    assert [each["ensemble"] for each in read_registry(path)] == ["of/another", "small/tiny"]
+    assert copied.due() == {}
+    path.unlink()
+    assert copied.due() == {"registry": 1}
+
+
+def test_in_one_process_the_same_bytes_come_out(finished, tmp_path, monkeypatch):
+    workflow = finished[0]
+    monkeypatch.chdir(workflow.folder)
+    cluster_analysis_pipeline("config/pipelines/tiny.yaml", results=tmp_path / "results")
+    made = {
+        path.relative_to(tmp_path / "results").as_posix(): path.read_bytes()
+        for path in (tmp_path / "results").rglob("*")
+        if path.is_file()
+    }
+    expected = {name: data for name, data in workflow.results().items() if "/plots/" not in name}
+    assert set(made) == set(expected)
+    assert [name for name in made if made[name] != expected[name]] == []
 
 
 def test_a_sweep_shares_its_batches(copied):

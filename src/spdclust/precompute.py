@@ -10,8 +10,8 @@ from scipy import sparse
 from tqdm import tqdm
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.datasets import generate_inputs, open_inputs
 from spdclust.datasets.chunks import DrawnSource, InputSource
+from spdclust.datasets.inputs import generate_inputs, open_inputs
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.batches import ActivationBatch

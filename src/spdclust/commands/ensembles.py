@@ -94,7 +94,7 @@ def _distances(options: argparse.Namespace) -> None:
 
 
 def _stability(options: argparse.Namespace) -> None:
-    from spdclust.files.stability import load_stability_record
+    from spdclust.files.stability_reading import load_stability_record
     from spdclust.files.summaries import stability_lines
     from spdclust.partitions.methods import check_methods
     from spdclust.plotting.stability import STABILITY_FIGURES

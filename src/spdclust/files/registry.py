@@ -101,9 +101,12 @@ def register_ensembles(
             ):
                 continue
             changed += 1
-            for table, rows in (("ensembles", ensemble), ("runs", runs)):
+            for table, columns, rows in (
+                ("ensembles", ENSEMBLE_COLUMNS, ensemble),
+                ("runs", RUN_COLUMNS, runs),
+            ):
                 database.execute(f"DELETE FROM {table} WHERE ensemble = ?", name)
-                marks = ", ".join("?" * len(rows[0])) if rows else ""
+                marks = ", ".join("?" * len(columns))
                 database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
         database.execute("COMMIT")
     return changed

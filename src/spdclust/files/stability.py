@@ -1,9 +1,7 @@
-"""The stability analysis of an ensemble on disk: `stability.json` and the tables `stability_<what>.csv`."""
+"""Writing the stability analysis of an ensemble: `stability.json` and the tables beside it."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +9,7 @@ from scipy import sparse
 from spdclust.errors import InputError
 from spdclust.files.archive import Member, read_archive, write_archive
 from spdclust.files.atomic import write_text
-from spdclust.files.tables import load_columns, save_columns, save_rows
+from spdclust.files.tables import save_columns, save_rows
 from spdclust.normalized import NormalizedHistories
 from spdclust.stability.analysis import Stability
 from spdclust.stability.coclustering import coclustering_frequency
@@ -92,30 +90,3 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     read = read_archive(path, arrays=names, what="co-clustering file")
     data, indices, indptr, shape = (read[name] for name in names)
     return sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
-
-
-def load_stability_record(path: str | Path) -> dict[str, Any]:
-    """Read `stability.json`.
-
-    Raises:
-        InputError: no such file, or not a stability record.
-    """
-    path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("no such file", file=path, allowed="stability.json") from error
-    except ValueError as error:
-        raise InputError("not JSON", file=path, found=str(error), allowed="stability.json") from error
-    if not isinstance(record, Mapping) or "cuts" not in record:
-        raise InputError("not a stability record", file=path, allowed="stability.json")
-    return dict(record)
-
-
-def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
-    """Read `stability_iterations.csv` by columns, see `iteration_table`.
-
-    Raises:
-        InputError: no such file, or not a table of numbers.
-    """
-    return load_columns(path)

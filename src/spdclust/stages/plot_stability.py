@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.files.stability import load_stability_iterations, load_stability_record
+from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.plotting.stability import STABILITY_FIGURES
 from spdclust.plotting.style import save_figure
 

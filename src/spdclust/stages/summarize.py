@@ -5,7 +5,7 @@ from pathlib import Path
 
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import load_merge_histories
-from spdclust.files.stability import load_stability_record
+from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import save_summary
 from spdclust.summary import summarize
 
