@@ -14,6 +14,7 @@ from spdclust.files.histories import save_merge_history
 from spdclust.group_tokens import group_activity, rank_tokens, strongest_samples
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
+from spdclust.stability.formed import groups_formed_by_all
 from spdclust.stages.examples import examples
 
 LABELS = ["a:0", "a:1", "b:0", "b:1"]
@@ -69,14 +70,43 @@ def ensemble(tmp_path):
 
 
 def test_groups_are_described_by_their_tokens(ensemble):
-    text = examples(ensemble, iteration=-1)
-    assert "2 groups after 2 merges" in text
+    text = examples(ensemble, run=0, iteration=-1)
+    assert "run 0: 2 groups" in text
     assert "group 0: a ×2; active on 33.33%; ' seven' 4/4" in text
     assert "group 1: b ×2; active on 25.00%; 'nine\\n' 3/3" in text
 
 
+def test_by_default_groups_are_those_that_all_runs_form(ensemble):
+    text = examples(ensemble)
+    assert "2 groups that all 1 runs form" in text
+    assert "group 0: a ×2; active on 33.33%; ' seven' 4/4" in text
+    assert examples(ensemble, group=1).split("\n")[1] == "group 1: b:0, b:1"
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32), st.integers(1, 4))
+def test_groups_of_all_runs_are_the_largest_sets_that_each_holds_at_some_iteration(seed, n_runs):
+    rng = np.random.default_rng(seed)
+    dense = (rng.random((40, 7)) < 0.3).astype(np.float32)
+    dense[:, 1] = dense[:, 0]
+    dense[0] = 1
+    labels = [f"m:{i}" for i in range(7)]
+    config = MergeConfig(iters=None, min_groups=2, merge_pair_sampling_kwargs={"threshold": 0.3})
+    acts = ProcessedActivations.from_dense(dense, labels)
+    histories = [merge_iteration(acts, config, run) for run in range(n_runs)]
+    held = []
+    for history in histories:
+        groups = [history.group_idxs(t) for t in range(history.n_iterations)]
+        held.append({frozenset(np.flatnonzero(g == k).tolist()) for g in groups for k in set(g.tolist())})
+    common = {each for each in set.intersection(*held) if len(each) > 1}
+    largest = {each for each in common if not any(each < other for other in common)}
+    found = groups_formed_by_all(histories)
+    assert {frozenset(labels.index(label) for label in group) for group in found} == largest
+    assert found == sorted(sorted(group) for group in found)
+
+
 def test_one_group_shows_its_places_the_strongest_first(ensemble):
-    lines = examples(ensemble, iteration=-1, group=0, limit=4).split("\n")
+    lines = examples(ensemble, run=0, iteration=-1, group=0, limit=4).split("\n")
     assert lines[1] == "group 0: a:0, a:1"
     assert lines[2] == "active on 33.33% of 12 tokens"
     assert lines[4:] == [
@@ -89,8 +119,8 @@ def test_one_group_shows_its_places_the_strongest_first(ensemble):
 
 def test_what_is_missing_is_one_line(ensemble):
     with pytest.raises(InputError, match=r"group: no such group \(found: 5; allowed: 0 to 1\)"):
-        examples(ensemble, iteration=-1, group=5)
-    with pytest.raises(InputError, match="no such file"):
+        examples(ensemble, run=0, iteration=-1, group=5)
+    with pytest.raises(InputError, match="no such folder"):
         examples(ensemble, run=3)
     path = ensemble.parent / "precomputed_batches" / "run_0" / "batch_0.pt"
     ActivationBatch(ActivationBatch.load(path).activations).save(path)

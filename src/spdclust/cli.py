@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
     examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
     examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
-    examples.add_argument("--run", type=int, default=0, help="which run of the ensemble (default 0)")
+    examples.add_argument("--run", type=int, help="groups of this run (default: those that all runs form)")
     examples.add_argument("--iteration", type=int, help="after which merge (default: shortest description)")
     examples.add_argument("--group", type=int, help="one group, with places in the texts")
     examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")

@@ -1,13 +1,15 @@
-"""Stage: a merge and the batch it was made from -> the tokens that activate its groups."""
+"""Stage: merges and the batch they were made from -> the tokens that activate groups."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.files.batches import ActivationBatch, find_batches
-from spdclust.files.histories import load_merge_history
+from spdclust.files.histories import load_merge_histories, load_merge_history
 from spdclust.group_tokens import (
+    TokenCount,
     describe_members,
     group_activity,
     marked,
@@ -15,86 +17,114 @@ from spdclust.group_tokens import (
     strongest_samples,
     token_table,
 )
+from spdclust.stability.formed import groups_formed_by_all
+from spdclust.types import Labels
 
 
 def examples(
     ensemble: str | Path,
     *,
-    run: int = 0,
+    run: int | None = None,
     iteration: int | None = None,
     group: int | None = None,
     limit: int = 10,
 ) -> str:
-    """Return a description of the groups of one run by the tokens that activate them.
+    """Return a description of groups of a language model by the tokens that activate them.
 
-    Without `group`, those groups of two and more components that tokens tell apart best; with it, that
-    group's components and the places in the texts where it is strongest.
+    Without `run`, the groups that every run forms, member for member; with it, the groups of one run at one
+    iteration. Those that tokens tell apart best come first. With `group`, that one's components and the
+    places in the texts where it is strongest.
 
     Args:
         ensemble: folder of an ensemble, beside its `precomputed_batches/`.
         run: which of its runs.
-        iteration: after which merge; None for the shortest description.
-        group: one group's number at that iteration.
+        iteration: after which merge of that run; None for the shortest description.
+        group: number of one group, as listed.
         limit: how many groups or places.
 
     Raises:
         InputError: a file is missing, the batch has no tokens (`keep_examples`), or there is no such group.
     """
     folder = Path(ensemble)
-    history = load_merge_history(folder / "runs" / f"run_{run}" / "history.zip")
-    path = find_batches(folder.parent / "precomputed_batches" / f"run_{run}")[0]
-    batch = ActivationBatch.load(path)
-    kept = batch.examples
-    if kept is None:
-        raise InputError(
-            "batch has no tokens",
-            file=path,
-            field="keep_examples",
-            found=0,
-            allowed="a run made with keep_examples: n",
-        )
-    at = history.best_iteration() if iteration is None else iteration
-    column = {label: number for number, label in enumerate(batch.labels)}
-    columns = np.array([column[label] for label in history.labels])
-    assigned = np.asarray(history.group_idxs(at))
-    matrix = batch.matrix[: kept.n_samples]
-    tokens = kept.tokens[kept.samples[:, 0], kept.samples[:, 1]]
-    texts = dict(kept.vocabulary)
-    threshold = history.config.activation_threshold
-
-    def members(number: int) -> np.ndarray:
-        own: np.ndarray = columns[assigned == number]
-        return own
-
-    head = (
-        f"{folder}, run {run}, {len(np.unique(assigned))} groups after {at % history.n_iterations + 1} merges"
-    )
+    tokens = _Tokens.of(folder.parent / "precomputed_batches" / f"run_{run or 0}")
+    if run is None:
+        histories = load_merge_histories(folder)
+        groups = dict(enumerate(groups_formed_by_all(histories)))
+        head = f"{folder}: {len(groups)} groups that all {len(histories)} runs form"
+    else:
+        history = load_merge_history(folder / "runs" / f"run_{run}" / "history.zip")
+        at = history.at(history.best_iteration() if iteration is None else iteration)
+        groups = {number: at.members(number) for number in range(at.k_groups)}
+        head = f"{folder}, run {run}: {len(groups)} groups"
+    threshold = load_merge_history(
+        folder / "runs" / f"run_{run or 0}" / "history.zip"
+    ).config.activation_threshold
     if group is not None:
-        if not (assigned == group).any():
-            raise InputError("no such group", field="group", found=group, allowed=f"0 to {assigned.max()}")
-        own = members(group)
-        active = group_activity(matrix, own, threshold)
-        places = [marked(*kept.context(int(sample))) for sample in strongest_samples(matrix, own, limit)]
-        return "\n".join(
-            [
-                head,
-                f"group {group}: {', '.join(batch.labels[each] for each in own)}",
-                f"active on {active.mean():.2%} of {kept.n_samples} tokens",
-                f"tokens: {token_table(rank_tokens(tokens, active, texts))}",
-                *places,
-            ]
-        )
-    found = []
-    sizes = np.bincount(assigned)
-    for number in np.flatnonzero(sizes > 1):
-        own = members(int(number))
-        active = group_activity(matrix, own, threshold)
-        ranked = rank_tokens(tokens, active, texts)
-        found.append((active.mean() * sum(each.bits for each in ranked), int(number), own, active, ranked))
-    found.sort(key=lambda each: (-each[0], each[1]))
-    lines = [
-        f"group {number}: {describe_members([batch.labels[each] for each in own])}; "
-        f"active on {active.mean():.2%}; {token_table(ranked, 6)}"
-        for _, number, own, active, ranked in found[:limit]
+        if group not in groups:
+            raise InputError("no such group", field="group", found=group, allowed=f"0 to {len(groups) - 1}")
+        return "\n".join([head, *tokens.places(group, groups[group], threshold, limit)])
+    found = [
+        tokens.describe(number, members, threshold) for number, members in groups.items() if len(members) > 1
     ]
-    return "\n".join([f"{head}; the {len(lines)} that tokens tell apart best", *lines])
+    found.sort(key=lambda each: (-each.bits, each.number))
+    return "\n".join(
+        [f"{head}, those first that tokens tell apart best", *(each.line for each in found[:limit])]
+    )
+
+
+@dataclass(frozen=True)
+class _Described:
+    number: int
+    bits: float
+    line: str
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The samples of a batch whose tokens were kept."""
+
+    batch: ActivationBatch
+    numbers: np.ndarray
+
+    @classmethod
+    def of(cls, folder: Path) -> "_Tokens":
+        path = find_batches(folder)[0]
+        batch = ActivationBatch.load(path)
+        kept = batch.examples
+        if kept is None:
+            raise InputError(
+                "batch has no tokens",
+                file=path,
+                field="keep_examples",
+                found=0,
+                allowed="a run made with keep_examples: n",
+            )
+        return cls(batch, kept.tokens[kept.samples[:, 0], kept.samples[:, 1]])
+
+    def describe(self, number: int, members: Labels, threshold: float | None) -> _Described:
+        active, ranked = self._activity(members, threshold)
+        bits = float(active.mean()) * sum(each.bits for each in ranked)
+        said = [describe_members(members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
+        return _Described(number, bits, f"group {number}: {'; '.join(said)}")
+
+    def places(self, number: int, members: Labels, threshold: float | None, limit: int) -> list[str]:
+        assert self.batch.examples is not None
+        active, ranked = self._activity(members, threshold)
+        matrix = self.batch.matrix[: len(self.numbers)]
+        strongest = strongest_samples(matrix, self._columns(members), limit)
+        return [
+            f"group {number}: {', '.join(members)}",
+            f"active on {active.mean():.2%} of {len(self.numbers)} tokens",
+            f"tokens: {token_table(ranked)}",
+            *(marked(*self.batch.examples.context(int(sample))) for sample in strongest),
+        ]
+
+    def _activity(self, members: Labels, threshold: float | None) -> tuple[np.ndarray, list[TokenCount]]:
+        assert self.batch.examples is not None
+        matrix = self.batch.matrix[: len(self.numbers)]
+        active = group_activity(matrix, self._columns(members), threshold)
+        return active, rank_tokens(self.numbers, active, dict(self.batch.examples.vocabulary))
+
+    def _columns(self, members: Labels) -> np.ndarray:
+        column = {label: number for number, label in enumerate(self.batch.labels)}
+        return np.array([column[label] for label in members])
