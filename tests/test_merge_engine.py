@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense, steps, upper
 
 from spdclust.errors import InputError
+from spdclust.merge import loading
 from spdclust.merge.costs import recompute_coacts_from_scratch
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import merge_plainly
 from spdclust.merge.samplers import range_candidates
+from spdclust.merge.warming import warm_up
 
 ALPHAS = [0.0, 0.1, 1.0, 10.0]
 LAWS = [
@@ -263,3 +265,17 @@ def test_more_components_than_sixteen_bits_hold() -> None:
     groups = history.group_idxs(-1)
     assert groups.max() == n_components - 4
     assert groups[40] == groups[32_900]
+
+
+def test_too_little_memory_is_said_in_one_line(monkeypatch) -> None:
+    def none_left(*_args: object) -> None:
+        raise MemoryError
+
+    warm_up(config(), 10)
+    monkeypatch.setattr(loading, "_empty_sets", none_left)
+    with pytest.raises(InputError) as caught:
+        merge_iteration(activations(random_dense(2, 30, 10)), config())
+    assert str(caught.value) == (
+        "memory: not enough memory to merge (found: 10 groups, 0.0 GB of coactivations besides the activations; "
+        "allowed: more memory, or fewer components: a higher filter_dead_threshold, a module_name_filter)"
+    )

@@ -92,8 +92,31 @@ def load_batch(
         wide: store samples' rows in the wide type even for few groups.
 
     Raises:
-        InputError: there are too many samples, or the threshold is negative.
+        InputError: there are too many samples, the threshold is negative, or memory does not suffice.
     """
+    try:
+        return _load(batch, group_of_column, order, config, threads, capacity, wide)
+    except MemoryError:
+        n_groups = int(group_of_column.max()) + 1
+        size = 8 if config.activation_threshold is None else 4
+        needed = (capacity or capacity_for(n_groups)) ** 2 / 2 * size / 1e9
+        raise InputError(
+            "not enough memory to merge",
+            field="memory",
+            found=f"{n_groups} groups, {needed:.1f} GB of coactivations besides the activations",
+            allowed="more memory, or fewer components: a higher filter_dead_threshold, a module_name_filter",
+        ) from None
+
+
+def _load(
+    batch: Any,
+    group_of_column: np.ndarray,
+    order: np.ndarray | None,
+    config: MergeConfig,
+    threads: int,
+    capacity: int | None,
+    wide: bool,
+) -> LoadedBatch:
     if config.activation_threshold is None:
         return _load_scalar(batch, group_of_column, order, capacity)
     if config.activation_threshold < 0:
@@ -116,7 +139,7 @@ def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
         return
     matrix = batch.matrix
     while first < matrix.shape[0]:
-        end = np.searchsorted(matrix.indptr, matrix.indptr[first] + ENTRIES_PER_STRETCH, side="right")
+        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + ENTRIES_PER_STRETCH, side="right")
         last = min(max(int(end) - 1, first + 1), matrix.shape[0])
         yield first, _rows(matrix, first, last)
         first = last
