@@ -14,11 +14,12 @@ from scipy import sparse
 from spdclust.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
+from spdclust.estimate import estimate
 from spdclust.files import own_matrices
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import load_merge_history
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
-from spdclust.files.own_matrices import read_own
+from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.precompute import precompute_batches_for_ensemble
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -73,6 +74,9 @@ def test_every_kind_of_file_gives_its_matrix(tmp_path, kind):
     np.testing.assert_array_equal(batch.matrix.toarray(), expected.astype(np.float32))
     assert batch.labels == (labels or ["latent:0", "latent:1", "latent:2"])
     assert batch.seed == (11 if kind == "our batch" else 5)
+    assert shape_of_own(path) == DENSE.shape
+    needs = estimate(ClusteringRunConfig(precomputed_activations_dir=str(tmp_path)), 3)
+    assert (needs.n_components, needs.n_samples, needs.n_runs) == (3, 4, 3)
 
 
 @settings(deadline=None, max_examples=30)
@@ -185,6 +189,9 @@ def test_bad_files_are_one_line(tmp_path, case):
     save(tmp_path / name)
     with pytest.raises(InputError, match=message) as caught:
         read_own(tmp_path / name)
+    if message == "not a readable matrix":
+        with pytest.raises(InputError, match=message):
+            shape_of_own(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
+from spdclust.files.own_folders import batches_per_run, own_files
+from spdclust.files.own_matrices import shape_of_own
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.counting import count_components
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -102,7 +104,10 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     Raises:
         InputError: the model is local, and its files are missing or damaged.
     """
-    n_batches = config.batches_needed()
+    n_batches = batches_per_run(config)
+    if config.precomputed_activations_dir is not None:
+        shapes = [shape_of_own(file) for file in own_files(config.precomputed_activations_dir)[:n_batches]]
+        return Estimate(shapes[0][1], max(samples for samples, _ in shapes), n_batches, n_runs)
     source = config.model_source
     if source is None or config.loader is not None:
         return Estimate(None, config.n_tokens, n_batches, n_runs)

@@ -14,6 +14,7 @@ Rows are samples, columns components; further leading axes (sequence, position) 
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,6 +78,41 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
         return ActivationBatch(ProcessedActivations.from_sparse(rows, labels), seed, provenance)
     except InputError as error:
         raise error.located(file=path) from error
+
+
+def shape_of_own(path: str | Path) -> tuple[int, int]:
+    """Return the samples and components of one file of one's own, reading no more of it than its kind allows.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/latents.npy", np.zeros((2, 3, 4)))
+        ...     shape_of_own(f"{folder}/latents.npy")
+        (6, 4)
+
+    Raises:
+        InputError: the file is missing or damaged, or is no matrix.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".pt":
+            content = _read_torch(path)
+            if isinstance(content, dict) and content.get("format") == FORMAT:
+                shape = tuple(content["shape"].tolist())
+            else:
+                shape = tuple((content["activations"] if isinstance(content, dict) else content).shape)
+        elif path.suffix == ".npy":
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        else:
+            with np.load(path, allow_pickle=False) as stored:
+                names = list(stored.files)
+                dense = names[0] if len(names) == 1 else "activations"
+                shape = tuple(stored["shape"].tolist()) if "shape" in names else stored[dense].shape
+        return math.prod(shape[:-1]), int(shape[-1])
+    except Exception as error:  # damaged files make these libraries raise nearly anything
+        raise InputError(
+            "not a readable matrix", file=path, found=str(error).strip().split("\n")[0], allowed=ALLOWED
+        ) from error
 
 
 def _read_torch(path: Path) -> Any:
