@@ -19,6 +19,8 @@ rule merge:
             (1000 + 8 * input.size_mb) * attempt
         ),
         runtime=lambda wildcards, attempt: 120 * attempt,
+        # a resource, since how often the state is kept changes no result
+        checkpoint_seconds=300,
     params:
         merge_config=lambda wildcards: ensemble_of(
             wildcards

@@ -15,6 +15,7 @@ from workflow import PIPELINE, RUN, Workflow
 NEEDED = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "sacct", "munged", "mariadbd"]
 TINY = "results/small/tiny"
 MERGED = f"{TINY}/runs/run_0/history.zip"
+WANTED = [f"{TINY}/summary.json", f"{TINY}/plots/distances_matching_dist.png"]
 
 pytestmark = pytest.mark.slurm
 
@@ -77,7 +78,7 @@ def rule_of(job: dict[str, str]) -> str:
 
 def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster):
     start = now()
-    outcome = cluster.run(*ON_SLURM, cores=4)
+    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert f"{TINY}: 2 runs of" in outcome.output
     jobs = accounted(start)
@@ -93,7 +94,7 @@ def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster
         assert job["Timelimit"] == "01:00:00", job
     for job in merges + rest:
         assert "gpu" not in job["ReqTRES"], job
-    assert cluster.due() == {}
+    assert cluster.due(*WANTED) == {}
 
 
 def test_a_job_killed_by_the_scheduler_is_tried_again_with_more_memory(cluster):
@@ -102,13 +103,13 @@ def test_a_job_killed_by_the_scheduler_is_tried_again_with_more_memory(cluster):
         "seen = pathlib.Path('killed')\n"
         "if not seen.exists():\n"
         "    seen.write_text(os.environ['SLURM_JOB_ID'])\n"
-        "    subprocess.run(['scancel', '--signal=KILL', '--full', os.environ['SLURM_JOB_ID']], check=True)\n"
-        "    signal.pause()\n"
+        "    subprocess.run(['scancel', '--signal=KILL', os.environ['SLURM_JOB_ID']], check=True)\n"
+        "    signal.pause()  # until the kill arrives\n"
     )
     script = cluster.folder / "workflow/scripts/merge.py"
     script.write_text(killer + script.read_text())
     start = now()
-    outcome = cluster.run(*ON_SLURM, "--", MERGED)
+    outcome = cluster.run(*ON_SLURM, "--", MERGED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / "killed").exists()
     merges = [job for job in accounted(start) if rule_of(job).startswith("merge")]
@@ -135,7 +136,7 @@ def test_a_submission_that_slurm_refuses_is_reported(cluster):
 
 def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *ON_SLURM],
+        [sys.executable, "-m", "snakemake", *ON_SLURM, "--", *WANTED],
         cwd=cluster.folder,
         env=cluster.environment,
         stdout=subprocess.DEVNULL,
@@ -151,7 +152,7 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     assert not (cluster.folder / TINY / "summary.json").exists()
     waiting = subprocess.run(["squeue", "-h"], check=True, capture_output=True, text=True, timeout=60).stdout
     assert waiting == ""  # its jobs were cancelled with it
-    outcome = cluster.run(*ON_SLURM)
+    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
     assert PIPELINE["n_runs"] == len(list((cluster.folder / TINY / "runs").iterdir()))

@@ -9,4 +9,6 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         tuple(snakemake.params.seed),
         history=snakemake.output.history,
         metrics=snakemake.output.metrics,
+        threads=snakemake.threads,
+        checkpoint_seconds=snakemake.resources.checkpoint_seconds,
     )

@@ -8,10 +8,13 @@ from typing import Any
 
 from spdclust import __version__
 from spdclust.config.merge import MergeConfig
+from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
+from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
 from spdclust.merge.merging import merge_iteration
+from spdclust.provenance import stage_fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,8 @@ def merge(
     *,
     history: str | Path,
     metrics: str | Path,
+    threads: int | None = None,
+    checkpoint_seconds: float = 300.0,
 ) -> None:
     """Merge the components of one run and write its history and per-iteration metrics.
 
@@ -32,13 +37,28 @@ def merge(
         seed: (`base_seed`, run).
         history: where `history.zip` goes.
         metrics: where `metrics.csv` goes.
+        threads: how many may be used; the result does not depend on it.
+        checkpoint_seconds: how often the state is kept in a hidden file beside the history; a killed merge
+            goes on from there.
 
     Raises:
         InputError: a batch cannot be read, no component is alive, or a file cannot be written.
     """
     config = MergeConfig.model_validate(dict(merge_config))
     source = BatchedActivations([Path(path) for path in batches])
-    made = merge_iteration(source, config, tuple(seed), progress=True)
+    path = Path(history)
+    checkpoint = MergeCheckpointFile(
+        path.with_name(f".{path.stem}.checkpoint.zip"), digest_of(source.digests, stage_fingerprint("merge"))
+    )
+    made = merge_iteration(
+        source,
+        config,
+        tuple(seed),
+        progress=True,
+        threads=threads,
+        checkpoint=checkpoint,
+        checkpoint_seconds=checkpoint_seconds,
+    )
     made = replace(made, provenance=made.provenance | {"batches": source.digests, "spdclust": __version__})
     if made.n_iterations:
         best = made.best_iteration()
@@ -48,3 +68,4 @@ def merge(
         )  # fmt: skip
     save_metrics(made, metrics)
     save_merge_history(made, history)
+    checkpoint.remove()

@@ -1,0 +1,61 @@
+"""A merge that is killed goes on from its checkpoint and ends with the same bytes."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.files.batches import ActivationBatch
+from spdclust.files.merge_checkpoints import MergeCheckpointFile
+from spdclust.stages.merge import merge
+
+SETTINGS = {"iters": None, "merge_pair_sampling_kwargs": {"threshold": 0.001}, "filter_dead_threshold": 0}
+CODE = """
+import sys
+from spdclust.stages.merge import merge
+merge([sys.argv[1]], {settings!r}, (0, 1), history=sys.argv[2] + "/history.zip", metrics=sys.argv[2] + "/metrics.csv",
+      checkpoint_seconds=0.0)
+"""
+
+
+def test_a_killed_merge_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    rng = np.random.default_rng(3)
+    matrix = sparse.random_array((3000, 900), density=0.03, rng=rng, dtype=np.float32, format="csr")
+    batch = tmp_path / "batch_0.pt"
+    ActivationBatch.from_sparse(matrix, [f"m:{i}" for i in range(900)]).save(batch)
+    undisturbed = tmp_path / "undisturbed"
+    merge([batch], SETTINGS, (0, 1), history=undisturbed / "history.zip", metrics=undisturbed / "metrics.csv")
+
+    killed = tmp_path / "killed"
+    checkpoint = killed / ".history.checkpoint.zip"
+    command = [sys.executable, "-c", CODE.format(settings=SETTINGS), str(batch), str(killed)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not (killed / "history.zip").exists()
+    with np.load(checkpoint) as kept:
+        assert 0 < int(kept["n_done"]) < 897
+
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.returncode == 0
+    for name in ("history.zip", "metrics.csv"):
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not checkpoint.exists()
+
+
+def test_a_damaged_checkpoint_is_left_aside(tmp_path, caplog):
+    store = MergeCheckpointFile(tmp_path / "c.zip", "key")
+    assert store.load() is None
+    store.save({"a": np.arange(3)})
+    content = store.path.read_bytes()
+    for keep in (0, 50, len(content) - 30):
+        store.path.write_bytes(content[:keep])
+        assert store.load() is None
+        assert "starts from the beginning" in caplog.text
+        caplog.clear()
