@@ -93,6 +93,10 @@ rule stability:
             f"{RESULTS}/{{run_config}}/{{ensemble}}/{name}"
             for name in STABILITY_FILES.values()
         ],
+        [
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_consensus_{cut}.json"
+            for cut in AUTOMATIC_CUTS
+        ],
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.log",
     benchmark:
@@ -110,6 +114,7 @@ rule stability:
     params:
         methods=lambda wildcards: ensemble_of(wildcards).methods,
         stride=lambda wildcards: ensemble_of(wildcards).stride,
+        names=mapping_names,
         code=stage_fingerprint("stability"),
     script:
         "../workflow/scripts/stability.py"
@@ -152,7 +157,7 @@ rule map_consensus:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.tsv"
     wildcard_constraints:
-        cut=r"least_mdl|stability_drop|(iteration|groups)_\d+",
+        cut=r"(iteration|groups)_\d+",  # the automatic ones come with the stability analysis
     group:
         "ensemble"
     conda:
@@ -164,7 +169,6 @@ rule map_consensus:
         runtime=20,
     params:
         names=mapping_names,
-        stride=lambda wildcards: ensemble_of(wildcards).stride,
         code=stage_fingerprint("mapping"),
     script:
         "../workflow/scripts/map_consensus.py"

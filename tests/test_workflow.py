@@ -10,6 +10,7 @@ import pytest
 import torch
 from workflow import PIPELINE, REPOSITORY, RUN, Workflow
 
+from spdclust.cli import main
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories
@@ -85,6 +86,15 @@ def test_files_agree_with_each_other(finished):
     batch = ActivationBatch.load(finished[0].folder / "results/small/precomputed_batches/run_1/batch_0.pt")
     assert batch.seed == 1000
     assert batch.n_samples == 512
+
+
+def test_the_command_line_writes_the_same_consensus(finished, tmp_path):
+    folder = finished[0].folder / TINY
+    for cut in ("least_mdl", "stability_drop"):
+        arguments = ["mapping", str(folder), "--cut", cut, "--output", str(tmp_path / "m.json")]
+        assert main(arguments) == 0
+        made = (folder / f"cluster_mapping_consensus_{cut}.json").read_bytes()
+        assert (tmp_path / "m.json").read_bytes() == made
 
 
 def test_one_figure_by_its_path_makes_what_it_needs_and_nothing_else(tmp_path):

@@ -18,9 +18,7 @@ from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
 from spdclust.precompute import precompute_batches_for_ensemble
 from spdclust.stability.analysis import Stability
-from spdclust.stability.names import AUTOMATIC_CUTS
 from spdclust.stages.distances import distances as write_distances
-from spdclust.stages.mapping import map_consensus
 from spdclust.stages.merge import merge
 from spdclust.stages.normalize import normalize
 from spdclust.stages.register import register
@@ -115,11 +113,14 @@ def cluster_analysis_pipeline(
     files = {method: folder / f"distances_{method}.npz" for method in ensemble.methods}
     normalize(paths, meta=folder / "ensemble_meta.json", merge_array=folder / "ensemble_merge_array.npz")
     write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
-    found = stability(paths, ensemble.methods, folder, stride=ensemble.stride, n_workers=n_workers)
-    names = {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
-    for cut in AUTOMATIC_CUTS:
-        mapping = folder / f"cluster_mapping_consensus_{cut}.json"
-        map_consensus(paths, cut, mapping, stride=ensemble.stride, **names)
+    found = stability(
+        paths,
+        ensemble.methods,
+        folder,
+        stride=ensemble.stride,
+        n_workers=n_workers,
+        mapping_names={"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")},
+    )
     summarize_ensemble(paths, files, folder / "stability.json", path=folder / "summary.json")
     record = folder / "registered.json"
     register(paths, ensemble.identity(), path=record, git_snapshot=ensemble.pipeline.create_git_snapshot)

@@ -7,6 +7,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         list(snakemake.input.histories),
         snakemake.wildcards.cut,
         snakemake.output[0],
-        stride=snakemake.params.stride,
         **snakemake.params.names,
     )

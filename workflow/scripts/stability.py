@@ -11,4 +11,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         Path(snakemake.output[0]).parent,
         stride=snakemake.params.stride,
         n_workers=snakemake.threads,
+        mapping_names=snakemake.params.names,
     )

@@ -40,7 +40,7 @@ def plot_distances(
         axes.plot(
             np.repeat(iterations, pairs.shape[1]), pairs.ravel(), ".", color=GREY, ms=1.5, alpha=0.4, zorder=1
         )
-    axes.set(xlabel="iteration (merges done)", ylabel=f"{method} [{METHODS[method].unit}]")
+    axes.set(xlabel="iteration [merges]", ylabel=f"{method} [{METHODS[method].unit}]")
     axes.set_title(f"Distance between runs: {pairs.shape[1]} pairs of {n_runs} runs")
     axes.set_ylim(bottom=0)
     axes.margins(x=0.01)

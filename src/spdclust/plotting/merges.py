@@ -36,7 +36,7 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     best_groups = [int(history.k_groups[history.best_iteration()]) for history in histories]
     low, high = min(best_groups), max(best_groups)
     groups = f"{low} groups" if low == high else f"{low} to {high} groups"
-    axes.set(xlabel="iteration (merges done)", ylabel="description length [bits per sample]")
+    axes.set(xlabel="iteration [merges]", ylabel="description length [bits per sample]")
     axes.set_title(f"Description length, least at {groups}")
     axes.margins(x=0.01)
     axes.legend()
@@ -69,7 +69,7 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
     counts.set(ylabel="groups [count]")
     counts.set_title("Groups over the merge, one line a run")
     counts.legend()
-    sizes.set(xlabel="iteration (merges done)", ylabel="size [components]", yscale="log")
+    sizes.set(xlabel="iteration [merges]", ylabel="size [components]", yscale="log")
     sizes.set_title("Sizes of the three largest groups")
     sizes.margins(x=0.01)
     sizes.legend()

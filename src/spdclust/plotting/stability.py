@@ -54,7 +54,7 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
     distinct = panels[-1]
     distinct.plot(iterations, table["n_distinct"], color=BLUE, drawstyle="steps-mid")
     distinct.plot(iterations, table["null.n_distinct"], color=GREY, drawstyle="steps-mid", zorder=1)
-    distinct.set(xlabel="iteration (merges done)", ylabel="groupings\n[count]")
+    distinct.set(xlabel="iteration [merges]", ylabel="groupings\n[count]")
     distinct.set_ylim(0, record["n_runs"] + 0.5)
     distinct.yaxis.set_major_locator(MaxNLocator(integer=True))
     distinct.set_title(f"Distinct groupings among {record['n_runs']} runs (1: all agree)")

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.files.ensembles import common_folder, load_normalized
 from spdclust.files.histories import load_merge_history
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.merge.history import MergeHistory
+from spdclust.normalized import NormalizedHistories
 from spdclust.stability.analysis import find_cut, split_cut
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.cut import groups_at
+from spdclust.stability.cut import Cut, groups_at
+from spdclust.types import Int
 
 
 def map_consensus(
@@ -49,15 +54,44 @@ def map_consensus(
         groups = coclustering(groups_at(normalized, at)).consensus.group_idxs
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
-    record = mapping_record(
-        cluster_mapping(groups, normalized.labels),
+    record = consensus_record(
+        normalized, at, groups, ensemble=ensemble, model=model, notes=notes, viewer=viewer
+    )
+    save_mapping(record, path)
+
+
+def consensus_record(
+    normalized: NormalizedHistories,
+    cut: Cut,
+    group_idxs: Int[np.ndarray, " components"],
+    *,
+    ensemble: str,
+    model: str,
+    notes: str = "",
+    viewer: str = "run",
+) -> dict[str, Any]:
+    """Return the mapping of an ensemble's consensus groups at a cut.
+
+    Args:
+        normalized: the ensemble.
+        cut: where its runs are cut.
+        group_idxs: consensus group of each component.
+        ensemble: what the mapping calls the ensemble.
+        model: the decomposed model, as in `model_path`.
+        notes: free text.
+        viewer: see `mapping_record`.
+
+    Raises:
+        InputError: no such viewer.
+    """
+    return mapping_record(
+        cluster_mapping(group_idxs, normalized.labels),
         made_by=f"{ensemble}/consensus",
         model=model,
-        iteration=int(at.merges[0] - normalized.first_merges[0]),
+        iteration=int(cut.merges[0] - normalized.first_merges[0]),
         notes=notes,
         viewer=viewer,
     )
-    save_mapping(record, path)
 
 
 def map_run(

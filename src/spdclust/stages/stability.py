@@ -1,13 +1,16 @@
 """Stage: histories -> what the runs of an ensemble agree on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.errors import InputError
 from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.mapping import save_mapping
 from spdclust.files.stability import save_stability
 from spdclust.stability.analysis import Stability, analyze_stability
+from spdclust.stability.names import AUTOMATIC_CUTS
+from spdclust.stages.mapping import consensus_record
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ def stability(
     n_workers: int = 1,
     iteration: int | None = None,
     n_groups: int | None = None,
+    mapping_names: Mapping[str, str] | None = None,
 ) -> Stability:
     """Write `stability.json` and the tables beside it, and return what they hold.
 
@@ -34,6 +38,8 @@ def stability(
         n_workers: number of threads; the result does not depend on it.
         iteration: also cut at this iteration.
         n_groups: also cut every run at this number of groups.
+        mapping_names: `ensemble` and `model`; where given, `cluster_mapping_consensus_<cut>.json` of the
+            automatic cuts are written too.
 
     Raises:
         InputError: a history cannot be read, there is only one, the runs do not fit together, a cut does not
@@ -53,6 +59,12 @@ def stability(
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
     save_stability(normalized, found, folder, stride=stride, seed=NULL_SEED)
+    if mapping_names is not None:
+        for name in AUTOMATIC_CUTS:
+            at = found.cuts[name]
+            groups = at.coclustering.consensus.group_idxs
+            record = consensus_record(normalized, at.cut, groups, **mapping_names)
+            save_mapping(record, Path(folder) / f"cluster_mapping_consensus_{name}.json")
     log.info("all runs agree last at iteration %s", found.agreement.last_agreement)
     for name, at in found.cuts.items():
         log.info(
