@@ -48,6 +48,7 @@ test-slurm: env
 bench: env
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/distances.py
+	$(BIN)/python benchmarks/batches.py
 
 lint: env
 	$(BIN)/ruff check .

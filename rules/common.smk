@@ -28,8 +28,7 @@ def load_ensembles():
         checkpoints = {
             ensemble.run_name: resolve_checkpoint(ensemble.run.model_source)
             for ensemble in ensembles
-            if ensemble.run.model_source is not None
-            and ensemble.run.loader is None
+            if ensemble.run.model_source is not None and ensemble.run.loader is None
             # downloaded by the first job that needs it
             and parse_wandb_path(ensemble.run.model_source) is None
             and ensemble.run.precomputed_activations_dir is None
