@@ -60,17 +60,17 @@ def config_for(law: str, alpha: float):
     )
 
 
-class LoadSeconds(logging.Handler):
-    """Picks up how long loading took from the engine's log."""
+class Loaded(logging.Handler):
+    """Reads a clock when the engine's log says that the batch is loaded."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.seconds = 0.0
+        self.clock = Clock()
+        self.reading = {"wall": 0.0, "cpu": 0.0}
 
     def emit(self, record: logging.LogRecord) -> None:
-        found = re.search(r"batch loaded: .* ([\d.]+) s$", record.getMessage())
-        if found:
-            self.seconds = float(found[1])
+        if record.getMessage().startswith("batch loaded"):
+            self.reading = self.clock.read()
 
 
 def one_size(args: argparse.Namespace) -> dict:
@@ -92,7 +92,7 @@ def one_size(args: argparse.Namespace) -> dict:
         result["entries"] = int(source.matrix.nnz)
     result["generate"] = clock.read()
     result["input_gb"] = peak_gb()
-    handler = LoadSeconds()
+    handler = Loaded()
     logger = logging.getLogger("spdclust.merge")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -103,10 +103,11 @@ def one_size(args: argparse.Namespace) -> dict:
         clock = Clock()
         warm_up(config, n_components)
         result["laws"][law] = {"compile": clock.read()["wall"]}
-        clock = Clock()
+        clock = handler.clock = Clock()
         history = merge_iteration(source, config, seed=0, threads=args.threads)
         result["laws"][law] |= clock.read() | {
-            "load": handler.seconds,
+            "load": handler.reading["wall"],
+            "load_cpu": handler.reading["cpu"],
             "peak_gb": peak_gb(),
             "merges": history.n_iterations,
             "best_k": int(history.k_groups[history.best_iteration()]),
@@ -160,7 +161,7 @@ def growth(results: list[dict], law: str) -> float:
     import numpy as np
 
     k = [result["components"] for result in results]
-    seconds = [result["laws"][law]["wall"] - result["laws"][law]["load"] for result in results]
+    seconds = [result["laws"][law]["cpu"] - result["laws"][law]["load_cpu"] for result in results]
     return float(np.polyfit(np.log(k), np.log(seconds), 1)[0])
 
 
@@ -198,9 +199,9 @@ EXPLANATION = """\
 # How long a merge takes
 
 Complete merges down to three groups, boolean activations, α = {alpha:g}, about 100 components active per
-sample (`benchmarks/generate.py`). *Load* is counting all coactivations, *merge* every merge after that, *all*
-is `merge_iteration` from start to end. `X.T @ X` is scipy's sparse product alone, on the same data in the same
-run: what any other way needs before its first merge.
+sample (`benchmarks/generate.py`). *Load* is counting all coactivations, *merge* every merge after that,
+*all* is `merge_iteration` from start to end. `X.T @ X` is scipy's sparse product alone, on the same data in
+the same run: what any other way needs before its first merge.
 
 Made by `benchmarks/merge.py --write`. Beside it ran: {note}.
 
@@ -249,9 +250,9 @@ def main() -> None:
         exponents = ", ".join(f"{growth(same, law):.2f} ({law.replace('=', ' ')})" for law in args.laws)
         lines += [
             "",
-            f"From 2,000 to 8,000 components, at {GROWTH_SAMPLES:,} samples, the merge part grows with ",
+            f"From 2,000 to 8,000 components, at {GROWTH_SAMPLES:,} samples, the CPU time of the merge part "
+            f"grows with the number of components to the power of {exponents}.",
         ]
-        lines[-1] += f"the number of components to the power of {exponents}."
     text = "\n".join(lines)
     print(text)
     if args.write:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
+from spdclust import compiling
 from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
 from spdclust.merge.kernels import bounds, choosing_rank, coactivation, joining, layout, loop
-from spdclust.merge.kernels.compiling import one_process_compiles, use_own_cache
 from spdclust.merge.loading import load_batch
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source
@@ -91,10 +91,11 @@ def test_row_readings_equal_those_of_the_plain_matrix_and_bounds_hold(n_done) ->
     for a, p in enumerate(open_.tolist()):
         row = costs[a, :a]
         least = bounds.least_of_row(state.coact, state.figures, p, 1.0, log_k)
-        most, largest = bounds.most_of_row(state.coact, state.figures, p, 1.0, log_k)
+        most, most_at_zero = bounds.most_of_row(state.coact, state.figures, p, 1.0, log_k)
         assert least == (row.min() if a else np.inf)
         assert most == (row.max() if a else -np.inf)
-        assert largest == (max(coact[a, :a].max(), 0) if a else 0)
+        without_index = (costs + coact * np.log2(len(open_) - 1))[a, :a]
+        assert most_at_zero == (pytest.approx(without_index.max()) if a else -np.inf)
         assert bounds.values_of_row(state.coact, state.figures, p, 0, p, 1.0, log_k, values) == least
         assert values[open_[:a]].tolist() == row.tolist()
         # what is remembered from earlier must still bound the row
@@ -174,15 +175,14 @@ def test_a_merge_compiles_nothing_that_warming_up_did_not(method, argument) -> N
     assert [len(kernel.signatures) for kernel in kernels] == before
 
 
-def test_the_cache_folder_is_one_s_own_and_can_be_locked() -> None:
-    folder = use_own_cache()
-    assert folder is not None
-    with one_process_compiles():
-        code = (
-            "import fcntl, sys\n"
-            f"handle = open({str(folder / 'lock')!r})\n"
-            "try:\n    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-            "except OSError:\n    sys.exit(3)\n"
-        )
+def test_one_process_at_a_time_compiles(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(compiling.numba_config, "CACHE_DIR", str(tmp_path))
+    code = (
+        "import fcntl, sys\n"
+        f"handle = open({str(tmp_path / 'lock')!r})\n"
+        "try:\n    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "except OSError:\n    sys.exit(3)\n"
+    )
+    with compiling.one_process_compiles():
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,15 +2,13 @@
 
 import numpy as np
 
+from spdclust.compiling import ensure_compiled
 from spdclust.config.merge import MergeConfig
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop
-from spdclust.merge.kernels.compiling import one_process_compiles
 from spdclust.merge.loading import capacity_for, entry_type, load_batch
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 from spdclust.merge.stepping import merge_up_to, move_together, pack_words
-
-_warm: set[tuple[object, ...]] = set()
 
 
 def warm_up(config: MergeConfig, n_components: int) -> None:
@@ -29,11 +27,7 @@ def warm_up(config: MergeConfig, n_components: int) -> None:
     wide = entry_type(capacity_for(n_components)) is np.int32
     at_zero = 0.0 in config.sampler_kwargs.values()
     kind = (config.merge_pair_sampling_method, at_zero, scalar, wide and not scalar)
-    if kind in _warm:
-        return
-    with one_process_compiles():
-        _merge_little(config, wide)
-    _warm.add(kind)
+    ensure_compiled(f"merge {kind}", lambda: _merge_little(config, wide))
 
 
 def _merge_little(config: MergeConfig, wide: bool) -> None:

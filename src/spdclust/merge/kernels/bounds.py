@@ -55,15 +55,15 @@ def least_of_row(coact, figures, p, alpha, log_k):
 
 @compiled
 def most_of_row(coact, figures, p, alpha, log_k):
-    """Return the greatest value of a row's pairs, or minus infinity, and the largest coactivation."""
+    """Return a row's greatest value now, and for log2(k−1) = 0; minus infinity without pairs."""
     row = coact[row_start(p) : row_start(p) + p]
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
-    s_p, r_p, most, largest = s[p], r[p], -np.inf, 0.0
+    s_p, r_p, most, most_at_zero = s[p], r[p], -np.inf, -np.inf
     for q in range(p):
         c = np.float64(row[q])
         most = greater(most, pair_value(c, s_p, s[q], r_p, r[q], alpha, log_k) - closed[q])
-        largest = greater(largest, c - closed[q])
-    return most, largest
+        most_at_zero = greater(most_at_zero, pair_value(c, s_p, s[q], r_p, r[q], alpha, 0.0) - closed[q])
+    return most, most_at_zero
 
 
 @compiled
@@ -145,16 +145,18 @@ def settle_least(coact, figures, marks, blocks, counts, alpha, log_k):
 def read_peak(coact, figures, marks, p, alpha, log_k, now):
     """Read a row and renew its upper bound.
 
-    A value grows by its coactivation times the fall of log2(k−1): by the largest coactivation at most. The
-    last term covers rounding.
+    Every pair's value is a straight line in log2(k−1), so the greatest of them is a convex curve: from now
+    until log2(k−1) is 0 it stays below the straight line between its ends. The last term covers rounding.
     """
-    most, largest = most_of_row(coact, figures, p, alpha, log_k)
+    most, most_at_zero = most_of_row(coact, figures, p, alpha, log_k)
     figures[MOST, p] = most
-    figures[SLOPE, p] = largest
+    figures[SLOPE, p] = 0.0
+    figures[PEAK, p] = most
     marks[PEAK_AT, p] = now
-    figures[PEAK, p] = -np.inf
-    if most != -np.inf:
-        figures[PEAK, p] = most + largest * log_k + 2e-15 * (abs(most) + 2 * largest * log_k)
+    if most != -np.inf and log_k > 0.0:
+        rise = most_at_zero - most
+        figures[SLOPE, p] = rise / log_k
+        figures[PEAK, p] = most + rise + 4e-15 * (abs(most) + 2.0 * rise)
 
 
 @compiled
@@ -180,3 +182,4 @@ def settle_greatest(coact, figures, marks, counts, alpha, log_k):
         for p in range(n_slots):
             if marks[PEAK_AT, p] != now and figures[PEAK, p] - figures[SLOPE, p] * log_k == stale:
                 read_peak(coact, figures, marks, p, alpha, log_k, now)
+                break  # others may be tied with it: they need not be read
