@@ -142,8 +142,9 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
         stderr=subprocess.DEVNULL,
     )
     batch = cluster.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
+    submitted = cluster.folder / ".snakemake/slurm_logs/rule_merge"  # so the batches are known to be done
     deadline = time.monotonic() + 120
-    while not batch.exists() and time.monotonic() < deadline:
+    while not submitted.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=120)
