@@ -22,6 +22,7 @@ from spdclust.merge.kernels.layout import (
     BLOCK,
     LEAST,
     LOW,
+    LOW_AT,
     MERGES,
     SLOTS,
     TIES,
@@ -43,36 +44,74 @@ def choose_least(state, rules, log_k, rng):
     p = settle_least(coact, figures, marks, blocks, state.counts, rules.alpha, log_k)
     if p < 0:
         return -1, -1
-    return draw_tied(state, rules, log_k, figures[LOW, p], rng)
+    return draw_equal(state, rules, log_k, figures[LOW, p], 0, 0, rng)
 
 
 @compiled
-def draw_tied(state, rules, log_k, value, rng):
-    """Draw one of the pairs of exactly this value, the least of all, uniformly.
+def choose_rank(state, rules, log_k, rank, rng):
+    """Return the slots of the pair at a rank below the size of the heap, tied pairs in random order.
 
-    The number of such pairs that a row had when it was counted may be too high now, never too low: draw from
-    the old numbers, read the row drawn, and draw again when the pair is not there any more.
+    Rows are read in the order of their bounds until no other can hold a lower value.
     """
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
-    listed, n_slots = state.listed, state.counts[SLOTS]
+    n_slots, now, heap = state.counts[SLOTS], state.counts[MERGES], state.heap
+    listed, lows = state.listed, state.room[1]
+    size, ties_outside, n_rows = 0, 0, 0
     while True:
-        n_rows, total = 0, 0
-        for block in range((n_slots + BLOCK - 1) // BLOCK):
-            if blocks[LEAST, block] == value:
-                for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
-                    if figures[LOW, p] == value:
-                        if marks[TIES, p] < 0:
-                            marks[TIES, p] = count_in_row(coact, figures, p, rules.alpha, log_k, value)
-                        listed[n_rows] = p
-                        n_rows += 1
-                        total += marks[TIES, p]
+        p = least_bound(figures, blocks, n_slots)
+        if p < 0 or (size > rank and figures[LOW, p] >= heap[0]):
+            break
+        if marks[LOW_AT, p] != now:
+            set_low(figures, marks, blocks, p, least_of_row(coact, figures, p, rules.alpha, log_k), now)
+            continue
+        for first in range(0, p, BLOCK):
+            last = min(first + BLOCK, p)
+            low = values_of_row(coact, figures, p, first, last, rules.alpha, log_k, state.room[0])
+            if low < np.inf and (size <= rank or low <= heap[0]):
+                for q in range(first, last):
+                    size, ties_outside = _keep(
+                        heap, state.heap_pairs, size, rank, ties_outside, state.room[0, q], p, q
+                    )
+        # out of the search until it is over
+        listed[n_rows], lows[n_rows] = p, figures[LOW, p]
+        n_rows += 1
+        figures[LOW, p] = np.inf
+        update_least(figures, blocks, p)
+    ties = ties_outside
+    for place in range(size):
+        ties += heap[place] == heap[0]
+    if ties == 1 and n_remembered(figures, marks, blocks, n_slots, heap[0]) == 0:
+        p, q = state.heap_pairs[0, 0], state.heap_pairs[1, 0]
+    else:
+        p, q = draw_equal(state, rules, log_k, heap[0], ties, n_rows, rng)
+    for row in range(n_rows):
+        figures[LOW, listed[row]] = lows[row]
+        update_least(figures, blocks, listed[row])
+    return p, q
+
+
+@compiled
+def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
+    """Draw one of the pairs of exactly this value, uniformly; no lower one is in the search.
+
+    So many of them stand in the first so many rows of `listed`, which have been read. The others stand in rows
+    that remember how many they had: that may be too many now, never too few. So draw by what is remembered,
+    read the row drawn, and draw again when the pair is not there any more.
+    """
+    coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
+    n_slots, values = state.counts[SLOTS], state.room[0]
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        if blocks[LEAST, block] == value:
+            for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
+                if figures[LOW, p] == value and marks[TIES, p] < 0:
+                    marks[TIES, p] = count_in_row(coact, figures, p, rules.alpha, log_k, value)
+    while True:
+        total = n_read + n_remembered(figures, marks, blocks, n_slots, value)
         ordinal = draw_below(rng, total) if total > 1 else 0
-        row = 0
-        while ordinal >= marks[TIES, listed[row]]:
-            ordinal -= marks[TIES, listed[row]]
-            row += 1
-        p = listed[row]
-        q, count = find_in_row(coact, figures, p, rules.alpha, log_k, value, value, ordinal, state.room[0])
+        if ordinal < n_read:
+            return find_tie(state, rules, log_k, value, ordinal, n_rows)
+        p, ordinal = _row_of_remembered(figures, marks, blocks, n_slots, value, ordinal - n_read)
+        q, count = find_in_row(coact, figures, p, rules.alpha, log_k, value, value, ordinal, values)
         if q >= 0:
             return p, q
         marks[TIES, p] = count
@@ -82,43 +121,28 @@ def draw_tied(state, rules, log_k, value, rng):
 
 
 @compiled
-def choose_rank(state, rules, log_k, rank, rng):
-    """Return the slots of the pair at a rank below the size of the heap, tied pairs in random order.
+def n_remembered(figures, marks, blocks, n_slots, value):
+    """Return how many pairs of this value rows remember; one that was never counted counts as one."""
+    total = 0
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        if blocks[LEAST, block] == value:
+            for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
+                if figures[LOW, p] == value:
+                    total += abs(marks[TIES, p])
+    return total
 
-    Rows are read in the order of their bounds until no other can hold a value as low.
-    """
-    coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
-    n_slots, heap, listed, values = state.counts[SLOTS], state.heap, state.listed, state.room[0]
-    size, ties_outside, n_rows = 0, 0, 0
-    while True:
-        p = least_bound(figures, blocks, n_slots)
-        # rows at exactly the greatest value kept may hold ties, so they are read as well
-        if p < 0 or (size > rank and figures[LOW, p] > heap[0]):
-            break
-        low = np.inf
-        for first in range(0, p, BLOCK):
-            last = min(first + BLOCK, p)
-            low_here = values_of_row(coact, figures, p, first, last, rules.alpha, log_k, values)
-            low = min(low, low_here)
-            if low_here < np.inf and (size <= rank or low_here <= heap[0]):
-                for q in range(first, last):
-                    size, ties_outside = _keep(
-                        heap, state.heap_pairs, size, rank, ties_outside, values[q], p, q
-                    )
-        # out of the search until it is over
-        listed[n_rows] = p
-        state.room[1, n_rows] = low
-        n_rows += 1
-        figures[LOW, p] = np.inf
-        update_least(figures, blocks, p)
-    for row in range(n_rows):
-        set_low(figures, marks, blocks, listed[row], state.room[1, row], state.counts[MERGES])
-    ties = ties_outside
-    for place in range(size):
-        ties += heap[place] == heap[0]
-    if ties == 1:
-        return state.heap_pairs[0, 0], state.heap_pairs[1, 0]
-    return find_tie(state, rules, log_k, heap[0], draw_below(rng, ties), n_rows)
+
+@compiled
+def _row_of_remembered(figures, marks, blocks, n_slots, value, ordinal):
+    """Return the row in which the `ordinal`-th remembered pair of this value stands, and its number there."""
+    for block in range((n_slots + BLOCK - 1) // BLOCK):
+        if blocks[LEAST, block] == value:
+            for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
+                if figures[LOW, p] == value:
+                    if ordinal < marks[TIES, p]:
+                        return p, ordinal
+                    ordinal -= marks[TIES, p]
+    return -1, -1
 
 
 @compiled
@@ -126,13 +150,12 @@ def find_tie(state, rules, log_k, value, ordinal, n_rows):
     """Return the `ordinal`-th pair of exactly this value in the first so many rows of `listed`."""
     for row in range(n_rows):
         p = state.listed[row]
-        if state.figures[LOW, p] <= value:
-            q, count = find_in_row(
-                state.coact, state.figures, p, rules.alpha, log_k, value, value, ordinal, state.room[0]
-            )
-            if q >= 0:
-                return p, q
-            ordinal -= count
+        q, count = find_in_row(
+            state.coact, state.figures, p, rules.alpha, log_k, value, value, ordinal, state.room[0]
+        )
+        if q >= 0:
+            return p, q
+        ordinal -= count
     return -1, -1
 
 
