@@ -94,9 +94,9 @@ def choose_rank(state, rules, log_k, rank, rng):
 def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
     """Draw one of the pairs of exactly this value, uniformly; no lower one is in the search.
 
-    So many of them stand in the first so many rows of `listed`, which have been read. The others stand in rows
-    that remember how many they had: that may be too many now, never too few. So draw by what is remembered,
-    read the row drawn, and draw again when the pair is not there any more.
+    So many of them stand in the first so many rows of `listed`, which have been read. The others stand in
+    rows that remember how many they had: that may be too many now, never too few. So draw by what is
+    remembered, read the row drawn, and draw again when the pair is not there any more.
     """
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
     n_slots, values = state.counts[SLOTS], state.room[0]
