@@ -24,7 +24,7 @@ class MergeConfig(Section):
         {'threshold': 0.05}
     """
 
-    activation_threshold: float | None = Field(default=0.01, allow_inf_nan=False)
+    activation_threshold: float | None = Field(default=0.01, ge=0, allow_inf_nan=False)
     """A component is active on a sample when its causal importance is above this; null uses the scalar
     causal importances themselves."""
     alpha: float = Field(default=1.0, ge=0, allow_inf_nan=False)
