@@ -46,7 +46,7 @@ test-slurm: env
 	$(BIN)/pytest -m slurm tests/slurm
 
 bench: env
-	$(BIN)/python benchmarks/merge.py
+	$(BIN)/python benchmarks/merge.py --growth --brute
 	$(BIN)/python benchmarks/distances.py
 	$(BIN)/python benchmarks/batches.py
 

@@ -36,7 +36,7 @@ rule plot_curve:
     output:
         png=report(
             f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{curve}}.png",
-            caption="../report/captions/{curve}.rst",
+            caption="../report/captions/curves.rst",
             category="Merges",
             labels={"ensemble": "{ensemble}", "figure": "{curve}"},
         ),
@@ -68,7 +68,7 @@ rule plot_stability:
     output:
         png=report(
             f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{stability_figure}}.png",
-            caption="../report/captions/{stability_figure}.rst",
+            caption="../report/captions/stability_figures.rst",
             category="Stability",
             labels={"ensemble": "{ensemble}", "figure": "{stability_figure}"},
         ),
