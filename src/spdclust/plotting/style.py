@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from spdclust.files.atomic import atomic_path
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6E6E6E"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
 
 _STYLE: Any = {
