@@ -29,6 +29,11 @@ def write(folder: Path, name: str, content: dict) -> Path:
     [
         (MergeConfig, {"alpah": 1}, "f.yaml: alpah: unknown key (allowed: alpha)"),
         (
+            MergeConfig,
+            {"activation_threshold": -0.1},
+            "f.yaml: activation_threshold: not allowed (found: -0.1; allowed: greater than or equal to 0)",
+        ),
+        (
             ClusteringRunConfig,
             RUN | {"merge_config": {"activation_treshold": 0.1}},
             "f.yaml: merge_config.activation_treshold: unknown key (allowed: activation_threshold)",

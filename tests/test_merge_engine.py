@@ -226,12 +226,10 @@ def test_a_merge_stops_where_its_settings_say(iters, min_groups, expected) -> No
     assert merge_iteration(acts, config(iters=iters, min_groups=min_groups)).n_iterations == expected
 
 
-def test_no_samples_or_a_negative_threshold_is_refused() -> None:
+def test_a_batch_without_samples_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         merge_iteration(activations(np.zeros((0, 4))), config())
     assert str(caught.value) == "activations: a batch has no samples (allowed: at least one sample)"
-    with pytest.raises(InputError, match="activation_threshold"):
-        merge_iteration(activations(np.eye(3)), config(activation_threshold=-0.1))
 
 
 def test_counts_above_sixteen_bits_are_exact() -> None:
