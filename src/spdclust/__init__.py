@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spdclust.ensemble import NormalizedHistories as NormalizedHistories
     from spdclust.ensemble import normalize_ensemble as normalize_ensemble
     from spdclust.errors import InputError as InputError
-    from spdclust.files.batches import ActivationBatch as ActivationBatch
+    from spdclust.files.activation_batch import ActivationBatch as ActivationBatch
     from spdclust.files.batches import BatchedActivations as BatchedActivations
     from spdclust.files.histories import load_merge_histories as load_merge_histories
     from spdclust.files.histories import load_merge_history as load_merge_history
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ActivationBatch": "spdclust.files.batches",
+    "ActivationBatch": "spdclust.files.activation_batch",
     "BatchedActivations": "spdclust.files.batches",
     "ClusteringPipelineConfig": "spdclust.config.pipeline",
     "ClusteringResults": "spdclust.pipeline",

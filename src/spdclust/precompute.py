@@ -13,8 +13,8 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.datasets.chunks import DrawnSource, InputSource
 from spdclust.datasets.inputs import generate_inputs, open_inputs
 from spdclust.errors import InputError
+from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.batches import ActivationBatch
 from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.files.own_matrices import read_own

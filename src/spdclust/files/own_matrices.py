@@ -24,7 +24,8 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.errors import InputError
-from spdclust.files.batches import FORMAT, ActivationBatch
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.batch_format import FORMAT
 from spdclust.files.own_folders import ALLOWED, LABEL_FILES, METADATA, SNAPSHOT
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.types import Labels

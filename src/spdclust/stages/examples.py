@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from spdclust.errors import InputError
-from spdclust.files.batches import ActivationBatch, find_batches
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.batches import find_batches
 from spdclust.files.histories import load_merge_histories, load_merge_history
 from spdclust.group_tokens import (
     TokenCount,

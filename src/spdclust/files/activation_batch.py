@@ -1,0 +1,174 @@
+"""One activation batch: sparse causal importances and what they were made from, saved and loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.errors import InputError
+from spdclust.files.archive import digest_of
+from spdclust.files.atomic import atomic_path
+from spdclust.files.batch_format import (
+    ALLOWED,
+    FORMAT,
+    FORMAT_VERSION,
+    read_payload,
+    stored_matrix,
+    stored_provenance,
+)
+from spdclust.files.examples import TokenExamples
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.types import Float, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationBatch:
+    """One batch of activations with what it was made from.
+
+    Example:
+        >>> batch = ActivationBatch.from_dense(np.array([[0.0, 0.9]]), ["m:0", "m:1"], seed=7)
+        >>> batch.n_samples, batch.maxima.tolist(), batch.seed
+        (1, [0.0, 0.9], 7)
+
+    Attributes:
+        activations: the causal importances, sparse, with their labels.
+        seed: seed that the samples were drawn with.
+        provenance: texts saying what made it (source checkpoint, its digest, …).
+        maxima: each component's largest causal importance over the samples.
+        means: each component's mean causal importance over the samples.
+        examples: tokens of the first samples, where they were kept.
+    """
+
+    activations: ProcessedActivations
+    seed: int = 0
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    maxima: Float[np.ndarray, " components"] = field(default_factory=lambda: np.empty(0))
+    means: Float[np.ndarray, " components"] = field(default_factory=lambda: np.empty(0))
+    examples: TokenExamples | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.maxima) != self.activations.n_components:
+            object.__setattr__(self, "maxima", self.activations.maxima())
+            object.__setattr__(self, "means", self.activations.means())
+
+    @classmethod
+    def from_dense(
+        cls, array: Any, labels: Labels, seed: int = 0, provenance: Mapping[str, str] | None = None
+    ) -> "ActivationBatch":
+        """Build from a dense `(samples, components)` NumPy array or torch tensor.
+
+        Raises:
+            InputError: shape, labels or values do not fit.
+        """
+        return cls(ProcessedActivations.from_dense(array, labels), seed, dict(provenance or {}))
+
+    @classmethod
+    def from_sparse(
+        cls, matrix: Any, labels: Labels, seed: int = 0, provenance: Mapping[str, str] | None = None
+    ) -> "ActivationBatch":
+        """Build from any `scipy.sparse` `(samples, components)` matrix.
+
+        Raises:
+            InputError: labels or values do not fit.
+        """
+        return cls(ProcessedActivations.from_sparse(matrix, labels), seed, dict(provenance or {}))
+
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """The `(samples, components)` CSR matrix of causal importances."""
+        return self.activations.matrix
+
+    @property
+    def labels(self) -> Labels:
+        """Names of the components."""
+        return self.activations.labels
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return self.activations.n_samples
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return self.activations.n_components
+
+    def save(self, path: str | Path) -> None:
+        """Write the batch as plain tensors and strings, in the narrowest exact types.
+
+        Example:
+            >>> import tempfile
+            >>> batch = ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     batch.save(f"{folder}/batch_0.pt")
+            ...     ActivationBatch.load(f"{folder}/batch_0.pt").matrix.toarray().tolist()
+            [[1.0, 0.0], [0.0, 1.0]]
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        import torch
+
+        kept = self.examples
+        arrays = self._arrays() | ({} if kept is None else kept.arrays())
+        texts = {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "labels": "\n".join(self.labels),
+            "seed": str(self.seed),
+            **({} if kept is None else kept.texts()),
+            **{f"provenance.{name}": text for name, text in sorted(self.provenance.items())},
+        }
+        payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        payload |= texts
+        payload["checksum"] = digest_of(*arrays.values(), texts)
+        # through a stream: given a path, torch.save would put the temporary name into the file
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            torch.save(payload, stream)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        matrix = self.matrix
+        all_ones = bool((matrix.data == 1).all())
+        return {
+            "shape": np.array(matrix.shape, dtype=np.int64),
+            "indptr": matrix.indptr.astype(np.int32 if matrix.nnz < 2**31 else np.int64),
+            "indices": matrix.indices.astype(np.uint16 if self.n_components <= 2**16 else np.int32),
+            # an active component is most often exactly 1, and then needs no value
+            "values": np.empty(0, matrix.data.dtype) if all_ones else matrix.data,
+            # in the activations' own precision, in which thresholds are compared
+            "maxima": np.asarray(self.maxima, dtype=matrix.data.dtype),
+            "means": np.asarray(self.means, dtype=np.float64),
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ActivationBatch":
+        """Read and verify a batch.
+
+        Raises:
+            InputError: no such file, truncated, damaged, or not a batch of ours.
+        """
+        path = Path(path)
+        arrays, texts = read_payload(path)
+        checksum = texts.pop("checksum", None)
+        if checksum != digest_of(*arrays.values(), texts):
+            raise InputError("checksum does not match: the file is damaged", file=path, allowed=ALLOWED)
+        try:
+            matrix = stored_matrix(arrays, path)
+            labels = texts["labels"].split("\n") if matrix.shape[1] else []
+            return cls(
+                ProcessedActivations.from_sparse(matrix, labels),
+                int(texts["seed"]),
+                stored_provenance(texts),
+                arrays["maxima"],
+                arrays["means"],
+                TokenExamples.stored(arrays, texts),
+            )
+        except KeyError as error:
+            raise InputError(
+                "member missing", file=path, field=str(error.args[0]), allowed=ALLOWED
+            ) from error
+        except InputError as error:
+            raise error.located(file=path) from error
