@@ -3,9 +3,7 @@
 import contextlib
 import hashlib
 import inspect
-import os
 import platform
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numba
 
 from spdclust import __version__
+from spdclust.cache_folders import cache_folder
 
 numba_config: Any = numba.config  # its attributes are made at run time
 
@@ -51,27 +50,16 @@ def use_own_cache() -> Path | None:
     for source in _kernel_sources():
         digest.update(source.read_bytes())
     name = f"kernels-{__version__}-{digest.hexdigest()[:16]}"
-    for base in _possible_bases():
-        with contextlib.suppress(OSError, RuntimeError):
-            folder = base() / name
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
-                numba_config.CACHE_DIR = str(folder)
-                return folder
-    return None
+    folder = cache_folder(name)
+    if folder is not None:
+        numba_config.CACHE_DIR = str(folder)
+    return folder
 
 
 def _kernel_sources() -> list[Path]:
     """Return every file that kernels stand in: `kernels.py` and what is in `kernels/`, and this one."""
     package = Path(__file__).parent
     return sorted([Path(__file__), *package.rglob("kernels.py"), *package.rglob("kernels/*.py")])
-
-
-def _possible_bases() -> list[Callable[[], Path]]:
-    return [
-        lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spdclust",
-        lambda: Path(tempfile.gettempdir()) / f"spdclust-{os.getuid()}",
-    ]
 
 
 @contextlib.contextmanager

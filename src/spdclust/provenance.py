@@ -1,10 +1,11 @@
 """What made a result: fingerprints of the package's code, digests of files, git state."""
 
-import ast
 import functools
 import hashlib
 import subprocess
 from pathlib import Path
+
+from spdclust.source_digests import SourceDigests
 
 PACKAGE = "spdclust"
 _SOURCE = Path(__file__).resolve().parent
@@ -40,6 +41,7 @@ def code_fingerprint(*modules: str, ignore: tuple[str, ...] = ()) -> str:
     digest = hashlib.sha256()
     for module in sorted(reached):
         digest.update(f"{module}={_parsed(module)[0]};".encode())
+    _digests().keep()
     return digest.hexdigest()[:16]
 
 
@@ -65,34 +67,19 @@ def _file_of(module: str) -> Path | None:
 
 
 @functools.cache
+def _digests() -> SourceDigests:
+    return SourceDigests()
+
+
+@functools.cache
 def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     """Return the digest of one module's code and the modules of the package that it imports."""
     path = _file_of(module)
     if path is None:
         raise ValueError(f"no module {module}")
-    tree = ast.parse(path.read_bytes())
-    imported: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        imported |= {name for name in names if name.split(".")[0] == PACKAGE and _file_of(name)}
-    imported.discard(PACKAGE)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    digest, names = _digests().of(path)
+    inside = {name for name in names if name.split(".")[0] == PACKAGE and _file_of(name)}
+    return digest, tuple(sorted(inside - {PACKAGE}))
 
 
 def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:

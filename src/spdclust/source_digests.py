@@ -1,0 +1,92 @@
+"""Digests of the package's source files that comments, docstrings and layout do not change.
+
+Every job of a workflow needs them all, and reading 150 syntax trees takes longer than everything else that a
+job does before its work: they are kept in the user's cache, under the digest of the file's bytes.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from spdclust.cache_folders import cache_folder
+
+MOST_KEPT = 2000
+"""Files whose digests are kept; the oldest go first."""
+
+SourceDigest = tuple[str, tuple[str, ...]]
+"""Digest of a file's code, and the dotted names that it may import, names inside modules among them."""
+
+
+class SourceDigests:
+    """What is known of source files, remembered between processes.
+
+    Example:
+        >>> digests = SourceDigests()
+        >>> code, imported = digests.of(Path(__file__))
+        >>> len(code), "spdclust.cache_folders.cache_folder" in imported
+        (64, True)
+    """
+
+    def __init__(self) -> None:
+        folder = cache_folder("source-digests")
+        # trees are written down differently by each version of Python
+        version = "{}.{}".format(*sys.version_info[:2])
+        self._file = folder / f"python-{version}.json" if folder else None
+        self._known = _read(self._file)
+        self._new: dict[str, SourceDigest] = {}
+
+    def of(self, path: Path) -> SourceDigest:
+        """Return the digest of one file's code and what it imports."""
+        content = path.read_bytes()
+        key = hashlib.sha256(content).hexdigest()
+        if key not in self._known:
+            self._known[key] = self._new[key] = _parse(content)
+        return self._known[key]
+
+    def keep(self) -> None:
+        """Write what was new to the cache; without one, nothing happens."""
+        if self._file is None or not self._new:
+            return
+        known = _read(self._file) | self._new  # other processes may have written meanwhile
+        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(dict(list(known.items())[-MOST_KEPT:])))
+            temporary.replace(self._file)
+        self._new = {}
+
+
+def _read(file: Path | None) -> dict[str, SourceDigest]:
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        if file is not None:
+            return {
+                key: (str(code), tuple(names)) for key, (code, names) in json.loads(file.read_text()).items()
+            }
+    return {}
+
+
+def _parse(content: bytes) -> SourceDigest:
+    tree = ast.parse(content)
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            body: list[Any] = [each for each in node.body if not _is_text(each)]
+            node.body = body or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

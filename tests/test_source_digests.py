@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from spdclust.source_digests import SourceDigests
+
+CODE = 'import json\nfrom spdclust.files import batches\n\ndef f(x):\n    """Say."""\n    return x + 1\n'
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def digest(tmp_path: Path, code: str) -> str:
+    path = tmp_path / "module.py"
+    path.write_text(code)
+    return SourceDigests().of(path)[0]
+
+
+def test_comments_docstrings_and_layout_do_not_count_and_code_does(tmp_path) -> None:
+    same = "import json  # for text\nfrom spdclust.files import batches\ndef f( x ):\n    return (x + 1)\n"
+    assert digest(tmp_path, CODE) == digest(tmp_path, same)
+    assert digest(tmp_path, CODE) != digest(tmp_path, CODE.replace("+ 1", "+ 2"))
+
+
+def test_what_is_kept_is_what_would_be_computed(tmp_path, own_cache, monkeypatch) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(CODE)
+    first = SourceDigests()
+    computed = first.of(path)
+    first.keep()
+    assert computed[1] == ("json", "spdclust.files", "spdclust.files.batches")
+    monkeypatch.setattr("spdclust.source_digests._parse", lambda content: pytest.fail("parsed again"))
+    assert SourceDigests().of(path) == computed
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": [1]}', "\x00"])
+def test_a_damaged_cache_is_made_again(tmp_path, own_cache, content) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(CODE)
+    first = SourceDigests()
+    computed = first.of(path)
+    first.keep()
+    (kept,) = own_cache.rglob("*.json")
+    kept.write_text(content)
+    again = SourceDigests()
+    assert again.of(path) == computed
+    again.keep()
+    assert SourceDigests().of(path) == computed
