@@ -88,6 +88,8 @@ def _first_error(model: type[BaseModel], error: ValidationError, file: str | Pat
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return InputError(message, file=file, field=name or None)
+    if first["type"] == "missing":
+        return InputError("missing", file=file, field=name, allowed=_meaning(model, location))
     found = first["input"]
     return InputError(
         "not allowed",
@@ -102,12 +104,25 @@ def _is_union_tag(part: int | str) -> bool:
     return isinstance(part, str) and (part in ("str", "int", "float", "bool") or part.startswith("list["))
 
 
+def _meaning(model: type[BaseModel], location: list[int | str]) -> str:
+    """Return what a key is for, as its section describes it."""
+    section = _section_at(model, location[:-1])
+    field = section.model_fields.get(str(location[-1])) if section is not None else None
+    said = " ".join((field.description or "").split()) if field is not None else ""
+    return (said[:1].lower() + said[1:]).removesuffix(".") or "a value"
+
+
 def _known_keys(model: type[BaseModel], location: list[int | str]) -> list[str]:
+    section = _section_at(model, location)
+    return [] if section is None else list(section.model_fields)
+
+
+def _section_at(model: type[BaseModel], location: list[int | str]) -> type[BaseModel] | None:
     for part in location:
         annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not nested:
-            return []
+            return None
         model = nested[0]
-    return list(model.model_fields)
+    return model

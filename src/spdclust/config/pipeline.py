@@ -1,12 +1,62 @@
 """Settings of a pipeline: an ensemble of runs, its distances, and what may vary in a sweep."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.partitions.methods import METHODS
+
+
+def _check_methods(methods: list[str]) -> list[str]:
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(f"found {method!r} (allowed: {', '.join(METHODS)})")
+    if len(set(methods)) < len(methods):
+        raise ValueError(f"found {methods} (allowed: each method once)")
+    return methods
+
+
+def _none_by_name(value: Any) -> Any:
+    # command lines have no other way to say null
+    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+
+
+DistancesMethods = Annotated[
+    list[str],
+    Field(min_length=1, json_schema_extra={"items": {"enum": list(METHODS), "type": "string"}}),
+    AfterValidator(_check_methods),
+]
+"""Names of distances, each once."""
+
+
+class PipelineOverride(Section):
+    """Settings that take the place of those in every pipeline file, where they are given.
+
+    Example:
+        >>> PipelineOverride(n_runs=3, wandb_project="none").given()
+        {'n_runs': 3, 'wandb_project': None}
+    """
+
+    n_runs: int = Field(default=8, ge=1)
+    """Members of the ensemble, one per seed."""
+    distances_methods: DistancesMethods = ["perm_invariant_hamming"]
+    """Distances between the runs."""
+    base_seed: int = Field(default=0, ge=0)
+    """The merge of run r draws from a generator seeded by (`base_seed`, r)."""
+    wandb_project: Annotated[str | None, BeforeValidator(_none_by_name)] = None
+    """W&B project of all runs; `none` logs nothing."""
+    wandb_entity: Annotated[str | None, BeforeValidator(_none_by_name)] = None
+    """W&B entity of all runs."""
+    create_git_snapshot: bool = False
+    """Record the git commit, and whether the work tree was clean, with each result."""
+    dataset_streaming: bool = False
+    """Stream the dataset from the hub instead of downloading it; a setting of the run."""
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that were given, as plain JSON types."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class ClusteringPipelineConfig(Section):
@@ -24,11 +74,7 @@ class ClusteringPipelineConfig(Section):
     """The run itself, instead of its path."""
     n_runs: int = Field(default=8, ge=1)
     """Members of the ensemble, one per seed."""
-    distances_methods: list[str] = Field(
-        default=["perm_invariant_hamming"],
-        min_length=1,
-        json_schema_extra={"items": {"enum": list(METHODS), "type": "string"}},
-    )
+    distances_methods: DistancesMethods = ["perm_invariant_hamming"]
     """Distances between the runs."""
     distances_stride: int = Field(default=1, ge=1)
     """Compare the runs at every n-th iteration only, in distances and stability."""
@@ -56,16 +102,6 @@ class ClusteringPipelineConfig(Section):
             return {key: value for key, value in values.items() if key not in IGNORED_KEYS}
         return values
 
-    @field_validator("distances_methods")
-    @classmethod
-    def _check_methods(cls, methods: list[str]) -> list[str]:
-        for method in methods:
-            if method not in METHODS:
-                raise ValueError(f"found {method!r} (allowed: {', '.join(METHODS)})")
-        if len(set(methods)) < len(methods):
-            raise ValueError(f"found {methods} (allowed: each method once)")
-        return methods
-
     @model_validator(mode="after")
     def _check_run(self) -> "ClusteringPipelineConfig":
         if (self.clustering_run_config_path is None) == (self.clustering_run_config is None):
@@ -76,5 +112,5 @@ class ClusteringPipelineConfig(Section):
         return self
 
 
-IGNORED_KEYS = frozenset({"base_output_dir", "devices_per_run"})
+IGNORED_KEYS = frozenset({"base_output_dir", "devices_per_run", "slurm_mem", "calc_distances"})
 """Keys of the reference implementation that mean nothing here."""

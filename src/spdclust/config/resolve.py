@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from spdclust.config.base import Section
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
-from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
 
@@ -23,6 +23,9 @@ class WorkflowConfig(Section):
     """Pipeline files, from the working folder."""
     results: str = "results"
     """Folder of all results."""
+    override: PipelineOverride | None = None
+    """Settings that take the place of those in every pipeline file, for one command:
+    `--config override='{n_runs: 3}'`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Ensemble:
     run: ClusteringRunConfig
     pipeline: ClusteringPipelineConfig
     sweep_point: dict[str, Any]
+    sweep_folder: str | None = None
+    """Folder of the comparison of the sweep's points, below the results folder; None where nothing is swept."""
 
     @property
     def folder(self) -> str:
@@ -97,18 +102,30 @@ def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
     ensembles: list[Ensemble] = []
     named: dict[str, str] = {}
     for path in config.pipelines:
-        for ensemble in resolve_pipeline(path):
-            folder = ensemble.folder
-            if folder in named:
+        own: dict[str, str] = {}
+        for ensemble in resolve_pipeline(path, config.override):
+            # the comparison of a sweep has a folder of its own
+            folders = [ensemble.folder, *([ensemble.sweep_folder] if ensemble.sweep_folder else [])]
+            for folder in folders:
+                if folder in named:
+                    raise InputError(
+                        "two pipelines have one name",
+                        file=path,
+                        field=folder,
+                        found=named[folder],
+                        allowed="file names that differ",
+                    )
+            if ensemble.folder in own:
                 raise InputError(
-                    "two pipelines have one name",
+                    "two points of the sweep have one name",
                     file=path,
-                    field=folder,
-                    found=named[folder],
-                    allowed="file names that differ",
+                    field="sweep",
+                    found=ensemble.name,
+                    allowed="values that differ",
                 )
-            named[folder] = path
+            own |= dict.fromkeys(folders, path)
             ensembles.append(ensemble)
+        named |= own
     _check_run_names(ensembles)
     return ensembles
 
@@ -129,13 +146,25 @@ def _check_run_names(ensembles: list[Ensemble]) -> None:
                 )
 
 
-def resolve_pipeline(path: str | Path) -> list[Ensemble]:
+def resolve_pipeline(path: str | Path, override: PipelineOverride | None = None) -> list[Ensemble]:
     """Return the ensembles of one pipeline file: one, or one for each point of its sweep.
+
+    Args:
+        path: the pipeline file.
+        override: settings that take the place of the file's.
 
     Raises:
         InputError: a file is missing, or holds something that is not allowed.
     """
-    return resolve_loaded(load_config(ClusteringPipelineConfig, path), Path(path))
+    pipeline = load_config(ClusteringPipelineConfig, path)
+    given = {} if override is None else override.given()
+    streaming = given.pop("dataset_streaming", None)
+    pipeline = pipeline.model_copy(update=given)
+    ensembles = resolve_loaded(pipeline, Path(path))
+    if streaming is None:
+        return ensembles
+    streamed = {"dataset_streaming": streaming}
+    return [replace(each, run=each.run.model_copy(update=streamed)) for each in ensembles]
 
 
 def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensemble]:
@@ -171,7 +200,8 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
             [path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())]
         )
         check_name(name, path)
-        ensembles.append(Ensemble(name, run_name, swept, pipeline, point))
+        sweep_folder = f"{run_name}/{path.stem}" if point else None
+        ensembles.append(Ensemble(name, run_name, swept, pipeline, point, sweep_folder))
     return ensembles
 
 
