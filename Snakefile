@@ -17,16 +17,19 @@ include: "rules/batches.smk"
 include: "rules/merges.smk"
 include: "rules/ensembles.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 
 
 localrules:
     resolve_configuration,
     registry,
+    report_page,
     all,
     batches,
     histories,
     ensembles,
     figures,
+    report,
 
 
 rule all:
@@ -59,6 +62,11 @@ rule ensembles:
 rule figures:
     input:
         figure_files(ENSEMBLES),
+
+
+rule report:
+    input:
+        f"{RESULTS}/report.html",
 
 
 onstart:

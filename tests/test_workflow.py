@@ -360,10 +360,10 @@ def test_no_component_alive_is_one_line(copied):
     one_line(outcome, "Error in merge:", "no component is alive")
 
 
-def test_the_report_holds_every_figure_with_its_caption(finished, tmp_path):
-    outcome = finished[0].run("--report", str(tmp_path / "report.html"))
+def test_the_report_holds_every_figure_with_its_caption(copied):
+    outcome = copied.run("report")
     assert outcome.code == 0, outcome.output
-    page = (tmp_path / "report.html").read_text()
+    page = (copied.folder / "results/report.html").read_text()
     for said in ("marked least value", "one that swallows all is not", "Distance between every two runs"):
         assert said in page
     assert "{%" not in page.split("<body", 1)[0]

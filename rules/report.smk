@@ -1,0 +1,23 @@
+# All figures -> one self-contained page with their captions, for those who did not run the workflow.
+
+
+rule report_page:
+    input:
+        figure_files(ENSEMBLES),
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/logs/report.tsv"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        snakefile=os.path.relpath(workflow.main_snakefile),
+        target="figures",
+        code=stage_fingerprint("report"),
+    script:
+        "../workflow/scripts/report.py"

@@ -1,0 +1,56 @@
+"""Stage: all figures -> one self-contained page with their captions, by Snakemake itself."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spdclust.errors import InputError
+from spdclust.files.atomic import atomic_path
+
+
+def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, path: str | Path) -> None:
+    """Write Snakemake's report on the results of a workflow, which must be there.
+
+    Args:
+        snakefile: of the workflow.
+        config: its configuration, so that the report is on the same ensembles.
+        target: the rule whose results it shows.
+        path: where the page goes.
+
+    Raises:
+        InputError: Snakemake cannot make the report, or the page cannot be written.
+    """
+    with atomic_path(path) as page, tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "config.json"
+        settings.write_text(json.dumps(config))
+        # the name's end decides the format, and the folder is locked by the workflow that this is a job of
+        made = Path(folder) / "report.html"
+        command = [
+            "--nolock",
+            "--quiet",
+            "all",
+            "--report",
+            os.fspath(made),
+            "--configfile",
+            os.fspath(settings),
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--snakefile", os.fspath(snakefile), *command, "--", target],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode or not made.is_file():
+            raise InputError(
+                "Snakemake could not make the report",
+                file=path,
+                found=(done.stdout.strip().splitlines() or ["no message"])[-1],
+                allowed=f"results of {target} that are there and up to date",
+            )
+        page.write_bytes(made.read_bytes())
