@@ -41,7 +41,7 @@ class PipelineOverride(Section):
 
     n_runs: int = Field(default=8, ge=1)
     """Members of the ensemble, one per seed."""
-    distances_methods: DistancesMethods = ["perm_invariant_hamming"]
+    distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
     """Distances between the runs."""
     base_seed: int = Field(default=0, ge=0)
     """The merge of run r draws from a generator seeded by (`base_seed`, r)."""
@@ -74,7 +74,7 @@ class ClusteringPipelineConfig(Section):
     """The run itself, instead of its path."""
     n_runs: int = Field(default=8, ge=1)
     """Members of the ensemble, one per seed."""
-    distances_methods: DistancesMethods = ["perm_invariant_hamming"]
+    distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
     """Distances between the runs."""
     distances_stride: int = Field(default=1, ge=1)
     """Compare the runs at every n-th iteration only, in distances and stability."""
@@ -88,6 +88,8 @@ class ClusteringPipelineConfig(Section):
     """W&B project of all runs; null logs nothing."""
     wandb_entity: str | None = None
     """W&B entity of all runs."""
+    wandb_enabled: bool | None = None
+    """Whether anything goes to W&B; null leaves it to the project named here or in the run file."""
     create_git_snapshot: bool = False
     """Record the git commit, and whether the work tree was clean, with each result."""
     slurm_job_name_prefix: str | None = None

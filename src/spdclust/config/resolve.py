@@ -13,6 +13,7 @@ from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.tracking import TrackingSettings, tracking_settings
 from spdclust.errors import InputError
 
 
@@ -38,7 +39,7 @@ class Ensemble:
     pipeline: ClusteringPipelineConfig
     sweep_point: dict[str, Any]
     sweep_folder: str | None = None
-    """Folder of the comparison of the sweep's points, below the results folder; None where nothing is swept."""
+    """Folder of the comparison of a sweep's points, below the results folder; None where nothing is swept."""
 
     @property
     def folder(self) -> str:
@@ -59,6 +60,11 @@ class Ensemble:
     def stride(self) -> int:
         """Every how manieth iteration the runs are compared at."""
         return self.pipeline.distances_stride
+
+    @property
+    def tracking(self) -> TrackingSettings | None:
+        """What goes to W&B; None where nothing does."""
+        return tracking_settings(self.run, self.pipeline)
 
     def identity(self) -> dict[str, Any]:
         """Return what the registry knows the ensemble by: its name, and all that its histories depend on."""

@@ -103,6 +103,12 @@ class ClusteringRunConfig(Section):
     """W&B project; null logs nothing."""
     wandb_entity: str | None = None
     """W&B entity."""
+    wandb_enabled: bool | None = None
+    """Whether anything goes to W&B; null does where a project is named, true without one uses `spd-cluster`."""
+    wandb_log_frequency: int | None = Field(default=None, ge=1)
+    """Another name of `logging_intervals.stat`."""
+    wandb_artifact_frequency: int | None = Field(default=None, ge=1)
+    """Another name of `logging_intervals.artifact`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -110,6 +116,24 @@ class ClusteringRunConfig(Section):
         if isinstance(values, dict):
             return {key: value for key, value in values.items() if key not in REFERENCE_BOOKKEEPING}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_frequencies(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given = values.get("logging_intervals") or {}
+        for name, interval in FREQUENCIES.items():
+            frequency = values.get(name)
+            if frequency is None or not isinstance(given, dict):
+                continue
+            if given.get(interval, frequency) != frequency:
+                raise ValueError(
+                    f"{name}: found {frequency} (allowed: {given[interval]}, as in "
+                    f"logging_intervals.{interval}, or one of the two)"
+                )
+            given = given | {interval: frequency}
+        return values | {"logging_intervals": given} if given else values
 
     @model_validator(mode="after")
     def _check_source(self) -> "ClusteringRunConfig":
@@ -196,6 +220,9 @@ class ClusteringRunConfig(Section):
 
 MOST_BATCHES = 1000
 """Batches a run can have before its seeds collide with the next run's."""
+
+FREQUENCIES = {"wandb_log_frequency": "stat", "wandb_artifact_frequency": "artifact"}
+"""Other names of logging intervals."""
 
 REFERENCE_BOOKKEEPING = frozenset({"ensemble_id", "idx_in_ensemble", "output_dir", "base_output_dir"})
 """Keys of the reference implementation that it fills in by itself; here paths follow from file names."""
