@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env demo demo-lm test test-slow test-slurm bench lint format clean
+.PHONY: help env slurm demo demo-lm test test-slow test-slurm bench lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -39,11 +39,17 @@ test: lint
 test-slow: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
 
-test-slurm: env
-	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "make test-slurm cannot run here: it starts a Slurm of its own, which needs root on Debian or Ubuntu"; exit 1; }
-	@command -v slurmctld slurmd slurmdbd munged mariadbd sacct > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); } > /dev/null
+slurm: env
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "no Slurm here: starting one for the tests needs root on Debian or Ubuntu"; exit 1; }
+	@dpkg -s $(SLURM_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); } > /dev/null || { echo "no Slurm here: apt-get could not install $(SLURM_PACKAGES)"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
+
+test-slurm: slurm
 	$(BIN)/pytest -m slurm tests/slurm
+
+docs/images/rulegraph.svg: $(WORKFLOW) | env
+	@command -v dot > /dev/null || { echo "drawing the rule graph needs graphviz: apt-get install graphviz"; exit 1; }
+	$(BIN)/snakemake --forceall --rulegraph dot --config pipelines='[config/pipelines/demo.yaml]' | dot -Tsvg -o $@
 
 bench: env
 	$(BIN)/python benchmarks/merge.py --growth --brute
