@@ -21,6 +21,11 @@ rule merge:
         runtime=lambda wildcards, attempt: 120 * attempt,
         # a resource, since how often the state is kept changes no result
         checkpoint_seconds=300,
+        # a resource too: the commit that made a finished history cannot be told afterwards, so asking for it
+        # later makes nothing due
+        git_snapshot=lambda wildcards: int(
+            ensemble_of(wildcards).pipeline.create_git_snapshot
+        ),
     params:
         merge_config=lambda wildcards: ensemble_of(
             wildcards

@@ -83,13 +83,15 @@ def test_an_unknown_module_is_an_error():
         code_fingerprint("spdclust.nowhere")
 
 
-def test_git_state_tells_a_dirty_tree(tmp_path):
+def test_git_state_tells_changed_files_and_passes_over_new_ones(tmp_path):
     assert git_state(tmp_path) is None
     git = ["git", "-C", str(tmp_path), "-c", "user.email=a@b", "-c", "user.name=a"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    (tmp_path / "known").write_text("")
+    for command in (["init", "-q"], ["add", "known"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    (tmp_path / "new").write_text("results of a workflow that has begun")
     assert git_state(tmp_path)["dirty"] is False
-    (tmp_path / "new").write_text("")
+    (tmp_path / "known").write_text("changed")
     state = git_state(tmp_path)
     assert state["dirty"] is True
     assert len(state["commit"]) == 40

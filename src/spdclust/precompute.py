@@ -1,32 +1,35 @@
-"""From a model to activation batches on disk: seeded inputs, causal importances, sparse files."""
+"""From a model, or from activations of one's own, to activation batches on disk; what is there is kept."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from scipy import sparse
 from tqdm import tqdm
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.datasets.chunks import DrawnSource, InputSource
-from spdclust.datasets.inputs import generate_inputs, open_inputs
+from spdclust.drawing import (
+    draw_batch,
+    extract_and_process_activations,
+    generate_inputs,
+    load_run_model,
+    open_model_inputs,
+    process_data_batch,
+    request_digest,
+)
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.files.own_matrices import read_own
-from spdclust.merge.activations import ProcessedActivations
-from spdclust.models import load_model
-from spdclust.models.loader_names import loader_digest
 from spdclust.models.sampling import SamplingModel
 from spdclust.provenance import stage_fingerprint
+from spdclust.sampling_record import sampling_record
 
 __all__ = [
     "extract_and_process_activations",
     "generate_inputs",
+    "load_run_model",
     "precompute_batches_for_ensemble",
     "process_data_batch",
     "request_digest",
@@ -34,191 +37,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-def extract_and_process_activations(
-    model: SamplingModel,
-    inputs: Any,
-    *,
-    batch_size: int = 1024,
-    causal_importance: str = "lower_leaky",
-) -> ProcessedActivations:
-    """Return the causal importances of every component on `inputs`, sparse.
-
-    The forward pass runs in chunks of `batch_size`, so that only one chunk is ever dense.
-
-    Example:
-        >>> model = load_model("resources/resid_mlp1", device="cpu")
-        >>> inputs = generate_inputs(model.task, 16, seed=0)
-        >>> extract_and_process_activations(model, inputs).matrix.shape
-        (16, 200)
-
-    Args:
-        model: from `spdclust.models.load_model`.
-        inputs: `(rows, …)` tensor of model inputs.
-        batch_size: rows in one forward pass.
-        causal_importance: `lower_leaky` or `upper_leaky`.
-
-    Raises:
-        InputError: a causal importance is NaN or infinite (names the component).
-    """
-    if len(inputs) == 0:
-        raise InputError("no inputs", field="inputs", found=len(inputs), allowed="at least one row")
-    chunks = [
-        model.sparse_activations(inputs[start : start + batch_size], causal_importance)
-        for start in range(0, len(inputs), batch_size)
-    ]
-    return ProcessedActivations.from_sparse(sparse.vstack(chunks, format="csr"), list(model.labels))
-
-
-def process_data_batch(
-    config: ClusteringRunConfig, model: SamplingModel, *, run: int, batch: int
-) -> ActivationBatch:
-    """Draw the inputs of one batch of one run and return the components' activations on them.
-
-    Example:
-        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8)
-        >>> model = load_model("resources/resid_mlp1", device="cpu")
-        >>> batch = process_data_batch(config, model, run=1, batch=0)
-        >>> batch.seed, batch.n_samples
-        (1000, 8)
-
-    Args:
-        config: the run's settings.
-        model: the model, loaded once for all batches.
-        run: which member of the ensemble.
-        batch: which batch of that run.
-
-    Raises:
-        InputError: the data cannot be drawn, or an activation is not finite.
-    """
-    seed = config.batch_seed(run, batch)
-    source = open_model_inputs(config, model)
-    return draw_batch(config, model, source, seed, request_digest(config, seed, model.digest))
-
-
-def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: str) -> str:
-    """Return a digest of everything that determines a batch.
-
-    Example:
-        >>> config = ClusteringRunConfig(model_path="m")
-        >>> request_digest(config, 0, "") == request_digest(config, 1, "")
-        False
-    """
-    # the same model at another place gives the same batch
-    sampling = {key: value for key, value in config.sampling().items() if key != "model_path"}
-    code = [stage_fingerprint("precompute_batches"), loader_digest(config.loader)]
-    return digest_of(sampling, str(seed), checkpoint_digest, *code)
-
-
-def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
-    """Load the model of a run, with its own loader if it names one.
-
-    Raises:
-        InputError: there is no model or no such loader, or the model cannot be loaded.
-    """
-    if config.loader is not None:
-        from spdclust.models.plugin import load_plugin
-
-        return load_plugin(config.loader, config.model_source, config.device)
-    if config.model_source is None:
-        raise InputError("no model", field="model_path", allowed="a model to compute activations with")
-    return load_model(config.model_source, device=config.device)
-
-
-def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> InputSource:
-    """Return where a model's inputs come from: its own function if it has one, else its task.
-
-    Raises:
-        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
-    """
-    draw_inputs = getattr(model, "draw_inputs", None)
-    if draw_inputs is not None:
-        return DrawnSource(draw_inputs, config.samples_per_batch, config.batch_size)
-    assert model.task is not None
-    return open_inputs(model.task, config)
-
-
-def draw_batch(
-    config: ClusteringRunConfig,
-    model: SamplingModel,
-    source: InputSource,
-    seed: int,
-    request: str,
-) -> ActivationBatch:
-    """Return the activations of one batch, only one chunk of them ever dense.
-
-    Args:
-        config: the run's settings.
-        model: the model, loaded once for all batches.
-        source: its inputs, opened once for all batches.
-        seed: what the batch is drawn with.
-        request: a text kept in the batch, saying what was asked for.
-
-    Raises:
-        InputError: the data end too early, do not fit the model, or an activation is not finite.
-    """
-    rows: list[sparse.csr_array] = []
-    examples = _Kept(config.keep_examples)
-    left = source.n_samples
-    with tqdm(total=source.n_samples, desc=f"seed {seed}", unit="sample", disable=None, leave=False) as bar:
-        for chunk in source.draw(seed):
-            made = model.sparse_activations(chunk.inputs, config.causal_importance, chunk.positions)
-            examples.add(chunk.inputs, chunk.positions, min(left, made.shape[0]))
-            rows.append(made if made.shape[0] <= left else made[:left])
-            left -= rows[-1].shape[0]
-            bar.update(rows[-1].shape[0])
-    if left > 0:
-        raise InputError(
-            "too few inputs for a batch",
-            file=str(getattr(model, "source", config.loader)),
-            field="n_tokens",
-            found=f"{source.n_samples - left} samples",
-            allowed=f"{source.n_samples} samples",
-        )
-    matrix = rows[0] if len(rows) == 1 else sparse.vstack(rows, format="csr")
-    rows.clear()
-    provenance = {
-        "causal_importance": config.causal_importance,
-        "checkpoint_digest": model.digest,
-        "request": request,
-        "task": "its own" if model.task is None else str(model.task.name),
-        **source.provenance,
-    }
-    return ActivationBatch(
-        ProcessedActivations.from_sparse(matrix, list(model.labels)),
-        seed,
-        provenance,
-        examples=examples.finished(source),
-    )
-
-
-class _Kept:
-    """Tokens of the first sequences of a batch."""
-
-    def __init__(self, n_sequences: int) -> None:
-        self._left = n_sequences
-        self._tokens: list[np.ndarray] = []
-        self._samples: list[np.ndarray] = []
-
-    def add(self, inputs: Any, positions: np.ndarray | None, n_samples: int) -> None:
-        tokens = np.asarray(inputs)
-        if self._left <= 0 or np.issubdtype(tokens.dtype, np.floating):
-            return
-        kept = tokens[: self._left]
-        before = sum(map(len, self._tokens))
-        samples = samples_of(len(kept), kept.shape[1], None if positions is None else positions[: len(kept)])
-        self._tokens.append(kept)
-        self._samples.append(samples[:n_samples] + np.array([before, 0]))
-        self._left -= len(kept)
-
-    def finished(self, source: InputSource) -> TokenExamples | None:
-        if not self._tokens:
-            return None
-        tokens = np.concatenate(self._tokens)
-        occurring = np.unique(tokens)
-        texts = dict(zip(occurring.tolist(), source.token_texts(occurring), strict=True))
-        return TokenExamples(tokens, np.concatenate(self._samples), texts)
 
 
 def write_batches(
@@ -274,10 +92,13 @@ def _is_there(path: Path, request: str) -> bool:
     return found == request
 
 
-def convert_missing_batches(own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]) -> None:
+def convert_missing_batches(
+    config: ClusteringRunConfig, own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]
+) -> None:
     """Write activations of one's own as batches, one for each file; those that are there already are kept.
 
     Args:
+        config: the run's settings.
         own: files that `read_own` reads.
         seeds: kept with them.
         paths: where each batch goes.
@@ -288,14 +109,14 @@ def convert_missing_batches(own: Sequence[Path], seeds: Sequence[int], paths: Se
     beside = [digest_of_file(file) for file in files_beside(list(own))]
     code = stage_fingerprint("precompute_batches")
     for file, seed, path in zip(own, seeds, paths, strict=True):
-        request = digest_of(digest_of_file(file), *beside, str(seed), code)
+        source = digest_of_file(file)
+        request = digest_of(source, *beside, str(seed), code)
         if _is_there(path, request):
             continue
         batch = read_own(file, seed)
-        made = dict(batch.provenance) | {"request": request}
-        ActivationBatch(batch.activations, batch.seed, made, batch.maxima, batch.means, batch.examples).save(
-            path
-        )
+        made = {"code": code, "request": request, "sampling": sampling_record(config)}
+        made |= {"source": file.name, "source_digest": source}
+        replace(batch, provenance=dict(batch.provenance) | made).save(path)
         log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
 
 
@@ -334,9 +155,8 @@ def precompute_batches_for_ensemble(
     }
     if config.precomputed_activations_dir is not None:
         for run, (seeds, paths) in asked.items():
-            convert_missing_batches(
-                own_files(config.precomputed_activations_dir, run)[:n_batches], seeds, paths
-            )
+            own = own_files(config.precomputed_activations_dir, run)[:n_batches]
+            convert_missing_batches(config, own, seeds, paths)
     else:
         model = load_run_model(config)
         for seeds, paths in asked.values():

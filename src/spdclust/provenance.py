@@ -83,7 +83,9 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
 
 
 def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:
-    """Return the commit of the work tree and whether it has uncommitted changes; None outside git.
+    """Return the commit of the work tree and whether its files are changed; None outside git.
+
+    Files that git does not know do not count: results appear while a workflow runs.
 
     Example:
         >>> git_state("/") is None
@@ -91,7 +93,7 @@ def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:
     """
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        changes = _git(folder, "status", "--porcelain")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(changes)}

@@ -11,4 +11,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         metrics=snakemake.output.metrics,
         threads=snakemake.threads,
         checkpoint_seconds=snakemake.resources.checkpoint_seconds,
+        git_snapshot=bool(snakemake.resources.git_snapshot),
     )

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spdclust import __version__
 from spdclust.config.merge import MergeConfig
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
@@ -14,7 +13,8 @@ from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
 from spdclust.merge.merging import merge_iteration
-from spdclust.provenance import stage_fingerprint
+from spdclust.merge_record import merge_record
+from spdclust.provenance import git_state, stage_fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def merge(
     metrics: str | Path,
     threads: int | None = None,
     checkpoint_seconds: float = 300.0,
+    git_snapshot: bool = False,
 ) -> None:
     """Merge the components of one run and write its history and per-iteration metrics.
 
@@ -40,15 +41,17 @@ def merge(
         threads: how many may be used; the result does not depend on it.
         checkpoint_seconds: how often the state is kept in a hidden file beside the history; a killed merge
             goes on from there.
+        git_snapshot: also record the commit of the working folder, and whether its files were changed.
 
     Raises:
         InputError: a batch cannot be read, no component is alive, or a file cannot be written.
     """
     config = MergeConfig.model_validate(dict(merge_config))
     source = BatchedActivations([Path(path) for path in batches])
+    code = stage_fingerprint("merge")
     path = Path(history)
     checkpoint = MergeCheckpointFile(
-        path.with_name(f".{path.stem}.checkpoint.zip"), digest_of(source.digests, stage_fingerprint("merge"))
+        path.with_name(f".{path.stem}.checkpoint.zip"), digest_of(source.digests, code)
     )
     made = merge_iteration(
         source,
@@ -59,7 +62,9 @@ def merge(
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
     )
-    made = replace(made, provenance=made.provenance | {"batches": source.digests, "spdclust": __version__})
+    git = git_state() if git_snapshot else None
+    record = merge_record(source.digests, source.made_from, code, git)
+    made = replace(made, provenance=made.provenance | record)
     if made.n_iterations:
         best = made.best_iteration()
         log.info(

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.precompute import convert_missing_batches, load_run_model, write_missing_batches
+from spdclust.drawing import load_run_model
+from spdclust.precompute import convert_missing_batches, write_missing_batches
 
 
 def precompute_batches(
@@ -26,8 +27,8 @@ def precompute_batches(
         InputError: the model cannot be loaded, or a batch cannot be made or written.
     """
     places = [Path(path) for path in paths]
-    if own:
-        convert_missing_batches([Path(file) for file in own], seeds, places)
-        return
     config = ClusteringRunConfig.model_validate(dict(sampling))
+    if own:
+        convert_missing_batches(config, [Path(file) for file in own], seeds, places)
+        return
     write_missing_batches(config, load_run_model(config), seeds, places)

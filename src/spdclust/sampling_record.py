@@ -1,0 +1,50 @@
+"""The settings that batches say they were drawn with, without the places of one machine."""
+
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from spdclust.config.run import ClusteringRunConfig
+
+ELSEWHERE = ".../"
+"""What stands for the folder of a path that was given from the root, which results do not hold."""
+
+_PLACES = ("model_path", "precomputed_activations_dir")
+_DATA_PLACES = ("name", "tokenizer")
+
+
+def sampling_record(config: ClusteringRunConfig) -> str:
+    """Return the settings that determine a batch as a JSON text, for its provenance."""
+    return json.dumps(without_places(config.sampling()), ensure_ascii=False)
+
+
+def without_places(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sampling settings whose absolute paths say no more than the last name.
+
+    Example:
+        >>> without_places({"model_path": "/home/me/runs/mlp", "dataset": {"name": "data/texts.jsonl"}})
+        {'model_path': '.../mlp', 'dataset': {'name': 'data/texts.jsonl'}}
+    """
+    told = dict(sampling)
+    told |= {key: _without_place(told[key]) for key in _PLACES if key in told}
+    dataset = dict(told.get("dataset") or {})
+    dataset |= {key: _without_place(dataset[key]) for key in _DATA_PLACES if key in dataset}
+    return told | ({"dataset": dataset} if dataset else {})
+
+
+def places_left_out(sampling: Mapping[str, Any]) -> list[str]:
+    """Return the settings whose place `without_places` left out.
+
+    Example:
+        >>> places_left_out({"model_path": ".../mlp", "dataset": {"name": ".../texts.jsonl"}})
+        ['model_path', 'dataset.name']
+    """
+    dataset = sampling.get("dataset") or {}
+    given = [(key, sampling.get(key)) for key in _PLACES]
+    given += [(f"dataset.{key}", dataset.get(key)) for key in _DATA_PLACES]
+    return [key for key, value in given if str(value).startswith(ELSEWHERE)]
+
+
+def _without_place(path: str | None) -> str | None:
+    return ELSEWHERE + PurePath(path).name if path is not None and PurePath(path).is_absolute() else path
