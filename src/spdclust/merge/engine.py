@@ -101,6 +101,23 @@ class Engine:
         self.n_done = n_done
         self.samples_at[first:n_done] = int(self.rules.n_samples)
 
+    def repeat(self, names: Int[np.ndarray, "iterations 2"], n_done: int) -> None:
+        """Join given groups, without choosing, until so many merges are done, at most to `next_stop`.
+
+        Args:
+            names: smallest components of the groups joined by every merge from the first on.
+            n_done: after how many merges to stop.
+
+        Raises:
+            InputError: a batch does not fit.
+        """
+        if self._state is None or (self.n_done == self.next_stop() and self.n_done < self.n_merges):
+            self._take_batch()
+        first = self.n_done
+        replay(self.state, self.rules, names[first:n_done])
+        self.n_done = n_done
+        self.samples_at[first:n_done] = int(self.rules.n_samples)
+
     def _take_batch(self) -> None:
         batch = self.source.get_next_batch()
         self._n_batches_taken += 1

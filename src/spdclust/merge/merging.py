@@ -32,6 +32,7 @@ def merge_iteration(
     progress: bool = False,
     callback: Callable[[MergeView], None] | None = None,
     callback_at: int | Callable[[int], bool] = 1,
+    watch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     checkpoint: CheckpointStore | None = None,
     checkpoint_seconds: float = 300.0,
     threads: int | None = None,
@@ -56,6 +57,8 @@ def merge_iteration(
         progress: show a progress line when standard error is a terminal.
         callback: called with a `MergeView`, the state just after a merge.
         callback_at: after which merges: every so many (merges 0, n, 2n, …), or a function of their number.
+        watch: called a few times a second with the number of the first new merge and the figures of all new
+            ones by name: those of the history, and `names`, the smallest components of the merged groups.
         checkpoint: where the state is kept: an interrupted merge goes on and ends with the same bytes.
         checkpoint_seconds: how often the state is saved.
         threads: how many threads may be used; None for all cores.
@@ -95,7 +98,9 @@ def merge_iteration(
             stop = _next_callback(callback_at, engine.n_done, stop)
         engine.advance(stop)
         if callback is not None and _is_at(callback_at, stop - 1):
-            callback(_view(engine))
+            callback(view_of(engine))
+        if watch is not None:
+            watch(first, {"names": engine.names()[first:], **_figures(engine, first, engine.n_done)})
         spent = time.monotonic() - began
         at_once = max(1, min(2 * at_once, int((stop - first) * SECONDS_AT_ONCE / max(spent, 1e-6))))
         figures = _figures(engine, engine.n_done - 1, engine.n_done)
@@ -139,7 +144,8 @@ def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarra
     }
 
 
-def _view(engine: Engine) -> MergeView:
+def view_of(engine: Engine) -> MergeView:
+    """Return what a callback sees of a merge, just after its last iteration."""
     figures = _figures(engine, engine.n_done - 1, engine.n_done)
     return MergeView(
         engine.state,

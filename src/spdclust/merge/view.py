@@ -71,7 +71,59 @@ class MergeView:
     @cached_property
     def activities(self) -> Float[np.ndarray, " groups"]:
         """Samples on which each group is active; NaN for masked groups."""
-        return _frozen(np.diag(self.coactivations).copy())
+        slots = self._slots
+        activities = np.where(slots >= 0, self._state.figures[layout.ACTIVITY, slots], np.nan)
+        return _frozen(activities)
+
+    @property
+    def total_activity(self) -> float:
+        """Sum of the activities of all groups, masked ones included."""
+        return float(self._state.sums[layout.SUM_ACTIVITY])
+
+    def coactivations_of(
+        self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]
+    ) -> Float[np.ndarray, "*pairs"]:
+        """Return the coactivation counts of some pairs of groups, without building the matrix.
+
+        Args:
+            first: a group of each pair.
+            second: the other one; the same group gives its activity.
+        """
+        p, q = self._slots[first], self._slots[second]
+        high, low = np.maximum(p, q), np.minimum(p, q)
+        # the packed triangle has no diagonal: what is read there, and for masked groups, is replaced
+        known = (low >= 0) & (high > low)
+        place = np.where(known, high * (high - 1) // 2 + low, 0)
+        values: np.ndarray = np.where(known, self._state.coact[place], np.nan)
+        same = np.asarray(first) == np.asarray(second)
+        return np.where(same, self.activities[first], values)
+
+    def costs_of(
+        self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]
+    ) -> Float[np.ndarray, "*pairs"]:
+        """Return what merging some pairs of different groups would cost, bits per sample, without the matrix.
+
+        Args:
+            first: a group of each pair.
+            second: the other one.
+        """
+        c = self.coactivations_of(first, second)
+        s, r = self.activities, self.ranks
+        log_k = math.log2(max(self.k_groups - 1, 1))
+        relative = self.alpha * ((s[first] - c) * r[second] + (s[second] - c) * r[first]) - c * log_k
+        common = (
+            self.total_activity * math.log1p(-1 / self.k_groups) / math.log(2) if self.k_groups > 1 else 0.0
+        )
+        costs: np.ndarray = (relative + common) / self.n_samples
+        return costs
+
+    @cached_property
+    def _slots(self) -> Int[np.ndarray, " groups"]:
+        """The slot of each group, -1 for masked ones."""
+        open_now = open_slots(self._state)
+        slots = np.full(self.k_groups, -1, dtype=np.int64)
+        slots[self._group_of_name(self._state.marks[layout.NAME, open_now])] = open_now
+        return slots
 
     @cached_property
     def costs(self) -> Float[np.ndarray, "groups groups"]:

@@ -1,0 +1,68 @@
+"""Look again at the states that a finished merge went through, from its history and its activations."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.merge.engine import Engine
+from spdclust.merge.filtering import components_to_merge
+from spdclust.merge.groups import merge_tree
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.merging import view_of
+from spdclust.merge.sources import as_batch_source
+from spdclust.merge.threads import available_threads
+from spdclust.merge.view import MergeView
+from spdclust.merge.warming import warm_up
+
+
+def repeat_merge(
+    activations: Any, history: MergeHistory, iterations: Iterable[int], *, threads: int | None = None
+) -> Iterator[MergeView]:
+    """Yield the state just after some merges of a history, as a callback of `merge_iteration` saw it.
+
+    The pairs are joined as the history says; none is chosen, so this costs a part of the merge's own time.
+    A view holds until the next one is asked for.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.merging import merge_iteration
+        >>> acts = ProcessedActivations.from_dense(np.eye(6), [f"m:{i}" for i in range(6)])
+        >>> history = merge_iteration(acts, MergeConfig(iters=None))
+        >>> [(view.iteration, view.k_groups) for view in repeat_merge(acts, history, [0, 2])]
+        [(0, 5), (2, 3)]
+
+    Args:
+        activations: what was merged, as `merge_iteration` takes it.
+        history: what was done.
+        iterations: after which merges to look, in any order.
+        threads: how many threads may be used; None for all cores.
+
+    Raises:
+        InputError: the activations are not those of the history.
+    """
+    wanted = sorted(set(iterations))
+    source = as_batch_source(activations)
+    kept = components_to_merge(source.labels, *source.component_stats(), history.config)
+    if [source.labels[component] for component in kept] != list(history.labels):
+        raise InputError(
+            "the activations are not those that were merged",
+            field="labels",
+            found=f"{len(kept)} live components",
+            allowed=f"the {history.n_components} components of the history",
+        )
+    warm_up(history.config, len(kept))
+    # nothing is drawn: any generator will do
+    engine = Engine(
+        source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()
+    )
+    _, names = merge_tree(history.selected_pairs, history.n_components)
+    for iteration in wanted:
+        while engine.n_done <= iteration:
+            stop = engine.next_stop()
+            if stop == engine.n_done:  # a new batch is due
+                stop = min(engine.n_done + history.config.recompute_costs_every, engine.n_merges)
+            engine.repeat(names, min(iteration + 1, stop))
+        yield view_of(engine)
