@@ -1,6 +1,7 @@
 """How figures look: safe for colour-blind readers, readable in print, the same bytes each time."""
 
 import functools
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -8,11 +9,23 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from spdclust.files.atomic import atomic_path
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
+
+PALETTE = (BLUE, ORANGE, GREEN, "#E69F00", "#CC79A7", "#56B4E9", "#B8A500")
+"""Colours that stay apart for every kind of colour vision: for lines, and for modules in order."""
+
+AMOUNT, CHANGE = "viridis", "RdBu_r"
+"""Colour maps: of quantities, and of changes around zero (blue below, red above)."""
+
+UNDEFINED = "#BDBDBD"
+"""Colour of what has no value."""
+
+_MOST_CHARACTERS = 60
 
 _STYLE: Any = {
     "figure.dpi": 150,
@@ -62,14 +75,53 @@ def new_figure(n_rows: int = 1, size: tuple[float, float] = (6.4, 4.0)) -> tuple
     return figure, list(axes[:, 0])
 
 
-def save_figure(figure: Figure, *paths: str | Path) -> None:
+def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
+    """Return a label as figures can show it: literally, on one line, at most `limit` characters.
+
+    A `$` starts no formula, the middle of a long text becomes an ellipsis, and characters that the font lacks
+    become boxes.
+
+    Example:
+        >>> plain_text("price_$a_$b:0"), plain_text("a" * 50 + ":17", limit=12)
+        ('price_\\\\$a_\\\\$b:0', 'aaaaaa…aa:17')
+
+    Args:
+        text: what a user called something.
+        limit: most characters, at least 3.
+    """
+    if len(text) > limit:
+        tail = (limit - 1) // 2
+        text = f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
+    shown = "".join(
+        sign if _has_glyph(sign) and unicodedata.category(sign)[0] != "C" else "□" for sign in text
+    )
+    return shown.replace("$", r"\$")
+
+
+@functools.cache
+def _has_glyph(sign: str) -> bool:
+    if sign.isascii():
+        return True
+    return bool(get_font(findfont(FontProperties())).get_char_index(ord(sign)))
+
+
+def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float = 1.0) -> None:
     """Write a figure under each of the paths, the suffix naming the format, without dates.
+
+    Args:
+        figure: what to write.
+        paths: where it goes.
+        dpi: pixels per inch, of pictures inside a `.pdf` too.
+        scale: factor on the figure's width and height; texts keep their size.
 
     Raises:
         InputError: a file cannot be written.
     """
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width * scale, height * scale)
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
         metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
         with atomic_path(path) as temporary, mpl.rc_context(_STYLE):
-            figure.savefig(temporary, format=suffix, metadata=metadata)
+            figure.savefig(temporary, format=suffix, metadata=metadata, dpi=dpi)
+    figure.set_size_inches(width, height)

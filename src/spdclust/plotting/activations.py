@@ -1,0 +1,271 @@
+"""Figures: the activations of one batch, component by component, and which components act together."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy import sparse
+
+from spdclust.files.batches import ActivationBatch
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
+from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
+from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
+from spdclust.types import Float, Int, make_generator
+
+ACTIVITY_THRESHOLD = 0.01
+"""A component is active above this: the merge's own default."""
+
+MOST_SAMPLES = 50_000
+"""Coactivations of more samples are counted on a sample of that many, drawn with `SAMPLE_SEED`."""
+
+SAMPLE_SEED = 0
+
+ACTIVATION_FIGURES = ("raw", "sorted", "coactivation", "log_coactivation", "histograms")
+"""What `activation_figures` draws."""
+
+_SAMPLE_CELLS = 250
+_STRETCH = 4096
+_STORED = 1 << 22
+
+
+def activation_figures(
+    activations: ProcessedActivations | ActivationBatch,
+    *,
+    activation_threshold: float | None = None,
+) -> dict[str, Figure]:
+    """Draw one batch of activations in every way of `ACTIVATION_FIGURES`.
+
+    Components stand module by module; those that are never active in the batch are left out of the
+    matrices, and the titles say how many. Large batches are aggregated to at most 400 × 400 cells.
+
+    Example:
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "n:0"])
+        >>> list(activation_figures(acts))
+        ['raw', 'sorted', 'coactivation', 'log_coactivation', 'histograms']
+
+    Args:
+        activations: `(samples, components)` causal importances.
+        activation_threshold: a component is active above this; `ACTIVITY_THRESHOLD` when left out.
+    """
+    if isinstance(activations, ActivationBatch):
+        activations = activations.activations
+    threshold = ACTIVITY_THRESHOLD if activation_threshold is None else activation_threshold
+    frequency = _times_active(activations, threshold)
+    alive = np.flatnonzero(frequency)
+    modules = order_by_module([activations.labels[component] for component in alive])
+    columns = alive[modules.order]
+    said = f"{len(alive)} of {activations.n_components} components are ever active (> {threshold:g})"
+    frequent = _most_frequent_first(frequency[columns], modules)
+    matrix = activations.matrix
+    coactivation = _mean_coactivation(matrix, columns, threshold)
+    sampled = (
+        f"; {MOST_SAMPLES} of {activations.n_samples} samples, drawn at random"
+        if activations.n_samples > MOST_SAMPLES
+        else ""
+    )
+    return {
+        "raw": _draw_samples(
+            _mean_cells(matrix, columns, np.arange(activations.n_samples)),
+            activations.n_samples,
+            modules,
+            ("Activations", said),
+            "sample, as drawn",
+        ),
+        "sorted": _draw_samples(
+            _mean_cells(matrix, columns[frequent], _sample_order(matrix, columns[frequent])),
+            activations.n_samples,
+            modules,
+            ("Activations, sorted", said),
+            "sample, by its most distinctive component",
+        ),
+        "coactivation": _draw_coactivation(coactivation, modules, said + sampled, "linear"),
+        "log_coactivation": _draw_coactivation(coactivation, modules, said + sampled, "log"),
+        "histograms": _draw_histograms(activations, frequency, threshold),
+    }
+
+
+@styled
+def _draw_samples(
+    cells: np.ndarray, n_samples: int, modules: ModuleOrder, title: tuple[str, str], rows: str
+) -> Figure:
+    n_components = len(modules.order)
+    figure = Figure(figsize=(8.4, 5.2), layout="constrained")
+    axes = figure.subplots()
+    aggregated = n_samples > _SAMPLE_CELLS or n_components > MOST_CELLS
+    quantity = "mean causal importance in the cell" if aggregated else "causal importance"
+    draw_matrix(axes, cells, (n_samples, n_components), quantity, "log")
+    per_cell = (-(-n_samples // _SAMPLE_CELLS), -(-n_components // MOST_CELLS))
+    note = f"; a cell: {per_cell[0]} samples × {per_cell[1]} components" if aggregated else ""
+    axes.set_title(f"{title[0]}: {n_samples} samples{note}\n{title[1]}")
+    axes.set(xlabel="component, by module", ylabel=rows)
+    axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    draw_modules(axes, modules, y=False)
+    return figure
+
+
+@styled
+def _draw_coactivation(cells: np.ndarray, modules: ModuleOrder, said: str, scale: str) -> Figure:
+    n = len(modules.order)
+    figure = Figure(figsize=(7.6, 6.2), layout="constrained")
+    axes = figure.subplots()
+    width = -(-n // MOST_CELLS)
+    mean = f"mean over {width} × {width} components of " if width > 1 else ""
+    draw_matrix(axes, cells, (n, n), f"{mean}share of samples with both active", scale)
+    name = "Coactivation" if scale == "linear" else "Coactivation, logarithmic (white: never together)"
+    axes.set_title(f"{name}\n{said}")
+    axes.set(xlabel="component, by module", ylabel="component, by module")
+    draw_modules(axes, modules)
+    return figure
+
+
+@styled
+def _draw_histograms(activations: ProcessedActivations, frequency: np.ndarray, threshold: float) -> Figure:
+    matrix, n_samples = activations.matrix, max(1, activations.n_samples)
+    figure = Figure(figsize=(10.0, 3.6), layout="constrained")
+    values, often, many = figure.subplots(1, 3)
+    counts, edges = np.zeros(50, dtype=np.int64), np.linspace(0, max(1.0, _largest(matrix)), 51)
+    per_sample = np.zeros(activations.n_samples, dtype=np.int64)
+    for first, rows in _stretches(matrix):
+        active = rows.data > threshold
+        counts += np.histogram(rows.data[active], bins=edges)[0]
+        before = np.concatenate([[0], np.cumsum(active)])
+        per_sample[first : first + rows.shape[0]] = before[rows.indptr[1:]] - before[rows.indptr[:-1]]
+    values.stairs(counts, edges, fill=True, color=BLUE)
+    values.set(xlabel=f"causal importance, where > {threshold:g}", ylabel="entries [count]")
+    if counts.any():
+        values.set_yscale("log")
+        values.set_ylim(bottom=0.7)
+    values.set_title("How active")
+    shares = frequency[frequency > 0] / n_samples
+    dead = int((frequency == 0).sum())
+    often.hist(shares, bins=np.geomspace(1 / n_samples, 1, 40) if n_samples > 1 else 10, color=ORANGE)
+    often.set(xlabel="share of samples on which it is active", ylabel="components [count]")
+    if n_samples > 1:
+        often.set_xscale("log")
+    often.set_title(f"How often: {dead} never are")
+    top = int(per_sample.max(initial=0))
+    many.hist(per_sample, bins=np.arange(0, top + 2, max(1, -(-top // 60))) - 0.5, color=GREEN)
+    many.set(xlabel="components active on it [count]", ylabel="samples [count]")
+    mean = per_sample.mean() if len(per_sample) else 0.0
+    many.set_title(f"How many on a sample: mean {mean:.3g}")
+    many.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(
+        f"Activations of {activations.n_components} components on {activations.n_samples} samples",
+        x=0.01,
+        ha="left",
+    )
+    return figure
+
+
+def _stretches(matrix: sparse.csr_array) -> Iterator[tuple[int, sparse.csr_array]]:
+    """Yield stretches of rows with about `_STORED` stored values each, and where they begin."""
+    start, n_rows = 0, matrix.shape[0]
+    while start < n_rows:
+        stop = int(np.searchsorted(matrix.indptr, matrix.indptr[start] + _STORED, side="right")) - 1
+        stop = min(n_rows, max(start + 1, stop))
+        yield start, matrix[start:stop]
+        start = stop
+
+
+def _largest(matrix: sparse.csr_array) -> float:
+    return float(matrix.data.max()) if matrix.nnz else 0.0
+
+
+def _times_active(activations: ProcessedActivations, threshold: float) -> Int[np.ndarray, " components"]:
+    times = np.zeros(activations.n_components, dtype=np.int64)
+    for _, rows in _stretches(activations.matrix):
+        times += np.bincount(rows.indices[rows.data > threshold], minlength=len(times))
+    return times
+
+
+def _most_frequent_first(frequency: np.ndarray, modules: ModuleOrder) -> Int[np.ndarray, " columns"]:
+    module = np.repeat(np.arange(len(modules.names)), np.diff(modules.edges))
+    return np.lexsort((-frequency, module))
+
+
+def _positions(columns: np.ndarray, n_components: int) -> np.ndarray:
+    """Return where each component stands among the columns, -1 for those left out."""
+    place = np.full(n_components, -1, dtype=np.int64)
+    place[columns] = np.arange(len(columns))
+    return place
+
+
+def _mean_cells(
+    matrix: sparse.csr_array, columns: Int[np.ndarray, " columns"], order: Int[np.ndarray, " samples"]
+) -> Float[np.ndarray, "_ _"]:
+    """Return the mean activation of blocks of samples (in `order`) and components (`columns`)."""
+    n_samples, n_components = matrix.shape
+    row_edges, column_edges = bin_edges(n_samples, _SAMPLE_CELLS), bin_edges(len(columns))
+    shape = (len(row_edges) - 1, len(column_edges) - 1)
+    if 0 in (n_samples, len(columns)):
+        return np.full(shape, np.nan)
+    row_bin = np.empty(n_samples, dtype=np.int64)
+    row_bin[order] = np.repeat(np.arange(shape[0]), np.diff(row_edges))
+    column_bin = _positions(columns, n_components)
+    kept = column_bin >= 0
+    column_bin[kept] = np.repeat(np.arange(shape[1]), np.diff(column_edges))[column_bin[kept]]
+    sums = np.zeros(shape[0] * shape[1])
+    for first, rows in _stretches(matrix):
+        row = np.repeat(row_bin[first : first + rows.shape[0]], np.diff(rows.indptr))
+        column = column_bin[rows.indices]
+        inside = column >= 0
+        flat = row[inside] * shape[1] + column[inside]
+        sums += np.bincount(flat, weights=rows.data[inside], minlength=len(sums))
+    area = np.diff(row_edges)[:, None] * np.diff(column_edges)[None, :]
+    cells: np.ndarray = sums.reshape(shape) / area
+    return cells
+
+
+def _sample_order(matrix: sparse.csr_array, columns: np.ndarray) -> Int[np.ndarray, " samples"]:
+    """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
+    n_samples, n_components = matrix.shape
+    place = _positions(columns, n_components)
+    sums = np.zeros(n_components)
+    for _, rows in _stretches(matrix):
+        sums += np.bincount(rows.indices, weights=rows.data, minlength=n_components)
+    means = sums / max(1, n_samples)
+    leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
+    excess = np.zeros(n_samples)
+    for first, rows in _stretches(matrix):
+        kept = place[rows.indices] >= 0
+        sample = np.repeat(np.arange(first, first + rows.shape[0]), np.diff(rows.indptr))[kept]
+        where, beyond = place[rows.indices[kept]], rows.data[kept] - means[rows.indices[kept]]
+        order = np.lexsort((where, -beyond, sample))
+        leading = order[np.unique(sample[order], return_index=True)[1]]
+        leader[sample[leading]] = where[leading]
+        excess[sample[leading]] = beyond[leading]
+    return np.lexsort((-excess, leader))
+
+
+def _mean_coactivation(
+    matrix: sparse.csr_array, columns: np.ndarray, threshold: float
+) -> Float[np.ndarray, "_ _"]:
+    """Return the share of samples on which two components are active, averaged over blocks of pairs.
+
+    The mean over a block is the product of the numbers of active components in either range, summed over
+    samples: neither the samples × components nor the components × components matrix is built.
+    """
+    edges = bin_edges(len(columns))
+    n_bins = len(edges) - 1
+    if 0 in (matrix.shape[0], len(columns)):
+        return np.full((n_bins, n_bins), np.nan)
+    if matrix.shape[0] > MOST_SAMPLES:
+        chosen = make_generator(SAMPLE_SEED).choice(matrix.shape[0], MOST_SAMPLES, replace=False)
+        matrix = matrix[np.sort(chosen)]
+    place = _positions(columns, matrix.shape[1])
+    bin_of = np.repeat(np.arange(n_bins), np.diff(edges))
+    together = np.zeros((n_bins, n_bins))
+    for start in range(0, matrix.shape[0], _STRETCH):
+        rows = matrix[start : start + _STRETCH]
+        column = place[rows.indices]
+        inside = (rows.data > threshold) & (column >= 0)
+        sample = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[inside]
+        flat = sample * n_bins + bin_of[column[inside]]
+        # float32 holds counts up to 2^24 exactly, more than a stretch of sparse activations has in a cell
+        active = np.bincount(flat, minlength=rows.shape[0] * n_bins).reshape(-1, n_bins).astype(np.float32)
+        together += active.T @ active
+    width = np.diff(edges)
+    cells: np.ndarray = together / (width[:, None] * width[None, :]) / matrix.shape[0]
+    return cells

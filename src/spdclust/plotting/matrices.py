@@ -1,0 +1,151 @@
+"""Matrices as pictures of bounded size: large ones are aggregated over blocks before they are drawn."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import AsinhNorm, LogNorm, Normalize
+
+from spdclust.plotting.style import AMOUNT, CHANGE, UNDEFINED
+from spdclust.types import Float, Int, Num
+
+MOST_CELLS = 400
+"""Cells along one axis of a picture; above that blocks of rows and columns share a cell."""
+
+_MANY = 1000
+_LOG_SPAN = 1e4
+_LINEAR_QUANTILE = 0.998
+
+Rows = Callable[[int, int], np.ndarray]
+"""Gives rows `start` to `stop` of a matrix, so that the matrix need not exist."""
+
+
+def bin_edges(n: int, limit: int = MOST_CELLS) -> Int[np.ndarray, " edges"]:
+    """Return the borders of at most `limit` bins of nearly equal size over `n` items.
+
+    Example:
+        >>> bin_edges(10, 4).tolist(), bin_edges(2, 4).tolist()
+        ([0, 2, 5, 7, 10], [0, 1, 2])
+    """
+    n_bins = max(1, min(n, limit))
+    return np.linspace(0, n, n_bins + 1).astype(np.int64)
+
+
+def aggregate(
+    rows: Rows, shape: tuple[int, int], how: str = "mean", limit: int = MOST_CELLS
+) -> Float[np.ndarray, "_ _"]:
+    """Return a matrix of at most `limit` rows and columns, each cell standing for a block of the given one.
+
+    NaN does not count; a block of nothing else is NaN.
+
+    Example:
+        >>> matrix = np.array([[1.0, 3.0], [np.nan, 5.0]])
+        >>> aggregate(lambda start, stop: matrix[start:stop], matrix.shape, limit=1).tolist()
+        [[3.0]]
+
+    Args:
+        rows: gives any rows; asked for each once, in order.
+        shape: of the whole matrix.
+        how: `mean`, `least` or `largest` value of the block.
+        limit: most cells along an axis.
+    """
+    row_edges, column_edges = bin_edges(shape[0], limit), bin_edges(shape[1], limit)
+    cells = np.full((len(row_edges) - 1, len(column_edges) - 1), np.nan)
+    if 0 in shape:
+        return cells
+    for cell, (start, stop) in enumerate(itertools.pairwise(row_edges)):
+        block = np.asarray(rows(int(start), int(stop)), dtype=np.float64)
+        if how == "mean":
+            total, count = block.sum(axis=0), np.full(shape[1], len(block))
+            if np.isnan(total).any():
+                known = ~np.isnan(block)
+                total, count = np.where(known, block, 0.0).sum(axis=0), known.sum(axis=0)
+            total, count = (np.add.reduceat(each, column_edges[:-1]) for each in (total, count))
+            cells[cell] = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+        else:
+            extreme = np.fmin if how == "least" else np.fmax
+            cells[cell] = extreme.reduceat(extreme.reduce(block, axis=0), column_edges[:-1])
+    return cells
+
+
+def aggregate_matrix(
+    matrix: Num[np.ndarray, "rows columns"], how: str = "mean", limit: int = MOST_CELLS
+) -> Float[np.ndarray, "_ _"]:
+    """Return `aggregate` of a matrix in memory."""
+    return aggregate(lambda start, stop: matrix[start:stop], matrix.shape, how, limit)
+
+
+def block_note(n: int, what: str, how: str, limit: int = MOST_CELLS) -> str:
+    """Return what a cell of an aggregated picture shows, nothing when each cell is one pair.
+
+    Example:
+        >>> block_note(13_000, "groups", "mean"), block_note(40, "groups", "mean")
+        ('a cell: mean of 33 × 33 groups', '')
+    """
+    width = -(-n // limit)
+    return f"a cell: {how} of {width} × {width} {what}" if width > 1 else ""
+
+
+def draw_matrix(
+    axes: Axes,
+    cells: Num[np.ndarray, "_ _"],
+    shape: tuple[int, int],
+    label: str,
+    scale: str = "linear",
+) -> Colorbar | None:
+    """Draw a matrix as one picture with its colour bar; what has no value is grey, zero on a log scale white.
+
+    Args:
+        axes: where.
+        cells: the values, aggregated to a bounded size.
+        shape: rows and columns of the matrix they stand for, the numbers along the axes.
+        label: quantity and unit, at the colour bar.
+        scale: `linear`, `log`, or `change` for values on both sides of zero. Where few cells would take the
+            whole linear scale it ends earlier, at an arrow; a log scale spans four powers of ten at most, and
+            what is less has its first colour.
+
+    Returns:
+        The colour bar; None when there is no value at all, which the picture then says.
+    """
+    values = np.ma.masked_invalid(np.asarray(cells, dtype=np.float64))
+    axes.grid(visible=False)
+    extent = (0, max(1, shape[1]), max(1, shape[0]), 0)
+    if values.count() == 0:
+        axes.imshow(
+            np.zeros((1, 1)), extent=extent, aspect="auto", cmap=mpl.colors.ListedColormap([UNDEFINED])
+        )
+        axes.text(0.5, 0.5, "no value", ha="center", va="center", transform=axes.transAxes)
+        return None
+    norm, values = _norm(values, scale)
+    colors = mpl.colormaps[CHANGE if scale == "change" else AMOUNT].with_extremes(
+        bad=UNDEFINED, under="white"
+    )
+    image = axes.imshow(values, norm=norm, cmap=colors, extent=extent, aspect="auto", interpolation="nearest")
+    assert axes.figure is not None
+    ticks = _change_ticks(float(norm.vmax or 1.0)) if scale == "change" else None
+    extend = "max" if float(values.max()) > float(norm.vmax or np.inf) else "neither"
+    return axes.figure.colorbar(image, ax=axes, label=label, ticks=ticks, extend=extend)
+
+
+def _change_ticks(reach: float) -> list[float]:
+    top = 10.0 ** math.floor(math.log10(reach))
+    return [-top, -top / 10, 0.0, top / 10, top]
+
+
+def _norm(values: np.ma.MaskedArray, scale: str) -> tuple[Normalize, np.ma.MaskedArray]:
+    low, high = float(values.min()), float(values.max())
+    if scale == "change":
+        reach = max(abs(low), abs(high)) or 1.0
+        return AsinhNorm(linear_width=reach / 50, vmin=-reach, vmax=reach), values
+    if scale == "log" and high > 0:
+        least = min(float(values[values > 0].min()), high / 10)
+        least = max(least, high / _LOG_SPAN)
+        # a logarithm would make zeros as undefined as NaN
+        return LogNorm(least, high), np.ma.where(values > 0, np.ma.maximum(values, least), least / 10)
+    low = min(0.0, low)
+    top = float(np.quantile(values.compressed(), _LINEAR_QUANTILE)) if values.count() > _MANY else high
+    return Normalize(low, next((each for each in (top, high) if each > low), low + 1.0)), values

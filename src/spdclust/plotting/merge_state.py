@@ -1,0 +1,137 @@
+"""Figure: one moment of a merge, its groups, how they act together and what merging them next would cost."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from spdclust.errors import InputError
+from spdclust.plotting.matrices import aggregate_matrix, bin_edges, block_note, draw_matrix
+from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
+from spdclust.types import Float, Int, Num
+
+_LONGEST_TITLE = 110
+
+
+def draw_merge_state(
+    group_idxs: Int[np.ndarray, " components"],
+    coactivations: Num[np.ndarray, "groups groups"],
+    costs: Num[np.ndarray, "groups groups"],
+    *,
+    title: str,
+) -> Figure:
+    """Draw the assignment of components to groups, the groups' coactivations and their merge costs.
+
+    Example:
+        >>> view = np.array([[2.0, 1.0], [1.0, 3.0]])
+        >>> figure = draw_merge_state(np.array([0, 1, 0]), view, -view, title="run 0, iteration 5")
+        >>> [axes.get_title(loc="left") for axes in figure.axes[:3]]
+        ['Groups of 3 components', 'Coactivations', 'Costs of merging two next']
+
+    Args:
+        group_idxs: group of each component.
+        coactivations: samples on which two groups are both active, counts; their activities on the diagonal.
+        costs: change of the description length by merging two groups, bits per sample. In both matrices NaN
+            is what has no value (masked groups, the diagonal).
+        title: which moment this is.
+
+    Raises:
+        InputError: the shapes do not fit together.
+    """
+    for name, matrix in (("coactivations", coactivations), ("costs", costs)):
+        _check_shape(name, matrix.shape, group_idxs)
+    activities = np.diag(coactivations)
+    return draw_merge_state_cells(
+        group_idxs,
+        aggregate_matrix(coactivations),
+        aggregate_matrix(costs, "least"),
+        title=title,
+        counts=bool((np.mod(activities[~np.isnan(activities)], 1) == 0).all()),
+    )
+
+
+@styled
+def draw_merge_state_cells(
+    group_idxs: Int[np.ndarray, " components"],
+    coactivations: Float[np.ndarray, "_ _"],
+    costs: Float[np.ndarray, "_ _"],
+    *,
+    title: str,
+    counts: bool = True,
+) -> Figure:
+    """Draw the same from matrices that are aggregated already, for more groups than fit in memory squared.
+
+    Args:
+        group_idxs: group of each component.
+        coactivations: mean over the block of pairs that a cell stands for, see `aggregate`.
+        costs: the least over the block.
+        title: which moment this is.
+        counts: whether coactivations count samples; otherwise they are sums of products of activations.
+    """
+    n_groups = _n_groups(group_idxs)
+    figure = Figure(figsize=(11.0, 4.0), layout="constrained")
+    assigned, together, price = figure.subplots(1, 3)
+    figure.suptitle(plain_text(title, _LONGEST_TITLE), x=0.01, ha="left")
+    _draw_assignment(assigned, group_idxs, n_groups)
+    shape = (n_groups, n_groups)
+    unit = "samples on which both are active [count]" if counts else "sum over samples of products"
+    draw_matrix(together, coactivations, shape, unit, "log")
+    together.set_title(_titled("Coactivations", block_note(n_groups, "groups", "mean")))
+    draw_matrix(price, costs, shape, "change of description length [bits per sample]", "change")
+    price.set_title(_titled("Costs of merging two next", block_note(n_groups, "groups", "least")))
+    if n_groups == 1:
+        price.set_title("One group: nothing to merge")
+    for axes, note in ((together, "white: never together"), (price, "grey: no value")):
+        axes.set(xlabel=f"group ({note})", ylabel="group")
+        _whole_numbers(axes)
+    return figure
+
+
+def _draw_assignment(axes: Axes, group_idxs: np.ndarray, n_groups: int) -> None:
+    n_components = len(group_idxs)
+    rows, columns = bin_edges(n_components), bin_edges(n_groups)
+    shape = (len(rows) - 1, len(columns) - 1)
+    row = np.searchsorted(rows, np.arange(n_components), side="right") - 1
+    column = np.searchsorted(columns, group_idxs, side="right") - 1
+    counts = np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape)
+    axes.grid(visible=False)
+    filled = np.ma.masked_equal(counts, 0)
+    extent = (0, max(1, n_groups), max(1, n_components), 0)
+    if n_components and counts.max() > 1:
+        norm = LogNorm(1, counts.max())
+        image = axes.imshow(
+            filled, extent=extent, aspect="auto", cmap=AMOUNT, norm=norm, interpolation="nearest"
+        )
+        assert axes.figure is not None
+        axes.figure.colorbar(image, ax=axes, label="components in the cell [count]")
+    else:
+        blue = ListedColormap([BLUE])
+        axes.imshow(filled, extent=extent, aspect="auto", cmap=blue, interpolation="nearest")
+    axes.set(xlabel=f"group ({n_groups} in all)", ylabel="component")
+    axes.set_title(f"Groups of {n_components} components")
+    _whole_numbers(axes)
+
+
+def _whole_numbers(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _titled(title: str, note: str) -> str:
+    return f"{title}\n{note}" if note else title
+
+
+def _n_groups(group_idxs: np.ndarray) -> int:
+    return int(group_idxs.max()) + 1 if len(group_idxs) else 0
+
+
+def _check_shape(name: str, found: tuple[int, ...], group_idxs: np.ndarray) -> None:
+    n_groups = _n_groups(group_idxs)
+    if found != (n_groups, n_groups):
+        raise InputError(
+            "matrix does not fit the groups",
+            field=name,
+            found=found,
+            allowed=f"({n_groups}, {n_groups}), as in group_idxs",
+        )

@@ -1,0 +1,99 @@
+"""Modules along an axis of components: in which order, where one ends, what it is called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from spdclust.merge.filtering import module_of
+from spdclust.plotting.style import GREY, PALETTE, plain_text
+from spdclust.types import Int, Labels
+
+_MOST_NAMES = 24
+_LONGEST_NAME = 28
+
+OTHER = "#9A9A9A"
+"""Colour of the modules for which no colour is left."""
+
+
+@dataclass(frozen=True)
+class ModuleOrder:
+    """Components brought into the order of their modules.
+
+    Attributes:
+        names: the modules, in the order of their first component.
+        order: the components, module by module, otherwise as they were.
+        edges: where each module begins in that order, and the end.
+    """
+
+    names: list[str]
+    order: Int[np.ndarray, " components"]
+    edges: Int[np.ndarray, " edges"]
+
+
+def order_by_module(labels: Labels) -> ModuleOrder:
+    """Return the order of components module by module.
+
+    Example:
+        >>> order = order_by_module(["b:0", "a:0", "b:1"])
+        >>> order.names, order.order.tolist(), order.edges.tolist()
+        (['b', 'a'], [0, 2, 1], [0, 2, 3])
+    """
+    names, numbers = number_modules(labels)
+    sizes = np.bincount(numbers, minlength=len(names)) if len(numbers) else np.zeros(0, dtype=np.int64)
+    return ModuleOrder(names, np.argsort(numbers, kind="stable"), np.concatenate([[0], np.cumsum(sizes)]))
+
+
+def number_modules(labels: Labels) -> tuple[list[str], Int[np.ndarray, " components"]]:
+    """Return the modules in the order of their first component, and the module of every component."""
+    of_label = [module_of(label) for label in labels]
+    number = {name: n for n, name in enumerate(dict.fromkeys(of_label))}
+    return list(number), np.array([number[name] for name in of_label], dtype=np.int64)
+
+
+def module_colors(names: Sequence[str], sizes: Sequence[int] | None = None) -> dict[str, str]:
+    """Return a colour for each module; the smallest share grey when there are more than colours.
+
+    Example:
+        >>> module_colors(["a", "b"])
+        {'a': '#0072B2', 'b': '#D55E00'}
+
+    Args:
+        names: the modules.
+        sizes: components of each, to decide who gets a colour of its own.
+    """
+    kept = list(names)
+    if len(names) > len(PALETTE):
+        sizes = [0] * len(names) if sizes is None else sizes
+        largest = sorted(range(len(names)), key=lambda n: (-sizes[n], n))[: len(PALETTE)]
+        kept = [names[n] for n in sorted(largest)]
+    colors = dict(zip(kept, PALETTE, strict=False))
+    return {name: colors.get(name, OTHER) for name in names}
+
+
+def draw_modules(axes: Axes, modules: ModuleOrder, *, x: bool = True, y: bool = True) -> None:
+    """Mark where modules end and name them on the axes of components, as many as there is room for."""
+    edges = modules.edges
+    inner = edges[1:-1]
+    middles = (edges[:-1] + edges[1:]) / 2
+    room = _with_room(np.diff(edges))
+    names = [plain_text(modules.names[n], _LONGEST_NAME) for n in room]
+    if x:
+        axes.vlines(inner, 0, 1, transform=axes.get_xaxis_transform(), color=GREY, lw=0.6)
+        axes.set_xticks(middles[room], names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.tick_params(axis="x", length=0)
+    if y:
+        axes.hlines(inner, 0, 1, transform=axes.get_yaxis_transform(), color=GREY, lw=0.6)
+        axes.set_yticks(middles[room], names, fontsize=8)
+        axes.tick_params(axis="y", length=0)
+
+
+def _with_room(sizes: np.ndarray) -> list[int]:
+    """Return the modules whose names fit side by side, the larger ones first."""
+    total, chosen = int(sizes.sum()), list[int]()
+    middles = np.cumsum(sizes) - sizes / 2
+    for n in np.argsort(-sizes, kind="stable").tolist():
+        if all(abs(middles[n] - middles[other]) * _MOST_NAMES >= total for other in chosen):
+            chosen.append(n)
+    return sorted(chosen)
