@@ -192,7 +192,6 @@ rule register:
         runtime=10,
     params:
         settings=lambda wildcards: ensemble_of(wildcards).identity(),
-        snapshot=lambda wildcards: ensemble_of(wildcards).pipeline.create_git_snapshot,
         code=stage_fingerprint("register"),
     script:
         "../workflow/scripts/register.py"

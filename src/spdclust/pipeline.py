@@ -91,9 +91,23 @@ def cluster_analysis_pipeline(
             found=len(ensembles),
             allowed="none; run the workflow",
         )
+    return run_ensemble(ensembles[0], results=results, n_workers=n_workers, devices=devices)
+
+
+def run_ensemble(
+    ensemble: Ensemble,
+    *,
+    results: str | Path,
+    n_workers: int = 1,
+    devices: Sequence[str] | None = None,
+) -> ClusteringResults:
+    """Run one ensemble of which everything is decided, see `cluster_analysis_pipeline`.
+
+    Raises:
+        InputError: an input is wrong; errors of workers are raised as they are.
+    """
     if n_workers < 1:
         raise InputError("no workers", field="n_workers", found=n_workers, allowed="1 or more")
-    ensemble = ensembles[0]
     folder = Path(results) / ensemble.folder
     devices_in_turn = itertools.cycle(devices or [ensemble.run.device])
     tasks = [(ensemble, run, str(results), next(devices_in_turn)) for run in range(ensemble.n_runs)]
@@ -123,7 +137,7 @@ def cluster_analysis_pipeline(
     )
     summarize_ensemble(paths, files, folder / "stability.json", path=folder / "summary.json")
     record = folder / "registered.json"
-    register(paths, ensemble.identity(), path=record, git_snapshot=ensemble.pipeline.create_git_snapshot)
+    register(paths, ensemble.identity(), path=record)
     registry([record], path=Path(results) / "ensemble_registry.db")
     histories = load_merge_histories(paths)
     distances = {method: load_distances(file) for method, file in files.items()}
@@ -144,5 +158,6 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
         (ensemble.pipeline.base_seed, run),
         history=history,
         metrics=folder / "metrics.csv",
+        git_snapshot=ensemble.pipeline.create_git_snapshot,
     )
     return history

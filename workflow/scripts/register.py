@@ -7,5 +7,4 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         list(snakemake.input.histories),
         snakemake.params.settings,
         path=snakemake.output[0],
-        git_snapshot=snakemake.params.snapshot,
     )

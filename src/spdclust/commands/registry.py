@@ -53,8 +53,7 @@ def _register(options: argparse.Namespace) -> None:
     pipeline = read_mapping(folder / "pipeline_config.yaml")
     name = folder.resolve().relative_to(results).as_posix()
     settings = ensemble_identity(name, run, int(pipeline.get("base_seed", 0)))
-    snapshot = bool(pipeline.get("create_git_snapshot", False))
     record = folder / "registered.json"
-    register(find_histories(folder), settings, path=record, git_snapshot=snapshot)
+    register(find_histories(folder), settings, path=record)
     registry([record], path=results / _NAME)
     print(f"{name} is in {options.ensemble.parent.parent / _NAME}")

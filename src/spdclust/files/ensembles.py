@@ -3,8 +3,9 @@
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,13 +55,21 @@ def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
     return folder
 
 
-def save_ensemble_meta(normalized: NormalizedHistories, path: str | Path) -> None:
-    """Write `ensemble_meta.json`: component labels and what the runs have in common.
+def save_ensemble_meta(
+    normalized: NormalizedHistories, path: str | Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write `ensemble_meta.json`: component labels, what the runs have in common, what they are made from.
+
+    Args:
+        normalized: the ensemble.
+        path: the `.json` file.
+        provenance: kept under this name where given.
 
     Raises:
         InputError: the file cannot be written.
     """
-    write_text(path, json.dumps(normalized.metadata(), indent=2, ensure_ascii=False) + "\n")
+    told = normalized.metadata() | ({} if provenance is None else {"provenance": dict(provenance)})
+    write_text(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
 
 def save_merge_array(
@@ -96,6 +105,7 @@ def save_distances(
     distances: Float[np.ndarray, "iterations runs runs"],
     path: str | Path,
     iterations: Int[np.ndarray, " iterations"] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `distances_<method>.npz`: `distances`, float64, `(iterations, runs, runs)`, and `iterations`.
 
@@ -103,6 +113,7 @@ def save_distances(
         distances: of one method.
         path: the `.npz` file.
         iterations: which iterations the rows are; 0, 1, 2, … when left out.
+        provenance: what they were computed from, kept as a JSON text under this name where given.
 
     Raises:
         InputError: the file cannot be written.
@@ -112,6 +123,8 @@ def save_distances(
         "distances.npy": np.asarray(distances, dtype=np.float64),
         "iterations.npy": np.asarray(kept, dtype=np.int64),
     }
+    if provenance is not None:
+        members["provenance.npy"] = np.array(json.dumps(dict(provenance), ensure_ascii=False))
     write_archive(path, members)
 
 

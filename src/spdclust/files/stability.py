@@ -1,7 +1,9 @@
 """Writing the stability analysis of an ensemble: `stability.json` and the tables beside it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -28,6 +30,7 @@ def save_stability(
     *,
     stride: int = 1,
     seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the files of `STABILITY_FILES` into a folder.
 
@@ -37,6 +40,7 @@ def save_stability(
         folder: where the files go.
         stride: what the analysis was made with.
         seed: of the null baseline.
+        provenance: what it was computed from, kept in `stability.json` under this name where given.
 
     Raises:
         InputError: a file cannot be written.
@@ -54,6 +58,7 @@ def save_stability(
     )
     save_coclustering(normalized, stability, path["coclustering"])
     record = stability_record(normalized, stability, stride=stride, seed=seed)
+    record |= {} if provenance is None else {"provenance": dict(provenance)}
     write_text(path["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 

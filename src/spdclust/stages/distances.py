@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.errors import InputError
+from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import common_folder, load_normalized, save_distances
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.methods import check_methods
@@ -41,8 +42,9 @@ def distances(
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
     kept = kept_iterations(normalized.n_iterations, stride)
+    made_from = ensemble_record(histories)
     for method, path in paths.items():
-        save_distances(between[method], path, kept)
+        save_distances(between[method], path, kept, made_from)
 
 
 def _log_tenths(done: int, total: int) -> None:

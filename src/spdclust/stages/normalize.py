@@ -4,7 +4,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.files.ensembles import load_normalized, save_ensemble_meta, save_merge_array
+from spdclust.ensemble import normalize_ensemble
+from spdclust.errors import InputError
+from spdclust.files.ensemble_record import ensemble_record, shared_values
+from spdclust.files.ensembles import common_folder, save_ensemble_meta, save_merge_array
+from spdclust.files.histories import load_merge_histories
 
 log = logging.getLogger(__name__)
 
@@ -15,12 +19,22 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
     Raises:
         InputError: a history cannot be read, the runs do not fit together, or a file cannot be written.
     """
-    normalized = load_normalized(histories)
+    ensemble = load_merge_histories(histories)
+    try:
+        normalized = normalize_ensemble(ensemble)
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
     log.info(
         "%d runs, %d components, %d iterations",
         normalized.n_runs, normalized.n_components, normalized.n_iterations,
     )  # fmt: skip
-    save_ensemble_meta(normalized, meta)
+    said = [history.provenance for history in ensemble]
+    common = shared_values(said)
+    own = {
+        name: {key: value for key, value in provenance.items() if key not in common}
+        for name, provenance in zip(normalized.run_names, said, strict=True)
+    }
+    save_ensemble_meta(normalized, meta, common | ensemble_record(histories) | {"runs": own})
     if not save_merge_array(normalized, merge_array):
         log.warning(
             "the array of all assignments is too large and was left out of %s; written by: "

@@ -10,7 +10,6 @@ from spdclust import __version__
 from spdclust.files.archive import digest_of
 from spdclust.files.atomic import write_text
 from spdclust.files.histories import load_merge_history
-from spdclust.provenance import git_state
 
 
 def register(
@@ -18,7 +17,6 @@ def register(
     settings: Mapping[str, Any],
     *,
     path: str | Path,
-    git_snapshot: bool = False,
 ) -> dict[str, Any]:
     """Write `registered.json`: the rows of one ensemble and its runs, for `stages.registry`.
 
@@ -26,7 +24,6 @@ def register(
         histories: the ensemble's histories, in the order of its runs.
         settings: `Ensemble.identity()`.
         path: where the record goes.
-        git_snapshot: also record the commit of the working folder.
 
     Raises:
         InputError: a history cannot be read, or the file not be written.
@@ -34,11 +31,13 @@ def register(
     ensemble, sampling = str(settings["ensemble"]), dict(settings["sampling"])
     base_seed, dataset_seed = int(settings["base_seed"]), int(sampling["dataset_seed"])
     made_with = {"sampling": sampling, "merge_config": dict(settings["merge_config"]), "base_seed": base_seed}
-    runs = []
+    runs: list[dict[str, Any]] = []
+    states: list[dict[str, Any]] = []
     for run, history_path in enumerate(histories):
         history = load_merge_history(history_path)
         # activations of one's own were not drawn here
         n_drawn = len(history.provenance.get("batches", [])) if sampling.get("model_path") else 0
+        states.append(history.provenance.get("git", {}))
         runs.append(
             {
                 "run": run,
@@ -51,7 +50,8 @@ def register(
                 "package_version": history.provenance.get("spdclust"),
             }
         )
-    state = (git_state() if git_snapshot else None) or {}
+    # the commit that the merges ran at, which need not be that of now
+    commits = list(dict.fromkeys(state["commit"] for state in states if state))
     record = {
         "ensemble": ensemble,
         "n_runs": len(runs),
@@ -60,8 +60,8 @@ def register(
         "base_seed": base_seed,
         "dataset_seed": dataset_seed,
         "package_version": __version__,
-        "git_commit": state.get("commit"),
-        "git_dirty": int(state["dirty"]) if state else None,
+        "git_commit": ", ".join(commits) or None,
+        "git_dirty": int(any(state.get("dirty") for state in states)) if commits else None,
         "runs": runs,
     }
     write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.errors import InputError
+from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import common_folder, load_normalized
 from spdclust.files.mapping import save_mapping
 from spdclust.files.stability import save_stability
@@ -58,7 +59,8 @@ def stability(
         )
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
-    save_stability(normalized, found, folder, stride=stride, seed=NULL_SEED)
+    made_from = ensemble_record(histories)
+    save_stability(normalized, found, folder, stride=stride, seed=NULL_SEED, provenance=made_from)
     if mapping_names is not None:
         for name in AUTOMATIC_CUTS:
             at = found.cuts[name]
