@@ -17,6 +17,7 @@ include: "rules/batches.smk"
 include: "rules/merges.smk"
 include: "rules/ensembles.smk"
 include: "rules/figures.smk"
+include: "rules/sweeps.smk"
 include: "rules/report.smk"
 
 
@@ -37,6 +38,8 @@ rule all:
     input:
         ensemble_files(ENSEMBLES),
         figure_files(ENSEMBLES),
+        sweep_files(SWEEPS),
+        sweep_figure_files(SWEEPS),
         f"{RESULTS}/ensemble_registry.db",
 
 
@@ -57,11 +60,13 @@ rule histories:
 rule ensembles:
     input:
         ensemble_files(ENSEMBLES),
+        sweep_files(SWEEPS),
 
 
 rule figures:
     input:
         figure_files(ENSEMBLES),
+        sweep_figure_files(SWEEPS),
 
 
 rule report:
@@ -75,7 +80,7 @@ onstart:
 
 onsuccess:
     forget_owner()
-    print_summary(ENSEMBLES)
+    print_summary(ENSEMBLES, SWEEPS)
 
 
 onerror:

@@ -16,7 +16,8 @@ from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.provenance import stage_fingerprint
 from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
-from spdclust.files.summaries import format_summaries
+from spdclust.files.summaries import format_summaries, format_sweeps
+from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
 def load_ensembles():
@@ -72,6 +73,12 @@ BATCH_KINDS = {
     for name, n in BATCHES_PER_RUN.items()
 }
 SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
+# Sweeps by the folder of their comparison.
+SWEEPS = {
+    folder: [ensemble for ensemble in ENSEMBLES if ensemble.sweep_folder == folder]
+    for folder in dict.fromkeys(ensemble.sweep_folder for ensemble in ENSEMBLES)
+    if folder is not None
+}
 METHODS_ASKED = sorted(
     {method for ensemble in ENSEMBLES for method in ensemble.methods}
 )
@@ -87,6 +94,10 @@ wildcard_constraints:
     batch=r"\d+",
     method="|".join(METHODS_ASKED),
     curve="|".join(CURVES),
+    # where nothing is swept nothing matches
+    sweep="|".join(sorted({re.escape(folder.split("/")[1]) for folder in SWEEPS}))
+    or "(?!)",
+    sweep_figure="|".join(SWEEP_FIGURES),
 
 
 def ensemble_of(wildcards):
@@ -161,6 +172,10 @@ def histories_of(wildcards):
     return history_files(ensemble_of(wildcards))
 
 
+def points_of(wildcards):
+    return SWEEPS[f"{wildcards.run_config}/{wildcards.sweep}"]
+
+
 def mapping_names(wildcards):
     ensemble = ensemble_of(wildcards)
     return {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
@@ -192,11 +207,29 @@ def figure_files(ensembles):
     ]
 
 
-def print_summary(ensembles):
-    print(
+def sweep_files(sweeps):
+    return [
+        f"{RESULTS}/{folder}/{name}"
+        for folder in sweeps
+        for name in SWEEP_FILES.values()
+    ]
+
+
+def sweep_figure_files(sweeps):
+    return [
+        f"{RESULTS}/{folder}/plots/{figure}.{suffix}"
+        for folder in sweeps
+        for figure in SWEEP_FIGURES
+        for suffix in ("png", "pdf")
+    ]
+
+
+def print_summary(ensembles, sweeps):
+    said = [
         format_summaries([folder_of(ensemble) for ensemble in ensembles]),
-        file=sys.stderr,
-    )
+        format_sweeps([f"{RESULTS}/{folder}" for folder in sweeps]),
+    ]
+    print("\n\n".join(filter(None, said)), file=sys.stderr)
 
 
 def print_plan(ensembles):

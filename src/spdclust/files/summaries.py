@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.files.atomic import write_text
+from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
 def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
@@ -68,6 +69,39 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
             f"{at['mean_support']:.2f} (shuffled runs: {at['null_mean_support']:.2f})"
         )
     return lines
+
+
+def format_sweeps(folders: Iterable[str | Path]) -> str:
+    """Return a few lines on every sweep that has a `sweep.json`, and which file to open next.
+
+    Example:
+        >>> format_sweeps(["no/such/folder"])
+        ''
+    """
+    blocks = []
+    for folder in map(Path, folders):
+        file = folder / SWEEP_FILES["record"]
+        if file.is_file():
+            record = json.loads(file.read_text(encoding="utf-8"))
+            head = f"{folder}: {len(record['points'])} points of the sweep over {', '.join(record['swept'])}"
+            open_next = f"  open next: {folder / 'plots' / SWEEP_FIGURES[0]}.png"
+            blocks.append("\n".join([head, *sweep_lines(record), open_next]))
+    return "\n\n".join(blocks)
+
+
+def sweep_lines(record: Mapping[str, Any]) -> list[str]:
+    """Return a line for each point of a sweep, for the terminal.
+
+    Args:
+        record: see `sweeps.comparison.compare_points`.
+    """
+    width = max(len(point["name"]) for point in record["points"])
+    return [
+        f"  {point['name']:<{width}}  {_span([point['n_groups_min'], point['n_groups_max']])} groups, "
+        f"{point['n_distinct']} distinct groupings of {point['n_runs']} runs, support of the consensus "
+        f"{point['mean_support']:.2f} (shuffled runs: {point['null_mean_support']:.2f})"
+        for point in record["points"]
+    ]
 
 
 def _span(values: Sequence[float | int]) -> str:

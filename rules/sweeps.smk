@@ -1,0 +1,66 @@
+# The points of a sweep -> their comparison, and its figures.
+
+
+rule compare_points:
+    input:
+        histories=lambda wildcards: [
+            history
+            for ensemble in points_of(wildcards)
+            for history in history_files(ensemble)
+        ],
+        stability=lambda wildcards: [
+            f"{folder_of(ensemble)}/{STABILITY_FILES['record']}"
+            for ensemble in points_of(wildcards)
+        ],
+    output:
+        [f"{RESULTS}/{{run_config}}/{{sweep}}/{name}" for name in SWEEP_FILES.values()],
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/compare_points.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/compare_points.tsv"
+    group:
+        "sweep"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 2 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        points=lambda wildcards: [
+            (ensemble.name, ensemble.sweep_point, ensemble.n_runs)
+            for ensemble in points_of(wildcards)
+        ],
+        code=stage_fingerprint("compare_points"),
+    script:
+        "../workflow/scripts/compare_points.py"
+
+
+rule plot_sweep:
+    input:
+        record=f"{RESULTS}/{{run_config}}/{{sweep}}/{SWEEP_FILES['record']}",
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{sweep}}/plots/{{sweep_figure}}.png",
+            caption="../report/captions/sweeps.rst",
+            category="Sweeps",
+            labels={"sweep": "{sweep}", "figure": "{sweep_figure}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{sweep}}/plots/{{sweep_figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_{{sweep_figure}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_{{sweep_figure}}.tsv"
+    group:
+        "sweep"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        figure=lambda wildcards: wildcards.sweep_figure,
+        code=stage_fingerprint("plot_sweep"),
+    script:
+        "../workflow/scripts/plot_sweep.py"

@@ -1,0 +1,49 @@
+"""Subcommand on several ensembles: the points of a sweep side by side."""
+
+import argparse
+from pathlib import Path
+
+from spdclust.commands.adding import AddCommand
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `compare`."""
+    compare = command(
+        "compare",
+        _compare,
+        "Compare the points of a sweep: groups, stability, distances between them.",
+        "spdclust compare results/resid_mlp1/alpha-alpha~* --output results/resid_mlp1/alpha",
+    )
+    compare.add_argument(
+        "ensembles", type=Path, nargs="+", help="folders with runs/run_<r>/history.zip and stability.json"
+    )
+    compare.add_argument(
+        "--output", type=Path, required=True, help="folder for sweep.json, tables and figures"
+    )
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from spdclust.files.summaries import format_sweeps
+    from spdclust.stability.names import STABILITY_FILES
+    from spdclust.stages.compare_points import PointFiles, compare_points
+    from spdclust.stages.plot_sweep import plot_sweep
+    from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
+
+    points = [
+        PointFiles(folder.name, _point_of(folder), folder, folder / STABILITY_FILES["record"])
+        for folder in options.ensembles
+    ]
+    compare_points(points, options.output)
+    for figure in SWEEP_FIGURES:
+        paths = [options.output / "plots" / f"{figure}.png"]
+        plot_sweep(options.output / SWEEP_FILES["record"], figure, paths=paths)
+    print(format_sweeps([options.output]))
+
+
+def _point_of(folder: Path) -> dict[str, object]:
+    """Return the swept settings of an ensemble and their values there; its name where none is recorded."""
+    from spdclust.config.load import read_mapping
+
+    file = folder / "pipeline_config.yaml"
+    point = read_mapping(file).get("sweep_point") if file.is_file() else None
+    return dict(point) if point else {"ensemble": folder.name}

@@ -1,0 +1,203 @@
+"""Figures: what the points of a sweep found, over the swept values, and how far they are apart."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spdclust.partitions.methods import METHODS
+from spdclust.plotting.style import BLUE, GREY, ORANGE, new_figure, styled
+from spdclust.sweeps.names import SWEEP_FIGURES
+
+METHOD = "adjusted_rand_dist"
+"""The distance that the figures show."""
+
+MOST_NUMBERS = 10
+"""Rows or columns of a heat map above which its cells carry no numbers."""
+
+_LOG_SPAN = 20.0
+"""Positive values that span more than this factor are drawn on a logarithmic axis."""
+
+_QUANTITIES = (
+    ("n_groups_mean", "groups [count]", "{:.4g}"),
+    ("mean_support", "support of the consensus [share]", "{:.2f}"),
+    ("n_contested_components", "contested components [count]", "{:.0f}"),
+)
+
+
+@styled
+def plot_sweep(record: Mapping[str, Any]) -> Figure:
+    """Draw groups, support and disagreement of every point: curves over one setting, heat maps over two.
+
+    Sweeps of more settings, or of lists taken side by side, are drawn as one row of points.
+
+    Args:
+        record: see `sweeps.comparison.compare_points`.
+    """
+    swept, points = record["swept"], record["points"]
+    if len(swept) == 2:
+        rows, columns = (_distinct([point["values"][key] for point in points]) for key in swept)
+        if len(rows) * len(columns) == len(points) and min(len(rows), len(columns)) > 1:
+            return _draw_grid(record, rows, columns)
+    return _draw_curves(record)
+
+
+def _draw_curves(record: Mapping[str, Any]) -> Figure:
+    swept, points = record["swept"], list(record["points"])
+    values = [point["values"][swept[0]] for point in points] if len(swept) == 1 else []
+    numeric = bool(values) and all(_is_number(value) for value in values)
+    order = np.argsort(values) if numeric else np.arange(len(points))
+    x = np.array(values, dtype=float)[order] if numeric else np.arange(len(points), dtype=float)
+    points = [points[each] for each in order]
+    figure, (groups, support, apart) = new_figure(3, size=(6.4, 7.2))
+
+    low, high = (np.array([point[f"n_groups_{end}"] for point in points]) for end in ("min", "max"))
+    mean = np.array([point["n_groups_mean"] for point in points])
+    groups.errorbar(
+        x, mean, yerr=[mean - low, high - mean], color=BLUE, fmt="o-" if numeric else "o", ms=4, capsize=3
+    )
+    groups.set(ylabel="groups\n[count]")
+    groups.set_title(f"Groups at the shortest description (mean and range of {_runs(points)} runs)")
+    groups.set_ylim(bottom=0)
+
+    for key, color, name in (
+        ("mean_support", BLUE, "runs"),
+        ("null_mean_support", GREY, "shuffled runs"),
+    ):
+        support.plot(
+            x, [point[key] for point in points], "o-" if numeric else "o", color=color, ms=4, label=name
+        )
+    support.set(ylabel="support of the\nconsensus [share]")
+    support.set_ylim(0, 1.05)
+    support.set_title("How many runs back the consensus groups (1: all agree)")
+    support.legend()
+
+    within = [point[f"within.{METHOD}"] for point in points]
+    apart.plot(x, within, "o-" if numeric else "o", color=BLUE, ms=4, label="two runs of a point")
+    same = record["distances"][METHOD]["same_sample"]
+    if numeric and same is not None and len(x) > 1:
+        steps = [same[first][second] for first, second in itertools.pairwise(order)]
+        positive = x.min() > 0
+        between = np.sqrt(x[:-1] * x[1:]) if positive else (x[:-1] + x[1:]) / 2
+        apart.plot(between, steps, "s", color=ORANGE, ms=5, label="the same run at the next point")
+    apart.set(ylabel=f"distance\n[{METHODS[METHOD].unit}]")
+    apart.set_ylim(bottom=0)
+    apart.set_title(f"{METHOD} there")
+    apart.legend()
+    _label_axis(apart, swept, points, x, numeric)
+    return figure
+
+
+def _label_axis(
+    axes: Axes, swept: Sequence[str], points: Sequence[Mapping[str, Any]], x: np.ndarray, numeric: bool
+) -> None:
+    axes.set_xlabel(", ".join(_short(key) for key in swept))
+    if numeric:
+        if x.min() > 0 and x.max() / x.min() > _LOG_SPAN:
+            axes.set_xscale("log")
+        if len(x) <= MOST_NUMBERS:
+            axes.set_xticks(x, [f"{value:g}" for value in x])
+            axes.minorticks_off()
+        return
+    axes.set_xticks(x, [_point_name(point, swept) for point in points], rotation=30, ha="right", fontsize=8)
+
+
+def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -> Figure:
+    swept = record["swept"]
+    figure = Figure(figsize=(3 * 3.6, max(2.8, 0.45 * len(rows) + 1.6)), layout="constrained")
+    panels = figure.subplots(1, len(_QUANTITIES), squeeze=False, sharey=True)[0]
+    for axes, (quantity, title, written) in zip(panels, _QUANTITIES, strict=True):
+        values = np.full((len(rows), len(columns)), np.nan)
+        for point in record["points"]:
+            row, column = (point["values"][key] for key in swept)
+            values[_place(row, rows), _place(column, columns)] = point[quantity]
+        _draw_heat_map(axes, values, written)
+        axes.set_title(title)
+        axes.set_xticks(range(len(columns)), [_value(value) for value in columns], rotation=30, ha="right")
+        axes.set_xlabel(_short(swept[1]))
+    panels[0].set_yticks(range(len(rows)), [_value(value) for value in rows])
+    panels[0].set_ylabel(_short(swept[0]))
+    return figure
+
+
+@styled
+def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
+    """Draw the distance between every two points: between their runs, and between their consensus groupings.
+
+    Args:
+        record: see `sweeps.comparison.compare_points`.
+    """
+    names = [_point_name(point, record["swept"]) for point in record["points"]]
+    side = max(3.0, 0.42 * len(names) + 1.4)
+    figure = Figure(figsize=(2 * side + 0.6, side + 0.4), layout="constrained")
+    panels = figure.subplots(1, 2, squeeze=False, sharey=True)[0]
+    for axes, (kind, title) in zip(
+        panels, (("runs", "Between runs"), ("consensus", "Between consensus groupings")), strict=True
+    ):
+        values = np.array(record["distances"][METHOD][kind])
+        drawn = _draw_heat_map(axes, values, "{:.2f}", least=0.0)
+        axes.set_title(title)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+        figure.colorbar(drawn, ax=axes, label=f"{METHOD} [{METHODS[METHOD].unit}]", shrink=0.8)
+    panels[0].set_yticks(range(len(names)), names, fontsize=8)
+    return figure
+
+
+def _draw_heat_map(axes: Axes, values: np.ndarray, written: str, least: float | None = None) -> Any:
+    drawn = axes.imshow(values, cmap="cividis", aspect="auto", vmin=least)
+    axes.grid(visible=False)
+    if max(values.shape) <= MOST_NUMBERS:
+        for (row, column), value in np.ndenumerate(values):
+            dark = drawn.norm(value) < 0.5
+            axes.text(
+                column, row, written.format(value), ha="center", va="center", fontsize=8,
+                color="white" if dark else "black",
+            )  # fmt: skip
+    return drawn
+
+
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    """Return the values without repetition: numbers in order, others as they come."""
+    seen: list[Any] = []
+    for value in values:
+        if not any(_equal(value, other) for other in seen):
+            seen.append(value)
+    return sorted(seen) if all(_is_number(value) for value in seen) else seen
+
+
+def _place(value: Any, among: Sequence[Any]) -> int:
+    return next(place for place, other in enumerate(among) if _equal(value, other))
+
+
+def _equal(value: Any, other: Any) -> bool:
+    return type(value) is type(other) and bool(value == other)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _runs(points: Sequence[Mapping[str, Any]]) -> str:
+    low, high = (end(point["n_runs"] for point in points) for end in (min, max))
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _point_name(point: Mapping[str, Any], swept: Sequence[str]) -> str:
+    return ", ".join(f"{_short(key)} {_value(point['values'][key])}" for key in swept) or str(point["name"])
+
+
+def _short(key: str) -> str:
+    return key.rsplit(".", 1)[-1]
+
+
+def _value(value: Any) -> str:
+    return "null" if value is None else f"{value:g}" if _is_number(value) else str(value)
+
+
+FIGURES: dict[str, Callable[[Mapping[str, Any]], Figure]] = dict(
+    zip(SWEEP_FIGURES, (plot_sweep, plot_sweep_distances), strict=True)
+)
+"""Figures drawn from the comparison of a sweep, by file name."""

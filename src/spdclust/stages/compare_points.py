@@ -1,0 +1,86 @@
+"""Stage: the ensembles of a sweep's points -> their comparison."""
+
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spdclust.errors import InputError
+from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.stability_reading import load_stability_record
+from spdclust.files.summaries import sweep_lines
+from spdclust.files.sweeps import save_sweep
+from spdclust.sweeps.comparison import compare_points as compare
+from spdclust.sweeps.comparison import sweep_point
+
+log = logging.getLogger(__name__)
+
+
+class PointFiles(NamedTuple):
+    """Where a point of a sweep stands.
+
+    Attributes:
+        name: what tables and figures call the point.
+        values: the swept settings and their values there.
+        histories: its ensemble's folder, or its histories.
+        stability: its `stability.json`.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    histories: str | Path | Sequence[str | Path]
+    stability: str | Path
+
+
+def point_files(
+    points: Sequence[tuple[str, Mapping[str, Any], int]],
+    histories: Sequence[str | Path],
+    stability: Sequence[str | Path],
+) -> list[PointFiles]:
+    """Return where the points stand, given all their histories one after the other.
+
+    Example:
+        >>> points = point_files([("a", {}, 1), ("b", {}, 2)], ["0", "1", "2"], ["x", "y"])
+        >>> [(point.name, point.histories, point.stability) for point in points]
+        [('a', ['0'], 'x'), ('b', ['1', '2'], 'y')]
+
+    Args:
+        points: name, swept values and number of runs of each.
+        histories: of the first point's runs, then of the second's, …
+        stability: one `stability.json` for each point.
+    """
+    remaining = iter(histories)
+    return [
+        PointFiles(name, values, list(itertools.islice(remaining, n_runs)), record)
+        for (name, values, n_runs), record in zip(points, stability, strict=True)
+    ]
+
+
+def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str, Any]:
+    """Write `sweep.json` and the tables beside it, and return what they hold.
+
+    Args:
+        points: where the points are.
+        folder: where the files go.
+
+    Raises:
+        InputError: a file cannot be read or written, or the points do not fit together.
+    """
+    cut = []
+    for point in points:
+        try:
+            cut.append(
+                sweep_point(
+                    point.name,
+                    point.values,
+                    load_normalized(point.histories),
+                    load_stability_record(point.stability),
+                )
+            )
+        except InputError as error:
+            raise error.located(file=common_folder(point.histories)) from error
+    record = compare(cut)
+    save_sweep(record, folder)
+    log.info("%s", "\n".join(sweep_lines(record)))
+    return record

@@ -1,0 +1,1 @@
+"""The points of a sweep side by side. Pure computation, no files."""

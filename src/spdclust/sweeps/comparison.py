@@ -1,0 +1,166 @@
+"""The points of a sweep side by side: what each found, and how far their groupings are apart."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.normalized import NormalizedHistories
+from spdclust.partitions.every_pair import distance_matrices
+from spdclust.stability.coclustering import coclustering
+from spdclust.stability.cut import Cut, cut_at_least_mdl, groups_at
+from spdclust.types import Float, Int, Labels
+
+SWEEP_METHODS = ("adjusted_rand_dist", "variation_of_information")
+"""Distances between points: adjusted for chance, and a metric in bits. Neither needs a matching."""
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One point of a sweep: an ensemble cut where its mean description is shortest.
+
+    Attributes:
+        name: what tables and figures call it.
+        values: the swept settings and their values there.
+        labels: its components.
+        cut: the cut.
+        groups: `(runs, components)` group of every component in every run at the cut.
+        consensus: `(components,)` consensus group of every component there.
+        stability: the record of its stability analysis, see `stability_record`.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    labels: Labels
+    cut: Cut
+    groups: Int[np.ndarray, "runs components"]
+    consensus: Int[np.ndarray, " components"]
+    stability: Mapping[str, Any]
+
+
+def sweep_point(
+    name: str, values: Mapping[str, Any], normalized: NormalizedHistories, stability: Mapping[str, Any]
+) -> SweepPoint:
+    """Cut an ensemble where its mean description is shortest.
+
+    Args:
+        name: what tables and figures call the point.
+        values: the swept settings and their values there.
+        normalized: the ensemble.
+        stability: the record of its stability analysis.
+
+    Raises:
+        InputError: fewer than two runs, or histories without description length.
+    """
+    cut = cut_at_least_mdl(normalized)
+    groups = groups_at(normalized, cut)
+    consensus = coclustering(groups).consensus.group_idxs
+    return SweepPoint(name, values, normalized.labels, cut, groups, consensus, stability)
+
+
+def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
+    """Return the comparison of the points of a sweep, as plain JSON types.
+
+    A component that some point does not have (dead there, or filtered out) is a group of its own in it.
+
+    Returns:
+        `swept`: the swept settings. `points`: one flat record each, see `point_row`. `distances`: for each
+        method three `(points, points)` matrices: `runs`, the mean over a run of one point and a run of the
+        other (on the diagonal: two different runs of the point); `same_sample`, the mean over runs of equal
+        number, which merge the same activations (None where points differ in runs); `consensus`, between the
+        consensus groupings.
+
+    Raises:
+        InputError: no point, or points that sweep different settings.
+    """
+    if not points:
+        raise InputError("no points to compare", field="points", allowed="one or more ensembles")
+    swept = list(points[0].values)
+    for point in points:
+        if set(point.values) != set(swept):
+            raise InputError(
+                "points of different sweeps",
+                field=point.name,
+                found=", ".join(point.values) or "nothing swept",
+                allowed=", ".join(swept) or "nothing swept",
+            )
+    labels = sorted({label for point in points for label in point.labels})
+    number = {label: component for component, label in enumerate(labels)}
+    runs, consensus, starts = [], [], [0]
+    for point in points:
+        own = np.array([number[label] for label in point.labels], dtype=np.int64)
+        runs.append(_over_union(point.groups, own, len(labels)))
+        consensus.append(_over_union(point.consensus[None], own, len(labels)))
+        starts.append(starts[-1] + len(point.groups))
+    between_runs = distance_matrices(np.concatenate(runs), SWEEP_METHODS)
+    between_consensus = distance_matrices(np.concatenate(consensus), SWEEP_METHODS)
+    blocks = [slice(start, end) for start, end in itertools.pairwise(starts)]
+    distances = {
+        method: {
+            "runs": _block_means(between_runs[method], blocks).tolist(),
+            "same_sample": _same_sample(between_runs[method], blocks),
+            "consensus": between_consensus[method].tolist(),
+        }
+        for method in SWEEP_METHODS
+    }
+    rows = []
+    for point, block in zip(points, blocks, strict=True):
+        equal = between_runs[SWEEP_METHODS[-1]][block, block] == 0
+        repeats = (equal & np.tri(len(equal), k=-1, dtype=bool)).any(axis=1)
+        within = {method: distances[method]["runs"][len(rows)][len(rows)] for method in SWEEP_METHODS}
+        rows.append(point_row(point, n_distinct=int((~repeats).sum()), within=within))
+    return {"swept": swept, "n_components": len(labels), "points": rows, "distances": distances}
+
+
+def point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float]) -> dict[str, Any]:
+    """Return the figures of one point, all at its shortest mean description.
+
+    Args:
+        point: the point.
+        n_distinct: distinct groupings among its runs there.
+        within: mean distance between two of its runs there, by method.
+    """
+    at = point.stability["cuts"]["least_mdl"]
+    n_groups = point.cut.n_groups.tolist()
+    return {
+        "name": point.name,
+        "values": dict(point.values),
+        "n_runs": len(point.groups),
+        "n_components": len(point.labels),
+        "iteration": at["iteration"],
+        "mdl": point.cut.mdl,
+        "n_groups_mean": float(np.mean(n_groups)),
+        "n_groups_min": min(n_groups),
+        "n_groups_max": max(n_groups),
+        "n_distinct": n_distinct,
+        "n_consensus_groups": at["n_consensus_groups"],
+        "mean_support": at["mean_support"],
+        "null_mean_support": at["null"]["mean_support"],
+        "n_contested_components": at["n_contested_components"],
+        "last_agreement": point.stability["last_agreement"],
+        **{f"within.{method}": value for method, value in within.items()},
+    }
+
+
+def _over_union(groups: np.ndarray, own: np.ndarray, n_union: int) -> Int[np.ndarray, "runs union"]:
+    """Spread groups of own components over the union; every other component is alone."""
+    spread = np.tile(np.arange(n_union) + groups.shape[1], (len(groups), 1))
+    spread[:, own] = groups
+    return spread
+
+
+def _block_means(between: np.ndarray, blocks: Sequence[slice]) -> Float[np.ndarray, "points points"]:
+    means = np.array([[between[rows, columns].mean() for columns in blocks] for rows in blocks])
+    for point, block in enumerate(blocks):
+        n = block.stop - block.start  # a run's distance to itself is none
+        means[point, point] *= n / (n - 1)
+    return means
+
+
+def _same_sample(between: np.ndarray, blocks: Sequence[slice]) -> list[list[float]] | None:
+    if len({block.stop - block.start for block in blocks}) > 1:
+        return None
+    return [[float(np.diagonal(between[rows, columns]).mean()) for columns in blocks] for rows in blocks]

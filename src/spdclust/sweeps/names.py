@@ -1,0 +1,11 @@
+"""Names of the files and figures of a sweep's comparison. Imports nothing slow."""
+
+SWEEP_FILES = {
+    "record": "sweep.json",
+    "points": "sweep_points.csv",
+    "distances": "sweep_distances.csv",
+}
+"""File names by what they hold."""
+
+SWEEP_FIGURES = ("sweep", "sweep_distances")
+"""Figures drawn from them, by file name."""

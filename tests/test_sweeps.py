@@ -1,0 +1,344 @@
+"""The points of a sweep side by side: figures of each, distances between them, as data and drawn."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
+from workflow import PIPELINE, Workflow
+
+from spdclust.cli import main
+from spdclust.config.merge import MergeConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.resolve import WorkflowConfig, resolve_loaded, resolve_workflow
+from spdclust.ensemble import normalize_ensemble
+from spdclust.errors import InputError
+from spdclust.files.histories import load_merge_histories, save_merge_history
+from spdclust.files.stability_reading import load_stability_record
+from spdclust.files.sweeps import load_sweep
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.every_pair import distance_matrices
+from spdclust.partitions.methods import METHODS
+from spdclust.partitions.pairwise import distance
+from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
+from spdclust.stability.analysis import analyze_stability
+from spdclust.stability.coclustering import coclustering
+from spdclust.stability.tables import stability_record
+from spdclust.stages.plot_sweep import plot_sweep as plot_stage
+from spdclust.sweeps.comparison import compare_points, sweep_point
+from spdclust.sweeps.tables import distance_rows, point_rows
+
+UNMATCHED = [name for name, method in METHODS.items() if not method.needs_matching]
+
+
+@pytest.mark.parametrize(
+    "groupings",
+    [
+        np.random.default_rng(0).integers(0, 7, (9, 30)),
+        np.random.default_rng(1).integers(0, 1000, (4, 30)),
+        np.array([np.zeros(12, int), np.arange(12), np.arange(12) // 3, np.arange(12)[::-1]]),
+        np.zeros((1, 5), int),
+        np.zeros((3, 1), int),
+    ],
+    ids=["mixed", "many groups", "limits", "one grouping", "one component"],
+)
+def test_every_pair_at_once_is_every_pair_alone(groupings):
+    matrices = distance_matrices(groupings, UNMATCHED)
+    for name, (i, j) in itertools.product(UNMATCHED, np.ndindex(len(groupings), len(groupings))):
+        assert matrices[name][i, j] == distance(groupings[i], groupings[j], name), (name, i, j)
+
+
+def test_a_distance_that_needs_matchings_is_refused():
+    with pytest.raises(InputError, match=r"needs a matching for every pair \(found: perm_invariant_hamming"):
+        distance_matrices(np.zeros((2, 3), int), ["perm_invariant_hamming"])
+
+
+def ensemble(seed, n=24, n_runs=3, shift=0, least=9, same=False):
+    """Runs over components `shift` … `shift + n`, whose description is shortest after `least` merges."""
+    histories = []
+    for run in range(n_runs):
+        rng = np.random.default_rng((seed, 0 if same else run))
+        pairs = np.sort([rng.choice(n - t, 2, replace=False) for t in range(n - 3)], axis=1)
+        mdl = np.abs(np.arange(n - 3) - float(least)) + seed
+        labels = [f"layer:{i}" for i in range(shift, shift + n)]
+        histories.append(MergeHistory(labels, pairs, mdl, np.zeros(n - 3), MergeConfig(iters=None)))
+    return histories
+
+
+def point(name, values, histories):
+    normalized = normalize_ensemble(histories)
+    return sweep_point(name, values, normalized, stability_record(normalized, analyze_stability(normalized)))
+
+
+def variation_of_information(first, second):
+    joint = contingency_matrix(first, second) / len(first)
+
+    def entropy(p):
+        return -(p[p > 0] * np.log2(p[p > 0])).sum()
+
+    return 2 * entropy(joint) - entropy(joint.sum(axis=0)) - entropy(joint.sum(axis=1))
+
+
+SLOW = {"adjusted_rand_dist": lambda a, b: 1 - adjusted_rand_score(a, b),
+        "variation_of_information": variation_of_information}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compared():
+    """Three points of a sweep over alpha; the last lacks two components of the others and has its own."""
+    settings = {0.5: {"seed": 1}, 1: {"seed": 2, "same": True, "least": 5}, 5: {"seed": 3, "shift": 2}}
+    histories = {alpha: ensemble(**kind) for alpha, kind in settings.items()}
+    points = [
+        point(f"s-alpha~{alpha}", {"merge_config.alpha": alpha}, runs) for alpha, runs in histories.items()
+    ]
+    return list(histories.values()), points, compare_points(points)
+
+
+def groups_over(runs, history, iteration, n=26):
+    """Group of every component by name, the slow way: names of its group, or its own."""
+    groups = history.group_idxs(iteration)
+    own = {label: f"group {group}" for label, group in zip(history.labels, groups, strict=True)}
+    return [own.get(f"layer:{i}", f"alone {i}") for i in range(n)]
+
+
+def test_distances_between_points_are_those_of_their_runs_at_the_shortest_description(compared):
+    histories, _points, record = compared
+    at = [9, 5, 9]
+    assert record["n_components"] == 26
+    assert [row["iteration"] for row in record["points"]] == at
+    partitions = [
+        [groups_over(runs, history, t) for history in runs] for runs, t in zip(histories, at, strict=True)
+    ]
+    for method, slow in SLOW.items():
+        found = record["distances"][method]
+        for p, q in itertools.product(range(3), repeat=2):
+            pairs = [
+                slow(partitions[p][r], partitions[q][s])
+                for r, s in itertools.product(range(3), repeat=2)
+                if p != q or r != s
+            ]
+            assert found["runs"][p][q] == pytest.approx(np.mean(pairs), abs=1e-9)
+            same = [slow(partitions[p][r], partitions[q][r]) for r in range(3)]
+            assert found["same_sample"][p][q] == pytest.approx(np.mean(same), abs=1e-9)
+        assert [row[f"within.{method}"] for row in record["points"]] == [
+            found["runs"][p][p] for p in range(3)
+        ]
+
+
+def test_consensus_groupings_are_compared_over_all_components(compared):
+    _, points, record = compared
+    spread = []
+    for each in points:
+        consensus = dict(zip(each.labels, coclustering(each.groups).consensus.group_idxs, strict=True))
+        spread.append([str(consensus.get(f"layer:{i}", f"alone {i}")) for i in range(26)])
+    for method, slow in SLOW.items():
+        for p, q in itertools.product(range(3), repeat=2):
+            expected = slow(spread[p], spread[q])
+            assert record["distances"][method]["consensus"][p][q] == pytest.approx(expected, abs=1e-9)
+
+
+def test_figures_of_a_point_are_those_of_its_ensemble(compared):
+    _histories, points, record = compared
+    assert [row["n_groups_mean"] for row in record["points"]] == [14, 18, 14]
+    assert [row["mdl"] for row in record["points"]] == [1, 2, 3]
+    assert [row["n_distinct"] for row in record["points"]] == [3, 1, 3]
+    assert record["points"][1]["mean_support"] == 1
+    assert record["points"][1]["n_contested_components"] == 0
+    assert record["points"][1]["last_agreement"] == 20
+    assert record["points"][0]["last_agreement"] is None
+    for row, each in zip(record["points"], points, strict=True):
+        support = coclustering(each.groups).consensus.mean_support
+        assert row["mean_support"] == pytest.approx(support)
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_tables_hold_a_row_for_each_point_and_each_two(compared):
+    record = compared[2]
+    columns, rows = point_rows(record)
+    assert columns[:2] == ["name", "merge_config.alpha"]
+    assert [row["merge_config.alpha"] for row in rows] == [0.5, 1, 5]
+    assert [row["last_agreement"] for row in rows] == ["", 20, ""]
+    columns, rows = distance_rows(record)
+    assert columns == ["first", "second", "method", "runs", "same_sample", "consensus"]
+    assert len(rows) == 2 * 6
+
+
+def test_points_with_other_numbers_of_runs_share_no_samples():
+    points = [point("a", {"k": 1}, ensemble(1)), point("b", {"k": 2}, ensemble(2, n_runs=2))]
+    record = compare_points(points)
+    assert record["distances"]["adjusted_rand_dist"]["same_sample"] is None
+    assert {row["same_sample"] for row in distance_rows(record)[1]} == {""}
+    assert len(plot_sweep(record).axes[-1].lines) == 1
+
+
+def test_points_of_different_sweeps_are_refused():
+    points = [point("a", {"alpha": 1}, ensemble(1)), point("b", {"beta": 1}, ensemble(2))]
+    with pytest.raises(InputError, match=r"b: points of different sweeps \(found: beta; allowed: alpha\)"):
+        compare_points(points)
+    with pytest.raises(InputError, match=r"points: no points to compare \(allowed: one or more ensembles\)"):
+        compare_points([])
+
+
+def recorded(values, **changes):
+    """A record of points with those swept values, each figure the number of its point."""
+    rows = [
+        {
+            "name": f"p{i}", "values": each, "n_runs": 3, "n_groups_mean": i + 2.0, "n_groups_min": i + 1,
+            "n_groups_max": i + 4, "mean_support": 1 / (i + 1), "null_mean_support": 0.1 * i,
+            "n_contested_components": 10 * i, "within.adjusted_rand_dist": 0.01 * i,
+        }
+        for i, each in enumerate(values)
+    ]  # fmt: skip
+    matrix = (0.1 * np.abs(np.subtract.outer(np.arange(len(rows)), np.arange(len(rows))))).tolist()
+    kinds = {"runs": matrix, "same_sample": matrix, "consensus": matrix}
+    return {
+        "swept": list(values[0]), "points": rows, "distances": {"adjusted_rand_dist": kinds},
+    } | changes  # fmt: skip
+
+
+def test_one_setting_is_drawn_as_curves_over_its_values_in_order():
+    figure = plot_sweep(recorded([{"m.alpha": value} for value in (10, 0.1, 1)]))
+    _groups, support, apart = figure.axes
+    assert apart.get_xlabel() == "alpha"
+    assert apart.get_xscale() == "log"
+    np.testing.assert_array_equal(support.lines[0].get_xdata(), [0.1, 1, 10])
+    np.testing.assert_allclose(support.lines[0].get_ydata(), [1 / 2, 1 / 3, 1])
+    np.testing.assert_allclose(support.lines[1].get_ydata(), [0.1, 0.2, 0])
+    np.testing.assert_allclose(apart.lines[0].get_ydata(), [0.01, 0.02, 0])
+    np.testing.assert_allclose(apart.lines[1].get_ydata(), [0.1, 0.2])
+    np.testing.assert_allclose(apart.lines[1].get_xdata(), [np.sqrt(0.1), np.sqrt(10)])
+    assert all("[" in axes.get_ylabel() for axes in figure.axes)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([{"m.method": "range"}, {"m.method": "mcmc"}], ["method range", "method mcmc"]),
+        ([{"m.threshold": None}, {"m.threshold": 0.1}], ["threshold null", "threshold 0.1"]),
+        ([{"m.a": 1, "m.b": 5}, {"m.a": 2, "m.b": 6}], ["a 1, b 5", "a 2, b 6"]),
+        ([{"m.a": True}, {"m.a": 1}], ["a True", "a 1"]),
+        ([{"m.k": {"threshold": 0.1}}], ["k {'threshold': 0.1}"]),
+    ],
+    ids=["words", "null", "side by side", "a truth value and a number", "one mapping"],
+)
+def test_what_has_no_order_is_drawn_as_points_by_name(values, ticks):
+    record = recorded(values)
+    axes = plot_sweep(record).axes[-1]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ticks
+    assert [tick.get_text() for tick in plot_sweep_distances(record).axes[0].get_yticklabels()] == ticks
+
+
+def test_two_settings_are_drawn_as_heat_maps():
+    values = [{"m.a": a, "m.b": b} for a, b in itertools.product((5, 1), ("x", "y", "z"))]
+    panels = plot_sweep(recorded(values)).axes
+    assert len(panels) == 3
+    np.testing.assert_allclose(panels[0].images[0].get_array(), [[5, 6, 7], [2, 3, 4]])
+    assert [tick.get_text() for tick in panels[0].get_yticklabels()] == ["1", "5"]
+    assert [tick.get_text() for tick in panels[0].get_xticklabels()] == ["x", "y", "z"]
+    assert [text.get_text() for text in panels[2].texts] == ["30", "40", "50", "0", "10", "20"]
+
+
+def test_distances_are_drawn_as_they_are(compared):
+    record = compared[2]
+    panels = plot_sweep_distances(record).axes
+    for axes, kind in zip(panels, ("runs", "consensus"), strict=False):
+        expected = record["distances"]["adjusted_rand_dist"][kind]
+        np.testing.assert_array_equal(axes.images[0].get_array(), expected)
+
+
+def test_product_and_zip_name_their_points():
+    sweep = {"merge_config.alpha": [0.5, 1], "merge_config.activation_threshold": [None, 0.1]}
+    run = {"model_path": "resources/resid_mlp1"}
+    names = {}
+    for mode in ("product", "zip"):
+        pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=2, sweep=sweep, sweep_mode=mode)
+        ensembles = resolve_loaded(pipeline, Path("s.yaml"))
+        names[mode] = [each.name for each in ensembles]
+        assert {each.sweep_folder for each in ensembles} == {"s/s"}
+    assert names["zip"] == [
+        "s-alpha~0.5-activation_threshold~null", "s-alpha~1-activation_threshold~0.1",
+    ]  # fmt: skip
+    assert len(set(names["product"])) == 4
+
+
+def test_the_folder_of_a_comparison_is_no_other_pipelines(tmp_path, monkeypatch):
+    workflow = Workflow(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    workflow.write("runs/r.yaml", {"model_path": "m"})
+    pipeline = {"clustering_run_config_path": "runs/r.yaml", "n_runs": 2}
+    workflow.write("a/s.yaml", pipeline | {"sweep": {"merge_config.alpha": [1, 2]}})
+    workflow.write("b/s.yaml", pipeline)
+    with pytest.raises(InputError, match=r"b/s.yaml: r/s: two pipelines have one name \(found: a/s.yaml"):
+        resolve_workflow(WorkflowConfig(pipelines=["a/s.yaml", "b/s.yaml"]))
+    workflow.write("a/s.yaml", pipeline | {"sweep": {"merge_config.alpha": [1, 1]}})
+    with pytest.raises(InputError, match=r"two points of the sweep have one name \(found: s-alpha~1; "):
+        resolve_workflow(WorkflowConfig(pipelines=["a/s.yaml"]))
+
+
+def test_the_command_compares_ensembles_by_their_folders(tmp_path, capsys):
+    for alpha in (1, 2):
+        folder = tmp_path / f"results/r/s-alpha~{alpha}"
+        for run, history in enumerate(ensemble(alpha)):
+            save_merge_history(history, folder / "runs" / f"run_{run}" / "history.zip")
+        (folder / "pipeline_config.yaml").write_text(f"sweep_point: {{merge_config.alpha: {alpha}}}")
+        assert main(["stability", str(folder)]) == 0
+    folders = [str(tmp_path / f"results/r/s-alpha~{alpha}") for alpha in (1, 2)]
+    assert main(["compare", *folders, "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "s-alpha~2" in said
+    record = load_sweep(tmp_path / "out/sweep.json")
+    assert [each["values"] for each in record["points"]] == [
+        {"merge_config.alpha": 1},
+        {"merge_config.alpha": 2},
+    ]
+    assert (tmp_path / "out/plots/sweep_distances.png").is_file()
+    assert main(["compare", folders[0], str(tmp_path / "nowhere"), "--output", "x"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_is_no_comparison_is_refused(tmp_path):
+    for text, said in (("{}", "not the comparison of a sweep"), ("{", "not JSON"), (None, "no such file")):
+        path = tmp_path / "sweep.json"
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(InputError, match=said):
+            plot_stage(path, "sweep", paths=[tmp_path / "f.png"])
+    assert not (tmp_path / "f.png").exists()
+
+
+def test_through_the_workflow_a_new_point_computes_only_itself_and_the_comparison(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    sweep = {"merge_config.alpha": [0.5, 2], "merge_config.merge_pair_sampling_method": ["range", "mcmc"]}
+    swept = PIPELINE | {"distances_methods": ["matching_dist"], "sweep": sweep, "sweep_mode": "zip"}
+    workflow.write("config/pipelines/s.yaml", swept)
+    workflow.write("config/config.yaml", {"pipelines": ["config/pipelines/s.yaml"]})
+    targets = [f"results/small/s/{name}" for name in ("sweep.json", "plots/sweep.png")]
+    outcome = workflow.run("--", *targets)
+    assert outcome.code == 0, outcome.output
+    folder = workflow.folder / "results/small"
+    record = load_sweep(folder / "s/sweep.json")
+    assert [each["values"] for each in record["points"]] == [
+        dict(zip(sweep, values, strict=True)) for values in zip(*sweep.values(), strict=True)
+    ]
+    for each in record["points"]:
+        normalized = normalize_ensemble(load_merge_histories(folder / each["name"]))
+        stability = load_stability_record(folder / each["name"] / "stability.json")
+        assert each["n_groups_mean"] == np.mean(stability["cuts"]["least_mdl"]["cut"]["n_groups"])
+        rows = [normalized.groups_after(run, each["iteration"]) for run in (0, 1)]
+        apart = distance(*rows, "variation_of_information")
+        assert each["within.variation_of_information"] == apart
+    with (folder / "s/sweep_points.csv").open() as file:
+        assert [row["merge_config.alpha"] for row in csv.DictReader(file)] == ["0.5", "2"]
+    assert workflow.due(*targets) == {}
+    more = {key: [*values, values[0]] for key, values in sweep.items()} | {"merge_config.alpha": [0.5, 2, 5]}
+    workflow.write("config/pipelines/s.yaml", swept | {"sweep": more})
+    assert workflow.due(*targets) == {"merge": 2, "stability": 1, "compare_points": 1, "plot_sweep": 1}
+    due = workflow.due("ensembles")
+    assert due["merge"] == 2
+    assert due["compare_points"] == 1
+    assert "precompute_batches" not in due

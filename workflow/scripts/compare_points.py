@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.stages.compare_points import compare_points, point_files
+
+    compare_points(
+        point_files(
+            snakemake.params.points, list(snakemake.input.histories), list(snakemake.input.stability)
+        ),
+        Path(snakemake.output[0]).parent,
+    )
