@@ -1,4 +1,4 @@
-"""What a job costs before its work: CPU time of a fresh process that has imported its stage, and of Snakemake.
+"""What a job costs before its work: CPU time of a fresh process that has imported its stage; of Snakemake.
 
     python benchmarks/jobs.py
 

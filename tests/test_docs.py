@@ -1,0 +1,52 @@
+"""The pages hold together: links, pictures, versions."""
+
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+import yaml
+
+import spdclust
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    broken = [link for link in links if not re.match(r"[a-z]+:", link) and not (page.parent / link).exists()]
+    assert broken == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page in reached or page.suffix != ".md" or not page.exists():
+            continue
+        reached.add(page)
+        waiting += [page.parent / link for link in re.findall(r"\]\(([^)#\s]+)", page.read_text())]
+    assert {page.name for page in PAGES} - {page.name for page in reached} == set()
+
+
+def test_the_citation_names_this_version() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == spdclust.__version__
+
+
+def test_the_rule_graph_in_the_docs_is_that_of_the_workflow() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--forceall", "--rulegraph", "dot"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', done.stdout))
+    wanted = {(names[first], names[second]) for first, second in re.findall(r"(\d+) -> (\d+)", done.stdout)}
+    drawn = unescape((ROOT / "docs/images/rulegraph.svg").read_text())
+    names = dict(
+        re.findall(r'class="node">\s*<title>(\d+)</title>.*?<text[^>]*>(\w+)</text>', drawn, re.DOTALL)
+    )
+    edges = re.findall(r"<title>(\d+)->(\d+)</title>", drawn)
+    assert {(names[first], names[second]) for first, second in edges} == wanted
