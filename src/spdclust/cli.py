@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust import __version__
-from spdclust.commands import ensembles, histories, registry, sweeps
+from spdclust.commands import ensembles, histories, registry, reproduce, sweeps
 from spdclust.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _EXAMPLES = """examples:
   spdclust stability results/resid_mlp1/demo
   spdclust mapping results/resid_mlp1/demo --cut stability_drop
   spdclust list
+  spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip --check
 """
 
 
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--batches", type=Path, help="folder to keep batches in (default: a temporary one)")
     run.add_argument("--output", type=Path, default=Path("."), help="folder for history.zip (default: here)")
+    run.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
 
     merge = command("merge", _merge, "Merge the components of a folder of activation batches.")
     merge.add_argument("batches", type=Path, help="folder of batch_<b>.pt")
@@ -89,11 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument(
         "--output", type=Path, default=Path("."), help="folder for history.zip (default: here)"
     )
+    merge.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
 
     ensembles.add_commands(command)
     histories.add_commands(command)
     sweeps.add_commands(command)
     registry.add_commands(command)
+    reproduce.add_commands(command)
 
     examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
     examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
@@ -144,6 +148,7 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
         (options.base_seed, options.seed),
         history=history,
         metrics=options.output / "metrics.csv",
+        git_snapshot=options.git_snapshot,
     )
     print(f"wrote {history}; look at it with: spdclust inspect {history}")
 

@@ -1,6 +1,8 @@
 """One batch of activations from a model: seeded inputs, causal importances, what made them."""
 
+import functools
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,17 @@ from tqdm import tqdm
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.datasets.chunks import DrawnSource, InputChunk, InputSource
 from spdclust.datasets.inputs import generate_inputs, open_inputs
+from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.archive import digest_of
+from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.models import load_model
 from spdclust.models.loader_names import loader_digest
 from spdclust.models.sampling import SamplingModel
 from spdclust.provenance import stage_fingerprint
-from spdclust.sampling_record import sampling_record
+from spdclust.sampling_record import sampling_record, without_places
 
 __all__ = [
     "draw_batch",
@@ -101,10 +104,21 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
         >>> request_digest(config, 0, "") == request_digest(config, 1, "")
         False
     """
-    # the same model at another place gives the same batch
-    sampling = {key: value for key, value in config.sampling().items() if key != "model_path"}
+    # the same model or data at another place give the same batch, other data of the same name do not
+    sampling = {k: v for k, v in without_places(config.sampling()).items() if k != "model_path"}
+    data = [_digest_now(file, *_stamp(file)) for file in local_data_files(config) if Path(file).exists()]
     code = [stage_fingerprint("precompute_batches"), loader_digest(config.loader)]
-    return digest_of(sampling, str(seed), checkpoint_digest, *code)
+    return digest_of(sampling, str(seed), checkpoint_digest, data, *code)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest_now(file: str, changed: int, size: int) -> str:
+    return digest_of_file(file)
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    """Return what tells one state of a file from another without reading it."""
+    return Path(file).stat().st_mtime_ns, Path(file).stat().st_size
 
 
 def load_run_model(config: ClusteringRunConfig) -> SamplingModel:

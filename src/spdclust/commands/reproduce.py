@@ -1,0 +1,108 @@
+"""The subcommand that says how a result was made, makes it again and compares."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spdclust.commands.adding import AddCommand
+
+if TYPE_CHECKING:
+    from spdclust.reproduction.comparing import Compared
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `reproduce`."""
+    reproduce = command(
+        "reproduce",
+        _reproduce,
+        "Say which settings and commands make a history again; with --check do so and compare the bytes.",
+        "spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip",
+        "spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip --check",
+        "spdclust reproduce results/resid_mlp1/demo --check           # the ensemble, all its runs",
+        "spdclust reproduce history.zip --check --batches my/batches  # only the merge",
+    )
+    reproduce.add_argument("source", type=Path, help="history.zip, or the folder of an ensemble")
+    reproduce.add_argument(
+        "--check", action="store_true", help="make it again in a temporary folder, compare"
+    )
+    reproduce.add_argument(
+        "--model", help="where the model, or the folder of activations, is now, if not where it was"
+    )
+    reproduce.add_argument("--batches", type=Path, help="merge these batches instead of making them again")
+    reproduce.add_argument(
+        "--write", type=Path, metavar="RUN.YAML", help="also write the settings as a run file"
+    )
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    if options.source.is_dir():
+        _ensemble(options)
+    else:
+        _history(options)
+
+
+def _history(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from spdclust.files.resolved import save_pipeline_config
+    from spdclust.reproduction.recipe import read_recipe
+
+    recipe = read_recipe(options.source)
+    print("\n".join(recipe.lines()))
+    if options.write is not None:
+        save_pipeline_config(recipe.settings(), options.write)
+        print(f"wrote {options.write}")
+    if not options.check:
+        return
+    from spdclust.reproduction.making import check_history
+
+    with TemporaryDirectory(prefix="spdclust_") as folder:
+        compared = check_history(recipe, folder, model=options.model, batches=options.batches)
+    print()
+    _tell(options.source, compared)
+
+
+def _ensemble(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from spdclust.errors import InputError
+    from spdclust.files.histories import find_histories
+    from spdclust.reproduction.recipe import read_recipe
+
+    for field in ("model", "batches", "write"):
+        if getattr(options, field) is not None:
+            raise InputError("only for a single history", field=f"--{field}", allowed="a history.zip")
+    if not options.check:
+        for path in find_histories(options.source):
+            print("\n".join(read_recipe(path).lines()) + "\n")
+        return
+    from spdclust.reproduction.making import check_ensemble
+
+    with TemporaryDirectory(prefix="spdclust_") as folder:
+        compared, left = check_ensemble(options.source, folder)
+    if left:
+        print(f"not made again: {', '.join(left)}")
+    _tell(options.source, compared)
+
+
+def _tell(source: Path, compared: "list[Compared]") -> None:
+    """Print a line for each file.
+
+    Raises:
+        InputError: the numbers in one of them differ.
+    """
+    from spdclust.errors import InputError
+
+    print("\n".join(each.line() for each in compared))
+    unequal = [each.name for each in compared if not each.same_numbers]
+    if unequal:
+        raise InputError(
+            "made again, it differs",
+            file=source,
+            found=", ".join(unequal),
+            allowed="equal numbers in every file",
+        )
+    same = all(each.same_bytes for each in compared)
+    print(
+        "made again byte by byte" if same else "made again: the same numbers, other records of their making"
+    )

@@ -1,0 +1,1 @@
+"""Making results again from what they say they were made from."""

@@ -1,0 +1,151 @@
+"""What differs between a result and the same made again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.files.histories import load_merge_history
+from spdclust.merge.history import MergeHistory
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One file beside the same made again.
+
+    Attributes:
+        name: what messages call the file.
+        same_bytes: whether every byte is equal.
+        numbers: what it holds that differs.
+        records: what it says of its making that differs.
+    """
+
+    name: str
+    same_bytes: bool
+    numbers: list[str] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+
+    @property
+    def same_numbers(self) -> bool:
+        """Whether everything but the record of its making is equal."""
+        return self.same_bytes or not self.numbers
+
+    def line(self) -> str:
+        """Return one line for the terminal.
+
+        Example:
+            >>> Compared("history.zip", False, records=["code.merge: 1f, now 2e"]).line()
+            'same numbers  history.zip (code.merge: 1f, now 2e)'
+        """
+        if self.same_bytes:
+            return f"equal         {self.name}"
+        told = "; ".join(self.numbers + self.records)
+        verdict = "same numbers" if self.same_numbers else "differs"
+        return f"{verdict:<12}  {self.name} ({told})"
+
+
+def compare_histories(before: Path, again: Path, name: str) -> Compared:
+    """Compare two histories byte by byte, and if they differ say in what.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    if before.read_bytes() == again.read_bytes():
+        return Compared(name, True)
+    first, second = load_merge_history(before), load_merge_history(again)
+    return Compared(name, False, differing_numbers(first, second), differing_records(first, second))
+
+
+def compare_files(before: Path, again: Path, name: str) -> Compared:
+    """Compare two files of an ensemble byte by byte; of `.json` and `.npz` say whether only records differ.
+
+    Raises:
+        InputError: one of two histories cannot be read.
+    """
+    if before.name == "history.zip":
+        return compare_histories(before, again, name)
+    if before.read_bytes() == again.read_bytes():
+        return Compared(name, True)
+    if before.suffix in _READ and _READ[before.suffix](before) == _READ[before.suffix](again):
+        return Compared(name, False, records=["what it was made from"])
+    return Compared(name, False, ["other bytes"])
+
+
+def _json_numbers(path: Path) -> Any:
+    return _without_records(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _without_records(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_records(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _without_records(each) for key, each in value.items() if key not in _RECORDS}
+    return value
+
+
+def _npz_numbers(path: Path) -> Any:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name].tobytes() for name in stored.files if name not in _RECORDS}
+
+
+_RECORDS = ("provenance", "digest", "package_version", "git_commit", "git_dirty")
+_READ = {".json": _json_numbers, ".npz": _npz_numbers}
+
+
+def differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
+    """Return which labels, settings and arrays of two histories differ."""
+    said = []
+    if first.labels != second.labels:
+        said.append(f"labels: {first.n_components} components, now {second.n_components}")
+    settings, others = first.config.resolved(), second.config.resolved()
+    said += [f"merge_config.{key}" for key in settings if settings[key] != others.get(key)]
+    pairs, other_pairs = first.selected_pairs, second.selected_pairs
+    if not np.array_equal(pairs, other_pairs):
+        n = min(len(pairs), len(other_pairs))
+        unequal = np.flatnonzero((pairs[:n] != other_pairs[:n]).any(axis=1))
+        said.append(f"merges from iteration {int(unequal[0]) if len(unequal) else n}")
+    arrays = {"mdl_loss": first.mdl_loss, "merge_pair_cost": first.merge_pair_cost, **first.records}
+    now = {"mdl_loss": second.mdl_loss, "merge_pair_cost": second.merge_pair_cost, **second.records}
+    for name in sorted(arrays.keys() | now.keys()):
+        if name not in arrays or name not in now or not _equal(arrays[name], now[name]):
+            said.append(name)
+    return said
+
+
+def _equal(first: np.ndarray, second: np.ndarray) -> bool:
+    return np.array_equal(first, second, equal_nan=bool(first.dtype.kind == "f" and second.dtype.kind == "f"))
+
+
+def differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
+    """Return which entries of two histories' provenance differ, each with both values."""
+    before, now = flattened(first.provenance), flattened(second.provenance)
+    return [
+        f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names.
+
+    Example:
+        >>> flattened({"git": {"commit": "a"}, "batches": ["b", "c"]})
+        {'git.commit': 'a', 'batches.0': 'b', 'batches.1': 'c'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        if isinstance(inner, Mapping):
+            flat |= flattened({str(key): each for key, each in inner.items()}, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"

@@ -1,0 +1,220 @@
+"""Make a history or a whole ensemble again in another folder, and compare every file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spdclust.config.load import load_config, read_mapping, validate
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.resolve import Ensemble
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.drawing import load_run_model
+from spdclust.errors import InputError
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.archive import digest_of_file
+from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.files.histories import save_merge_history
+from spdclust.files.own_folders import own_files
+from spdclust.merge.merging import merge_iteration
+from spdclust.precompute import convert_missing_batches, write_missing_batches
+from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
+from spdclust.reproduction.recipe import RUN_CONFIG, Recipe
+from spdclust.sampling_record import places_left_out
+from spdclust.stages.merge import merge
+
+PIPELINE_CONFIG = "pipeline_config.yaml"
+
+
+def check_history(
+    recipe: Recipe, folder: str | Path, *, model: str | None = None, batches: str | Path | None = None
+) -> list[Compared]:
+    """Make a history again, its batches too unless they are given, and compare.
+
+    Args:
+        recipe: what the history says of its making.
+        folder: where the files go.
+        model: where its model, or its folder of activations, is now, if not where it was.
+        batches: folder of batches to merge, instead of making them again.
+
+    Returns:
+        One entry for each batch, for the history, and for `metrics.csv` where it lies beside it.
+
+    Raises:
+        InputError: the model, its data or the batches are not there, or are not those of the history.
+    """
+    folder = Path(folder)
+    paths = find_batches(batches) if batches is not None else _make_batches(recipe, folder, model)
+    source = BatchedActivations(paths)
+    compared = _compare_batches(recipe, source)
+    again = folder / "history.zip"
+    metrics = folder / "metrics.csv"
+    config, seed = recipe.history.config, recipe.seed
+    if recipe.batch_digests and not isinstance(seed, int):
+        snapshot = "git" in recipe.provenance
+        merge(paths, config.resolved(), seed, history=again, metrics=metrics, git_snapshot=snapshot)
+    else:
+        save_merge_history(merge_iteration(source, config, seed, progress=True), again)
+    compared.append(compare_histories(recipe.path, again, recipe.path.name))
+    beside = recipe.path.with_name(metrics.name)
+    if beside.is_file() and metrics.is_file():
+        same = beside.read_bytes() == metrics.read_bytes()
+        compared.append(Compared(metrics.name, same, [] if same else ["figures of its merges"]))
+    return compared
+
+
+def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]:
+    config = recipe.config
+    if config is None:
+        raise InputError(
+            "does not say what its batches were made from",
+            file=recipe.path,
+            field="provenance",
+            allowed="--batches with the folder of its batches",
+        )
+    unknown = [name for name in places_left_out(config.sampling()) if model is None or "dataset" in name]
+    if unknown:
+        raise InputError(
+            "was given from the root, and its folder is not recorded",
+            file=recipe.path,
+            field=unknown[0],
+            found=_value(config, unknown[0]),
+            allowed=f"--model, or the ensemble's {RUN_CONFIG} in its place two folders up",
+        )
+    paths = [folder / f"batch_{number}.pt" for number in range(len(recipe.batch_digests))]
+    if config.precomputed_activations_dir is not None:
+        files = own_files(model or config.precomputed_activations_dir, recipe.run)[: len(paths)]
+        _check_inputs(recipe, files, len(paths))
+        seeds = [config.batch_seed(recipe.run, number) for number in range(len(paths))]
+        convert_missing_batches(config, files, seeds, paths)
+        return paths
+    place = (
+        config if model is None else config.model_copy(update={"model_path": model, "experiment_key": None})
+    )
+    loaded = load_run_model(place)
+    recorded = recipe.provenance.get("checkpoint_digest")
+    if loaded.digest != recorded:
+        raise InputError(
+            "not the checkpoint that the history was made from",
+            file=place.model_source,
+            field="checkpoint_digest",
+            found=loaded.digest[:16],
+            allowed=f"{str(recorded)[:16]}; --model says where it is",
+        )
+    write_missing_batches(config, loaded, recipe.provenance["batch_seeds"], paths)
+    return paths
+
+
+def _value(config: ClusteringRunConfig, name: str) -> Any:
+    section, _, key = name.rpartition(".")
+    return getattr(config.dataset if section else config, key)
+
+
+def _check_inputs(recipe: Recipe, files: Sequence[Path], n_batches: int) -> None:
+    if len(files) < n_batches:
+        raise InputError(
+            "activations are missing", file=files[0].parent, found=len(files), allowed=f"{n_batches} files"
+        )
+    for file, recorded in zip(files, recipe.provenance.get("inputs", []), strict=False):
+        found = digest_of_file(file)
+        if found != recorded:
+            raise InputError(
+                "not the activations that the history was made from",
+                file=file,
+                field="digest",
+                found=found[:16],
+                allowed=f"{recorded[:16]}",
+            )
+
+
+def _compare_batches(recipe: Recipe, source: BatchedActivations) -> list[Compared]:
+    """Compare batches by their checksums; of those that differ say why."""
+    compared = []
+    inputs = recipe.provenance.get("inputs", [])
+    code = recipe.provenance.get("code", {}).get("precompute_batches")
+    for number, recorded in enumerate(recipe.batch_digests):
+        name = f"batch_{number}.pt"
+        if number >= source.n_batches:
+            compared.append(Compared(name, False, ["missing"]))
+            continue
+        if source.digests[number] == recorded:
+            compared.append(Compared(name, True))
+            continue
+        made = source.made_from[number]
+        drawn = made.get("source_digest") or made.get("inputs_digest")
+        if number < len(inputs) and drawn != inputs[number]:
+            data = made.get("dataset") or made.get("source") or made.get("task")
+            compared.append(Compared(name, False, [f"the inputs of the model, from {data}"]))
+            continue
+        records = (
+            [f"code.precompute_batches: {code}, now {made.get('code')}"] if made.get("code") != code else []
+        )
+        kept = _kept_batch(recipe, number)
+        if kept is None:
+            numbers = [] if records else ["causal importances: computed elsewhere, see docs/reproducing.md"]
+        else:
+            numbers = _differing_activations(kept, ActivationBatch.load(source.paths[number]))
+        compared.append(Compared(name, False, numbers, records))
+    return compared
+
+
+def _kept_batch(recipe: Recipe, number: int) -> ActivationBatch | None:
+    """Return the batch that the history was made from, where the workflow keeps it and it is still that."""
+    folder = recipe.path.absolute().parent
+    name = f"precomputed_batches/run_{recipe.drawn_for}/batch_{number}.pt"
+    places = [place / name for place in list(folder.parents)[:3]]
+    for place in places:
+        if place.is_file() and BatchedActivations([place]).digests == [recipe.batch_digests[number]]:
+            return ActivationBatch.load(place)
+    return None
+
+
+def _differing_activations(first: ActivationBatch, second: ActivationBatch) -> list[str]:
+    if first.labels != second.labels:
+        return [f"labels: {first.n_components} components, now {second.n_components}"]
+    if first.matrix.shape != second.matrix.shape:
+        return [f"samples: {first.n_samples}, now {second.n_samples}"]
+    apart = abs(first.matrix - second.matrix)
+    if apart.nnz == 0:
+        return []
+    return [f"{apart.nnz} causal importances, by at most {float(apart.max()):.2g}"]
+
+
+def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared], list[str]]:
+    """Make an ensemble again from its two configuration files, and compare every file that comes out.
+
+    Args:
+        folder: the ensemble's folder.
+        again: results folder of the same made again.
+
+    Returns:
+        One entry a file, and the names of files that were not made again (figures, mappings of single runs).
+
+    Raises:
+        InputError: a configuration file is missing, or something it names.
+    """
+    from spdclust.pipeline import run_ensemble
+
+    folder = Path(folder)
+    ensemble = _ensemble_of(folder)
+    made = run_ensemble(ensemble, results=again).folder
+    compared, left = [], []
+    for path in sorted(
+        file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")
+    ):
+        name = path.relative_to(folder).as_posix()
+        if not (made / name).is_file():
+            left.append(name)
+        else:
+            compared.append(compare_files(path, made / name, name))
+    return compared, left
+
+
+def _ensemble_of(folder: Path) -> Ensemble:
+    run = load_config(ClusteringRunConfig, folder / RUN_CONFIG)
+    settings = read_mapping(folder / PIPELINE_CONFIG)
+    point = settings.pop("sweep_point", {})
+    if settings.get("clustering_run_config_path") is None:
+        settings["clustering_run_config"] = run.model_dump(mode="json")
+    pipeline = validate(ClusteringPipelineConfig, settings, file=folder / PIPELINE_CONFIG)
+    place = folder.absolute()
+    return Ensemble(place.name, place.parent.name, run, pipeline, dict(point))

@@ -1,0 +1,180 @@
+"""From a history to the configuration and the commands that make it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spdclust.config.load import read_mapping, validate
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.errors import InputError
+from spdclust.files.histories import load_merge_history
+from spdclust.files.own_folders import batches_per_run
+from spdclust.merge.history import MergeHistory
+from spdclust.sampling_record import places_left_out, without_places
+
+RUN_CONFIG = "clustering_run_config.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a history says of its making.
+
+    Attributes:
+        path: the history.
+        history: what it holds.
+        config: the run's settings; None where the history does not know what its batches were made from.
+    """
+
+    path: Path
+    history: MergeHistory
+    config: ClusteringRunConfig | None
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the history says it was made from."""
+        return self.history.provenance
+
+    @property
+    def batch_digests(self) -> list[str]:
+        """Checksum of each batch; empty where the history was made without the workflow's stages."""
+        return list(self.provenance.get("batches", []))
+
+    @property
+    def seed(self) -> tuple[int, ...] | int:
+        """What the merge was seeded with: (`base_seed`, run), or a number.
+
+        Raises:
+            InputError: the history does not say.
+        """
+        seed = self.provenance.get("seed")
+        if seed is None:
+            raise InputError(
+                "does not say what it was made from",
+                file=self.path,
+                field="seed",
+                found=self.provenance.get("source"),
+                allowed="a history that spdclust made",
+            )
+        return int(seed) if isinstance(seed, int) else tuple(seed)
+
+    @property
+    def run(self) -> int:
+        """Number of the run in its ensemble."""
+        return self.seed if isinstance(self.seed, int) else self.seed[-1]
+
+    @property
+    def base_seed(self) -> int:
+        """Base seed of the ensemble."""
+        return 0 if isinstance(self.seed, int) else self.seed[0]
+
+    @property
+    def drawn_for(self) -> int:
+        """The run whose seeds the batches were drawn with: the history's own, unless merged by hand."""
+        seeds = self.provenance.get("batch_seeds", [])
+        if self.config is None or self.config.precomputed_activations_dir is not None or not seeds:
+            return self.run
+        return int(seeds[0] - self.config.dataset_seed) // 1000
+
+    def settings(self) -> dict[str, Any]:
+        """Return the run file that makes the history again, as plain JSON types."""
+        if self.config is None:
+            return {"merge_config": self.history.config.resolved()}
+        sampling = {key: value for key, value in self.config.sampling().items() if value is not None}
+        dataset = {key: value for key, value in sampling.pop("dataset").items() if value is not None}
+        told = sampling | ({"dataset": dataset} if dataset else {})
+        if self.config.n_batches is not None:
+            told["n_batches"] = self.config.n_batches
+        return told | {"merge_config": self.history.config.resolved()}
+
+    def commands(self) -> list[str]:
+        """Return the command lines that make the history again, with its settings in `run.yaml`."""
+        numbers = f"--config run.yaml --seed {self.run} --base-seed {self.base_seed}"
+        snapshot = " --git-snapshot" if "git" in self.provenance else ""
+        if self.config is None:
+            return [f"spdclust merge BATCHES {numbers}{snapshot} --output again"]
+        if self.drawn_for == self.run:
+            return [f"spdclust run {numbers}{snapshot} --output again"]
+        drawn = f"--config run.yaml --seed {self.drawn_for}"
+        return [
+            f"spdclust run {drawn} --batches drawn --output drawn",
+            f"spdclust merge drawn/run_{self.drawn_for} {numbers}{snapshot} --output again",
+        ]
+
+    def lines(self) -> list[str]:
+        """Return everything above as text for the terminal."""
+        if not self.batch_digests:
+            return self._lines_of_python()
+        said = [f"{self.path}: run {self.run} with base seed {self.base_seed}", *self._origins(), ""]
+        if self.config is None:
+            said.append("its batches do not say what they were made from; with them in the folder BATCHES:")
+        said += ["run.yaml:", *_indented(self.settings()), "", "commands:"]
+        return said + [f"  {command}" for command in self.commands()]
+
+    def _origins(self) -> list[str]:
+        made, git = self.provenance, self.provenance.get("git")
+        said = [f"  spdclust {made.get('spdclust', 'of an unknown version')}"]
+        if git:
+            said[0] += f", commit {git['commit']}" + (" with changes" if git["dirty"] else "")
+        if "checkpoint_digest" in made:
+            said.append(f"  checkpoint {made['checkpoint_digest']}")
+        seeds = made.get("batch_seeds", [None] * len(self.batch_digests))
+        for number, (seed, digest) in enumerate(zip(seeds, self.batch_digests, strict=True)):
+            said.append(f"  batch {number}, seed {seed}: {digest}")
+        if self.config is not None:
+            unknown = places_left_out(self.config.sampling())
+            said += [f"  {name} was given from the root; its folder is not recorded" for name in unknown]
+        return said
+
+    def _lines_of_python(self) -> list[str]:
+        return [
+            f"{self.path}: made by merge_iteration in Python, which does not know of what",
+            "merge_config:",
+            *_indented(self.history.config.resolved()),
+            f"  merge_iteration(activations, config, seed={self.seed})",
+        ]
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read what a history says of its making.
+
+    Paths that were given from the root are not in a history; they are taken from the
+    `clustering_run_config.json` of its ensemble, where that says the same otherwise.
+
+    Raises:
+        InputError: the history cannot be read, or its settings are not allowed any more.
+    """
+    path = Path(path)
+    history = load_merge_history(path)
+    sampling = history.provenance.get("sampling")
+    if sampling is None:
+        return Recipe(path, history, None)
+    settings = _located(sampling, path) | {"merge_config": history.config.resolved()}
+    config = validate(ClusteringRunConfig, settings, file=path)
+    n_batches = len(history.provenance.get("batches", []))
+    if _n_batches(config) != n_batches:
+        config = validate(ClusteringRunConfig, settings | {"n_batches": n_batches}, file=path)
+    return Recipe(path, history, config)
+
+
+def _n_batches(config: ClusteringRunConfig) -> int | None:
+    try:
+        return batches_per_run(config)
+    except ValueError:  # the settings do not say, or files of one's own are not there
+        return None
+
+
+def _located(sampling: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    beside = path.absolute().parents[min(2, len(path.absolute().parents) - 1)] / RUN_CONFIG
+    if places_left_out(sampling) and beside.is_file():
+        found = validate(ClusteringRunConfig, read_mapping(beside), file=beside).sampling()
+        if without_places(found) == dict(sampling):
+            return found
+    return dict(sampling)
+
+
+def _indented(settings: Mapping[str, Any]) -> list[str]:
+    text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    return [f"  {line}" for line in text.splitlines()]
