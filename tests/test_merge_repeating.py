@@ -86,3 +86,11 @@ def test_other_activations_are_refused():
     history = merge_iteration(acts, config())
     with pytest.raises(InputError, match="not those that were merged"):
         next(repeat_merge(activations(random_dense(1, 30, 11)), history, [0]))
+
+
+def test_iterations_that_are_over_or_not_there_are_refused():
+    acts = activations(random_dense(1, 30, 10))
+    history = merge_iteration(acts, config())
+    for wanted in ([-1], [history.n_iterations], [3, 1]):
+        with pytest.raises(InputError, match="no such iteration"):
+            list(repeat_merge(acts, history, wanted))

@@ -104,7 +104,7 @@ class ClusteringRunConfig(Section):
     wandb_entity: str | None = None
     """W&B entity."""
     wandb_enabled: bool | None = None
-    """Whether anything goes to W&B; null does where a project is named, true without one uses `spd-cluster`."""
+    """Whether anything goes to W&B; null where a project is named. True without one uses `spd-cluster`."""
     wandb_log_frequency: int | None = Field(default=None, ge=1)
     """Another name of `logging_intervals.stat`."""
     wandb_artifact_frequency: int | None = Field(default=None, ge=1)

@@ -37,13 +37,12 @@ def repeat_merge(
     Args:
         activations: what was merged, as `merge_iteration` takes it.
         history: what was done.
-        iterations: after which merges to look, in any order.
+        iterations: after which merges to look, in order; the next one is asked for when it is due.
         threads: how many threads may be used; None for all cores.
 
     Raises:
-        InputError: the activations are not those of the history.
+        InputError: the activations are not those of the history, or an iteration is not there or too late.
     """
-    wanted = sorted(set(iterations))
     source = as_batch_source(activations)
     kept = components_to_merge(source.labels, *source.component_stats(), history.config)
     if [source.labels[component] for component in kept] != list(history.labels):
@@ -59,7 +58,14 @@ def repeat_merge(
         source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()
     )
     _, names = merge_tree(history.selected_pairs, history.n_components)
-    for iteration in wanted:
+    for iteration in iterations:
+        if not engine.n_done - 1 <= iteration < history.n_iterations or iteration < 0:
+            raise InputError(
+                "no such iteration, or it is over",
+                field="iterations",
+                found=iteration,
+                allowed=f"{max(0, engine.n_done - 1)} to {history.n_iterations - 1}",
+            )
         while engine.n_done <= iteration:
             stop = engine.next_stop()
             if stop == engine.n_done:  # a new batch is due

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from spdclust.config.merge import MergeConfig
 from spdclust.files.archive import digest_of
@@ -12,11 +14,43 @@ from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
+from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.merging import merge_iteration
+from spdclust.merge.view import MergeView
 from spdclust.merge_record import merge_record
 from spdclust.provenance import git_state, stage_fingerprint
+from spdclust.types import Labels
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class MergeObserver(Protocol):
+    """Who looks on while a merge is under way; must not fail, and changes no result."""
+
+    def begin(
+        self,
+        labels: Labels,
+        merge_config: Mapping[str, Any],
+        seed: tuple[int, ...],
+        digests: list[str],
+        made_from: list[dict[str, str]],
+        *,
+        go_on: bool,
+    ) -> None:
+        """Hear which components are about to be merged and how, and whether an interrupted merge goes on."""
+
+    def wants(self, iteration: int) -> bool:
+        """Return whether `look` is to be called after a merge."""
+
+    def look(self, view: MergeView) -> None:
+        """See the state after a merge."""
+
+    def watch(self, first: int, figures: Mapping[str, np.ndarray]) -> None:
+        """Hear the figures of a stretch of merges, see `merge_iteration`."""
+
+    def end(self) -> None:
+        """Hear that the history is written."""
 
 
 def merge(
@@ -29,6 +63,7 @@ def merge(
     threads: int | None = None,
     checkpoint_seconds: float = 300.0,
     git_snapshot: bool = False,
+    observer: MergeObserver | None = None,
 ) -> None:
     """Merge the components of one run and write its history and per-iteration metrics.
 
@@ -42,6 +77,7 @@ def merge(
         checkpoint_seconds: how often the state is kept in a hidden file beside the history; a killed merge
             goes on from there.
         git_snapshot: also record the commit of the working folder, and whether its files were changed.
+        observer: who looks on.
 
     Raises:
         InputError: a batch cannot be read, no component is alive, or a file cannot be written.
@@ -53,11 +89,25 @@ def merge(
     checkpoint = MergeCheckpointFile(
         path.with_name(f".{path.stem}.checkpoint.zip"), digest_of(source.digests, code)
     )
+    if observer is not None:
+        alive = components_to_merge(source.labels, *source.component_stats(), config)
+        labels = [source.labels[component] for component in alive]
+        observer.begin(
+            labels,
+            config.resolved(),
+            tuple(seed),
+            source.digests,
+            source.made_from,
+            go_on=checkpoint.path.exists(),
+        )
     made = merge_iteration(
         source,
         config,
         tuple(seed),
         progress=True,
+        callback=observer.look if observer is not None else None,
+        callback_at=observer.wants if observer is not None else 1,
+        watch=observer.watch if observer is not None else None,
         threads=threads,
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
@@ -74,3 +124,5 @@ def merge(
     save_metrics(made, metrics)
     save_merge_history(made, history)
     checkpoint.remove()
+    if observer is not None:
+        observer.end()

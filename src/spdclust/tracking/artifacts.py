@@ -1,0 +1,140 @@
+"""Group assignments of a merge at saved iterations: the file inside the W&B artifact `<run id>-groups`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.files.archive import Member, digest_of, read_archive, write_archive
+from spdclust.merge.history import GroupMerge, MergeHistory
+from spdclust.types import Float, Int, Labels
+
+FILE_NAME = "group_assignments.npz"
+_ARRAYS = ("iterations", "group_idxs", "k_groups", "selected_pairs", "costs", "time")
+_ALLOWED = f"{FILE_NAME}, or the folder of a downloaded artifact that holds it"
+
+
+@dataclass(frozen=True)
+class GroupAssignments:
+    """The grouping after some of the merges of one run.
+
+    Attributes:
+        labels: names of the components.
+        iterations: `(saved,)` which merges.
+        group_idxs: `(saved, components)` group of each component after each of them.
+        k_groups: `(saved,)` number of groups.
+        selected_pairs: `(saved, 2)` groups merged, in the numbering before the merge.
+        costs: `(saved,)` cost of that merge, bits per sample.
+        time: `(saved,)` seconds since the merge began, NaN where it is not known.
+        configuration: digest of the settings of the merge.
+    """
+
+    labels: Labels
+    iterations: Int[np.ndarray, " saved"]
+    group_idxs: Int[np.ndarray, "saved components"]
+    k_groups: Int[np.ndarray, " saved"]
+    selected_pairs: Int[np.ndarray, "saved 2"]
+    costs: Float[np.ndarray, " saved"]
+    time: Float[np.ndarray, " saved"]
+    configuration: str
+
+    def at(self, iteration: int) -> GroupMerge:
+        """Return the grouping after one of the saved merges.
+
+        Raises:
+            InputError: it was not saved.
+        """
+        (where,) = np.flatnonzero(self.iterations == iteration)[:1].tolist() or [None]
+        if where is None:
+            saved = ", ".join(map(str, self.iterations[:8].tolist()))
+            more = ", …" if len(self.iterations) > 8 else ""
+            raise InputError("not saved", field="iteration", found=iteration, allowed=f"{saved}{more}")
+        return GroupMerge(self.group_idxs[where], self.labels)
+
+
+def save_group_assignments(
+    history: MergeHistory,
+    iterations: Int[np.ndarray, " saved"],
+    path: str | Path,
+    seconds: Float[np.ndarray, " iterations"] | None = None,
+) -> None:
+    """Write the grouping after some merges; the same history gives the same bytes, but for the times.
+
+    Args:
+        history: the merge, or as far as it is.
+        iterations: which merges, from 0.
+        path: where `group_assignments.npz` goes.
+        seconds: how long each iteration of the history took.
+
+    Raises:
+        InputError: the file cannot be written, or there is no such iteration.
+    """
+    saved = np.asarray(iterations, dtype=np.int64)
+    elapsed = np.full(history.n_iterations, np.nan) if seconds is None else np.cumsum(seconds)
+    rows = np.empty((len(saved), history.n_components), dtype=np.int32)
+    for row, iteration in enumerate(saved.tolist()):
+        rows[row] = history.group_idxs(iteration)
+    members: dict[str, Member] = {
+        "iterations.npy": saved,
+        "group_idxs.npy": rows,
+        "k_groups.npy": np.asarray(history.k_groups[saved], dtype=np.int64),
+        "selected_pairs.npy": np.asarray(history.selected_pairs[saved], dtype=np.int64),
+        "costs.npy": np.asarray(history.merge_pair_cost[saved], dtype=np.float64),
+        "time.npy": np.asarray(elapsed[saved], dtype=np.float64),
+        "labels.npy": np.array(json.dumps(history.labels)),
+        "configuration.npy": np.array(configuration_digest(history)),
+    }
+    write_archive(path, members)
+
+
+def configuration_digest(history: MergeHistory) -> str:
+    """Return a digest of the settings of a merge."""
+    return digest_of(history.config.resolved())[:16]
+
+
+def load_group_assignments(path: str | Path) -> GroupAssignments:
+    """Read group assignments, from the file or from the folder of a downloaded W&B artifact.
+
+    From W&B, `folder = wandb.Api().artifact("<entity>/<project>/<run id>-groups:final").download()` first.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.config.merge import MergeConfig
+        >>> history = MergeHistory(
+        ...     ["a:0", "a:1", "a:2"], np.array([[0, 2], [0, 1]]), np.zeros(2), np.zeros(2), MergeConfig()
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_group_assignments(history, np.array([0]), f"{folder}/group_assignments.npz")
+        ...     saved = load_group_assignments(folder)
+        >>> saved.at(0).group_idxs.tolist(), saved.k_groups.tolist()
+        ([0, 1, 0], [2])
+
+    Raises:
+        InputError: no such file, damaged, or not group assignments.
+    """
+    path = Path(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    names = [f"{name}.npy" for name in (*_ARRAYS, "labels", "configuration")]
+    read = read_archive(file, arrays=names, what="file of group assignments")
+    arrays = {name: read[f"{name}.npy"] for name in _ARRAYS}
+    try:
+        labels = [str(label) for label in json.loads(str(read["labels.npy"]))]
+    except ValueError as error:
+        raise InputError("not a list of labels", file=file, field="labels", allowed=_ALLOWED) from error
+    n = len(arrays["iterations"])
+    shapes = {
+        "iterations": (n,),
+        "group_idxs": (n, len(labels)),
+        "k_groups": (n,),
+        "selected_pairs": (n, 2),
+        "costs": (n,),
+        "time": (n,),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise InputError(
+                "wrong shape", file=file, field=name, found=arrays[name].shape, allowed=str(shape)
+            )
+    return GroupAssignments(labels, **arrays, configuration=str(read["configuration.npy"]))

@@ -1,0 +1,275 @@
+"""The W&B run of one member of an ensemble, from its history, its record and its batches."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spdclust.config.tracking import TrackingSettings
+from spdclust.errors import InputError
+from spdclust.files.archive import digest_of
+from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.files.histories import load_merge_history
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.view import MergeView
+from spdclust.tracking.client import Tracker, WandbTracker, open_tracker
+from spdclust.tracking.matrices import Snapshot, snapshot, tensor_record
+from spdclust.tracking.merges import MergeLog
+from spdclust.tracking.naming import describe, member_id, provenance_of
+from spdclust.tracking.places import Note, load_note
+from spdclust.tracking.recording import MergeRecord, load_record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One merge that is logged.
+
+    Attributes:
+        ensemble: folder of the ensemble, below the results.
+        run: number of the run.
+        settings: where records go.
+        run_config: the run's settings, resolved.
+        pipeline_config: the pipeline's settings, resolved.
+        history: its `history.zip`, which need not be there yet.
+        record: folder of what the merge wrote down.
+        batches: folder of its batches, which may be gone.
+        note: where it is noted what was logged.
+    """
+
+    ensemble: str
+    run: int
+    settings: TrackingSettings
+    run_config: Mapping[str, Any]
+    pipeline_config: Mapping[str, Any]
+    history: Path
+    record: Path
+    batches: Path
+    note: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain JSON types."""
+        paths = {name: str(getattr(self, name)) for name in ("history", "record", "batches", "note")}
+        return {
+            "ensemble": self.ensemble,
+            "run": self.run,
+            "settings": self.settings.model_dump(mode="json"),
+            "run_config": dict(self.run_config),
+            "pipeline_config": dict(self.pipeline_config),
+            **paths,
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Member":
+        """Build from what `to_json` returned."""
+        paths = {name: Path(told[name]) for name in ("history", "record", "batches", "note")}
+        return cls(
+            told["ensemble"],
+            told["run"],
+            TrackingSettings.model_validate(told["settings"]),
+            told["run_config"],
+            told["pipeline_config"],
+            **paths,
+        )
+
+
+def identity_of(merge_config: Mapping[str, Any], seed: Any, batches: Any, task: str | None) -> dict[str, Any]:
+    """Return what a record says its merge is: plain JSON."""
+    return provenance_of(merge_config, seed, batches) | {"task": task}
+
+
+def log_member(member: Member, *, again: bool = False) -> Note:
+    """Log a finished merge, once: what was logged before, while it was under way or after, is not repeated.
+
+    Args:
+        member: which merge.
+        again: log it all the same, as another W&B run.
+
+    Raises:
+        InputError: the history cannot be read.
+    """
+    history = load_merge_history(member.history)
+    identity = _identity(member, history)
+    said = already_logged(member.note, source_of(history), target_of(member.settings), again=again)
+    if said is not None:
+        return said
+    record = load_record(member.record)
+    if record.identity != identity:
+        record = MergeRecord()  # of another merge, or none: times are not known then
+    run_id, times = next_id(
+        member.note, member_id(member.ensemble, member.run, made_of(identity)), again=again
+    )
+    tracker = begin(member, run_id, identity)
+    repeated = Repeated(member.batches, history)
+
+    def tensor_at(iteration: int) -> Mapping[str, Any] | None:
+        known = record.tensors.get(iteration)
+        return known if known is not None else repeated.tensor(iteration)
+
+    def snapshot_at(iteration: int) -> Snapshot | None:
+        return record.snapshot(iteration) or repeated.snapshot(iteration)
+
+    rows = MergeLog(tracker, run_id, member.settings.intervals, tensor_at, snapshot_at)
+    seconds, memory = record.per_iteration(history.n_iterations)
+    rows.log(history, seconds, memory)
+    rows.end(history, member.history, seconds)
+    return close(tracker, member.note, run_id, source_of(history), target_of(member.settings), times)
+
+
+def begin(member: Member, run_id: str, identity: Mapping[str, Any]) -> Tracker:
+    """Begin the W&B run of a merge."""
+    described = describe(
+        member.settings,
+        run_id=run_id,
+        ensemble=member.ensemble,
+        job_type="merge",
+        run_config=member.run_config,
+        pipeline_config=member.pipeline_config,
+        task=identity.get("task"),
+        run=member.run,
+        more={"seed": identity.get("seed"), "run_idx": member.run},
+    )
+    return open_tracker(described)
+
+
+def already_logged(path: Path, source: str, target: str, *, again: bool) -> Note | None:
+    """Return the note of what was logged from the same source to the same place, and say so."""
+    note = load_note(path)
+    if again or note is None or not note.complete or (note.source, note.target) != (source, target):
+        return None
+    how = f"; send it with `wandb sync {note.folder}`" if note.offline else ""
+    log.info("logged already as %s%s (--again logs it once more)", note.run_id, how)
+    return note
+
+
+def next_id(path: Path, run_id: str, *, again: bool) -> tuple[str, int]:
+    """Return the id to log under, with a number where that id was used before, and how often that makes.
+
+    Args:
+        path: the note of what was logged before.
+        run_id: the id wanted.
+        again: whether something else is logged under the same id.
+    """
+    note = load_note(path)
+    if note is None or not (note.run_id == run_id or note.run_id.startswith(f"{run_id}-")):
+        return run_id, 1
+    # what broke off is tried again under its id, where nothing of it was sent
+    times = note.times + 1 if again or note.complete or not note.offline else note.times
+    return (run_id if times == 1 else f"{run_id}-{times}"), times
+
+
+def close(tracker: Tracker, path: Path, run_id: str, source: str, target: str, times: int) -> Note:
+    """End a W&B run and note what was logged."""
+    complete = tracker.finish()
+    folder = str(tracker.folder) if isinstance(tracker, WandbTracker) else ""
+    offline = tracker.offline if isinstance(tracker, WandbTracker) else True
+    note = Note(run_id, source, target, complete, folder, offline, times)
+    try:
+        note.save(path)
+    except InputError as error:
+        log.warning("%s; the same would be logged again", error)
+    if complete and offline:
+        log.warning("W&B is offline: %s is recorded; send it with `wandb sync %s`", run_id, folder)
+    return note
+
+
+def source_of(history: MergeHistory) -> str:
+    """Return a digest of what a merge did."""
+    return digest_of(history.selected_pairs, history.mdl_loss, history.labels)[:16]
+
+
+def target_of(settings: TrackingSettings) -> str:
+    """Return where records go, as notes name it."""
+    return f"{settings.entity or ''}/{settings.project}"
+
+
+def made_of(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a record's identity that names the W&B run."""
+    return {name: value for name, value in identity.items() if name != "task"}
+
+
+def _identity(member: Member, history: MergeHistory) -> dict[str, Any]:
+    """Return what the record of a finished merge would say it is."""
+    task = None
+    try:
+        task = (load_record(member.record).identity or {}).get("task") or _task_in(member.batches)
+    except InputError:
+        log.info(
+            "%s: the batches are gone or cannot be read; the tag of the task is left out", member.batches
+        )
+    made = history.provenance
+    return identity_of(history.config.resolved(), made.get("seed"), made.get("batches", []), task)
+
+
+def _task_in(batches: Path) -> str | None:
+    return BatchedActivations(batches).made_from[0].get("task")
+
+
+class Repeated:
+    """What the matrices of a finished merge were like, computed again from its batches when first asked for.
+
+    Args:
+        batches: folder of the batches.
+        history: what was done.
+    """
+
+    def __init__(self, batches: Path, history: MergeHistory) -> None:
+        self._batches = batches
+        self._history = history
+        self._views: Iterator[MergeView] | None = None
+        self._wanted: list[int] = []
+        self._view: MergeView | None = None
+        self._works = True
+
+    def tensor(self, iteration: int) -> Mapping[str, Any] | None:
+        """Return the statistics after a merge; iterations must be asked for in order."""
+        view = self._at(iteration)
+        return None if view is None else tensor_record(view)
+
+    def snapshot(self, iteration: int) -> Snapshot | None:
+        """Return what the figure of the merge state shows; iterations must be asked for in order."""
+        view = self._at(iteration)
+        return None if view is None else snapshot(view)
+
+    def _at(self, iteration: int) -> MergeView | None:
+        if not self._works:
+            return None
+        if self._view is not None and self._view.iteration == iteration:
+            return self._view
+        try:
+            if self._views is None:
+                source = _batches_of(self._history, self._batches)
+                self._views = repeat_merge(source, self._history, _taken(self._wanted))
+            self._wanted.append(iteration)
+            self._view = next(self._views)
+        except (InputError, MemoryError) as error:
+            self._works = False
+            log.warning(
+                "%s; statistics of the matrices and figures of the merge state are left out. They can be had "
+                "while the batches are there",
+                error,
+            )
+            return None
+        return self._view
+
+
+def _taken(waiting: list[int]) -> Iterator[int]:
+    while waiting:
+        yield waiting.pop(0)
+
+
+def _batches_of(history: MergeHistory, folder: Path) -> BatchedActivations:
+    """Return the batches that a history was made from: the first ones of a folder that other merges share."""
+    known = history.provenance.get("batches")
+    files = find_batches(folder)
+    source = BatchedActivations(files[: len(known)] if known else files)
+    if known is not None and list(known) != source.digests:
+        raise InputError(
+            "the batches are not those that were merged",
+            file=folder,
+            allowed="the batches that the history names",
+        )
+    return source

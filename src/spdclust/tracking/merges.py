@@ -1,0 +1,154 @@
+"""The W&B run of one merge, row after row: the same whether the merge is under way or long finished."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.config.run import LoggingIntervals
+from spdclust.merge.history import MergeHistory
+from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
+from spdclust.tracking.client import Tracker
+from spdclust.tracking.matrices import Snapshot, group_idxs_shown
+from spdclust.tracking.records import row, stat_records
+from spdclust.types import Float
+
+
+class MergeLog:
+    """Logs the iterations of one merge in order, each once.
+
+    Args:
+        tracker: where they go.
+        run_id: names the artifacts.
+        intervals: how often each kind of record is logged.
+        tensor_at: statistics of the matrices after a merge, None where they are not known.
+        snapshot_at: what the figure of the merge state shows, None where it is not known.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        run_id: str,
+        intervals: LoggingIntervals,
+        tensor_at: Callable[[int], Mapping[str, Any] | None],
+        snapshot_at: Callable[[int], Snapshot | None],
+    ) -> None:
+        self._tracker = tracker
+        self._run_id = run_id
+        self._intervals = intervals
+        self._tensor_at = tensor_at
+        self._snapshot_at = snapshot_at
+        self._last: dict[str, tuple[int, float]] = {}
+        self.n_logged = 0
+
+    def log(
+        self,
+        history: MergeHistory,
+        seconds: Float[np.ndarray, " iterations"],
+        memory_mb: Float[np.ndarray, " iterations"],
+    ) -> None:
+        """Log the iterations that were not logged yet.
+
+        Args:
+            history: the merge as far as it is.
+            seconds: how long each iteration took, NaN where it is not known.
+            memory_mb: memory at each iteration.
+        """
+        at = self._intervals
+        records = stat_records(history, seconds, memory_mb)
+        for iteration in range(self.n_logged, history.n_iterations):
+            values: dict[str, Any] = {}
+            if iteration % at.stat == 0:
+                values |= row(records, iteration)
+            if iteration % at.tensor == 0:
+                values |= self._tensors(iteration)
+            if iteration % at.plot == 0 and (shown := self._snapshot_at(iteration)) is not None:
+                values["merge_state"] = draw(history, shown)
+            if values:
+                self._tracker.log({"iteration": iteration, **values})
+            if iteration % at.artifact == 0:
+                self._save(history, np.array([iteration]), seconds, f"iteration_{iteration}")
+            self.n_logged = iteration + 1
+
+    def end(
+        self, history: MergeHistory, path: Path | None, seconds: Float[np.ndarray, " iterations"]
+    ) -> None:
+        """Log what is known once the merge is over: all assignments, the history itself, its summary.
+
+        Args:
+            history: the whole merge.
+            path: its `history.zip`.
+            seconds: how long each iteration took.
+        """
+        saved = np.arange(0, history.n_iterations, self._intervals.artifact)
+        if len(saved):
+            self._save(history, saved, seconds, "final")
+        if path is not None:
+            metadata = {
+                "n_components": history.n_components,
+                "n_iterations": history.n_iterations,
+                "config_hash": configuration_digest(history),
+            }
+            self._tracker.artifact(f"{self._run_id}-history", "merge_history", {path.name: path}, metadata)
+        found: dict[str, Any] = {"n_components": history.n_components, "n_iterations": history.n_iterations}
+        if history.n_iterations and not np.isnan(history.mdl_loss).all():
+            best = history.best_iteration()
+            found |= {
+                "least_mdl": float(history.mdl_loss[best]),
+                "iteration_of_least_mdl": best,
+                "n_groups_at_least_mdl": int(history.k_groups[best]),
+            }
+        self._tracker.summarize(found)
+
+    def _tensors(self, iteration: int) -> dict[str, Any]:
+        told = self._tensor_at(iteration)
+        if told is None:
+            return {}
+        values: dict[str, Any] = {}
+        for name, figures in told.items():
+            if isinstance(figures, Mapping):
+                values |= {f"{name}/{figure}": value for figure, value in figures.items()}
+            else:
+                values[name] = figures
+        for figure in ("mean", "median"):
+            now = values.get(f"costs/{figure}")
+            if now is None:
+                continue
+            if figure in self._last:
+                before, then = self._last[figure]
+                values[f"costs/{figure}_change"] = (now - then) / (iteration - before)
+            self._last[figure] = iteration, now
+        return values
+
+    def _save(
+        self, history: MergeHistory, saved: np.ndarray, seconds: Float[np.ndarray, " iterations"], alias: str
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="spdclust_") as folder:
+            path = Path(folder) / FILE_NAME
+            save_group_assignments(history, saved, path, seconds)
+            metadata = {
+                "iterations": saved.tolist(),
+                "n_components": history.n_components,
+                "config_hash": configuration_digest(history),
+            }
+            self._tracker.artifact(
+                f"{self._run_id}-groups", "group_assignments", {FILE_NAME: path}, metadata, [alias]
+            )
+
+
+def draw(history: MergeHistory, shown: Snapshot) -> Any:
+    """Return the figure of the merge state after one merge.
+
+    Args:
+        history: the merge.
+        shown: the groups to show, and how they act together.
+    """
+    from spdclust.plotting.merge_state import draw_merge_state
+
+    title = f"After iteration {shown.iteration}, {shown.k_groups} groups"
+    if len(shown.groups) < shown.k_groups:
+        title += f"; the {len(shown.groups)} largest are shown"
+    idxs = group_idxs_shown(history.group_idxs(shown.iteration), shown)
+    return draw_merge_state(idxs, shown.coactivations, shown.costs, title=title)

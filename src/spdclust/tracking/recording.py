@@ -1,0 +1,212 @@
+"""The record of a merge under way, in the folder of its logs: what a history does not hold.
+
+`record.jsonl` has one JSON object a line: first what the merge is, then, in the order of writing, stretches
+of iterations (`first`, `n`, `seconds`, `memory_mb`) and, where the merge is logged to W&B, their figures, the
+statistics of the matrices and which `state_<iteration>.npz` holds what the figure of the merge state shows.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.config.run import LoggingIntervals
+from spdclust.merge.view import MergeView
+from spdclust.tracking.matrices import Snapshot, snapshot, tensor_record
+from spdclust.types import Float, Labels
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "record.jsonl"
+
+
+class MergeRecorder:
+    """Writes down what happens in a merge; a disk that is full stops the record, never the merge.
+
+    Args:
+        folder: where the record goes.
+        identity: what the merge is, plain JSON.
+        labels: names of the components that are merged.
+        intervals: how often matrices are described; None where nothing goes to W&B, and only the times of the
+            iterations are kept.
+        go_on: whether to add to a record that an interrupted merge of the same identity left.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        labels: Labels,
+        intervals: LoggingIntervals | None = None,
+        *,
+        go_on: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.intervals = intervals
+        self._works = True
+        self._last = time.monotonic()
+        with self._guarded():
+            file = folder / FILE_NAME
+            if not (go_on and _identity_in(file) == json.loads(json.dumps(dict(identity)))):
+                folder.mkdir(parents=True, exist_ok=True)
+                for old in [file, *folder.glob("state_*.npz")]:
+                    old.unlink(missing_ok=True)
+                self._write({"identity": dict(identity), "labels": labels})
+
+    def wants(self, iteration: int) -> bool:
+        """Return whether the matrices are looked at after a merge."""
+        at = self.intervals
+        return at is not None and (iteration % at.tensor == 0 or iteration % at.plot == 0)
+
+    def look(self, view: MergeView) -> None:
+        """Write down what the matrices are like."""
+        if self.intervals is None:
+            return
+        with self._guarded():
+            line: dict[str, Any] = {"iteration": view.iteration}
+            if view.iteration % self.intervals.tensor == 0:
+                line["tensor"] = tensor_record(view)
+            if view.iteration % self.intervals.plot == 0:
+                line["state"] = f"state_{view.iteration}.npz"
+                arrays: dict[str, Any] = snapshot(view).arrays()
+                np.savez(self.folder / line["state"], **arrays)
+            self._write(line)
+
+    def watch(self, first: int, figures: Mapping[str, np.ndarray]) -> None:
+        """Write down a stretch of iterations."""
+        now = time.monotonic()
+        line: dict[str, Any] = {"first": first, "n": len(figures["names"]), "seconds": now - self._last}
+        self._last = now
+        line["memory_mb"] = memory_mb()
+        if self.intervals is not None:
+            line["figures"] = {name: values.tolist() for name, values in figures.items()}
+        with self._guarded():
+            self._write(line)
+
+    def end(self) -> None:
+        """Write down that the merge is over."""
+        with self._guarded():
+            self._write({"end": True})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        with (self.folder / FILE_NAME).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Any:
+        if not self._works:
+            with contextlib.suppress(OSError):
+                yield
+            return
+        try:
+            yield
+        except OSError as error:
+            self._works = False
+            log.warning(
+                "%s: the record for W&B cannot be written (%s); the merge goes on. What is missing there is "
+                "taken from the history later: spdclust wandb-sync <ensemble>",
+                self.folder, error.strerror or error,
+            )  # fmt: skip
+
+
+@dataclass
+class MergeRecord:
+    """What a record holds.
+
+    Attributes:
+        identity: what the merge is, None where there is no record.
+        labels: names of the components.
+        stretches: lines with `first` and `n`.
+        tensors: statistics of the matrices by iteration.
+        states: files of snapshots by iteration.
+        ended: whether the merge is over.
+    """
+
+    identity: dict[str, Any] | None = None
+    labels: Labels = field(default_factory=list)
+    stretches: list[dict[str, Any]] = field(default_factory=list)
+    tensors: dict[int, dict[str, Any]] = field(default_factory=dict)
+    states: dict[int, Path] = field(default_factory=dict)
+    ended: bool = False
+
+    def add(self, line: Mapping[str, Any], folder: Path) -> None:
+        """Take in one line."""
+        if "identity" in line:
+            self.identity, self.labels = line["identity"], list(line["labels"])
+        if "first" in line:
+            self.stretches.append(dict(line))
+        if "tensor" in line:
+            self.tensors[line["iteration"]] = line["tensor"]
+        if "state" in line:
+            self.states[line["iteration"]] = folder / Path(line["state"]).name
+        self.ended |= bool(line.get("end"))
+
+    def per_iteration(self, n: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Return seconds and memory (MB) of each of `n` iterations, the means of their stretch."""
+        seconds, memory = np.full(n, np.nan), np.full(n, np.nan)
+        for line in self.stretches:
+            at = slice(line["first"], line["first"] + line["n"])
+            seconds[at] = line["seconds"] / max(line["n"], 1)
+            memory[at] = line["memory_mb"]
+        return seconds, memory
+
+    def figures(self) -> dict[str, np.ndarray]:
+        """Return the figures of all iterations so far, in order, by name."""
+        kept: dict[str, list[Any]] = {}
+        for line in self.stretches:
+            for name, values in line.get("figures", {}).items():
+                column = kept.setdefault(name, [])
+                del column[line["first"] :]  # an interrupted merge went on from an earlier state
+                column.extend(values)
+        return {name: np.array(column) for name, column in kept.items()}
+
+    def snapshot(self, iteration: int) -> Snapshot | None:
+        """Return what the figure of the merge state shows; None where it was not kept."""
+        file = self.states.get(iteration)
+        if file is None:
+            return None
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return Snapshot.from_arrays(arrays)
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+
+
+def load_record(folder: Path) -> MergeRecord:
+    """Read the record of a merge; empty where there is none, up to the first line that cannot be read."""
+    record = MergeRecord()
+    with contextlib.suppress(OSError), (folder / FILE_NAME).open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                record.add(json.loads(line), folder)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                break
+    return record
+
+
+def _identity_in(file: Path) -> Any:
+    with contextlib.suppress(OSError, ValueError, AttributeError), file.open(encoding="utf-8") as lines:
+        return json.loads(lines.readline()).get("identity")
+    return None
+
+
+def memory_mb() -> float:
+    """Return the memory of this process, in MB: what it holds now, or its peak where that is not known.
+
+    Example:
+        >>> memory_mb() > 1
+        True
+    """
+    with contextlib.suppress(OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
