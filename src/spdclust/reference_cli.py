@@ -43,7 +43,7 @@ NO_LONGER_KEYS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Become the workflow for one pipeline file; bad input is one line on standard error and exit code 1."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         command = snakemake_command(options)
     except InputError as error:
@@ -58,49 +58,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.execv(command[0], command)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what understands the arguments."""
+    made = argparse.ArgumentParser(
         prog="spd-clustering",
         description="Run the workflow for one pipeline file, on Slurm unless --local. Flags take the place "
         "of what the file says; the file stays as it is.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--config", type=Path, required=True, help="pipeline file (YAML or JSON)")
-    parser.add_argument("--n-runs", help="members of the ensemble")
-    parser.add_argument("--distances-methods", help="comma-separated, such as matching_dist,jaccard_dist")
-    parser.add_argument(
+    made.add_argument("--version", action="version", version=__version__)
+    made.add_argument("--config", type=Path, required=True, help="pipeline file (YAML or JSON)")
+    made.add_argument("--n-runs", help="members of the ensemble")
+    made.add_argument("--distances-methods", help="comma-separated, such as matching_dist,jaccard_dist")
+    made.add_argument(
         "--calc-distances",
         action=argparse.BooleanOptionalAction,
         help="whether anything beyond the merges is computed (default: yes)",
     )
-    parser.add_argument("--wandb-project", help="W&B project; `none` logs nothing")
-    parser.add_argument("--wandb-entity", help="W&B user or team")
-    parser.add_argument(
+    made.add_argument("--wandb-project", help="W&B project; `none` logs nothing")
+    made.add_argument("--wandb-entity", help="W&B user or team")
+    made.add_argument(
         "--dataset-streaming",
         action="store_true",
         default=None,
         help="read the dataset as it comes from the hub instead of storing it",
     )
-    parser.add_argument(
+    made.add_argument(
         "--create-git-snapshot",
         action=argparse.BooleanOptionalAction,
         help="record the git commit with the results; no branch is made",
     )
-    parser.add_argument(
+    made.add_argument(
         "--local", action=argparse.BooleanOptionalAction, default=False, help="this machine, not Slurm"
     )
     for flag in NO_LONGER:
-        parser.add_argument(
+        made.add_argument(
             f"--{flag.replace('_', '-')}", action="store_true", help="accepted, changes nothing"
         )
-    ours = parser.add_argument_group("not in the reference implementation")
+    ours = made.add_argument_group("not in the reference implementation")
     ours.add_argument("--cores", help="with --local: cores to use (default: all)")
     ours.add_argument("--results", help="folder of the results (default: results)")
     ours.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
+    return made
 
 
 def snakemake_command(options: argparse.Namespace) -> list[str]:
