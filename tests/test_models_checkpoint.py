@@ -150,7 +150,7 @@ def test_code_in_a_pickle_is_never_executed(run, tmp_path):
         lambda: torch.save(Malicious(), weights(run)),
     ):
         write()
-        assert "not a state dict; nothing in it was executed" in refusal(run)
+        assert "not a readable state dict; nothing in it was executed" in refusal(run)
     assert not trace.exists()
 
 

@@ -1,16 +1,19 @@
 """Reading configuration files: YAML or JSON to checked settings, with errors that name file and field."""
 
 import difflib
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from spdclust.config.yaml_text import parse_yaml
 from spdclust.errors import InputError
+from spdclust.files.opening import parse_json, read_text, refused
 
 Model = TypeVar("Model", bound=BaseModel)
+
+SETTINGS_LIMIT = 2**20
+"""Bytes above which a file is not one of settings."""
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -27,18 +30,9 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         InputError: no such file, not YAML or JSON, or not a mapping.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError("no such file", file=path, allowed="a YAML or JSON file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "cannot be read", file=path, found=str(error), allowed="a YAML or JSON file"
-        ) from error
-    try:
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InputError("not valid YAML or JSON", file=path, found=str(error)) from error
+    text = read_text(path, "a YAML or JSON file", limit=SETTINGS_LIMIT)
+    with refused("not valid YAML or JSON", path, "a YAML or JSON file"):
+        content = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     if not isinstance(content, dict):
         raise InputError(
             "must hold keys and values", file=path, found=type(content).__name__, allowed="a mapping"

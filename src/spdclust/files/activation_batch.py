@@ -9,19 +9,22 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.errors import InputError
-from spdclust.files.archive import digest_of
 from spdclust.files.atomic import atomic_path
 from spdclust.files.batch_format import (
     ALLOWED,
     FORMAT,
     FORMAT_VERSION,
-    read_payload,
+    checksums,
+    read_whole,
     stored_matrix,
     stored_provenance,
 )
 from spdclust.files.examples import TokenExamples
+from spdclust.files.opening import refused
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.types import Float, Labels
+
+_ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +127,7 @@ class ActivationBatch:
         }
         payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         payload |= texts
-        payload["checksum"] = digest_of(*arrays.values(), texts)
+        payload |= checksums(arrays, texts)
         # through a stream: given a path, torch.save would put the temporary name into the file
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             torch.save(payload, stream)
@@ -151,11 +154,12 @@ class ActivationBatch:
             InputError: no such file, truncated, damaged, or not a batch of ours.
         """
         path = Path(path)
-        arrays, texts = read_payload(path)
-        checksum = texts.pop("checksum", None)
-        if checksum != digest_of(*arrays.values(), texts):
-            raise InputError("checksum does not match: the file is damaged", file=path, allowed=ALLOWED)
-        try:
+        arrays, texts = read_whole(path)
+        with refused("not a batch of ours", path, ALLOWED):
+            missing = [name for name in ("labels", "seed") if name not in texts]
+            missing += [name for name in _ARRAYS if name not in arrays]
+            if missing:
+                raise InputError("member missing", field=missing[0], allowed=ALLOWED)
             matrix = stored_matrix(arrays, path)
             labels = texts["labels"].split("\n") if matrix.shape[1] else []
             return cls(
@@ -166,9 +170,3 @@ class ActivationBatch:
                 arrays["means"],
                 TokenExamples.stored(arrays, texts),
             )
-        except KeyError as error:
-            raise InputError(
-                "member missing", file=path, field=str(error.args[0]), allowed=ALLOWED
-            ) from error
-        except InputError as error:
-            raise error.located(file=path) from error

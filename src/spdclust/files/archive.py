@@ -3,8 +3,8 @@
 import hashlib
 import io
 import json
+import math
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.files.atomic import atomic_path
+from spdclust.files.opening import refused, regular_file
+from spdclust.files.zip_files import check_members_size, open_zip
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -94,38 +96,47 @@ def read_archive(
     path = Path(path)
     wanted_arrays, wanted_texts, may_miss = list(arrays), list(texts), set(optional)
     result: dict[str, Any] = {}
-    if not path.is_file():
-        raise InputError("no such file", file=path, allowed=f"a {what}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            present = set(archive.namelist())
-            for name in [*wanted_arrays, *may_miss, *wanted_texts]:
-                if name not in present:
-                    if name in may_miss:
-                        continue
-                    raise InputError(
-                        "member missing",
-                        file=path,
-                        field=name,
-                        found=sorted(present)[:8],
-                        allowed=f"a {what}",
-                    )
-                with archive.open(name) as stream:
-                    if name in wanted_texts:
-                        result[name] = stream.read().decode("utf-8")
-                    else:
-                        result[name] = _read_array(stream, archive.getinfo(name).file_size)
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError) as error:
-        raise InputError(
-            f"not a readable {what}", file=path, found=str(error), allowed=f"a whole {what}"
-        ) from error
+    with open_zip(path, what) as archive:
+        present = set(archive.namelist())
+        wanted = [*wanted_arrays, *sorted(may_miss), *wanted_texts]
+        check_members_size(archive, path, present.intersection(wanted))
+        for name in wanted:
+            if name not in present:
+                if name in may_miss:
+                    continue
+                raise InputError(
+                    "member missing",
+                    file=path,
+                    field=name,
+                    found=sorted(present)[:8],
+                    allowed=f"a {what}",
+                )
+            with (
+                refused("not a readable member", path, f"a whole {what}", name),
+                archive.open(name) as stream,
+            ):
+                if name in wanted_texts:
+                    result[name] = stream.read().decode("utf-8")
+                else:
+                    result[name] = _read_array(stream, archive.getinfo(name).file_size)
     return result
 
 
 def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
-    """Read one `.npy` member, refusing a header that announces more than is stored."""
+    """Read one `.npy` member, refusing a header that announces another size than is stored."""
+    shape, fortran, dtype = array_header(stream)
+    check_announced(shape, dtype, stored_bytes - stream.tell())
+    data = stream.read()  # to the end, so that the archive's checksum is verified
+    array = np.frombuffer(data, dtype=dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and type of a `.npy` stream, which is left at the data.
+
+    Raises:
+        ValueError: not an array of plain values (NumPy raises other errors too).
+    """
     version = np.lib.format.read_magic(stream)
     reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in reader:
@@ -133,17 +144,18 @@ def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
     shape, fortran, dtype = reader[version](stream)
     if dtype.hasobject:
         raise ValueError("array of Python objects")
-    announced = (
-        int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize if shape else dtype.itemsize
-    )
-    if announced > stored_bytes:
+    return shape, fortran, dtype
+
+
+def check_announced(shape: tuple[int, ...], dtype: np.dtype[Any], stored_bytes: int) -> None:
+    """Refuse an array that announces another size than is stored.
+
+    Raises:
+        ValueError: it does.
+    """
+    announced = math.prod(shape) * dtype.itemsize
+    if announced != stored_bytes or min(shape, default=0) < 0 or dtype.itemsize == 0:
         raise ValueError(f"header announces {announced} bytes, {stored_bytes} are stored")
-    data = stream.read(announced)
-    if len(data) < announced:
-        raise ValueError(f"{len(data)} of {announced} bytes")
-    stream.read()  # to the end, so that the archive's checksum is verified
-    array = np.frombuffer(data, dtype=dtype)
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
 def digest_of(*parts: Any) -> str:
@@ -170,8 +182,9 @@ def digest_of_file(path: str | Path) -> str:
     Raises:
         InputError: the file cannot be read.
     """
+    path = regular_file(path, "a file to read")
     try:
-        with Path(path).open("rb") as stream:
+        with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError("cannot be read", file=path, found=error.strerror or str(error)) from error

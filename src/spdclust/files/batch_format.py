@@ -1,6 +1,10 @@
-"""The layout of `batch_<b>.pt`: plain tensors and strings, nothing else is ever read."""
+"""The layout of `batch_<b>.pt`: plain tensors and strings, nothing else is ever read.
 
-import pickle
+Two checksums (SHA-256) stand among the texts: `checksum` of all tensors and texts with their names, and
+`head_checksum` of what is read without the activations: shape, maxima, means and all texts. Version 1 had the
+first one only, without the names of the tensors.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,71 +12,170 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.errors import InputError
+from spdclust.files.archive import digest_of
+from spdclust.files.opening import check_size, refused
+from spdclust.files.torch_files import load_tensors
 
 FORMAT = "spdclust.activation_batch"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ALLOWED = "a batch written by spdclust"
+_VERSIONS = ("1", "2")
+_HEAD = ("shape", "maxima", "means")
+_BYTES_OF_LABEL = 100
+
+Arrays = dict[str, np.ndarray]
+Texts = dict[str, str]
 
 
-def read_payload(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read tensors and strings, and nothing else, from a `.pt` file.
+def checksums(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts that are put beside the others, so that damage is noticed.
+
+    Example:
+        >>> arrays = {name: np.zeros(1) for name in ("shape", "maxima", "means", "values")}
+        >>> list(checksums(arrays, {"labels": "m:0"}))
+        ['checksum', 'head_checksum']
+    """
+    whole = digest_of(*_named(arrays, sorted(arrays)), dict(texts))
+    return {"checksum": whole, "head_checksum": _head_checksum(arrays, {**texts, "checksum": whole})}
+
+
+def _head_checksum(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
+    return digest_of(*_named(arrays, [name for name in _HEAD if name in arrays]), dict(texts))
+
+
+def _named(arrays: Mapping[str, np.ndarray], names: list[str]) -> list[str | np.ndarray]:
+    return [part for name in names for part in (name, arrays[name])]
+
+
+def read_whole(path: Path) -> tuple[Arrays, Texts]:
+    """Read and verify all tensors and strings of a batch.
 
     Raises:
         InputError: no such file, truncated, damaged, or not a batch of ours.
     """
-    import torch
+    arrays, texts = _read(path)
+    _verify(arrays, texts, path)
+    return arrays, texts
 
-    if not path.is_file():
-        raise InputError("no such file", file=path, allowed=ALLOWED)
-    try:
-        payload = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError, pickle.UnpicklingError) as error:
-        raise InputError(
-            "not a readable batch (truncated, damaged or not a batch)",
-            file=path,
-            found=str(error).split("\n")[0],
-            allowed=ALLOWED,
-        ) from error
+
+def read_head(path: Path) -> tuple[Arrays, Texts]:
+    """Read and verify what is known of a batch without its activations: maxima, means and all strings.
+
+    Files of version 1 are read and verified whole.
+
+    Raises:
+        InputError: no such file, truncated, damaged, or not a batch of ours.
+    """
+    arrays, texts = _read(path)
+    if texts["format_version"] == "1":
+        _verify(arrays, texts, path)
+    else:
+        with refused("checksum cannot be made", path, ALLOWED):
+            rest = {name: text for name, text in texts.items() if name != "head_checksum"}
+            fits = texts.get("head_checksum") == _head_checksum(arrays, rest)
+        if not fits:
+            raise _damaged(path)
+    return {name: arrays[name] for name in _HEAD if name in arrays}, texts
+
+
+def _read(path: Path) -> tuple[Arrays, Texts]:
+    # unverified here: the checksums inside are stricter than those of the archive
+    payload = load_tensors(path, "batch", ALLOWED, verify=False)
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError("not an activation batch", file=path, field="format", allowed=ALLOWED)
-    if payload.get("format_version") != str(FORMAT_VERSION):
+    if payload.get("format_version") not in _VERSIONS:
         raise InputError(
             "unknown format version",
             file=path,
             field="format_version",
             found=payload.get("format_version"),
-            allowed=str(FORMAT_VERSION),
+            allowed=" or ".join(_VERSIONS),
         )
-    arrays = {name: value.numpy() for name, value in payload.items() if isinstance(value, torch.Tensor)}
-    texts = {name: value for name, value in payload.items() if isinstance(value, str)}
+    arrays, texts = {}, {}
+    for name, value in payload.items():
+        if isinstance(name, str) and isinstance(value, str):
+            texts[name] = value
+        elif isinstance(name, str) and hasattr(value, "numpy"):
+            with refused("not a plain tensor", path, ALLOWED, name):
+                arrays[name] = value.numpy()
+        else:
+            raise InputError(
+                "neither a tensor nor a text",
+                file=path,
+                field=str(name),
+                found=type(value).__name__,
+                allowed=ALLOWED,
+            )
     return arrays, texts
 
 
-def stored_matrix(arrays: dict[str, np.ndarray], path: Path) -> sparse.csr_array:
+def _verify(arrays: Arrays, texts: Texts, path: Path) -> None:
+    with refused("checksum cannot be made", path, ALLOWED):
+        rest = {name: text for name, text in texts.items() if name not in ("checksum", "head_checksum")}
+        if texts["format_version"] == "1":
+            fits = texts.get("checksum") == digest_of(*arrays.values(), rest)
+        else:
+            made = checksums(arrays, rest)
+            fits = all(texts.get(name) == made[name] for name in made)
+    if not fits:
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError("checksum does not match: the file is damaged", file=path, allowed=ALLOWED)
+
+
+def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_array:
     """Return the `(samples, components)` matrix that the arrays of a file make.
 
     Raises:
         InputError: the arrays do not fit together.
     """
-    n_samples, n_components = (int(n) for n in arrays["shape"])
+    n_samples, n_components = stored_shape(arrays, path)
+    for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("values", "f")):
+        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in kinds:
+            raise _misfit(path, name, f"{arrays[name].dtype} {arrays[name].shape}")
     indptr, indices, values = arrays["indptr"], arrays["indices"], arrays["values"]
-    if (
-        len(indptr) != n_samples + 1
-        or (np.diff(indptr) < 0).any()
-        or indptr[0] != 0
-        or indptr[-1] != len(indices)
-        or len(values) not in (0, len(indices))
-        or (len(indices) and int(indices.max()) >= n_components)
-        or len(arrays["maxima"]) != n_components
-        or len(arrays["means"]) != n_components
-    ):
-        raise InputError("sparse arrays do not fit together", file=path, field="indptr", allowed=ALLOWED)
+    if len(indptr) != n_samples + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
+        raise _misfit(path, "indptr", f"{len(indptr)} for {n_samples} samples and {len(indices)} entries")
+    if (indptr[1:] < indptr[:-1]).any():
+        raise _misfit(path, "indptr", "a decreasing one")
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n_components:
+        raise _misfit(path, "indices", f"{indices.min()} to {indices.max()} of {n_components} components")
+    if len(values) not in (0, len(indices)):
+        raise _misfit(path, "values", f"{len(values)} for {len(indices)} entries")
     if len(values) == 0:
         values = np.ones(len(indices), dtype=values.dtype)
     index_type = np.int32 if len(indices) < 2**31 else np.int64
     return sparse.csr_array(
         (values, indices.astype(index_type), indptr.astype(index_type)), shape=(n_samples, n_components)
     )
+
+
+def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int]:
+    """Return samples and components of a file, once its maxima and means are known to fit them.
+
+    Raises:
+        InputError: they do not, or a maximum or mean is not a finite number.
+    """
+    shape = arrays["shape"]
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or (shape < 0).any():
+        raise _misfit(path, "shape", shape.tolist())
+    n_samples, n_components = (int(n) for n in shape)
+    check_size(_BYTES_OF_LABEL * n_components + 8 * n_samples, path, "shape")
+    for name in ("maxima", "means"):
+        array = arrays[name]
+        if array.shape != (n_components,) or array.dtype.kind != "f":
+            raise _misfit(path, name, f"{array.dtype} {array.shape} for {n_components} components")
+        if not np.isfinite(array).all():
+            raise InputError(
+                "not a finite number", file=path, field=name, found=float(array[~np.isfinite(array)][0])
+            )
+    return n_samples, n_components
+
+
+def _misfit(path: Path, name: str, found: object) -> InputError:
+    return InputError("arrays do not fit together", file=path, field=name, found=found, allowed=ALLOWED)
 
 
 def stored_provenance(texts: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.batch_format import read_payload, stored_provenance
+from spdclust.files.batch_format import ALLOWED, read_head, stored_provenance, stored_shape
 from spdclust.types import Float, Labels
 
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
@@ -80,8 +80,18 @@ class BatchedActivations:
         if self._stats is None:
             maxima, means, self._digests, self._made_from = [], [], [], []
             for path in self.paths:
-                arrays, texts = read_payload(path)
+                arrays, texts = read_head(path)
                 self._check_labels(path, texts.get("labels", "").split("\n"))
+                for name in ("shape", "maxima", "means"):
+                    if name not in arrays:
+                        raise InputError("member missing", file=path, field=name, allowed=ALLOWED)
+                if stored_shape(arrays, path)[1] != len(self.labels):
+                    raise InputError(
+                        "one label per component is needed",
+                        file=path,
+                        field="labels",
+                        found=f"{len(self.labels)} labels for {len(arrays['maxima'])} components",
+                    )
                 maxima.append(np.array(arrays["maxima"]))
                 means.append(np.array(arrays["means"]))
                 self._digests.append(texts.get("checksum", ""))

@@ -70,7 +70,10 @@ class TokenExamples:
         fits = (
             tokens.ndim == samples.ndim == 2
             and samples.shape[1] == 2
-            and len(written) == len(numbers)
+            and numbers.ndim == 1
+            and isinstance(written, list)
+            and all(isinstance(text, str) for text in written)
+            and len(written) == len(numbers) == len(np.unique(numbers))
             and np.isin(tokens, numbers).all()
             and (samples >= 0).all()
             and (samples < np.array(tokens.shape)).all()

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
+from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
 from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.errors import InputError
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
+from spdclust.files.opening import parse_json, refused
+from spdclust.merge.activations import check_labels
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 
@@ -118,65 +120,107 @@ def load_merge_history(path: str | Path) -> MergeHistory:
         InputError: no such file, damaged, or not a history.
     """
     path = Path(path)
-    metadata = _metadata(path)
-    ours = isinstance(metadata.get("spdclust"), dict)
-    told: dict[str, Any] = metadata["spdclust"] if ours else {}
-    names = [name for name in told.get("records", []) if isinstance(name, str)]
-    own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
-    own += [f"{_RECORD}{name}.npy" for name in names]
-    arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
-    labels = arrays["labels.txt"].split("\n")
-    try:
+    with refused("not a readable history.zip", path, _ALLOWED):
+        metadata = _metadata(path)
+        ours = "spdclust" in metadata
+        told = _mapping(metadata["spdclust"], "spdclust") if ours else {}
+        names = [str(name) for name in told.get("records", [])]
+        own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
+        own += [f"{_RECORD}{name}.npy" for name in names]
+        arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
+        labels = arrays["labels.txt"].split("\n")
         if ours:
             _verify(path, metadata, labels, [arrays[name] for name in own])
-            settings, provenance = told["merge_config"], told["provenance"]
-            pairs = arrays["selected_pairs.npy"]
-        else:
-            settings, provenance = metadata["merge_config"], {"source": "reference implementation"}
-            pairs = arrays["selected_pairs.npy"][: int(metadata["n_iters_current"])]
+        check_labels(labels, len(labels))
+        pairs = arrays["selected_pairs.npy"]
         if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
             raise InputError(
                 "wrong shape",
                 field="selected_pairs.npy",
-                found=pairs.shape,
+                found=f"{pairs.dtype} {pairs.shape}",
                 allowed="(iterations, 2) integers",
             )
+        if ours:
+            settings, provenance = told["merge_config"], _mapping(told["provenance"], "provenance")
+        else:
+            settings, provenance = metadata["merge_config"], {"source": "reference implementation"}
+            _check_reference_labels(metadata, labels)
+            pairs = pairs[: _rows_filled(metadata["n_iters_current"], len(pairs))]
         pairs = np.sort(pairs.astype(np.int64), axis=1)
         merge_tree(pairs, len(labels))  # refuses pairs that cannot have been merged
+        for name in own[1:] if ours else []:
+            _check_figures(arrays[name], name, len(pairs))
         nothing = np.full(len(pairs), np.nan)
         return MergeHistory(
             labels=labels,
             selected_pairs=pairs,
             mdl_loss=arrays["mdl_loss.npy"] if ours else nothing,
             merge_pair_cost=arrays["merge_pair_cost.npy"] if ours else nothing.copy(),
-            config=MergeConfig.model_validate(settings),
+            config=_settings(settings),
             records={name: arrays[f"{_RECORD}{name}.npy"] for name in names},
             provenance=provenance,
         )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            first["msg"], file=path, field="metadata.json: merge_config." + ".".join(map(str, first["loc"]))
-        ) from error
-    except KeyError as error:
-        raise InputError(
-            "key missing", file=path, field=f"metadata.json: {error.args[0]}", allowed=_ALLOWED
-        ) from error
-    except InputError as error:
-        raise error.located(file=path) from error
 
 
 def _metadata(path: Path) -> dict[str, Any]:
     text = read_archive(path, texts=["metadata.json"], what="history.zip")["metadata.json"]
-    try:
-        metadata = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            "not JSON", file=path, field="metadata.json", found=str(error), allowed=_ALLOWED
-        ) from error
+    with refused("not JSON", path, _ALLOWED, "metadata.json"):
+        metadata = parse_json(text)
     if not isinstance(metadata, dict):
         raise InputError("not a history", file=path, field="metadata.json", allowed=_ALLOWED)
+    for key in ("merge_config", "n_iters_current"):
+        if key not in metadata:
+            raise InputError("key missing", file=path, field=f"metadata.json: {key}", allowed=_ALLOWED)
     return metadata
+
+
+def _settings(content: Any) -> MergeConfig:
+    try:
+        return validate(MergeConfig, content)
+    except InputError as error:
+        field = f"metadata.json: merge_config.{error.field or ''}".removesuffix(".")
+        raise InputError(error.problem, field=field, found=error.found, allowed=error.allowed) from error
+
+
+def _mapping(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError("not a mapping", field=f"metadata.json: {key}", found=value, allowed=_ALLOWED)
+    return value
+
+
+def _check_reference_labels(metadata: dict[str, Any], labels: list[str]) -> None:
+    """Refuse a history whose own counts differ: the labels stand in it twice."""
+    for key, said in (("labels", labels), ("c_components", len(labels))):
+        if metadata.get(key, said) != said:
+            raise InputError(
+                "differs from labels.txt",
+                field=f"metadata.json: {key}",
+                found=metadata[key],
+                allowed=f"as in labels.txt, which has {len(labels)} labels",
+            )
+
+
+def _rows_filled(value: Any, n_rows: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= n_rows:
+        raise InputError(
+            "not a number of merges",
+            field="metadata.json: n_iters_current",
+            found=value,
+            allowed=f"0 to {n_rows}, the rows of selected_pairs.npy",
+        )
+    return value
+
+
+def _check_figures(array: np.ndarray, name: str, n_iterations: int) -> None:
+    kinds = "biuf" if name.startswith(_RECORD) else "f"
+    if array.dtype.kind not in kinds or array.shape[:1] != (n_iterations,) or np.isinf(array).any():
+        found = "an infinity" if array.dtype.kind == "f" and np.isinf(array).any() else array.shape
+        raise InputError(
+            "not a figure of every merge",
+            field=name,
+            found=f"{array.dtype} {found}",
+            allowed=f"numbers, ({n_iterations},) as selected_pairs.npy",
+        )
 
 
 def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Sequence[np.ndarray]) -> None:

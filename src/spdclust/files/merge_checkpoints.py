@@ -1,15 +1,24 @@
 """The state of an unfinished merge on disk, so that a killed one goes on where it was."""
 
 import logging
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from spdclust.errors import InputError
-from spdclust.files.archive import read_archive, write_archive
+from spdclust.files.archive import digest_of, read_archive, write_archive
+from spdclust.files.opening import exists
+from spdclust.files.zip_files import open_zip
 
 log = logging.getLogger(__name__)
+
+_WHAT = "merge checkpoint"
+_TEXTS = ("key.txt", "digest.txt")
+
+
+def _digest(members: Mapping[str, np.ndarray]) -> str:
+    return digest_of(*(part for name in sorted(members) for part in (name, members[name])))
 
 
 class MergeCheckpointFile:
@@ -35,13 +44,15 @@ class MergeCheckpointFile:
 
     def load(self) -> dict[str, np.ndarray] | None:
         """Return the arrays saved last, or None when there are none of this key."""
-        if not self.path.exists():
+        if not exists(self.path):
             return None
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with open_zip(self.path, _WHAT) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
-            members = read_archive(self.path, arrays=names, texts=["key.txt"], what="merge checkpoint")
-        except (InputError, zipfile.BadZipFile, OSError) as error:
+            members = read_archive(self.path, arrays=names, texts=_TEXTS, what=_WHAT)
+            if members.pop("digest.txt") != _digest({name: members[name] for name in names}):
+                raise InputError("checksum does not match: the file is damaged", file=self.path)
+        except InputError as error:
             log.warning("%s; the merge starts from the beginning", error)
             return None
         if members.pop("key.txt") != self.key:
@@ -58,7 +69,7 @@ class MergeCheckpointFile:
             InputError: the file cannot be written.
         """
         members = {f"{name}.npy": np.asarray(array) for name, array in arrays.items()}
-        write_archive(self.path, {"key.txt": self.key, **members})
+        write_archive(self.path, {"key.txt": self.key, "digest.txt": _digest(members), **members})
 
     def remove(self) -> None:
         """Remove the file, once the merge is done."""

@@ -13,24 +13,28 @@ file                      what it holds
 Rows are samples, columns components; further leading axes (sequence, position) are flattened.
 """
 
-import json
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from scipy import sparse
 
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.archive import array_header, check_announced
 from spdclust.files.batch_format import FORMAT
+from spdclust.files.opening import check_size, read_json, read_text, refused, regular_file
 from spdclust.files.own_folders import ALLOWED, LABEL_FILES, METADATA, SNAPSHOT
+from spdclust.files.torch_files import load_tensors
+from spdclust.files.zip_files import check_members_size, open_zip
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.types import Labels
 
 _DENSE_NUMBERS = 1 << 24
+_BYTES_OF_LABEL = 100
+_PROBLEM = "not a readable matrix"
 
 
 def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
@@ -51,10 +55,8 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
     Raises:
         InputError: the file is missing or damaged, is no matrix, or labels or values do not fit.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", file=path, allowed=ALLOWED)
-    try:
+    path = regular_file(path, ALLOWED)
+    with refused(_PROBLEM, path, ALLOWED):
         if path.suffix == ".pt":
             content = _read_torch(path)
             if isinstance(content, dict) and content.get("format") == FORMAT:
@@ -63,22 +65,13 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
         elif path.suffix == ".npy":
             matrix, labels = np.load(path, mmap_mode="r", allow_pickle=False), None
         elif path.name == SNAPSHOT and (path.parent / METADATA).is_file():
-            matrix, labels = sparse.load_npz(path), _snapshot_labels(path.parent / METADATA)
+            matrix, labels = _read_npz(path)[0], _snapshot_labels(path.parent / METADATA)
         else:
             matrix, labels = _read_npz(path)
-    except InputError:
-        raise
-    except Exception as error:  # damaged files make these libraries raise nearly anything
-        raise InputError(
-            "not a readable matrix", file=path, found=str(error).strip().split("\n")[0], allowed=ALLOWED
-        ) from error
-    rows = _sparse(matrix, path)
-    labels = labels if labels is not None else _labels_beside(path, rows.shape[1])
-    provenance = {"task": "own activations", "source": path.name}
-    try:
+        rows = _sparse(matrix, path)
+        labels = labels if labels is not None else _labels_beside(path, rows.shape[1])
+        provenance = {"task": "own activations", "source": path.name}
         return ActivationBatch(ProcessedActivations.from_sparse(rows, labels), seed, provenance)
-    except InputError as error:
-        raise error.located(file=path) from error
 
 
 def shape_of_own(path: str | Path) -> tuple[int, int]:
@@ -94,10 +87,10 @@ def shape_of_own(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the file is missing or damaged, or is no matrix.
     """
-    path = Path(path)
-    try:
+    path = regular_file(path, ALLOWED)
+    with refused(_PROBLEM, path, ALLOWED):
         if path.suffix == ".pt":
-            content = _read_torch(path)
+            content = _read_torch(path, verify=False)
             if isinstance(content, dict) and content.get("format") == FORMAT:
                 shape = tuple(content["shape"].tolist())
             else:
@@ -105,21 +98,14 @@ def shape_of_own(path: str | Path) -> tuple[int, int]:
         elif path.suffix == ".npy":
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
         else:
-            with np.load(path, allow_pickle=False) as stored:
-                names = list(stored.files)
-                dense = names[0] if len(names) == 1 else "activations"
-                shape = tuple(stored["shape"].tolist()) if "shape" in names else stored[dense].shape
+            shape = _shape_of_npz(path)
+        if len(shape) < 2:
+            raise _not_a_matrix(path, f"shape {shape}")
         return math.prod(shape[:-1]), int(shape[-1])
-    except Exception as error:  # damaged files make these libraries raise nearly anything
-        raise InputError(
-            "not a readable matrix", file=path, found=str(error).strip().split("\n")[0], allowed=ALLOWED
-        ) from error
 
 
-def _read_torch(path: Path) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+def _read_torch(path: Path, *, verify: bool = True) -> Any:
+    return load_tensors(path, "matrix", ALLOWED, verify=verify)
 
 
 def _of_mapping(content: Mapping[str, Any], path: Path) -> tuple[Any, Labels | None]:
@@ -132,45 +118,93 @@ def _of_mapping(content: Mapping[str, Any], path: Path) -> tuple[Any, Labels | N
             allowed="a tensor, or a dict with the keys activations and, if wanted, labels",
         )
     labels = content.get("labels")
-    return content["activations"], None if labels is None else [str(label) for label in labels]
+    if labels is not None and not _are_texts(labels):
+        raise InputError(
+            "no labels", file=path, field="labels", allowed="a list with one label per component"
+        )
+    return content["activations"], labels
 
 
 def _read_npz(path: Path) -> tuple[Any, Labels | None]:
+    names = _checked_names(path)
+    if "format" in names and "shape" in names:
+        return sparse.load_npz(path), None
     with np.load(path, allow_pickle=False) as stored:
-        names = list(stored.files)
-        if "format" in names and "shape" in names:
-            return sparse.load_npz(path), None
         if len(names) == 1:
             return stored[names[0]], None
-        return _of_mapping({name: stored[name] for name in names}, path)
+        labels = {"labels": stored["labels"].tolist()} if "labels" in names else {}
+        if "activations" not in names:
+            return _of_mapping(dict.fromkeys(names), path)
+        return _of_mapping({"activations": stored["activations"], **labels}, path)
+
+
+def _shape_of_npz(path: Path) -> tuple[int, ...]:
+    names = _checked_names(path)
+    with np.load(path, allow_pickle=False) as stored:
+        if "format" in names and "shape" in names:
+            return tuple(stored["shape"].tolist())
+        name = names[0] if len(names) == 1 else "activations"
+        with stored.zip.open(f"{name}.npy") as stream:
+            return array_header(stream)[0]
+
+
+def _checked_names(path: Path) -> list[str]:
+    """Return the names of the arrays, once every header announces just what is stored."""
+    with open_zip(path, "matrix") as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        check_members_size(archive, path, members)
+        for name in members:
+            with refused("not a readable array", path, ALLOWED, name), archive.open(name) as stream:
+                shape, _, dtype = array_header(stream)
+                check_announced(shape, dtype, archive.getinfo(name).file_size - stream.tell())
+    return [name.removesuffix(".npy") for name in members]
 
 
 def _sparse(matrix: Any, path: Path) -> sparse.csr_array:
     """Return any matrix as float rows without zeros; a dense one is read a piece at a time."""
     if hasattr(matrix, "to_sparse_csr"):
         matrix = matrix.detach()
+        if matrix.is_complex():
+            raise _not_a_matrix(path, str(matrix.dtype))
         if matrix.layout is not _strided():
+            _check_shape(matrix.shape, path)
             coo = matrix.to_sparse_coo().coalesce()
             matrix = sparse.coo_array((coo.values().float().numpy(), coo.indices().numpy()), shape=coo.shape)
         else:
             matrix = (matrix.float() if not _is_wide(matrix) else matrix).numpy()
     if sparse.issparse(matrix):
+        _check_shape(matrix.shape, path)
+        if matrix.dtype.kind not in "biuf":
+            raise _not_a_matrix(path, f"sparse {matrix.dtype}")
+        if matrix.format in ("csr", "csc", "bsr"):
+            matrix.check_format(full_check=True)  # the C++ behind it follows indices wherever they lead
         return sparse.csr_array(matrix).astype(np.float64 if matrix.dtype == np.float64 else np.float32)
     if not isinstance(matrix, np.ndarray) or matrix.ndim < 2 or matrix.dtype.kind not in "biuf":
-        raise InputError(
-            "not a matrix of numbers",
-            file=path,
-            found=f"{type(matrix).__name__} of shape {getattr(matrix, 'shape', None)}",
-            allowed="(samples, components), or (…, components)",
-        )
-    rows = matrix.reshape(-1, matrix.shape[-1])
+        raise _not_a_matrix(path, f"{type(matrix).__name__} of shape {getattr(matrix, 'shape', None)}")
+    _check_shape(matrix.shape, path)
+    rows = matrix.reshape(math.prod(matrix.shape[:-1]), matrix.shape[-1])
     kind = np.float64 if rows.dtype == np.float64 else np.float32
     at_once = max(1, _DENSE_NUMBERS // max(1, rows.shape[1]))
-    pieces = [
-        sparse.csr_array(np.asarray(rows[start : start + at_once], dtype=kind))
-        for start in range(0, len(rows), at_once)
-    ]
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+        pieces = [
+            sparse.csr_array(np.asarray(rows[start : start + at_once], dtype=kind))
+            for start in range(0, len(rows), at_once)
+        ]
     return sparse.vstack(pieces, format="csr") if pieces else sparse.csr_array(rows.shape, dtype=kind)
+
+
+def _check_shape(shape: Any, path: Path) -> None:
+    """Refuse rows and columns that cost memory without holding anything."""
+    if len(shape) < 2:
+        raise _not_a_matrix(path, f"shape {tuple(shape)}")
+    n_rows, n_columns = math.prod(int(n) for n in shape[:-1]), int(shape[-1])
+    check_size(8 * n_rows + _BYTES_OF_LABEL * n_columns, path, "shape")
+
+
+def _not_a_matrix(path: Path, found: str) -> InputError:
+    return InputError(
+        "not a matrix of numbers", file=path, found=found, allowed="(samples, components), or (…, components)"
+    )
 
 
 def _strided() -> Any:
@@ -186,12 +220,13 @@ def _is_wide(tensor: Any) -> bool:
 
 
 def _snapshot_labels(path: Path) -> Labels:
-    labels = json.loads(path.read_text(encoding="utf-8")).get("labels")
-    if not isinstance(labels, list):
+    content = read_json(path, "the metadata of a snapshot")
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not _are_texts(labels):
         raise InputError(
             "no labels", file=path, field="labels", allowed="a list with one label per component"
         )
-    return [str(label) for label in labels]
+    return list(labels)
 
 
 def _labels_beside(path: Path, n_components: int) -> Labels:
@@ -201,19 +236,22 @@ def _labels_beside(path: Path, n_components: int) -> Labels:
             file = place / name
             if not file.is_file():
                 continue
-            try:
-                text = file.read_text(encoding="utf-8")
-                labels = json.loads(text) if file.suffix == ".json" else text.splitlines()
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    "not readable", file=file, found=str(error), allowed="one label a line"
-                ) from error
-            if not isinstance(labels, list) or len(labels) != n_components:
+            is_json = file.suffix == ".json"
+            labels = read_json(file, "a list of labels") if is_json else _lines(file)
+            if not _are_texts(labels) or len(labels) != n_components:
                 raise InputError(
                     "one label per component is needed",
                     file=file,
-                    found=f"{len(labels)} labels" if isinstance(labels, list) else type(labels).__name__,
+                    found=f"{len(labels)} labels" if _are_texts(labels) else type(labels).__name__,
                     allowed=f"{n_components} labels, as {path.name} has columns",
                 )
-            return [str(label) for label in labels]
+            return list(labels)
     return [f"latent:{number}" for number in range(n_components)]
+
+
+def _lines(file: Path) -> Labels:
+    return read_text(file, "one label a line").splitlines()
+
+
+def _are_texts(labels: Any) -> TypeGuard[list[str]]:
+    return isinstance(labels, list) and all(isinstance(label, str) for label in labels)

@@ -75,7 +75,7 @@ class ProcessedActivations:
         csr.eliminate_zeros()
         csr.sort_indices()
         labels = [str(label) for label in labels]
-        _check_labels(labels, csr.shape[1])
+        check_labels(labels, csr.shape[1])
         finite = np.isfinite(csr.data)
         if not finite.all():
             where = int(np.flatnonzero(~finite)[0])
@@ -130,7 +130,18 @@ def _as_float(dense: np.ndarray) -> np.ndarray:
     return dense if dense.dtype in (np.float32, np.float64) else dense.astype(np.float32)
 
 
-def _check_labels(labels: Labels, n_components: int) -> None:
+def check_labels(labels: Labels, n_components: int) -> None:
+    """Check that there is one label per component, each one unique, non-empty and in one line.
+
+    Example:
+        >>> check_labels(["m:0", "m:0"], 2)
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: labels: label given twice (found: m:0; allowed: unique labels)
+
+    Raises:
+        InputError: they are not.
+    """
     if len(labels) != n_components:
         raise InputError(
             "one label per component is needed",

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spdclust.errors import InputError
+from spdclust.files.opening import exists
+from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config
 from spdclust.models.wandb_files import decomposition_folder
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -97,9 +99,9 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
     """
     run = parse_wandb_path(path)
     place = Path(path).expanduser() if run is None else decomposition_folder(run)
-    if place.is_dir():
+    if exists(place) and place.is_dir():
         weights = _last_step(place)
-    elif not place.exists():
+    elif not exists(place):
         raise InputError("no such file or folder", file=place, field="model_path", allowed=_ALLOWED)
     elif place.suffix not in (".pth", ".pt"):
         raise InputError(
@@ -131,32 +133,24 @@ def _last_step(folder: Path) -> Path:
     return last
 
 
-def read_state_dict(file: Path) -> "dict[str, torch.Tensor]":
+def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torch.Tensor]":
     """Return the tensors in a `torch.save`d state dict, on the CPU; nothing in the file is executed.
 
     Example:
         >>> len(read_state_dict(Path("resources/resid_mlp1/model_6000.pth")))
         16
 
-    Raises:
-        InputError: the file is missing, truncated, holds code, or is not a state dict.
-    """
-    import pickle
-    import warnings
+    Args:
+        file: the file.
+        shapes_only: leave the numbers in the file, unverified.
 
+    Raises:
+        InputError: the file is missing, truncated, damaged, holds code, or is not a state dict.
+    """
     import torch
 
     allowed = "a state dict as torch.save writes it: parameter names and tensors, nothing else"
-    try:
-        with warnings.catch_warnings():  # of the pickle protocol: what is refused is refused in one line
-            warnings.simplefilter("ignore")
-            state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError("file is missing", file=file) from None
-    except pickle.UnpicklingError:
-        raise InputError("not a state dict; nothing in it was executed", file=file, allowed=allowed) from None
-    except Exception:  # a damaged file makes torch raise nearly anything
-        raise InputError("truncated, or not a PyTorch file", file=file, allowed=allowed) from None
+    state = load_tensors(file, "state dict", allowed, verify=not shapes_only, mapped=shapes_only)
     if not isinstance(state, dict):
         raise InputError("not a state dict", file=file, found=type(state).__name__, allowed=allowed)
     for key, value in state.items():
@@ -164,4 +158,7 @@ def read_state_dict(file: Path) -> "dict[str, torch.Tensor]":
             raise InputError(
                 "not a state dict", file=file, field=str(key), found=type(value).__name__, allowed=allowed
             )
-    return dict(state)
+        if value.layout is not torch.strided or value.is_complex():
+            found = f"{value.layout}, {value.dtype}"
+            raise InputError("not a plain tensor", file=file, field=key, found=found, allowed=allowed)
+    return {key: value.detach() for key, value in state.items()}

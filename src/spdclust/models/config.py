@@ -6,11 +6,16 @@ Of the whole training configuration only what rebuilds the model is read; the re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.errors import InputError
+
+MOST_LAYERS = 10_000
+"""Layers that a model may have; each is built before the weights are looked at."""
+MOST_COMPONENTS = 2**31 - 1
+"""Components that a module may have."""
 
 
 class CheckpointSection(Section, extra="ignore"):
@@ -21,7 +26,7 @@ class ModulePattern(CheckpointSection):
     """Which modules of the target model are decomposed, and into how many components each."""
 
     module_pattern: str
-    C: int = Field(ge=1)
+    C: int = Field(ge=1, le=MOST_COMPONENTS)
 
 
 class AttentionConfig(CheckpointSection):
@@ -36,8 +41,8 @@ class TransformerConfig(CheckpointSection):
     """Sizes of the `global_shared_transformer` causal-importance function."""
 
     d_model: int = Field(ge=1)
-    n_blocks: int = Field(ge=0)
-    mlp_hidden_dim: list[int] | None = None
+    n_blocks: int = Field(ge=0, le=MOST_LAYERS)
+    mlp_hidden_dim: list[PositiveInt] | None = None
     attn_config: AttentionConfig
 
 
@@ -53,13 +58,13 @@ class CausalImportanceConfig(CheckpointSection):
 
     mode: Literal["layerwise", "global"] = "layerwise"
     fn_type: str
-    hidden_dims: list[int] | None = None
+    hidden_dims: list[PositiveInt] | None = None
     simple_transformer_ci_cfg: TransformerConfig | None = None
-    reader_hidden_dims: list[int] | None = None
-    d_resid_ci_fn: int | None = None
+    reader_hidden_dims: list[PositiveInt] | None = None
+    d_resid_ci_fn: PositiveInt | None = None
     block_groups: list[BlockGroup] | None = None
     transition_attn_config: AttentionConfig | None = None
-    transition_hidden_dim: int | None = None
+    transition_hidden_dim: PositiveInt | None = None
 
 
 class DecompositionConfig(CheckpointSection):

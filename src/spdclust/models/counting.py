@@ -1,7 +1,5 @@
 """How many components a checkpoint has, without building its model."""
 
-import pickle
-
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
 from spdclust.models.state import COMPONENTS, current_name
 
@@ -17,16 +15,8 @@ def count_components(checkpoint: Checkpoint) -> dict[str, int]:
     Raises:
         InputError: the weights are missing, damaged, or not a state dict.
     """
-    import torch
-
-    try:
-        # mapped, so that only the shapes are read
-        state = torch.load(checkpoint.weights, map_location="cpu", weights_only=True, mmap=True)
-        shapes = {str(key): tuple(tensor.shape) for key, tensor in state.items()}
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, AttributeError, pickle.UnpicklingError):
-        # an older file that cannot be mapped, or a bad one, which this says in a line
-        shapes = {key: tuple(tensor.shape) for key, tensor in read_state_dict(checkpoint.weights).items()}
-    named = {current_name(key): shape for key, shape in shapes.items()}
+    state = read_state_dict(checkpoint.weights, shapes_only=True)
+    named = {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}
     return {
         key.removeprefix(COMPONENTS).removesuffix(".V"): shape[1]
         for key, shape in sorted(named.items())

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from spdclust.errors import InputError
+from spdclust.files.opening import refused
 from spdclust.models.causal_importance import build_causal_importance
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.component_model import ComponentModel
@@ -48,11 +49,12 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
     checkpoint = resolve_checkpoint(path)
     config, file = checkpoint.config, checkpoint.config_file
     sigmoids = find_sigmoids(config.sigmoid_type, file)
-    target = build_target(checkpoint)
-    modules = find_modules(target.module, config, file)
-    # empty tensors: the checkpoint's take their place, and no random numbers are drawn
-    with torch.device("meta"):
-        function = build_causal_importance(modules, config.ci_config, file)
+    with refused("no model can be built from this configuration", file, "sizes that a model can have"):
+        target = build_target(checkpoint)
+        modules = find_modules(target.module, config, file)
+        # empty tensors: the checkpoint's take their place, and no random numbers are drawn
+        with torch.device("meta"):
+            function = build_causal_importance(modules, config.ci_config, file)
     prefix = str(function.prefix)
     if isinstance(target.task, ToyTask) and getattr(function, "attends", False):
         logger.warning(

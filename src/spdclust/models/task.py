@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spdclust.models.config import CheckpointSection
 
@@ -34,6 +34,13 @@ class ToyTask(CheckpointSection):
     """Whether each feature is drawn for itself, or a fixed number of them is active in every sample."""
     synced_inputs: list[list[int]] | None = None
     """Features that are active together: if one of a list is, all are."""
+
+    @model_validator(mode="after")
+    def _check_synced(self) -> "ToyTask":
+        for feature in (feature for group in self.synced_inputs or [] for feature in group):
+            if not 0 <= feature < self.n_features:
+                raise ValueError(f"synced_inputs: found {feature} (allowed: 0 to {self.n_features - 1})")
+        return self
 
 
 class LanguageTask(CheckpointSection):

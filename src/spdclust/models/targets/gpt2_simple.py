@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.config import MOST_LAYERS
 from spdclust.models.targets.base import Target
 from spdclust.models.targets.pretrained import LanguageModelConfig, build_pretrained
 from spdclust.types import Float, Int
@@ -20,7 +21,7 @@ class GPT2SimpleConfig(LanguageModelConfig):
     block_size: int = Field(default=1024, ge=1)
     """Longest sequence."""
     vocab_size: int = Field(default=50257, ge=1)
-    n_layer: int = Field(default=12, ge=0)
+    n_layer: int = Field(default=12, ge=0, le=MOST_LAYERS)
     n_head: int = Field(default=12, ge=1)
     n_embd: int = Field(default=768, ge=1)
     flash_attention: bool = True

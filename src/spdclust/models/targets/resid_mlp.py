@@ -12,7 +12,7 @@ from torch import nn
 from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.config import CheckpointSection
+from spdclust.models.config import MOST_LAYERS, CheckpointSection
 from spdclust.models.targets.base import Target, first_file, own_folders, read_own_weights, toy_task
 from spdclust.types import Float
 
@@ -25,7 +25,7 @@ class ResidMLPConfig(Section):
     n_features: int = Field(ge=1)
     d_embed: int = Field(ge=1)
     d_mlp: int = Field(ge=1)
-    n_layers: int = Field(ge=1)
+    n_layers: int = Field(ge=1, le=MOST_LAYERS)
     act_fn_name: Literal["gelu", "relu"]
     in_bias: bool
     out_bias: bool

@@ -12,7 +12,7 @@ from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.config import CheckpointSection
+from spdclust.models.config import MOST_LAYERS, CheckpointSection
 from spdclust.models.targets.base import Target, first_file, own_folders, read_own_weights, toy_task
 from spdclust.types import Float
 
@@ -28,7 +28,7 @@ class TMSConfig(Section):
 
     n_features: int = Field(ge=1)
     n_hidden: int = Field(ge=1)
-    n_hidden_layers: int = Field(default=0, ge=0)
+    n_hidden_layers: int = Field(default=0, ge=0, le=MOST_LAYERS)
     tied_weights: bool = False
     init_bias_to_zero: bool = True
     device: str = "cpu"

@@ -1,0 +1,90 @@
+"""Zip archives as files that may be damaged or hostile: what is checked before a member is read."""
+
+import contextlib
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from spdclust.errors import InputError
+from spdclust.files.opening import check_size, refused, regular_file
+
+_BLOCK = 1 << 20
+_METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+
+
+@contextlib.contextmanager
+def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
+    """Give an archive whose members are safe to read; whatever reading raises becomes one line.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with zipfile.ZipFile(f"{folder}/a.zip", "w") as archive:
+        ...         archive.writestr("../a.npy", b"")
+        ...     with open_zip(f"{folder}/a.zip", "history.zip") as archive:
+        ...         pass
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...a.zip: ../a.npy: unusable name of a member (allowed: a whole
+        history.zip)
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+
+    Raises:
+        InputError: no such file, not a zip, damaged, or a member is encrypted, given twice, or has a name
+            that leads out of a folder.
+    """
+    path = regular_file(path, f"a {what}")
+    with refused(f"not a readable {what}", path, f"a whole {what}"), zipfile.ZipFile(path) as archive:
+        _check_members(archive, path, what)
+        yield archive
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
+    seen: set[str] = set()
+    for info in archive.infolist():
+        name = info.filename
+        problem = None
+        if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+            problem = "unusable name of a member"
+        elif name in seen:
+            problem = "member given twice"
+        elif info.flag_bits & 1:
+            problem = "member is encrypted"
+        elif info.compress_type not in _METHODS:
+            problem = "unknown compression of a member"
+        if problem is not None:
+            raise InputError(problem, file=path, field=name or "''", allowed=f"a whole {what}")
+        seen.add(name)
+        archive.open(info).close()  # compares the name with the one that stands before the member
+
+
+def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str]) -> None:
+    """Refuse members that would unpack to more than the file can mean.
+
+    Raises:
+        InputError: they would.
+    """
+    infos = [archive.getinfo(name) for name in names]
+    largest = max(infos, key=lambda info: info.file_size, default=None)
+    if largest is not None:
+        check_size(sum(info.file_size for info in infos), path, largest.filename)
+
+
+def check_crc(path: str | Path, what: str) -> None:
+    """Check every member against its CRC-32, which the readers of `.pt` files leave out.
+
+    Files that were written without (all are 0) pass.
+
+    Raises:
+        InputError: the file is no archive, or a member is damaged.
+    """
+    with open_zip(path, what) as archive:
+        if not any(info.CRC for info in archive.infolist()):
+            return
+        for info in archive.infolist():
+            with archive.open(info) as stream:  # raises at the end of a member that does not fit
+                while stream.read(_BLOCK):
+                    pass
