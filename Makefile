@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env slurm demo demo-lm test test-slow test-slurm bench lint format clean
+.PHONY: help env slurm demo demo-lm test test-slow test-slurm test-faults bench lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -15,6 +15,7 @@ help:
 	@echo "make test       lint, type check, tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-slurm the workflow through a real Slurm that it starts on this machine (root, Debian)"
+	@echo "make test-faults  kills, full disks, too little memory: every stage, then the same command gives the same files"
 	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
 	@echo "make env        set up .venv/ and do nothing else             make clean    remove what make made"
@@ -34,7 +35,7 @@ demo-lm: env
 	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
 
 test: lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm and not faults"
 
 test-slow: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
@@ -46,6 +47,9 @@ slurm: env
 
 test-slurm: slurm
 	$(BIN)/pytest -m slurm tests/slurm
+
+test-faults: env
+	$(BIN)/pytest -m faults tests/faults
 
 docs/images/rulegraph.svg: $(WORKFLOW) | env
 	@command -v dot > /dev/null || { echo "drawing the rule graph needs graphviz: apt-get install graphviz"; exit 1; }
