@@ -2,12 +2,14 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from spdclust.partitions.methods import METHODS
-from spdclust.plotting.style import BLUE, GREY, new_figure, styled
+from spdclust.plotting.style import BLUE, GREY, evenly, new_figure, styled
 from spdclust.types import Float, Int
 
-_POINTS_UP_TO = 20_000
+_POINTS_UP_TO = 30
+_MOST_ITERATIONS = 2_000
 
 
 @styled
@@ -17,6 +19,10 @@ def plot_distances(
     iterations: Int[np.ndarray, " iterations"] | None = None,
 ) -> Figure:
     """Draw the distribution of the distances between runs over iterations.
+
+    The axis is linear up to one unit (up to 0.01 for indices), where equal groupings lie, and logarithmic
+    above. Every pair of runs is a point when there are at most 30 pairs; only the quantiles are drawn when
+    there are more.
 
     Example:
         >>> figure = plot_distances(np.zeros((5, 3, 3)), "matching_dist")
@@ -29,20 +35,39 @@ def plot_distances(
         iterations: which iterations the rows are; 0, 1, 2, … when left out.
     """
     n_runs = distances.shape[1]
-    pairs = distances[:, *np.triu_indices(n_runs, k=1)]
     iterations = np.arange(len(distances)) if iterations is None else iterations
-    low, first, median, third, high = np.quantile(pairs, [0, 0.25, 0.5, 0.75, 1], axis=1)
+    kept = evenly(len(iterations), _MOST_ITERATIONS)
+    iterations, distances = iterations[kept], distances[kept]
+    pairs = distances[:, *np.triu_indices(n_runs, k=1)]
     figure, (axes,) = new_figure()
+    unit = METHODS[method].unit
+    axes.set(xlabel="iteration [merges]", ylabel=f"{method} [{unit}]")
+    axes.set_title(f"Distance between runs: {pairs.shape[1]} pairs of {n_runs} runs")
+    if not pairs.size:
+        axes.text(0.5, 0.5, "no two runs to compare", ha="center", transform=axes.transAxes)
+        return figure
+    low, first, median, third, high = np.quantile(pairs, [0, 0.25, 0.5, 0.75, 1], axis=1)
     axes.fill_between(iterations, low, high, color=BLUE, alpha=0.15, lw=0, label="least to largest")
     axes.fill_between(iterations, first, third, color=BLUE, alpha=0.35, lw=0, label="quartiles")
     axes.plot(iterations, median, color=BLUE, label="median")
-    if pairs.size <= _POINTS_UP_TO:
+    if pairs.shape[1] <= _POINTS_UP_TO:
         axes.plot(
-            np.repeat(iterations, pairs.shape[1]), pairs.ravel(), ".", color=GREY, ms=1.5, alpha=0.4, zorder=1
+            np.repeat(iterations, pairs.shape[1]),
+            pairs.ravel(),
+            ".",
+            color=GREY,
+            ms=1.5,
+            alpha=0.4,
+            zorder=1,
+            rasterized=True,
+            label="each pair",
         )
-    axes.set(xlabel="iteration [merges]", ylabel=f"{method} [{METHODS[method].unit}]")
-    axes.set_title(f"Distance between runs: {pairs.shape[1]} pairs of {n_runs} runs")
-    axes.set_ylim(bottom=0)
+    linear = 1.0 if high.max() > 2 else 0.01
+    axes.set_yscale("symlog", linthresh=linear, linscale=0.5)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylim(0, max(float(high.max()) * 1.15, linear))
+    if not high.any():
+        axes.set_title(f"Distance between runs: all {n_runs} are equal after every merge")
     axes.margins(x=0.01)
-    axes.legend(loc="upper left")
+    axes.legend(loc="best", fontsize=8)
     return figure

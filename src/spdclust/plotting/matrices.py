@@ -145,7 +145,8 @@ def _norm(values: np.ma.MaskedArray, scale: str) -> tuple[Normalize, np.ma.Maske
         least = min(float(values[values > 0].min()), high / 10)
         least = max(least, high / _LOG_SPAN)
         # a logarithm would make zeros as undefined as NaN
-        return LogNorm(least, high), np.ma.where(values > 0, np.ma.maximum(values, least), least / 10)
+        known = np.where(values.filled(1) > 0, np.maximum(values.filled(1), least), least / 10)
+        return LogNorm(least, high), np.ma.masked_array(known, values.mask)
     low = min(0.0, low)
     top = float(np.quantile(values.compressed(), _LINEAR_QUANTILE)) if values.count() > _MANY else high
     return Normalize(low, next((each for each in (top, high) if each > low), low + 1.0)), values

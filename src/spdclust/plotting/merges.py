@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sizes import size_curves
-from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
+from spdclust.plotting.cuts import groups_span
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, evenly, new_figure, styled
 
 
 @styled
 def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure:
     """Draw the description length over iterations, the least one of each run marked.
+
+    Without merges, or without description lengths in the histories, the figure says so.
 
     Example:
         >>> import numpy as np
@@ -22,23 +26,23 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
         ... )
         >>> plot_mdl([history]).axes[0].get_ylabel()
         'description length [bits per sample]'
-
-    Raises:
-        InputError: a history has no merges.
     """
     figure, (axes,) = new_figure()
-    for number, history in enumerate(histories):
-        best = history.best_iteration()
-        axes.plot(history.mdl_loss, color=BLUE, alpha=0.6, lw=1, label="each run" if number == 0 else None)
-        axes.plot(
-            best, history.mdl_loss[best], "o", color=ORANGE, ms=5, label="least" if number == 0 else None
-        )
-    best_groups = [int(history.k_groups[history.best_iteration()]) for history in histories]
-    low, high = min(best_groups), max(best_groups)
-    groups = f"{low} groups" if low == high else f"{low} to {high} groups"
     axes.set(xlabel="iteration [merges]", ylabel="description length [bits per sample]")
-    axes.set_title(f"Description length, least at {groups}")
     axes.margins(x=0.01)
+    known = [history for history in histories if np.isfinite(history.mdl_loss).any()]
+    if not known:
+        said = "no merges" if not any(history.n_iterations for history in histories) else "not recorded"
+        axes.set_title(f"Description length: {said}")
+        return figure
+    for number, history in enumerate(known):
+        best, shown = history.best_iteration(), evenly(history.n_iterations, _MOST_ITERATIONS)
+        label = "each run" if number == 0 else None
+        axes.plot(shown, history.mdl_loss[shown], color=BLUE, alpha=0.6, lw=1, label=label)
+        label = "its shortest description" if number == 0 else None
+        axes.plot(best, history.mdl_loss[best], "o", color=ORANGE, ms=5, zorder=3, label=label)
+    best_groups = [int(history.k_groups[history.best_iteration()]) for history in known]
+    axes.set_title(f"Description length, shortest at {groups_span(best_groups)}")
     axes.legend()
     return figure
 
@@ -59,23 +63,30 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
     figure, (counts, sizes) = new_figure(2, size=(6.4, 5.4))
     for number, history in enumerate(histories):
         largest, singletons = size_curves(history)
-        first = number == 0
+        first, shown = number == 0, evenly(history.n_iterations, _MOST_ITERATIONS)
         several = history.k_groups - singletons
-        counts.plot(history.k_groups, color=GREY, lw=1, alpha=0.6, label="all" if first else None)
-        counts.plot(singletons, color=BLUE, lw=1, alpha=0.6, label="of one component" if first else None)
-        counts.plot(several, color=ORANGE, lw=1, alpha=0.6, label="of several" if first else None)
+        for curve, color, name in (
+            (history.k_groups, GREY, "all"),
+            (singletons, BLUE, "of one component"),
+            (several, ORANGE, "of several"),
+        ):
+            counts.plot(shown, curve[shown], color=color, lw=1, alpha=0.6, label=name if first else None)
         for rank, (color, name) in enumerate(zip((ORANGE, GREEN, BLUE), _RANKS, strict=True)):
-            sizes.plot(largest[:, rank], color=color, lw=1, alpha=0.6, label=name if first else None)
+            curve = largest[shown, rank].astype(float)
+            curve[curve == 0] = np.nan  # there is no such group
+            sizes.plot(shown, curve, color=color, lw=1, alpha=0.6, label=name if first else None)
+    merged = any(history.n_iterations for history in histories)
     counts.set(ylabel="groups [count]")
-    counts.set_title("Groups over the merge, one line a run")
+    counts.set_title("Number of groups, one line a run" if merged else "Number of groups: no merges")
     counts.legend()
-    sizes.set(xlabel="iteration [merges]", ylabel="size [components]", yscale="log")
+    sizes.set(xlabel="iteration [merges]", ylabel="size [components]", yscale="log" if merged else "linear")
     sizes.set_title("Sizes of the three largest groups")
     sizes.margins(x=0.01)
     sizes.legend()
     return figure
 
 
+_MOST_ITERATIONS = 2_000
 _RANKS = ("largest", "second", "third")
 
 

@@ -9,15 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.partitions.methods import METHODS
-from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
-
-CUT_NAMES = {
-    "least_mdl": "shortest description",
-    "stability_drop": "before stability drops",
-    "iteration": "chosen iteration",
-    "n_groups": "chosen number of groups",
-}
-"""What figures call the cuts."""
+from spdclust.plotting.cuts import CUT_NAMES as CUT_NAMES
+from spdclust.plotting.cuts import cut_title, groups_span
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled
 
 MOST_CONTESTED = 12
 """Components shown by name at each cut."""
@@ -49,7 +43,7 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
             )
             axes.plot(iterations, table[f"{column}.q50"], color=color, label=f"{name}: median, range")
         axes.set(ylabel=f"distance\n[{METHODS[method].unit}]")
-        axes.set_title(method)
+        axes.set_title(f"Distance between runs: {method} (0: all agree)")
         axes.set_ylim(bottom=0)
     distinct = panels[-1]
     distinct.plot(iterations, table["n_distinct"], color=BLUE, drawstyle="steps-mid")
@@ -71,7 +65,7 @@ def _mark_cuts(axes: Axes, cuts: Mapping[str, Any]) -> None:
         if at["iteration"] is None:
             continue
         color, style = _CUT_STYLES[name]
-        groups = _span(at["cut"]["n_groups"])
+        groups = groups_span(at["cut"]["n_groups"])
         axes.axvline(at["iteration"], color=color, ls=style, lw=1.2, label=f"{CUT_NAMES[name]}: {groups}")
 
 
@@ -87,9 +81,8 @@ def plot_contested(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
     figure = Figure(figsize=(8.4, 3.6 * len(cuts)), layout="constrained")
     panels = figure.subplots(len(cuts), 2, squeeze=False)
     for (pairs, components), (name, at) in zip(panels, cuts.items(), strict=True):
-        title = f"{CUT_NAMES[name].capitalize()}: {_span(at['cut']['n_groups'])}"
         _draw_pairs(pairs, at, record["n_runs"])
-        pairs.set_title(title)
+        pairs.set_title(cut_title(name, at))
         _draw_most_contested(components, at)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9)
@@ -116,21 +109,17 @@ def _draw_most_contested(axes: Axes, at: Mapping[str, Any]) -> None:
         axes.set_title("No component is contested")
         axes.set_axis_off()
         return
-    axes.set_title(f"Most contested of {at['n_contested_components']}")
+    axes.set_title(
+        f"Most contested of {at['n_contested_components']}; dashed: shuffled runs, mean {null:.3g}"
+    )
     axes.set(xlabel="contestedness [components]")
     places = np.arange(len(shown))
     axes.barh(places, [each["contestedness"] for each in shown], height=0.7, color=BLUE)
-    axes.axvline(null, color=GREY, ls="--", label=f"mean of shuffled runs: {null:.3g}")
-    axes.set_yticks(places, [each["component"] for each in shown], fontsize=8)
+    axes.axvline(null, color=GREY, ls="--")
+    axes.set_yticks(places, [plain_text(each["component"], 40) for each in shown], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=0)
-    axes.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.9)
-
-
-def _span(n_groups: list[int]) -> str:
-    low, high = min(n_groups), max(n_groups)
-    return f"{low} groups" if low == high else f"{low} to {high} groups"
 
 
 STABILITY_FIGURES: dict[str, Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Figure]] = {

@@ -1,0 +1,122 @@
+"""Reading who is with whom in a stability analysis: its components, consensus groups and co-clustering."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy import sparse
+
+from spdclust.errors import InputError
+from spdclust.files.archive import read_archive
+from spdclust.types import Labels
+
+_PARTS = ("data", "indices", "indptr", "shape")
+_LONGEST_CELL = 1 << 28  # the members of a group are one cell
+
+
+@dataclass(frozen=True)
+class CutComponent:
+    """One component at one cut, a row of `stability_components.csv`.
+
+    Attributes:
+        label: its name.
+        consensus_group: number of the consensus group it is in.
+        contestedness: by how many components its company differs between two runs, on average.
+    """
+
+    label: str
+    consensus_group: int
+    contestedness: float
+
+
+def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
+    """Read `stability_components.csv`: for each cut its components, the most contested first.
+
+    Raises:
+        InputError: no such file, or not that table.
+    """
+    found: dict[str, list[CutComponent]] = {}
+    for row in _rows(path, ("cut", "component", "consensus_group", "contestedness")):
+        component = CutComponent(
+            row["component"],
+            _number(int, row, "consensus_group", path),
+            _number(float, row, "contestedness", path),
+        )
+        found.setdefault(row["cut"], []).append(component)
+    return found
+
+
+def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Read `stability_groups.csv` without members: for each cut `group`, `size`, `support`, largest first.
+
+    Raises:
+        InputError: no such file, or not that table.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(path, ("cut", "group", "size", "support")):
+        group = {
+            "group": _number(int, row, "group", path),
+            "size": _number(int, row, "size", path),
+            "support": _number(float, row, "support", path),
+        }
+        found.setdefault(row["cut"], []).append(group)
+    return found
+
+
+def load_coclusterings(
+    path: str | Path, cuts: Iterable[str]
+) -> tuple[Labels, dict[str, sparse.csr_array | None]]:
+    """Read `stability_coclustering.npz`: its labels, and for each cut how often two components are together.
+
+    Returns:
+        The labels, and per cut the `(components, components)` share of runs, upper triangle; None where the
+        file says that it was left out.
+
+    Raises:
+        InputError: no such file, damaged, or a cut is not in it.
+    """
+    cuts = list(cuts)
+    members = [f"{cut}.{part}.npy" for cut in cuts for part in _PARTS]
+    read = read_archive(path, arrays=["labels.npy"], optional=members, what="co-clustering file")
+    marks = [f"{cut}.left_out.npy" for cut in cuts]
+    left_out = read_archive(path, optional=marks, what="co-clustering file")
+    found: dict[str, sparse.csr_array | None] = {}
+    for cut, mark in zip(cuts, marks, strict=True):
+        names = [f"{cut}.{part}.npy" for part in _PARTS]
+        if mark in left_out:
+            found[cut] = None
+        elif all(name in read for name in names):
+            data, indices, indptr, shape = (read[name] for name in names)
+            found[cut] = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+        else:
+            raise InputError("no such cut", file=path, field=cut, allowed="a cut of the stability analysis")
+    return [str(label) for label in read["labels.npy"]], found
+
+
+def _rows(path: str | Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", file=path, allowed="a table of the stability analysis")
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError("not a table", file=path, found=str(error), allowed="a .csv table") from error
+    finally:
+        csv.field_size_limit(before)
+    for row in rows:
+        if any(row.get(column) is None for column in columns):
+            raise InputError("columns missing", file=path, found=list(row), allowed=", ".join(columns))
+    return rows
+
+
+def _number(kind: type, row: dict[str, str], column: str, path: str | Path) -> Any:
+    try:
+        return kind(row[column])
+    except ValueError as error:
+        raise InputError(
+            "not a number", file=path, field=column, found=row[column], allowed=kind.__name__
+        ) from error

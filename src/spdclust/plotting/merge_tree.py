@@ -1,0 +1,124 @@
+"""Figure: the tree of one merge, which groups were joined when, coloured by module."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from spdclust.merge.history import MergeHistory
+from spdclust.plotting.modules import OTHER, module_colors, number_modules
+from spdclust.plotting.style import BLUE, plain_text, styled
+from spdclust.plotting.tree_layout import TreeLayout, lay_out_tree
+
+MIXED = "#3C3C3C"
+"""Colour of a merge across modules."""
+
+_STRIP_ROWS = 24
+_MOST_NAMED = 100
+
+
+@styled
+def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figure:
+    """Draw the merge tree of one run, or the last merges of a large one.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> history = MergeHistory(
+        ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
+        ... )
+        >>> plot_merge_tree(history).axes[0].get_title(loc="left")
+        'Merge tree: 3 components, 1 merge, 2 groups at the end'
+
+    Args:
+        history: the merge; a history without merges gives a figure that says so.
+        title: which run this is.
+    """
+    names, module = number_modules(history.labels)
+    layout = lay_out_tree(history)
+    counts = np.zeros((layout.n_leaves, len(names)), dtype=np.int64)
+    np.add.at(counts, (layout.leaf_of_component, module), 1)
+    colors = module_colors(names, counts.sum(axis=0).tolist())
+    figure = Figure(figsize=(min(14.0, 6.0 + 0.09 * layout.n_leaves), 5.6), layout="constrained")
+    tree, strip = figure.subplots(2, 1, sharex=True, height_ratios=(12, 1))
+    _draw_brackets(tree, layout, counts, [colors[name] for name in names])
+    merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
+    tree.set_title(
+        plain_text(title) + f": {history.n_components} components, {merges}, "
+        f"{history.n_components - history.n_iterations} groups at the end" + _truncation(history, layout)
+    )
+    tree.set(ylabel="iteration [merges]", xlim=(-0.6, max(1, layout.n_leaves) - 0.4))
+    tree.set_ylim(layout.first, max(history.n_iterations, layout.first + 1) * 1.02)
+    tree.grid(axis="x", visible=False)
+    tree.tick_params(axis="x", bottom=False, labelbottom=False)
+    tree.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if history.n_iterations == 0:
+        tree.text(0.5, 0.5, "no merges: every component alone", ha="center", transform=tree.transAxes)
+    best = history.best_iteration() + 1 if np.isfinite(history.mdl_loss).any() else 0
+    if best > layout.first:
+        groups = f"shortest description: {history.n_components - best} groups"
+        tree.axhline(best, color=BLUE, ls="--", lw=1.2, label=groups)
+    handles = [
+        Patch(color=colors[name], label=plain_text(name, 40)) for name in names if colors[name] != OTHER
+    ]
+    if len(handles) < len(names):
+        handles.append(Patch(color=OTHER, label=f"{len(names) - len(handles)} other modules"))
+    if len(names) > 1:
+        handles.append(Patch(color=MIXED, label="several modules"))
+    handles += tree.get_legend_handles_labels()[0]
+    tree.legend(handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _draw_strip(strip, history, layout, counts, [colors[name] for name in names])
+    return figure
+
+
+def _truncation(history: MergeHistory, layout: TreeLayout) -> str:
+    if layout.first == 0:
+        return ""
+    said = f"\nits last {len(layout.corners)} merges"
+    if np.isfinite(history.mdl_loss).any() and history.best_iteration() < layout.first:
+        said += f"; the shortest description, {history.k_groups[history.best_iteration()]} groups, is below"
+    return said
+
+
+def _draw_brackets(axes: Axes, layout: TreeLayout, counts: np.ndarray, colors: list[str]) -> None:
+    """Draw every merge as one line of a single collection: in a module's colour where all below is of it."""
+    total = np.concatenate([np.zeros((1, counts.shape[1]), dtype=np.int64), np.cumsum(counts, axis=0)])
+    below = total[layout.last_leaf + 1] - total[layout.first_leaf]
+    pure = (below > 0).sum(axis=1) == 1
+    chosen = [colors[n] if one else MIXED for n, one in zip(below.argmax(axis=1), pure, strict=True)]
+    axes.add_collection(LineCollection(list(layout.corners), colors=chosen or None, linewidths=0.9))
+
+
+def _draw_strip(
+    axes: Axes, history: MergeHistory, layout: TreeLayout, counts: np.ndarray, colors: list[str]
+) -> None:
+    """Draw below each leaf the modules of its components, as shares of its height, and name it."""
+    axes.grid(visible=False)
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    sizes = counts.sum(axis=1)
+    if len(sizes):
+        shares = np.cumsum(counts, axis=1) / sizes[:, None]
+        levels = (np.arange(_STRIP_ROWS) + 0.5) / _STRIP_ROWS
+        module = (levels[:, None, None] > shares[None]).sum(axis=2)
+        palette = np.array([to_rgb(color) for color in colors])
+        extent = (-0.5, len(sizes) - 0.5, 0, 1)
+        axes.imshow(palette[module], extent=extent, aspect="auto", interpolation="nearest", origin="lower")
+    if len(sizes) > _MOST_NAMED:
+        axes.tick_params(axis="x", bottom=False, labelbottom=False)
+        axes.set_xlabel(f"{len(sizes)} components, one a column: its module")
+        return
+    first = {
+        leaf: component for component, leaf in reversed(list(enumerate(layout.leaf_of_component.tolist())))
+    }
+    texts = [
+        plain_text(history.labels[first[leaf]], 26) if size == 1 else f"{size} components"
+        for leaf, size in enumerate(sizes.tolist())
+    ]
+    axes.set_xticks(np.arange(len(sizes)), texts, rotation=90, fontsize=7)
+    axes.set_xlabel(
+        "components" if layout.first == 0 else "groups that these merges begin with, and their modules"
+    )

@@ -1,0 +1,114 @@
+"""Figure: which runs of an ensemble resemble each other where the merges are cut."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from spdclust.partitions.methods import METHODS
+from spdclust.partitions.ordination import classical_scaling
+from spdclust.plotting.cuts import cut_title
+from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
+from spdclust.types import Float, Int
+
+_MOST_NAMED = 40
+_MOST_NUMBERS = 12
+_SHARP = 400
+
+
+@styled
+def plot_runs(
+    distances: Float[np.ndarray, "iterations runs runs"],
+    method: str,
+    iterations: Int[np.ndarray, " iterations"],
+    record: Mapping[str, Any],
+) -> Figure:
+    """Draw the distances between runs at each cut: as a table, and as points in the plane.
+
+    Args:
+        distances: of one method.
+        method: its name.
+        iterations: which iterations the rows are.
+        record: the few numbers of the stability analysis, see `stability_record`.
+    """
+    cuts = {name: at for name, at in record["cuts"].items() if at["iteration"] is not None}
+    names = [plain_text(name, 20) for name in record["run_names"]]
+    unit = METHODS[method].unit
+    top = float(distances.max()) if distances.size else 0.0
+    figure = Figure(figsize=(9.6, 4.2 * len(cuts) + 0.3), layout="constrained")
+    panels = figure.subplots(len(cuts), 2, squeeze=False)
+    norms = []
+    for (table, points), (name, at) in zip(panels, cuts.items(), strict=True):
+        row = int(np.abs(iterations - at["iteration"]).argmin())
+        between = distances[row]
+        norms.append(Normalize(0, float(between.max()) or top or 1.0))
+        _draw_table(table, between, names, f"{method} [{unit}]", norms[-1])
+        near = "" if iterations[row] == at["iteration"] else f"; distances after merge {iterations[row]}"
+        table.set_title(f"{cut_title(name, at)}{near}")
+        _draw_points(points, between, names, unit)
+    figure.suptitle(f"Distances between {len(names)} runs: {method}", x=0.01, ha="left")
+    return figure
+
+
+def _draw_table(axes: Axes, between: np.ndarray, names: list[str], label: str, norm: Normalize) -> None:
+    order = seriated(between)
+    n = len(order)
+    axes.grid(visible=False)
+    image = axes.imshow(between[np.ix_(order, order)], norm=norm, cmap=AMOUNT, interpolation="nearest")
+    assert axes.figure is not None
+    axes.figure.colorbar(image, ax=axes, label=label)
+    if n <= _MOST_NUMBERS:
+        for i in range(n):
+            for j in range(n):
+                value = between[order[i], order[j]]
+                color = "black" if norm(value) > 0.6 else "white"
+                axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7, color=color)
+    if n <= _MOST_NAMED:
+        axes.set_xticks(range(n), [names[run] for run in order], rotation=90, fontsize=7)
+        axes.set_yticks(range(n), [names[run] for run in order], fontsize=7)
+    else:
+        axes.set(xlabel="run, similar ones together", ylabel="run, similar ones together")
+
+
+def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -> None:
+    points, shares = classical_scaling(between)
+    places, at = np.unique(points.round(9), axis=0, return_inverse=True)
+    at = at.ravel()
+    counts = np.bincount(at, minlength=len(places))
+    axes.scatter(
+        places[:, 0], places[:, 1], s=30 + 20 * (counts - 1), color=BLUE, alpha=0.75, lw=0, rasterized=True
+    )
+    reach = (float(np.abs(places).max()) or 0.8) * 1.25
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    if len(places) <= _MOST_NAMED:
+        for place, (x, y) in enumerate(places):
+            here = [names[run] for run in np.flatnonzero(at == place)]
+            text = here[0] if len(here) == 1 else f"{len(here)} equal runs"
+            axes.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    axes.set(
+        xlabel=f"first axis [{unit}], {shares[0]:.0%} of the distances",
+        ylabel=f"second axis [{unit}], {shares[1]:.0%}",
+    )
+    axes.set_title(
+        "All runs have the same groups" if len(places) == 1 else "The same as points (classical scaling)"
+    )
+
+
+def seriated(between: Float[np.ndarray, "runs runs"]) -> Int[np.ndarray, " runs"]:
+    """Return the runs in the order of the leaves of their average-linkage tree: similar ones side by side.
+
+    Example:
+        >>> seriated(np.array([[0.0, 5.0, 1.0], [5.0, 0.0, 5.0], [1.0, 5.0, 0.0]])).tolist()
+        [1, 2, 0]
+    """
+    if len(between) < 3:
+        return np.arange(len(between))
+    tree = hierarchy.average(squareform(between, checks=False))
+    if len(between) <= _SHARP:
+        tree = hierarchy.optimal_leaf_ordering(tree, squareform(between, checks=False))
+    return np.asarray(hierarchy.leaves_list(tree), dtype=np.int64)
