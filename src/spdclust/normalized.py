@@ -1,5 +1,6 @@
 """The runs of an ensemble side by side: merge pairs kept, rows of group numbers built on demand."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.errors import InputError
+from spdclust.merge.groups import iterate_group_idxs
 from spdclust.types import Float, Int, Labels
 
 MERGE_ARRAY_MAX_BYTES = 1 << 30
@@ -152,11 +154,8 @@ class NormalizedHistories:
         """
         row = _missing_last(self.own_components[run], self.n_components)
         first = int(self.first_merges[run])
-        for t, (low, high) in enumerate(self.selected_pairs[run][: first + self.n_iterations].tolist()):
-            row[row == high] = low
-            row[row > high] -= 1
-            if t >= first:
-                yield row
+        pairs = self.selected_pairs[run][: first + self.n_iterations]
+        yield from itertools.islice(iterate_group_idxs(pairs, row), first, None)
 
     def iterate_rows(self) -> Iterator[Int[np.ndarray, "runs components"]]:
         """Yield the rows of all runs, iteration by iteration; each is a new array."""

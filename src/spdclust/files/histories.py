@@ -6,7 +6,7 @@ Members: `merge.group_idxs.npy` `(iterations, components)`, `merge.k_groups.npy`
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from spdclust.errors import InputError
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.opening import parse_json, refused
 from spdclust.merge.activations import check_labels
-from spdclust.merge.groups import merge_tree
+from spdclust.merge.groups import iterate_group_idxs, merge_tree
 from spdclust.merge.history import MergeHistory
 
 FORMAT_VERSION = 1
@@ -57,7 +57,8 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
         group_idxs = shape[0] * shape[1] * np.dtype(index_type).itemsize <= GROUP_IDXS_LIMIT
     members: dict[str, Member] = {}
     if group_idxs:
-        members["merge.group_idxs.npy"] = ArrayRows(shape, index_type, group_idxs_rows(history))
+        rows = iterate_group_idxs(history.selected_pairs, np.arange(history.n_components))
+        members["merge.group_idxs.npy"] = ArrayRows(shape, index_type, rows)
     own: dict[str, np.ndarray] = {
         "selected_pairs.npy": np.asarray(history.selected_pairs, dtype=np.int32),
         "mdl_loss.npy": np.asarray(history.mdl_loss, dtype=np.float64),
@@ -91,23 +92,6 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
 def _for_reference(value: Any) -> Any:
     # its reader knows a single prefix only
     return None if isinstance(value, list) else value
-
-
-def group_idxs_rows(history: MergeHistory) -> Iterator[np.ndarray]:
-    """Yield the group of every component after each merge, one row at a time.
-
-    Example:
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "a:2"], np.array([[0, 2], [0, 1]]), np.zeros(2), np.zeros(2), MergeConfig()
-        ... )
-        >>> [row.tolist() for row in group_idxs_rows(history)]
-        [[0, 1, 0], [0, 0, 0]]
-    """
-    row = np.arange(history.n_components)
-    for pair in history.selected_pairs:
-        i, j = int(pair.min()), int(pair.max())
-        row = np.where(row == j, i, row - (row > j))
-        yield row
 
 
 def load_merge_history(path: str | Path) -> MergeHistory:

@@ -1,5 +1,7 @@
 """Numbering of groups: rebuild which component is in which group from the merged pairs alone."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from spdclust.errors import InputError
@@ -44,6 +46,27 @@ def group_idxs_at(
     for component in np.flatnonzero(parents != roots):
         roots[component] = roots[parents[component]]
     return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+
+def iterate_group_idxs(
+    selected_pairs: Int[np.ndarray, "iterations 2"], group_idxs: Int[np.ndarray, " components"]
+) -> Iterator[Int[np.ndarray, " components"]]:
+    """Yield the group of every component after each merge, always the same array, changed in place.
+
+    Example:
+        >>> rows = iterate_group_idxs(np.array([[0, 2], [1, 0]]), np.arange(4))
+        >>> [row.tolist() for row in rows]
+        [[0, 1, 0, 2], [0, 0, 0, 1]]
+
+    Args:
+        selected_pairs: the merged groups, in the numbering before each merge, either order.
+        group_idxs: the groups before the first merge; overwritten.
+    """
+    for first, second in selected_pairs.tolist():
+        low, high = min(first, second), max(first, second)
+        group_idxs[group_idxs == high] = low
+        group_idxs[group_idxs > high] -= 1
+        yield group_idxs
 
 
 def merge_tree(

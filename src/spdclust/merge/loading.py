@@ -1,6 +1,5 @@
 """Load a batch for merging: coactivations of the present groups, and who is active where, in slot order."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,9 @@ from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import BLOCK, row_start
+from spdclust.merge.stretches import count_samples, stretches
 from spdclust.merge.threads import even_parts, run_parts
 from spdclust.types import Int
-
-ENTRIES_PER_STRETCH = 1 << 24
-"""A batch is read in stretches of about this many stored values, to keep temporary arrays small."""
-
-MOST_SAMPLES = 2**31 - 1
-"""Counts and sample numbers are 32-bit."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ def load_batch(
         wide: store samples' rows in the wide type even for few groups.
 
     Raises:
-        InputError: there are too many samples, the threshold is negative, or memory does not suffice.
+        InputError: there are too many samples, or memory does not suffice.
     """
     try:
         return _load(batch, group_of_column, order, config, threads, capacity, wide)
@@ -119,52 +113,7 @@ def _load(
 ) -> LoadedBatch:
     if config.activation_threshold is None:
         return _load_scalar(batch, group_of_column, order, capacity)
-    if config.activation_threshold < 0:
-        raise InputError(
-            "activation threshold is negative, every component would be active everywhere",
-            field="activation_threshold",
-            found=config.activation_threshold,
-            allowed="0 or more, or null for scalar activations",
-        )
     return _load_boolean(batch, group_of_column, order, config.activation_threshold, threads, capacity, wide)
-
-
-def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
-    """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample."""
-    first = 0
-    if hasattr(batch, "chunks"):
-        for chunk in batch.chunks():
-            yield first, chunk
-            first += chunk.shape[0]
-        return
-    matrix = batch.matrix
-    while first < matrix.shape[0]:
-        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + ENTRIES_PER_STRETCH, side="right")
-        last = min(max(int(end) - 1, first + 1), matrix.shape[0])
-        yield first, _rows(matrix, first, last)
-        first = last
-
-
-def _rows(matrix: Any, first: int, last: int) -> Any:
-    # slicing a CSR matrix copies its data; views do not
-    start, end = matrix.indptr[first], matrix.indptr[last]
-    return sparse.csr_array(
-        (matrix.data[start:end], matrix.indices[start:end], matrix.indptr[first : last + 1] - start),
-        shape=(last - first, matrix.shape[1]),
-        copy=False,
-    )
-
-
-def _n_samples(batch: Any) -> int:
-    n_samples = int(batch.n_samples) if hasattr(batch, "chunks") else int(batch.matrix.shape[0])
-    if n_samples > MOST_SAMPLES:
-        raise InputError(
-            "too many samples in one batch",
-            field="activations",
-            found=n_samples,
-            allowed=f"at most {MOST_SAMPLES}",
-        )
-    return n_samples
 
 
 def _load_boolean(
@@ -176,7 +125,7 @@ def _load_boolean(
     capacity: int | None,
     wide: bool,
 ) -> LoadedBatch:
-    n_samples, n_groups = _n_samples(batch), int(group_of_column.max()) + 1
+    n_samples, n_groups = count_samples(batch), int(group_of_column.max()) + 1
     group_of_column = group_of_column.astype(np.int32)
     counts, row_length = np.zeros(n_groups, dtype=np.int64), np.zeros(n_samples, dtype=np.int32)
     seen = np.full(n_groups, -1, dtype=np.int64)
@@ -280,7 +229,7 @@ def entry_type(capacity: int) -> type[np.generic]:
 def _load_scalar(
     batch: Any, group_of_column: np.ndarray, order: np.ndarray | None, capacity: int | None
 ) -> LoadedBatch:
-    n_samples, n_groups = _n_samples(batch), int(group_of_column.max()) + 1
+    n_samples, n_groups = count_samples(batch), int(group_of_column.max()) + 1
     used = np.flatnonzero(group_of_column >= 0)
     to_group = sparse.csr_array(
         (np.ones(len(used)), (used, group_of_column[used])), shape=(len(group_of_column), n_groups)

@@ -1,0 +1,58 @@
+"""Reading a batch a stretch of samples at a time, without copying it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.errors import InputError
+
+ENTRIES_PER_STRETCH = 1 << 24
+"""A batch is read in stretches of about this many stored values, to keep temporary arrays small."""
+
+MOST_SAMPLES = 2**31 - 1
+"""Counts and sample numbers are 32-bit."""
+
+
+def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
+    """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample."""
+    first = 0
+    if hasattr(batch, "chunks"):
+        for chunk in batch.chunks():
+            yield first, chunk
+            first += chunk.shape[0]
+        return
+    matrix = batch.matrix
+    while first < matrix.shape[0]:
+        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + ENTRIES_PER_STRETCH, side="right")
+        last = min(max(int(end) - 1, first + 1), matrix.shape[0])
+        yield first, _rows(matrix, first, last)
+        first = last
+
+
+def _rows(matrix: Any, first: int, last: int) -> Any:
+    # slicing a CSR matrix copies its data; views do not
+    start, end = matrix.indptr[first], matrix.indptr[last]
+    return sparse.csr_array(
+        (matrix.data[start:end], matrix.indices[start:end], matrix.indptr[first : last + 1] - start),
+        shape=(last - first, matrix.shape[1]),
+        copy=False,
+    )
+
+
+def count_samples(batch: Any) -> int:
+    """Return how many samples a batch has.
+
+    Raises:
+        InputError: more than 32-bit numbers can name.
+    """
+    n_samples = int(batch.n_samples) if hasattr(batch, "chunks") else int(batch.matrix.shape[0])
+    if n_samples > MOST_SAMPLES:
+        raise InputError(
+            "too many samples in one batch",
+            field="activations",
+            found=n_samples,
+            allowed=f"at most {MOST_SAMPLES}",
+        )
+    return n_samples
