@@ -4,10 +4,11 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CHROMIUM = $(firstword $(shell command -v chromium chromium-browser google-chrome google-chrome-stable 2>/dev/null))
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env slurm demo demo-lm test test-slow test-slurm test-faults bench lint format clean
+.PHONY: help env slurm browser demo demo-lm test test-slow test-slurm test-browser test-faults bench lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -15,6 +16,7 @@ help:
 	@echo "make test       lint, type check, tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-slurm the workflow through a real Slurm that it starts on this machine (root, Debian)"
+	@echo "make test-browser  the page of an ensemble in headless Chromium, without network (installs it: root, Debian)"
 	@echo "make test-faults  kills, full disks, too little memory: every stage, then the same command gives the same files"
 	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
@@ -35,7 +37,7 @@ demo-lm: env
 	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
 
 test: lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm and not faults"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm and not browser and not faults"
 
 test-slow: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
@@ -47,6 +49,13 @@ slurm: env
 
 test-slurm: slurm
 	$(BIN)/pytest -m slurm tests/slurm
+
+browser: env
+	@test -n "$(CHROMIUM)" || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null; } || { echo "no Chromium here: installing it for the tests needs root on Debian"; exit 1; }
+	@test -n "$(CHROMIUM)" || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } > /dev/null || { echo "no Chromium here: apt-get could not install chromium"; exit 1; }
+
+test-browser: browser
+	$(BIN)/pytest -m browser tests/browser
 
 test-faults: env
 	$(BIN)/pytest -m faults tests/faults

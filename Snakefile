@@ -17,8 +17,10 @@ include: "rules/batches.smk"
 include: "rules/merges.smk"
 include: "rules/ensembles.smk"
 include: "rules/figures.smk"
+include: "rules/explorer.smk"
 include: "rules/sweeps.smk"
 include: "rules/report.smk"
+include: "rules/tracking.smk"
 
 
 localrules:
@@ -31,6 +33,7 @@ localrules:
     ensembles,
     figures,
     report,
+    tracking,
 
 
 rule all:
@@ -38,8 +41,10 @@ rule all:
     input:
         ensemble_files(ENSEMBLES),
         figure_files(ENSEMBLES),
+        page_files(ENSEMBLES),
         sweep_files(SWEEPS),
         sweep_figure_files(SWEEPS),
+        tracking_files(ENSEMBLES),
         f"{RESULTS}/ensemble_registry.db",
 
 
@@ -66,7 +71,13 @@ rule ensembles:
 rule figures:
     input:
         figure_files(ENSEMBLES),
+        page_files(ENSEMBLES),
         sweep_figure_files(SWEEPS),
+
+
+rule tracking:
+    input:
+        tracking_files(ENSEMBLES),
 
 
 rule report:

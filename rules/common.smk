@@ -9,6 +9,7 @@ from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
+from spdclust.explorer.page import assets_digest
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.locks import forget_owner, note_owner, release_dead_locks
 from spdclust.models.checkpoint import resolve_checkpoint
@@ -207,6 +208,18 @@ def figure_files(ensembles):
     ]
 
 
+def page_files(ensembles):
+    return [f"{folder_of(ensemble)}/explorer.html" for ensemble in ensembles]
+
+
+def first_batches(wildcards):
+    """The first batch of every run; none where batches are temporary, which no page is worth making again."""
+    ensemble = ensemble_of(wildcards)
+    if not BATCH_KINDS[ensemble.run_name][1]:
+        return []
+    return [batch_files(ensemble, run)[0] for run in range(ensemble.n_runs)]
+
+
 def sweep_files(sweeps):
     return [
         f"{RESULTS}/{folder}/{name}"
@@ -224,6 +237,34 @@ def sweep_figure_files(sweeps):
     ]
 
 
+def tracked_to(wildcards):
+    """Where the records of an ensemble go; rules that use it are in the plan of tracked ensembles only."""
+    settings = ensemble_of(wildcards).tracking
+    if settings is None:
+        sys.exit(
+            f"Error: {folder_of(ensemble_of(wildcards))}: no W&B project is named; set wandb_project, or use: "
+            f"spdclust wandb-sync {folder_of(ensemble_of(wildcards))} --project <project>"
+        )
+    return settings.model_dump(mode="json")
+
+
+def tracks_batches(wildcards):
+    """Whether this ensemble is the one that logs the activations that several ensembles may share."""
+    tracked = [ensemble for ensemble in ENSEMBLES if ensemble.tracking is not None]
+    sharing = [each for each in tracked if each.run_name == wildcards.run_config]
+    first = [each for each in sharing if int(wildcards.run) < each.n_runs][:1]
+    return [each.name for each in first] == [wildcards.ensemble]
+
+
+def tracking_files(ensembles):
+    return [
+        f"{RESULTS}/logs/{ensemble.folder}/tracking/{name}.done"
+        for ensemble in ensembles
+        if ensemble.tracking is not None
+        for name in ["ensemble", *(f"run_{run}" for run in range(ensemble.n_runs))]
+    ]
+
+
 def print_summary(ensembles, sweeps):
     said = [
         format_summaries([folder_of(ensemble) for ensemble in ensembles]),
@@ -236,6 +277,7 @@ def print_plan(ensembles):
     """One line an ensemble, for `snakemake -n -q`, which says nothing about the jobs itself."""
     for ensemble in ensembles:
         wanted = ensemble_files([ensemble]) + figure_files([ensemble])
+        wanted += page_files([ensemble])
         merges, present = history_files(ensemble), lambda files: sum(
             map(os.path.exists, files)
         )

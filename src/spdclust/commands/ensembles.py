@@ -9,7 +9,7 @@ _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `distances`, `stability`, `mapping` and `merge-array`."""
+    """Add `distances`, `stability`, `explorer`, `mapping` and `merge-array`."""
     distances = command(
         "distances",
         _distances,
@@ -39,6 +39,16 @@ def add_commands(command: AddCommand) -> None:
         "--output", type=Path, help="folder for stability.json, tables and figures (default: the ensemble's)"
     )
     _add_sharing(stability)
+
+    explorer = command(
+        "explorer",
+        _explorer,
+        "Write one page to explore an ensemble, from what is in its folder.",
+        "spdclust explorer results/resid_mlp1/demo",
+    )
+    explorer.add_argument("ensemble", type=Path, help=_ENSEMBLE)
+    explorer.add_argument("--model", help="the decomposed model (default: from clustering_run_config.json)")
+    explorer.add_argument("--output", type=Path, help="file (default: explorer.html in the folder)")
 
     mapping = command(
         "mapping",
@@ -119,6 +129,18 @@ def _stability(options: argparse.Namespace) -> None:
         plot_stability(record, iterations, figure, paths=[folder / "plots" / f"{figure}.png"])
     print("\n".join(stability_lines(summarize_stability(load_stability_record(record)))))
     print(f"wrote {record}, tables beside it, and figures in {folder / 'plots'}")
+
+
+def _explorer(options: argparse.Namespace) -> None:
+    from spdclust.stages.explorer import explorer, files_of
+
+    folder: Path = options.ensemble
+    path = options.output or folder / "explorer.html"
+    model = options.model
+    if model is None:
+        model = _model_of(folder) if (folder / "clustering_run_config.json").is_file() else ""
+    explorer(folder, path, ensemble=_name_of(folder), model=model, **files_of(folder))
+    print(f"wrote {path}; open it in a browser")
 
 
 def _mapping(options: argparse.Namespace) -> None:

@@ -1,0 +1,35 @@
+# Everything known of an ensemble -> one page to explore it.
+
+
+rule explorer:
+    input:
+        histories=histories_of,
+        distances=lambda wildcards: expand(
+            f"{RESULTS}/{{{{run_config}}}}/{{{{ensemble}}}}/distances_{{method}}.npz",
+            method=ensemble_of(wildcards).methods,
+        ),
+        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
+        iterations=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability_iterations.csv",
+        batches=first_batches,
+    output:
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/explorer.html",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/explorer.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/explorer.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1500 + 6 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        methods=lambda wildcards: ensemble_of(wildcards).methods,
+        names=mapping_names,
+        code=stage_fingerprint("explorer"),
+        assets=assets_digest(),
+    script:
+        "../workflow/scripts/explorer.py"

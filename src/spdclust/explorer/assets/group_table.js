@@ -1,0 +1,91 @@
+// The groups at the current iteration: searched, filtered, sorted.
+
+function groupTable(app) {
+  const { ensemble } = app;
+  const several = ensemble.runs.length > 1;
+  const [search, module, support, singletons] = ["search", "module", "support", "singletons"].map(byId);
+  const found = byId("found");
+  const modules = [...new Set(ensemble.modules)].sort();
+  module.replaceChildren(el("option", { value: "" }, "any"), ...modules.map((name) => el("option", { value: name }, name)));
+  support.disabled = !several;
+  const columns = [
+    { name: "group", numeric: true, value: (g) => g, cell: (g) => openButton(g) },
+    { name: "size", term: "size", numeric: true, value: (g) => app.state.members.size(g), cell: (g) => number(app.state.members.size(g)) },
+    { name: "activity", term: "activity", numeric: true, value: (g) => app.state.activity[g], cell: (g) => number(app.state.activity[g], ensemble.activityKind) },
+    several && { name: "support", term: "support", numeric: true, value: (g) => app.state.support[g], cell: (g) => supportCell(g) },
+    several && { name: "runs", term: "exact", numeric: true, value: (g) => app.state.exact[g], cell: (g) => [number(app.state.exact[g]), ` of ${ensemble.runs.length}`] },
+    { name: "members", value: (g) => app.state.members.of(g)[0], cell: (g) => membersCell(g), class: "wide" },
+  ].filter(Boolean);
+  const show = sortedTable(byId("group-table"), {
+    caption: "Groups at the chosen iteration",
+    columns,
+    sort: { column: 1, descending: true },
+    empty: () => (filtering() ? "No group fits what is asked for." : "Every component is alone at this iteration: there is no group of two or more."),
+    select: (g) => {
+      const chosen = app.selected && app.state.grouping.groups[app.selected.component] === g;
+      return { class: chosen ? "chosen" : "", "data-group": g, click: (event) => event.target.closest("button") || app.open("group", app.state.members.of(g)[0]) };
+    },
+  });
+
+  function filtering() {
+    return search.value.trim() !== "" || module.value !== "" || Number(support.value) > 0;
+  }
+  function openButton(g) {
+    return el("button", { type: "button", class: "link", "aria-label": `Open group ${g}`, click: () => app.open("group", app.state.members.of(g)[0]) }, String(g));
+  }
+  function membersCell(g) {
+    const members = app.state.members.of(g);
+    const counts = moduleCounts(ensemble, members);
+    const parts = [...counts].slice(0, 2).map(([name, n]) => {
+      const some = [];
+      for (const c of members) if (ensemble.modules[c] === name && some.push(ensemble.indices[c]) === 5) break;
+      const named = some.filter(Boolean).join(" ");
+      return el("div", { class: "one-line" }, el("span", { class: "quiet" }, name, n > 1 ? ` ×${n.toLocaleString("en-GB")}` : "", named ? ": " : ""), named, n > 5 ? " …" : "");
+    });
+    if (counts.size > 2) parts.push(el("div", { class: "quiet" }, `and ${count(counts.size - 2, "further module")}`));
+    return parts;
+  }
+  function supportCell(g) {
+    const bar = el("span", { class: "bar" }, el("span"));
+    bar.firstChild.style.width = `${100 * app.state.support[g]}%`;
+    return [number(app.state.support[g]), " ", bar];
+  }
+  function update({ keepPage = true } = {}) {
+    const { grouping, members } = app.state;
+    const query = search.value.trim().toLowerCase();
+    const hits = [];
+    const wanted = query ? new Set(/^\d+$/.test(query) && Number(query) < grouping.k ? [Number(query)] : []) : null;
+    if (query) {
+      for (let c = 0; c < ensemble.n; c++) {
+        if (!ensemble.lower[c].includes(query)) continue;
+        hits.push(c);
+        if (grouping.groups[c] >= 0) wanted.add(grouping.groups[c]);
+      }
+    }
+    const least = Number(support.value) || 0;
+    const ofModule = module.value ? new Set() : null;
+    if (ofModule) for (let c = 0; c < ensemble.n; c++) if (ensemble.modules[c] === module.value && grouping.groups[c] >= 0) ofModule.add(grouping.groups[c]);
+    const rows = [];
+    for (let g = 0; g < grouping.k; g++) {
+      if (!singletons.checked && !query && members.size(g) < 2) continue;
+      if (wanted && !wanted.has(g)) continue;
+      if (ofModule && !ofModule.has(g)) continue;
+      if (several && app.state.support[g] < least) continue;
+      rows.push(g);
+    }
+    const nLarge = Array.from({ length: grouping.k }, (_, g) => members.size(g)).filter((size) => size > 1).length;
+    byId("groups-heading").replaceChildren(
+      `${count(nLarge, "group")} of two or more components`,
+      el("span", { class: "quiet" }, ` and ${count(grouping.k - nLarge, "component")} alone${filtering() || singletons.checked ? `; ${rows.length.toLocaleString("en-GB")} shown` : ""}`),
+    );
+    const chips = hits.slice(0, 12).map((c) => componentButton(app, c));
+    found.replaceChildren(...(query ? [el("span", { class: "quiet" }, hits.length ? `${count(hits.length, "component")}: ` : "No component of that name. "), ...chips, hits.length > 12 ? " …" : ""] : []));
+    show(rows, { keepPage });
+  }
+  for (const control of [search, module, support, singletons]) control.addEventListener("input", () => update({ keepPage: false }));
+  return update;
+}
+
+function componentButton(app, component, text) {
+  return el("button", { type: "button", class: "chip", "data-component": component, click: () => app.open("component", component) }, text || app.ensemble.labels[component]);
+}

@@ -1,0 +1,127 @@
+"""On how many samples two components of a group are active together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.types import Int
+
+MAX_SAMPLES = 1 << 16
+"""Samples that are counted, the first ones of the batch."""
+MAX_MEMBERS = 24
+"""Components of a group that are compared with each other, the most active ones."""
+MAX_PAIRS = 150_000
+"""Pairs that the page holds."""
+
+_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class CoFiring:
+    """Counts of samples.
+
+    Attributes:
+        n_samples: samples counted.
+        singles: `(components,)` samples on which each component is active.
+        pairs: `(pairs, 2)` components, the smaller number first, in order.
+        together: `(pairs,)` samples on which both are active.
+    """
+
+    n_samples: int
+    singles: Int[np.ndarray, " components"]
+    pairs: Int[np.ndarray, "pairs 2"]
+    together: Int[np.ndarray, " pairs"]
+
+
+def count_cofiring(
+    matrix: sparse.csr_array,
+    columns: Int[np.ndarray, " components"],
+    groups: Sequence[Int[np.ndarray, "_"]],
+    threshold: float | None,
+) -> CoFiring:
+    """Count, within groups, on how many samples components are active, and pairs of them.
+
+    Groups that no longer fit in `MAX_PAIRS` pairs are left out.
+
+    Example:
+        >>> matrix = sparse.csr_array(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.5], [1.0, 1.0, 0.0]]))
+        >>> counts = count_cofiring(matrix, np.arange(3), [np.array([0, 1, 2])], 0.1)
+        >>> counts.singles.tolist(), counts.pairs.tolist(), counts.together.tolist()
+        ([2, 3, 1], [[0, 1], [0, 2], [1, 2]], [2, 0, 1])
+
+    Args:
+        matrix: `(samples, columns)` causal importances.
+        columns: column of each component, -1 for one that has none.
+        groups: numbers of the components of each group.
+        threshold: active is above this; None takes anything above 0.
+    """
+    bits, n_samples = _active_bits(matrix, columns, threshold)
+    singles = _popcount(bits)
+    chosen: list[np.ndarray] = []
+    n_pairs = 0
+    for group in groups:
+        members = np.sort(group[np.lexsort((group, -singles[group]))[:MAX_MEMBERS]])
+        first, second = np.triu_indices(len(members), 1)
+        if n_pairs + len(first) > MAX_PAIRS:
+            continue
+        n_pairs += len(first)
+        chosen.append(np.column_stack([members[first], members[second]]))
+    pairs = np.unique(np.concatenate(chosen), axis=0) if chosen else np.empty((0, 2), dtype=np.int64)
+    together = np.empty(len(pairs), dtype=np.int64)
+    for start in range(0, len(pairs), _AT_ONCE):
+        piece = pairs[start : start + _AT_ONCE]
+        together[start : start + _AT_ONCE] = _popcount(bits[piece[:, 0]] & bits[piece[:, 1]])
+    return CoFiring(n_samples, singles, pairs, together)
+
+
+def group_counts(
+    matrix: sparse.csr_array,
+    columns: Int[np.ndarray, " components"],
+    group_idxs: Int[np.ndarray, " components"],
+    threshold: float | None,
+) -> Int[np.ndarray, " groups"]:
+    """Return on how many samples each group is active: any of its components above the threshold.
+
+    Example:
+        >>> matrix = sparse.csr_array(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.5], [1.0, 0.0, 0.0]]))
+        >>> group_counts(matrix, np.arange(3), np.array([0, 0, 1]), 0.1).tolist()
+        [2, 1]
+    """
+    n_groups = int(group_idxs.max(initial=-1)) + 1
+    group_of_column = np.full(matrix.shape[1], -1, dtype=np.int64)
+    group_of_column[columns] = group_idxs
+    counts = np.zeros(n_groups, dtype=np.int64)
+    for start in range(0, matrix.shape[0], _AT_ONCE):
+        piece = matrix[start : start + _AT_ONCE]
+        groups = group_of_column[piece.indices]
+        rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
+        active = (piece.data > (threshold or 0.0)) & (groups >= 0)
+        cells = np.unique(rows[active] * n_groups + groups[active])
+        counts += np.bincount(cells % max(1, n_groups), minlength=n_groups)
+    return counts
+
+
+def _active_bits(
+    matrix: sparse.csr_array, columns: np.ndarray, threshold: float | None
+) -> tuple[np.ndarray, int]:
+    """Return `(components, bytes)` one bit a sample, and the number of samples."""
+    n_samples = min(matrix.shape[0], MAX_SAMPLES)
+    place = np.full(matrix.shape[1], -1, dtype=np.int64)
+    place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+    bits = np.zeros((len(columns), -(-n_samples // 8)), dtype=np.uint8)
+    for start in range(0, n_samples, _AT_ONCE):
+        piece = matrix[start : min(start + _AT_ONCE, n_samples)]
+        dense = np.zeros((len(columns), piece.shape[0]), dtype=bool)
+        rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
+        components = place[piece.indices]
+        active = (piece.data > (threshold or 0.0)) & (components >= 0)
+        dense[components[active], rows[active]] = True
+        packed = np.packbits(dense, axis=1)
+        bits[:, start // 8 : start // 8 + packed.shape[1]] = packed
+    return bits, n_samples
+
+
+def _popcount(bits: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)

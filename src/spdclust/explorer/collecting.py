@@ -1,0 +1,223 @@
+"""What the page of an ensemble holds: its merges and curves, thinned where they are long."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.explorer.cofiring import CoFiring
+from spdclust.explorer.packing import narrow
+from spdclust.merge.groups import merge_tree
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.methods import METHODS
+from spdclust.types import Float, Int
+
+FORMAT = 1
+MAX_CURVE_ROWS = 2000
+"""Iterations at which curves are kept; every one up to this many."""
+MAX_DISTANCE_BYTES = 1 << 20
+"""Size of the distances between runs, all methods together, before compression."""
+
+
+@dataclass
+class PageData:
+    """A header of plain JSON types, and arrays that it names.
+
+    Attributes:
+        header: texts and single numbers.
+        arrays: everything long.
+        notes: what was left out, and why.
+    """
+
+    header: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def packed_header(self) -> dict[str, Any]:
+        """Return the header with the notes in it."""
+        return {**self.header, "notes": self.notes}
+
+
+def collect(
+    ensemble: MergeHistoryEnsemble,
+    *,
+    name: str,
+    model: str = "",
+    spd_run: str = "",
+    distances: Mapping[
+        str, tuple[Int[np.ndarray, " iterations"], Float[np.ndarray, "iterations runs runs"]]
+    ] = {},
+    stability: tuple[Mapping[str, Any], Mapping[str, np.ndarray]] | None = None,
+) -> PageData:
+    """Return what the page holds of the merges, the distances and the stability analysis.
+
+    Works where the analysis does not: a single run, runs without a merge.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
+        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
+        >>> data = collect(MergeHistoryEnsemble([run]), name="demo")
+        >>> data.header["n_iterations"], data.arrays["run0.mdl"].tolist()
+        (2, [2.0, 3.0])
+
+    Args:
+        ensemble: the histories.
+        name: what the mapping calls the ensemble.
+        model: the decomposed model, as in `model_path`.
+        spd_run: what the mapping calls the model.
+        distances: by method, the iterations and the distances there.
+        stability: the record and the columns of the stability analysis, where it was made.
+    """
+    labels = sorted({label for history in ensemble for label in history.labels})
+    number = {label: component for component, label in enumerate(labels)}
+    n_iterations = min(history.n_iterations for history in ensemble)
+    record, table = stability if stability is not None else ({}, {})
+    cuts = {
+        cut: _cut(at) for cut, at in record.get("cuts", {}).items() if at.get("iteration") is not None
+    }  # a cut by number of groups is another iteration in every run
+    best = [_best(history) for history in ensemble]
+    wanted = [at["iteration"] for at in cuts.values()] + [t for t in best if t is not None]
+    rows = spread(np.arange(n_iterations), MAX_CURVE_ROWS, wanted)
+    data = PageData(
+        {
+            "format": FORMAT,
+            "name": name,
+            "model": model,
+            "spd_run": spd_run,
+            "labels": labels,
+            "n_iterations": n_iterations,
+            "runs": [
+                _run(run_name, history, least)
+                for run_name, history, least in zip(ensemble.run_names, ensemble, best, strict=True)
+            ],
+            "merge_config": ensemble[0].config.resolved(),
+            "cuts": cuts,
+            "last_agreement": record.get("last_agreement"),
+            "stride": record.get("stride", 1),
+            "methods": [],
+        },
+        {"curve_rows": narrow(rows)},
+    )
+    for run, history in enumerate(ensemble):
+        own = np.array([number[label] for label in history.labels], dtype=np.int64)
+        data.arrays |= _run_arrays(f"run{run}", history, own, rows)
+    _add_stability(data, table, wanted)
+    _add_distances(data, distances, len(ensemble), wanted)
+    return data
+
+
+def spread(rows: Int[np.ndarray, " rows"], limit: int, wanted: Sequence[int]) -> Int[np.ndarray, " kept"]:
+    """Return at most about `limit` of some rows, evenly, with the first, the last and those wanted.
+
+    Example:
+        >>> spread(np.arange(10), 4, [5, 99]).tolist()
+        [0, 3, 5, 6, 9]
+    """
+    if len(rows) <= limit:
+        return rows
+    places = np.linspace(0, len(rows) - 1, max(2, limit)).round().astype(np.int64)
+    return np.union1d(rows[places], np.intersect1d(rows, np.array(wanted, dtype=np.int64)))
+
+
+def add_final_activity(data: PageData, run: int, counts: Int[np.ndarray, " groups"]) -> None:
+    """Add on how many samples each group that is left at the end of a run is active."""
+    data.arrays[f"run{run}.final"] = narrow(counts)
+
+
+def add_consensus_activity(data: PageData, cut: str, counts: Int[np.ndarray, " groups"]) -> None:
+    """Add on how many samples each consensus group at a cut is active."""
+    data.arrays[f"consensus.{cut}"] = narrow(counts)
+
+
+def add_cofiring(data: PageData, counts: CoFiring, *, run: int, n_samples: int) -> None:
+    """Add how components fire together within groups, counted on a batch of one run, `n_samples` in all."""
+    data.header["cofiring"] = {"run": run, "n_samples": counts.n_samples, "n_samples_in_all": n_samples}
+    data.arrays["cofiring.singles"] = narrow(counts.singles)
+    data.arrays["cofiring.first"] = narrow(counts.pairs[:, 0])
+    data.arrays["cofiring.second"] = narrow(counts.pairs[:, 1])
+    data.arrays["cofiring.together"] = narrow(counts.together)
+
+
+def _best(history: MergeHistory) -> int | None:
+    known = history.n_iterations and np.isfinite(history.mdl_loss).any()
+    return history.best_iteration() if known else None
+
+
+def _cut(at: Mapping[str, Any]) -> dict[str, Any]:
+    null = at.get("null", {})
+    return {
+        "iteration": at["iteration"],
+        "n_groups": at["cut"]["n_groups"],
+        "n_consensus_groups": at["n_consensus_groups"],
+        "mean_support": at["mean_support"],
+        "null_mean_support": null.get("mean_support"),
+        "n_contested_components": at["n_contested_components"],
+    }
+
+
+def _run(name: str, history: MergeHistory, best: int | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "n_components": history.n_components,
+        "n_merges": history.n_iterations,
+        "best_iteration": best,
+        "least_mdl": None if best is None else float(history.mdl_loss[best]),
+        "n_samples": history.provenance.get("n_samples"),
+        "provenance": history.provenance,
+    }
+
+
+def _run_arrays(run: str, history: MergeHistory, own: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    _, names = merge_tree(history.selected_pairs, history.n_components)
+    arrays = {
+        f"{run}.own": narrow(own),
+        f"{run}.first": narrow(names[:, 0]),
+        f"{run}.second": narrow(names[:, 1]),
+        f"{run}.mdl": np.asarray(history.mdl_loss, dtype=np.float64)[rows],
+    }
+    for which in ("first", "second"):
+        activity = history.records.get(f"activity_{which}")
+        if activity is not None:
+            counts = _counts(activity, history.provenance.get("n_samples"))
+            arrays[f"{run}.activity_{which}"] = activity.astype(np.float64) if counts is None else counts
+    return arrays
+
+
+def _counts(shares: np.ndarray, n_samples: int | None) -> np.ndarray | None:
+    """Return shares as counts of samples, where that is exact: a third of the size."""
+    if not n_samples or not np.isfinite(shares).all() or (shares < 0).any():
+        return None
+    counts = np.rint(shares * n_samples)
+    return narrow(counts.astype(np.int64)) if np.array_equal(counts / n_samples, shares) else None
+
+
+def _add_stability(data: PageData, table: Mapping[str, np.ndarray], wanted: Sequence[int]) -> None:
+    if not table:
+        return
+    rows = spread(table["iteration"].astype(np.int64), MAX_CURVE_ROWS // 2, wanted)
+    kept = np.isin(table["iteration"], rows)
+    data.arrays["stability.rows"] = narrow(rows)
+    for column, values in table.items():
+        if column.rpartition(".")[2] in ("mdl", "n_distinct", "mean", "q0", "q50", "q100"):
+            data.arrays[f"stability.{column}"] = values[kept].astype(np.float64)
+
+
+def _add_distances(data: PageData, distances: Mapping[str, Any], n_runs: int, wanted: Sequence[int]) -> None:
+    first, second = np.triu_indices(n_runs, 1)
+    for method, (iterations, between) in distances.items():
+        room = MAX_DISTANCE_BYTES // (8 * max(1, len(first)) * len(distances))
+        rows = spread(iterations, max(2, room), wanted)
+        data.arrays[f"distances.{method}.rows"] = narrow(rows)
+        data.arrays[f"distances.{method}"] = between[np.isin(iterations, rows)][:, first, second]
+    compared = {
+        name.split(".")[1] for name in data.arrays if name.startswith("stability.") and ".mean" in name
+    }
+    for method in METHODS:
+        if method in distances or method in compared:
+            told = METHODS[method]
+            data.header["methods"].append(
+                {"name": method, "description": told.description, "unit": told.unit}
+            )

@@ -1,0 +1,215 @@
+"""Stage: everything known of an ensemble -> one page to explore it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.errors import InputError
+from spdclust.explorer.cofiring import count_cofiring, group_counts
+from spdclust.explorer.collecting import (
+    PageData,
+    add_cofiring,
+    add_consensus_activity,
+    add_final_activity,
+    collect,
+)
+from spdclust.explorer.groupings import distinct_groups, rows_of_interest
+from spdclust.explorer.packing import pack
+from spdclust.explorer.page import page_html
+from spdclust.explorer.token_examples import describe_by_tokens
+from spdclust.files.atomic import write_text
+from spdclust.files.batches import ActivationBatch
+from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.histories import find_histories, load_merge_histories
+from spdclust.files.mapping import model_name
+from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.methods import METHODS
+from spdclust.stability.coclustering import coclustering
+from spdclust.stability.names import STABILITY_FILES
+from spdclust.types import Labels
+
+log = logging.getLogger(__name__)
+
+
+def explorer(
+    histories: str | Path | Sequence[str | Path],
+    path: str | Path,
+    *,
+    ensemble: str,
+    model: str = "",
+    distances: Mapping[str, str | Path] = {},
+    stability: tuple[str | Path, str | Path] | None = None,
+    batches: Sequence[str | Path] = (),
+) -> None:
+    """Write `explorer.html`.
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+        path: where the page goes.
+        ensemble: what the page and its mappings call the ensemble.
+        model: the decomposed model, as in `model_path`.
+        distances: the distance files by method.
+        stability: `stability.json` and `stability_iterations.csv`.
+        batches: the first batch of each run, or nothing: the page then says that it holds no activations.
+
+    Raises:
+        InputError: a file cannot be read or does not fit the others, or the page cannot be written.
+    """
+    runs = load_merge_histories(histories)
+    record = load_stability_record(stability[0]) if stability is not None else None
+    table = load_stability_iterations(stability[1]) if stability is not None else None
+    rows = {method: load_distance_rows(file) for method, file in distances.items()}
+    for method, (_, between) in rows.items():
+        if between.shape[1] != len(runs):
+            raise InputError(
+                "distances of another ensemble",
+                file=distances[method],
+                found=f"{between.shape[1]} runs",
+                allowed=f"{len(runs)} runs",
+            )
+    data = collect(
+        runs,
+        name=ensemble,
+        model=model,
+        spd_run=model_name(model),
+        distances=rows,
+        stability=None if record is None or table is None else (record, table),
+    )
+    _add_activations(data, runs, batches)
+    if len(runs) < 2:
+        data.notes.append("One run only: nothing to compare it with, so no distances and no support.")
+    elif stability is None:
+        data.notes.append("The stability analysis was not made: no curves of agreement.")
+    if data.header["n_iterations"] == 0:
+        data.notes.append("No merges: every component is a group of its own.")
+    page = page_html(ensemble, pack(data.packed_header(), data.arrays))
+    write_text(path, page)
+    log.info("%d runs, %d components, %.1f MB", len(runs), len(data.header["labels"]), len(page) / 1e6)
+
+
+def files_of(folder: str | Path) -> dict[str, Any]:
+    """Return what `explorer` takes besides histories, as far as it is in or beside an ensemble's folder.
+
+    Raises:
+        InputError: the folder has no histories.
+    """
+    folder = Path(folder)
+    record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
+    batches = folder.parent / "precomputed_batches"
+    first = [batches / path.parent.name / "batch_0.pt" for path in find_histories(folder)]
+    return {
+        "distances": {
+            method: path for method in METHODS if (path := folder / f"distances_{method}.npz").is_file()
+        },
+        "stability": (record, iterations) if record.is_file() and iterations.is_file() else None,
+        "batches": first if all(path.is_file() for path in first) else [],
+    }
+
+
+def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequence[str | Path]) -> None:
+    """Add what only the batches know: how members fire together, final activities, tokens."""
+    if len(batches) != len(runs):
+        data.notes.append(
+            "The activation batches are not there any more: how members fire together is left out."
+        )
+        return
+    for run, (history, file) in enumerate(zip(runs, batches, strict=True)):
+        batch = ActivationBatch.load(file)
+        columns = _columns(batch, history.labels, file)
+        threshold = history.config.activation_threshold
+        # a scalar activity has another definition, and with several batches it is of the last one
+        if threshold is not None and history.config.recompute_costs_every == 1:
+            final = _final_groups(history)
+            add_final_activity(data, run, group_counts(batch.matrix, columns, final, threshold))
+        if run == 0:
+            _add_described(data, runs, batch, threshold)
+
+
+def _add_described(
+    data: PageData, runs: MergeHistoryEnsemble, batch: ActivationBatch, threshold: float | None
+) -> None:
+    """Add how members of groups fire together, and the tokens of groups and components."""
+    labels: Labels = data.header["labels"]
+    place = {label: column for column, label in enumerate(batch.labels)}
+    columns = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
+    first, more, consensus = _groups_to_describe(data, runs)
+    first, more = ([group for group in groups if (columns[group] >= 0).all()] for groups in (first, more))
+    counted = count_cofiring(batch.matrix, columns, [*first, *more], threshold)
+    add_cofiring(data, counted, run=0, n_samples=batch.n_samples)
+    if threshold is not None and (columns >= 0).all():
+        for cut, groups in consensus.items():
+            add_consensus_activity(data, cut, group_counts(batch.matrix, columns, groups, threshold))
+    kept = batch.examples
+    if kept is None:
+        return
+    alone = [np.array([component]) for component in np.flatnonzero(columns >= 0)]
+    data.header["examples"] = {
+        "run": 0,
+        "n_samples": kept.n_samples,
+        "groups": describe_by_tokens(
+            batch.matrix[: kept.n_samples],
+            kept.tokens[kept.samples[:, 0], kept.samples[:, 1]],
+            kept.vocabulary,
+            kept.context,
+            kept.samples,
+            columns,
+            [*first, *alone, *more],
+            threshold,
+        ),
+    }
+
+
+def _final_groups(history: MergeHistory) -> np.ndarray:
+    return history.group_idxs(-1) if history.n_iterations else np.arange(history.n_components)
+
+
+def _groups_to_describe(
+    data: PageData, runs: MergeHistoryEnsemble
+) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]]:
+    """Return the groups of consensus and runs at the cuts, further ones on the way, and the consensus."""
+    n, n_iterations = len(data.header["labels"]), data.header["n_iterations"]
+    cuts = {at["iteration"]: name for name, at in data.header["cuts"].items()}
+    best = data.header["runs"][0]["best_iteration"]
+    if not cuts and best is not None:
+        cuts = {min(best, n_iterations - 1): ""}
+    first, more, consensus = [], [], {}
+    for row in rows_of_interest(list(cuts), n_iterations):
+        in_runs = np.stack(
+            [_over_union(data, run, history.group_idxs(row), n) for run, history in enumerate(runs)]
+        )
+        if row not in cuts:
+            more += list(in_runs)
+            continue
+        if len(runs) > 1:
+            consensus[cuts[row]] = coclustering(in_runs).consensus.group_idxs
+            first.append(consensus[cuts[row]])
+        first += list(in_runs)
+    described = distinct_groups([*first, *more])
+    n_first = len(distinct_groups(first))
+    return described[:n_first], described[n_first:], consensus
+
+
+def _over_union(data: PageData, run: int, group_idxs: np.ndarray, n_components: int) -> np.ndarray:
+    """Return groups over all components of the ensemble; one that the run lacks is alone."""
+    groups = len(group_idxs) + np.arange(n_components)
+    groups[data.arrays[f"run{run}.own"]] = group_idxs
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _columns(batch: ActivationBatch, labels: Labels, file: str | Path) -> np.ndarray:
+    place = {label: column for column, label in enumerate(batch.labels)}
+    missing = next((label for label in labels if label not in place), None)
+    if missing is not None:
+        raise InputError(
+            "batch lacks a component of its run",
+            file=file,
+            field="labels",
+            found=missing,
+            allowed="its batch",
+        )
+    return np.array([place[label] for label in labels], dtype=np.int64)
