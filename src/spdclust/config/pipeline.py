@@ -93,9 +93,9 @@ class ClusteringPipelineConfig(Section):
     create_git_snapshot: bool = False
     """Record the git commit, and whether the work tree was clean, with each result."""
     slurm_job_name_prefix: str | None = None
-    """Start of the names of Slurm jobs."""
+    """Start of the names of Slurm jobs, for `spd-clustering`."""
     slurm_partition: str | None = None
-    """Slurm partition of all jobs; null leaves it to the profile."""
+    """Slurm partition of all jobs, for `spd-clustering`; null leaves it to the profile."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,62 @@
+"""The commands and the page that lists them say the same."""
+
+import argparse
+import re
+import shlex
+
+import pytest
+from workflow import REPOSITORY
+
+from spdclust import cli, reference_cli
+
+PAGE = REPOSITORY / "docs" / "command-line.md"
+
+
+def subcommands(parser):
+    return next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
+
+
+def shown(program):
+    """Return the arguments of every command line of a program on the page."""
+    lines = re.findall(rf"^    {program} (.*)$", PAGE.read_text(), re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_every_subcommand_stands_on_the_page_and_no_other():
+    assert {words[0] for words in shown("spdclust")} == set(subcommands(cli._parser()))
+
+
+@pytest.mark.parametrize("words", shown("spdclust"), ids=" ".join)
+def test_every_example_of_the_page_is_understood(words):
+    cli._parser().parse_args(words)
+
+
+def test_every_flag_of_the_whole_workflow_stands_on_the_page():
+    for words in shown("spd-clustering"):
+        reference_cli.parser().parse_args(words)
+    page = PAGE.read_text()
+    flags = {
+        flag
+        for action in reference_cli.parser()._actions
+        for flag in action.option_strings
+        if flag.startswith("--") and not flag.startswith("--no-")
+    }
+    said = {"--calc-distances": "--no-calc-distances"}
+    absent = {flag for flag in flags if f"`{said.get(flag, flag)}" not in page}
+    assert absent == {"--version"}
+
+
+def test_every_example_of_the_help_is_understood():
+    helps = [
+        (reference_cli.parser().epilog, "spd-clustering", reference_cli.parser()),
+        (cli._EXAMPLES, "spdclust", cli._parser()),
+        *((parser.epilog or "", "spdclust", cli._parser()) for parser in subcommands(cli._parser()).values()),
+    ]
+    examples = [
+        (parser, shlex.split(line, comments=True))
+        for text, program, parser in helps
+        for line in re.findall(rf"^ *(?:\w+=\w+ )?{program} (.*)$", text, re.MULTILINE)
+    ]
+    assert len(examples) > 20
+    for parser, words in examples:
+        parser.parse_args(words)
