@@ -15,6 +15,12 @@ from spdclust.locks import forget_owner, note_owner, release_dead_locks
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.plotting.names import (
+    ACTIVATION_FIGURES,
+    CURVE_FIGURES,
+    GROUP_FIGURES,
+    STABILITY_FIGURES,
+)
 from spdclust.provenance import stage_fingerprint
 from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
 from spdclust.files.summaries import format_summaries, format_sweeps
@@ -48,10 +54,11 @@ def load_ensembles():
         }
     except InputError as error:
         sys.exit(f"Error: {error}")
-    return settings.results, ensembles, checkpoints, n_batches, own
+    size = settings.figures.model_dump()
+    return settings.results, ensembles, checkpoints, n_batches, own, size
 
 
-RESULTS, ENSEMBLES, CHECKPOINTS, N_BATCHES, OWN_FILES = load_ensembles()
+RESULTS, ENSEMBLES, CHECKPOINTS, N_BATCHES, OWN_FILES, FIGURE_SIZE = load_ensembles()
 BY_FOLDER = {ensemble.folder: ensemble for ensemble in ENSEMBLES}
 BATCHES_PER_RUN = {
     ensemble.run_name: max(
@@ -84,8 +91,6 @@ METHODS_ASKED = sorted(
     {method for ensemble in ENSEMBLES for method in ensemble.methods}
 )
 METHOD_LISTS = sorted({tuple(ensemble.methods) for ensemble in ENSEMBLES})
-CURVES = ["mdl", "cluster_sizes"]
-STABILITY_FIGURES = ["stability", "contested"]
 
 
 wildcard_constraints:
@@ -94,7 +99,7 @@ wildcard_constraints:
     run=r"\d+",
     batch=r"\d+",
     method="|".join(METHODS_ASKED),
-    curve="|".join(CURVES),
+    curve="|".join(CURVE_FIGURES),
     # where nothing is swept nothing matches
     sweep="|".join(sorted({re.escape(folder.split("/")[1]) for folder in SWEEPS}))
     or "(?!)",
@@ -196,16 +201,30 @@ def ensemble_files(ensembles):
 
 
 def figure_files(ensembles):
-    return [
-        f"{folder_of(ensemble)}/plots/{name}.{suffix}"
+    """Those that everyone wants; what else there is for other runs and iterations is a target all the same."""
+    stems = [
+        f"{folder_of(ensemble)}/plots/{name}"
         for ensemble in ensembles
         for name in [
-            *CURVES,
+            *CURVE_FIGURES,
+            "merge_tree_run_0",
             *STABILITY_FIGURES,
+            *GROUP_FIGURES,
             *(f"distances_{method}" for method in ensemble.methods),
+            f"runs_{ensemble.methods[0]}",
         ]
-        for suffix in ("png", "pdf")
     ]
+    # temporary batches would be drawn again for them
+    kept = [ensemble for ensemble in ensembles if BATCH_KINDS[ensemble.run_name][1]]
+    stems += [
+        f"{folder_of(ensemble)}/plots/merge_state_run_0_least_mdl" for ensemble in kept
+    ]
+    stems += [
+        f"{RESULTS}/{run_config}/plots/activations_run_0_{name}"
+        for run_config in dict.fromkeys(ensemble.run_name for ensemble in kept)
+        for name in ACTIVATION_FIGURES
+    ]
+    return [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
 
 
 def page_files(ensembles):

@@ -26,6 +26,9 @@ rule merge:
         git_snapshot=lambda wildcards: int(
             ensemble_of(wildcards).pipeline.create_git_snapshot
         ),
+        # whether the merge is logged to W&B, and whether its batches can still be looked at afterwards
+        tracked=lambda wildcards: int(ensemble_of(wildcards).tracking is not None),
+        batches_kept=lambda wildcards: int(BATCH_KINDS[wildcards.run_config][1]),
     params:
         merge_config=lambda wildcards: ensemble_of(
             wildcards

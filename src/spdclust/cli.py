@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust import __version__
-from spdclust.commands import ensembles, histories, registry, reproduce, sweeps
+from spdclust.commands import ensembles, histories, registry, reproduce, sweeps, tracking
 from spdclust.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     histories.add_commands(command)
     sweeps.add_commands(command)
     registry.add_commands(command)
+    tracking.add_commands(command)
     reproduce.add_commands(command)
 
     examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")

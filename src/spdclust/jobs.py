@@ -38,6 +38,8 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True
         )
+        # what W&B could not do stops nothing, so nobody would open the log for it
+        logging.getLogger("spdclust.tracking").addHandler(_Warnings(terminal, name))
         try:
             yield
         except InputError as error:
@@ -48,6 +50,15 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
             traceback.print_exc()
             _tell(terminal, f"Error in {name}: {type(error).__name__}: {error} [traceback in {log_path}]")
             raise SystemExit(1) from None
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, terminal: int, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self._terminal, self._name = terminal, name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(self._terminal, f"Warning in {self._name}: {record.getMessage()}")
 
 
 def _tell(terminal: int, line: str) -> None:

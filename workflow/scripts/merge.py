@@ -2,7 +2,15 @@ from spdclust.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.merge import merge
+    from spdclust.stages.track import follow_merge
 
+    # which merges are logged, and how often, comes from the configuration: neither `params` nor inputs, so
+    # that changing it makes no finished merge due
+    follower = follow_merge(
+        snakemake.output.history,
+        snakemake.config if snakemake.resources.tracked else None,
+        keep_batches=bool(snakemake.resources.batches_kept),
+    )
     merge(
         list(snakemake.input.batches),
         snakemake.params.merge_config,
@@ -12,4 +20,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         threads=snakemake.threads,
         checkpoint_seconds=snakemake.resources.checkpoint_seconds,
         git_snapshot=bool(snakemake.resources.git_snapshot),
+        observer=follower,
     )

@@ -71,7 +71,7 @@ class Tracker(Protocol):
     """Where the records of one run go."""
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Add one row; nested mappings with `counts` and `edges` are histograms, `Figure`s pictures."""
+        """Add one row; mappings of `counts` and `edges` are histograms, `Figure`s and paths are pictures."""
 
     def artifact(
         self,
@@ -225,15 +225,16 @@ def open_tracker(description: RunDescription) -> Tracker:
             problem, _one_line(error),
         )  # fmt: skip
         return NoTracker()
+    folder = tracker.folder if isinstance(tracker, WandbTracker) else None
     log.warning(
         "W&B cannot be used: %s. The run is recorded in %s; send it with `wandb sync %s`%s",
-        problem, tracker.folder, tracker.folder,
+        problem, folder, folder,
         f" --id {description.run_id}-2" if _is_taken(problem) else _after_login(problem),
     )  # fmt: skip
     return tracker
 
 
-def _begin(description: RunDescription, mode: str | None = None) -> WandbTracker:
+def _begin(description: RunDescription, mode: str | None = None) -> Tracker:
     import wandb
 
     given = {name: value for name, value in _SECONDS.items() if _variable(name) not in os.environ}
@@ -253,6 +254,9 @@ def _begin(description: RunDescription, mode: str | None = None) -> WandbTracker
         reinit="finish_previous",
         settings=wandb.Settings(**settings),
     )
+    if run.disabled:
+        log.info("W&B is disabled (WANDB_MODE); nothing is logged")
+        return NoTracker()
     run.define_metric(description.axis)
     run.define_metric("*", step_metric=description.axis)
     return WandbTracker(run, description)
@@ -293,6 +297,8 @@ def _for_wandb(value: Any) -> Any:
 
     if isinstance(value, Figure):
         return wandb.Image(_picture(value))
+    if isinstance(value, Path):
+        return wandb.Image(str(value))
     if isinstance(value, Mapping) and "edges" in value:
         return wandb.Histogram(np_histogram=(value["counts"], value["edges"]))
     return value

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +61,21 @@ class MergeFollower:
         folder: where the record goes.
         member: which merge is logged; None keeps the times of the iterations and logs nothing.
         live_after: seconds after which the process that logs is started; None never does.
+        then: called when the merge is over.
     """
 
     def __init__(
-        self, folder: Path, member: Member | None = None, *, live_after: float | None = LIVE_AFTER_SECONDS
+        self,
+        folder: Path,
+        member: Member | None = None,
+        *,
+        live_after: float | None = LIVE_AFTER_SECONDS,
+        then: Callable[[], None] | None = None,
     ) -> None:
         self._folder = folder
         self._member = member
         self._live_after = live_after if member is not None else None
+        self._then = then
         self._recorder: MergeRecorder | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._start = time.monotonic()
@@ -113,6 +120,8 @@ class MergeFollower:
         """Take note that the history is written, and wait for what is logged, but not for ever."""
         if self._recorder is not None:
             self._recorder.end()
+        if self._then is not None:
+            self._then()
         if self._process is None:
             return
         try:

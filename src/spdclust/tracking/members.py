@@ -140,8 +140,10 @@ def already_logged(path: Path, source: str, target: str, *, again: bool) -> Note
     note = load_note(path)
     if again or note is None or not note.complete or (note.source, note.target) != (source, target):
         return None
-    how = f"; send it with `wandb sync {note.folder}`" if note.offline else ""
-    log.info("logged already as %s%s (--again logs it once more)", note.run_id, how)
+    if note.offline and Path(note.folder).is_dir():
+        log.warning("%s is recorded, and is still to be sent: `wandb sync %s`", note.run_id, note.folder)
+    else:
+        log.info("logged already as %s (--again logs it once more)", note.run_id)
     return note
 
 

@@ -1,0 +1,52 @@
+# Histories and what an ensemble found -> Weights & Biases; in the plan where a project is named.
+
+
+rule track_run:
+    input:
+        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+        pipeline=f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
+        run=f"{RESULTS}/{{run_config}}/{{ensemble}}/clustering_run_config.json",
+    output:
+        # batches are no input: where they are gone, they must not be made again to be logged
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/run_{{run}}.done",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_run_{{run}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_run_{{run}}.tsv"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        folder=lambda wildcards: folder_of(ensemble_of(wildcards)),
+        settings=tracked_to,
+        batches=tracks_batches,
+        code=stage_fingerprint("track"),
+    script:
+        "../workflow/scripts/track_run.py"
+
+
+rule track_ensemble:
+    input:
+        lambda wildcards: ensemble_files([ensemble_of(wildcards)]),
+        lambda wildcards: figure_files([ensemble_of(wildcards)]),
+    output:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/ensemble.done",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_ensemble.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_ensemble.tsv"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 2 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        folder=lambda wildcards: folder_of(ensemble_of(wildcards)),
+        settings=tracked_to,
+        code=stage_fingerprint("track"),
+    script:
+        "../workflow/scripts/track_ensemble.py"

@@ -1,0 +1,39 @@
+"""Subcommand on Weights & Biases: log what was not logged while it was made."""
+
+import argparse
+from pathlib import Path
+
+from spdclust.commands.adding import AddCommand, count
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `wandb-sync`."""
+    sync = command(
+        "wandb-sync",
+        _sync,
+        "Log an ensemble to W&B: merges, activations, distances, report; what was logged before is left out.",
+        "spdclust wandb-sync results/resid_mlp1/demo --project my-project",
+        "spdclust wandb-sync results/resid_mlp1/demo --run 3 --again",
+        "WANDB_MODE=offline spdclust wandb-sync results/resid_mlp1/demo   # on disk, for wandb sync",
+    )
+    sync.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
+    sync.add_argument("--project", help="W&B project (default: as the ensemble was configured)")
+    sync.add_argument("--entity", help="W&B user or team (default: as configured, else the account's)")
+    sync.add_argument("--run", type=count, help="only this run, without what is of the whole ensemble")
+    sync.add_argument("--again", action="store_true", help="log it once more, as other W&B runs")
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from spdclust.stages.track import sync_ensemble
+
+    notes = sync_ensemble(
+        options.ensemble,
+        project=options.project,
+        entity=options.entity,
+        run=options.run,
+        again=options.again,
+    )
+    waiting = [note.folder for note in notes if note.offline and note.complete]
+    print(f"{sum(note.complete for note in notes)} of {len(notes)} W&B runs are recorded")
+    if waiting:
+        print("still to be sent:\n  wandb sync " + " ".join(sorted(set(waiting))))

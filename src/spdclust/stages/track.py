@@ -1,0 +1,194 @@
+"""Stage: histories and what an ensemble found -> Weights & Biases; what cannot be logged is a warning."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spdclust.config.load import validate
+from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+from spdclust.config.tracking import TrackingSettings
+from spdclust.errors import InputError
+from spdclust.files.atomic import write_text
+from spdclust.files.histories import find_histories
+from spdclust.tracking.live import MergeFollower
+from spdclust.tracking.members import Member, log_member
+from spdclust.tracking.places import EnsemblePlace, Note
+from spdclust.tracking.sending import send
+
+log = logging.getLogger("spdclust.tracking.stage")
+
+
+def member_of(
+    folder: str | Path,
+    run: int,
+    settings: TrackingSettings,
+    run_config: Mapping[str, Any] | None = None,
+    pipeline_config: Mapping[str, Any] | None = None,
+) -> Member:
+    """Return what is to be known of one merge to log it.
+
+    Args:
+        folder: of the ensemble.
+        run: number of the run.
+        settings: where records go.
+        run_config: the run's settings, resolved; from the ensemble's folder when left out.
+        pipeline_config: the pipeline's settings, resolved; from the ensemble's folder when left out.
+
+    Raises:
+        InputError: settings in the folder cannot be read.
+    """
+    place = EnsemblePlace(Path(folder))
+    return Member(
+        ensemble=place.name,
+        run=run,
+        settings=settings,
+        run_config=place.run_config() if run_config is None else run_config,
+        pipeline_config=place.pipeline_config() if pipeline_config is None else pipeline_config,
+        history=place.history(run),
+        record=place.record(run),
+        batches=place.batches(run),
+        note=place.note(f"run_{run}"),
+    )
+
+
+def follow_merge(
+    history: str | Path, config: Mapping[str, Any] | None, *, keep_batches: bool = True
+) -> MergeFollower:
+    """Return an observer of the merge of one run: it keeps the times of its iterations, and logs long merges.
+
+    Args:
+        history: the `history.zip` that will be written, `<results>/<run_config>/<ensemble>/runs/run_<r>/…`.
+        config: configuration of the workflow; None where the merge is not logged.
+        keep_batches: whether the batches can still be looked at when the merge is over; otherwise it logs the
+            activations itself.
+    """
+    path = Path(history)
+    folder, run = path.parents[2], int(path.parent.name.removeprefix("run_"))
+    record = EnsemblePlace(folder).record(run)
+    if config is None:
+        return MergeFollower(record)
+    with _warned(folder):
+        name = EnsemblePlace(folder).name
+        ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
+        (ensemble,) = (each for each in ensembles if each.folder == name)
+        assert ensemble.tracking is not None
+        settings = ensemble.resolved_run(), ensemble.resolved_pipeline()
+        member = member_of(folder, run, ensemble.tracking, *settings)
+        then = None if keep_batches else lambda: _track_batches(member, again=False)
+        return MergeFollower(record, member, then=then)
+    return MergeFollower(record)
+
+
+def track_run(
+    folder: str | Path,
+    run: int,
+    settings: Mapping[str, Any],
+    *,
+    batches: bool = True,
+    again: bool = False,
+    path: str | Path | None = None,
+) -> None:
+    """Log the activations and the merge of one run, unless they were logged before.
+
+    Args:
+        folder: of the ensemble.
+        run: number of the run.
+        settings: `TrackingSettings`, as plain JSON types.
+        batches: whether to log the activations too.
+        again: log everything once more, as other W&B runs.
+        path: file written at the end, whatever could be logged.
+    """
+    chosen = TrackingSettings.model_validate(dict(settings))
+    with _warned(folder):
+        member = member_of(folder, run, chosen)
+        log_member(member, again=again)
+        if batches:
+            _track_batches(member, again=again)
+    if path is not None:
+        write_text(path, "")
+
+
+def track_ensemble(
+    folder: str | Path, settings: Mapping[str, Any], *, again: bool = False, path: str | Path | None = None
+) -> None:
+    """Log distances, stability and figures of an ensemble, unless they were logged before.
+
+    Args:
+        folder: of the ensemble.
+        settings: `TrackingSettings`, as plain JSON types.
+        again: log everything once more, as other W&B runs.
+        path: file written at the end, whatever could be logged.
+    """
+    from spdclust.tracking.ensembles import log_ensemble
+
+    chosen = TrackingSettings.model_validate(dict(settings))
+    with _warned(folder):
+        log_ensemble(EnsemblePlace(Path(folder)), chosen, again=again)
+    if path is not None:
+        write_text(path, "")
+
+
+def _track_batches(member: Member, *, again: bool) -> None:
+    from spdclust.tracking.sampling import log_batches
+
+    with _warned(member.history.parents[2]):
+        # beside the notes of all ensembles that share the batches
+        log_batches(
+            member, member.note.parents[2] / "tracking" / f"batches_run_{member.run}.json", again=again
+        )
+
+
+@contextlib.contextmanager
+def _warned(folder: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        log.warning("not logged to W&B: %s; again with: spdclust wandb-sync %s", error, folder)
+    except Exception as error:
+        log.warning(
+            "not logged to W&B (%s: %s); again with: spdclust wandb-sync %s",
+            type(error).__name__, error, folder, exc_info=True,
+        )  # fmt: skip
+
+
+def sync_ensemble(
+    folder: str | Path,
+    *,
+    project: str | None = None,
+    entity: str | None = None,
+    run: int | None = None,
+    again: bool = False,
+) -> list[Note]:
+    """Log everything of an ensemble that was not logged before, and send what waits on disk.
+
+    Args:
+        folder: of the ensemble.
+        project: W&B project, instead of the configured one.
+        entity: W&B user or team, instead of the configured one.
+        run: only this run.
+        again: log everything once more, as other W&B runs.
+
+    Returns:
+        What is noted of every W&B run of the ensemble.
+
+    Raises:
+        InputError: no such ensemble or run, or nobody names a project.
+    """
+    place = EnsemblePlace(Path(folder))
+    runs = [int(path.parent.name.removeprefix("run_")) for path in find_histories(place.folder)]
+    if run is not None and run not in runs:
+        raise InputError("no such run", file=folder, field="--run", found=run, allowed=f"one of {runs}")
+    settings = place.settings(project, entity)
+    chosen = settings.model_dump(mode="json")
+    for each in runs if run is None else [run]:
+        track_run(folder, each, chosen, again=again)
+    if run is None:
+        track_ensemble(folder, chosen, again=again)
+    paths = [place.note(f"run_{each}") for each in (runs if run is None else [run])]
+    paths += [
+        place.logs.parent / "tracking" / f"batches_run_{each}.json" for each in runs if run in (None, each)
+    ]
+    paths += [place.note("distances"), place.note("report")] if run is None else []
+    return [note for path in paths if (note := send(path)) is not None]

@@ -1,0 +1,6 @@
+from spdclust.jobs import job
+
+with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.stages.track import track_ensemble
+
+    track_ensemble(snakemake.params.folder, snakemake.params.settings, path=snakemake.output[0])
