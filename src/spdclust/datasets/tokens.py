@@ -39,11 +39,15 @@ class Tokenizer:
         # threads of the tokenizer would outlive a fork, and the results do not depend on them
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place)
-        except Exception as error:  # the library raises nearly anything
+            # a tokenizer's files may name code of their own, which is never run
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        except BaseException as error:  # the library raises nearly anything; a panic is no Exception
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                raise
             said = str(error).strip().split("\n")[0]
             raise InputError(
                 "no such tokenizer",
+                file=place,
                 field="dataset.tokenizer",
                 found=f"{place}: {said}",
                 allowed="a folder with tokenizer.json, or a name on the hub that can be reached",
@@ -53,6 +57,7 @@ class Tokenizer:
         if not fewest <= size <= vocab_size:
             raise InputError(
                 "tokenizer does not match the model's vocabulary",
+                file=place,
                 field="dataset.tokenizer",
                 found=f"{place} with {size} tokens",
                 allowed=f"{fewest} to {vocab_size} tokens",
@@ -71,6 +76,7 @@ class Tokenizer:
                 return int(token)
         raise InputError(
             "tokenizer has no end-of-text token",
+            file=self.place,
             field="dataset.tokenizer",
             found=self.place,
             allowed="an eos_token or a sep_token in its special tokens",

@@ -171,4 +171,15 @@ def load_distance_rows(
             found=f"{iterations.dtype} {iterations.shape}",
             allowed=f"integers ({len(array)},)",
         )
+    rising = (iterations[1:] > iterations[:-1]).all()
+    if len(iterations) and not (rising and 0 <= int(iterations[0]) <= int(iterations[-1]) < 2**62):
+        raise InputError(
+            "iterations do not rise", file=path, field="iterations", allowed="0 or more, each once, in order"
+        )
+    # rounding may leave a little less than 0
+    if np.isinf(array).any() or (array < -1e-9).any():
+        raise InputError(
+            "not distances", file=path, field="distances", found="a negative or infinite one",
+            allowed="0 or more, or NaN in the triangle that is not filled",
+        )  # fmt: skip
     return iterations.astype(np.int64), array

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.errors import InputError
+from spdclust.files.opening import regular_file
+from spdclust.files.records import ListedEnsemble, checked_record
 
 FORMAT_VERSION = 1
 WAIT_SECONDS = 120.0
@@ -60,8 +62,8 @@ def register_ensembles(
 
     Example:
         >>> import tempfile
-        >>> run = dict.fromkeys(RUN_COLUMNS[1:], 0)
-        >>> record = {**dict.fromkeys(ENSEMBLE_COLUMNS, 1), "ensemble": "small/tiny", "runs": [run]}
+        >>> run = {**dict.fromkeys(RUN_COLUMNS[1:], 0), "digest": "ab", "merge_seed": "[0, 0]"}
+        >>> record = {**dict.fromkeys(ENSEMBLE_COLUMNS), "ensemble": "small/tiny", "runs": [run]}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = f"{folder}/ensemble_registry.db"
         ...     changes = register_ensembles([record], path), register_ensembles([record], path)
@@ -118,8 +120,7 @@ def read_registry(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: no such file, or it is no registry.
     """
-    if not Path(path).is_file():
-        raise InputError("no such file", file=path, allowed="an ensemble_registry.db")
+    path = regular_file(path, "an ensemble_registry.db")
     with _opened(path, WAIT_SECONDS, read_only=True) as database:
         database.execute("BEGIN")
         if _version(database, path) == 0:
@@ -133,7 +134,7 @@ def read_registry(path: str | Path) -> list[dict[str, Any]]:
                 "SELECT * FROM runs WHERE ensemble = ? ORDER BY run", (ensemble["ensemble"],)
             )
             ensemble["runs"] = [dict(zip(RUN_COLUMNS, row, strict=True)) for row in rows]
-    return ensembles
+    return [checked_record(ListedEnsemble, ensemble, path) for ensemble in ensembles]
 
 
 def format_registry(ensembles: Sequence[Mapping[str, Any]], *, runs: bool = False) -> str:
@@ -188,7 +189,7 @@ def _opened(
             )
         ) as database:
             yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
         raise InputError(
             "registry cannot be used",
             file=path,

@@ -11,6 +11,7 @@ from scipy import sparse
 from spdclust.errors import InputError
 from spdclust.files.archive import Member, read_archive, write_archive
 from spdclust.files.atomic import write_text
+from spdclust.files.sparse_parts import PARTS, csr_of_parts
 from spdclust.files.tables import save_columns, save_rows
 from spdclust.normalized import NormalizedHistories
 from spdclust.stability.analysis import Stability
@@ -19,8 +20,6 @@ from spdclust.stability.cut import groups_at
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.stability.sizes import COLUMNS
 from spdclust.stability.tables import component_rows, group_rows, iteration_table, stability_record
-
-_PARTS = ("data", "indices", "indptr", "shape")
 
 
 def save_stability(
@@ -78,7 +77,7 @@ def save_coclustering(normalized: NormalizedHistories, stability: Stability, pat
             members[f"{name}.left_out.npy"] = np.array(str(error))
             continue
         parts = (frequency.data, frequency.indices, frequency.indptr, np.array(frequency.shape))
-        members |= {f"{name}.{part}.npy": array for part, array in zip(_PARTS, parts, strict=True)}
+        members |= {f"{name}.{part}.npy": array for part, array in zip(PARTS, parts, strict=True)}
     write_archive(path, members)
 
 
@@ -91,7 +90,6 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     Raises:
         InputError: no such file, damaged, or the cut is not in it.
     """
-    names = [f"{cut}.{part}.npy" for part in _PARTS]
+    names = [f"{cut}.{part}.npy" for part in PARTS]
     read = read_archive(path, arrays=names, what="co-clustering file")
-    data, indices, indptr, shape = (read[name] for name in names)
-    return sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+    return csr_of_parts(*(read[name] for name in names), path, cut)

@@ -1,14 +1,15 @@
 """Reading what figures and summaries need of a stability analysis, without the code that makes it."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.files.records import StabilityRecord, read_record
 from spdclust.files.tables import load_columns
+
+NEEDED_COLUMNS = ("iteration", "n_distinct", "null.n_distinct")
+"""Columns that `stability_iterations.csv` has whatever the methods."""
 
 
 def load_stability_record(path: str | Path) -> dict[str, Any]:
@@ -17,22 +18,13 @@ def load_stability_record(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or not a stability record.
     """
-    path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("no such file", file=path, allowed="stability.json") from error
-    except ValueError as error:
-        raise InputError("not JSON", file=path, found=str(error), allowed="stability.json") from error
-    if not isinstance(record, Mapping) or "cuts" not in record:
-        raise InputError("not a stability record", file=path, allowed="stability.json")
-    return dict(record)
+    return read_record(StabilityRecord, path, "stability.json")
 
 
 def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
     """Read `stability_iterations.csv` by columns, see `iteration_table`.
 
     Raises:
-        InputError: no such file, or not a table of numbers.
+        InputError: no such file, not a table of numbers, or a column that figures need is missing.
     """
-    return load_columns(path)
+    return load_columns(path, NEEDED_COLUMNS)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.files.atomic import write_text
+from spdclust.files.records import SummaryRecord, read_record
 from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
@@ -24,12 +25,15 @@ def format_summaries(folders: Iterable[str | Path]) -> str:
     Example:
         >>> format_summaries(["no/such/folder"])
         ''
+
+    Raises:
+        InputError: such a file cannot be read.
     """
     blocks = []
     for folder in map(Path, folders):
         file = folder / "summary.json"
         if file.is_file():
-            blocks.append(_format(folder, json.loads(file.read_text(encoding="utf-8"))))
+            blocks.append(_format(folder, read_record(SummaryRecord, file, "summary.json")))
     return "\n\n".join(blocks)
 
 

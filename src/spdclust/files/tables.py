@@ -10,6 +10,7 @@ import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
+from spdclust.files.opening import read_text, refused
 
 
 def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
@@ -37,24 +38,26 @@ def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: s
     _write(list(columns), ([row[column] for column in columns] for row in rows), path)
 
 
-def load_columns(path: str | Path) -> dict[str, np.ndarray]:
+def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read a table of numbers by columns, each float64.
 
+    Args:
+        path: the `.csv` file.
+        needed: columns that must be there.
+
     Raises:
-        InputError: no such file, or not a table of numbers.
+        InputError: no such file, not a table of numbers, or a column is missing or given twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", file=path, allowed="a .csv table")
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *lines = list(csv.reader(file)) or [[]]
-    try:
+    text = read_text(path, "a .csv table")
+    with refused("not a table of numbers", path, "a whole table"):
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        if len(set(header)) < len(header):
+            raise InputError("column given twice", found=header)
         values = np.array([[float(cell) for cell in line] for line in lines])
         values = values.reshape(len(lines), len(header))
-    except ValueError as error:
-        raise InputError(
-            "not a table of numbers", file=path, found=str(error), allowed="a whole table"
-        ) from error
+    for name in needed:
+        if name not in header:
+            raise InputError("column missing", file=path, field=name, found=header, allowed="a whole table")
     return {name: values[:, column] for column, name in enumerate(header)}
 
 

@@ -1,12 +1,11 @@
 """Stage: what ensembles are to be known by -> the registry. The one writer of a workflow."""
 
-import json
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.files.records import RegisteredEnsemble, read_record
 from spdclust.files.registry import register_ensembles
 
 log = logging.getLogger(__name__)
@@ -22,14 +21,7 @@ def registry(records: Sequence[str | Path], *, path: str | Path) -> None:
     Raises:
         InputError: a file cannot be read, or the registry not be written.
     """
-    loaded = []
-    for record in records:
-        try:
-            loaded.append(json.loads(Path(record).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                "cannot be read", file=record, found=str(error), allowed="a registered.json"
-            ) from error
+    loaded = [read_record(RegisteredEnsemble, record, "a registered.json") for record in records]
     changed = register_ensembles(loaded, path)
     os.utime(path)  # newer than its inputs, also when nothing had to be written
     log.info("%d of %d ensembles registered anew in %s", changed, len(loaded), path)

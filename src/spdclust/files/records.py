@@ -1,0 +1,183 @@
+"""The JSON records that are read back: which keys they must have, and what may stand there."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from spdclust.config.base import Section
+from spdclust.config.load import validate
+from spdclust.files.opening import read_json
+
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A number of things, or which of several; databases and arrays hold no larger ones."""
+
+SEEDS = r"^\[\d+(, \d+)*\]$"
+
+
+class Record(Section, extra="allow", strict=True):
+    """A part of a record: what readers use is checked, the rest is kept."""
+
+
+class NullAtCut(Record):
+    """What shuffled runs give at a cut."""
+
+    histogram: list[Count]
+    mean_support: float
+    mean_contestedness: float
+
+
+class Contested(Record):
+    """One component that runs group differently."""
+
+    component: str
+    contestedness: float = Field(ge=0)
+
+
+class Cut(Record):
+    """Where the runs are cut."""
+
+    n_groups: list[Count] = Field(min_length=1)
+
+
+class AtCut(Record):
+    """What the runs say at a cut."""
+
+    cut: Cut
+    iteration: Count | None
+    histogram: list[Count]
+    n_consensus_groups: Count
+    mean_support: float
+    n_contested_components: Count
+    most_contested: list[Contested]
+    null: NullAtCut
+
+
+CutName = Literal["least_mdl", "stability_drop", "iteration", "n_groups"]
+
+
+class StabilityRecord(Record):
+    """`stability.json`, see `stability_record`."""
+
+    n_runs: Count
+    methods: list[str] = Field(min_length=1)
+    last_agreement: Count | None
+    cuts: dict[CutName, AtCut] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_histograms(self) -> "StabilityRecord":
+        for name, at in self.cuts.items():
+            for field, histogram in (("histogram", at.histogram), ("null.histogram", at.null.histogram)):
+                if len(histogram) != self.n_runs + 1:
+                    raise ValueError(
+                        f"cuts.{name}.{field}: found {len(histogram)} counts (allowed: {self.n_runs + 1}, of "
+                        "pairs that 0, 1, … all runs put together)"
+                    )
+        return self
+
+
+class SummarizedCut(Record):
+    """A cut as the summary has it."""
+
+    n_groups: list[Count] = Field(min_length=1)
+    n_contested_components: Count
+    mean_support: float
+    null_mean_support: float
+
+
+class SummarizedStability(Record):
+    """The stability analysis as the summary has it."""
+
+    last_agreement: Count | None
+    cuts: dict[str, SummarizedCut]
+
+
+class SummarizedDistances(Record):
+    """Distances of one method as the summary has them."""
+
+    mean: float
+    min: float
+    max: float
+
+
+class SummaryRecord(Record):
+    """`summary.json`, see `summarize`."""
+
+    n_runs: Count
+    n_components: list[Count] = Field(min_length=1)
+    n_groups_at_least_mdl: list[Count] = Field(min_length=1)
+    least_mdl: list[float] = Field(min_length=1)
+    largest_group_at_least_mdl: list[Count] = Field(min_length=1)
+    distances: dict[str, SummarizedDistances]
+    stability: SummarizedStability | None = None
+
+
+class RegisteredRun(Record):
+    """One run in `registered.json` and in the registry."""
+
+    run: Count
+    history: str
+    digest: str
+    n_components: Count
+    n_merges: Count
+    merge_seed: str = Field(pattern=SEEDS)
+    batch_seeds: str = Field(pattern=r"^\[(\d+(, \d+)*)?\]$")
+    package_version: str | None
+
+
+class RegisteredEnsemble(Record):
+    """One ensemble in `registered.json` and in the registry."""
+
+    ensemble: str
+    n_runs: Count
+    configuration: str
+    model: str | None
+    base_seed: Count
+    dataset_seed: Count
+    package_version: str | None
+    git_commit: str | None
+    git_dirty: Count | None
+    runs: list[RegisteredRun]
+
+
+class ListedRun(Record):
+    """What the list of runs shows of a row of the registry."""
+
+    digest: str
+    merge_seed: str = Field(pattern=SEEDS)
+
+
+class ListedEnsemble(Record):
+    """What the list of ensembles shows of a row of the registry."""
+
+    ensemble: str
+    git_commit: str | None
+    runs: list[ListedRun]
+
+
+def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str, Any]:
+    """Read a JSON record and check what its readers use.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "stability.json").write_text('{"n_runs": -1}')
+        ...     read_record(StabilityRecord, Path(folder) / "stability.json", "stability.json")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...stability.json: n_runs: not allowed (found: -1; allowed: greater than
+        or equal to 0)
+
+    Raises:
+        InputError: no such file, not JSON, a key is missing, or a value is of another kind.
+    """
+    return checked_record(model, read_json(path, allowed), path)
+
+
+def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[str, Any]:
+    """Return a record that is read already, once it is checked; numbers are what the model says they are.
+
+    Raises:
+        InputError: a key is missing, or a value is of another kind.
+    """
+    return validate(model, content, file=path).model_dump(exclude_unset=True)

@@ -1,0 +1,42 @@
+"""Sparse matrices from the arrays that a file holds, which may not fit together."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.errors import InputError
+from spdclust.files.opening import check_size, refused
+
+PARTS = ("data", "indices", "indptr", "shape")
+"""What the arrays of a CSR matrix are called, in the order of `csr_of_parts`."""
+
+_ALLOWED = "the data, indices, indptr and shape of a CSR matrix"
+
+
+def csr_of_parts(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: np.ndarray, path: str | Path, field: str
+) -> sparse.csr_array:
+    """Return the matrix of finite numbers that four arrays of a file make.
+
+    Example:
+        >>> ones = np.ones(1)
+        >>> csr_of_parts(ones, np.array([7]), np.array([0, 1]), np.array([1, 2]), __file__, "least_mdl")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...: least_mdl: not a sparse matrix (found: ...; allowed: the data, ...)
+
+    Raises:
+        InputError: types, lengths or numbers do not fit, or a value is NaN or infinite.
+    """
+    with refused("not a sparse matrix", path, _ALLOWED, field):
+        integers = all(part.dtype.kind in "iu" for part in (indices, indptr, shape))
+        if shape.shape != (2,) or not integers or data.dtype.kind != "f":
+            found = f"{data.dtype}, {indices.dtype}, {indptr.dtype}, shape {shape.tolist()}"
+            raise InputError("not a sparse matrix", field=field, found=found, allowed=_ALLOWED)
+        check_size(8 * int(shape.max()), path, field)
+        matrix = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+        matrix.check_format(full_check=True)  # the C++ behind it follows indices wherever they lead
+        if not np.isfinite(data).all():
+            raise InputError("a value is not a finite number", field=field, allowed=_ALLOWED)
+    return matrix
