@@ -25,6 +25,7 @@ rule plot_distances:
         runtime=10,
     params:
         method=lambda wildcards: wildcards.method,
+        size=FIGURE_SIZE,
         code=stage_fingerprint("plot_distances"),
     script:
         "../workflow/scripts/plot_distances.py"
@@ -56,6 +57,7 @@ rule plot_curve:
         runtime=10,
     params:
         curve=lambda wildcards: wildcards.curve,
+        size=FIGURE_SIZE,
         code=stage_fingerprint("plot_curve"),
     script:
         "../workflow/scripts/plot_curve.py"
@@ -78,7 +80,7 @@ rule plot_stability:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{stability_figure}}.tsv"
     wildcard_constraints:
-        stability_figure="stability|contested",
+        stability_figure="|".join(STABILITY_FIGURES),
     group:
         "ensemble"
     conda:
@@ -88,6 +90,180 @@ rule plot_stability:
         runtime=10,
     params:
         figure=lambda wildcards: wildcards.stability_figure,
+        size=FIGURE_SIZE,
         code=stage_fingerprint("plot_stability"),
     script:
         "../workflow/scripts/plot_stability.py"
+
+
+rule plot_runs:
+    input:
+        distances=f"{RESULTS}/{{run_config}}/{{ensemble}}/distances_{{method}}.npz",
+        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['record']}",
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/runs_{{method}}.png",
+            caption="../report/captions/runs.rst",
+            category="Stability",
+            labels={"ensemble": "{ensemble}", "figure": "runs, {method}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/runs_{{method}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_runs_{{method}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_runs_{{method}}.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        method=lambda wildcards: wildcards.method,
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_runs"),
+    script:
+        "../workflow/scripts/plot_runs.py"
+
+
+rule plot_groups:
+    input:
+        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['record']}",
+        components=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['components']}",
+        groups=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['groups']}",
+        coclustering=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['coclustering']}",
+    output:
+        [
+            file
+            for figure in GROUP_FIGURES
+            for file in (
+                report(
+                    f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{figure}.png",
+                    caption=f"../report/captions/{figure}.rst",
+                    category="Stability",
+                    labels={"ensemble": "{ensemble}", "figure": figure},
+                ),
+                f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{figure}.pdf",
+            )
+        ],
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_groups.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_groups.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 8 * input.size_mb) * attempt
+        ),
+        runtime=10,
+    params:
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_groups"),
+    script:
+        "../workflow/scripts/plot_groups.py"
+
+
+rule plot_merge_tree:
+    input:
+        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/merge_tree_run_{{run}}.png",
+            caption="../report/captions/merge_tree.rst",
+            category="Merges",
+            labels={"ensemble": "{ensemble}", "figure": "merge tree, run {run}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/merge_tree_run_{{run}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_tree_run_{{run}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_tree_run_{{run}}.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        title=lambda wildcards: f"Merge tree of run {wildcards.run}",
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_merge_tree"),
+    script:
+        "../workflow/scripts/plot_merge_tree.py"
+
+
+rule plot_merge_state:
+    input:
+        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+        batches=lambda wildcards: batch_files(ensemble_of(wildcards), wildcards.run),
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/merge_state_run_{{run}}_{{moment}}.png",
+            caption="../report/captions/merge_state.rst",
+            category="Merges",
+            labels={"ensemble": "{ensemble}", "figure": "run {run}, {moment}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/merge_state_run_{{run}}_{{moment}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_state_run_{{run}}_{{moment}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_state_run_{{run}}_{{moment}}.tsv"
+    wildcard_constraints:
+        moment=r"least_mdl|iteration_\d+",
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 8 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        moment=lambda wildcards: wildcards.moment,
+        title=lambda wildcards: f"Run {wildcards.run}",
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_merge_state"),
+    script:
+        "../workflow/scripts/plot_merge_state.py"
+
+
+rule plot_activations:
+    input:
+        batch=f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_0.pt",
+    output:
+        [
+            report(
+                f"{RESULTS}/{{run_config}}/plots/activations_run_{{run}}_{figure}.png",
+                caption=f"../report/captions/activations_{figure}.rst",
+                category="Activations",
+                labels={"model": "{run_config}", "figure": f"{figure}, run {{run}}"},
+            )
+            for figure in ACTIVATION_FIGURES
+        ],
+        [
+            f"{RESULTS}/{{run_config}}/plots/activations_run_{{run}}_{figure}.pdf"
+            for figure in ACTIVATION_FIGURES
+        ],
+    log:
+        f"{RESULTS}/logs/{{run_config}}/plot_activations_run_{{run}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/plot_activations_run_{{run}}.tsv"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1500 + 4 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_activations"),
+    script:
+        "../workflow/scripts/plot_activations.py"

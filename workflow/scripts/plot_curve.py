@@ -7,4 +7,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         list(snakemake.input.histories),
         snakemake.params.curve,
         paths=[snakemake.output.png, snakemake.output.pdf],
+        **snakemake.params.size,
     )

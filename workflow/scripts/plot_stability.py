@@ -8,4 +8,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         snakemake.input.iterations,
         snakemake.params.figure,
         paths=[snakemake.output.png, snakemake.output.pdf],
+        **snakemake.params.size,
     )

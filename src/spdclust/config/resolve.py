@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from spdclust.config.base import Section
+from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
@@ -24,6 +25,8 @@ class WorkflowConfig(Section):
     """Pipeline files, from the working folder."""
     results: str = "results"
     """Folder of all results."""
+    figures: FigureConfig = FigureConfig()
+    """How large figures are drawn."""
     override: PipelineOverride | None = None
     """Settings that take the place of those in every pipeline file, for one command:
     `--config override='{n_runs: 3}'`."""

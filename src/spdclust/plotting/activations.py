@@ -11,6 +11,7 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
+from spdclust.plotting.names import ACTIVATION_FIGURES as ACTIVATION_FIGURES
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 from spdclust.types import Float, Int, make_generator
 
@@ -21,9 +22,6 @@ MOST_SAMPLES = 50_000
 """Coactivations of more samples are counted on a sample of that many, drawn with `SAMPLE_SEED`."""
 
 SAMPLE_SEED = 0
-
-ACTIVATION_FIGURES = ("raw", "sorted", "coactivation", "log_coactivation", "histograms")
-"""What `activation_figures` draws."""
 
 _SAMPLE_CELLS = 250
 _STRETCH = 4096

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.errors import InputError
-from spdclust.plotting.matrices import aggregate_matrix, bin_edges, block_note, draw_matrix
-from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
+from spdclust.merge.view import MergeView
+from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
+from spdclust.plotting.style import AMOUNT, BLUE, new_figure, plain_text, styled
 from spdclust.types import Float, Int, Num
 
 _LONGEST_TITLE = 110
@@ -41,14 +42,51 @@ def draw_merge_state(
     """
     for name, matrix in (("coactivations", coactivations), ("costs", costs)):
         _check_shape(name, matrix.shape, group_idxs)
-    activities = np.diag(coactivations)
     return draw_merge_state_cells(
         group_idxs,
         aggregate_matrix(coactivations),
         aggregate_matrix(costs, "least"),
         title=title,
-        counts=bool((np.mod(activities[~np.isnan(activities)], 1) == 0).all()),
+        counts=_whole(np.diag(coactivations)),
     )
+
+
+def draw_merge_view(view: MergeView, *, title: str) -> Figure:
+    """Draw the state of a merge without building its matrices: only what the cells need is read.
+
+    Args:
+        view: the merge just after an iteration.
+        title: which moment this is.
+    """
+    n_groups = view.k_groups
+    every = np.arange(n_groups)
+
+    def costs(start: int, stop: int) -> np.ndarray:
+        rows = every[start:stop, None]
+        return np.where(rows == every, np.nan, view.costs_of(rows, every[None, :]))
+
+    shape = (n_groups, n_groups)
+    activities = view.activities
+    return draw_merge_state_cells(
+        np.asarray(view.group_idxs),
+        aggregate(lambda start, stop: view.coactivations_of(every[start:stop, None], every[None, :]), shape),
+        aggregate(costs, shape, "least"),
+        title=title,
+        counts=_whole(activities),
+    )
+
+
+def _whole(activities: np.ndarray) -> bool:
+    return bool((np.mod(activities[~np.isnan(activities)], 1) == 0).all())
+
+
+@styled
+def draw_nothing(title: str) -> Figure:
+    """Return a figure that only says why there is nothing to draw."""
+    figure, (axes,) = new_figure(size=(6.4, 1.6))
+    axes.set_axis_off()
+    axes.set_title(plain_text(title, _LONGEST_TITLE))
+    return figure
 
 
 @styled

@@ -8,10 +8,17 @@ from spdclust.plotting.merges import CURVES
 from spdclust.plotting.style import save_figure
 
 
-def plot_curve(histories: Sequence[str | Path], curve: str, *, paths: Sequence[str | Path]) -> None:
+def plot_curve(
+    histories: Sequence[str | Path],
+    curve: str,
+    *,
+    paths: Sequence[str | Path],
+    dpi: int = 150,
+    scale: float = 1.0,
+) -> None:
     """Draw one of `CURVES`, once for each path.
 
     Raises:
         InputError: a history cannot be read, or a figure cannot be written.
     """
-    save_figure(CURVES[curve](load_merge_histories(histories)), *paths)
+    save_figure(CURVES[curve](load_merge_histories(histories)), *paths, dpi=dpi, scale=scale)

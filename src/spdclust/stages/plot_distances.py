@@ -8,11 +8,18 @@ from spdclust.plotting.distances import plot_distances as draw
 from spdclust.plotting.style import save_figure
 
 
-def plot_distances(distances: str | Path, method: str, *, paths: Sequence[str | Path]) -> None:
+def plot_distances(
+    distances: str | Path,
+    method: str,
+    *,
+    paths: Sequence[str | Path],
+    dpi: int = 150,
+    scale: float = 1.0,
+) -> None:
     """Draw the distances of one method, once for each path.
 
     Raises:
         InputError: the distances cannot be read, or a figure cannot be written.
     """
     iterations, between = load_distance_rows(distances)
-    save_figure(draw(between, method, iterations), *paths)
+    save_figure(draw(between, method, iterations), *paths, dpi=dpi, scale=scale)

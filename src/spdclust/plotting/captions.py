@@ -1,0 +1,226 @@
+"""What each figure shows, how to read it, and what its quantity is: the one place for these texts.
+
+`python -m spdclust.plotting.captions` writes them to `report/captions/`, for `snakemake --report`.
+"""
+
+import re
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spdclust.plotting.names import (
+    ACTIVATION_FIGURES,
+    CURVE_FIGURES,
+    STABILITY_FIGURES,
+)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The words that go with a figure.
+
+    Attributes:
+        title: its name, in a few words.
+        text: what it shows, how to read it, the definition of the quantity.
+    """
+
+    title: str
+    text: str
+
+
+_BATCH = "of the first batch of the run, components module by module, lines where a module ends. "
+_COACTIVATION = (
+    "Share of the samples on which two components are both active (causal importance above the threshold in "
+    "the title), "
+    + _BATCH
+    + "The diagonal is how often each is active by itself. Blocks are components that act together; "
+    "components that are never active are left out, and where there are many a cell is the mean over a "
+    "block of pairs. "
+)
+_CUTS = (
+    "The cuts are the iteration with the shortest description (averaged over runs) and the last one before "
+    "the runs part (before the largest rise of the mean adjusted Rand distance between runs). "
+)
+
+CAPTIONS: dict[str, Caption] = {
+    "activations_raw": Caption(
+        "Activations",
+        "Causal importance of every component that is ever active on every sample, "
+        + _BATCH
+        + "White is none at all. Large batches are averaged over blocks of samples and components, as the "
+        "title says. Columns that are filled from top to bottom are components that are nearly always "
+        "active.",
+    ),
+    "activations_sorted": Caption(
+        "Activations, sorted",
+        "The same causal importances with the components of each module ordered by how often they are "
+        "active, and the samples by the component that exceeds its own mean most there. Samples that one "
+        "component distinguishes lie together, so that what else is active with it shows as a block to its "
+        "right.",
+    ),
+    "activations_coactivation": Caption(
+        "Coactivation",
+        _COACTIVATION + "The colour scale is linear and ends where all but 0.2 % of the cells lie below.",
+    ),
+    "activations_log_coactivation": Caption(
+        "Coactivation, logarithmic",
+        _COACTIVATION
+        + "The colour scale is logarithmic, so that rare company shows too; white pairs never meet.",
+    ),
+    "activations_histograms": Caption(
+        "Distribution of the activations",
+        "Of the first batch of the run. Left: causal importances above the threshold; mass near 0 or 1 "
+        "only means that the threshold hardly matters. Middle: on which share of the samples each "
+        "component is active. Right: how many components are active on a sample, which is what a "
+        "description has to list before any merging.",
+    ),
+    "merge_state": Caption(
+        "One moment of a merge",
+        "One run just after one merge. Left: which component is in which group (groups are numbered by "
+        "their smallest component). Middle: on how many samples of the batch in hand two groups are both "
+        "active, the diagonal being each group's own activity; a group is active when one of its "
+        "components is. Right: by how much merging two groups would change the description length, Σ s "
+        "(log2 k + α r) over groups with activity s per sample and rank r (their number of components), k "
+        "groups in all: blue pairs are worth merging, and at the shortest description hardly any blue is "
+        "left. Grey has no value (the diagonal, masked groups). Above 400 groups a cell is the mean "
+        "(coactivations) or the least (costs) of a block of pairs.",
+    ),
+    "merge_tree": Caption(
+        "Merge tree",
+        "Which groups one run joined and when: each bracket is a merge, at the height of its number. "
+        "Brackets have the colour of a module when all components below are of it; the strip shows the "
+        "modules of each leaf. The dashed line is the shortest description: the groups are what hangs "
+        "below it. Of more than 300 components only the merges of the last 80 groups are drawn. Long "
+        "staircases are one group that swallows components one by one.",
+    ),
+    "mdl": Caption(
+        "Description length",
+        "Description length of the activations after each merge, in bits per sample, one line a run: Σ s "
+        "(log2 k + α r) over groups with activity s and rank r, k groups in all. It falls while merges "
+        "join components that act together; the marked least value is the grouping that describes the "
+        "activations best, and how flat the curve is around it says how much that number of groups means.",
+    ),
+    "cluster_sizes": Caption(
+        "Numbers and sizes of groups",
+        "Top: number of groups, of groups with one component and of larger ones after each merge, one line "
+        "a run. Bottom: sizes of the three largest groups, in components. Many groups of similar size are "
+        "structure, one that swallows all others is not.",
+    ),
+    "distances": Caption(
+        "Distances between runs",
+        "Distance between every two runs ({method}) after each iteration: median, quartiles and range over "
+        "the pairs of runs, and each pair as a point where there are few. The axis is linear near zero, "
+        "where the runs have found the same groups, and logarithmic above.",
+    ),
+    "runs": Caption(
+        "Runs at the cuts",
+        "Distances between the runs ({method}) where the merges are cut, each as a table, similar runs "
+        "side by side (average linkage), and as points in the plane whose distances resemble them "
+        "(classical scaling, Torgerson 1952). The axes name the share of the squared distances that they "
+        "show: when it is small the runs differ "
+        "each in its own way, and the picture of points means little. " + _CUTS.strip(),
+    ),
+    "stability": Caption(
+        "Stability",
+        "Distance between the runs after each iteration (median and range over pairs of runs), beside runs "
+        "whose components were shuffled, and the number of distinct groupings: where the runs lie far "
+        "below the shuffled "
+        "ones they found the same groups. Vertical lines mark the cuts. " + _CUTS.strip(),
+    ),
+    "contested": Caption(
+        "Contested components",
+        "At each cut: in how many runs a pair of components is together (left; pairs in all runs or in "
+        "none are settled), beside shuffled runs, and the components whose company differs most between "
+        "two runs (right). Contestedness is the mean over pairs of runs of the number of components that "
+        "are with it in one run and "
+        "not in the other. " + _CUTS.strip(),
+    ),
+    "coclustering": Caption(
+        "Co-clustering of contested components",
+        "Share of the runs that put two components into one group, at each cut, for the components whose "
+        "company differs between runs (at most 150, the most contested), in the order of their "
+        "average-linkage tree. Bright blocks are groups that most runs form; pale crosses between blocks "
+        "are components that change sides. " + _CUTS.strip(),
+    ),
+    "consensus": Caption(
+        "Consensus groups",
+        "Groups of components that more than half of the runs put together, directly or through others, at "
+        "each cut. Left: the 20 largest, their components by module, and their support: the mean share of "
+        "runs in which two of its components are together. Right: support of all groups by size (of a "
+        "single component: the share of runs in which it is alone), larger points for more groups, beside "
+        "the mean of shuffled runs. Trust "
+        "groups whose support is near 1 and far above the dashed line. " + _CUTS.strip(),
+    ),
+}
+"""Captions by kind of figure; `{method}` stands for the name of a distance."""
+
+_STEMS = (
+    (r"distances_(?P<method>.+)", "distances"),
+    (r"runs_(?P<method>.+)", "runs"),
+    (r"merge_tree_run_\d+", "merge_tree"),
+    (r"merge_state_run_\d+_.+", "merge_state"),
+    (rf"activations_run_\d+_(?P<kind>{'|'.join(ACTIVATION_FIGURES)})", "activations_{kind}"),
+)
+
+# files of several kinds choose by the wildcard that tells them apart
+_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "curves": ("curve", CURVE_FIGURES),
+    "stability_figures": ("stability_figure", STABILITY_FIGURES),
+}
+
+
+def figure_caption(stem: str) -> Caption | None:
+    """Return the caption of a figure from the name of its file without suffix; None for unknown figures.
+
+    Example:
+        >>> figure_caption("runs_matching_dist").text.split(" where")[0]
+        'Distances between the runs (matching_dist)'
+        >>> figure_caption("activations_run_0_raw").title
+        'Activations'
+
+    Args:
+        stem: as in `plots/<stem>.png`.
+    """
+    if stem in CAPTIONS:
+        return CAPTIONS[stem]
+    for pattern, kind in _STEMS:
+        if match := re.fullmatch(pattern, stem):
+            caption = CAPTIONS[kind.format(**match.groupdict())]
+            return Caption(
+                caption.title, caption.text.replace("{method}", match.groupdict().get("method", ""))
+            )
+    return None
+
+
+def caption_files() -> dict[str, str]:
+    """Return the text of every file in `report/captions/` that comes from here, by file name."""
+    shared = {kind for _, kinds in _FILES.values() for kind in kinds}
+    files = {f"{kind}.rst": _wrapped(CAPTIONS[kind].text) for kind in CAPTIONS if kind not in shared}
+    for name, (wildcard, kinds) in _FILES.items():
+        files[f"{name}.rst"] = _chosen(wildcard, {kind: CAPTIONS[kind] for kind in kinds})
+    return files
+
+
+def _chosen(wildcard: str, captions: Mapping[str, Caption]) -> str:
+    parts = []
+    for number, (kind, caption) in enumerate(captions.items()):
+        test = "if" if number == 0 else "elif"
+        parts.append(f'{{% {test} snakemake.wildcards.{wildcard} == "{kind}" %}}\n{_wrapped(caption.text)}')
+    return "".join(parts) + "{% endif %}\n"
+
+
+def _wrapped(text: str) -> str:
+    text = text.replace("{method}", "{{ snakemake.wildcards.method }}")
+    return textwrap.fill(text, 115, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def main(folder: Path = Path("report/captions")) -> None:
+    """Write all files."""
+    for name, text in caption_files().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
