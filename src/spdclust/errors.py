@@ -66,6 +66,25 @@ class InputError(ValueError):
         )
 
 
+def memory_error(error: BaseException) -> InputError | None:
+    """Return what to say when an error means that memory did not suffice, else None.
+
+    Example:
+        >>> memory_error(KeyError("a")) is None
+        True
+        >>> print(memory_error(MemoryError("Unable to allocate 3 GiB")))
+        not enough memory (found: Unable to allocate 3 GiB; allowed: more memory, or fewer jobs at once)
+    """
+    # those of torch and of threads carry no type of their own
+    said = (str(error) or "an allocation failed").strip().split("\n")[0]
+    if not isinstance(error, MemoryError) and not any(words in str(error) for words in _SAID):
+        return None
+    return InputError("not enough memory", found=said, allowed="more memory, or fewer jobs at once")
+
+
+_SAID = ("can't allocate memory", "out of memory", "Cannot allocate memory", "can't start new thread")
+
+
 def _rebuild(
     problem: str, file: str | None, field: str | None, found: object, allowed: str | None
 ) -> InputError:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.errors import InputError, memory_error
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -28,11 +28,16 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     # each library would otherwise take every core, for every job that runs at once
     os.environ |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
     log_path = Path(log_path)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.dup(2)
-    with log_path.open("w", encoding="utf-8", buffering=1) as log_file:
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log_file = log_path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        _tell(terminal, f"Error in {name}: {log_path}: cannot write (found: {error.strerror})")
+        raise SystemExit(1) from None
+    with log_file:
         os.dup2(log_file.fileno(), 1)
         os.dup2(log_file.fileno(), 2)
         logging.basicConfig(
@@ -42,13 +47,15 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         logging.getLogger("spdclust.tracking").addHandler(_Warnings(terminal, name))
         try:
             yield
-        except InputError as error:
-            print(f"Error: {error}", file=sys.stderr)
-            _tell(terminal, f"Error in {name}: {error} [log: {log_path}]")
-            raise SystemExit(1) from None
         except Exception as error:
-            traceback.print_exc()
-            _tell(terminal, f"Error in {name}: {type(error).__name__}: {error} [traceback in {log_path}]")
+            told = error if isinstance(error, InputError) else memory_error(error)
+            where = f"{type(error).__name__}: {error} [traceback in" if told is None else f"{told} [log:"
+            _tell(terminal, f"Error in {name}: {where} {log_path}]")
+            with contextlib.suppress(OSError):  # the log may be on the disk that is full
+                if told is None:
+                    traceback.print_exc()
+                else:
+                    print(f"Error: {told}", file=sys.stderr)
             raise SystemExit(1) from None
 
 

@@ -1,6 +1,7 @@
 """Writing files so that nothing half-written ever carries a final name."""
 
 import contextlib
+import errno
 import itertools
 import os
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from spdclust.errors import InputError
 
 _attempts = itertools.count()
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -40,15 +42,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise InputError(
-            "cannot write",
-            file=path,
-            found=error.strerror or str(error),
-            allowed="a writable folder with space",
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise _cannot_write(path, error) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        full = _full_disk(error)
+        if full is None:
+            raise
+        raise _cannot_write(path, full) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -59,6 +60,47 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder, which need not exist yet, in which no file can be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_writable(Path(folder) / "results")
+        ...     os.listdir(folder)
+        []
+
+    Raises:
+        InputError: it, or the folder above it that exists, cannot be written.
+    """
+    existing = Path(folder).absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    probe = existing / f".spdclust.tmp-{socket.gethostname()}-{os.getpid()}-{next(_attempts)}"
+    try:
+        with probe.open("x"):
+            pass
+        probe.unlink()
+    except OSError as error:
+        raise _cannot_write(Path(folder), error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    return InputError(
+        "cannot write",
+        file=path,
+        found=error.strerror or str(error),
+        allowed="a writable folder with space",
+    )
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """Return what a full disk raised below an error of a library that was writing."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _remove_orphans(path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spdclust.errors import InputError
+from spdclust.errors import InputError, memory_error
 
 TEXT_LIMIT = 256 * 2**20
 """Bytes above which a text is refused."""
@@ -65,6 +65,17 @@ def exists(path: str | Path) -> bool:
         return os.path.exists(path)
     except (OSError, ValueError):
         return False
+
+
+def check_folder(folder: str | Path, allowed: str) -> None:
+    """Check that all files below a folder can be read to their end, before a library opens them.
+
+    Raises:
+        InputError: one of them is a pipe or a device, or a link that leads nowhere.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            regular_file(Path(place, name), allowed)
 
 
 def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str:
@@ -158,6 +169,9 @@ def refused(problem: str, path: str | Path, allowed: str, field: str | None = No
     except InputError as error:
         raise error.located(file=path) from error
     except Exception as error:
+        too_little = memory_error(error)
+        if too_little is not None:
+            raise too_little.located(file=path) from error
         said, name = " ".join(str(error).split()), type(error).__name__
         found = said if said and isinstance(error, _TELLING) else f"{name}: {said}".removesuffix(": ")
         raise InputError(problem, file=path, field=field, found=found, allowed=allowed) from error
