@@ -86,6 +86,7 @@ rule report:
 
 
 onstart:
+    refuse_unwritable_results()
     note_owner()
 
 

@@ -9,6 +9,7 @@ from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
+from spdclust.files.atomic import check_writable
 from spdclust.explorer.page import assets_digest
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.locks import forget_owner, note_owner, release_dead_locks
@@ -282,6 +283,13 @@ def tracking_files(ensembles):
         if ensemble.tracking is not None
         for name in ["ensemble", *(f"run_{run}" for run in range(ensemble.n_runs))]
     ]
+
+
+def refuse_unwritable_results():
+    try:
+        check_writable(RESULTS)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
 
 
 def print_summary(ensembles, sweeps):

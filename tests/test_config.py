@@ -139,7 +139,7 @@ def test_a_sweep_gives_one_named_ensemble_a_point_on_the_same_batches(tmp_path):
         ({"merge_config.alhpa": [1]}, r"sweep: merge_config\.alhpa: cannot be swept"),
         ({"batch_size": [1]}, "sweep: batch_size: cannot be swept"),
         ({"merge_config.alpha": []}, r"sweep: merge_config\.alpha: no values"),
-        ({"merge_config.alpha": ["a"]}, r"sweep: merge_config\.alpha: sweep value not allowed.*found: a"),
+        ({"merge_config.alpha": ["a"]}, r"sweep: merge_config\.alpha: value not allowed.*found: a"),
     ],
 )
 def test_a_wrong_sweep_is_refused(tmp_path, sweep, message):

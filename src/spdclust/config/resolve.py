@@ -1,5 +1,6 @@
 """From the pipeline files of a workflow to its ensembles, all checked before anything runs."""
 
+import difflib
 import itertools
 import re
 from dataclasses import dataclass, replace
@@ -250,11 +251,10 @@ def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> l
     for key, values in pipeline.sweep.items():
         section, _, name = key.partition(".")
         if section != "merge_config" or name.split(".")[0] not in MergeConfig.model_fields:
+            known = [f"merge_config.{each}" for each in MergeConfig.model_fields]
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
             raise InputError(
-                "cannot be swept",
-                file=path,
-                field=f"sweep: {key}",
-                allowed=", ".join(f"merge_config.{known}" for known in MergeConfig.model_fields),
+                "cannot be swept", file=path, field=f"sweep: {key}", allowed=", ".join(close or known)
             )
         if not values:
             raise InputError("no values", file=path, field=f"sweep: {key}", allowed="one or more values")
@@ -290,7 +290,7 @@ def _with_point(run: ClusteringRunConfig, point: dict[str, Any], path: Path) -> 
         return validate(ClusteringRunConfig, settings)
     except InputError as error:
         raise InputError(
-            f"sweep value not allowed: {error.problem}",
+            "value not allowed" if error.problem == "not allowed" else error.problem,
             file=path,
             field=f"sweep: {error.field or ', '.join(point)}",
             found=error.found,
