@@ -13,6 +13,7 @@ import numpy as np
 
 from spdclust.datasets.settings import FILE_TYPES, LanguageData
 from spdclust.errors import InputError
+from spdclust.files.opening import check_folder, regular_file
 from spdclust.types import make_generator
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ def _opened(datasets: Any, data: LanguageData) -> Any:
         log.info("dataset %s (%s) from the hub", data.name, data.split)
         return datasets.load_dataset(data.name, data.subset, split=data.split, streaming=data.streaming)
     if data.path.is_dir():
+        check_folder(data.path, "files of a dataset")
         if (data.path / "dataset_dict.json").is_file() or (data.path / "state.json").is_file():
             return _of_saved(datasets.load_from_disk(str(data.path)), data)
         return datasets.load_dataset(str(data.path), data.subset, split=data.split, streaming=data.streaming)
@@ -115,7 +117,7 @@ def _opened(datasets: Any, data: LanguageData) -> Any:
             found=data.path.suffix or "no suffix",
             allowed=", ".join(FILE_TYPES),
         )
-    if data.path.stat().st_size == 0:
+    if regular_file(data.path, f"a data file: {', '.join(FILE_TYPES)}").stat().st_size == 0:
         raise InputError("dataset is empty", file=data.path, field="dataset.name", found="0 bytes")
     return datasets.load_dataset(kind, data_files=str(data.path), split=data.split, streaming=data.streaming)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
+from spdclust.files.opening import exists
 from spdclust.models.task import LanguageTask
 
 FILE_TYPES = {
@@ -127,7 +128,7 @@ def _local(name: str, folders: list[Path], field: str) -> Path | None:
     """Return the local file or folder of a name, or None for a name on the hub."""
     written = Path(name).expanduser()
     for folder in [*folders, Path()]:
-        if (folder / written).exists():
+        if exists(folder / written):
             return folder / written
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or written.suffix in FILE_TYPES
     if looks_local:

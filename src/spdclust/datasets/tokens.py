@@ -3,11 +3,13 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spdclust.errors import InputError
+from spdclust.files.opening import check_folder
 from spdclust.types import Int
 
 _FEWEST_OF_VOCABULARY = 0.9
@@ -38,6 +40,8 @@ class Tokenizer:
             ) from None
         # threads of the tokenizer would outlive a fork, and the results do not depend on them
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        if Path(place).is_dir():
+            check_folder(place, "files of a tokenizer")
         try:
             # a tokenizer's files may name code of their own, which is never run
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)

@@ -6,6 +6,7 @@ Members: `merge.group_idxs.npy` `(iterations, components)`, `merge.k_groups.npy`
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -254,7 +255,9 @@ def find_histories(folder: str | Path) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    found = sorted(Path(folder).glob("runs/run_*/history.zip"), key=_run_number)
+    places = [run / "history.zip" for run in Path(folder).glob("runs/run_*")]
+    # a link that leads nowhere is refused when it is read, not passed over
+    found = sorted((path for path in places if os.path.lexists(path)), key=_run_number)
     if not found:
         raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
     return found

@@ -52,7 +52,8 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
     place = folder_of_run(folder, run)
     if (place / SNAPSHOT).is_file():
         return [place / SNAPSHOT]
-    found = [file for file in place.iterdir() if file.suffix in SUFFIXES and file.is_file()]
+    # a link that leads nowhere is refused when it is read, not passed over
+    found = [file for file in place.iterdir() if file.suffix in SUFFIXES and not file.is_dir()]
     found += [inner / SNAPSHOT for inner in place.iterdir() if (inner / SNAPSHOT).is_file()]
     if not found:
         raise InputError(

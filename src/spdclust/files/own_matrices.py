@@ -14,6 +14,7 @@ Rows are samples, columns components; further leading axes (sequence, position) 
 """
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -27,6 +28,7 @@ from spdclust.files.archive import array_header, check_announced
 from spdclust.files.batch_format import FORMAT
 from spdclust.files.opening import check_size, read_json, read_text, refused, regular_file
 from spdclust.files.own_folders import ALLOWED, LABEL_FILES, METADATA, SNAPSHOT
+from spdclust.files.sparse_parts import check_indices
 from spdclust.files.torch_files import load_tensors
 from spdclust.files.zip_files import check_members_size, open_zip
 from spdclust.merge.activations import ProcessedActivations
@@ -64,7 +66,7 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
             matrix, labels = _of_mapping(content, path) if isinstance(content, dict) else (content, None)
         elif path.suffix == ".npy":
             matrix, labels = np.load(path, mmap_mode="r", allow_pickle=False), None
-        elif path.name == SNAPSHOT and (path.parent / METADATA).is_file():
+        elif path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
             matrix, labels = _read_npz(path)[0], _snapshot_labels(path.parent / METADATA)
         else:
             matrix, labels = _read_npz(path)
@@ -177,7 +179,7 @@ def _sparse(matrix: Any, path: Path) -> sparse.csr_array:
         if matrix.dtype.kind not in "biuf":
             raise _not_a_matrix(path, f"sparse {matrix.dtype}")
         if matrix.format in ("csr", "csc", "bsr"):
-            matrix.check_format(full_check=True)  # the C++ behind it follows indices wherever they lead
+            check_indices(matrix)
         return sparse.csr_array(matrix).astype(np.float64 if matrix.dtype == np.float64 else np.float32)
     if not isinstance(matrix, np.ndarray) or matrix.ndim < 2 or matrix.dtype.kind not in "biuf":
         raise _not_a_matrix(path, f"{type(matrix).__name__} of shape {getattr(matrix, 'shape', None)}")
@@ -234,7 +236,7 @@ def _labels_beside(path: Path, n_components: int) -> Labels:
     for place in (path.parent, path.parent.parent):
         for name in LABEL_FILES:
             file = place / name
-            if not file.is_file():
+            if not os.path.lexists(file):  # a link that leads nowhere is refused, not passed over
                 continue
             is_json = file.suffix == ".json"
             labels = read_json(file, "a list of labels") if is_json else _lines(file)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.errors import InputError
-from spdclust.files.opening import regular_file
+from spdclust.files.opening import exists, regular_file
 from spdclust.files.records import ListedEnsemble, checked_record
 
 FORMAT_VERSION = 1
@@ -120,7 +120,7 @@ def read_registry(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: no such file, or it is no registry.
     """
-    path = regular_file(path, "an ensemble_registry.db")
+    regular_file(path, "an ensemble_registry.db")
     with _opened(path, WAIT_SECONDS, read_only=True) as database:
         database.execute("BEGIN")
         if _version(database, path) == 0:
@@ -179,6 +179,8 @@ def _opened(
     path: str | Path, wait_seconds: float, *, read_only: bool = False
 ) -> Iterator[sqlite3.Connection]:
     mode = "ro" if read_only else "rwc"
+    if exists(path):
+        regular_file(path, "an ensemble_registry.db")
     try:
         with contextlib.closing(
             sqlite3.connect(

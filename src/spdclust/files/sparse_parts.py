@@ -1,6 +1,7 @@
 """Sparse matrices from the arrays that a file holds, which may not fit together."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +13,27 @@ PARTS = ("data", "indices", "indptr", "shape")
 """What the arrays of a CSR matrix are called, in the order of `csr_of_parts`."""
 
 _ALLOWED = "the data, indices, indptr and shape of a CSR matrix"
+
+
+def check_indices(matrix: Any) -> None:
+    """Check that all indices of a CSR, CSC or BSR matrix lead into it; the C++ behind follows any.
+
+    Example:
+        >>> matrix = sparse.csr_array((np.ones(2), np.array([0, 1]), np.array([0, 2])), shape=(1, 2))
+        >>> check_indices(matrix)
+        >>> matrix.indptr = np.array([0, 2, 0])
+        >>> check_indices(matrix)
+        Traceback (most recent call last):
+        ...
+        ValueError: index pointers decrease
+
+    Raises:
+        ValueError: they do not.
+    """
+    # scipy's own check passes over them where the last one is 0
+    if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
+        raise ValueError("index pointers decrease")
+    matrix.check_format(full_check=True)
 
 
 def csr_of_parts(
@@ -36,7 +58,7 @@ def csr_of_parts(
             raise InputError("not a sparse matrix", field=field, found=found, allowed=_ALLOWED)
         check_size(8 * int(shape.max()), path, field)
         matrix = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
-        matrix.check_format(full_check=True)  # the C++ behind it follows indices wherever they lead
+        check_indices(matrix)
         if not np.isfinite(data).all():
             raise InputError("a value is not a finite number", field=field, allowed=_ALLOWED)
     return matrix

@@ -1,6 +1,7 @@
 """`summary.json` of an ensemble, and its few lines for the terminal. Imports nothing slow."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def format_summaries(folders: Iterable[str | Path]) -> str:
     blocks = []
     for folder in map(Path, folders):
         file = folder / "summary.json"
-        if file.is_file():
+        if os.path.lexists(file):
             blocks.append(_format(folder, read_record(SummaryRecord, file, "summary.json")))
     return "\n\n".join(blocks)
 

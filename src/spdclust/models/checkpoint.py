@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust.errors import InputError
-from spdclust.files.opening import exists
+from spdclust.files.opening import exists, regular_file
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config
 from spdclust.models.wandb_files import decomposition_folder
@@ -63,7 +63,7 @@ class Checkpoint:
         """SHA-256 of the weights file followed by the configuration file, in hexadecimal."""
         digest = hashlib.sha256()
         for file in (self.weights, self.config_file):
-            with file.open("rb") as stream:
+            with regular_file(file, _ALLOWED).open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
         return digest.hexdigest()

@@ -14,8 +14,8 @@ from spdclust.errors import InputError
 
 MOST_LAYERS = 10_000
 """Layers that a model may have; each is built before the weights are looked at."""
-MOST_COMPONENTS = 2**31 - 1
-"""Components that a module may have."""
+LARGEST = 2**31 - 1
+"""Sizes above this are no sizes of a model."""
 
 
 class CheckpointSection(Section, extra="ignore"):
@@ -26,21 +26,21 @@ class ModulePattern(CheckpointSection):
     """Which modules of the target model are decomposed, and into how many components each."""
 
     module_pattern: str
-    C: int = Field(ge=1, le=MOST_COMPONENTS)
+    C: int = Field(ge=1, le=LARGEST)
 
 
 class AttentionConfig(CheckpointSection):
     """Self-attention inside a global causal-importance function."""
 
-    n_heads: int = Field(ge=1)
-    max_len: int = Field(default=2048, ge=1)
+    n_heads: int = Field(ge=1, le=LARGEST)
+    max_len: int = Field(default=2048, ge=1, le=LARGEST)
     rope_base: float = Field(default=10000.0, gt=0)
 
 
 class TransformerConfig(CheckpointSection):
     """Sizes of the `global_shared_transformer` causal-importance function."""
 
-    d_model: int = Field(ge=1)
+    d_model: int = Field(ge=1, le=LARGEST)
     n_blocks: int = Field(ge=0, le=MOST_LAYERS)
     mlp_hidden_dim: list[PositiveInt] | None = None
     attn_config: AttentionConfig

@@ -1,11 +1,14 @@
 """Any Hugging Face `transformers` language model, from a folder or from the hub. Needs the extra `lm`."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from spdclust.errors import InputError
+from spdclust.files.opening import check_folder, check_size, exists
 from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.config import MOST_LAYERS
 from spdclust.models.targets.base import Target, language_task
 
 # buffers that some versions of transformers store and others make anew
@@ -46,10 +49,13 @@ def build(checkpoint: Checkpoint) -> Target:
     if place is None:
         raise InputError("key is missing", file=file, field="pretrained_model_name")
     local = checkpoint.folder / place
-    where = str(local) if local.is_dir() else place
+    where = str(local) if exists(local) and local.is_dir() else place
+    if exists(where):
+        check_folder(where, "files of a model")
     try:
-        config = transformers.AutoConfig.from_pretrained(where)
-    except (OSError, ValueError) as error:
+        # a model's files may name code of their own, which is never run
+        config = transformers.AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except Exception as error:  # damaged files make the library raise nearly anything
         raise InputError(
             "no such model in a folder or on the hub",
             file=file,
@@ -57,8 +63,12 @@ def build(checkpoint: Checkpoint) -> Target:
             found=f"{place}: {error}",
             allowed="a folder saved by transformers, or a name on the hub that can be reached",
         ) from None
+    _check_sizes(config, file)
     make = getattr(model_class, "_from_config", None) or model_class.from_config
     with torch.random.fork_rng():  # its random weights are replaced; the caller's random numbers stay
+        with torch.device("meta"):  # first without memory, which the checkpoint must be in proportion to
+            n_bytes = sum(4 * each.numel() for each in make(config).parameters())
+        check_size(n_bytes, checkpoint.weights, "parameters that the target's configuration asks for")
         module = make(config).float()
     return Target(
         module,
@@ -67,3 +77,17 @@ def build(checkpoint: Checkpoint) -> Target:
         max_length=getattr(config, "max_position_embeddings", None),
         ignored=MADE_ANEW,
     )
+
+
+def _check_sizes(config: Any, file: Path) -> None:
+    """Refuse more layers than are ever built: each one takes time before its size is known."""
+    for name in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
+        found = getattr(config, name, 0)
+        if not isinstance(found, int) or not 0 <= found <= MOST_LAYERS:
+            raise InputError(
+                "no model can be built from the target's configuration",
+                file=file,
+                field=name,
+                found=found,
+                allowed=f"0 to {MOST_LAYERS}",
+            )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.config import MOST_LAYERS
+from spdclust.models.config import LARGEST, MOST_LAYERS
 from spdclust.models.targets.base import Target
 from spdclust.models.targets.pretrained import LanguageModelConfig, build_pretrained
 from spdclust.types import Float, Int
@@ -18,22 +18,22 @@ class LlamaSimpleMLPConfig(LanguageModelConfig):
     """Sizes, with the reference implementation's defaults."""
 
     model_type: Literal["LlamaSimpleMLP"] = "LlamaSimpleMLP"
-    block_size: int = Field(default=1024, ge=1)
+    block_size: int = Field(default=1024, ge=1, le=LARGEST)
     """Longest sequence."""
-    vocab_size: int = Field(default=50257, ge=1)
+    vocab_size: int = Field(default=50257, ge=1, le=LARGEST)
     n_layer: int = Field(default=12, ge=0, le=MOST_LAYERS)
-    n_head: int = Field(default=12, ge=1)
-    n_embd: int = Field(default=768, ge=1)
-    n_intermediate: int = Field(default=3072, ge=1)
+    n_head: int = Field(default=12, ge=1, le=LARGEST)
+    n_embd: int = Field(default=768, ge=1, le=LARGEST)
+    n_intermediate: int = Field(default=3072, ge=1, le=LARGEST)
     mlp_bias: bool = False
     attn_bias: bool = False
     rotary_adjacent_pairs: bool = False
     rotary_dim: int = 64
     """Not used: the whole of each head is rotated."""
     rotary_base: float = Field(default=10000, gt=0)
-    n_ctx: int = Field(default=1024, ge=1)
+    n_ctx: int = Field(default=1024, ge=1, le=LARGEST)
     """Positions from this one on share the last rotation."""
-    n_key_value_heads: int = Field(default=3, ge=1)
+    n_key_value_heads: int = Field(default=3, ge=1, le=LARGEST)
     use_grouped_query_attention: bool = True
     flash_attention: bool = True
     """Not used: how attention is computed does not change it."""

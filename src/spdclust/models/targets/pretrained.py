@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.config import LARGEST
 from spdclust.models.targets.base import Target, first_file, language_task, read_own_weights
 
 MODEL_CONFIG = "model_config.yaml"
@@ -21,8 +23,8 @@ class LanguageModelConfig(Section):
     """What every language model's configuration has."""
 
     model_type: str
-    block_size: int
-    vocab_size: int
+    block_size: int = Field(le=LARGEST)
+    vocab_size: int = Field(le=LARGEST)
 
 
 Config = TypeVar("Config", bound=LanguageModelConfig)
