@@ -1,5 +1,7 @@
 """Load a batch for merging: coactivations of the present groups, and who is active where, in slot order."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.errors import InputError, memory_error
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import BLOCK, row_start
 from spdclust.merge.stretches import count_samples, stretches
@@ -88,10 +90,36 @@ def load_batch(
     Raises:
         InputError: there are too many samples, or memory does not suffice.
     """
-    try:
+    with enough_memory(int(group_of_column.max()) + 1, config, capacity):
         return _load(batch, group_of_column, order, config, threads, capacity, wide)
-    except MemoryError:
-        n_groups = int(group_of_column.max()) + 1
+
+
+@contextlib.contextmanager
+def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = None) -> Iterator[None]:
+    """Say what a merge needs, and what to lower, where memory does not suffice for the block.
+
+    Example:
+        >>> with enough_memory(13_000, MergeConfig()):
+        ...     raise MemoryError
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: memory: not enough memory to merge (found: 13000 groups, 0.4 GB of
+        coactivations besides the activations; allowed: more memory, or fewer components: a higher
+        filter_dead_threshold, a module_name_filter)
+
+    Args:
+        n_groups: groups that are merged.
+        config: the settings of the merge.
+        capacity: how many slots they are given; None as many as a merge needs.
+
+    Raises:
+        InputError: memory did not suffice.
+    """
+    try:
+        yield
+    except Exception as error:
+        if memory_error(error) is None:
+            raise
         size = 8 if config.activation_threshold is None else 4
         needed = (capacity or capacity_for(n_groups)) ** 2 / 2 * size / 1e9
         raise InputError(

@@ -13,6 +13,7 @@ from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.kernels import layout
+from spdclust.merge.loading import enough_memory
 from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.threads import available_threads
@@ -73,48 +74,51 @@ def merge_iteration(
         `activity_second` (share of samples; sum of squares or of activations per sample for scalar ones).
 
     Raises:
-        InputError: no component is alive, or no pair can be merged.
+        InputError: no component is alive, no pair can be merged, or memory does not suffice.
     """
     source = as_batch_source(activations)
     kept = components_to_merge(source.labels, *source.component_stats(), config)
     labels = [source.labels[component] for component in kept]
-    threads = threads or available_threads()
-    warm_up(config, len(kept))
-    engine = Engine(source, kept, config, make_generator(seed), threads=threads, thorough=thorough)
-    identity = identity_of(config, labels, seed, engine.n_merges)
-    if checkpoint is not None:
-        arrays = load_fitting(checkpoint, identity)
-        if arrays is not None:
-            engine.from_arrays(arrays)
-    line = Progress(engine.n_merges, on_terminal=progress)
-    line.begin(engine.n_done)
-    last_save, at_once = time.monotonic(), 16
-    while engine.n_done < engine.n_merges:
-        began, first = time.monotonic(), engine.n_done
-        stop = min(engine.n_done + at_once, engine.next_stop())
-        if stop == engine.n_done:  # a new batch is due
-            stop = min(engine.n_done + at_once, engine.n_done + config.recompute_costs_every, engine.n_merges)
-        if callback is not None:
-            stop = _next_callback(callback_at, engine.n_done, stop)
-        engine.advance(stop)
-        if callback is not None and _is_at(callback_at, stop - 1):
-            callback(view_of(engine))
-        if watch is not None:
-            watch(first, {"names": engine.names()[first:], **_figures(engine, first, engine.n_done)})
-        spent = time.monotonic() - began
-        at_once = max(1, min(2 * at_once, int((stop - first) * SECONDS_AT_ONCE / max(spent, 1e-6))))
-        figures = _figures(engine, engine.n_done - 1, engine.n_done)
-        line.update(
-            k=len(kept) - engine.n_done,
-            mdl=float(figures["mdl_loss"][0]),
-            cost=float(figures["merge_pair_cost"][0]),
-            n_done=engine.n_done,
-        )
-        if checkpoint is not None and time.monotonic() - last_save >= checkpoint_seconds:
-            checkpoint.save(engine.to_arrays() | {"identity": np.array(identity)})
-            last_save = time.monotonic()
-    line.end()
-    return _history(engine, labels, seed)
+    with enough_memory(len(kept), config):
+        threads = threads or available_threads()
+        warm_up(config, len(kept))
+        engine = Engine(source, kept, config, make_generator(seed), threads=threads, thorough=thorough)
+        identity = identity_of(config, labels, seed, engine.n_merges)
+        if checkpoint is not None:
+            arrays = load_fitting(checkpoint, identity)
+            if arrays is not None:
+                engine.from_arrays(arrays)
+        line = Progress(engine.n_merges, on_terminal=progress)
+        line.begin(engine.n_done)
+        last_save, at_once = time.monotonic(), 16
+        while engine.n_done < engine.n_merges:
+            began, first = time.monotonic(), engine.n_done
+            stop = min(engine.n_done + at_once, engine.next_stop())
+            if stop == engine.n_done:  # a new batch is due
+                stop = min(
+                    engine.n_done + at_once, engine.n_done + config.recompute_costs_every, engine.n_merges
+                )
+            if callback is not None:
+                stop = _next_callback(callback_at, engine.n_done, stop)
+            engine.advance(stop)
+            if callback is not None and _is_at(callback_at, stop - 1):
+                callback(view_of(engine))
+            if watch is not None:
+                watch(first, {"names": engine.names()[first:], **_figures(engine, first, engine.n_done)})
+            spent = time.monotonic() - began
+            at_once = max(1, min(2 * at_once, int((stop - first) * SECONDS_AT_ONCE / max(spent, 1e-6))))
+            figures = _figures(engine, engine.n_done - 1, engine.n_done)
+            line.update(
+                k=len(kept) - engine.n_done,
+                mdl=float(figures["mdl_loss"][0]),
+                cost=float(figures["merge_pair_cost"][0]),
+                n_done=engine.n_done,
+            )
+            if checkpoint is not None and time.monotonic() - last_save >= checkpoint_seconds:
+                checkpoint.save(engine.to_arrays() | {"identity": np.array(identity)})
+                last_save = time.monotonic()
+        line.end()
+        return _history(engine, labels, seed)
 
 
 def _is_at(callback_at: int | Callable[[int], bool], iteration: int) -> bool:
