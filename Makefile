@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CHROMIUM = $(firstword $(shell command -v chromium chromium-browser google-chrome google-chrome-stable 2>/dev/null))
+CHROMIUM = $(firstword $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done))
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 

@@ -26,6 +26,33 @@ def rows_of_interest(cuts: Sequence[int], n_iterations: int) -> list[int]:
     return list(dict.fromkeys([*cuts, *steps]))
 
 
+def groups_over_union(
+    own: Int[np.ndarray, " own"],
+    names: Int[np.ndarray, "iterations 2"],
+    row: int,
+    n_components: int,
+) -> Int[np.ndarray, " components"]:
+    """Return the group of every component of an ensemble in one run; one that the run lacks is alone.
+
+    Example:
+        >>> groups_over_union(np.array([3, 0, 1]), np.array([[0, 2], [0, 1]]), 0, 4).tolist()
+        [0, 1, 2, 1]
+
+    Args:
+        own: number of each of the run's components.
+        names: for each merge, the first components of the two groups, in the run's own numbering.
+        row: the state after this merge.
+        n_components: of the ensemble.
+    """
+    roots = np.arange(len(own))
+    roots[names[: row + 1, 1]] = names[: row + 1, 0]
+    while not np.array_equal(further := roots[roots], roots):
+        roots = further
+    groups = len(own) + np.arange(n_components)
+    groups[own] = roots
+    return np.unique(groups, return_inverse=True)[1]
+
+
 def distinct_groups(groupings: Iterable[Int[np.ndarray, " components"]]) -> list[Int[np.ndarray, " members"]]:
     """Return the groups of two and more components of several groupings, each set once.
 
@@ -41,11 +68,9 @@ def distinct_groups(groupings: Iterable[Int[np.ndarray, " components"]]) -> list
     for group_idxs in groupings:
         order = np.argsort(group_idxs, kind="stable")
         sizes = np.bincount(group_idxs)
-        parts = np.split(order, np.cumsum(sizes)[:-1])
-        for number in np.argsort(-sizes, kind="stable"):
-            members = parts[number]
-            if len(members) < 2:
-                break
+        starts = np.cumsum(sizes) - sizes
+        for number in np.argsort(-sizes, kind="stable")[: int((sizes > 1).sum())]:
+            members = order[starts[number] : starts[number] + sizes[number]]
             if members.tobytes() not in seen:
                 seen.add(members.tobytes())
                 found.append(members)

@@ -17,7 +17,7 @@ from spdclust.explorer.collecting import (
     add_final_activity,
     collect,
 )
-from spdclust.explorer.groupings import distinct_groups, rows_of_interest
+from spdclust.explorer.groupings import distinct_groups, groups_over_union, rows_of_interest
 from spdclust.explorer.packing import pack
 from spdclust.explorer.page import page_html
 from spdclust.explorer.token_examples import describe_by_tokens
@@ -177,11 +177,16 @@ def _groups_to_describe(
     best = data.header["runs"][0]["best_iteration"]
     if not cuts and best is not None:
         cuts = {min(best, n_iterations - 1): ""}
+    merges = [
+        (
+            data.arrays[f"run{run}.own"].astype(np.int64),
+            np.column_stack([data.arrays[f"run{run}.{which}"] for which in ("first", "second")]),
+        )
+        for run in range(len(runs))
+    ]
     first, more, consensus = [], [], {}
     for row in rows_of_interest(list(cuts), n_iterations):
-        in_runs = np.stack(
-            [_over_union(data, run, history.group_idxs(row), n) for run, history in enumerate(runs)]
-        )
+        in_runs = np.stack([groups_over_union(own, names, row, n) for own, names in merges])
         if row not in cuts:
             more += list(in_runs)
             continue
@@ -192,13 +197,6 @@ def _groups_to_describe(
     described = distinct_groups([*first, *more])
     n_first = len(distinct_groups(first))
     return described[:n_first], described[n_first:], consensus
-
-
-def _over_union(data: PageData, run: int, group_idxs: np.ndarray, n_components: int) -> np.ndarray:
-    """Return groups over all components of the ensemble; one that the run lacks is alone."""
-    groups = len(group_idxs) + np.arange(n_components)
-    groups[data.arrays[f"run{run}.own"]] = group_idxs
-    return np.unique(groups, return_inverse=True)[1]
 
 
 def _columns(batch: ActivationBatch, labels: Labels, file: str | Path) -> np.ndarray:

@@ -210,7 +210,7 @@ function componentPanel(app, component) {
     facts([
       ["module", ensemble.modules[component]],
       ensemble.indices[component] !== "" && ["index", ensemble.indices[component]],
-      ["group now", group < 0 ? "takes no part in this run" : state.members.size(group) === 1 ? `${group}, alone` : el("button", { type: "button", class: "link", click: () => app.open("group", component) }, `${group}, of ${count(state.members.size(group), "component")}`)],
+      ["group now", group < 0 ? "takes no part in this run" : state.members.size(group) === 1 ? `${group} (alone)` : el("button", { type: "button", class: "link", click: () => app.open("group", component) }, `${group} (${count(state.members.size(group), "component")})`)],
       app.cofiring && ["active on", number(app.cofiring.singles[component] / app.cofiring.n_samples, "share"), " of samples"],
       several && [explained("contestedness", "contestedness"), number(app.components().contestedness[component])],
       several && [explained("consistency", "consistency"), number(app.components().consistency[component])],

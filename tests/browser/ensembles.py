@@ -1,4 +1,4 @@
-"""An ensemble of the size of real decompositions, made from known groups without a model or a merge."""
+"""Ensembles made without a model or a merge: one of the size of real decompositions, and the smallest ones."""
 
 import json
 from pathlib import Path
@@ -96,3 +96,17 @@ def _batch(
     )
     matrix.data[:] = 1
     return ActivationBatch.from_sparse(matrix, labels, seed=0)
+
+
+def history(labels: list[str], pairs: list[list[int]]) -> MergeHistory:
+    """Return a history of these merges, with made-up figures."""
+    n = len(pairs)
+    return MergeHistory(
+        labels,
+        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+        np.linspace(3.0, 2.0, n),
+        np.full(n, -0.1),
+        MergeConfig(min_groups=1, iters=None),
+        {f"activity_{which}": np.full(n, 0.25) for which in ("first", "second")},
+        {"n_samples": 8},
+    )

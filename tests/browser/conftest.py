@@ -1,0 +1,84 @@
+"""Pages to open, made once, and the browser that opens them."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from browser.chromium import Chromium, find_chromium
+from browser.ensembles import generate
+
+from spdclust.cli import main
+from spdclust.files.histories import save_merge_history
+from spdclust.pipeline import cluster_analysis_pipeline
+from spdclust.stages.distances import distances
+from spdclust.stages.stability import stability
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    executable = find_chromium()
+    if executable is None:
+        pytest.fail("there is no Chromium; `make test-browser` installs it where it can")
+    started = Chromium(executable)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open pages that are closed when the test ends, and have not complained or asked for anything till then."""
+    pages = []
+
+    def open_page(path, **how):
+        pages.append(browser.open(path, **how))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        assert page.complaints == []
+        assert {request.partition("#")[0] for request in page.requests} <= {page.url, "about:blank"}
+        page.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The demonstration's ensemble with its page."""
+    folder = tmp_path_factory.mktemp("demo")
+    with contextlib.chdir(REPOSITORY):
+        found = cluster_analysis_pipeline("config/pipelines/demo.yaml", results=folder)
+    return make_page(found.folder)
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory):
+    """Ten runs of 13,000 components."""
+    folder = generate(tmp_path_factory.mktemp("large"))
+    methods = ("perm_invariant_hamming", "matching_dist")
+    distances(folder, {method: folder / f"distances_{method}.npz" for method in methods}, n_workers=2)
+    stability(folder, methods, folder, n_workers=2)
+    return make_page(folder)
+
+
+def make_page(folder):
+    assert main(["explorer", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    """Make the page of some histories, with distances and stability where there are any."""
+
+    def make(*histories):
+        folder = tmp_path / "an" / "ensemble"
+        for run, each in enumerate(histories):
+            path = folder / "runs" / f"run_{run}" / "history.zip"
+            path.parent.mkdir(parents=True)
+            save_merge_history(each, path)
+        if len(histories) > 1 and all(each.n_iterations for each in histories):
+            distances(folder, {"matching_dist": folder / "distances_matching_dist.npz"})
+            stability(folder, ["matching_dist"], folder)
+        return make_page(folder) / "explorer.html"
+
+    return make
