@@ -496,3 +496,11 @@ FORMATS: dict[str, Format] = {
     "tokenizer.json": Format(make_tokenizer, read_tokenizer, "json"),
 }  # fmt: skip
 """By the name that docs/reliability.md calls each."""
+
+SLOW_TO_READ = {
+    "stability.json": 2, "texts .txt": 2, "texts .jsonl": 2, "texts .parquet": 4, "texts, saved folder": 4,
+    "texts, saved folder, state.json": 3, "tokens .jsonl": 3, "tokenizer.json": 5, "model_<step>.pth": 10,
+    "model_<step>.pth, before PyTorch 1.6": 10, "final_config.yaml": 10, "tms_train_config.yaml": 10,
+    "model_config.yaml": 3,
+}  # fmt: skip
+"""Formats that take long to read, and how many damaged files of each the ordinary tests try."""

@@ -1,6 +1,13 @@
 """The one error type for bad input: what is wrong, where, what was found and what is allowed."""
 
+import reprlib
 from pathlib import Path
+
+_LONGEST_LINE = 1500
+_BRIEF = reprlib.Repr()  # aliases in a file can unfold without end
+_BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxtuple = 40
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 400
+_BRIEF.maxlevel = 3
 
 
 class InputError(ValueError):
@@ -48,7 +55,11 @@ class InputError(ValueError):
         line = f"{where}: {self.problem}" if where else self.problem
         if details:
             line += f" ({'; '.join(details)})"
-        return " ".join(line.split())
+        # what stands in a file may be of any length, or steer a terminal
+        shown = "".join(
+            letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(line.split())
+        )
+        return shown if len(shown) <= _LONGEST_LINE else shown[: _LONGEST_LINE - 1] + "…"
 
     def located(self, *, file: str | Path | None = None, field: str | None = None) -> "InputError":
         """Return the same error with the file or field filled in where it had none.
@@ -92,5 +103,8 @@ def _rebuild(
 
 
 def _short(value: object, limit: int = 120) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else _BRIEF.repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = f"{type(value).__name__} too large to write"
     return text if len(text) <= limit else text[: limit - 1] + "…"
