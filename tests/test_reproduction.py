@@ -294,6 +294,7 @@ def clone(tmp_path, monkeypatch):
     return tmp_path / "clone"
 
 
+@pytest.mark.slow
 def test_the_commit_is_recorded_where_asked_and_the_registry_takes_it_from_the_histories(clone, capsys):
     run = ClusteringRunConfig.model_validate(TOY | {"model_path": "model"})
     pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=2, create_git_snapshot=True)
