@@ -78,9 +78,9 @@ class Engine:
         parents = np.arange(len(self.kept))
         firsts, seconds = self.names()[:n_done].T
         parents[seconds] = firsts
-        # parents only point to smaller components, so one pass in order resolves every chain
-        for component in np.flatnonzero(parents != np.arange(len(parents))):
-            parents[component] = parents[parents[component]]
+        # each pass halves what is left of every chain
+        while not np.array_equal(further := parents[parents], parents):
+            parents = further
         return parents
 
     def next_stop(self) -> int:

@@ -107,15 +107,16 @@ class MergeView:
             first: a group of each pair.
             second: the other one.
         """
-        c = self.coactivations_of(first, second)
         s, r = self.activities, self.ranks
-        log_k = math.log2(max(self.k_groups - 1, 1))
-        relative = self.alpha * ((s[first] - c) * r[second] + (s[second] - c) * r[first]) - c * log_k
-        common = (
-            self.total_activity * math.log1p(-1 / self.k_groups) / math.log(2) if self.k_groups > 1 else 0.0
+        return pair_costs(
+            self.coactivations_of(first, second),
+            (s[first], s[second]),
+            (r[first], r[second]),
+            k_groups=self.k_groups,
+            total_activity=self.total_activity,
+            n_samples=self.n_samples,
+            alpha=self.alpha,
         )
-        costs: np.ndarray = (relative + common) / self.n_samples
-        return costs
 
     @cached_property
     def _slots(self) -> Int[np.ndarray, " groups"]:
@@ -140,6 +141,34 @@ class MergeView:
     def _group_of_name(self, names: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
         groups: np.ndarray = self.group_idxs[names]
         return groups
+
+
+def pair_costs(
+    coactivations: Float[np.ndarray, "*pairs"],
+    activities: tuple[Float[np.ndarray, "*pairs"], Float[np.ndarray, "*pairs"]],
+    ranks: tuple[Int[np.ndarray, "*pairs"], Int[np.ndarray, "*pairs"]],
+    *,
+    k_groups: int,
+    total_activity: float,
+    n_samples: int,
+    alpha: float,
+) -> Float[np.ndarray, "*pairs"]:
+    """Return what merging pairs of groups would cost, bits per sample: `compute_merge_costs`, pair by pair.
+
+    Args:
+        coactivations: of each pair, counts.
+        activities: of both groups of each pair, counts.
+        ranks: of both groups.
+        k_groups: number of all groups.
+        total_activity: sum of the activities of all groups.
+        n_samples: samples in the batch.
+        alpha: bits per component of an active group.
+    """
+    c, (s, t), (r, q) = coactivations, activities, ranks
+    log_k = math.log2(max(k_groups - 1, 1))
+    common = total_activity * math.log1p(-1 / k_groups) / math.log(2) if k_groups > 1 else 0.0
+    costs: np.ndarray = (alpha * ((s - c) * q + (t - c) * r) - c * log_k + common) / n_samples
+    return costs
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -69,6 +69,7 @@ def follow_merge(
     record = EnsemblePlace(folder).record(run)
     if config is None:
         return MergeFollower(record)
+    follower = MergeFollower(record)
     with _warned(folder):
         name = EnsemblePlace(folder).name
         ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
@@ -77,8 +78,8 @@ def follow_merge(
         settings = ensemble.resolved_run(), ensemble.resolved_pipeline()
         member = member_of(folder, run, ensemble.tracking, *settings)
         then = None if keep_batches else lambda: _track_batches(member, again=False)
-        return MergeFollower(record, member, then=then)
-    return MergeFollower(record)
+        follower = MergeFollower(record, member, then=then)
+    return follower
 
 
 def track_run(

@@ -154,7 +154,7 @@ def member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
     rows: dict[int, dict[str, float]] = {}
     for iteration in range(max(history.n_iterations for history in members)):
         there = [history for history in members if history.n_iterations > iteration]
-        row: dict[str, float] = {"members/count": len(there)}
+        row: dict[str, float] = {"members/count": float(len(there))}
         for name in ("mdl_loss", "merge_pair_cost", "k_groups"):
             values = np.array([getattr(history, name)[iteration] for history in there], dtype=np.float64)
             if not np.isnan(values).all():

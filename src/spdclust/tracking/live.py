@@ -208,7 +208,7 @@ def follow(member: Member) -> bool:
     run_id, times = next_id(member.note, wanted, again=False)
     tracker = begin(member, run_id, identity)
     record = reader.record
-    rows = MergeLog(tracker, run_id, member.settings.intervals, record.tensors.get, record.snapshot)
+    rows = MergeLog(tracker, run_id, member.settings.intervals, record.sample)
     pause = POLL_SECONDS
     while not record.ended and os.getppid() == parent:
         began = time.monotonic()

@@ -6,11 +6,12 @@ same figures whenever they are computed, at a cost that does not grow with the n
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spdclust.merge.view import MergeView
+from spdclust.merge.view import MergeView, pair_costs
 from spdclust.types import Float, Int
 
 PAIRS = 1 << 14
@@ -19,47 +20,139 @@ PAIRS = 1 << 14
 BINS = 64
 """Bars of a histogram."""
 
-SHOWN = 192
+SHOWN = 128
 """Groups in the figure of the merge state at most: the largest ones."""
 
 QUANTILES = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """What the figure of a merge state needs: some groups, and how they act together.
+class MergeSample:
+    """What is kept of the state after one merge: enough for statistics of its matrices and for its figure.
+
+    Taking it is cheap; what is computed from it can be computed later, elsewhere.
 
     Attributes:
         iteration: number of the merge just done.
-        k_groups: number of all groups.
-        groups: the groups that are shown, by number.
-        sizes: number of components of each of them.
-        coactivations: samples on which two of them are both active, activities on the diagonal.
-        costs: of merging two of them next, bits per sample, NaN on the diagonal.
+        n_samples: samples in the batch.
+        alpha: bits per component of an active group.
+        total_activity: sum of the activities of all groups.
+        sizes: number of components of each group.
+        activities: samples on which each group is active, NaN for masked groups.
+        coactivations: counts of the pairs that `some_pairs` gives.
+        shown: the groups that the figure shows, by number: the largest, at most `SHOWN`.
+        shown_coactivations: of each two of them, their activities on the diagonal.
     """
 
     iteration: int
-    k_groups: int
-    groups: Int[np.ndarray, " shown"]
-    sizes: Int[np.ndarray, " shown"]
-    coactivations: Float[np.ndarray, "shown shown"]
-    costs: Float[np.ndarray, "shown shown"]
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as arrays, for a file."""
-        numbers = {name: np.array(getattr(self, name)) for name in ("iteration", "k_groups")}
-        return numbers | {name: getattr(self, name) for name in ("groups", "sizes", "coactivations", "costs")}
+    n_samples: int
+    alpha: float
+    total_activity: float
+    sizes: Int[np.ndarray, " groups"]
+    activities: Float[np.ndarray, " groups"]
+    coactivations: Float[np.ndarray, " pairs"]
+    shown: Int[np.ndarray, " shown"]
+    shown_coactivations: Float[np.ndarray, "shown shown"]
 
     @classmethod
-    def from_arrays(cls, arrays: Any) -> "Snapshot":
-        """Build from what `arrays` returned."""
+    def of(cls, view: MergeView) -> "MergeSample":
+        """Take what is to be kept of the state after a merge."""
+        shown = np.sort(np.argsort(-view.ranks, kind="stable")[:SHOWN])
         return cls(
-            int(arrays["iteration"]),
-            int(arrays["k_groups"]),
-            arrays["groups"],
-            arrays["sizes"],
-            arrays["coactivations"],
-            arrays["costs"],
+            iteration=view.iteration,
+            n_samples=view.n_samples,
+            alpha=float(view.alpha),
+            total_activity=view.total_activity,
+            sizes=view.ranks,
+            activities=view.activities,
+            coactivations=view.coactivations_of(*some_pairs(view.k_groups, view.iteration)),
+            shown=shown,
+            shown_coactivations=view.coactivations_of(*np.meshgrid(shown, shown, indexing="ij")),
+        )
+
+    @property
+    def k_groups(self) -> int:
+        """Number of groups."""
+        return len(self.sizes)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what is logged at `tensor` intervals: statistics by what they are of, and single figures.
+
+        Returns:
+            `coactivation` (share of samples), `costs` (bits per sample), `group_sizes` (components),
+            `group_activations` (share of samples), `group_activations_over_sizes`, each as `describe` gives
+            it; `fraction_singleton_groups`, `fraction_zero_coactivations` (of pairs that are not masked) and
+            `coactivation_density` (mean over groups of the share of other groups ever active with it).
+        """
+        coact, sizes, activity = self.coactivations, self.sizes, self.activities / self.n_samples
+        known = ~np.isnan(coact)
+        zero = float((coact[known] == 0).mean()) if known.any() else 1.0
+        return {
+            "coactivation": describe(coact / self.n_samples),
+            "costs": describe(self._costs(coact, *some_pairs(self.k_groups, self.iteration))),
+            "group_sizes": describe(sizes.astype(np.float64)),
+            "group_activations": describe(activity),
+            "group_activations_over_sizes": describe(activity / sizes),
+            "fraction_singleton_groups": float((sizes == 1).mean()),
+            "fraction_zero_coactivations": zero,
+            # every group has as many others: the mean of the shares is the share of all pairs
+            "coactivation_density": 1 - zero,
+        }
+
+    def shown_costs(self) -> Float[np.ndarray, "shown shown"]:
+        """Return the cost of merging each two groups shown next, bits per sample, NaN on the diagonal."""
+        costs = self._costs(self.shown_coactivations, *np.meshgrid(self.shown, self.shown, indexing="ij"))
+        np.fill_diagonal(costs, np.nan)
+        return costs
+
+    def _costs(self, coact: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return pair_costs(
+            coact,
+            (self.activities[first], self.activities[second]),
+            (self.sizes[first], self.sizes[second]),
+            k_groups=self.k_groups,
+            total_activity=self.total_activity,
+            n_samples=self.n_samples,
+            alpha=self.alpha,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write everything as one array: quicker than an archive of several."""
+        head = [self.iteration, self.n_samples, self.alpha, self.total_activity]
+        head += [len(part) for part in (self.sizes, self.coactivations, self.shown)]
+        arrays = (
+            self.sizes,
+            self.activities,
+            self.coactivations,
+            self.shown,
+            self.shown_coactivations.ravel(),
+        )
+        np.save(path, np.concatenate([np.array(head, dtype=np.float64), *arrays]))
+
+    @classmethod
+    def load(cls, path: Path) -> "MergeSample":
+        """Read what `save` wrote.
+
+        Raises:
+            OSError: no such file.
+            ValueError: it is damaged.
+        """
+        values = np.load(path, allow_pickle=False)
+        iteration, n_samples, alpha, total, k, pairs, shown = values[:7].tolist()
+        lengths = np.array([k, k, pairs, shown, shown * shown], dtype=np.int64)
+        if len(values) != 7 + lengths.sum():
+            raise ValueError(f"{path}: damaged")
+        parts = np.split(values[7:], np.cumsum(lengths)[:-1])
+        return cls(
+            int(iteration),
+            int(n_samples),
+            alpha,
+            total,
+            parts[0].astype(np.int64),
+            parts[1],
+            parts[2],
+            parts[3].astype(np.int64),
+            parts[4].reshape(int(shown), int(shown)),
         )
 
 
@@ -110,62 +203,16 @@ def describe(values: Float[np.ndarray, " values"]) -> dict[str, Any]:
     return told | {"histogram": {"counts": counts.tolist(), "edges": edges.tolist()}}
 
 
-def tensor_record(view: MergeView) -> dict[str, Any]:
-    """Return what is logged at `tensor` intervals: statistics by what they are of, and single figures.
-
-    Args:
-        view: the state after a merge.
-
-    Returns:
-        `coactivation` (share of samples), `costs` (bits per sample), `group_sizes` (components),
-        `group_activations` (share of samples), `group_activations_over_sizes`, each as `describe` gives it;
-        `fraction_singleton_groups`, `fraction_zero_coactivations` (of pairs that are not masked) and
-        `coactivation_density` (mean over groups of the share of other groups ever active with it).
-    """
-    first, second = some_pairs(view.k_groups, view.iteration)
-    coact, costs = view.coactivations_of(first, second), view.costs_of(first, second)
-    sizes, activity = view.ranks, view.activities / view.n_samples
-    known = ~np.isnan(coact)
-    zero = float((coact[known] == 0).mean()) if known.any() else 1.0
-    return {
-        "coactivation": describe(coact / view.n_samples),
-        "costs": describe(costs),
-        "group_sizes": describe(sizes.astype(np.float64)),
-        "group_activations": describe(activity),
-        "group_activations_over_sizes": describe(activity / sizes),
-        "fraction_singleton_groups": float((sizes == 1).mean()),
-        "fraction_zero_coactivations": zero,
-        # every group has as many others: the mean of the shares is the share of all pairs
-        "coactivation_density": 1 - zero,
-    }
-
-
-def snapshot(view: MergeView) -> Snapshot:
-    """Return what the figure of the merge state shows: the largest groups, at most `SHOWN`, in their order.
-
-    Args:
-        view: the state after a merge.
-    """
-    order = np.argsort(-view.ranks, kind="stable")[:SHOWN]
-    groups = np.sort(order)
-    first, second = np.meshgrid(groups, groups, indexing="ij")
-    costs = view.costs_of(first, second)
-    np.fill_diagonal(costs, np.nan)
-    return Snapshot(
-        view.iteration, view.k_groups, groups, view.ranks[groups], view.coactivations_of(first, second), costs
-    )
-
-
-def group_idxs_shown(group_idxs: Int[np.ndarray, " components"], shown: Snapshot) -> Int[np.ndarray, " some"]:
+def group_idxs_shown(
+    group_idxs: Int[np.ndarray, " components"], shown: Int[np.ndarray, " shown"]
+) -> Int[np.ndarray, " some"]:
     """Return the groups of those components that are in a group that is shown, numbered as they are shown.
 
     Example:
-        >>> zeros = np.zeros((2, 2))
-        >>> shown = Snapshot(0, 3, np.array([0, 2]), np.array([2, 1]), zeros, zeros)
-        >>> group_idxs_shown(np.array([0, 1, 2, 0]), shown).tolist()
+        >>> group_idxs_shown(np.array([0, 1, 2, 0]), np.array([0, 2])).tolist()
         [0, 1, 0]
     """
-    number = np.full(shown.k_groups, -1)
-    number[shown.groups] = np.arange(len(shown.groups))
+    number = np.full(int(group_idxs.max(initial=-1)) + 1, -1)
+    number[shown] = np.arange(len(shown))
     numbers: np.ndarray = number[group_idxs]
     return numbers[numbers >= 0]

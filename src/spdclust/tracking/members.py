@@ -15,7 +15,7 @@ from spdclust.merge.history import MergeHistory
 from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.tracking.client import Tracker, WandbTracker, open_tracker
-from spdclust.tracking.matrices import Snapshot, snapshot, tensor_record
+from spdclust.tracking.matrices import MergeSample
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import describe, member_id, provenance_of
 from spdclust.tracking.places import Note, load_note
@@ -105,14 +105,10 @@ def log_member(member: Member, *, again: bool = False) -> Note:
     tracker = begin(member, run_id, identity)
     repeated = Repeated(member.batches, history)
 
-    def tensor_at(iteration: int) -> Mapping[str, Any] | None:
-        known = record.tensors.get(iteration)
-        return known if known is not None else repeated.tensor(iteration)
+    def sample_at(iteration: int) -> MergeSample | None:
+        return record.sample(iteration) or repeated.sample(iteration)
 
-    def snapshot_at(iteration: int) -> Snapshot | None:
-        return record.snapshot(iteration) or repeated.snapshot(iteration)
-
-    rows = MergeLog(tracker, run_id, member.settings.intervals, tensor_at, snapshot_at)
+    rows = MergeLog(tracker, run_id, member.settings.intervals, sample_at)
     seconds, memory = record.per_iteration(history.n_iterations)
     rows.log(history, seconds, memory)
     rows.end(history, member.history, seconds)
@@ -223,30 +219,18 @@ class Repeated:
         self._history = history
         self._views: Iterator[MergeView] | None = None
         self._wanted: list[int] = []
-        self._view: MergeView | None = None
         self._works = True
 
-    def tensor(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the statistics after a merge; iterations must be asked for in order."""
-        view = self._at(iteration)
-        return None if view is None else tensor_record(view)
-
-    def snapshot(self, iteration: int) -> Snapshot | None:
-        """Return what the figure of the merge state shows; iterations must be asked for in order."""
-        view = self._at(iteration)
-        return None if view is None else snapshot(view)
-
-    def _at(self, iteration: int) -> MergeView | None:
+    def sample(self, iteration: int) -> MergeSample | None:
+        """Return what would have been kept after a merge; iterations must be asked for in order."""
         if not self._works:
             return None
-        if self._view is not None and self._view.iteration == iteration:
-            return self._view
         try:
             if self._views is None:
                 source = _batches_of(self._history, self._batches)
                 self._views = repeat_merge(source, self._history, _taken(self._wanted))
             self._wanted.append(iteration)
-            self._view = next(self._views)
+            return MergeSample.of(next(self._views))
         except (InputError, MemoryError) as error:
             self._works = False
             log.warning(
@@ -255,7 +239,6 @@ class Repeated:
                 error,
             )
             return None
-        return self._view
 
 
 def _taken(waiting: list[int]) -> Iterator[int]:

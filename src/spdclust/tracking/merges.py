@@ -11,7 +11,7 @@ from spdclust.config.run import LoggingIntervals
 from spdclust.merge.history import MergeHistory
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
 from spdclust.tracking.client import Tracker
-from spdclust.tracking.matrices import Snapshot, group_idxs_shown
+from spdclust.tracking.matrices import MergeSample, group_idxs_shown
 from spdclust.tracking.records import row, stat_records
 from spdclust.types import Float
 
@@ -23,8 +23,7 @@ class MergeLog:
         tracker: where they go.
         run_id: names the artifacts.
         intervals: how often each kind of record is logged.
-        tensor_at: statistics of the matrices after a merge, None where they are not known.
-        snapshot_at: what the figure of the merge state shows, None where it is not known.
+        sample_at: what is kept of the state after a merge, None where nothing is.
     """
 
     def __init__(
@@ -32,14 +31,12 @@ class MergeLog:
         tracker: Tracker,
         run_id: str,
         intervals: LoggingIntervals,
-        tensor_at: Callable[[int], Mapping[str, Any] | None],
-        snapshot_at: Callable[[int], Snapshot | None],
+        sample_at: Callable[[int], MergeSample | None],
     ) -> None:
         self._tracker = tracker
         self._run_id = run_id
         self._intervals = intervals
-        self._tensor_at = tensor_at
-        self._snapshot_at = snapshot_at
+        self._sample_at = sample_at
         self._last: dict[str, tuple[int, float]] = {}
         self.n_logged = 0
 
@@ -62,10 +59,12 @@ class MergeLog:
             values: dict[str, Any] = {}
             if iteration % at.stat == 0:
                 values |= row(records, iteration)
-            if iteration % at.tensor == 0:
-                values |= self._tensors(iteration)
-            if iteration % at.plot == 0 and (shown := self._snapshot_at(iteration)) is not None:
-                values["merge_state"] = draw(history, shown)
+            looked_at = iteration % at.tensor == 0 or iteration % at.plot == 0
+            sample = self._sample_at(iteration) if looked_at else None
+            if sample is not None and iteration % at.tensor == 0:
+                values |= self._tensors(sample)
+            if sample is not None and iteration % at.plot == 0:
+                values["merge_state"] = draw(history, sample)
             if values:
                 self._tracker.log({"iteration": iteration, **values})
             if iteration % at.artifact == 0:
@@ -102,12 +101,9 @@ class MergeLog:
             }
         self._tracker.summarize(found)
 
-    def _tensors(self, iteration: int) -> dict[str, Any]:
-        told = self._tensor_at(iteration)
-        if told is None:
-            return {}
+    def _tensors(self, sample: MergeSample) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for name, figures in told.items():
+        for name, figures in sample.statistics().items():
             if isinstance(figures, Mapping):
                 values |= {f"{name}/{figure}": value for figure, value in figures.items()}
             else:
@@ -118,8 +114,8 @@ class MergeLog:
                 continue
             if figure in self._last:
                 before, then = self._last[figure]
-                values[f"costs/{figure}_change"] = (now - then) / (iteration - before)
-            self._last[figure] = iteration, now
+                values[f"costs/{figure}_change"] = (now - then) / (sample.iteration - before)
+            self._last[figure] = sample.iteration, now
         return values
 
     def _save(
@@ -138,17 +134,17 @@ class MergeLog:
             )
 
 
-def draw(history: MergeHistory, shown: Snapshot) -> Any:
+def draw(history: MergeHistory, sample: MergeSample) -> Any:
     """Return the figure of the merge state after one merge.
 
     Args:
         history: the merge.
-        shown: the groups to show, and how they act together.
+        sample: what was kept of its state.
     """
     from spdclust.plotting.merge_state import draw_merge_state
 
-    title = f"After iteration {shown.iteration}, {shown.k_groups} groups"
-    if len(shown.groups) < shown.k_groups:
-        title += f"; the {len(shown.groups)} largest are shown"
-    idxs = group_idxs_shown(history.group_idxs(shown.iteration), shown)
-    return draw_merge_state(idxs, shown.coactivations, shown.costs, title=title)
+    title = f"After iteration {sample.iteration}, {sample.k_groups} groups"
+    if len(sample.shown) < sample.k_groups:
+        title += f"; the {len(sample.shown)} largest are shown"
+    idxs = group_idxs_shown(history.group_idxs(sample.iteration), sample.shown)
+    return draw_merge_state(idxs, sample.shown_coactivations, sample.shown_costs(), title=title)

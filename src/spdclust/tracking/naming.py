@@ -19,7 +19,7 @@ def member_id(ensemble: str, run: int, made_of: Mapping[str, Any]) -> str:
 
     Example:
         >>> member_id("resid_mlp1/demo", 3, {"seed": [0, 3]})
-        'resid_mlp1-demo-run_3-9ee75d51'
+        'resid_mlp1-demo-run_3-9134b36c'
 
     Args:
         ensemble: folder of the ensemble, below the results.

@@ -1,13 +1,14 @@
 """The record of a merge under way, in the folder of its logs: what a history does not hold.
 
 `record.jsonl` has one JSON object a line: first what the merge is, then, in the order of writing, stretches
-of iterations (`first`, `n`, `seconds`, `memory_mb`) and, where the merge is logged to W&B, their figures, the
-statistics of the matrices and which `state_<iteration>.npz` holds what the figure of the merge state shows.
+of iterations (`first`, `n`, `seconds`, `memory_mb`) and, where the merge is logged to W&B, which rows of
+`figures.f8` hold their figures, and which `state_<iteration>.npy` a sample of the matrices.
 """
 
 import contextlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -19,12 +20,13 @@ import numpy as np
 
 from spdclust.config.run import LoggingIntervals
 from spdclust.merge.view import MergeView
-from spdclust.tracking.matrices import Snapshot, snapshot, tensor_record
+from spdclust.tracking.matrices import MergeSample
 from spdclust.types import Float, Labels
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "record.jsonl"
+FIGURES_NAME = "figures.f8"
 
 
 class MergeRecorder:
@@ -56,7 +58,7 @@ class MergeRecorder:
             file = folder / FILE_NAME
             if not (go_on and _identity_in(file) == json.loads(json.dumps(dict(identity)))):
                 folder.mkdir(parents=True, exist_ok=True)
-                for old in [file, *folder.glob("state_*.npz")]:
+                for old in [file, folder / FIGURES_NAME, *folder.glob("state_*.npy")]:
                     old.unlink(missing_ok=True)
                 self._write({"identity": dict(identity), "labels": labels})
 
@@ -70,14 +72,9 @@ class MergeRecorder:
         if self.intervals is None:
             return
         with self._guarded():
-            line: dict[str, Any] = {"iteration": view.iteration}
-            if view.iteration % self.intervals.tensor == 0:
-                line["tensor"] = tensor_record(view)
-            if view.iteration % self.intervals.plot == 0:
-                line["state"] = f"state_{view.iteration}.npz"
-                arrays: dict[str, Any] = snapshot(view).arrays()
-                np.savez(self.folder / line["state"], **arrays)
-            self._write(line)
+            name = f"state_{view.iteration}.npy"
+            MergeSample.of(view).save(self.folder / name)
+            self._write({"iteration": view.iteration, "state": name})
 
     def watch(self, first: int, figures: Mapping[str, np.ndarray]) -> None:
         """Write down a stretch of iterations."""
@@ -85,9 +82,12 @@ class MergeRecorder:
         line: dict[str, Any] = {"first": first, "n": len(figures["names"]), "seconds": now - self._last}
         self._last = now
         line["memory_mb"] = memory_mb()
-        if self.intervals is not None:
-            line["figures"] = {name: values.tolist() for name, values in figures.items()}
         with self._guarded():
+            if self.intervals is not None:
+                rows = np.column_stack(list(figures.values())).astype(np.float64)
+                with (self.folder / FIGURES_NAME).open("ab") as file:
+                    line["figures"] = {"at": file.tell(), "columns": list(figures), "shape": list(rows.shape)}
+                    file.write(rows.tobytes())
             self._write(line)
 
     def end(self) -> None:
@@ -124,15 +124,13 @@ class MergeRecord:
         identity: what the merge is, None where there is no record.
         labels: names of the components.
         stretches: lines with `first` and `n`.
-        tensors: statistics of the matrices by iteration.
-        states: files of snapshots by iteration.
+        states: files of `MergeSample`s by iteration.
         ended: whether the merge is over.
     """
 
     identity: dict[str, Any] | None = None
     labels: Labels = field(default_factory=list)
     stretches: list[dict[str, Any]] = field(default_factory=list)
-    tensors: dict[int, dict[str, Any]] = field(default_factory=dict)
     states: dict[int, Path] = field(default_factory=dict)
     ended: bool = False
 
@@ -141,9 +139,7 @@ class MergeRecord:
         if "identity" in line:
             self.identity, self.labels = line["identity"], list(line["labels"])
         if "first" in line:
-            self.stretches.append(dict(line))
-        if "tensor" in line:
-            self.tensors[line["iteration"]] = line["tensor"]
+            self.stretches.append(dict(line) | {"folder": folder})
         if "state" in line:
             self.states[line["iteration"]] = folder / Path(line["state"]).name
         self.ended |= bool(line.get("end"))
@@ -161,21 +157,26 @@ class MergeRecord:
         """Return the figures of all iterations so far, in order, by name."""
         kept: dict[str, list[Any]] = {}
         for line in self.stretches:
-            for name, values in line.get("figures", {}).items():
+            if "figures" not in line:
+                continue
+            told = line["figures"]
+            rows = np.fromfile(
+                line["folder"] / FIGURES_NAME, count=math.prod(told["shape"]), offset=told["at"]
+            ).reshape(told["shape"])
+            for name, values in _columns(told["columns"], rows).items():
                 column = kept.setdefault(name, [])
                 del column[line["first"] :]  # an interrupted merge went on from an earlier state
-                column.extend(values)
+                column.extend(values.tolist())
         return {name: np.array(column) for name, column in kept.items()}
 
-    def snapshot(self, iteration: int) -> Snapshot | None:
-        """Return what the figure of the merge state shows; None where it was not kept."""
+    def sample(self, iteration: int) -> MergeSample | None:
+        """Return what was kept of the state after a merge; None where nothing was."""
         file = self.states.get(iteration)
         if file is None:
             return None
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return Snapshot.from_arrays(arrays)
-        except (OSError, ValueError, KeyError, EOFError):
+            return MergeSample.load(file)
+        except (OSError, ValueError, EOFError):
             return None
 
 
@@ -189,6 +190,17 @@ def load_record(folder: Path) -> MergeRecord:
             except (ValueError, KeyError, TypeError, AttributeError):
                 break
     return record
+
+
+def _columns(names: list[str], rows: Float[np.ndarray, "some columns"]) -> dict[str, np.ndarray]:
+    """Return a stretch of figures by name; `names`, the merged groups, takes two columns."""
+    columns: dict[str, np.ndarray] = {}
+    at = 0
+    for name in names:
+        wide = name == "names"
+        columns[name] = rows[:, at : at + 2] if wide else rows[:, at]
+        at += 2 if wide else 1
+    return columns
 
 
 def _identity_in(file: Path) -> Any:

@@ -1,0 +1,350 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from merging import activations, config, random_dense
+
+from spdclust.config.run import LoggingIntervals
+from spdclust.merge.merging import merge_iteration
+from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
+from spdclust.tracking.live import RecordReader, partial_history
+from spdclust.tracking.matrices import PAIRS, MergeSample, describe, group_idxs_shown, some_pairs
+from spdclust.tracking.merges import MergeLog
+from spdclust.tracking.naming import describe as describe_run
+from spdclust.tracking.naming import member_id, parent_of
+from spdclust.tracking.recording import MergeRecorder, load_record
+from spdclust.tracking.records import EPSILON, row, semilog, stat_records
+
+KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
+
+
+def merged(kind=None, callback=None, watch=None, at=1, n=24):
+    kind = kind or {}
+    scalar = kind.get("activation_threshold", 0) is None
+    batches = [activations(random_dense(seed, 60, n, scalar=scalar)) for seed in (1, 2)]
+    settings_ = config("range", 0.2, **kind, min_groups=4)
+    return merge_iteration(batches, settings_, seed=3, callback=callback, callback_at=at, watch=watch)
+
+
+@pytest.fixture(scope="module")
+def history():
+    return merged()
+
+
+def records_of(history):
+    nothing = np.full(history.n_iterations, np.nan)
+    return stat_records(history, nothing, nothing)
+
+
+def test_group_figures_are_those_counted_from_the_assignments(history):
+    records = records_of(history)
+    for t in range(history.n_iterations):
+        sizes = np.bincount(history.group_idxs(t))
+        assert records["k_groups"][t] == len(sizes)
+        assert records["groups/singletons"][t] == (sizes == 1).sum()
+        assert records["groups/non_singletons"][t] == (sizes > 1).sum()
+        assert records["groups/largest"][t] == sizes.max()
+        np.testing.assert_allclose(records["groups/size_variance"][t], sizes.var(), rtol=1e-9, atol=1e-12)
+        sizes_before = np.bincount(history.group_idxs(t - 1)) if t else np.ones(history.n_components)
+        first, second = history.selected_pairs[t]
+        assert {records["pair/size_first"][t], records["pair/size_second"][t]} == {
+            sizes_before[first],
+            sizes_before[second],
+        }
+
+
+def test_rate_and_changes_are_differences_of_the_history(history):
+    records = records_of(history)
+    mdl, cost = history.mdl_loss, history.merge_pair_cost
+    assert np.isnan(records["mdl_decrease_rate"][0])
+    assert np.isnan(records["merge_pair_cost_change"][0])
+    for t in range(1, history.n_iterations):
+        back = max(0, t - 10)
+        np.testing.assert_allclose(records["mdl_decrease_rate"][t], (mdl[back] - mdl[t]) / (t - back))
+        np.testing.assert_allclose(records["merge_pair_cost_change"][t], cost[t] - cost[t - 1])
+
+
+def test_unknown_figures_are_left_out_of_a_row(history):
+    values = row(records_of(history), 0)
+    assert "time/iteration_seconds" not in values
+    assert values["mdl_loss"] == history.mdl_loss[0]
+    json.dumps(values)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=20))
+@settings(deadline=None)
+def test_semilog_keeps_sign_and_order_on_either_side_of_the_change_of_scale(values):
+    array = np.array(sorted(values))
+    scaled = semilog(array)
+    assert (np.sign(scaled) == np.sign(array)).all()
+    near = np.abs(array) < EPSILON
+    np.testing.assert_array_equal(scaled[near], array[near])
+    far = array[np.abs(array) >= EPSILON]
+    assert (np.diff(semilog(far)) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_statistics_are_those_of_the_whole_matrices(kind):
+    seen = []
+
+    def check(view):
+        told = MergeSample.of(view).statistics()
+        upper = np.triu_indices(view.k_groups, 1)
+        coact, costs = view.coactivations[upper] / view.n_samples, view.costs[upper]
+        for name, values in (("coactivation", coact), ("costs", costs)):
+            finite = values[~np.isnan(values)]
+            assert told[name]["nan_share"] == pytest.approx(np.isnan(values).mean())
+            if not len(finite):
+                continue
+            expected = [finite.min(), finite.max(), finite.mean(), np.median(finite), finite.std()]
+            found = [told[name][figure] for figure in ("min", "max", "mean", "median", "std")]
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+            assert sum(told[name]["histogram"]["counts"]) == len(finite)
+        known = coact[~np.isnan(coact)]
+        if len(known):
+            assert told["fraction_zero_coactivations"] == pytest.approx((known == 0).mean())
+        assert told["fraction_singleton_groups"] == pytest.approx((view.ranks == 1).mean())
+        assert told["group_sizes"]["mean"] == pytest.approx(view.ranks.mean())
+        activity = view.activities / view.n_samples
+        assert told["group_activations"]["max"] == pytest.approx(np.nanmax(activity))
+        over = activity / view.ranks
+        assert told["group_activations_over_sizes"]["min"] == pytest.approx(np.nanmin(over))
+        seen.append(told)
+
+    merged(kind, check, at=5)
+    assert len(seen) > 3
+
+
+def test_large_groupings_are_described_by_one_and_the_same_sample():
+    first, second = some_pairs(1000, 7)
+    assert len(first) == PAIRS
+    assert (first != second).all()
+    assert min(first.min(), second.min()) >= 0
+    assert max(first.max(), second.max()) < 1000
+    again = some_pairs(1000, 7)
+    np.testing.assert_array_equal(first, again[0])
+    assert (some_pairs(1000, 8)[0] != first).any()
+    # every unordered pair is as likely: the ends of pairs are spread evenly over the groups
+    counts = np.bincount(np.concatenate([first, second]), minlength=1000)
+    assert abs(counts.mean() - 2 * PAIRS / 1000) < 1e-9
+    assert counts.std() < 2 * np.sqrt(counts.mean())
+
+
+def test_nothing_but_nan_is_described_by_its_share():
+    assert describe(np.array([np.nan, np.nan])) == {"nan_share": 1.0}
+    assert describe(np.zeros(0)) == {"nan_share": 0.0}
+    assert sum(describe(np.full(5, 2.0))["histogram"]["counts"]) == 5
+
+
+def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypatch, tmp_path):
+    monkeypatch.setattr("spdclust.tracking.matrices.SHOWN", 6)
+    shots = []
+
+    def look(view):
+        MergeSample.of(view).save(tmp_path / "state.npy")
+        shot = MergeSample.load(tmp_path / "state.npy")
+        at = np.ix_(shot.shown, shot.shown)
+        np.testing.assert_array_equal(shot.shown_coactivations, view.coactivations[at])
+        np.testing.assert_allclose(shot.shown_costs(), view.costs[at], rtol=1e-9, atol=1e-9)
+        others = np.delete(view.ranks, shot.shown)
+        assert len(shot.shown) == min(6, view.k_groups)
+        assert not len(others) or view.ranks[shot.shown].min() >= others.max()
+        idxs = group_idxs_shown(view.group_idxs, shot.shown)
+        np.testing.assert_array_equal(np.bincount(idxs), view.ranks[shot.shown])
+        assert shot.statistics() == MergeSample.of(view).statistics()
+        shots.append(shot)
+
+    merged(callback=look, at=4)
+    assert len(shots) > 3
+
+
+def recorded(tmp_path, kind=None, intervals=None):
+    intervals = intervals or LoggingIntervals(tensor=3, plot=5)
+    identity = {
+        "merge_config": config("range", 0.2, **(kind or {}), min_groups=4).resolved(),
+        "seed": 3,
+        "batches": [],
+    }
+    labels = [f"m:{i}" for i in range(24)]
+    recorder = MergeRecorder(tmp_path / "record", identity, labels, intervals)
+    reader, parts = RecordReader(tmp_path / "record"), []
+
+    def watch(first, figures):
+        recorder.watch(first, figures)
+        reader.read()
+        parts.append(partial_history(reader.record))
+
+    def look(view):
+        if recorder.wants(view.iteration):
+            recorder.look(view)
+
+    history = merged(kind, look, watch)
+    recorder.end()
+    return history, parts, load_record(tmp_path / "record")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_record_of_a_merge_under_way_gives_the_figures_of_its_history(tmp_path, kind):
+    history, parts, record = recorded(tmp_path, kind)
+    whole = records_of(history)
+    assert len(parts) > 1
+    for part in parts:
+        for name, values in records_of(part).items():
+            np.testing.assert_array_equal(values, whole[name][: part.n_iterations], err_msg=name)
+    assert parts[-1].n_iterations == history.n_iterations
+    assert record.ended
+    assert sorted(record.states) == [t for t in range(history.n_iterations) if t % 3 == 0 or t % 5 == 0]
+    assert all(record.sample(t).iteration == t for t in record.states)
+    seconds, memory = record.per_iteration(history.n_iterations)
+    assert (seconds >= 0).all()
+    assert (memory > 1).all()
+
+
+def test_a_record_that_went_on_after_a_kill_counts_each_iteration_once(tmp_path):
+    history, _, record = recorded(tmp_path)
+    again = record.stretches[-1]
+    record.add(again, tmp_path / "record")  # the stretch after the last checkpoint, done twice
+    figures = record.figures()
+    np.testing.assert_array_equal(figures["mdl_loss"], history.mdl_loss)
+
+
+def test_a_record_that_breaks_off_is_read_up_to_there(tmp_path):
+    recorded(tmp_path)
+    file = tmp_path / "record" / "record.jsonl"
+    text = file.read_text()
+    file.write_text(text[: len(text) // 2])
+    record = load_record(tmp_path / "record")
+    assert record.identity is not None
+    assert not record.ended
+    assert load_record(tmp_path / "nowhere").identity is None
+
+
+def test_a_record_that_cannot_be_written_stops_no_merge(tmp_path, caplog):
+    (tmp_path / "record").write_text("a file where the folder should be")
+    history = None
+    recorder = MergeRecorder(tmp_path / "record", {}, [], LoggingIntervals())
+    history = merged(callback=recorder.look, watch=recorder.watch)
+    recorder.end()
+    assert history.n_iterations == 20
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "the merge goes on" in warnings[0]
+    assert "spdclust wandb-sync" in warnings[0]
+
+
+class Kept:
+    """A tracker that keeps what it is given."""
+
+    def __init__(self):
+        self.rows, self.artifacts, self.summary = [], [], {}
+
+    def log(self, values):
+        self.rows.append(dict(values))
+
+    def artifact(self, name, kind, files, metadata, aliases=()):
+        self.artifacts.append(
+            (name, kind, {file: path.read_bytes() for file, path in files.items()}, metadata, aliases)
+        )
+
+    def summarize(self, values):
+        self.summary |= values
+
+    def finish(self):
+        return True
+
+
+def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
+    kept = Kept()
+    intervals = LoggingIntervals(stat=3, tensor=4, plot=100, artifact=6)
+    monkeypatch.setattr(
+        MergeSample,
+        "statistics",
+        lambda self: {"costs": {"mean": 2.0 * self.iteration, "median": -self.iteration}},
+    )
+    empty = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
+    monkeypatch.setattr("spdclust.tracking.merges.draw", lambda history, sample: "picture")
+    log = MergeLog(
+        kept,
+        "id",
+        intervals,
+        lambda t: MergeSample(t, 1, 1.0, 0.0, *empty, np.zeros((0, 0))),
+    )
+    seconds = np.full(history.n_iterations, 0.5)
+    log.log(history, seconds, seconds)
+    log.log(history, seconds, seconds)  # nothing is logged twice
+    log.end(history, None, seconds)
+    n = history.n_iterations
+    assert [r["iteration"] for r in kept.rows] == [t for t in range(n) if t % 3 == 0 or t % 4 == 0]
+    assert {r["iteration"] for r in kept.rows if "mdl_loss" in r} == set(range(0, n, 3))
+    assert {r["iteration"] for r in kept.rows if "costs/mean" in r} == set(range(0, n, 4))
+    changes = {
+        r["iteration"]: (r["costs/mean_change"], r["costs/median_change"])
+        for r in kept.rows
+        if "costs/mean_change" in r
+    }
+    assert changes == dict.fromkeys(range(4, n, 4), (2.0, -1.0))
+    aliases = [aliases for *_, aliases in kept.artifacts]
+    assert aliases == [[f"iteration_{t}"] for t in range(0, n, 6)] + [["final"]]
+    assert kept.summary["n_groups_at_least_mdl"] == history.k_groups[history.best_iteration()]
+
+
+def test_saved_assignments_come_back_from_the_file_and_from_its_folder(history, tmp_path):
+    saved = np.array([0, 7, history.n_iterations - 1])
+    seconds = np.linspace(0, 1, history.n_iterations)
+    save_group_assignments(history, saved, tmp_path / "group_assignments.npz", seconds)
+    for path in (tmp_path, tmp_path / "group_assignments.npz"):
+        back = load_group_assignments(path)
+        assert back.labels == history.labels
+        for number, iteration in enumerate(saved.tolist()):
+            np.testing.assert_array_equal(back.group_idxs[number], history.group_idxs(iteration))
+            assert back.at(iteration).k_groups == back.k_groups[number] == history.k_groups[iteration]
+        np.testing.assert_array_equal(back.selected_pairs, history.selected_pairs[saved])
+        np.testing.assert_array_equal(back.costs, history.merge_pair_cost[saved])
+        np.testing.assert_allclose(back.time, np.cumsum(seconds)[saved])
+    with pytest.raises(ValueError, match=r"iteration: not saved \(found: 1; allowed: 0, 7"):
+        back.at(1)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "wandb:goodfire/spd/runs/s-38e1a3e2",
+        "wandb:goodfire/spd/s-38e1a3e2",
+        "goodfire/spd/s-38e1a3e2",
+        "https://wandb.ai/goodfire/spd/runs/s-38e1a3e2?x=y",
+    ],
+)
+def test_the_parent_run_is_found_in_every_form_of_its_path(path, monkeypatch):
+    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
+    url = "https://wandb.ai/goodfire/spd/runs/s-38e1a3e2"
+    assert parent_of(path) == {"id": "s-38e1a3e2", "path": "goodfire/spd/s-38e1a3e2", "url": url}
+
+
+def test_ids_depend_on_what_was_merged_and_are_names_that_wandb_takes():
+    one = member_id("resid/demo-alpha~0.5", 3, {"seed": [0, 3]})
+    assert one == member_id("resid/demo-alpha~0.5", 3, {"seed": [0, 3]})
+    assert one != member_id("resid/demo-alpha~0.5", 3, {"seed": [1, 3]})
+    assert one.startswith("resid-demo-alpha~0.5-run_3-")
+    assert not set(one) & set("/\\#?%:")
+    assert len(member_id("x" * 300, 3, {})) <= 128
+
+
+def test_tags_and_settings_name_the_ensemble_the_model_and_the_run():
+    from spdclust.config.tracking import TrackingSettings
+
+    run = {"model_path": None, "experiment_key": "tms_5-2", "batch_size": 3}
+    told = describe_run(
+        TrackingSettings(project="p"),
+        run_id="i",
+        ensemble="r/e",
+        job_type="merge",
+        run_config=run,
+        task="tms",
+        run=2,
+    )
+    assert told.tags == ["clustering", "ensemble_id:r/e", "task:tms", "model:s-38e1a3e2", "run_idx:2"]
+    assert told.config["wandb_decomp_model"] == "s-38e1a3e2"
+    assert told.config["batch_size"] == 3
+    assert (told.group, told.job_type, told.project, told.entity) == ("r/e", "merge", "p", None)
