@@ -311,6 +311,7 @@ def test_what_is_no_comparison_is_refused(tmp_path):
     assert not (tmp_path / "f.png").exists()
 
 
+@pytest.mark.slow
 def test_through_the_workflow_a_new_point_computes_only_itself_and_the_comparison(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     sweep = {"merge_config.alpha": [0.5, 2], "merge_config.merge_pair_sampling_method": ["range", "mcmc"]}

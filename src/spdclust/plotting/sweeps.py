@@ -151,7 +151,7 @@ def _draw_heat_map(axes: Axes, values: np.ndarray, written: str, least: float | 
     axes.grid(visible=False)
     if max(values.shape) <= MOST_NUMBERS:
         for (row, column), value in np.ndenumerate(values):
-            dark = drawn.norm(value) < 0.5
+            dark = float(np.asarray(drawn.norm(value))) < 0.5
             axes.text(
                 column, row, written.format(value), ha="center", va="center", fontsize=8,
                 color="white" if dark else "black",

@@ -106,7 +106,7 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
         }
         for method in SWEEP_METHODS
     }
-    rows = []
+    rows: list[dict[str, Any]] = []
     for point, block in zip(points, blocks, strict=True):
         equal = between_runs[SWEEP_METHODS[-1]][block, block] == 0
         repeats = (equal & np.tri(len(equal), k=-1, dtype=bool)).any(axis=1)
