@@ -16,6 +16,7 @@ from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.registry import read_registry, register_ensembles
 from spdclust.pipeline import cluster_analysis_pipeline
+from spdclust.plotting.names import ACTIVATION_FIGURES
 
 TINY = "results/small/tiny"
 FIGURE = f"{TINY}/plots/distances_perm_invariant_hamming.png"
@@ -53,9 +54,21 @@ def test_all_files_of_the_contract_are_made(finished):
         *(f"small/tiny/distances_{method}.npz" for method in PIPELINE["distances_methods"]),
         *(
             f"small/tiny/plots/{figure}.{suffix}"
-            for figure in ("mdl", "cluster_sizes", "distances_matching_dist", "stability", "contested")
+            for figure in (
+                "mdl",
+                "cluster_sizes",
+                "distances_matching_dist",
+                "stability",
+                "contested",
+                "coclustering",
+                "consensus",
+                "merge_tree_run_0",
+                "merge_state_run_0_least_mdl",
+                "runs_perm_invariant_hamming",
+            )
             for suffix in ("png", "pdf")
         ),
+        *(f"small/plots/activations_run_0_{figure}.pdf" for figure in ACTIVATION_FIGURES),
     ]:
         assert name in names
     assert not [name for name in names if ".tmp" in name]
@@ -130,6 +143,17 @@ def test_a_deleted_figure_is_drawn_again_alone(copied):
     assert copied.due() == {"plot_distances": 1}
     assert copied.run("--", FIGURE).code == 0
     assert copied.results() == before
+
+
+def test_the_size_of_figures_makes_figures_due_and_nothing_else(copied):
+    pipelines = {"pipelines": ["config/pipelines/tiny.yaml"]}
+    copied.write("config/config.yaml", pipelines | {"figures": {"dpi": 70}})
+    assert set(copied.due()) == {
+        *("plot_activations", "plot_curve", "plot_distances", "plot_groups", "plot_merge_state"),
+        *("plot_merge_tree", "plot_runs", "plot_stability"),
+    }
+    copied.write("config/config.yaml", pipelines | {"figures": {"dip": 70}})
+    one_line(copied.run("-n"), "figures.dip: unknown key (allowed: dpi)")
 
 
 def test_a_merge_setting_makes_merges_due_and_never_batches(copied):

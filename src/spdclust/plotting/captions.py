@@ -105,8 +105,8 @@ CAPTIONS: dict[str, Caption] = {
     "cluster_sizes": Caption(
         "Numbers and sizes of groups",
         "Top: number of groups, of groups with one component and of larger ones after each merge, one line "
-        "a run. Bottom: sizes of the three largest groups, in components. Many groups of similar size are "
-        "structure, one that swallows all others is not.",
+        "a run. Bottom: sizes of the three largest groups, in components. Many groups alike are "
+        "structure, one that swallows all is not.",
     ),
     "distances": Caption(
         "Distances between runs",

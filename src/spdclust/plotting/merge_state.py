@@ -59,20 +59,25 @@ def draw_merge_view(view: MergeView, *, title: str) -> Figure:
         title: which moment this is.
     """
     n_groups = view.k_groups
-    every = np.arange(n_groups)
+
+    def pairs(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        first, second = np.meshgrid(np.arange(start, stop), np.arange(n_groups), indexing="ij")
+        return first, second
+
+    def coactivations(start: int, stop: int) -> np.ndarray:
+        return np.asarray(view.coactivations_of(*pairs(start, stop)))
 
     def costs(start: int, stop: int) -> np.ndarray:
-        rows = every[start:stop, None]
-        return np.where(rows == every, np.nan, view.costs_of(rows, every[None, :]))
+        first, second = pairs(start, stop)
+        return np.where(first == second, np.nan, view.costs_of(first, second))
 
     shape = (n_groups, n_groups)
-    activities = view.activities
     return draw_merge_state_cells(
         np.asarray(view.group_idxs),
-        aggregate(lambda start, stop: view.coactivations_of(every[start:stop, None], every[None, :]), shape),
+        aggregate(coactivations, shape),
         aggregate(costs, shape, "least"),
         title=title,
-        counts=_whole(activities),
+        counts=_whole(view.activities),
     )
 
 

@@ -85,6 +85,7 @@ def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -
     )
     reach = (float(np.abs(places).max()) or 0.8) * 1.25
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.locator_params(nbins=6)
     if len(places) <= _MOST_NAMED:
         for place, (x, y) in enumerate(places):
             here = [names[run] for run in np.flatnonzero(at == place)]
