@@ -1,5 +1,6 @@
 """Every format that is read, for the tests of bad files: how a small whole file is made, and how it is read."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -33,6 +34,7 @@ from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.counting import count_components
 from spdclust.models.loading import load_model
 from spdclust.stability.analysis import analyze_stability
+from spdclust.stability.tables import stability_record
 from spdclust.stages.registry import registry
 from spdclust.summary import summarize, summarize_stability
 
@@ -154,6 +156,7 @@ def read_history(path: Path) -> Any:
 # what ensembles have on disk
 
 
+@functools.cache
 def normalized():
     return normalize_ensemble(MergeHistoryEnsemble([a_history(seed=s) for s in range(3)], ["a", "b", "c"]))
 
@@ -173,9 +176,13 @@ def read_distances(path: Path) -> Any:
     return plain(load_distance_rows(path))
 
 
+@functools.cache
+def stability():
+    return analyze_stability(normalized())
+
+
 def make_stability(folder: Path) -> Path:
-    ensemble = normalized()
-    save_stability(ensemble, analyze_stability(ensemble), folder)
+    save_stability(normalized(), stability(), folder)
     return folder / "stability.json"
 
 
@@ -209,11 +216,8 @@ def read_coclustering(path: Path) -> Any:
 
 
 def make_summary(folder: Path) -> Path:
-    ensemble = normalized()
     histories = [a_history(seed=s) for s in range(3)]
-    from spdclust.stability.tables import stability_record
-
-    record = stability_record(ensemble, analyze_stability(ensemble), stride=1, seed=0)
+    record = stability_record(normalized(), stability(), stride=1, seed=0)
     save_summary(
         summarize(histories, {"matching_dist": np.zeros((4, 3, 3))}, stability=record),
         folder / "summary.json",
@@ -339,7 +343,10 @@ def read_run(path: Path) -> Any:
 
 
 def make_language_run(folder: Path) -> Path:
-    shutil.copytree("resources/lm_llama2L/run", folder / "run", dirs_exist_ok=True)
+    whole = Path("resources/lm_llama2L/run").resolve()
+    (folder / "run").mkdir()
+    for file in whole.iterdir():
+        (folder / "run" / file.name).symlink_to(file)
     shutil.copytree("resources/lm_llama2L/target", folder / "target", dirs_exist_ok=True)
     return folder / "target" / "model_config.yaml"
 
