@@ -364,9 +364,9 @@ def test_scalar_activations_and_missing_figures_are_no_hindrance(tmp_path):
     assert arrays["run0.activity_first"].dtype == np.float64
     nothing = np.full(1, np.nan)
     bare = MergeHistory(["m:0", "m:1"], np.array([[0, 1]]), nothing, nothing, MergeConfig())
-    write(tmp_path / "bare", [bare])
-    assert main(["explorer", str(tmp_path / "bare")]) == 0
-    header, arrays = held(tmp_path / "bare" / "explorer.html")
+    write(tmp_path / "apart" / "bare", [bare])
+    assert main(["explorer", str(tmp_path / "apart" / "bare")]) == 0
+    header, arrays = held(tmp_path / "apart" / "bare" / "explorer.html")
     assert header["runs"][0]["best_iteration"] is None
     assert np.isnan(arrays["run0.mdl"]).all()
 
@@ -380,7 +380,7 @@ def test_files_of_another_ensemble_are_refused(ensemble, tmp_path):
         )  # fmt: skip
     other = ActivationBatch.from_dense(np.ones((3, 2)), ["x:0", "x:1"])
     other.save(tmp_path / "b.pt")
-    with pytest.raises(InputError, match=r"batch lacks a component of its run \(found: 'm.a:0'"):
+    with pytest.raises(InputError, match=r"batch lacks a component of its run \(found: m.a:0"):
         explorer(tmp_path / "two", tmp_path / "p.html", ensemble="e", batches=[tmp_path / "b.pt"] * 2)
     assert not (tmp_path / "p.html").exists()
 

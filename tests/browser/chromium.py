@@ -178,6 +178,12 @@ class Page:
             )
         self.settle()
 
+    @property
+    def busy_seconds(self) -> float:
+        """CPU time of the page's main thread so far, once `Performance` is enabled in thread ticks."""
+        told = self.call("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in told if each["name"] == "TaskDuration")
+
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         taken = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(taken["data"]))

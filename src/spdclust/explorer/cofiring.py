@@ -59,21 +59,39 @@ def count_cofiring(
     """
     bits, n_samples = _active_bits(matrix, columns, threshold)
     singles = _popcount(bits)
-    chosen: list[np.ndarray] = []
-    n_pairs = 0
-    for group in groups:
-        members = np.sort(group[np.lexsort((group, -singles[group]))[:MAX_MEMBERS]])
-        first, second = np.triu_indices(len(members), 1)
-        if n_pairs + len(first) > MAX_PAIRS:
-            continue
-        n_pairs += len(first)
-        chosen.append(np.column_stack([members[first], members[second]]))
-    pairs = np.unique(np.concatenate(chosen), axis=0) if chosen else np.empty((0, 2), dtype=np.int64)
+    pairs = _pairs_within(groups, singles, len(columns))
     together = np.empty(len(pairs), dtype=np.int64)
     for start in range(0, len(pairs), _AT_ONCE):
         piece = pairs[start : start + _AT_ONCE]
         together[start : start + _AT_ONCE] = _popcount(bits[piece[:, 0]] & bits[piece[:, 1]])
     return CoFiring(n_samples, singles, pairs, together)
+
+
+def _pairs_within(
+    groups: Sequence[np.ndarray], singles: np.ndarray, n_components: int
+) -> Int[np.ndarray, "pairs 2"]:
+    """Return the pairs within groups, each once and in order, as long as there is room."""
+    triangle = {size: np.triu_indices(size, 1) for size in range(MAX_MEMBERS + 1)}
+    codes = np.empty(0, dtype=np.int64)
+    waiting: list[np.ndarray] = []
+    n_waiting = 0
+    for number, group in enumerate(groups):
+        members = np.sort(group[np.lexsort((group, -singles[group]))[:MAX_MEMBERS]])
+        first, second = triangle[len(members)]
+        room = MAX_PAIRS - len(codes) - n_waiting
+        if len(first) <= room:
+            waiting.append(members[first] * n_components + members[second])
+            n_waiting += len(first)
+        if len(first) > room or number == len(groups) - 1:
+            # groups of different runs share most of their pairs
+            codes = np.unique(np.concatenate([codes, *waiting]))
+            waiting, n_waiting = [], 0
+            new = members[first] * n_components + members[second]
+            if len(first) > room and len(codes) + len(new) <= MAX_PAIRS:
+                codes = np.union1d(codes, new)
+            if len(codes) > 0.95 * MAX_PAIRS:
+                break
+    return np.column_stack([codes // max(1, n_components), codes % max(1, n_components)])
 
 
 def group_counts(

@@ -36,7 +36,7 @@ def groups_over_union(
 
     Example:
         >>> groups_over_union(np.array([3, 0, 1]), np.array([[0, 2], [0, 1]]), 0, 4).tolist()
-        [0, 1, 2, 1]
+        [1, 0, 2, 0]
 
     Args:
         own: number of each of the run's components.

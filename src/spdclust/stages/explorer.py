@@ -27,7 +27,6 @@ from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import find_histories, load_merge_histories
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
-from spdclust.merge.history import MergeHistory
 from spdclust.partitions.methods import METHODS
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.names import STABILITY_FILES
@@ -124,7 +123,8 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         threshold = history.config.activation_threshold
         # a scalar activity has another definition, and with several batches it is of the last one
         if threshold is not None and history.config.recompute_costs_every == 1:
-            final = _final_groups(history)
+            own, names = _merges(data, run)
+            final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
             add_final_activity(data, run, group_counts(batch.matrix, columns, final, threshold))
         if run == 0:
             _add_described(data, runs, batch, threshold)
@@ -164,10 +164,6 @@ def _add_described(
     }
 
 
-def _final_groups(history: MergeHistory) -> np.ndarray:
-    return history.group_idxs(-1) if history.n_iterations else np.arange(history.n_components)
-
-
 def _groups_to_describe(
     data: PageData, runs: MergeHistoryEnsemble
 ) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]]:
@@ -177,13 +173,7 @@ def _groups_to_describe(
     best = data.header["runs"][0]["best_iteration"]
     if not cuts and best is not None:
         cuts = {min(best, n_iterations - 1): ""}
-    merges = [
-        (
-            data.arrays[f"run{run}.own"].astype(np.int64),
-            np.column_stack([data.arrays[f"run{run}.{which}"] for which in ("first", "second")]),
-        )
-        for run in range(len(runs))
-    ]
+    merges = [_merges(data, run) for run in range(len(runs))]
     first, more, consensus = [], [], {}
     for row in rows_of_interest(list(cuts), n_iterations):
         in_runs = np.stack([groups_over_union(own, names, row, n) for own, names in merges])
@@ -197,6 +187,12 @@ def _groups_to_describe(
     described = distinct_groups([*first, *more])
     n_first = len(distinct_groups(first))
     return described[:n_first], described[n_first:], consensus
+
+
+def _merges(data: PageData, run: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of a run's components, and the first components of the merged groups."""
+    names = np.column_stack([data.arrays[f"run{run}.{which}"] for which in ("first", "second")])
+    return data.arrays[f"run{run}.own"].astype(np.int64), names.astype(np.int64)
 
 
 def _columns(batch: ActivationBatch, labels: Labels, file: str | Path) -> np.ndarray:

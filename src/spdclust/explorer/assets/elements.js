@@ -36,7 +36,7 @@ function short(value, kind = "plain") {
 
 // For ticks: 5000000 is 5M.
 function compact(value) {
-  return Math.abs(value) >= 1e4 ? value.toLocaleString("en-GB", { notation: "compact" }) : trim(value, 4);
+  return Math.abs(value) >= 1e4 ? value.toLocaleString("en-US", { notation: "compact" }) : trim(value, 4);
 }
 
 function trim(value, digits) {

@@ -84,7 +84,7 @@ function runTable(app, members) {
   });
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Members in every run" },
     el("table", { id: "run-table" },
-      el("thead", {}, el("tr", {}, ["run", "members now", members.length > 1 ? "their largest part was made by" : "was made by", "and merges next"].map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ["run", "members now", "made by", "merges next"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, rows),
     ),
   );
