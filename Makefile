@@ -68,6 +68,7 @@ bench: env
 	$(BIN)/python benchmarks/merge.py --growth --brute
 	$(BIN)/python benchmarks/distances.py
 	$(BIN)/python benchmarks/batches.py
+	$(BIN)/python benchmarks/tracking.py
 
 lint: env
 	$(BIN)/ruff check .

@@ -44,7 +44,13 @@ def test_all_files_of_the_contract_are_made(finished):
         *(f"small/tiny/{file}" for file in ("pipeline_config.yaml", "clustering_run_config.json")),
         *(
             f"small/tiny/{file}"
-            for file in ("ensemble_meta.json", "ensemble_merge_array.npz", "summary.json", "registered.json")
+            for file in (
+                "ensemble_meta.json",
+                "ensemble_merge_array.npz",
+                "summary.json",
+                "registered.json",
+                "explorer.html",
+            )
         ),
         "ensemble_registry.db",
         "small/tiny/stability.json",
@@ -78,7 +84,7 @@ def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):
     workflow, outcome = finished
     assert f"{TINY}: 2 runs of" in outcome.output
     assert "all runs agree" in outcome.output
-    assert "open next: results/small/tiny/plots/stability.png" in outcome.output
+    assert "open next: results/small/tiny/explorer.html" in outcome.output
     assert workflow.due() == {}
 
 
@@ -195,9 +201,11 @@ def test_a_seed_makes_due_what_depends_on_it(copied):
     assert copied.due()["precompute_batches"] == 2
 
 
-def test_logging_settings_make_nothing_due_but_the_record_of_the_settings(copied):
+def test_logging_settings_make_nothing_due_but_the_record_of_the_settings_and_the_logging(copied):
     changed = RUN | {"wandb_project": "p", "logging_intervals": {"stat": 7}}
     copied.write("config/runs/small.yaml", changed)
+    assert copied.due() == {"resolve_configuration": 1, "track_run": 2, "track_ensemble": 1}
+    copied.write("config/runs/small.yaml", changed | {"wandb_enabled": False})
     assert copied.due() == {"resolve_configuration": 1}
 
 
@@ -292,7 +300,10 @@ def test_in_one_process_the_same_bytes_come_out(finished, tmp_path, monkeypatch)
         for path in (tmp_path / "results").rglob("*")
         if path.is_file()
     }
-    expected = {name: data for name, data in workflow.results().items() if "/plots/" not in name}
+    looked_at = ("/plots/", "/explorer.html")  # what only the workflow makes
+    expected = {
+        name: data for name, data in workflow.results().items() if not any(part in name for part in looked_at)
+    }
     assert set(made) == set(expected)
     assert [name for name in made if made[name] != expected[name]] == []
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ _SECONDS: dict[str, float] = {
     "x_file_transfer_retry_max": 3,
 }
 """How long W&B may take before it is left alone; the variables `WANDB_<NAME>` say otherwise."""
+
+_LEAST_SPACE = 2**20
+"""Bytes that must be free when a run ends, or what it recorded is not trusted to be whole."""
 
 _FIXED: dict[str, Any] = {
     "silent": True,
@@ -161,6 +165,9 @@ class WandbTracker:
         """End the run."""
         with self._guarded():
             self._run.finish(exit_code=0)
+            # the client says nothing of a full disk: it records what fits
+            if shutil.disk_usage(self.folder).free < _LEAST_SPACE:
+                raise OSError(f"no space left in WANDB_DIR, {self.folder.parent}")
         if not self._works:
             with contextlib.suppress(Exception):
                 _teardown(1)

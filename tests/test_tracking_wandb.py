@@ -1,0 +1,348 @@
+"""With the real client: what it records on disk is read back and held against the history."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from merging import random_dense
+from wandb_runs import read_run, recorded_runs
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.tracking import tracking_settings
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.histories import load_merge_history
+from spdclust.files.resolved import save_run_config
+from spdclust.stages.merge import merge
+from spdclust.stages.track import member_of, sync_ensemble
+from spdclust.tracking.artifacts import load_group_assignments
+from spdclust.tracking.client import NoTracker, RunDescription, open_tracker
+from spdclust.tracking.live import MergeFollower
+from spdclust.tracking.places import EnsemblePlace, load_note, resolved_run_config
+
+CONFIG = ClusteringRunConfig(
+    model_path="wandb:goodfire/spd/runs/s-38e1a3e2",
+    wandb_project="proj",
+    wandb_entity="ent",
+    n_batches=2,
+    merge_config={"iters": 30, "recompute_costs_every": 10, "merge_pair_sampling_kwargs": {"threshold": 0}},
+    logging_intervals={"stat": 2, "tensor": 5, "plot": 20, "artifact": 10},
+)
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    places = {
+        name: str(folder) for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")
+    }
+    return kept | places | {"NETRC": str(folder / "none")} | more
+
+
+def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> EnsemblePlace:
+    (root / "results/logs").mkdir(parents=True)
+    place = EnsemblePlace(root / "results/sampling/ens")
+    for b in (0, 1):
+        dense = random_dense(b, 200, 45)
+        made = ActivationBatch.from_dense(dense, [f"m:{i}" for i in range(45)], provenance={"task": "tms"})
+        made.save(place.batches(0) / f"batch_{b}.pt")
+    save_run_config(resolved_run_config(config), place.folder / "clustering_run_config.json")
+    return place
+
+
+def merge_live(
+    place: EnsemblePlace, config: ClusteringRunConfig = CONFIG, live_after: float | None = 0.0
+) -> None:
+    settings = tracking_settings(config)
+    follower = None
+    if settings is not None:
+        member = member_of(place.folder, 0, settings)
+        follower = MergeFollower(place.record(0), member, live_after=live_after)
+    merge(
+        [place.batches(0) / f"batch_{b}.pt" for b in (0, 1)],
+        config.merge_config.resolved(),
+        (0, 0),
+        history=place.history(0),
+        metrics=place.folder / "runs/run_0/metrics.csv",
+        threads=1,
+        observer=follower,
+    )
+
+
+def sync(place: EnsemblePlace, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "spdclust.cli", "wandb-sync", str(place.folder), *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """One merge, followed while it ran, and logged again from its history and batches alone."""
+    root = tmp_path_factory.mktemp("tracking")
+    place = ensemble(root)
+    env = environment(root, WANDB_MODE="offline")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        merge_live(place)
+        bytes_after_live = place.history(0).read_bytes()
+        live_note = load_note(place.note("run_0"))
+        (place.record(0) / "record.jsonl").unlink()
+        # another project: the same merge is logged there from its history
+        outcome = sync(place, env, "--project", "other")
+        again = sync_ensemble(place.folder, project="other")  # would take the client of this process
+    runs = {name: read_run(folder) for name, folder in recorded_runs(root).items()}
+    by_type = {}
+    for name, run in sorted(runs.items()):
+        by_type.setdefault(run.run["job_type"], []).append((name, run))
+    return SimpleNamespace(
+        place=place, outcome=outcome, again=again, note=live_note, runs=by_type, bytes=bytes_after_live
+    )
+
+
+@pytest.fixture
+def live(logged):
+    return logged.runs["merge"][0][1]
+
+
+@pytest.fixture
+def history(logged):
+    return load_merge_history(logged.place.history(0))
+
+
+def test_every_iteration_at_its_interval_has_the_figures_of_the_history(live, history):
+    n = history.n_iterations
+    for name, values in (
+        ("mdl_loss", history.mdl_loss),
+        ("mdl_loss_norm", history.mdl_loss),
+        ("merge_pair_cost", history.merge_pair_cost),
+        ("k_groups", history.k_groups),
+        ("pair/first", history.selected_pairs[:, 0]),
+        ("pair/second", history.selected_pairs[:, 1]),
+        ("pair/gap_to_best", history.records["gap_to_best"]),
+    ):
+        assert live.column(name) == pytest.approx({t: values[t] for t in range(0, n, 2)}, rel=1e-12), name
+    assert set(live.column("costs/mean")) == set(range(0, n, 5))
+    assert {t: len(bins) for t, bins in live.column("costs/histogram.bins").items()} == dict.fromkeys(
+        range(0, n, 5), 65
+    )
+    assert {row["iteration"] for row in live.rows if any(name.startswith("merge_state") for name in row)} == {
+        0,
+        20,
+    }
+    assert all(seconds > 0 for seconds in live.column("time/iteration_seconds").values())
+    for t in range(0, n, 10):
+        assert live.column("group_sizes/max")[t] == history.at(t).sizes().max()
+
+
+def test_iteration_is_the_axis_of_every_metric(live):
+    assert {"iteration"} <= {metric.get("name") for metric in live.metrics}
+    (glob,) = (metric for metric in live.metrics if metric.get("glob_name"))
+    assert (glob["glob_name"], glob["step_metric"]) == ("*", "iteration")
+    iterations = [row["iteration"] for row in live.rows]
+    assert iterations == sorted(set(iterations))
+
+
+def test_a_run_says_what_it_belongs_to(logged, live):
+    run_id, _ = logged.runs["merge"][0]
+    assert (live.run["run_id"], live.run["run_group"], live.run["job_type"]) == (
+        run_id,
+        "sampling/ens",
+        "merge",
+    )
+    assert (live.run["entity"], live.run["project"]) == ("ent", "proj")
+    assert set(live.run["tags"]) == {
+        "clustering", "task:tms", "model:s-38e1a3e2", "ensemble_id:sampling/ens", "run_idx:0",
+    }  # fmt: skip
+    assert live.config["wandb_decomp_model"] == "s-38e1a3e2"
+    assert live.config["parent_run"]["url"].endswith("/goodfire/spd/runs/s-38e1a3e2")
+    assert live.config["merge_config"] == json.loads(json.dumps(CONFIG.merge_config.resolved()))
+    assert "goodfire/spd/runs/s-38e1a3e2" in live.run["notes"]
+
+
+def test_artifacts_hold_the_assignments_and_the_history(live, history, logged, tmp_path):
+    groups = [artifact for artifact in live.artifacts if artifact["type"] == "group_assignments"]
+    aliases = [set(artifact["aliases"]) - {"latest"} for artifact in groups]
+    assert aliases == [{"iteration_0"}, {"iteration_10"}, {"iteration_20"}, {"final"}]
+    assert json.loads(groups[-1]["metadata"])["iterations"] == [0, 10, 20]
+    (entry,) = groups[-1]["manifest"]["contents"]
+    assert entry["path"] == "group_assignments.npz"
+    saved = load_group_assignments(entry["local_path"])
+    for number, t in enumerate((0, 10, 20)):
+        np.testing.assert_array_equal(saved.group_idxs[number], history.group_idxs(t))
+    (whole,) = (artifact for artifact in live.artifacts if artifact["type"] == "merge_history")
+    (entry,) = whole["manifest"]["contents"]
+    assert (entry["path"], int(entry["size"])) == ("history.zip", logged.place.history(0).stat().st_size)
+    assert zipfile.is_zipfile(entry["local_path"])
+
+
+def without_times(row):
+    return {name: value for name, value in row.items() if not name.startswith(("_", "time/", "merge_state"))}
+
+
+def test_the_record_made_later_is_the_one_made_live(logged, live):
+    run_id, later = logged.runs["merge"][1]
+    assert run_id == logged.runs["merge"][0][0] + "-2"
+    assert [without_times(row) for row in later.rows] == [without_times(row) for row in live.rows]
+    pictures = [set(run.column("merge_state.sha256")) for run in (live, later)]
+    assert pictures[0] == pictures[1] != set()
+    # the record was gone: only the times of iterations cannot be known again
+    assert later.column("time/iteration_seconds") == {}
+    kinds = [[(a["type"], set(a["aliases"])) for a in run.artifacts] for run in (live, later)]
+    assert kinds[0] == kinds[1]
+    assert live.config == later.config
+
+
+def test_what_was_logged_is_not_logged_again(logged):
+    assert logged.outcome.returncode == 0, logged.outcome.stderr
+    assert {kind: len(runs) for kind, runs in logged.runs.items()} == {"merge": 2, "batches": 1, "report": 1}
+    assert "wandb sync " in logged.outcome.stdout
+    assert [note.run_id for note in logged.again] == [
+        logged.runs[kind][-1][0] for kind in ("merge", "batches", "report")
+    ]
+    assert logged.note.run_id == logged.runs["merge"][0][0]
+    assert logged.place.history(0).read_bytes() == logged.bytes
+
+
+def test_activations_are_logged_once_with_their_figures(logged):
+    batches = logged.runs["batches"][0][1]
+    (row,) = batches.rows
+    dense = random_dense(0, 200, 45)
+    assert row["activations/nonzero_share"] == pytest.approx((dense != 0).mean())
+    assert row["activations/never_active"] == (dense == 0).all(axis=0).sum()
+    for name in ("raw", "sorted", "coactivation", "log_coactivation", "histograms"):
+        assert row[f"activations/{name}._type"] == "image-file"
+
+
+def test_the_report_holds_the_curves_of_all_members(logged, history):
+    report = logged.runs["report"][0][1]
+    assert report.column("members/mdl_loss/mean") == pytest.approx(
+        {t: history.mdl_loss[t] for t in range(0, history.n_iterations, 2)}
+    )
+    assert report.summary["n_runs"] == 1
+    assert max(report.column("members/final_k_groups/mean").values()) == history.k_groups[-1]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The same merge with nothing logged."""
+    place = ensemble(tmp_path_factory.mktemp("plain"))
+    merge_live(place, CONFIG.model_copy(update={"wandb_project": None}))
+    return place.history(0).read_bytes()
+
+
+def test_logging_changes_no_byte_of_the_history(logged, plain):
+    assert logged.bytes == plain
+
+
+def test_a_server_that_cannot_be_reached_stops_no_merge(tmp_path, plain, capfd):
+    place = ensemble(tmp_path)
+    env = environment(
+        tmp_path, WANDB_MODE="online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="a" * 40
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("WANDB_"):
+                patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        merge_live(place)
+    assert place.history(0).read_bytes() == plain
+    said = capfd.readouterr().err
+    assert "W&B cannot be used" in said
+    assert "`wandb sync " in said
+    (folder,) = recorded_runs(tmp_path).values()
+    note = load_note(place.note("run_0"))
+    assert note is not None
+    assert (note.complete, note.offline, note.folder) == (True, True, str(folder))
+
+
+class Client:
+    """Stands in for the client where the real one cannot be made to fail at a chosen moment."""
+
+    def __init__(self, begin=(), log=None):
+        self.begin, self.failure, self.calls = list(begin), log, []
+
+    def install(self, monkeypatch):
+        run = SimpleNamespace(
+            define_metric=lambda *a, **k: None,
+            log=self._log,
+            finish=lambda **k: self.calls.append("finish"),
+            settings=SimpleNamespace(sync_dir="/tmp"),
+            offline=True,
+            disabled=False,
+        )
+
+        def init(**given):
+            self.calls.append(given["settings"].get("mode", "online"))
+            if self.begin and (error := self.begin.pop(0)) is not None:
+                raise error
+            return run
+
+        fake = SimpleNamespace(init=init, Settings=dict, teardown=lambda code: None)
+        monkeypatch.setitem(sys.modules, "wandb", fake)
+
+    def _log(self, values):
+        self.calls.append("log")
+        if self.failure is not None:
+            raise self.failure
+
+
+def test_a_client_that_fails_on_the_way_warns_once_and_is_left_alone(monkeypatch, caplog):
+    client = Client(log=OSError(28, "No space left on device"))
+    client.install(monkeypatch)
+    tracker = open_tracker(RunDescription("p", None, "id", "g", "merge"))
+    for _ in range(3):
+        tracker.log({"iteration": 0})
+    assert not tracker.finish()
+    assert client.calls == ["online", "log"]
+    (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert "No space left on device" in warning
+    assert "wandb sync /tmp" in warning
+
+
+def test_a_disk_that_is_full_at_the_end_makes_the_record_incomplete(monkeypatch, caplog):
+    Client().install(monkeypatch)
+    tracker = open_tracker(RunDescription("p", None, "id", "g", "merge"))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    assert not tracker.finish()
+    assert "no space left in WANDB_DIR" in caplog.text
+    assert "spdclust wandb-sync" in caplog.text
+
+
+def test_a_run_id_that_is_taken_is_recorded_on_disk_to_be_sent_under_another(monkeypatch, caplog):
+    taken = RuntimeError(
+        "The value 'never' is not a valid option for resuming a run (id) that already exists."
+    )
+    client = Client(begin=[taken])
+    client.install(monkeypatch)
+    assert open_tracker(RunDescription("p", None, "id", "g", "merge")).finish()
+    assert client.calls == ["online", "offline", "finish"]
+    assert "--id id-2" in caplog.text
+
+
+def test_where_not_even_the_disk_takes_the_record_nothing_is_logged(monkeypatch, caplog):
+    client = Client(begin=[RuntimeError("no network"), OSError(28, "No space left on device")])
+    client.install(monkeypatch)
+    assert isinstance(open_tracker(RunDescription("p", None, "id", "g", "merge")), NoTracker)
+    assert "no network" in caplog.text
+    assert "WANDB_DIR" in caplog.text
+    assert "spdclust wandb-sync" in caplog.text
+
+
+@pytest.mark.slow
+def test_without_a_key_nobody_is_asked_for_one(tmp_path, logged):
+    env = environment(tmp_path, WANDB_MODE="online", WANDB_BASE_URL="http://127.0.0.1:9")
+    outcome = sync(logged.place, env, "--run", "0", "--again")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "API key" in outcome.stderr
+    assert "wandb login" in outcome.stderr
