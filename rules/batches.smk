@@ -20,10 +20,8 @@ for n_batches, kept in sorted(set(BATCH_KINDS.values())):
         benchmark:
             f"{RESULTS}/logs/{{run_config}}/precompute_batches/run_{{run}}.tsv"
         wildcard_constraints:
-            run_config="|".join(
-                re.escape(name)
-                for name, kind in BATCH_KINDS.items()
-                if kind == (n_batches, kept)
+            run_config=one_of(
+                name for name, kind in BATCH_KINDS.items() if kind == (n_batches, kept)
             ),
         conda:
             "../envs/spdclust.yaml"

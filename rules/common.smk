@@ -22,6 +22,7 @@ from spdclust.plotting.names import (
     GROUP_FIGURES,
     STABILITY_FIGURES,
 )
+from spdclust.name_patterns import one_of
 from spdclust.provenance import stage_fingerprint
 from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
 from spdclust.files.summaries import format_summaries, format_sweeps
@@ -95,16 +96,19 @@ METHOD_LISTS = sorted({tuple(ensemble.methods) for ensemble in ENSEMBLES})
 
 
 wildcard_constraints:
-    run_config="|".join(map(re.escape, SAMPLING)),
-    ensemble="|".join(sorted({re.escape(ensemble.name) for ensemble in ENSEMBLES})),
+    run_config=one_of(SAMPLING),
+    ensemble=one_of(ensemble.name for ensemble in ENSEMBLES),
     run=r"\d+",
     batch=r"\d+",
     method="|".join(METHODS_ASKED),
     curve="|".join(CURVE_FIGURES),
-    # where nothing is swept nothing matches
-    sweep="|".join(sorted({re.escape(folder.split("/")[1]) for folder in SWEEPS}))
-    or "(?!)",
+    sweep=one_of(folder.split("/")[1] for folder in SWEEPS),
     sweep_figure="|".join(SWEEP_FIGURES),
+
+
+def megabytes(files):
+    """Size of files; `input.size_mb` is the same, and starts an event loop for every job of a plan."""
+    return sum(os.path.getsize(file) for file in files) / 2**20
 
 
 def ensemble_of(wildcards):

@@ -38,7 +38,7 @@ rule normalize:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 4 * input.size_mb) * attempt
+            (1000 + 4 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
@@ -62,8 +62,8 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
         benchmark:
             f"{RESULTS}/logs/{{folder}}/distances.tsv"
         wildcard_constraints:
-            folder="|".join(
-                re.escape(ensemble.folder)
+            folder=one_of(
+                ensemble.folder
                 for ensemble in ENSEMBLES
                 if tuple(ensemble.methods) == methods
             ),
@@ -74,7 +74,7 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
         threads: 4
         resources:
             mem_mb=lambda wildcards, input, attempt: int(
-                (1000 + 4 * input.size_mb) * attempt
+                (1000 + 4 * megabytes(input)) * attempt
             ),
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
@@ -108,7 +108,7 @@ rule stability:
     threads: 4
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 4 * input.size_mb) * attempt
+            (2000 + 4 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
@@ -137,7 +137,7 @@ rule map_run:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 2 * input.size_mb) * attempt
+            (1000 + 2 * megabytes(input)) * attempt
         ),
         runtime=10,
     params:
@@ -164,7 +164,7 @@ rule map_consensus:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 4 * input.size_mb) * attempt
+            (1000 + 4 * megabytes(input)) * attempt
         ),
         runtime=20,
     params:

@@ -23,7 +23,7 @@ rule explorer:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1500 + 6 * input.size_mb) * attempt
+            (1500 + 6 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:

@@ -52,7 +52,7 @@ rule plot_curve:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 2 * input.size_mb) * attempt
+            (1000 + 2 * megabytes(input)) * attempt
         ),
         runtime=10,
     params:
@@ -157,7 +157,7 @@ rule plot_groups:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 8 * input.size_mb) * attempt
+            (1000 + 8 * megabytes(input)) * attempt
         ),
         runtime=10,
     params:
@@ -222,7 +222,7 @@ rule plot_merge_state:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 8 * input.size_mb) * attempt
+            (1000 + 8 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
@@ -259,7 +259,7 @@ rule plot_activations:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1500 + 4 * input.size_mb) * attempt
+            (1500 + 4 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:

@@ -24,7 +24,7 @@ rule compare_points:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 2 * input.size_mb) * attempt
+            (2000 + 2 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:

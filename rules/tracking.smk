@@ -41,7 +41,7 @@ rule track_ensemble:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 2 * input.size_mb) * attempt
+            (2000 + 2 * megabytes(input)) * attempt
         ),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:

@@ -227,13 +227,18 @@ def _sample_order(matrix: sparse.csr_array, columns: np.ndarray) -> Int[np.ndarr
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
     excess = np.zeros(n_samples)
     for first, rows in _stretches(matrix):
-        kept = place[rows.indices] >= 0
-        sample = np.repeat(np.arange(first, first + rows.shape[0]), np.diff(rows.indptr))[kept]
-        where, beyond = place[rows.indices[kept]], rows.data[kept] - means[rows.indices[kept]]
-        order = np.lexsort((where, -beyond, sample))
-        leading = order[np.unique(sample[order], return_index=True)[1]]
-        leader[sample[leading]] = where[leading]
-        excess[sample[leading]] = beyond[leading]
+        where = place[rows.indices]
+        kept = where >= 0
+        where, beyond = where[kept], rows.data[kept] - means[rows.indices[kept]]
+        n_stored = np.diff(np.concatenate([[0], np.cumsum(kept)])[rows.indptr])
+        some = np.flatnonzero(n_stored)
+        if len(some) == 0:
+            continue
+        starts = np.cumsum(n_stored[some]) - n_stored[some]
+        most = np.maximum.reduceat(beyond, starts)
+        leads = beyond == np.repeat(most, n_stored[some])
+        leader[first + some] = np.minimum.reduceat(np.where(leads, where, len(columns)), starts)
+        excess[first + some] = most
     return np.lexsort((-excess, leader))
 
 
