@@ -142,4 +142,5 @@ def _active_bits(
 
 
 def _popcount(bits: np.ndarray) -> np.ndarray:
-    return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+    counts: np.ndarray = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+    return counts

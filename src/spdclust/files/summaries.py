@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.files.atomic import write_text
-from spdclust.files.records import SummaryRecord, read_record
+from spdclust.files.records import SummaryRecord, SweepRecord, read_record
 from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
@@ -52,8 +52,9 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
         )
     if "stability" in summary:
         lines += stability_lines(summary["stability"])
-    figure = "stability.png" if "stability" in summary else "mdl.png"
-    lines.append(f"  open next: {folder / 'plots' / figure}")
+    page = folder / "explorer.html"
+    figure = folder / "plots" / ("stability.png" if "stability" in summary else "mdl.png")
+    lines.append(f"  open next: {page if page.is_file() else figure}")
     return "\n".join(lines)
 
 
@@ -82,12 +83,15 @@ def format_sweeps(folders: Iterable[str | Path]) -> str:
     Example:
         >>> format_sweeps(["no/such/folder"])
         ''
+
+    Raises:
+        InputError: such a file cannot be read.
     """
     blocks = []
     for folder in map(Path, folders):
         file = folder / SWEEP_FILES["record"]
-        if file.is_file():
-            record = json.loads(file.read_text(encoding="utf-8"))
+        if os.path.lexists(file):
+            record = read_record(SweepRecord, file, SWEEP_FILES["record"])
             head = f"{folder}: {len(record['points'])} points of the sweep over {', '.join(record['swept'])}"
             open_next = f"  open next: {folder / 'plots' / SWEEP_FIGURES[0]}.png"
             blocks.append("\n".join([head, *sweep_lines(record), open_next]))

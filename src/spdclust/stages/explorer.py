@@ -63,6 +63,14 @@ def explorer(
     record = load_stability_record(stability[0]) if stability is not None else None
     table = load_stability_iterations(stability[1]) if stability is not None else None
     rows = {method: load_distance_rows(file) for method, file in distances.items()}
+    if record is not None and stability is not None and record.get("n_runs") != len(runs):
+        raise InputError(
+            "stability analysis of another ensemble",
+            file=stability[0],
+            field="n_runs",
+            found=record.get("n_runs"),
+            allowed=str(len(runs)),
+        )
     for method, (_, between) in rows.items():
         if between.shape[1] != len(runs):
             raise InputError(
@@ -122,7 +130,8 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         columns = _columns(batch, history.labels, file)
         threshold = history.config.activation_threshold
         # a scalar activity has another definition, and with several batches it is of the last one
-        if threshold is not None and history.config.recompute_costs_every == 1:
+        single = history.config.recompute_costs_every == 1
+        if threshold is not None and single and batch.n_samples == history.provenance.get("n_samples"):
             own, names = _merges(data, run)
             final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
             add_final_activity(data, run, group_counts(batch.matrix, columns, final, threshold))
@@ -169,20 +178,21 @@ def _groups_to_describe(
 ) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]]:
     """Return the groups of consensus and runs at the cuts, further ones on the way, and the consensus."""
     n, n_iterations = len(data.header["labels"]), data.header["n_iterations"]
-    cuts = {at["iteration"]: name for name, at in data.header["cuts"].items()}
+    cuts = {name: at["iteration"] for name, at in data.header["cuts"].items()}
     best = data.header["runs"][0]["best_iteration"]
     if not cuts and best is not None:
-        cuts = {min(best, n_iterations - 1): ""}
+        cuts = {"": min(best, n_iterations - 1)}
     merges = [_merges(data, run) for run in range(len(runs))]
     first, more, consensus = [], [], {}
-    for row in rows_of_interest(list(cuts), n_iterations):
+    for row in rows_of_interest(list(cuts.values()), n_iterations):
         in_runs = np.stack([groups_over_union(own, names, row, n) for own, names in merges])
-        if row not in cuts:
+        if row not in cuts.values():
             more += list(in_runs)
             continue
         if len(runs) > 1:
-            consensus[cuts[row]] = coclustering(in_runs).consensus.group_idxs
-            first.append(consensus[cuts[row]])
+            groups = coclustering(in_runs).consensus.group_idxs
+            consensus |= {name: groups for name, iteration in cuts.items() if iteration == row}
+            first.append(groups)
         first += list(in_runs)
     described = distinct_groups([*first, *more])
     n_first = len(distinct_groups(first))

@@ -60,7 +60,8 @@ function runTable(app, members) {
     const pieces = new Map();
     for (const c of members) {
       const g = state.groupings[run.r].groups[c];
-      pieces.set(g, [...(pieces.get(g) || []), c]);
+      if (!pieces.has(g)) pieces.set(g, []);
+      pieces.get(g).push(c);
     }
     const sorted = [...pieces.values()].sort((a, b) => b.length - a.length);
     const node = nodeAt(run, sorted[0][0], t);
