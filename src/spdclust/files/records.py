@@ -112,6 +112,26 @@ class SummaryRecord(Record):
     stability: SummarizedStability | None = None
 
 
+class SweepPoint(Record):
+    """One point in the comparison of a sweep."""
+
+    name: str
+    n_runs: Count
+    n_groups_min: Count
+    n_groups_max: Count
+    n_distinct: Count
+    mean_support: float
+    null_mean_support: float
+
+
+class SweepRecord(Record):
+    """`sweep.json`, see `compare_points`."""
+
+    swept: list[str]
+    points: list[SweepPoint] = Field(min_length=1)
+    distances: dict[str, Any]
+
+
 class RegisteredRun(Record):
     """One run in `registered.json` and in the registry."""
 

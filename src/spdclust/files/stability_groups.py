@@ -10,9 +10,9 @@ from scipy import sparse
 
 from spdclust.errors import InputError
 from spdclust.files.archive import read_archive
+from spdclust.files.sparse_parts import PARTS, csr_of_parts
 from spdclust.types import Labels
 
-_PARTS = ("data", "indices", "indptr", "shape")
 _LONGEST_CELL = 1 << 28  # the members of a group are one cell
 
 
@@ -78,18 +78,17 @@ def load_coclusterings(
         InputError: no such file, damaged, or a cut is not in it.
     """
     cuts = list(cuts)
-    members = [f"{cut}.{part}.npy" for cut in cuts for part in _PARTS]
+    members = [f"{cut}.{part}.npy" for cut in cuts for part in PARTS]
     read = read_archive(path, arrays=["labels.npy"], optional=members, what="co-clustering file")
     marks = [f"{cut}.left_out.npy" for cut in cuts]
     left_out = read_archive(path, optional=marks, what="co-clustering file")
     found: dict[str, sparse.csr_array | None] = {}
     for cut, mark in zip(cuts, marks, strict=True):
-        names = [f"{cut}.{part}.npy" for part in _PARTS]
+        names = [f"{cut}.{part}.npy" for part in PARTS]
         if mark in left_out:
             found[cut] = None
         elif all(name in read for name in names):
-            data, indices, indptr, shape = (read[name] for name in names)
-            found[cut] = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+            found[cut] = csr_of_parts(*(read[name] for name in names), path, cut)
         else:
             raise InputError("no such cut", file=path, field=cut, allowed="a cut of the stability analysis")
     return [str(label) for label in read["labels.npy"]], found

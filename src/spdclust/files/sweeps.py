@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
+from spdclust.files.records import SweepRecord, read_record
 from spdclust.files.tables import save_rows
 from spdclust.sweeps.names import SWEEP_FILES
 from spdclust.sweeps.tables import distance_rows, point_rows
@@ -34,13 +34,4 @@ def load_sweep(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or not the comparison of a sweep.
     """
-    path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("no such file", file=path, allowed="sweep.json") from error
-    except ValueError as error:
-        raise InputError("not JSON", file=path, found=str(error), allowed="sweep.json") from error
-    if not isinstance(record, Mapping) or "swept" not in record:
-        raise InputError("not the comparison of a sweep", file=path, allowed="sweep.json")
-    return dict(record)
+    return read_record(SweepRecord, path, "sweep.json")
