@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CHROMIUM = $(firstword $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done))
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
+# for tests of faults: the package as its users have it, without shape checks
+AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
 .PHONY: help env slurm browser demo demo-lm test test-slow test-slurm test-browser test-faults bench lint format clean
@@ -58,7 +60,7 @@ test-browser: browser
 	$(BIN)/pytest -m browser tests/browser
 
 test-faults: env
-	$(BIN)/pytest -m faults tests/faults
+	$(BIN)/pytest -n $(CORES) --dist loadfile -o addopts='$(AS_USED)' -m faults tests/faults
 
 docs/images/rulegraph.svg: $(WORKFLOW) | env
 	@command -v dot > /dev/null || { echo "drawing the rule graph needs graphviz: apt-get install graphviz"; exit 1; }

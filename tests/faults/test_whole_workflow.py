@@ -1,0 +1,221 @@
+"""The whole workflow killed, run twice at once, and under clocks that jump."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from faults.recorded import SWEEP, Recorded, files_in, hidden
+from faults.tally import TALLY
+from workflow import Workflow
+
+pytestmark = pytest.mark.faults
+
+KILLS = 16
+ENSEMBLE = "small/tiny-alpha~0.5"
+TARGETS = [
+    "ensemble_registry.db",
+    *(
+        f"{ENSEMBLE}/{name}"
+        for name in ("summary.json", "explorer.html", "ensemble_meta.json", "plots/mdl.png")
+    ),
+]
+MERGED = [f"{ENSEMBLE}/ensemble_meta.json"]
+FAKETIME = [
+    *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
+    *map(Path, filter(None, [os.environ.get("LIBFAKETIME")])),
+]
+
+
+def create(folder: Path, results: str = "results") -> Workflow:
+    workflow = Workflow.create(folder)
+    workflow.write("config/pipelines/tiny.yaml", SWEEP)
+    settings = {"pipelines": ["config/pipelines/tiny.yaml"]}
+    workflow.write("config/config.yaml", settings | ({} if results == "results" else {"results": results}))
+    return workflow
+
+
+def start(workflow: Workflow, targets: list[str], environment: dict[str, str] = {}) -> subprocess.Popen[str]:  # noqa: B006
+    log = (workflow.folder / "said.txt").open("a")
+    command = ["--cores", "2", "--set-resources", "merge:checkpoint_seconds=1", "--", *targets]
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *command],
+        cwd=workflow.folder,
+        env=workflow.environment | environment,
+        stdout=log,
+        stderr=log,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def in_results(names: list[str]) -> list[str]:
+    return [f"results/{name}" for name in names]
+
+
+def run(workflow: Workflow, targets: list[str], environment: dict[str, str] = {}) -> int:  # noqa: B006
+    return start(workflow, targets, environment).wait(timeout=900)
+
+
+def said(workflow: Workflow) -> str:
+    return (workflow.folder / "said.txt").read_text(errors="replace")
+
+
+def jobs_at_work(folder: Path) -> dict[int, str]:
+    """Return the processes that run a job of the workflow in this folder, and its script."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        script = next((word for word in words[1:3] if word.startswith(f"{folder}/.snakemake/scripts/")), None)
+        if script is not None:
+            found[int(process.name)] = script.split(".")[-2]
+    return found
+
+
+def check_nothing_looks_finished(folder: Path, expected: dict[str, bytes]) -> None:
+    for name, content in files_in(folder).items():
+        if not hidden(name) and not name.startswith("results/ensemble_registry.db"):
+            assert content == expected[name.removeprefix("results/")], f"{name} looks finished and is not"
+
+
+def check_whole(folder: Path, expected: dict[str, bytes], targets: list[str]) -> None:
+    found = files_in(folder)
+    assert set(in_results(targets)) <= set(found)
+    assert [
+        name for name, content in found.items() if content != expected.get(name.removeprefix("results/"))
+    ] == []
+
+
+@pytest.fixture(scope="module")
+def killed(recorded: Recorded, tmp_path_factory) -> Workflow:
+    """A workflow that was killed again and again, and then left to end."""
+    workflow = create(tmp_path_factory.mktemp("killed") / "w")
+    folder, targets = workflow.folder, in_results(TARGETS)
+    moments = random.Random(3)
+    hits: Counter[str] = Counter()
+    stages: Counter[str] = Counter()
+    tries = 0
+    while sum(hits.values()) < KILLS and tries < 3 * KILLS:
+        how = ["all processes", "snakemake alone", "job alone"][tries % 3]
+        tries += 1
+        orphans = jobs_at_work(folder)
+        process = start(workflow, targets)
+        while process.poll() is None and not set(jobs_at_work(folder)) - set(orphans):
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0, 2.5))
+        at_work = {pid: script for pid, script in jobs_at_work(folder).items() if pid not in orphans}
+        if process.poll() is None and at_work:
+            hits[how] += 1
+            stages.update(at_work.values())
+        if how == "all processes":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif how == "snakemake alone":
+            process.kill()
+        else:
+            for pid in at_work:
+                os.kill(pid, signal.SIGKILL)
+        process.wait(timeout=300)
+        check_nothing_looks_finished(folder, recorded.results)
+        if process.returncode == 0:  # all was done: begin anew
+            check_whole(folder, recorded.results, TARGETS)
+            shutil.rmtree(folder / "results")
+    assert run(workflow, targets) == 0, said(workflow)[-3000:]
+    while jobs_at_work(folder):
+        time.sleep(0.1)
+    for how, count in hits.items():
+        TALLY.add("kill of the whole workflow", how, hit=count)
+    TALLY.add("kill of the whole workflow", "at work then", **stages)
+    TALLY.add(
+        "kill of the whole workflow",
+        "locks released by the next command",
+        times=said(workflow).count("its locks are released"),
+    )
+    assert sum(hits.values()) >= KILLS, (hits, tries)
+    return workflow
+
+
+def test_killed_workflows_end_with_the_same_files(killed: Workflow, recorded: Recorded) -> None:
+    check_whole(killed.folder, recorded.results, TARGETS)
+    assert "Traceback" not in said(killed)
+    assert "--unlock" not in said(killed)
+    assert killed.due(*in_results(TARGETS)) == {}
+
+
+def test_two_workflows_on_one_results_folder(recorded: Recorded, tmp_path: Path) -> None:
+    shared = tmp_path / "shared" / "results"
+    targets = [f"{shared}/{name}" for name in (*MERGED, "ensemble_registry.db")]
+    both = [create(tmp_path / name, results=str(shared)) for name in ("a", "b")]
+    processes = [start(workflow, targets) for workflow in both]
+    codes = [process.wait(timeout=900) for process in processes]
+    check_nothing_looks_finished(shared.parent, recorded.results)
+    again = [run(workflow, targets) for workflow in both]
+    assert again == [0, 0], [said(workflow)[-2000:] for workflow in both]
+    check_whole(shared.parent, recorded.results, [*MERGED, "ensemble_registry.db"])
+    TALLY.add("two workflows at once", "two working folders, one results folder", tried=1,
+              ended_well_at_once=codes.count(0), ended_well_when_repeated=again.count(0))  # fmt: skip
+
+
+# --- clocks
+
+
+def shift(paths: list[Path], seconds: float) -> None:
+    for path in paths:
+        if path.is_file():
+            old = path.stat()
+            os.utime(path, (old.st_atime + seconds, old.st_mtime + seconds))
+
+
+YEAR = 365 * 86400.0
+
+
+@pytest.mark.parametrize("years", [-30, 30], ids=["past", "future"])
+@pytest.mark.parametrize("which", ["all results", "batches", "histories", "the model"])
+def test_times_of_files_that_are_wrong(
+    killed: Workflow, recorded: Recorded, tmp_path: Path, years: int, which: str
+) -> None:
+    workflow = killed.copy(tmp_path / "w")
+    folder = {"the model": "resources"}.get(which, "results")
+    pattern = {"batches": "**/batch_*.pt", "histories": "**/history.zip"}.get(which, "**/*")
+    shift(list((workflow.folder / folder).glob(pattern)), years * YEAR)
+    targets = in_results(MERGED)
+    due = workflow.due(*targets)
+    if due:
+        assert run(workflow, targets) == 0, said(workflow)[-3000:]
+    again = workflow.due(*targets)
+    check_whole(workflow.folder, recorded.results, TARGETS)
+    TALLY.add("file times that are wrong", f"{which}, 30 years in the {'past' if years < 0 else 'future'}",
+              made_again=sum(due.values()), still_due=sum(again.values()))  # fmt: skip
+
+
+@pytest.mark.parametrize("jump", ["-400d", "+400d"])
+def test_a_clock_that_jumps(killed: Workflow, recorded: Recorded, tmp_path: Path, jump: str) -> None:
+    if not FAKETIME:
+        pytest.skip(
+            "libfaketime is not there: apt-get install libfaketime, or LIBFAKETIME=<its libfaketimeMT.so.1>"
+        )
+    workflow = killed.copy(tmp_path / "w")
+    shutil.rmtree(workflow.folder / "results" / ENSEMBLE)
+    clock = tmp_path / "clock"
+    clock.write_text("+0d\n")
+    faked = {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+             "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
+    process = start(workflow, in_results(MERGED), faked)
+    while process.poll() is None and "merge" not in jobs_at_work(workflow.folder).values():
+        time.sleep(0.05)
+    clock.write_text(jump + "\n")
+    code = process.wait(timeout=900)
+    check_nothing_looks_finished(workflow.folder, recorded.results)
+    due = workflow.due(*in_results(MERGED))
+    again = run(workflow, in_results(MERGED)) if code or due else 0
+    assert again == 0, said(workflow)[-3000:]
+    check_whole(workflow.folder, recorded.results, MERGED)
+    TALLY.add("clock jumps during a merge", jump, ended_well=int(code == 0), due_afterwards=sum(due.values()))
