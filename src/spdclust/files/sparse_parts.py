@@ -1,5 +1,6 @@
 """Sparse matrices from the arrays that a file holds, which may not fit together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +37,25 @@ def check_indices(matrix: Any) -> None:
     matrix.check_format(full_check=True)
 
 
-def csr_of_parts(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: np.ndarray, path: str | Path, field: str
-) -> sparse.csr_array:
+def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> sparse.csr_array:
     """Return the matrix of finite numbers that four arrays of a file make.
 
     Example:
-        >>> ones = np.ones(1)
-        >>> csr_of_parts(ones, np.array([7]), np.array([0, 1]), np.array([1, 2]), __file__, "least_mdl")
+        >>> parts = np.ones(1), np.array([7]), np.array([0, 1]), np.array([1, 2])
+        >>> csr_of_parts(parts, __file__, "least_mdl")
         Traceback (most recent call last):
         ...
         spdclust.errors.InputError: ...: least_mdl: not a sparse matrix (found: ...; allowed: the data, ...)
 
+    Args:
+        parts: the arrays, in the order of `PARTS`.
+        path: the file.
+        field: which of its matrices.
+
     Raises:
         InputError: types, lengths or numbers do not fit, or a value is NaN or infinite.
     """
+    data, indices, indptr, shape = parts
     with refused("not a sparse matrix", path, _ALLOWED, field):
         integers = all(part.dtype.kind in "iu" for part in (indices, indptr, shape))
         if shape.shape != (2,) or not integers or data.dtype.kind != "f":

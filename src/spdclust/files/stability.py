@@ -92,4 +92,4 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     """
     names = [f"{cut}.{part}.npy" for part in PARTS]
     read = read_archive(path, arrays=names, what="co-clustering file")
-    return csr_of_parts(*(read[name] for name in names), path, cut)
+    return csr_of_parts([read[name] for name in names], path, cut)

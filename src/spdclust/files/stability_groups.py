@@ -88,7 +88,7 @@ def load_coclusterings(
         if mark in left_out:
             found[cut] = None
         elif all(name in read for name in names):
-            found[cut] = csr_of_parts(*(read[name] for name in names), path, cut)
+            found[cut] = csr_of_parts([read[name] for name in names], path, cut)
         else:
             raise InputError("no such cut", file=path, field=cut, allowed="a cut of the stability analysis")
     return [str(label) for label in read["labels.npy"]], found
