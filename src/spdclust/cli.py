@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spdclust import __version__
 from spdclust.commands import ensembles, histories, registry, reproduce, sweeps, tracking
-from spdclust.errors import InputError
+from spdclust.errors import InputError, memory_error
 
 if TYPE_CHECKING:
     from spdclust.config.run import ClusteringRunConfig
@@ -35,12 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     act: Callable[[argparse.Namespace], None] = options.act
     try:
         act(options)
-    except InputError as error:
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        told = error if isinstance(error, InputError) else memory_error(error)
+        if told is None:
+            raise
         if options.debug:
             traceback.print_exc()
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
+        print(f"Error: {told}", file=sys.stderr)
         return 1
     return 0
 
