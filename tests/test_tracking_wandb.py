@@ -62,6 +62,9 @@ def merge_live(
     if settings is not None:
         member = member_of(place.folder, 0, settings)
         follower = MergeFollower(place.record(0), member, live_after=live_after)
+    # a machine under load may take long to start the process that logs
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("spdclust.tracking.live.WAIT_SECONDS", 900.0)
     merge(
         [place.batches(0) / f"batch_{b}.pt" for b in (0, 1)],
         config.merge_config.resolved(),
@@ -71,6 +74,7 @@ def merge_live(
         threads=1,
         observer=follower,
     )
+    monkeypatch.undo()
 
 
 def sync(place: EnsemblePlace, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
@@ -79,7 +83,7 @@ def sync(place: EnsemblePlace, env: dict[str, str], *arguments: str) -> subproce
         env=env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 

@@ -32,7 +32,7 @@ def read_run(folder: Path) -> RecordedRun:
         [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

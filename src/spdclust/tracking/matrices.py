@@ -1,6 +1,6 @@
 """Statistics of the groups' coactivations, costs, sizes and activities at one moment of a merge.
 
-Matrices are not built. All pairs of groups are looked at while there are at most `PAIRS` of them (181
+Matrices are not built. All pairs of groups are looked at while there are at most `PAIRS` of them (128
 groups), beyond that a sample of so many, drawn with replacement by a generator seeded by the iteration: the
 same figures whenever they are computed, at a cost that does not grow with the number of groups.
 """
@@ -14,13 +14,13 @@ import numpy as np
 from spdclust.merge.view import MergeView, pair_costs
 from spdclust.types import Float, Int
 
-PAIRS = 1 << 14
+PAIRS = 1 << 13
 """Pairs of groups that statistics are taken over at most."""
 
 BINS = 64
 """Bars of a histogram."""
 
-SHOWN = 128
+SHOWN = 96
 """Groups in the figure of the merge state at most: the largest ones."""
 
 QUANTILES = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
