@@ -93,7 +93,13 @@ def memory_error(error: BaseException) -> InputError | None:
     return InputError("not enough memory", found=said, allowed="more memory, or fewer jobs at once")
 
 
-_SAID = ("can't allocate memory", "out of memory", "Cannot allocate memory", "can't start new thread")
+_SAID = (
+    "can't allocate memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "failed to map segment from shared object",  # of a library that is loaded
+)
 
 
 def _rebuild(
