@@ -191,7 +191,9 @@ def _opened(
             )
         ) as database:
             yield database
-    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+    except InputError:
+        raise
+    except (sqlite3.Error, ValueError, OverflowError) as error:  # a damaged table may have any columns
         raise InputError(
             "registry cannot be used",
             file=path,
