@@ -180,7 +180,7 @@ class Page:
 
     @property
     def busy_seconds(self) -> float:
-        """CPU time of the page's main thread so far, once `Performance` is enabled in thread ticks."""
+        """CPU time of the main thread for the pages so far, once `Performance` is enabled in thread ticks."""
         told = self.call("Performance.getMetrics")["metrics"]
         return next(each["value"] for each in told if each["name"] == "TaskDuration")
 

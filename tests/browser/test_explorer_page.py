@@ -80,17 +80,16 @@ def test_the_first_paint_takes_less_than_two_seconds(ensemble, opened):
     page.call("Performance.enable", timeDomain="threadTicks")
     taken = []
     for _ in range(3):  # the least of three: what else this machine does is not the page's doing
-        before = page.busy_seconds
         page.load()
         told = page.evaluate(
             "[document.documentElement.dataset.firstPaint, document.documentElement.dataset.drawn]"
         )
-        taken.append([*map(float, told), 1000 * (page.busy_seconds - before)])
+        taken.append([*map(float, told), 1000 * page.busy_seconds])
     painted, drawn, busy = np.min(taken, axis=0)
     print(f"first paint {painted:.0f} ms, everything drawn {drawn:.0f} ms, of which {busy:.0f} ms of CPU")
     assert f"Drawn {round(taken[-1][1])} ms after opening" in text_of(page, "#footer")
     assert painted < 2000
-    assert busy < 2000
+    assert 0 < busy < 2000
 
 
 def test_the_slider_changes_the_table_to_the_groups_of_that_iteration(ensemble, opened):
