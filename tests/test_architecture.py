@@ -7,11 +7,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 LAYERS = {
-    "foundations": "errors types cache_folders source_digests compiling merge.threads",
-    "pure": "config merge partitions normalized ensemble stability made_from summary group_tokens drawing sweeps",
-    "data": "config.load config.resolve config.generate provenance files models datasets precompute estimate "
-    "plotting explorer tracking",
-    "orchestration": "jobs locks stages pipeline commands cli reference_cli __init__",
+    "foundations": "errors types cache_folders source_digests name_patterns compiling merge.threads",
+    "pure": "config merge partitions normalized ensemble stability sweeps summary group_tokens merge_record",
+    "data": "config.load config.resolve config.generate sampling_record provenance files models datasets drawing "
+    "precompute estimate plotting explorer tracking",
+    "orchestration": "jobs locks stages pipeline reproduction commands cli reference_cli __init__",
 }
 """From the bottom up; the longest name that fits a module says where it belongs."""
 
