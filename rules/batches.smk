@@ -27,7 +27,9 @@ for n_batches, kept in sorted(set(BATCH_KINDS.values())):
             "../envs/spdclust.yaml"
         threads: 1
         resources:
-            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            mem_mb=lambda wildcards, input, attempt: int(
+                (4000 + 4 * megabytes(input.own)) * attempt
+            ),
             runtime=lambda wildcards, attempt: 60 * attempt,
             gpu=lambda wildcards: int(SAMPLING[wildcards.run_config].device != "cpu"),
         params:

@@ -74,7 +74,15 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
         threads: 4
         resources:
             mem_mb=lambda wildcards, input, attempt: int(
-                (1000 + 4 * megabytes(input)) * attempt
+                (
+                    1000
+                    + distances_megabytes(
+                        BY_FOLDER[wildcards.folder],
+                        input.histories,
+                        len(BY_FOLDER[wildcards.folder].methods),
+                    )
+                )
+                * attempt
             ),
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
@@ -108,7 +116,16 @@ rule stability:
     threads: 4
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 4 * megabytes(input)) * attempt
+            (
+                2000
+                # of the runs and of shuffled ones, one method added
+                + distances_megabytes(
+                    ensemble_of(wildcards),
+                    input.histories,
+                    2 * len(ensemble_of(wildcards).methods) + 2,
+                )
+            )
+            * attempt
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:

@@ -222,7 +222,7 @@ rule plot_merge_state:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 8 * megabytes(input)) * attempt
+            merging_megabytes(wildcards, input.batches) * attempt
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:

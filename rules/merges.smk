@@ -16,7 +16,7 @@ rule merge:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
-            (1000 + 8 * megabytes(input)) * attempt
+            merging_megabytes(wildcards, input.batches) * attempt
         ),
         runtime=lambda wildcards, attempt: 120 * attempt,
         # a resource, since how often the state is kept changes no result

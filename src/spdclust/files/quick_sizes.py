@@ -1,0 +1,57 @@
+"""How large what a file holds is, told in a millisecond: jobs are given memory by it."""
+
+import struct
+import zipfile
+from pathlib import Path
+
+from spdclust.errors import InputError
+
+
+def batch_shape(path: str | Path) -> tuple[int, int]:
+    """Return the number of samples and of components of a `batch_<b>.pt`.
+
+    Nothing is verified and nothing else is read; the merge itself does both.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.batches import ActivationBatch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ActivationBatch.from_dense(np.eye(2, 3), ["m:0", "m:1", "m:2"]).save(f"{folder}/batch_0.pt")
+        ...     batch_shape(f"{folder}/batch_0.pt")
+        (2, 3)
+
+    Raises:
+        FileNotFoundError: no such file.
+        InputError: not a batch of ours.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # tensors are numbered in the order in which they were put in: the shape is the first
+            first = next(info for info in archive.infolist() if info.filename.endswith("/data/0"))
+            if first.file_size != 16:
+                raise ValueError
+            n_samples, n_components = struct.unpack("<qq", archive.read(first))
+    except FileNotFoundError:
+        raise
+    except (OSError, zipfile.BadZipFile, StopIteration, ValueError, struct.error) as error:
+        raise InputError(
+            "not an activation batch", file=path, field="shape", allowed="a batch written by spdclust"
+        ) from error
+    return n_samples, n_components
+
+
+def history_length(path: str | Path) -> int:
+    """Return the number of merges in a `history.zip`; 0 where the file does not say.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # a header of 128 bytes, then two int32 a merge
+            return max(0, archive.getinfo("selected_pairs.npy").file_size - 128) // 8
+    except FileNotFoundError:
+        raise
+    except (OSError, zipfile.BadZipFile, KeyError):
+        return 0
