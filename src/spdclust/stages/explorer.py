@@ -183,7 +183,8 @@ def _groups_to_describe(
     if not cuts and best is not None:
         cuts = {"": min(best, n_iterations - 1)}
     merges = [_merges(data, run) for run in range(len(runs))]
-    first, more, consensus = [], [], {}
+    first, more = [], []
+    consensus: dict[str, np.ndarray] = {}
     for row in rows_of_interest(list(cuts.values()), n_iterations):
         in_runs = np.stack([groups_over_union(own, names, row, n) for own, names in merges])
         if row not in cuts.values():
