@@ -1,6 +1,7 @@
 """Every job of a small workflow, recorded as it ran, so that one job can be run again alone, in a fork, and killed."""
 
 import contextlib
+import ctypes
 import io
 import os
 import pickle
@@ -15,6 +16,7 @@ from typing import Any
 
 from workflow import PIPELINE, REPOSITORY, Workflow
 
+_PR_SET_PDEATHSIG = 1
 SWEEP = PIPELINE | {"sweep": {"merge_config.alpha": [0.5, 1.0]}}
 MORE_TARGETS = [
     "results/small/tiny-alpha~0.5/cluster_mapping_run_0_least_mdl.json",
@@ -162,6 +164,9 @@ def in_fork(
         code = 70
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(
+                _PR_SET_PDEATHSIG, signal.SIGKILL
+            )  # it ends with the test, however that ends
             os.close(ready)
             os.chdir(folder)
             stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -39,7 +39,8 @@ def is_registry(name: str) -> bool:
 
 def check_one_line(ended: Ended, job: RecordedJob) -> str:
     """The job ended in one line that names a file below the results; return that name."""
-    lines = ended.said.strip().splitlines()
+    # the merge warns of the copy of its figures that it keeps for W&B, and goes on
+    lines = [line for line in ended.said.strip().splitlines() if not line.startswith("Warning in merge: ")]
     assert ended.code == 1, ended
     assert len(lines) == 1, ended.said
     found = re.match(rf"Error in {job.rule}: (\S+): ", lines[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.recorded import SCRIPTS, Recorded, files_in, in_fork, preload
+from faults.recorded import files_in, in_fork, preload
 from faults.tally import TALLY
 from scipy import sparse
 
@@ -90,25 +90,3 @@ def test_a_merge(batch: Path, tmp_path: Path, threshold: float | None, threads: 
     assert refused >= 3
     assert estimated >= 2
     assert done >= 1
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_other_jobs(script: str, recorded: Recorded, tmp_path: Path) -> None:
-    job = recorded.jobs[script]
-    expected = recorded.expected(job)
-    refused = named = done = 0
-    for room in (1, 8, 64):
-        folder = recorded.place(job, tmp_path / str(room))
-        before = files_in(folder)
-        ended = in_fork(with_room(job, room), folder)
-        if ended.code == 0:
-            done += 1
-            continue
-        assert ended.signal is None, ended
-        # some libraries fail in words of their own when not even they can be loaded
-        assert len(ended.said.strip().splitlines()) == 1, ended.said
-        named += "not enough memory" in ended.said
-        for name, content in files_in(folder).items():
-            assert content == (before | expected)[name]
-        refused += 1
-    TALLY.add("memory limit", script, refused=refused, refused_as_memory=named, done=done)
