@@ -131,9 +131,25 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
     """
     width, height = figure.get_size_inches()
     figure.set_size_inches(width * scale, height * scale)
+    engine = figure.get_layout_engine()
+    with mpl.rc_context(_STYLE):
+        _settle_layout(figure)
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
         metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
         with atomic_path(path) as temporary, mpl.rc_context(_STYLE):
             figure.savefig(temporary, format=suffix, metadata=metadata, dpi=dpi)
+    figure.set_layout_engine(engine)
     figure.set_size_inches(width, height)
+
+
+def _settle_layout(figure: Figure) -> None:
+    """Lay a figure out once, in round numbers.
+
+    The solver of constrained layouts adds up in the order of memory addresses: the last digits of its
+    positions differ from run to run, and a `.pdf` holds enough of them for other bytes.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(each, 6) for each in axes.get_position(original=True).bounds])
