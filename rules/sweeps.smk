@@ -61,6 +61,7 @@ rule plot_sweep:
         runtime=10,
     params:
         figure=lambda wildcards: wildcards.sweep_figure,
+        size=FIGURE_SIZE,
         code=stage_fingerprint("plot_sweep"),
     script:
         "../workflow/scripts/plot_sweep.py"

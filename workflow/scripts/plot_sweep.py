@@ -7,4 +7,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         snakemake.input.record,
         snakemake.params.figure,
         paths=[snakemake.output.png, snakemake.output.pdf],
+        **snakemake.params.size,
     )
