@@ -18,14 +18,16 @@ from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.drawing import request_digest
+from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.archive import write_archive
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.registry import read_registry
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.pipeline import cluster_analysis_pipeline
 from spdclust.provenance import stage_fingerprint
-from spdclust.reproduction.comparing import compare_histories
+from spdclust.reproduction.comparing import compare_files, compare_histories
 
 MODEL = "resources/resid_mlp1"
 TOY = {
@@ -329,3 +331,23 @@ def test_the_commit_is_recorded_where_asked_and_the_registry_takes_it_from_the_h
     code, said, _ = reproduce(capsys, first.folder / "runs" / "run_0" / "history.zip", "--check")
     assert code == 0
     assert "same numbers  history.zip (git.dirty: False, now True)" in said
+
+
+def test_files_that_say_the_same_of_other_making_have_the_same_numbers(tmp_path):
+    first, second, third = (tmp_path / f"{name}.npz" for name in "abc")
+    write_archive(first, {"x.npy": np.zeros((2, 3)), "provenance.npy": np.array("{}")})
+    write_archive(second, {"x.npy": np.zeros((2, 3)), "provenance.npy": np.array('{"code": 1}')})
+    write_archive(third, {"x.npy": np.zeros((3, 2))})
+    assert compare_files(first, first, "a").same_bytes
+    assert compare_files(first, second, "a").same_numbers
+    assert not compare_files(first, third, "a").same_numbers
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_damaged_file_to_compare_is_one_line(tmp_path, suffix):
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    first.write_text("{" if suffix == ".json" else "PK")
+    second.write_text("")
+    with pytest.raises(InputError, match="not JSON" if suffix == ".json" else "not a readable") as caught:
+        compare_files(first, second, "a")
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.config.run import LoggingIntervals
+from spdclust.errors import InputError
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.live import RecordReader, partial_history
@@ -14,6 +16,7 @@ from spdclust.tracking.matrices import PAIRS, MergeSample, describe, group_idxs_
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import describe as describe_run
 from spdclust.tracking.naming import member_id, parent_of
+from spdclust.tracking.places import Note, load_note
 from spdclust.tracking.recording import MergeRecorder, load_record
 from spdclust.tracking.records import EPSILON, row, semilog, stat_records
 
@@ -219,6 +222,60 @@ def test_a_record_that_breaks_off_is_read_up_to_there(tmp_path):
     assert record.identity is not None
     assert not record.ended
     assert load_record(tmp_path / "nowhere").identity is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("[" * 100_000, "not a line of a record"),
+        ('{"identity": {}, "identity": {}}', "key given twice"),
+        ('{"identity": {}}', "found alone (allowed: with labels)"),
+        ('{"first": 0, "n": true, "seconds": 1.0, "memory_mb": 1.0}', "n: not allowed"),
+        ('{"state": 3, "iteration": 0}', "state: not allowed"),
+        ("[1]", "record.jsonl"),
+    ],
+)
+def test_a_damaged_line_of_a_record_is_one_line_and_ends_what_is_read(tmp_path, line, problem):
+    recorded(tmp_path)
+    file = tmp_path / "record" / "record.jsonl"
+    whole = file.read_text().splitlines()
+    file.write_text("\n".join([*whole[:2], line, *whole[2:]]) + "\n")
+    with pytest.raises(InputError, match=re.escape(problem)) as caught:
+        RecordReader(tmp_path / "record").read()
+    assert "\n" not in str(caught.value)
+    record = load_record(tmp_path / "record")
+    assert record.identity is not None
+    assert not record.ended
+
+
+def test_figures_that_are_cut_off_are_refused(tmp_path):
+    _, _, record = recorded(tmp_path)
+    file = tmp_path / "record" / "figures.f8"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(InputError, match="not the figures of a merge"):
+        record.figures()
+
+
+@pytest.mark.parametrize(
+    "values", [np.arange(3.0), np.zeros(()), np.array([0, 1, 1, 1, -1, 1, 1.0]), np.full(9, np.nan)]
+)
+def test_a_damaged_sample_of_a_merge_is_refused_and_left_out(tmp_path, values):
+    _, _, record = recorded(tmp_path)
+    np.save(record.states[0], values)
+    with pytest.raises(InputError, match=r"state_0\.npy: not a sample of a merge"):
+        MergeSample.load(record.states[0])
+    assert record.sample(0) is None
+    record.states[0].write_bytes(b"\x93NUMPY\x01\x00")
+    assert record.sample(0) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"run_id": 3}', "[" * 100_000, "\xff", '{"run_id": "a"}'])
+def test_a_note_that_cannot_be_read_is_none(tmp_path, text):
+    note = Note("a", "b", "c", True)
+    note.save(tmp_path / "note.json")
+    assert load_note(tmp_path / "note.json") == note
+    (tmp_path / "note.json").write_text(text)
+    assert load_note(tmp_path / "note.json") is None
 
 
 def test_a_record_that_cannot_be_written_stops_no_merge(tmp_path, caplog):

@@ -122,8 +122,45 @@ def read_archive(
     return result
 
 
+def read_arrays(path: str | Path, *, what: str = "archive") -> dict[str, np.ndarray]:
+    """Read every array of a zip, by the name it was saved under.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_archive(f"{folder}/a.npz", {"x.npy": np.arange(3)})
+        ...     {name: array.tolist() for name, array in read_arrays(f"{folder}/a.npz").items()}
+        {'x': [0, 1, 2]}
+
+    Raises:
+        InputError: no such file, not a zip, an array is truncated or damaged.
+    """
+    with open_zip(path, what) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+    read = read_archive(path, arrays=names, what=what)
+    return {name.removesuffix(".npy"): array for name, array in read.items()}
+
+
+def read_array(path: str | Path, *, what: str) -> np.ndarray:
+    """Read the array of one `.npy` file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", np.arange(3))
+        ...     read_array(f"{folder}/a.npy", what="list of numbers").tolist()
+        [0, 1, 2]
+
+    Raises:
+        InputError: no such file, truncated or damaged, or not an array of plain values.
+    """
+    path = regular_file(path, f"a {what}")
+    with refused(f"not a readable {what}", path, f"a whole {what}"), path.open("rb") as stream:
+        return _read_array(stream, path.stat().st_size)
+
+
 def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
-    """Read one `.npy` member, refusing a header that announces another size than is stored."""
+    """Read one `.npy` file or member, refusing a header that announces another size than is stored."""
     shape, fortran, dtype = array_header(stream)
     check_announced(shape, dtype, stored_bytes - stream.tell())
     data = stream.read()  # to the end, so that the archive's checksum is verified

@@ -1,6 +1,5 @@
 """What differs between a result and the same made again."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.files.archive import read_arrays
 from spdclust.files.histories import load_merge_history
+from spdclust.files.opening import read_json
 from spdclust.merge.history import MergeHistory
 
 
@@ -63,7 +64,7 @@ def compare_files(before: Path, again: Path, name: str) -> Compared:
     """Compare two files of an ensemble byte by byte; of `.json` and `.npz` say whether only records differ.
 
     Raises:
-        InputError: one of two histories cannot be read.
+        InputError: one of two files that differ cannot be read.
     """
     if before.name == "history.zip":
         return compare_histories(before, again, name)
@@ -75,7 +76,7 @@ def compare_files(before: Path, again: Path, name: str) -> Compared:
 
 
 def _json_numbers(path: Path) -> Any:
-    return _without_records(json.loads(path.read_text(encoding="utf-8")))
+    return _without_records(read_json(path, f"a whole {path.name}"))
 
 
 def _without_records(value: Any) -> Any:
@@ -87,8 +88,11 @@ def _without_records(value: Any) -> Any:
 
 
 def _npz_numbers(path: Path) -> Any:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name].tobytes() for name in stored.files if name not in _RECORDS}
+    return {
+        name: (array.dtype.str, array.shape, array.tobytes())
+        for name, array in read_arrays(path, what=path.name).items()
+        if name not in _RECORDS
+    }
 
 
 _RECORDS = ("provenance", "digest", "package_version", "git_commit", "git_dirty")

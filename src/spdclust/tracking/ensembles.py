@@ -1,6 +1,5 @@
 """The W&B runs of a whole ensemble: its distances, and a report of what its members have in common."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from spdclust.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import find_histories, load_merge_histories
+from spdclust.files.records import SummaryRecord, read_record
 from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.merge.history import MergeHistory
 from spdclust.stability.names import STABILITY_FILES
@@ -257,7 +257,10 @@ def _summary(place: EnsemblePlace, members: list[MergeHistory]) -> dict[str, Any
     told: dict[str, Any] = {"n_runs": len(members)}
     file = place.folder / "summary.json"
     if file.is_file():
-        told |= json.loads(file.read_text(encoding="utf-8"))
+        try:
+            told |= read_record(SummaryRecord, file, "summary.json")
+        except InputError as error:
+            log.warning("%s; the summary is left out", error)
     return told
 
 

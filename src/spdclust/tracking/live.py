@@ -22,6 +22,7 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
 from spdclust.files.histories import load_merge_history
+from spdclust.files.opening import read_json
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
@@ -37,7 +38,7 @@ from spdclust.tracking.members import (
 )
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import member_id
-from spdclust.tracking.recording import FILE_NAME, MergeRecord, MergeRecorder
+from spdclust.tracking.recording import FILE_NAME, MergeRecord, MergeRecorder, read_line
 from spdclust.types import Labels
 
 log = logging.getLogger(__name__)
@@ -165,14 +166,18 @@ class RecordReader:
         self._read = 0
 
     def read(self) -> None:
-        """Take in the whole lines that were added since."""
+        """Take in the whole lines that were added since.
+
+        Raises:
+            InputError: one of them is not a line of a record.
+        """
         with (self._folder / FILE_NAME).open("rb") as file:
             file.seek(self._read)
             added = file.read()
         whole = added[: added.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
-            self.record.add(json.loads(line), self._folder)
+            self.record.add(read_line(line, self._folder / FILE_NAME), self._folder)
 
 
 def partial_history(record: MergeRecord) -> MergeHistory:
@@ -246,10 +251,14 @@ def main(arguments: list[str]) -> int:
     """Follow the merge that a job file describes; the file is removed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     job = Path(arguments[0])
-    member = Member.from_json(json.loads(job.read_text(encoding="utf-8")))
+    member = Member.from_json(read_json(job, "a job that a merge wrote"))
     job.unlink(missing_ok=True)
     os.nice(_NICE)  # the merge comes first
-    return 0 if follow(member) else 1
+    try:
+        return 0 if follow(member) else 1
+    except InputError as error:
+        log.warning("%s", error)
+        return 1
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.files.archive import read_array
+from spdclust.files.opening import refused
 from spdclust.merge.view import MergeView, pair_costs
 from spdclust.types import Float, Int
 
@@ -134,26 +136,26 @@ class MergeSample:
         """Read what `save` wrote.
 
         Raises:
-            OSError: no such file.
-            ValueError: it is damaged.
+            InputError: no such file, or it is damaged.
         """
-        values = np.load(path, allow_pickle=False)
-        iteration, n_samples, alpha, total, k, pairs, shown = values[:7].tolist()
-        lengths = np.array([k, k, pairs, shown, shown * shown], dtype=np.int64)
-        if len(values) != 7 + lengths.sum():
-            raise ValueError(f"{path}: damaged")
-        parts = np.split(values[7:], np.cumsum(lengths)[:-1])
-        return cls(
-            int(iteration),
-            int(n_samples),
-            alpha,
-            total,
-            parts[0].astype(np.int64),
-            parts[1],
-            parts[2],
-            parts[3].astype(np.int64),
-            parts[4].reshape(int(shown), int(shown)),
-        )
+        values = read_array(path, what="sample of a merge")
+        with refused("not a sample of a merge", path, "state_<iteration>.npy"):
+            iteration, n_samples, alpha, total, k, pairs, shown = values[:7].tolist()
+            lengths = [int(length) for length in (k, k, pairs, shown, shown * shown)]
+            if min(lengths) < 0 or len(values) != 7 + sum(lengths):
+                raise ValueError(f"{len(values)} numbers do not make {lengths}")
+            parts = np.split(values[7:], np.cumsum(lengths)[:-1])
+            return cls(
+                int(iteration),
+                int(n_samples),
+                alpha,
+                total,
+                parts[0].astype(np.int64),
+                parts[1],
+                parts[2],
+                parts[3].astype(np.int64),
+                parts[4].reshape(int(shown), int(shown)),
+            )
 
 
 def some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:

@@ -2,16 +2,18 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from spdclust.config.load import read_mapping
 from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
 from spdclust.config.tracking import TrackingSettings, project_of
 from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
+from spdclust.files.opening import read_text
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Note:
 
 def load_note(path: Path) -> Note | None:
     """Return a note, None where there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Note(**content)
+    # what pydantic and InputError raise are ValueErrors both
+    with contextlib.suppress(ValueError):
+        return TypeAdapter(Note).validate_json(read_text(path, "a note of what was logged"), strict=True)
     return None

@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from spdclust.config.run import LoggingIntervals
+from spdclust.errors import InputError
+from spdclust.files.opening import check_size, parse_json, refused
+from spdclust.files.records import Count, Record, checked_record
 from spdclust.merge.view import MergeView
 from spdclust.tracking.matrices import MergeSample
 from spdclust.types import Float, Labels
@@ -116,6 +120,61 @@ class MergeRecorder:
             )  # fmt: skip
 
 
+class FiguresInFile(Record):
+    """Where the figures of a stretch stand in `figures.f8`."""
+
+    at: Count
+    columns: list[str]
+    shape: list[Count] = Field(min_length=2, max_length=2)
+
+
+class RecordLine(Record):
+    """One line of `record.jsonl`: a part of these."""
+
+    identity: dict[str, Any] | None = None
+    labels: Labels | None = None
+    first: Count | None = None
+    n: Count | None = None
+    seconds: float | None = None
+    memory_mb: float | None = None
+    figures: FiguresInFile | None = None
+    iteration: Count | None = None
+    state: str | None = None
+    end: bool = False
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> "RecordLine":
+        for name, others in _TOGETHER.items():
+            if getattr(self, name) is not None and any(getattr(self, other) is None for other in others):
+                raise ValueError(f"{name}: found alone (allowed: with {', '.join(others)})")
+        return self
+
+
+_TOGETHER = {
+    "identity": ("labels",),
+    "first": ("n", "seconds", "memory_mb"),
+    "state": ("iteration",),
+}
+
+
+def read_line(text: str | bytes, file: Path) -> dict[str, Any]:
+    """Return what one line of a record says.
+
+    Example:
+        >>> read_line('{"first": 0, "n": -1}', Path("record.jsonl"))
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: record.jsonl: n: not allowed (found: -1; allowed: greater than or equal
+        to 0)
+
+    Raises:
+        InputError: it is not a line of a record.
+    """
+    with refused("not a line of a record", file, "JSON"):
+        content = parse_json(text if isinstance(text, str) else text.decode())
+    return checked_record(RecordLine, content, file)
+
+
 @dataclass
 class MergeRecord:
     """What a record holds.
@@ -154,16 +213,21 @@ class MergeRecord:
         return seconds, memory
 
     def figures(self) -> dict[str, np.ndarray]:
-        """Return the figures of all iterations so far, in order, by name."""
+        """Return the figures of all iterations so far, in order, by name.
+
+        Raises:
+            InputError: they are not there, or are not what the record says.
+        """
         kept: dict[str, list[Any]] = {}
         for line in self.stretches:
             if "figures" not in line:
                 continue
-            told = line["figures"]
-            rows = np.fromfile(
-                line["folder"] / FIGURES_NAME, count=math.prod(told["shape"]), offset=told["at"]
-            ).reshape(told["shape"])
-            for name, values in _columns(told["columns"], rows).items():
+            told, file = line["figures"], line["folder"] / FIGURES_NAME
+            with refused("not the figures of a merge", file, f"as {FILE_NAME} describes them"):
+                check_size(8 * math.prod(told["shape"]), file, "shape")
+                rows = np.fromfile(file, count=math.prod(told["shape"]), offset=told["at"])
+                columns = _columns(told["columns"], rows.reshape(told["shape"]))
+            for name, values in columns.items():
                 column = kept.setdefault(name, [])
                 del column[line["first"] :]  # an interrupted merge went on from an earlier state
                 column.extend(values.tolist())
@@ -176,19 +240,17 @@ class MergeRecord:
             return None
         try:
             return MergeSample.load(file)
-        except (OSError, ValueError, EOFError):
+        except InputError:
             return None
 
 
 def load_record(folder: Path) -> MergeRecord:
     """Read the record of a merge; empty where there is none, up to the first line that cannot be read."""
     record = MergeRecord()
-    with contextlib.suppress(OSError), (folder / FILE_NAME).open(encoding="utf-8") as file:
+    path = folder / FILE_NAME
+    with contextlib.suppress(OSError, InputError), path.open("rb") as file:
         for line in file:
-            try:
-                record.add(json.loads(line), folder)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                break
+            record.add(read_line(line, path), folder)
     return record
 
 
@@ -204,8 +266,8 @@ def _columns(names: list[str], rows: Float[np.ndarray, "some columns"]) -> dict[
 
 
 def _identity_in(file: Path) -> Any:
-    with contextlib.suppress(OSError, ValueError, AttributeError), file.open(encoding="utf-8") as lines:
-        return json.loads(lines.readline()).get("identity")
+    with contextlib.suppress(OSError, InputError), file.open("rb") as lines:
+        return read_line(lines.readline(), file).get("identity")
     return None
 
 
