@@ -63,6 +63,23 @@ def write(folder: Path, name: str, content: dict) -> Path:
             {"clustering_run_config_path": "a", "n_runs": 0},
             "f.yaml: n_runs: not allowed (found: 0; allowed: greater than or equal to 1)",
         ),
+        (
+            ClusteringPipelineConfig,
+            {"clustering_run_config_path": "a", "n_runs": 10**6},
+            "f.yaml: n_runs: not allowed (found: 1000000; allowed: less than or equal to 100000)",
+        ),
+        (ClusteringRunConfig, RUN | {"n_tokens": True}, "f.yaml: n_tokens: found true (allowed: a number)"),
+        (MergeConfig, {"alpha": False}, "f.yaml: alpha: found false (allowed: a number)"),
+        (
+            MergeConfig,
+            {"merge_pair_sampling_kwargs": {"threshold": True}},
+            "f.yaml: merge_pair_sampling_kwargs.threshold: found true (allowed: a number)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"dataset_seed": 2**53},
+            "f.yaml: dataset_seed: found 9007199254740992 (allowed: at most 9007199254740991)",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(model, content, line):

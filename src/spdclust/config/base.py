@@ -1,9 +1,60 @@
-"""What every configuration section shares: frozen, no unknown keys."""
+"""What every configuration section shares: frozen, no unknown keys, numbers that are numbers."""
 
-from pydantic import BaseModel, ConfigDict
+import types
+import typing
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
+
+LARGEST = 2**53 - 1
+"""The largest integer that every reader of JSON gives back as it was written."""
+
+
+def no_truth_value(value: Any) -> Any:
+    """Return a value that may stand for a number.
+
+    Raises:
+        ValueError: it is true or false, which Python counts as 1 and 0.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"found {str(value).lower()} (allowed: a number)")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(no_truth_value)]
+"""A number inside a list or a mapping; `Section` checks those that are settings themselves."""
 
 
 class Section(BaseModel):
-    """A part of the configuration: immutable, and unknown keys are refused."""
+    """A part of the configuration: immutable; unknown keys are refused, and truth values for numbers.
+
+    Example:
+        >>> class Sides(Section):
+        ...     n: int
+        >>> Sides(n=True)
+        Traceback (most recent call last):
+        ...
+        pydantic_core._pydantic_core.ValidationError: 1 validation error for Sides
+        n
+          Value error, found true (allowed: a number) ...
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_numbers(cls, value: Any, told: Any) -> Any:
+        if not isinstance(value, int):
+            return value
+        kinds = _kinds(cls.model_fields[str(told.field_name)].annotation)
+        if bool not in kinds and (int in kinds or float in kinds):
+            no_truth_value(value)
+        if int in kinds and abs(value) > LARGEST:
+            raise ValueError(f"found {value} (allowed: at most {LARGEST})")
+        return value
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """Return what a setting may be: the types of its union, or its only one."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from spdclust.config.base import Section
+from spdclust.config.base import Number, Section
 
 SamplingMethod = Literal["range", "mcmc", "exp_rank"]
 
@@ -33,7 +33,7 @@ class MergeConfig(Section):
     """Number of merges; null merges until `min_groups` are left."""
     merge_pair_sampling_method: SamplingMethod = "range"
     """How the pair to merge is drawn from the pair costs."""
-    merge_pair_sampling_kwargs: dict[str, float] = Field(default_factory=dict)
+    merge_pair_sampling_kwargs: dict[str, Number] = Field(default_factory=dict)
     """Arguments of the sampler: `threshold` (range, 0 to 1, default 0.05), `temperature` (mcmc, above 0,
     bits per sample, default 1.0), `decay` (exp_rank, 0 or more, default 0.2)."""
     filter_dead_threshold: float = Field(default=0.001, ge=0, allow_inf_nan=False)

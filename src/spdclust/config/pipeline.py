@@ -23,6 +23,9 @@ def _none_by_name(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() in ("none", "null") else value
 
 
+MOST_RUNS = 100_000
+"""Members of an ensemble at most; above it a typing error is likelier than a wish."""
+
 DistancesMethods = Annotated[
     list[str],
     Field(min_length=1, json_schema_extra={"items": {"enum": list(METHODS), "type": "string"}}),
@@ -39,7 +42,7 @@ class PipelineOverride(Section):
         {'n_runs': 3, 'wandb_project': None}
     """
 
-    n_runs: int = Field(default=8, ge=1)
+    n_runs: int = Field(default=8, ge=1, le=MOST_RUNS)
     """Members of the ensemble, one per seed."""
     distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
     """Distances between the runs."""
@@ -72,7 +75,7 @@ class ClusteringPipelineConfig(Section):
     """Run file (JSON or YAML), looked up beside the pipeline file, then from the working folder."""
     clustering_run_config: ClusteringRunConfig | None = None
     """The run itself, instead of its path."""
-    n_runs: int = Field(default=8, ge=1)
+    n_runs: int = Field(default=8, ge=1, le=MOST_RUNS)
     """Members of the ensemble, one per seed."""
     distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
     """Distances between the runs."""

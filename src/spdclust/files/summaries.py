@@ -50,10 +50,11 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
             f"  {method} between runs there: mean {at_cut['mean']:.4g} "
             f"(from {at_cut['min']:.4g} to {at_cut['max']:.4g})"
         )
-    if "stability" in summary:
-        lines += stability_lines(summary["stability"])
+    stability = summary.get("stability")
+    if stability is not None:
+        lines += stability_lines(stability)
     page = folder / "explorer.html"
-    figure = folder / "plots" / ("stability.png" if "stability" in summary else "mdl.png")
+    figure = folder / "plots" / ("mdl.png" if stability is None else "stability.png")
     lines.append(f"  open next: {page if page.is_file() else figure}")
     return "\n".join(lines)
 
