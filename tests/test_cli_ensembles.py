@@ -160,7 +160,7 @@ BAD = {
     "no merges": (
         lambda f: save(f, history(), history(n_merges=0)),
         ["stability", "{f}"],
-        "Error: {f}: run_1.selected_pairs: the history has no merges (allowed: at least one merge)",
+        "Error: {f}: run_1.selected_pairs: the history has no merges (found: 12 components alive, min_groups 3; allowed: more components alive than min_groups: lower filter_dead_threshold or min_groups)",
     ),
     "settings differ": (
         lambda f: save(f, history(), history(alpha=2.0)),

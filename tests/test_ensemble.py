@@ -138,7 +138,7 @@ BAD_INPUT = [
     ),
     (
         lambda: normalize_ensemble([history(ABC, [[0, 1]]), history(ABC, [])]),
-        "run_1.selected_pairs: the history has no merges (allowed: at least one merge)",
+        "run_1.selected_pairs: the history has no merges (found: 3 components alive, min_groups 3; allowed: more components alive than min_groups: lower filter_dead_threshold or min_groups)",
     ),
     (
         lambda: normalize_ensemble([history(ABC, [[0, 1]]), history(["d", "e"], [[0, 1]])]),

@@ -107,7 +107,10 @@ def normalize_ensemble(
     for name, history in zip(ensemble.run_names, ensemble, strict=True):
         if history.n_iterations == 0:
             raise InputError(
-                "the history has no merges", field=f"{name}.selected_pairs", allowed="at least one merge"
+                "the history has no merges",
+                field=f"{name}.selected_pairs",
+                found=f"{history.n_components} components alive, min_groups {history.config.min_groups}",
+                allowed="more components alive than min_groups: lower filter_dead_threshold or min_groups",
             )
 
     labels = sorted({label for history in ensemble for label in history.labels})
