@@ -13,11 +13,11 @@ import pytest
 import yaml
 from language import CHECKPOINT, TEXTS, TOKENIZER, write_jsonl
 
+from spdclust.batch_sampling import request_digest
 from spdclust.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.drawing import request_digest
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import write_archive

@@ -18,7 +18,7 @@ from spdclust.tracking.naming import describe as describe_run
 from spdclust.tracking.naming import member_id, parent_of
 from spdclust.tracking.places import Note, load_note
 from spdclust.tracking.recording import MergeRecorder, load_record
-from spdclust.tracking.records import EPSILON, row, semilog, stat_records
+from spdclust.tracking.statistics import EPSILON, row, semilog, stat_records
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
 

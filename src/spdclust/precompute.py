@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spdclust.config.run import ClusteringRunConfig
-from spdclust.drawing import (
+from spdclust.batch_sampling import (
     draw_batch,
     extract_and_process_activations,
     generate_inputs,
@@ -17,6 +16,7 @@ from spdclust.drawing import (
     process_data_batch,
     request_digest,
 )
+from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file

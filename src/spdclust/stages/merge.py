@@ -14,10 +14,10 @@ from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
+from spdclust.history_provenance import history_provenance
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
-from spdclust.merge_record import merge_record
 from spdclust.provenance import git_state, stage_fingerprint
 from spdclust.types import Labels
 
@@ -113,8 +113,8 @@ def merge(
         checkpoint_seconds=checkpoint_seconds,
     )
     git = git_state() if git_snapshot else None
-    record = merge_record(source.digests, source.made_from, code, git)
-    made = replace(made, provenance=made.provenance | record)
+    known = history_provenance(source.digests, source.made_from, code, git)
+    made = replace(made, provenance=made.provenance | known)
     if made.n_iterations:
         best = made.best_iteration()
         log.info(

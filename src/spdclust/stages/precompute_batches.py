@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spdclust.batch_sampling import load_run_model
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.drawing import load_run_model
 from spdclust.precompute import convert_missing_batches, write_missing_batches
 
 

@@ -132,7 +132,7 @@ def track_ensemble(
 
 
 def _track_batches(member: Member, *, again: bool) -> None:
-    from spdclust.tracking.sampling import log_batches
+    from spdclust.tracking.batches import log_batches
 
     with _warned(member.history.parents[2]):
         # beside the notes of all ensembles that share the batches

@@ -7,7 +7,7 @@ from typing import Any
 from spdclust import __version__
 
 
-def merge_record(
+def history_provenance(
     digests: Sequence[str],
     made_from: Sequence[Mapping[str, str]],
     code: str,
@@ -16,8 +16,8 @@ def merge_record(
     """Return what a history says of the batches and the program that made it, as plain JSON types.
 
     Example:
-        >>> record = merge_record(["ab"], [{"seed": "7", "checkpoint_digest": "cd"}], "ef")
-        >>> record["batches"], record["batch_seeds"], record["checkpoint_digest"]
+        >>> known = history_provenance(["ab"], [{"seed": "7", "checkpoint_digest": "cd"}], "ef")
+        >>> known["batches"], known["batch_seeds"], known["checkpoint_digest"]
         (['ab'], [7], 'cd')
 
     Args:

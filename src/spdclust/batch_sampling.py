@@ -1,4 +1,4 @@
-"""One batch of activations from a model: seeded inputs, causal importances, what made them."""
+"""Sampling one batch of activations from a model: seeded inputs, causal importances, what made them."""
 
 import functools
 import hashlib
