@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spdclust.config.merge import MergeConfig
+from spdclust.config.merge import SAMPLER_KWARGS, MergeConfig
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import compute_mdl_cost, group_activations, relative_costs
 from spdclust.merge.history import MergeHistory
@@ -37,7 +37,7 @@ def random_dense(seed: int, n_samples: int, n_components: int, scalar: bool = Fa
 
 
 def config(method: str = "range", argument: float = 0.0, **settings: object) -> MergeConfig:
-    name = {"range": "threshold", "mcmc": "temperature", "exp_rank": "decay"}[method]
+    (name,) = SAMPLER_KWARGS[method]
     defaults = {
         "activation_threshold": 0.5,
         "iters": None,

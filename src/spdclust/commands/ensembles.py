@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from spdclust.commands.adding import AddCommand, count
+from spdclust.partitions.methods import METHODS
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
@@ -18,7 +19,9 @@ def add_commands(command: AddCommand) -> None:
         "spdclust distances results/resid_mlp1/demo --method matching_dist jaccard_dist --stride 10",
     )
     distances.add_argument("ensemble", type=Path, help=_ENSEMBLE)
-    distances.add_argument("--method", required=True, nargs="+", help="which distances, in one pass")
+    distances.add_argument(
+        "--method", required=True, nargs="+", help=f"which distances, in one pass: {', '.join(METHODS)}"
+    )
     distances.add_argument(
         "--output", type=Path, help="folder for distances_<method>.npz (default: the ensemble's)"
     )

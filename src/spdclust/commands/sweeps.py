@@ -12,7 +12,7 @@ def add_commands(command: AddCommand) -> None:
         "compare",
         _compare,
         "Compare the points of a sweep: groups, stability, distances between them.",
-        "spdclust compare results/resid_mlp1/alpha-alpha~* --output results/resid_mlp1/alpha",
+        "spdclust compare results/resid_mlp1/sweep-alpha~* --output results/resid_mlp1/sweep",
     )
     compare.add_argument(
         "ensembles", type=Path, nargs="+", help="folders with runs/run_<r>/history.zip and stability.json"

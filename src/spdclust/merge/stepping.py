@@ -64,11 +64,9 @@ def _make_room(state: State, rules: Rules) -> None:
 
 
 def _loop_for(rules: Rules):  # type: ignore[no-untyped-def]
-    if rules.sampler == layout.MCMC:
-        return loop.merge_by_mcmc
-    if rules.sampler == layout.EXP_RANK:
-        return loop.merge_by_rank
-    return loop.merge_greedily if rules.argument == 0 else loop.merge_by_range
+    if rules.sampler == layout.RANGE:
+        return loop.merge_greedily if rules.argument == 0 else loop.merge_by_range
+    return {layout.MCMC: loop.merge_by_mcmc, layout.EXP_RANK: loop.merge_by_rank}[rules.sampler]
 
 
 def _log_k(state: State) -> float:
