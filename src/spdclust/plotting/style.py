@@ -152,4 +152,5 @@ def _settle_layout(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(each, 6) for each in axes.get_position(original=True).bounds])
+        left, bottom, width, height = (round(each, 6) for each in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
