@@ -47,13 +47,13 @@ def add_function(text):
 @pytest.mark.parametrize(
     ("module", "due"),
     [
-        ("merge/costs.py", {"merge"}),
+        ("merge/costs.py", {"merge", "plot_merge_state", "track"}),
         ("files/metrics.py", {"merge"}),
         ("plotting/distances.py", {"plot_distances"}),
         ("plotting/stability.py", {"plot_stability"}),
         ("models/targets/tms.py", {"precompute_batches"}),
         ("partitions/distances.py", {"distances", "stability", "mapping"}),
-        ("stability/coclustering.py", {"stability", "mapping"}),
+        ("stability/coclustering.py", {"stability", "mapping", "compare_points", "explorer"}),
         ("files/registry.py", {"registry"}),
         ("summary.py", {"summarize"}),
         ("cli.py", set()),

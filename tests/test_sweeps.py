@@ -301,7 +301,7 @@ def test_the_command_compares_ensembles_by_their_folders(tmp_path, capsys):
 
 
 def test_what_is_no_comparison_is_refused(tmp_path):
-    for text, said in (("{}", "not the comparison of a sweep"), ("{", "not JSON"), (None, "no such file")):
+    for text, said in (("{}", "swept: missing"), ("{", "not JSON"), (None, "no such file")):
         path = tmp_path / "sweep.json"
         path.unlink(missing_ok=True)
         if text is not None:

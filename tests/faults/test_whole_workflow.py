@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def create(folder: Path, results: str = "results") -> Workflow:
     return workflow
 
 
-def start(workflow: Workflow, targets: list[str], environment: dict[str, str] = {}) -> subprocess.Popen[str]:  # noqa: B006
+def start(workflow: Workflow, targets: list[str], environment: Mapping[str, str] = {}) -> subprocess.Popen[str]:
     log = (workflow.folder / "said.txt").open("a")
     command = ["--cores", "2", "--set-resources", "merge:checkpoint_seconds=1", "--", *targets]
     return subprocess.Popen(
@@ -59,7 +60,7 @@ def in_results(names: list[str]) -> list[str]:
     return [f"results/{name}" for name in names]
 
 
-def run(workflow: Workflow, targets: list[str], environment: dict[str, str] = {}) -> int:  # noqa: B006
+def run(workflow: Workflow, targets: list[str], environment: Mapping[str, str] = {}) -> int:
     return start(workflow, targets, environment).wait(timeout=900)
 
 
