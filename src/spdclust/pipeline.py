@@ -14,6 +14,14 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import Ensemble, resolve_loaded, resolve_pipeline
 from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 from spdclust.errors import InputError
+from spdclust.files.ensemble_folder import (
+    MERGE_ARRAY,
+    META,
+    PIPELINE_CONFIG,
+    RUN_CONFIG,
+    SUMMARY,
+    EnsembleFolder,
+)
 from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
 from spdclust.precompute import precompute_batches_for_ensemble
@@ -108,7 +116,8 @@ def run_ensemble(
     """
     if n_workers < 1:
         raise InputError("no workers", field="n_workers", found=n_workers, allowed="1 or more")
-    folder = Path(results) / ensemble.folder
+    place = EnsembleFolder(Path(results) / ensemble.folder)
+    folder = place.folder
     devices_in_turn = itertools.cycle(devices or [ensemble.run.device])
     tasks = [(ensemble, run, str(results), next(devices_in_turn)) for run in range(ensemble.n_runs)]
     if n_workers == 1:
@@ -121,11 +130,11 @@ def run_ensemble(
     resolve_configuration(
         ensemble.resolved_pipeline(),
         ensemble.resolved_run(),
-        pipeline_path=folder / "pipeline_config.yaml",
-        run_path=folder / "clustering_run_config.json",
+        pipeline_path=folder / PIPELINE_CONFIG,
+        run_path=folder / RUN_CONFIG,
     )
-    files = {method: folder / f"distances_{method}.npz" for method in ensemble.methods}
-    normalize(paths, meta=folder / "ensemble_meta.json", merge_array=folder / "ensemble_merge_array.npz")
+    files = {method: place.distance_file(method) for method in ensemble.methods}
+    normalize(paths, meta=folder / META, merge_array=folder / MERGE_ARRAY)
     write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
     found = stability(
         paths,
@@ -135,7 +144,7 @@ def run_ensemble(
         n_workers=n_workers,
         mapping_names={"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")},
     )
-    summarize_ensemble(paths, files, folder / "stability.json", path=folder / "summary.json")
+    summarize_ensemble(paths, files, folder / "stability.json", path=folder / SUMMARY)
     record = folder / "registered.json"
     register(paths, ensemble.identity(), path=record)
     registry([record], path=Path(results) / "ensemble_registry.db")

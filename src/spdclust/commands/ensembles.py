@@ -97,11 +97,12 @@ def _add_sharing(parser: argparse.ArgumentParser) -> None:
 
 
 def _distances(options: argparse.Namespace) -> None:
+    from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.partitions.methods import check_methods
     from spdclust.stages.distances import distances
 
-    folder = options.output or options.ensemble
-    paths = {method: folder / f"distances_{method}.npz" for method in check_methods(options.method)}
+    place = EnsembleFolder(options.output or options.ensemble)
+    paths = {method: place.distance_file(method) for method in check_methods(options.method)}
     distances(options.ensemble, paths, stride=options.stride, n_workers=options.threads)
     print("\n".join(f"wrote {path}" for path in paths.values()))
 
@@ -135,13 +136,14 @@ def _stability(options: argparse.Namespace) -> None:
 
 
 def _explorer(options: argparse.Namespace) -> None:
+    from spdclust.files.ensemble_folder import RUN_CONFIG
     from spdclust.stages.explorer import explorer, files_of
 
     folder: Path = options.ensemble
     path = options.output or folder / "explorer.html"
     model = options.model
     if model is None:
-        model = _model_of(folder) if (folder / "clustering_run_config.json").is_file() else ""
+        model = _model_of(folder) if (folder / RUN_CONFIG).is_file() else ""
     explorer(folder, path, ensemble=_name_of(folder), model=model, **files_of(folder))
     print(f"wrote {path}; open it in a browser")
 
@@ -173,27 +175,31 @@ def _model_of(folder: Path) -> str:
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.errors import InputError
+    from spdclust.files.ensemble_folder import RUN_CONFIG
 
-    file = folder / "clustering_run_config.json"
+    file = folder / RUN_CONFIG
     model = load_config(ClusteringRunConfig, file).model_source if file.is_file() else None
     if model is None:
         raise InputError(
             "which model the components are of is not said",
             file=folder,
             field="--model",
-            allowed="--model, or a clustering_run_config.json with a model_path in the folder",
+            allowed=f"--model, or a {RUN_CONFIG} with a model_path in the folder",
         )
     return str(model)
 
 
 def _name_of(folder: Path) -> str:
-    return "/".join(folder.resolve().parts[-2:])
+    from spdclust.files.ensemble_folder import EnsembleFolder
+
+    return EnsembleFolder(folder).name
 
 
 def _merge_array(options: argparse.Namespace) -> None:
+    from spdclust.files.ensemble_folder import MERGE_ARRAY
     from spdclust.files.ensembles import load_normalized, save_merge_array
 
-    path = options.output or options.ensemble / "ensemble_merge_array.npz"
+    path = options.output or options.ensemble / MERGE_ARRAY
     normalized = load_normalized(options.ensemble)
     save_merge_array(normalized, path, limit=None)
     print(f"wrote {path} ({normalized.merge_array_bytes} bytes)")

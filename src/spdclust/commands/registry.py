@@ -43,14 +43,15 @@ def _register(options: argparse.Namespace) -> None:
     from spdclust.config.load import load_config, read_mapping
     from spdclust.config.resolve import ensemble_identity
     from spdclust.config.run import ClusteringRunConfig
+    from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
     from spdclust.files.histories import find_histories
     from spdclust.stages.register import register
     from spdclust.stages.registry import registry
 
     folder: Path = options.ensemble
     results = folder.resolve().parent.parent
-    run = load_config(ClusteringRunConfig, folder / "clustering_run_config.json")
-    pipeline = read_mapping(folder / "pipeline_config.yaml")
+    run = load_config(ClusteringRunConfig, folder / RUN_CONFIG)
+    pipeline = read_mapping(folder / PIPELINE_CONFIG)
     name = folder.resolve().relative_to(results).as_posix()
     settings = ensemble_identity(name, run, int(pipeline.get("base_seed", 0)))
     record = folder / "registered.json"

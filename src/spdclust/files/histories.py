@@ -257,12 +257,18 @@ def find_histories(folder: str | Path) -> list[Path]:
     """
     places = [run / "history.zip" for run in Path(folder).glob("runs/run_*")]
     # a link that leads nowhere is refused when it is read, not passed over
-    found = sorted((path for path in places if os.path.lexists(path)), key=_run_number)
+    found = sorted((path for path in places if os.path.lexists(path)), key=run_number)
     if not found:
         raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
     return found
 
 
-def _run_number(path: Path) -> int:
+def run_number(path: Path) -> int:
+    """Return the number of the run that a history lies in the folder of, -1 where that is not numbered.
+
+    Example:
+        >>> run_number(Path("demo/runs/run_3/history.zip"))
+        3
+    """
     number = path.parent.name.removeprefix("run_")
     return int(number) if number.isdigit() else -1

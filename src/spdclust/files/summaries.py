@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.files.atomic import write_text
+from spdclust.files.ensemble_folder import SUMMARY
 from spdclust.files.records import SummaryRecord, SweepRecord, read_record
 from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
@@ -32,9 +33,9 @@ def format_summaries(folders: Iterable[str | Path]) -> str:
     """
     blocks = []
     for folder in map(Path, folders):
-        file = folder / "summary.json"
+        file = folder / SUMMARY
         if os.path.lexists(file):
-            blocks.append(_format(folder, read_record(SummaryRecord, file, "summary.json")))
+            blocks.append(_format(folder, read_record(SummaryRecord, file, SUMMARY)))
     return "\n\n".join(blocks)
 
 

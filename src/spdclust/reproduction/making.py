@@ -13,16 +13,15 @@ from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of_file
 from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
 from spdclust.files.own_folders import own_files
 from spdclust.merge.merging import merge_iteration
 from spdclust.precompute import convert_missing_batches, write_missing_batches
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
-from spdclust.reproduction.recipe import RUN_CONFIG, Recipe
+from spdclust.reproduction.recipe import Recipe
 from spdclust.sampling_record import places_left_out
 from spdclust.stages.merge import merge
-
-PIPELINE_CONFIG = "pipeline_config.yaml"
 
 
 def check_history(

@@ -8,6 +8,7 @@ import numpy as np
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import find_batches
+from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.files.histories import load_merge_histories, load_merge_history
 from spdclust.group_tokens import (
     TokenCount,
@@ -47,13 +48,14 @@ def examples(
         InputError: a file is missing, the batch has no tokens (`keep_examples`), or there is no such group.
     """
     folder = Path(ensemble)
-    tokens = _Tokens.of(folder.parent / "precomputed_batches" / f"run_{run or 0}")
+    place = EnsembleFolder(folder)
+    tokens = _Tokens.of(place.batches(run or 0))
     if run is None:
         histories = load_merge_histories(folder)
         groups = dict(enumerate(groups_formed_by_all(histories)))
         head = f"{folder}: {len(groups)} groups that all {len(histories)} runs form"
     else:
-        history = load_merge_history(folder / "runs" / f"run_{run}" / "history.zip")
+        history = load_merge_history(place.history(run))
         at = history.at(history.best_iteration() if iteration is None else iteration)
         groups = {number: at.members(number) for number in range(at.k_groups)}
         head = f"{folder}, run {run}: {len(groups)} groups"

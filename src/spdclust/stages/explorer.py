@@ -23,11 +23,11 @@ from spdclust.explorer.page import page_html
 from spdclust.explorer.token_examples import describe_by_tokens
 from spdclust.files.atomic import write_text
 from spdclust.files.batches import ActivationBatch
+from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.files.ensembles import load_distance_rows
-from spdclust.files.histories import find_histories, load_merge_histories
+from spdclust.files.histories import find_histories, load_merge_histories, run_number
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
-from spdclust.partitions.methods import METHODS
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.types import Labels
@@ -107,12 +107,10 @@ def files_of(folder: str | Path) -> dict[str, Any]:
     """
     folder = Path(folder)
     record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
-    batches = folder.parent / "precomputed_batches"
-    first = [batches / path.parent.name / "batch_0.pt" for path in find_histories(folder)]
+    place = EnsembleFolder(folder)
+    first = [place.batches(number) / "batch_0.pt" for number in map(run_number, find_histories(folder))]
     return {
-        "distances": {
-            method: path for method in METHODS if (path := folder / f"distances_{method}.npz").is_file()
-        },
+        "distances": place.distances(),
         "stability": (record, iterations) if record.is_file() and iterations.is_file() else None,
         "batches": first if all(path.is_file() for path in first) else [],
     }

@@ -11,7 +11,7 @@ from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.config.tracking import TrackingSettings
 from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
-from spdclust.files.histories import find_histories
+from spdclust.files.histories import find_histories, run_number
 from spdclust.tracking.live import MergeFollower
 from spdclust.tracking.members import Member, log_member
 from spdclust.tracking.places import EnsemblePlace, Note
@@ -65,7 +65,7 @@ def follow_merge(
             activations itself.
     """
     path = Path(history)
-    folder, run = path.parents[2], int(path.parent.name.removeprefix("run_"))
+    folder, run = path.parents[2], run_number(path)
     record = EnsemblePlace(folder).record(run)
     if config is None:
         return MergeFollower(record)
@@ -134,11 +134,9 @@ def track_ensemble(
 def _track_batches(member: Member, *, again: bool) -> None:
     from spdclust.tracking.batches import log_batches
 
-    with _warned(member.history.parents[2]):
-        # beside the notes of all ensembles that share the batches
-        log_batches(
-            member, member.note.parents[2] / "tracking" / f"batches_run_{member.run}.json", again=again
-        )
+    folder = member.history.parents[2]
+    with _warned(folder):
+        log_batches(member, EnsemblePlace(folder).batches_note(member.run), again=again)
 
 
 @contextlib.contextmanager
@@ -178,7 +176,7 @@ def sync_ensemble(
         InputError: no such ensemble or run, or nobody names a project.
     """
     place = EnsemblePlace(Path(folder))
-    runs = [int(path.parent.name.removeprefix("run_")) for path in find_histories(place.folder)]
+    runs = list(map(run_number, find_histories(place.folder)))
     if run is not None and run not in runs:
         raise InputError("no such run", file=folder, field="--run", found=run, allowed=f"one of {runs}")
     settings = place.settings(project, entity)
@@ -188,8 +186,6 @@ def sync_ensemble(
     if run is None:
         track_ensemble(folder, chosen, again=again)
     paths = [place.note(f"run_{each}") for each in (runs if run is None else [run])]
-    paths += [
-        place.logs.parent / "tracking" / f"batches_run_{each}.json" for each in runs if run in (None, each)
-    ]
+    paths += [place.batches_note(each) for each in runs if run in (None, each)]
     paths += [place.note("distances"), place.note("report")] if run is None else []
     return [note for path in paths if (note := send(path)) is not None]

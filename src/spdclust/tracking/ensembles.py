@@ -10,6 +10,7 @@ import numpy as np
 from spdclust.config.tracking import TrackingSettings
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
+from spdclust.files.ensemble_folder import MERGE_ARRAY, META, SUMMARY
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import find_histories, load_merge_histories
 from spdclust.files.records import SummaryRecord, read_record
@@ -38,9 +39,7 @@ def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: boo
         InputError: a history cannot be read.
     """
     histories = find_histories(place.folder)
-    distances = {
-        path.stem.removeprefix("distances_"): path for path in sorted(place.folder.glob("distances_*.npz"))
-    }
+    distances = dict(sorted(place.distances().items()))
     made_of = [digest_of_file(path) for path in histories]
     members = list(load_merge_histories(histories))
     if distances:
@@ -54,7 +53,7 @@ def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: boo
         rows = {}
     found = [
         *distances.values(),
-        *(place.folder / name for name in ("summary.json", STABILITY_FILES["record"])),
+        *(place.folder / name for name in (SUMMARY, STABILITY_FILES["record"])),
     ]
     with _Run(
         place, settings, "report", made_of, [path for path in found if path.is_file()], again
@@ -242,8 +241,7 @@ def _save_distances(tracker: Tracker, place: EnsemblePlace, distances: Mapping[s
 
 
 def _save_normalized(tracker: Tracker, place: EnsemblePlace) -> None:
-    names = ("ensemble_merge_array.npz", "ensemble_meta.json")
-    files = {name: place.folder / name for name in names if (place.folder / name).is_file()}
+    files = {name: place.folder / name for name in (MERGE_ARRAY, META) if (place.folder / name).is_file()}
     if files:
         tracker.artifact(f"{_name(place)}-normalized", "ensemble", files, {"ensemble": place.name})
     files = {name: place.folder / name for name in STABILITY_FILES.values()}
@@ -255,10 +253,10 @@ def _save_normalized(tracker: Tracker, place: EnsemblePlace) -> None:
 
 def _summary(place: EnsemblePlace, members: list[MergeHistory]) -> dict[str, Any]:
     told: dict[str, Any] = {"n_runs": len(members)}
-    file = place.folder / "summary.json"
+    file = place.folder / SUMMARY
     if file.is_file():
         try:
-            told |= read_record(SummaryRecord, file, "summary.json")
+            told |= read_record(SummaryRecord, file, SUMMARY)
         except InputError as error:
             log.warning("%s; the summary is left out", error)
     return told

@@ -8,28 +8,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from spdclust.config.load import read_mapping
 from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
 from spdclust.config.tracking import TrackingSettings, project_of
 from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
+from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.files.opening import read_text
 
 
-@dataclass(frozen=True)
-class EnsemblePlace:
-    """An ensemble on disk.
-
-    Attributes:
-        folder: `<results>/<run_config>/<ensemble>`.
-    """
-
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Folder of the ensemble, below the results."""
-        return "/".join(self.folder.resolve().parts[-2:])
+class EnsemblePlace(EnsembleFolder):
+    """An ensemble on disk, with its logs and notes."""
 
     @property
     def logs(self) -> Path:
@@ -46,21 +34,9 @@ class EnsemblePlace:
         """File that says what was logged."""
         return self.logs / "tracking" / f"{name}.json"
 
-    def history(self, run: int) -> Path:
-        """History of a run."""
-        return self.folder / "runs" / f"run_{run}" / "history.zip"
-
-    def batches(self, run: int) -> Path:
-        """Folder of the batches of a run."""
-        return self.folder.resolve().parent / "precomputed_batches" / f"run_{run}"
-
-    def run_config(self) -> dict[str, Any]:
-        """Return the settings of the runs, empty where the ensemble does not hold them."""
-        return _mapping(self.folder / "clustering_run_config.json")
-
-    def pipeline_config(self) -> dict[str, Any]:
-        """Return the settings of the pipeline, empty where the ensemble does not hold them."""
-        return _mapping(self.folder / "pipeline_config.yaml")
+    def batches_note(self, run: int) -> Path:
+        """File that says which activations were logged: one for all ensembles that share the batches."""
+        return self.logs.parent / "tracking" / f"batches_run_{run}.json"
 
     def settings(self, project: str | None = None, entity: str | None = None) -> TrackingSettings:
         """Return where records go.
@@ -84,10 +60,6 @@ class EnsemblePlace:
         intervals = LoggingIntervals.model_validate(run.get("logging_intervals") or {})
         entity = entity or pipeline.get("wandb_entity") or run.get("wandb_entity")
         return TrackingSettings(project=project, entity=entity, intervals=intervals)
-
-
-def _mapping(file: Path) -> dict[str, Any]:
-    return read_mapping(file) if file.is_file() else {}
 
 
 def resolved_run_config(config: ClusteringRunConfig) -> dict[str, Any]:

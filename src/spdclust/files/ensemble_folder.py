@@ -1,0 +1,71 @@
+"""Where the files of an ensemble stand: its own folder, and the batches beside it. Imports nothing slow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spdclust.config.load import read_mapping
+from spdclust.partitions.methods import METHODS
+
+RUN_CONFIG = "clustering_run_config.json"
+PIPELINE_CONFIG = "pipeline_config.yaml"
+META = "ensemble_meta.json"
+MERGE_ARRAY = "ensemble_merge_array.npz"
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class EnsembleFolder:
+    """An ensemble on disk.
+
+    Attributes:
+        folder: `<results>/<run_config>/<ensemble>`.
+
+    Example:
+        >>> place = EnsembleFolder(Path("results/resid_mlp1/demo"))
+        >>> place.name, place.history(3).as_posix()
+        ('resid_mlp1/demo', 'results/resid_mlp1/demo/runs/run_3/history.zip')
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Folder of the ensemble, below the results."""
+        return "/".join(self.folder.resolve().parts[-2:])
+
+    def history(self, run: int) -> Path:
+        """History of a run."""
+        return self.folder / "runs" / f"run_{run}" / "history.zip"
+
+    def batches(self, run: int) -> Path:
+        """Folder of the batches of a run."""
+        return self.folder.resolve().parent / "precomputed_batches" / f"run_{run}"
+
+    def distance_file(self, method: str) -> Path:
+        """File of the distances of one method."""
+        return self.folder / f"distances_{method}.npz"
+
+    def distances(self) -> dict[str, Path]:
+        """Return the files of distances that are there, by method."""
+        return {method: path for method in METHODS if (path := self.distance_file(method)).is_file()}
+
+    def run_config(self) -> dict[str, Any]:
+        """Return the settings of the runs, empty where the ensemble does not hold them.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return _mapping(self.folder / RUN_CONFIG)
+
+    def pipeline_config(self) -> dict[str, Any]:
+        """Return the settings of the pipeline, empty where the ensemble does not hold them.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return _mapping(self.folder / PIPELINE_CONFIG)
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    return read_mapping(file) if file.is_file() else {}
