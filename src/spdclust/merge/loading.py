@@ -203,7 +203,7 @@ def _load_boolean(
         activity=activity.astype(np.float64),
         total=np.zeros(n_groups),
         coact=coact,
-        zero_pairs=sum(zeros),  # type: ignore[arg-type]
+        zero_pairs=sum(zeros),
         samples=samples,
         monotone=True,
     )

@@ -1,6 +1,8 @@
 """Run the kernels merge after merge; do what is rare between them: moving rows, packing sets, high ranks."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -63,10 +65,13 @@ def _make_room(state: State, rules: Rules) -> None:
         )
 
 
-def _loop_for(rules: Rules):  # type: ignore[no-untyped-def]
-    if rules.sampler == layout.RANGE:
-        return loop.merge_greedily if rules.argument == 0 else loop.merge_by_range
-    return {layout.MCMC: loop.merge_by_mcmc, layout.EXP_RANK: loop.merge_by_rank}[rules.sampler]
+def _loop_for(rules: Rules) -> Callable[..., Any]:
+    loops: dict[int, Callable[..., Any]] = {
+        layout.RANGE: loop.merge_greedily if rules.argument == 0 else loop.merge_by_range,
+        layout.MCMC: loop.merge_by_mcmc,
+        layout.EXP_RANK: loop.merge_by_rank,
+    }
+    return loops[rules.sampler]
 
 
 def _log_k(state: State) -> float:

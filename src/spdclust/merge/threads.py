@@ -4,10 +4,13 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from spdclust.types import Num
+
+Result = TypeVar("Result")
 
 
 def available_threads() -> int:
@@ -37,7 +40,7 @@ def even_parts(work: Num[np.ndarray, " items"], n_parts: int) -> list[tuple[int,
     return list(itertools.pairwise(edges.tolist()))
 
 
-def run_parts(task: Callable[[int, int], object], parts: list[tuple[int, int]], threads: int) -> list[object]:
+def run_parts(task: Callable[[int, int], Result], parts: list[tuple[int, int]], threads: int) -> list[Result]:
     """Call `task(first, last)` for every part, on so many threads; results in the order of the parts.
 
     Example:

@@ -69,10 +69,12 @@ def overlap_sums(table: Contingency) -> OverlapSums:
     xlogx, unit = xlogx_table(table.n_components)
 
     def squares(sizes: np.ndarray) -> np.ndarray:
-        return (sizes**2).sum(keepdims=True)  # type: ignore[no-any-return]
+        total: np.ndarray = (sizes**2).sum(keepdims=True)
+        return total
 
     def information(sizes: np.ndarray) -> np.ndarray:
-        return xlogx[sizes].sum(keepdims=True)  # type: ignore[no-any-return]
+        total: np.ndarray = xlogx[sizes].sum(keepdims=True)
+        return total
 
     return OverlapSums(
         n_components=table.n_components,
