@@ -69,4 +69,7 @@ def _import(options: argparse.Namespace) -> None:
     histories = load_merge_histories(options.histories)  # all are read before anything is written
     for run, history in enumerate(histories):
         save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
-    print(f"wrote {len(histories)} runs; go on with: spdclust stability {options.output}")
+    if len(histories) > 1:
+        print(f"wrote {len(histories)} runs; go on with: spdclust stability {options.output}")
+    else:
+        print(f"wrote 1 run; go on with: spdclust explorer {options.output}")
