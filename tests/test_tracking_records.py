@@ -13,11 +13,12 @@ from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.live import RecordReader, partial_history
 from spdclust.tracking.matrices import PAIRS, MergeSample, describe, group_idxs_shown, some_pairs
+from spdclust.tracking.merge_record import load_record
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import describe as describe_run
 from spdclust.tracking.naming import member_id, parent_of
 from spdclust.tracking.places import Note, load_note
-from spdclust.tracking.recording import MergeRecorder, load_record
+from spdclust.tracking.recording import MergeRecorder
 from spdclust.tracking.statistics import EPSILON, row, semilog, stat_records
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]

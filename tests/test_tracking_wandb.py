@@ -21,9 +21,10 @@ from spdclust.files.resolved import save_run_config
 from spdclust.stages.merge import merge
 from spdclust.stages.track import member_of, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
-from spdclust.tracking.client import NoTracker, RunDescription, open_tracker
+from spdclust.tracking.client import open_tracker
 from spdclust.tracking.live import MergeFollower
 from spdclust.tracking.places import EnsemblePlace, load_note, resolved_run_config
+from spdclust.tracking.tracker import NoTracker, RunDescription
 
 CONFIG = ClusteringRunConfig(
     model_path="wandb:goodfire/spd/runs/s-38e1a3e2",

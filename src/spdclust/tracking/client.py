@@ -1,16 +1,18 @@
 """The only module that calls W&B: nothing it does can stop, or long hold up, what it reports on."""
 
 import contextlib
+import importlib
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from matplotlib.figure import Figure
+
+from spdclust.tracking.tracker import NoTracker, RunDescription, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -41,81 +43,6 @@ _FIXED: dict[str, Any] = {
     "x_save_requirements": False,
 }
 """What belongs to the process that logs, which need not be the one that merged, is left out."""
-
-
-@dataclass(frozen=True)
-class RunDescription:
-    """What a W&B run is called and belongs to.
-
-    Attributes:
-        project: W&B project.
-        entity: W&B user or team, None for the account's own.
-        run_id: id and name.
-        group: ensemble.
-        job_type: `batches`, `merge`, `distances` or `report`.
-        tags: short texts to filter by.
-        config: settings, plain JSON types.
-        axis: the metric that is the horizontal axis of all others.
-        notes: free text; links to the parent run.
-    """
-
-    project: str
-    entity: str | None
-    run_id: str
-    group: str
-    job_type: str
-    tags: Sequence[str] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-    axis: str = "iteration"
-    notes: str | None = None
-
-
-@runtime_checkable
-class Tracker(Protocol):
-    """Where the records of one run go."""
-
-    def log(self, values: Mapping[str, Any]) -> None:
-        """Add one row; mappings of `counts` and `edges` are histograms, `Figure`s and paths are pictures."""
-
-    def artifact(
-        self,
-        name: str,
-        kind: str,
-        files: Mapping[str, Path],
-        metadata: Mapping[str, Any],
-        aliases: Sequence[str] = (),
-    ) -> None:
-        """Add files under their names, with what is to be known about them."""
-
-    def summarize(self, values: Mapping[str, Any]) -> None:
-        """Set single figures of the whole run."""
-
-    def finish(self) -> bool:
-        """End the run; return whether all of it was recorded."""
-
-
-class NoTracker:
-    """Takes everything and keeps nothing."""
-
-    def log(self, values: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def artifact(
-        self,
-        name: str,
-        kind: str,
-        files: Mapping[str, Path],
-        metadata: Mapping[str, Any],
-        aliases: Sequence[str] = (),
-    ) -> None:
-        """Do nothing."""
-
-    def summarize(self, values: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def finish(self) -> bool:
-        """Return that nothing was recorded."""
-        return False
 
 
 class WandbTracker:
@@ -209,7 +136,7 @@ def open_tracker(description: RunDescription) -> Tracker:
         description: what the run is called and belongs to.
     """
     try:
-        import wandb  # noqa: F401
+        importlib.import_module("wandb")
     except Exception as error:
         log.warning("W&B cannot be loaded (%s); nothing is logged: pip install wandb", _one_line(error))
         return NoTracker()

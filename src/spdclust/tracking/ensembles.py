@@ -17,12 +17,13 @@ from spdclust.files.records import SummaryRecord, read_record
 from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.merge.history import MergeHistory
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.tracking.client import Tracker, open_tracker
+from spdclust.tracking.client import open_tracker
 from spdclust.tracking.matrices import describe
 from spdclust.tracking.members import already_logged, close, next_id, target_of
 from spdclust.tracking.naming import describe as describe_run
 from spdclust.tracking.naming import ensemble_id
 from spdclust.tracking.places import EnsemblePlace
+from spdclust.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -36,9 +36,10 @@ from spdclust.tracking.members import (
     source_of,
     target_of,
 )
+from spdclust.tracking.merge_record import FILE_NAME, MergeRecord, read_line
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import member_id
-from spdclust.tracking.recording import FILE_NAME, MergeRecord, MergeRecorder, read_line
+from spdclust.tracking.recording import MergeRecorder
 from spdclust.types import Labels
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,13 @@ from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView
-from spdclust.tracking.client import Tracker, WandbTracker, open_tracker
+from spdclust.tracking.client import WandbTracker, open_tracker
 from spdclust.tracking.matrices import MergeSample
+from spdclust.tracking.merge_record import MergeRecord, load_record
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import describe, member_id, provenance_of
 from spdclust.tracking.places import Note, load_note
-from spdclust.tracking.recording import MergeRecord, load_record
+from spdclust.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import numpy as np
 from spdclust.config.run import LoggingIntervals
 from spdclust.merge.history import MergeHistory
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
-from spdclust.tracking.client import Tracker
 from spdclust.tracking.matrices import MergeSample, group_idxs_shown
 from spdclust.tracking.statistics import row, stat_records
+from spdclust.tracking.tracker import Tracker
 from spdclust.types import Float
 
 

@@ -9,7 +9,7 @@ from spdclust.config.tracking import TrackingSettings
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of
 from spdclust.models.wandb_paths import parse_wandb_path
-from spdclust.tracking.client import RunDescription
+from spdclust.tracking.tracker import RunDescription
 
 _LONGEST_NAME = 100
 
