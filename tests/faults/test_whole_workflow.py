@@ -42,7 +42,9 @@ def create(folder: Path, results: str = "results") -> Workflow:
     return workflow
 
 
-def start(workflow: Workflow, targets: list[str], environment: Mapping[str, str] = {}) -> subprocess.Popen[str]:
+def start(
+    workflow: Workflow, targets: list[str], environment: Mapping[str, str] = {}
+) -> subprocess.Popen[str]:
     log = (workflow.folder / "said.txt").open("a")
     command = ["--cores", "2", "--set-resources", "merge:checkpoint_seconds=1", "--", *targets]
     return subprocess.Popen(
