@@ -113,6 +113,7 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
 
 @functools.lru_cache(maxsize=1024)
 def _digest_now(file: str, changed: int, size: int) -> str:
+    # the stamp only tells the cache that the file is another now
     return digest_of_file(file)
 
 

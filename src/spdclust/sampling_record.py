@@ -15,7 +15,13 @@ _DATA_PLACES = ("name", "tokenizer")
 
 
 def sampling_record(config: ClusteringRunConfig) -> str:
-    """Return the settings that determine a batch as a JSON text, for its provenance."""
+    """Return the settings that determine a batch as a JSON text, for its provenance.
+
+    Example:
+        >>> told = json.loads(sampling_record(ClusteringRunConfig(model_path="/home/me/runs/mlp")))
+        >>> told["model_path"], told["batch_size"]
+        ('.../mlp', 128)
+    """
     return json.dumps(without_places(config.sampling()), ensure_ascii=False)
 
 

@@ -216,6 +216,12 @@ def digest_of(*parts: Any) -> str:
 def digest_of_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex.
 
+    Example:
+        >>> digest_of_file("/dev/null")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: /dev/null: not a regular file (found: a device; allowed: a file to read)
+
     Raises:
         InputError: the file cannot be read.
     """

@@ -44,6 +44,11 @@ def _rows(matrix: Any, first: int, last: int) -> Any:
 def count_samples(batch: Any) -> int:
     """Return how many samples a batch has.
 
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> count_samples(ProcessedActivations.from_sparse(sparse.csr_array((5, 2)), ["a", "b"]))
+        5
+
     Raises:
         InputError: more than 32-bit numbers can name.
     """

@@ -46,7 +46,13 @@ def order_by_module(labels: Labels) -> ModuleOrder:
 
 
 def number_modules(labels: Labels) -> tuple[list[str], Int[np.ndarray, " components"]]:
-    """Return the modules in the order of their first component, and the module of every component."""
+    """Return the modules in the order of their first component, and the module of every component.
+
+    Example:
+        >>> names, numbers = number_modules(["b:0", "a:0", "b:1"])
+        >>> names, numbers.tolist()
+        (['b', 'a'], [0, 1, 0])
+    """
     of_label = [module_of(label) for label in labels]
     number = {name: n for n, name in enumerate(dict.fromkeys(of_label))}
     return list(number), np.array([number[name] for name in of_label], dtype=np.int64)

@@ -181,12 +181,22 @@ def source_of(history: MergeHistory) -> str:
 
 
 def target_of(settings: TrackingSettings) -> str:
-    """Return where records go, as notes name it."""
+    """Return where records go, as notes name it.
+
+    Example:
+        >>> target_of(TrackingSettings(project="p", entity="e"))
+        'e/p'
+    """
     return f"{settings.entity or ''}/{settings.project}"
 
 
 def made_of(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a record's identity that names the W&B run."""
+    """Return the part of a record's identity that names the W&B run.
+
+    Example:
+        >>> made_of({"seed": [0, 1], "task": "tms"})
+        {'seed': [0, 1]}
+    """
     return {name: value for name, value in identity.items() if name != "task"}
 
 

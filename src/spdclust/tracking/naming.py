@@ -32,6 +32,10 @@ def member_id(ensemble: str, run: int, made_of: Mapping[str, Any]) -> str:
 def ensemble_id(ensemble: str, job_type: str, made_of: Any) -> str:
     """Return the id of a W&B run of a whole ensemble.
 
+    Example:
+        >>> ensemble_id("resid_mlp1/demo", "report", ["ab"]).rpartition("-")[0]
+        'resid_mlp1-demo-report'
+
     Args:
         ensemble: folder of the ensemble, below the results.
         job_type: what the run holds.
@@ -129,7 +133,12 @@ def describe(
 
 
 def model_source(run_config: Mapping[str, Any]) -> str | None:
-    """Return the path of the model that a run's settings name, `experiment_key` resolved."""
+    """Return the path of the model that a run's settings name, `experiment_key` resolved.
+
+    Example:
+        >>> model_source({"experiment_key": "resid_mlp1"}), model_source({"model_path": "a/b"})
+        ('wandb:goodfire/spd/runs/s-62fce8c4', 'a/b')
+    """
     from spdclust.config.run import EXPERIMENTS
 
     key = run_config.get("experiment_key")
