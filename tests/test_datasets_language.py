@@ -207,7 +207,7 @@ def test_what_the_run_says_goes_before_what_the_checkpoint_says(task, jsonl, tmp
         ({"n_tokens": 100, "n_tokens_per_seq": 7}, 100),
     ],
 )
-def test_samples_of_a_batch(task, jsonl, asked, samples):
+def test_a_batch_has_as_many_samples_as_are_asked_for(task, jsonl, asked, samples):
     assert samples_per_batch(task, run_config(jsonl, **asked)) == samples
     assert open_inputs(task, run_config(jsonl, **asked)).n_samples == samples
 

@@ -36,7 +36,7 @@ def test_what_is_kept_is_what_would_be_computed(tmp_path, own_cache, monkeypatch
     assert SourceDigests().of(path) == computed
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": [1]}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": [1]}', "\x00", "[" * 100_000])
 def test_a_damaged_cache_is_made_again(tmp_path, own_cache, content) -> None:
     path = tmp_path / "module.py"
     path.write_text(CODE)

@@ -57,7 +57,7 @@ def _is_dead(note: Path) -> bool:
             return False
         # the same number can be another process by now; its start tells
         return bool(owner["boot"] != _boot() or _started(owner["process"]) != owner["started"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -61,7 +61,7 @@ class SourceDigests:
 
 
 def _read(file: Path | None) -> dict[str, SourceDigest]:
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
         if file is not None:
             return {
                 key: (str(code), tuple(names)) for key, (code, names) in json.loads(file.read_text()).items()

@@ -54,7 +54,9 @@ def run_whole(job: Callable[[], None], folder: Path, expected: dict[str, bytes])
     return ended.seconds
 
 
-def test_at_random_moments(script: str, recorded: Recorded, tmp_path: Path) -> None:
+def test_a_job_killed_at_random_moments_ends_with_the_same_files(
+    script: str, recorded: Recorded, tmp_path: Path
+) -> None:
     job = recorded.jobs[script]
     expected = recorded.expected(job)
     seconds = run_whole(job, recorded.place(job, tmp_path / "whole"), expected)
@@ -115,7 +117,9 @@ def _below(place: str, results: str) -> bool:
     return full.startswith((os.path.abspath("results"), results)) and "/logs/" not in full
 
 
-def test_at_every_change_of_a_file(script: str, recorded: Recorded, tmp_path: Path) -> None:
+def test_a_job_killed_before_a_change_to_a_file_ends_with_the_same_files(
+    script: str, recorded: Recorded, tmp_path: Path
+) -> None:
     job = recorded.jobs[script]
     expected = recorded.expected(job)
     ended = in_fork(at_change(job, -1), recorded.place(job, tmp_path / "whole"))

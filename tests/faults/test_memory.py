@@ -48,7 +48,9 @@ def batch(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("threshold", [0.5, None], ids=["boolean", "scalar"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_merge(batch: Path, tmp_path: Path, threshold: float | None, threads: int) -> None:
+def test_a_merge_without_memory_says_what_it_needs_and_what_to_lower(
+    batch: Path, tmp_path: Path, threshold: float | None, threads: int
+) -> None:
     settings = {"iters": 60, "activation_threshold": threshold, "filter_dead_threshold": 0}
     warm_up(MergeConfig.model_validate(settings), N_COMPONENTS)
 

@@ -153,7 +153,7 @@ def test_killed_workflows_end_with_the_same_files(killed: Workflow, recorded: Re
     assert killed.due(*in_results(TARGETS)) == {}
 
 
-def test_two_workflows_on_one_results_folder(recorded: Recorded, tmp_path: Path) -> None:
+def test_two_workflows_at_once_end_with_the_same_files(recorded: Recorded, tmp_path: Path) -> None:
     shared = tmp_path / "shared" / "results"
     targets = [f"{shared}/{name}" for name in (*MERGED, "ensemble_registry.db")]
     both = [create(tmp_path / name, results=str(shared)) for name in ("a", "b")]
@@ -182,7 +182,7 @@ YEAR = 365 * 86400.0
 
 @pytest.mark.parametrize("years", [-30, 30], ids=["past", "future"])
 @pytest.mark.parametrize("which", ["all results", "batches", "histories", "the model"])
-def test_times_of_files_that_are_wrong(
+def test_file_times_that_are_wrong_change_no_result(
     killed: Workflow, recorded: Recorded, tmp_path: Path, years: int, which: str
 ) -> None:
     workflow = killed.copy(tmp_path / "w")
@@ -200,7 +200,9 @@ def test_times_of_files_that_are_wrong(
 
 
 @pytest.mark.parametrize("jump", ["-400d", "+400d"])
-def test_a_clock_that_jumps(killed: Workflow, recorded: Recorded, tmp_path: Path, jump: str) -> None:
+def test_a_clock_that_jumps_changes_no_result(
+    killed: Workflow, recorded: Recorded, tmp_path: Path, jump: str
+) -> None:
     if not FAKETIME:
         pytest.skip(
             "libfaketime is not there: apt-get install libfaketime, or LIBFAKETIME=<its libfaketimeMT.so.1>"
