@@ -12,6 +12,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ORACLE = REPOSITORY.parent / "shared" / "oracle"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take minutes first: a worker that gets one last works alone in the end."""
+    items.sort(key=lambda item: not item.path.name.startswith(("test_workflow", "test_tracking_wandb")))
+
+
 @pytest.fixture(autouse=True)
 def _in_the_repository(monkeypatch):
     """Tests name the shipped checkpoint from the repository's folder, as its users do."""
