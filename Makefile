@@ -50,7 +50,7 @@ slurm: env
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 
 test-slurm: slurm
-	$(BIN)/pytest -m slurm tests/slurm
+	$(BIN)/pytest -n 3 --dist load -m slurm tests/slurm
 
 browser: env
 	@test -n "$(CHROMIUM)" || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null; } || { echo "no Chromium here: installing it for the tests needs root on Debian"; exit 1; }

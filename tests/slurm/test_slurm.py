@@ -1,18 +1,15 @@
 """The workflow through a real Slurm: `make test-slurm` starts one on this machine."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from slurm_cluster import SLURM
 from workflow import PIPELINE, RUN, Workflow
 
-NEEDED = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "sacct", "munged", "mariadbd"]
 TINY = "results/small/tiny"
 MERGED = f"{TINY}/runs/run_0/history.zip"
 WANTED = [f"{TINY}/summary.json", f"{TINY}/plots/distances_matching_dist.png"]
@@ -20,27 +17,10 @@ WANTED = [f"{TINY}/summary.json", f"{TINY}/plots/distances_matching_dist.png"]
 pytestmark = pytest.mark.slurm
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """Environment variables under which the clients find the cluster."""
-    missing = [name for name in NEEDED if shutil.which(name) is None]
-    if missing or os.geteuid() != 0:
-        pytest.fail(
-            f"a Slurm of its own needs root and {', '.join(missing) or 'no more'}; `make test-slurm` says how"
-        )
-    folder = Path("/tmp/spdclust_slurm")  # sockets need short paths
-    script = Path(__file__).parent / "single_node.sh"
-    subprocess.run(["bash", script, "stop", folder], check=True, timeout=60)
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run(["bash", script, "start", folder], check=True, timeout=120)
-    yield {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{os.environ['PATH']}"}
-    subprocess.run(["bash", script, "stop", folder], check=True, timeout=60)
-
-
 @pytest.fixture
-def cluster(slurm, tmp_path, monkeypatch):
-    """A workflow of its own on the cluster."""
-    for name, value in slurm.items():
+def cluster(tmp_path, monkeypatch):
+    """A workflow of its own on the cluster that `conftest.py` started."""
+    for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"device": "auto"})
@@ -57,19 +37,15 @@ ON_SLURM = [
 ]
 
 
-def accounted(since: str) -> list[dict[str, str]]:
-    """Return the jobs (not their steps) that the accounting knows since a time."""
-    fields = ["JobID", "JobName", "State", "ReqMem", "Timelimit", "ReqTRES", "Comment"]
+def accounted(workflow: Workflow) -> list[dict[str, str]]:
+    """Return the jobs (not their steps) of a workflow that the accounting knows."""
+    fields = ["JobID", "JobName", "State", "ReqMem", "Timelimit", "ReqTRES", "Comment", "WorkDir"]
     done = subprocess.run(
-        ["sacct", "-X", "-n", "-P", "-S", since, "-o", ",".join(fields)],
+        ["sacct", "-X", "-n", "-P", "-S", "now-1hour", "-o", ",".join(fields)],
         check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    return [dict(zip(fields, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
-
-
-def now() -> str:
-    time.sleep(1.1)  # the accounting counts in seconds
-    return time.strftime("%Y-%m-%dT%H:%M:%S")
+    jobs = [dict(zip(fields, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
+    return [job for job in jobs if job["WorkDir"] == str(workflow.folder)]
 
 
 def rule_of(job: dict[str, str]) -> str:
@@ -77,11 +53,10 @@ def rule_of(job: dict[str, str]) -> str:
 
 
 def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster):
-    start = now()
     outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert f"{TINY}: 2 runs of" in outcome.output
-    jobs = accounted(start)
+    jobs = accounted(cluster)
     assert {job["State"] for job in jobs} == {"COMPLETED"}, jobs
     batches = [job for job in jobs if "precompute_batches" in job["Comment"]]
     merges = [job for job in jobs if rule_of(job).startswith("merge")]
@@ -107,11 +82,10 @@ def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):
     )
     script = cluster.folder / "workflow/scripts/merge.py"
     script.write_text(killer + script.read_text())
-    start = now()
     outcome = cluster.run(*ON_SLURM, "--", MERGED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / "killed").exists()
-    merges = [job for job in accounted(start) if rule_of(job).startswith("merge")]
+    merges = [job for job in accounted(cluster) if rule_of(job).startswith("merge")]
     assert len(merges) == 2, merges
     memory = [int(re.sub(r"\D", "", job["ReqMem"])) for job in merges]
     assert memory[1] >= 2 * memory[0] > 0
@@ -150,8 +124,10 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     process.wait(timeout=120)
     assert batch.exists()
     assert not (cluster.folder / TINY / "summary.json").exists()
-    waiting = subprocess.run(["squeue", "-h"], check=True, capture_output=True, text=True, timeout=60).stdout
-    assert waiting == ""  # its jobs were cancelled with it
+    waiting = subprocess.run(
+        ["squeue", "-h", "-o", "%Z"], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert str(cluster.folder) not in waiting.splitlines()  # its jobs were cancelled with it
     outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
