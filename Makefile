@@ -50,14 +50,14 @@ slurm: env
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 
 test-slurm: slurm
-	$(BIN)/pytest -n 3 --dist load -m slurm tests/slurm
+	$(BIN)/pytest -n 5 --dist load -m slurm tests/slurm
 
 browser: env
 	@test -n "$(CHROMIUM)" || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null; } || { echo "no Chromium here: installing it for the tests needs root on Debian"; exit 1; }
 	@test -n "$(CHROMIUM)" || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } > /dev/null || { echo "no Chromium here: apt-get could not install chromium"; exit 1; }
 
 test-browser: browser
-	$(BIN)/pytest -m browser tests/browser
+	$(BIN)/pytest -n 2 --dist loadgroup -m browser tests/browser
 
 test-faults: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -o addopts='$(AS_USED)' -m faults tests/faults

@@ -16,6 +16,15 @@ from spdclust.stages.stability import stability
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what opens one page on one worker: the page of 13,000 components takes a while to make."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            page = getattr(item, "callspec", None)
+            large = page is not None and "large" in page.id
+            item.add_marker(pytest.mark.xdist_group("large" if large else "demo"))
+
+
 @pytest.fixture(scope="session")
 def browser():
     executable = find_chromium()

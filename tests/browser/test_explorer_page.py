@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -87,7 +88,8 @@ def test_the_first_paint_takes_less_than_two_seconds(ensemble, opened):
         taken.append([*map(float, told), 1000 * page.busy_seconds])
     painted, drawn, busy = np.min(taken, axis=0)
     print(f"first paint {painted:.0f} ms, everything drawn {drawn:.0f} ms, of which {busy:.0f} ms of CPU")
-    assert f"Drawn {round(taken[-1][1])} ms after opening" in text_of(page, "#footer")
+    # JavaScript rounds halves up, Python to even: 840.5 was seen
+    assert f"Drawn {math.floor(taken[-1][1] + 0.5)} ms after opening" in text_of(page, "#footer")
     assert painted < 2000
     assert 0 < busy < 2000
 
