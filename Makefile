@@ -39,7 +39,7 @@ demo-lm: env
 	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
 
 test: lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not slurm and not browser and not faults"
+	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not faults"
 
 test-slow: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
