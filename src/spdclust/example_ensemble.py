@@ -1,0 +1,103 @@
+"""A small made-up ensemble to try things on: what belongs together in it is known, and it takes a moment.
+
+Twelve components in two modules, `attn` and `mlp`, and four concepts: the three components of a concept are
+active on the same samples, but for one time in twenty that each stays silent.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from spdclust.config.merge import MergeConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.ensemble_folder import EnsembleFolder
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.merging import merge_iteration
+
+N_SAMPLES = 200
+CONCEPTS = (
+    ("attn:0", "attn:1", "mlp:0"),
+    ("attn:2", "attn:3", "mlp:1"),
+    ("attn:4", "mlp:2", "mlp:3"),
+    ("attn:5", "mlp:4", "mlp:5"),
+)
+"""The components of each concept: the groups that a merge should find."""
+
+LABELS = tuple(sorted(label for concept in CONCEPTS for label in concept))
+"""The components in order."""
+
+MERGE = MergeConfig(activation_threshold=0.1, iters=None, min_groups=1)
+"""Merges the best pair each time, down to a single group."""
+
+
+def example_activations(seed: int = 0) -> ProcessedActivations:
+    """Return activations of the made-up components.
+
+    Example:
+        >>> activations = example_activations()
+        >>> activations.n_samples, activations.n_components, activations.labels[:2]
+        (200, 12, ['attn:0', 'attn:1'])
+
+    Args:
+        seed: other seeds give other samples of the same concepts.
+    """
+    generator = np.random.default_rng(seed)
+    active = generator.random((N_SAMPLES, len(CONCEPTS))) < 0.2
+    values = np.zeros((N_SAMPLES, len(LABELS)), dtype=np.float32)
+    for number, concept in enumerate(CONCEPTS):
+        for label in concept:
+            heard = generator.random(N_SAMPLES) < 0.95
+            strength = generator.uniform(0.5, 1.0, N_SAMPLES)
+            values[:, LABELS.index(label)] = active[:, number] * heard * strength
+    return ProcessedActivations.from_dense(values, list(LABELS))
+
+
+def example_history(seed: int = 0) -> MergeHistory:
+    """Return the merge of `example_activations`.
+
+    Example:
+        >>> history = example_history()
+        >>> best = history.at(history.best_iteration())
+        >>> [tuple(best.members(group)) for group in range(best.k_groups)] == list(CONCEPTS)
+        True
+
+    Args:
+        seed: of the activations and the merge.
+    """
+    return merge_iteration(example_activations(seed), MERGE, seed=seed)
+
+
+def write_example_ensemble(folder: str | Path, n_runs: int = 2) -> EnsembleFolder:
+    """Write activations into a folder, run the whole pipeline on them, and return where its files stand.
+
+    The activations go into `<folder>/activations/`, what is made of them into `<folder>/results/`: batches,
+    histories, distances, stability, registry, as the workflow leaves them but for figures and page.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     place.history(0).relative_to(folder).as_posix()
+        ...     sorted(path.name for path in place.folder.glob("*.npz"))
+        'results/example/example/runs/run_0/history.zip'
+        ['distances_perm_invariant_hamming.npz', 'ensemble_merge_array.npz', 'stability_coclustering.npz']
+
+    Args:
+        folder: where everything goes.
+        n_runs: members of the ensemble; run r has the samples of `example_activations(r)`.
+
+    Raises:
+        InputError: less than two runs, or a file cannot be written.
+    """
+    from spdclust.pipeline import cluster_analysis_pipeline
+
+    own = Path(folder) / "activations"
+    for run in range(n_runs):
+        ActivationBatch(example_activations(run), seed=run).save(own / f"run_{run}" / "batch_0.pt")
+    config = ClusteringRunConfig(precomputed_activations_dir=str(own), merge_config=MERGE)
+    pipeline = ClusteringPipelineConfig(clustering_run_config=config, n_runs=n_runs)
+    results = Path(folder) / "results"
+    return EnsembleFolder(cluster_analysis_pipeline(pipeline, results=results, name="example").folder)
