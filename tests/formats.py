@@ -13,9 +13,9 @@ from damage import Format, npy_bytes, zip_bytes
 from language import TEXTS, TOKENIZER, run_config, write_jsonl
 from scipy import sparse
 
-from spdclust.config.load import load_config
+from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
-from spdclust.config.resolve import load_workflow, resolve_pipeline
+from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.files.activation_batch import ActivationBatch
@@ -389,6 +389,11 @@ def make_workflow(folder: Path) -> Path:
     return written(folder / "config.yaml", yaml.safe_dump({"pipelines": [str(make_pipeline(folder))]}))
 
 
+def read_workflow(path: Path) -> Any:
+    config = validate(WorkflowConfig, read_mapping(path), file=path)
+    return [ensemble.identity() for ensemble in resolve_workflow(config)]
+
+
 # text and tokens
 
 
@@ -493,7 +498,7 @@ FORMATS: dict[str, Format] = {
     "model_config.yaml": Format(make_language_run, read_run, "yaml"),
     "pipeline file": Format(make_pipeline, read_pipeline, "yaml"),
     "run file": Format(make_run_settings, read_run_settings, "json"),
-    "config.yaml": Format(make_workflow, lambda p: [each.identity() for each in load_workflow(p)], "yaml"),
+    "config.yaml": Format(make_workflow, read_workflow, "yaml"),
     "texts .txt": Format(make_texts, read_texts),
     "texts .jsonl": Format(lambda d: write_jsonl(d / "data.jsonl"), read_texts),
     "texts .parquet": Format(make_parquet, read_texts),

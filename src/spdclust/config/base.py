@@ -10,7 +10,7 @@ LARGEST = 2**53 - 1
 """The largest integer that every reader of JSON gives back as it was written."""
 
 
-def no_truth_value(value: Any) -> Any:
+def _no_truth_value(value: Any) -> Any:
     """Return a value that may stand for a number.
 
     Raises:
@@ -21,7 +21,7 @@ def no_truth_value(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(no_truth_value)]
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
 """A number inside a list or a mapping; `Section` checks those that are settings themselves."""
 
 
@@ -48,7 +48,7 @@ class Section(BaseModel):
             return value
         kinds = _kinds(cls.model_fields[str(told.field_name)].annotation)
         if bool not in kinds and (int in kinds or float in kinds):
-            no_truth_value(value)
+            _no_truth_value(value)
         if int in kinds and abs(value) > LARGEST:
             raise ValueError(f"found {value} (allowed: at most {LARGEST})")
         return value

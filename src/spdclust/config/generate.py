@@ -79,13 +79,26 @@ def _inline(value: Any) -> str:
 
 
 def generated_files(config: Path) -> dict[Path, str]:
-    """Return the text of every generated file below the folder `config`."""
+    """Return the text of every generated file below the folder `config`.
+
+    Example:
+        >>> sorted(path.name for path in generated_files(Path("config")))[:2]
+        ['merge.schema.json', 'merge.yaml']
+    """
     schemas = {config / "schema" / f"{kind}.schema.json": schema_text(kind) for kind in MODELS}
     return schemas | {config / "defaults" / f"{kind}.yaml": defaults_text(kind) for kind in MODELS}
 
 
 def main(config: Path = Path("config")) -> None:
-    """Write all generated files."""
+    """Write all generated files.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     main(Path(folder))
+        ...     sorted(path.name for path in Path(folder).glob("defaults/*"))
+        ['merge.yaml', 'pipeline.yaml', 'run.yaml', 'workflow.yaml']
+    """
     for path, text in generated_files(config).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -61,6 +61,14 @@ def validate(model: type[Model], content: Any, *, file: str | Path | None = None
 def load_config(model: type[Model], path: str | Path) -> Model:
     """Read and check one configuration file.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.config.merge import MergeConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "merge.yaml").write_text("alpha: 2")
+        ...     load_config(MergeConfig, Path(folder) / "merge.yaml").alpha
+        2.0
+
     Raises:
         InputError: the file cannot be read, or holds something that is not allowed.
     """

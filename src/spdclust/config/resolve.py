@@ -11,7 +11,7 @@ from pydantic import Field
 
 from spdclust.config.base import Section
 from spdclust.config.figures import FigureConfig
-from spdclust.config.load import load_config, read_mapping, validate
+from spdclust.config.load import load_config, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
@@ -35,7 +35,15 @@ class WorkflowConfig(Section):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One ensemble with everything decided: a pipeline file, or one point of its sweep."""
+    """One ensemble with everything decided: a pipeline file, or one point of its sweep.
+
+    Example:
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
+        >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=3)
+        >>> ensemble = Ensemble("demo", "small", run, pipeline, {})
+        >>> ensemble.folder, ensemble.n_runs
+        ('small/demo', 3)
+    """
 
     name: str
     run_name: str
@@ -90,6 +98,12 @@ class Ensemble:
 def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> dict[str, Any]:
     """Return the name of an ensemble and the settings that its histories depend on, as plain JSON types.
 
+    Example:
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
+        >>> identity = ensemble_identity("small/demo", run, base_seed=7)
+        >>> identity["ensemble"], identity["base_seed"], identity["merge_config"]["alpha"]
+        ('small/demo', 7, 1.0)
+
     Args:
         folder: the ensemble's folder, below the results folder.
         run: its run settings.
@@ -105,6 +119,11 @@ def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
     """Return all ensembles of a workflow.
+
+    Example:
+        >>> workflow = WorkflowConfig(pipelines=["config/pipelines/demo.yaml"], override={"n_runs": 3})
+        >>> [(ensemble.folder, ensemble.n_runs) for ensemble in resolve_workflow(workflow)]
+        [('resid_mlp1/demo', 3)]
 
     Raises:
         InputError: a file is missing or wrong, or two of them have one name.
@@ -159,6 +178,10 @@ def _check_run_names(ensembles: list[Ensemble]) -> None:
 def resolve_pipeline(path: str | Path, override: PipelineOverride | None = None) -> list[Ensemble]:
     """Return the ensembles of one pipeline file: one, or one for each point of its sweep.
 
+    Example:
+        >>> [ensemble.sweep_point for ensemble in resolve_pipeline("config/pipelines/sweep.yaml")][:2]
+        [{'merge_config.alpha': 0.1}, {'merge_config.alpha': 0.5}]
+
     Args:
         path: the pipeline file.
         override: settings that take the place of the file's.
@@ -180,17 +203,24 @@ def resolve_pipeline(path: str | Path, override: PipelineOverride | None = None)
 def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensemble]:
     """Return the ensembles of a loaded pipeline, named and looked up as if it stood in `path`.
 
+    Example:
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
+        >>> sweep = {"merge_config.alpha": [0.5, 2]}
+        >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, sweep=sweep)
+        >>> [ensemble.folder for ensemble in resolve_loaded(pipeline, Path("demo.yaml"))]
+        ['demo/demo-alpha~0.5', 'demo/demo-alpha~2']
+
     Raises:
         InputError: its run file is missing, or holds something that is not allowed.
     """
     if pipeline.clustering_run_config_path is not None:
-        run_path = find_beside(pipeline.clustering_run_config_path, path)
+        run_path = _find_beside(pipeline.clustering_run_config_path, path)
         run, run_name, run_file = load_config(ClusteringRunConfig, run_path), run_path.stem, run_path
     else:
         assert pipeline.clustering_run_config is not None
         run, run_name, run_file = pipeline.clustering_run_config, path.stem, path
-    check_name(path.stem, path)
-    check_name(run_name, run_file)
+    _check_name(path.stem, path)
+    _check_name(run_name, run_file)
     if len(pipeline.distances_methods) and pipeline.n_runs < 2:
         raise InputError(
             "distances are between runs",
@@ -209,13 +239,13 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
         name = "-".join(
             [path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())]
         )
-        check_name(name, path)
+        _check_name(name, path)
         sweep_folder = f"{run_name}/{path.stem}" if point else None
         ensembles.append(Ensemble(name, run_name, swept, pipeline, point, sweep_folder))
     return ensembles
 
 
-def find_beside(name: str, pipeline_path: Path) -> Path:
+def _find_beside(name: str, pipeline_path: Path) -> Path:
     """Return the file that a pipeline names: beside the pipeline, from the working folder, or by its bare
     name beside the pipeline (as when published files are copied into one folder).
 
@@ -303,7 +333,7 @@ def _short(value: object) -> str:
     return re.sub(r"[^A-Za-z0-9.+_]+", "_", text).strip("_")
 
 
-def check_name(name: str, path: str | Path) -> None:
+def _check_name(name: str, path: str | Path) -> None:
     """Refuse a name that could not stand in a path of the results.
 
     Raises:
@@ -313,12 +343,3 @@ def check_name(name: str, path: str | Path) -> None:
         raise InputError(
             "name cannot be used in a path", file=path, found=name, allowed="letters, digits and . _ + ~ -"
         )
-
-
-def load_workflow(path: str | Path) -> list[Ensemble]:
-    """Return all ensembles of a workflow configuration file (`config/config.yaml`).
-
-    Raises:
-        InputError: a file is missing or wrong.
-    """
-    return resolve_workflow(validate(WorkflowConfig, read_mapping(path), file=path))

@@ -123,17 +123,42 @@ def spread(rows: Int[np.ndarray, " rows"], limit: int, wanted: Sequence[int]) ->
 
 
 def add_final_activity(data: PageData, run: int, counts: Int[np.ndarray, " groups"]) -> None:
-    """Add on how many samples each group that is left at the end of a run is active."""
+    """Add on how many samples each group that is left at the end of a run is active.
+
+    Example:
+        >>> data = PageData({})
+        >>> add_final_activity(data, 0, np.array([5, 2]))
+        >>> data.arrays["run0.final"].tolist()
+        [5, 2]
+    """
     data.arrays[f"run{run}.final"] = narrow(counts)
 
 
 def add_consensus_activity(data: PageData, cut: str, counts: Int[np.ndarray, " groups"]) -> None:
-    """Add on how many samples each consensus group at a cut is active."""
+    """Add on how many samples each consensus group at a cut is active.
+
+    Example:
+        >>> data = PageData({})
+        >>> add_consensus_activity(data, "least_mdl", np.array([5, 2]))
+        >>> data.arrays["consensus.least_mdl"].tolist()
+        [5, 2]
+    """
     data.arrays[f"consensus.{cut}"] = narrow(counts)
 
 
 def add_cofiring(data: PageData, counts: CoFiring, *, run: int, n_samples: int) -> None:
-    """Add how components fire together within groups, counted on a batch of one run, `n_samples` in all."""
+    """Add how components fire together within groups, counted on a batch of one run, `n_samples` in all.
+
+    Example:
+        >>> from scipy import sparse
+        >>> from spdclust.explorer.cofiring import count_cofiring
+        >>> active = sparse.csr_array(np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]))
+        >>> data = PageData({})
+        >>> counts = count_cofiring(active, np.arange(2), [np.arange(2)], 0.1)
+        >>> add_cofiring(data, counts, run=0, n_samples=3)
+        >>> data.arrays["cofiring.singles"].tolist(), data.arrays["cofiring.together"].tolist()
+        ([2, 3], [2])
+    """
     data.header["cofiring"] = {"run": run, "n_samples": counts.n_samples, "n_samples_in_all": n_samples}
     data.arrays["cofiring.singles"] = narrow(counts.singles)
     data.arrays["cofiring.first"] = narrow(counts.pairs[:, 0])

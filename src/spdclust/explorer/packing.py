@@ -46,7 +46,13 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack(packed: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what `pack` was given; the page does the same."""
+    """Return what `pack` was given; the page does the same.
+
+    Example:
+        >>> header, arrays = unpack(pack({"name": "demo"}, {"x": np.array([1, 2], dtype=np.uint16)}))
+        >>> header["name"], arrays["x"].tolist()
+        ('demo', [1, 2])
+    """
     raw = zlib.decompress(packed)
     (length,) = struct.unpack_from("<I", raw)
     header = json.loads(raw[4 : 4 + length])

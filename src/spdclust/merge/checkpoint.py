@@ -52,12 +52,28 @@ def generator_to_array(rng: np.random.Generator) -> np.ndarray:
 
 
 def generator_from_array(array: np.ndarray, rng: np.random.Generator) -> None:
-    """Set a generator to the state in an array."""
+    """Set a generator to the state in an array.
+
+    Example:
+        >>> first, second = np.random.default_rng(1), np.random.default_rng(2)
+        >>> generator_from_array(generator_to_array(first), second)
+        >>> bool(first.random() == second.random())
+        True
+    """
     rng.bit_generator.state = json.loads(str(array))
 
 
 def load_fitting(store: CheckpointStore, identity: str) -> dict[str, np.ndarray] | None:
-    """Return the saved arrays if they belong to this merge, else None, and say so in the log."""
+    """Return the saved arrays if they belong to this merge, else None, and say so in the log.
+
+    Example:
+        >>> class InMemory:
+        ...     def load(self):
+        ...         return {"identity": np.array("ab"), "n_done": np.array(3)}
+        ...     def save(self, arrays): ...
+        >>> int(load_fitting(InMemory(), "ab")["n_done"]), load_fitting(InMemory(), "cd")
+        (3, None)
+    """
     arrays = store.load()
     if arrays is None:
         return None

@@ -23,6 +23,16 @@ logger = logging.getLogger(__name__)
 class Engine:
     """One merge under way.
 
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["a:0", "a:1", "a:2", "a:3"]))
+        >>> config = MergeConfig(iters=3, min_groups=1)
+        >>> engine = Engine(source, np.arange(4), config, np.random.default_rng(0), threads=1)
+        >>> engine.advance(1)
+        >>> engine.n_done, len(engine.names()), engine.next_stop()
+        (1, 1, 3)
+
     Args:
         source: where batches come from.
         kept: columns of the components that take part.

@@ -62,7 +62,12 @@ class LoadedBatch:
 
 
 def capacity_for(n_groups: int) -> int:
-    """Return how many slots are made for so many groups; `move_together` keeps within them."""
+    """Return how many slots are made for so many groups; `move_together` keeps within them.
+
+    Example:
+        >>> capacity_for(13_000) - 13_000
+        1753
+    """
     return n_groups + n_groups // 8 + 2 * BLOCK
 
 
@@ -77,6 +82,13 @@ def load_batch(
     wide: bool = False,
 ) -> LoadedBatch:
     """Load a batch under a grouping.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense([[1, 1, 0], [1, 1, 0], [1, 0, 1]], ["m:0", "m:1", "m:2"])
+        >>> loaded = load_batch(acts, np.arange(3), None, MergeConfig(), threads=1)
+        >>> loaded.order.tolist(), loaded.activity.tolist(), loaded.zero_pairs  # m:1, m:2 are never together
+        ([2, 1, 0], [1.0, 2.0, 3.0], 1)
 
     Args:
         batch: a `Batch`; one that has `chunks()` is read in its own pieces.

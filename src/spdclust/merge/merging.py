@@ -149,7 +149,17 @@ def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarra
 
 
 def view_of(engine: Engine) -> MergeView:
-    """Return what a callback sees of a merge, just after its last iteration."""
+    """Return what a callback sees of a merge, just after its last iteration.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["a:0", "a:1", "a:2", "a:3"]))
+        >>> engine = Engine(source, np.arange(4), MergeConfig(iters=1), make_generator(0), threads=1)
+        >>> engine.advance(1)
+        >>> view = view_of(engine)
+        >>> view.iteration, view.k_groups, sorted(view.ranks.tolist())
+        (0, 3, [1, 1, 2])
+    """
     figures = _figures(engine, engine.n_done - 1, engine.n_done)
     return MergeView(
         engine.state,

@@ -23,7 +23,17 @@ SAMPLERS = {"range": layout.RANGE, "mcmc": layout.MCMC, "exp_rank": layout.EXP_R
 
 
 def rules_for(config: MergeConfig, loaded: LoadedBatch, thorough: bool) -> Rules:
-    """Return the settings in the form that kernels take."""
+    """Return the settings in the form that kernels take.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.loading import load_batch
+        >>> config = MergeConfig(alpha=2, merge_pair_sampling_kwargs={"threshold": 0.1})
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
+        >>> rules = rules_for(config, load_batch(acts, np.arange(3), None, config, 1), thorough=False)
+        >>> rules.alpha, rules.argument, rules.n_samples
+        (2.0, 0.1, 3.0)
+    """
     (argument,) = config.sampler_kwargs.values()
     return Rules(
         sampler=SAMPLERS[config.merge_pair_sampling_method],
@@ -45,6 +55,16 @@ def build_state(
     log: Float[np.ndarray, "records iterations"],
 ) -> State:
     """Return the state at the start of a batch, all rows still to be read.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.loading import load_batch
+        >>> acts = ProcessedActivations.from_dense([[1, 1, 0], [1, 0, 1]], ["m:0", "m:1", "m:2"])
+        >>> loaded = load_batch(acts, np.arange(3), None, MergeConfig(), 1)
+        >>> log = np.zeros((layout.N_RECORDS, 2))
+        >>> state = build_state(loaded, np.arange(3), np.ones(3, dtype=np.int64), 0, log)
+        >>> int(state.counts[layout.GROUPS]), float(state.sums[layout.SUM_ACTIVITY])
+        (3, 4.0)
 
     Args:
         loaded: the batch.

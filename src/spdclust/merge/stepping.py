@@ -17,6 +17,19 @@ from spdclust.types import Float, Int
 def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generator) -> None:
     """Merge until so many merges are done in all.
 
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.engine import Engine
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
+        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
+        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
+        >>> engine.advance(1)
+        >>> merge_up_to(engine.state, engine.rules, 3, rng)
+        >>> int(engine.state.counts[layout.MERGES]), int(engine.state.counts[layout.GROUPS])
+        (3, 1)
+
     Raises:
         InputError: no pair is left that can be merged.
     """
@@ -38,7 +51,21 @@ def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generato
 
 
 def replay(state: State, rules: Rules, names: Int[np.ndarray, "iterations 2"]) -> None:
-    """Join groups given by their smallest components; what is remembered of rows is not kept up."""
+    """Join groups given by their smallest components; what is remembered of rows is not kept up.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.engine import Engine
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
+        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
+        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
+        >>> engine.advance(0)  # the batch is loaded
+        >>> replay(engine.state, engine.rules, np.array([[1, 3], [0, 1]]))
+        >>> sorted(engine.state.marks[layout.NAME, open_slots(engine.state)].tolist())  # {0, 1, 3} and {2}
+        [0, 2]
+    """
     for first, second in names:
         while not loop.may_go_on(state, rules):
             _make_room(state, rules)
@@ -106,13 +133,42 @@ def _join(state: State, rules: Rules, p: int, q: int, rank: int, zero_share: flo
 
 
 def open_slots(state: State) -> Int[np.ndarray, " groups"]:
-    """Return the slots that hold groups, in order of age."""
+    """Return the slots that hold groups, in order of age.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.engine import Engine
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
+        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
+        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
+        >>> engine.advance(0)
+        >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
+        >>> open_slots(engine.state).tolist()  # what is merged has the new slot 4
+        [0, 2, 4]
+    """
     n_slots = int(state.counts[layout.SLOTS])
     return np.flatnonzero(state.figures[layout.CLOSED, :n_slots] == 0)
 
 
 def move_together(state: State, rules: Rules) -> None:
-    """Close the gaps that closed slots left, everywhere."""
+    """Close the gaps that closed slots left, everywhere.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.engine import Engine
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
+        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
+        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
+        >>> engine.advance(0)
+        >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
+        >>> move_together(engine.state, engine.rules)
+        >>> open_slots(engine.state).tolist()  # they were 0, 2 and 4
+        [0, 1, 2]
+    """
     kept = open_slots(state)
     n_slots, n_kept = int(state.counts[layout.SLOTS]), len(kept)
     joining.move_rows(state.coact, kept)
@@ -147,6 +203,19 @@ def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator
     """Return the slots of the pair at any rank, tied pairs in random order, by reading all rows.
 
     A sample of pairs brackets the value; the pairs inside are then sorted.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.engine import Engine
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
+        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
+        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
+        >>> engine.advance(0)
+        >>> p, q = pair_at_rank(engine.state, engine.rules, 3, rng)  # all six pairs cost the same
+        >>> p != q, {p, q} <= {0, 1, 2, 3}
+        (True, True)
     """
     log_k, slots = _log_k(state), open_slots(state)
     state.listed[: len(slots)] = slots

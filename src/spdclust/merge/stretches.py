@@ -16,7 +16,14 @@ MOST_SAMPLES = 2**31 - 1
 
 
 def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
-    """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample."""
+    """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
+        >>> [(first, rows.toarray().tolist()) for first, rows in stretches(acts)]  # small: all in one
+        [(0, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])]
+    """
     first = 0
     if hasattr(batch, "chunks"):
         for chunk in batch.chunks():

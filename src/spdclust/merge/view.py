@@ -155,6 +155,15 @@ def pair_costs(
 ) -> Float[np.ndarray, "*pairs"]:
     """Return what merging pairs of groups would cost, bits per sample: `compute_merge_costs`, pair by pair.
 
+    Example:
+        >>> one = np.ones(1, dtype=np.int64)
+        >>> never_alone = pair_costs(
+        ...     np.array([2.0]), (np.array([2.0]), np.array([2.0])), (one, one),
+        ...     k_groups=5, total_activity=0.0, n_samples=4, alpha=1.0,
+        ... )
+        >>> never_alone.tolist()  # together on half of the samples: each time one index of 2 bits less
+        [-1.0]
+
     Args:
         coactivations: of each pair, counts.
         activities: of both groups of each pair, counts.

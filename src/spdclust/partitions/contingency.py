@@ -46,6 +46,11 @@ class Contingency:
 def contingency(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"]) -> Contingency:
     """Count the components in every pair of groups of two groupings.
 
+    Example:
+        >>> table = contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
+        >>> table.to_sparse().toarray().tolist()
+        [[2, 0], [1, 1]]
+
     Args:
         first: `(components,)` group of each component in one grouping, any numbering.
         second: the same in the other grouping.

@@ -61,6 +61,18 @@ def compute_all_distances(
 ) -> dict[str, DistancesArray]:
     """Return the distances of several methods, all from one pass over the trajectories.
 
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> one = np.ones(1)
+        >>> def run(pair):
+        ...     return MergeHistory(["m:0", "m:1", "m:2"], np.array([pair]), one, one, MergeConfig())
+        >>> normalized = normalize_ensemble([run([0, 1]), run([1, 2])])
+        >>> distances = compute_all_distances(normalized, ["perm_invariant_hamming", "matching_dist"])
+        >>> {name: float(array[0, 0, 1]) for name, array in distances.items()}
+        {'perm_invariant_hamming': 1.0, 'matching_dist': 2.0}
+
     Args:
         normalized: the ensemble, see `normalize_ensemble`.
         methods: names in `METHODS`.

@@ -16,6 +16,13 @@ def perm_invariant_hamming(sums: OverlapSums) -> Rows:
 
     `C − max_π Σ_a n[a, π(a)]`, an assignment problem. Known as the transfer distance or partition distance
     (Gusfield 2002, Information Processing Letters 82).
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> from spdclust.partitions.overlap import overlap_sums
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 3])))
+        >>> perm_invariant_hamming(sums).tolist()  # all but the third component fit 0 → 5, 1 → 3
+        [1.0]
     """
     return np.asarray(sums.n_components - sums.matched, dtype=np.float64)
 
@@ -24,12 +31,27 @@ def matching_dist(sums: OverlapSums) -> Rows:
     """Return the number of component pairs together in one grouping and apart in the other.
 
     `½ (Σ_a n_a² + Σ_b n_b² − 2 Σ_ab n_ab²)`, half the Mirkin metric (Mirkin & Chernyi 1970; Meilă 2007).
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> from spdclust.partitions.overlap import overlap_sums
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
+        >>> matching_dist(sums).tolist()  # 2 and 3 are parted, 2 joins 0 and 1
+        [3.0]
     """
     return np.asarray(sums.first_squares + sums.second_squares - 2 * sums.cell_squares) / 2
 
 
 def matching_dist_vec(sums: OverlapSums) -> Rows:
-    """Return the same over ordered pairs, twice `matching_dist`."""
+    """Return the same over ordered pairs, twice `matching_dist`.
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> from spdclust.partitions.overlap import overlap_sums
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
+        >>> matching_dist_vec(sums).tolist()
+        [6.0]
+    """
     return 2 * matching_dist(sums)
 
 
@@ -37,6 +59,13 @@ def adjusted_rand_dist(sums: OverlapSums) -> Rows:
     """Return one minus the adjusted Rand index (Hubert & Arabie 1985, Journal of Classification 2).
 
     Equal groupings give 0, also where the index itself is 0/0 (both all singletons, or both one group).
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> from spdclust.partitions.overlap import overlap_sums
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
+        >>> adjusted_rand_dist(sums).tolist()  # one pair in common, as many as expected by chance: 2 · 3 / 6
+        [1.0]
     """
     # ordered pairs: exact as integers, their products would not fit 64 bits above 50,000 components
     together, first_only, second_only = _pairs(sums)
@@ -47,7 +76,15 @@ def adjusted_rand_dist(sums: OverlapSums) -> Rows:
 
 
 def variation_of_information(sums: OverlapSums) -> Rows:
-    """Return H(first | second) + H(second | first) in bits (Meilă 2007, J. Multivariate Analysis 98)."""
+    """Return H(first | second) + H(second | first) in bits (Meilă 2007, J. Multivariate Analysis 98).
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> from spdclust.partitions.overlap import overlap_sums
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])))
+        >>> variation_of_information(sums).round(9).tolist()  # which half: one bit that the second hides
+        [1.0]
+    """
     excess = sums.first_information + sums.second_information - 2 * sums.cell_information
     return np.asarray(np.maximum(excess, 0) * (sums.information_unit / max(1, sums.n_components)))
 
@@ -56,6 +93,13 @@ def jaccard_dist(sums: OverlapSums) -> Rows:
     """Return one minus the Jaccard index of the two sets of co-clustered pairs (Ben-Hur et al. 2002).
 
     Two groupings without any co-clustered pair (all singletons) are equal: 0.
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> from spdclust.partitions.overlap import overlap_sums
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
+        >>> jaccard_dist(sums).tolist()  # of four pairs that are together in either, one is in both
+        [0.75]
     """
     together, first_only, second_only = _pairs(sums)
     differing = first_only + second_only

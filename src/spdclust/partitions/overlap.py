@@ -65,6 +65,12 @@ def overlap_sums(table: Contingency) -> OverlapSums:
     """Compute the sums of one table from scratch, the matching by scipy's solver.
 
     The groups fall into connected components of the graph of non-zero cells, and each is solved on its own.
+
+    Example:
+        >>> from spdclust.partitions.contingency import contingency
+        >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
+        >>> sums.first_squares.tolist(), sums.second_squares.tolist(), sums.matched.tolist()
+        ([8], [10], [3])
     """
     xlogx, unit = xlogx_table(table.n_components)
 

@@ -45,6 +45,17 @@ def walk_run_pairs(
     Each pair is walked on its own, by threads when there are several workers, so the numbers do not depend on
     how many; the order in which pairs come does.
 
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> def run(*pairs):
+        ...     zeros = np.zeros(len(pairs))
+        ...     return MergeHistory(["m:0", "m:1", "m:2"], np.array(pairs), zeros, zeros, MergeConfig())
+        >>> normalized = normalize_ensemble([run([0, 1], [0, 1]), run([1, 2], [0, 1])])
+        >>> [(a, b, sums.matched.tolist()) for a, b, sums in walk_run_pairs(normalized)]
+        [(0, 1, [2, 3])]
+
     Args:
         normalized: the ensemble.
         stride: keep every n-th iteration.
@@ -114,6 +125,16 @@ def _walk_little() -> None:
 
 def check_runs(normalized: NormalizedHistories) -> None:
     """Refuse an ensemble that has nothing to compare.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.merge.history import MergeHistory
+        >>> run = MergeHistory(["a", "b"], np.array([[0, 1]]), np.zeros(1), np.zeros(1), MergeConfig())
+        >>> check_runs(normalize_ensemble([run]))
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: n_runs: distances need several runs (found: 1; allowed: 2 or more)
 
     Raises:
         InputError: there are fewer than two runs.
