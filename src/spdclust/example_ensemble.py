@@ -30,7 +30,7 @@ LABELS = tuple(sorted(label for concept in CONCEPTS for label in concept))
 """The components in order."""
 
 MERGE = MergeConfig(activation_threshold=0.1, iters=None, min_groups=1)
-"""Merges the best pair each time, down to a single group."""
+"""Merges one of the best pairs each time, down to a single group."""
 
 
 def example_activations(seed: int = 0) -> ProcessedActivations:
@@ -55,7 +55,7 @@ def example_activations(seed: int = 0) -> ProcessedActivations:
     return ProcessedActivations.from_dense(values, list(LABELS))
 
 
-def example_history(seed: int = 0) -> MergeHistory:
+def example_history(seed: int = 0, config: MergeConfig = MERGE) -> MergeHistory:
     """Return the merge of `example_activations`.
 
     Example:
@@ -66,11 +66,14 @@ def example_history(seed: int = 0) -> MergeHistory:
 
     Args:
         seed: of the activations and the merge.
+        config: settings of the merge.
     """
-    return merge_iteration(example_activations(seed), MERGE, seed=seed)
+    return merge_iteration(example_activations(seed), config, seed=seed)
 
 
-def write_example_ensemble(folder: str | Path, n_runs: int = 2) -> EnsembleFolder:
+def write_example_ensemble(
+    folder: str | Path, n_runs: int = 2, config: MergeConfig = MERGE
+) -> EnsembleFolder:
     """Write activations into a folder, run the whole pipeline on them, and return where its files stand.
 
     The activations go into `<folder>/activations/`, what is made of them into `<folder>/results/`: batches,
@@ -88,6 +91,7 @@ def write_example_ensemble(folder: str | Path, n_runs: int = 2) -> EnsembleFolde
     Args:
         folder: where everything goes.
         n_runs: members of the ensemble; run r has the samples of `example_activations(r)`.
+        config: settings of the merges.
 
     Raises:
         InputError: less than two runs, or a file cannot be written.
@@ -97,7 +101,7 @@ def write_example_ensemble(folder: str | Path, n_runs: int = 2) -> EnsembleFolde
     own = Path(folder) / "activations"
     for run in range(n_runs):
         ActivationBatch(example_activations(run), seed=run).save(own / f"run_{run}" / "batch_0.pt")
-    config = ClusteringRunConfig(precomputed_activations_dir=str(own), merge_config=MERGE)
-    pipeline = ClusteringPipelineConfig(clustering_run_config=config, n_runs=n_runs)
+    run_config = ClusteringRunConfig(precomputed_activations_dir=str(own), merge_config=config)
+    pipeline = ClusteringPipelineConfig(clustering_run_config=run_config, n_runs=n_runs)
     results = Path(folder) / "results"
     return EnsembleFolder(cluster_analysis_pipeline(pipeline, results=results, name="example").folder)

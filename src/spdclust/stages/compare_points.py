@@ -60,6 +60,22 @@ def point_files(
 def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str, Any]:
     """Write `sweep.json` and the tables beside it, and return what they hold.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
+        >>> points = []
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for alpha in (0.3, 1.0):
+        ...         config = MERGE.model_copy(update={"alpha": alpha})
+        ...         place = write_example_ensemble(f"{folder}/{alpha}", config=config).folder
+        ...         values = {"merge_config.alpha": alpha}
+        ...         points.append(PointFiles(f"alpha~{alpha:g}", values, place, place / "stability.json"))
+        ...     record = compare_points(points, folder)
+        >>> for point in record["points"]:
+        ...     point["name"], point["n_groups_mean"], point["n_consensus_groups"]
+        ('alpha~0.3', 2.0, 4)
+        ('alpha~1', 4.0, 4)
+
     Args:
         points: where the points are.
         folder: where the files go.

@@ -23,6 +23,17 @@ def distances(
 ) -> None:
     """Write `distances_<method>.npz` of several methods, all from one pass over the merges.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.files.ensembles import load_distances
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     distances(place.folder, {"matching_dist": f"{folder}/distances_matching_dist.npz"})
+        ...     between = load_distances(f"{folder}/distances_matching_dist.npz")
+        >>> between[5:9, 0, 1].tolist()  # after the eighth merge both runs have the same four groups
+        [6.0, 2.0, 0.0, 18.0]
+
     Args:
         histories: the ensemble's folder, or its histories.
         paths: where the distances of each method go.

@@ -37,6 +37,22 @@ def examples(
     iteration. Those that tokens tell apart best come first. With `group`, that one's components and the
     places in the texts where it is strongest.
 
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.files.examples import TokenExamples, samples_of
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     path = place.batches(0) / "batch_0.pt"
+        ...     batch = ActivationBatch.load(path)
+        ...     tokens = (batch.matrix[:, [0]].toarray() > 0).astype(int)  # what attn:0 is active on is a cat
+        ...     kept = TokenExamples(tokens, samples_of(len(tokens), 1, None), {0: " dog", 1: " cat"})
+        ...     replace(batch, examples=kept).save(path)
+        ...     print(examples(place.folder, run=0, limit=1))
+        /.../example/example, run 0: 4 groups, those first that tokens tell apart best
+        group 0: attn ×2, mlp; active on 19.00%; ' cat' 36/36, ' dog' 2/164
+
     Args:
         ensemble: folder of an ensemble, beside its `precomputed_batches/`.
         run: which of its runs.

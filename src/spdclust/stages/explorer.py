@@ -47,6 +47,17 @@ def explorer(
 ) -> None:
     """Write `explorer.html`.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     page = place.folder / "explorer.html"
+        ...     explorer(place.folder, page, ensemble=place.name, **files_of(place.folder))
+        ...     html = page.read_text()
+        >>> "<title>example/example" in html, "src=" in html  # nothing is loaded from elsewhere
+        (True, False)
+
     Args:
         histories: the ensemble's folder, or its histories.
         path: where the page goes.
@@ -101,6 +112,14 @@ def explorer(
 
 def files_of(folder: str | Path) -> dict[str, Any]:
     """Return what `explorer` takes besides histories, as far as it is in or beside an ensemble's folder.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = files_of(write_example_ensemble(folder).folder)
+        >>> list(found["distances"]), [path.name for path in found["stability"]], len(found["batches"])
+        (['perm_invariant_hamming'], ['stability.json', 'stability_iterations.csv'], 2)
 
     Raises:
         InputError: the folder has no histories.

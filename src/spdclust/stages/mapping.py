@@ -34,6 +34,19 @@ def map_consensus(
     The groups are those of `stability_groups.csv`. `iteration` is the row of the cut; where runs are cut at a
     number of groups, the iteration of the first run.
 
+    Example:
+        >>> import json, tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     path = Path(folder) / "cluster_mapping_consensus_groups_4.json"
+        ...     map_consensus(place.folder, "groups_4", path, ensemble=place.name, model="")
+        ...     record = json.loads(path.read_text())
+        >>> record["clustering_run_id"], record["iteration"]
+        ('example/example/consensus', 7)
+        >>> [label for label, group in record["clusters"].items() if group == 0]
+        ['attn:0', 'attn:1', 'mlp:0']
+
     Args:
         histories: the ensemble's folder, or its histories.
         cut: `least_mdl`, `stability_drop`, `iteration_<n>` or `groups_<k>`.
@@ -72,6 +85,17 @@ def consensus_record(
 ) -> dict[str, Any]:
     """Return the mapping of an ensemble's consensus groups at a cut.
 
+    Example:
+        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.stability.cut import cut_at_least_mdl
+        >>> normalized = normalize_ensemble([example_history(0), example_history(1)])
+        >>> cut = cut_at_least_mdl(normalized)
+        >>> groups = coclustering(groups_at(normalized, cut)).consensus.group_idxs
+        >>> record = consensus_record(normalized, cut, groups, ensemble="sae/mine", model="")
+        >>> record["clustering_run_id"], record["clusters"]["attn:1"], record["clusters"]["mlp:0"]
+        ('sae/mine/consensus', 0, 0)
+
     Args:
         normalized: the ensemble.
         cut: where its runs are cut.
@@ -106,6 +130,17 @@ def map_run(
     viewer: str = "run",
 ) -> None:
     """Write the mapping of one run's groups.
+
+    Example:
+        >>> import json, tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     path = Path(folder) / "cluster_mapping_run_1.json"
+        ...     map_run(place.history(1), "iteration_0", path, ensemble=place.name, model="", run=1)
+        ...     clusters = json.loads(path.read_text())["clusters"]
+        >>> [label for label, group in clusters.items() if group is not None]  # the first merge
+        ['attn:2', 'attn:3']
 
     Args:
         history: the run's `history.zip`.

@@ -16,6 +16,18 @@ log = logging.getLogger(__name__)
 def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array: str | Path) -> None:
     """Write `ensemble_meta.json` and `ensemble_merge_array.npz`.
 
+    Example:
+        >>> import json, tempfile
+        >>> import numpy as np
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder, n_runs=3)
+        ...     meta, array = Path(folder) / "meta.json", Path(folder) / "merge_array.npz"
+        ...     normalize([place.history(run) for run in range(3)], meta=meta, merge_array=array)
+        ...     with np.load(array) as stored:
+        ...         stored["merge_array"].shape
+        (3, 11, 12)
+
     Raises:
         InputError: a history cannot be read, the runs do not fit together, or a file cannot be written.
     """

@@ -17,6 +17,17 @@ def precompute_batches(
 ) -> None:
     """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = [f"{folder}/batch_0.pt", f"{folder}/batch_1.pt"]
+        ...     precompute_batches(config.sampling(), [0, 1], paths)
+        ...     batch = ActivationBatch.load(paths[1])
+        >>> batch.seed, batch.matrix.shape
+        (1, (4, 200))
+
     Args:
         sampling: `ClusteringRunConfig.sampling()`.
         seeds: what each batch is drawn with.

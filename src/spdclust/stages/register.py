@@ -20,6 +20,21 @@ def register(
 ) -> dict[str, Any]:
     """Write `registered.json`: the rows of one ensemble and its runs, for `stages.registry`.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.config.load import load_config
+        >>> from spdclust.config.resolve import ensemble_identity
+        >>> from spdclust.config.run import ClusteringRunConfig
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     config = load_config(ClusteringRunConfig, place.folder / "clustering_run_config.json")
+        ...     settings = ensemble_identity(place.name, config, base_seed=0)
+        ...     runs = [place.history(0), place.history(1)]
+        ...     record = register(runs, settings, path=f"{folder}/registered.json")
+        >>> record["ensemble"], [(run["merge_seed"], run["n_merges"]) for run in record["runs"]]
+        ('example/example', [('[0, 0]', 11), ('[0, 1]', 11)])
+
     Args:
         histories: the ensemble's histories, in the order of its runs.
         settings: `Ensemble.identity()`.

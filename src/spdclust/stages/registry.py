@@ -14,6 +14,16 @@ log = logging.getLogger(__name__)
 def registry(records: Sequence[str | Path], *, path: str | Path) -> None:
     """Put the ensembles of several `registered.json` into the registry.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.files.registry import read_registry
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     registry([place.folder / "registered.json"], path=f"{folder}/ensemble_registry.db")
+        ...     [(row["ensemble"], row["n_runs"]) for row in read_registry(f"{folder}/ensemble_registry.db")]
+        [('example/example', 2)]
+
     Args:
         records: the `registered.json` files.
         path: `ensemble_registry.db`.

@@ -12,6 +12,16 @@ def resolve_configuration(
 ) -> None:
     """Write `pipeline_config.yaml` and `clustering_run_config.json`.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.config.run import ClusteringRunConfig
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1").model_dump(mode="json")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pipeline_file, run_file = Path(folder) / "pipeline_config.yaml", Path(folder) / "run.json"
+        ...     resolve_configuration({"n_runs": 4}, run, pipeline_path=pipeline_file, run_path=run_file)
+        ...     pipeline_file.read_text().strip(), '"batch_size": 128' in run_file.read_text()
+        ('n_runs: 4', True)
+
     Raises:
         InputError: a file cannot be written.
     """

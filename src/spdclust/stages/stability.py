@@ -31,6 +31,19 @@ def stability(
 ) -> Stability:
     """Write `stability.json` and the tables beside it, and return what they hold.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder, n_runs=3)
+        ...     found = stability(place.folder, ["matching_dist"], folder)
+        ...     sorted(path.name for path in Path(folder).glob("stability*.csv"))
+        ['stability_components.csv', 'stability_groups.csv', 'stability_iterations.csv',
+         'stability_sizes.csv']
+        >>> groups = found.cuts["least_mdl"].coclustering.consensus
+        >>> groups.sizes.tolist(), groups.mean_support  # all three runs have the four concepts
+        ([3, 3, 3, 3], 1.0)
+
     Args:
         histories: the ensemble's folder, or its histories.
         methods: distances to summarise; `adjusted_rand_dist` is always among them.

@@ -19,6 +19,17 @@ def summarize_ensemble(
 ) -> None:
     """Write `summary.json`.
 
+    Example:
+        >>> import json, tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     runs, path = [place.history(0), place.history(1)], Path(folder) / "summary.json"
+        ...     summarize_ensemble(runs, place.distances(), place.folder / "stability.json", path=path)
+        ...     summary = json.loads(path.read_text())
+        >>> summary["n_components"], summary["n_groups_at_least_mdl"]
+        ([12, 12], [4, 4])
+
     Args:
         histories: the runs' files.
         distances: the distance files by method.
