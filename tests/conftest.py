@@ -12,6 +12,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ORACLE = REPOSITORY.parent / "shared" / "oracle"
 
 
+def pytest_configure() -> None:
+    """Where compiling is switched off, let kernels do without what only machine code has.
+
+    They then run as plain Python, and `coverage` sees their lines.
+    """
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        from spdclust.merge.kernels import machine
+
+        machine.smaller, machine.greater, machine.fetch = min, max, lambda array, place: None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take minutes first: a worker that gets one last works alone in the end."""
     items.sort(key=lambda item: not item.path.name.startswith(("test_workflow", "test_tracking_wandb")))

@@ -11,11 +11,13 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.ensemble import normalize_ensemble
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import merge_iteration
+from spdclust.normalized import NormalizedHistories
 
 N_SAMPLES = 200
 CONCEPTS = (
@@ -69,6 +71,20 @@ def example_history(seed: int = 0, config: MergeConfig = MERGE) -> MergeHistory:
         config: settings of the merge.
     """
     return merge_iteration(example_activations(seed), config, seed=seed)
+
+
+def example_normalized(n_runs: int = 2) -> NormalizedHistories:
+    """Return the merges of several runs side by side, as distances and stability take them.
+
+    Example:
+        >>> normalized = example_normalized()
+        >>> normalized.n_runs, normalized.n_iterations
+        (2, 11)
+
+    Args:
+        n_runs: members of the ensemble; run r is `example_history(r)`.
+    """
+    return normalize_ensemble([example_history(run) for run in range(n_runs)])
 
 
 def write_example_ensemble(

@@ -20,6 +20,14 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
     traceback in the log and one line that names the log.
 
+    Example:
+        >>> import subprocess, tempfile
+        >>> code = "from spdclust.jobs import job\\nwith job('merge.log', 'merge'): print('merged')"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = subprocess.run([sys.executable, "-c", code], cwd=folder)
+        ...     print((Path(folder) / "merge.log").read_text(), end="")
+        merged
+
     Args:
         log_path: the job's log.
         name: what the messages call the job.

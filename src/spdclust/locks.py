@@ -13,7 +13,15 @@ _FOLDER = Path(".snakemake")
 
 
 def note_owner(folder: Path = _FOLDER) -> None:
-    """Note that this process runs a workflow in the working folder; call it once the locks are held."""
+    """Note that this process runs a workflow in the working folder; call it once the locks are held.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     note_owner(Path(folder))
+        ...     [note.stem == str(os.getpid()) for note in Path(folder).glob("owners/*.json")]
+        [True]
+    """
     owners = folder / "owners"
     owners.mkdir(parents=True, exist_ok=True)
     note = {
@@ -26,7 +34,16 @@ def note_owner(folder: Path = _FOLDER) -> None:
 
 
 def forget_owner(folder: Path = _FOLDER) -> None:
-    """Take this process's note away; call it when the workflow has ended."""
+    """Take this process's note away; call it when the workflow has ended.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     note_owner(Path(folder))
+        ...     forget_owner(Path(folder))
+        ...     list(Path(folder).glob("owners/*.json"))
+        []
+    """
     (folder / "owners" / f"{os.getpid()}.json").unlink(missing_ok=True)
 
 

@@ -74,6 +74,15 @@ def summarize(
 def summarize_stability(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the last agreement of all runs and a few numbers for each cut.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> from spdclust.stability.tables import stability_record
+        >>> normalized = example_normalized()
+        >>> found = summarize_stability(stability_record(normalized, analyze_stability(normalized)))
+        >>> found["cuts"]["least_mdl"]["n_groups"], found["cuts"]["least_mdl"]["mean_support"]
+        ([4, 4], 1.0)
+
     Args:
         record: of the stability analysis, see `stability_record`.
     """

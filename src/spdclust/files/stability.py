@@ -55,13 +55,13 @@ def save_stability(
     save_rows(
         group_rows(normalized, stability), ["cut", "group", "size", "support", "members"], path["groups"]
     )
-    save_coclustering(normalized, stability, path["coclustering"])
+    _save_coclustering(normalized, stability, path["coclustering"])
     record = stability_record(normalized, stability, stride=stride, seed=seed)
     record |= {} if provenance is None else {"provenance": dict(provenance)}
     write_text(path["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:
+def _save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:
     """Write `stability_coclustering.npz`: for each cut, how often two components are together.
 
     A cut with more pairs than `MAX_STORED_PAIRS` is left out, and the file says so in `<cut>.left_out`.

@@ -18,6 +18,13 @@ class MergeView:
     Groups are numbered by their smallest component, as in the history. Matrices are built when first asked
     for: a callback that looks at nothing costs nothing.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_activations, example_history
+        >>> from spdclust.merge.repeating import repeat_merge
+        >>> (view,) = repeat_merge(example_activations(), example_history(), [7])
+        >>> view.k_groups, view.ranks.tolist(), view.costs.shape
+        (4, [3, 3, 3, 3], (4, 4))
+
     Attributes:
         iteration: number of the merge just done, from 0.
         k_groups: number of groups now.

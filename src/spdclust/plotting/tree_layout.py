@@ -18,6 +18,12 @@ MOST_LEAVES = 80
 class TreeLayout:
     """A merge tree, or its last merges, laid out from left to right.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> layout = lay_out_tree(example_history())
+        >>> layout.first, layout.n_leaves, layout.corners.shape
+        (0, 12, (11, 4, 2))
+
     Attributes:
         first: the first merge that is drawn; each leaf is a group before it.
         leaf_of_component: `(components,)` the leaf that each component is in, numbered from left to right.

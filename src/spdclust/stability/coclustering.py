@@ -20,6 +20,11 @@ MAX_STORED_PAIRS = 20_000_000
 class Coclustering:
     """Pairs of components by the number of runs that put them together.
 
+    Example:
+        >>> together = coclustering(np.array([[0, 0, 1], [0, 1, 1], [0, 0, 1]]))
+        >>> together.histogram.tolist(), together.never, together.contested
+        ([1, 1, 1, 0], 1, 2)
+
     Attributes:
         histogram: `(runs + 1,)` number of component pairs that are together in exactly 0, 1, … runs.
         consensus: the consensus groups.
@@ -85,6 +90,11 @@ class Coclustering:
 @dataclass(frozen=True)
 class ConsensusGroups:
     """The grouping that most runs back.
+
+    Example:
+        >>> consensus = coclustering(np.array([[0, 0, 1], [0, 1, 1], [0, 0, 1]])).consensus
+        >>> [group["members"] for group in consensus.to_rows(["a", "b", "c"])]
+        [['a', 'b'], ['c']]
 
     Attributes:
         group_idxs: `(components,)` consensus group of each component, numbered by smallest component.

@@ -14,6 +14,11 @@ from spdclust.types import Float, Int, Labels
 class ComponentStability:
     """One row per component.
 
+    Example:
+        >>> stability = component_stability(np.array([[0, 0, 0, 1], [0, 0, 1, 2]]), ["a", "b", "c", "d"])
+        >>> stability.to_rows(1)
+        [{'component': 'c', 'partners': 1.0, 'contestedness': 2.0, 'consistency': 0.0}]
+
     Attributes:
         labels: names of the components.
         partners: `(components,)` mean number of components that share its group, over runs.
@@ -77,6 +82,12 @@ def component_stability(groups: Int[np.ndarray, "runs components"], labels: Labe
 
 def check_several_runs(n_runs: int) -> None:
     """Refuse a single run: it has nothing to agree with.
+
+    Example:
+        >>> check_several_runs(1)
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: n_runs: stability needs several runs (found: 1; allowed: 2 or more)
 
     Raises:
         InputError: there are fewer than two runs.

@@ -42,6 +42,11 @@ class Cut:
 def cut_at_iteration(normalized: NormalizedHistories, iteration: int, *, name: str = "iteration") -> Cut:
     """Cut every run at the same row of the normalised histories; negative counts from the end.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> cut_at_iteration(example_normalized(), 7).n_groups.tolist()  # 8 merges of 12 components
+        [4, 4]
+
     Raises:
         InputError: there is no such iteration.
     """
@@ -50,6 +55,11 @@ def cut_at_iteration(normalized: NormalizedHistories, iteration: int, *, name: s
 
 def cut_at_n_groups(normalized: NormalizedHistories, n_groups: int) -> Cut:
     """Cut every run where it has `n_groups` groups of its own components.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> cut_at_n_groups(example_normalized(), 4).merges.tolist()  # 12 components, merges 0 to 7 done
+        [7, 7]
 
     Raises:
         InputError: a run never has that many groups after a merge.
@@ -70,6 +80,11 @@ def cut_at_n_groups(normalized: NormalizedHistories, n_groups: int) -> Cut:
 def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
     """Cut at the row where the description length, averaged over runs, is least; the first one of several.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> cut_at_least_mdl(example_normalized()).n_groups.tolist()  # the four concepts that are in it
+        [4, 4]
+
     Raises:
         InputError: the histories hold no description length (reference histories may not).
     """
@@ -89,6 +104,12 @@ def cut_before_stability_drop(
     iterations: Int[np.ndarray, " kept"] | None = None,
 ) -> Cut:
     """Cut at the last row before stability drops, see `stability_drop`.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> apart = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7, 0.9, 0.0])
+        >>> cut_before_stability_drop(example_normalized(), apart).merges.tolist()
+        [7, 7]
 
     Args:
         normalized: the ensemble.
@@ -145,7 +166,14 @@ def _last_least(values: np.ndarray) -> int:
 
 
 def mean_mdl(normalized: NormalizedHistories) -> Float[np.ndarray, " iterations"]:
-    """Return the description length in bits per sample, averaged over runs, at every row."""
+    """Return the description length in bits per sample, averaged over runs, at every row.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> curve = mean_mdl(example_normalized())
+        >>> len(curve), int(curve.argmin())
+        (11, 7)
+    """
     rows = [
         mdl[first : first + normalized.n_iterations]
         for mdl, first in zip(normalized.mdl_loss, normalized.first_merges, strict=True)
@@ -155,6 +183,12 @@ def mean_mdl(normalized: NormalizedHistories) -> Float[np.ndarray, " iterations"
 
 def groups_at(normalized: NormalizedHistories, cut: Cut) -> Int[np.ndarray, "runs components"]:
     """Return the group of every component in every run at a cut; missing components are singletons.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> normalized = example_normalized()
+        >>> groups_at(normalized, cut_at_n_groups(normalized, 4)).tolist()  # attn:0 … attn:5, mlp:0 … mlp:5
+        [[0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3], [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3]]
 
     Raises:
         InputError: the cut is not one of this ensemble.

@@ -17,6 +17,11 @@ COLUMNS = ("n_groups", "largest", "second", "third", "singletons")
 class GroupSizes:
     """Group sizes of every run at chosen iterations.
 
+    Example:
+        >>> sizes = GroupSizes(np.array([4]), np.array([[[2, 5, 1, 0, 1], [2, 3, 3, 0, 0]]]), ["a", "b"])
+        >>> [row["largest"] for row in sizes.to_rows()]
+        [5, 3, 4.0]
+
     Attributes:
         iterations: `(iterations,)` the chosen iterations.
         table: `(iterations, runs, columns)` counts in the order of `COLUMNS`; a second or third group that

@@ -53,6 +53,14 @@ def component_rows(normalized: NormalizedHistories, stability: Stability) -> lis
     """Return one row per cut and component, the most contested first.
 
     `consensus_group` numbers the rows of `group_rows`; the other columns are those of `ComponentStability`.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> row = component_rows(normalized, analyze_stability(normalized))[0]
+        >>> row["component"], row["partners"], row["contestedness"]
+        ('attn:0', 2.0, 0.0)
     """
     number = {label: component for component, label in enumerate(normalized.labels)}
     return [
@@ -68,7 +76,16 @@ def component_rows(normalized: NormalizedHistories, stability: Stability) -> lis
 
 
 def group_rows(normalized: NormalizedHistories, stability: Stability) -> list[dict[str, Any]]:
-    """Return one row per cut and consensus group, the largest first: its support, and its members' labels."""
+    """Return one row per cut and consensus group, the largest first: its support, and its members' labels.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> row = group_rows(normalized, analyze_stability(normalized))[0]
+        >>> row["members"], row["size"], row["support"]
+        ('attn:0 attn:1 mlp:0', 3, 1.0)
+    """
     rows = []
     for name, at in stability.cuts.items():
         groups = at.coclustering.consensus.to_rows(normalized.labels)
@@ -81,6 +98,15 @@ def stability_record(
     normalized: NormalizedHistories, stability: Stability, *, stride: int = 1, seed: int = 0
 ) -> dict[str, Any]:
     """Return the few numbers of the analysis as plain JSON types: agreement, divergence of pairs, the cuts.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> record = stability_record(normalized, analyze_stability(normalized))
+        >>> at = record["cuts"]["least_mdl"]
+        >>> at["iteration"], at["n_consensus_groups"], at["mean_support"], at["n_contested_components"]
+        (7, 4, 1.0, 0)
 
     Args:
         normalized: the ensemble.

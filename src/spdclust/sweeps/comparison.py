@@ -46,6 +46,12 @@ def sweep_point(
 ) -> SweepPoint:
     """Cut an ensemble where its mean description is shortest.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> point = sweep_point("alpha~1", {"alpha": 1}, example_normalized(), {})
+        >>> point.cut.n_groups.tolist(), point.consensus.tolist()
+        ([4, 4], [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
+
     Args:
         name: what tables and figures call the point.
         values: the swept settings and their values there.
@@ -66,8 +72,18 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
 
     A component that some point does not have (dead there, or filtered out) is a group of its own in it.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> from spdclust.stability.tables import stability_record
+        >>> normalized = example_normalized()
+        >>> record = stability_record(normalized, analyze_stability(normalized))
+        >>> points = [sweep_point(f"alpha~{alpha}", {"alpha": alpha}, normalized, record) for alpha in (1, 2)]
+        >>> compare_points(points)["distances"]["adjusted_rand_dist"]["consensus"]  # they find the same
+        [[0.0, 0.0], [0.0, 0.0]]
+
     Returns:
-        `swept`: the swept settings. `points`: one flat record each, see `point_row`. `distances`: for each
+        `swept`: the swept settings. `points`: one flat record each. `distances`: for each
         method three `(points, points)` matrices: `runs`, the mean over a run of one point and a run of the
         other (on the diagonal: two different runs of the point); `same_sample`, the mean over runs of equal
         number, which merge the same activations (None where points differ in runs); `consensus`, between the
@@ -111,11 +127,11 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
         equal = between_runs[SWEEP_METHODS[-1]][block, block] == 0
         repeats = (equal & np.tri(len(equal), k=-1, dtype=bool)).any(axis=1)
         within = {method: distances[method]["runs"][len(rows)][len(rows)] for method in SWEEP_METHODS}
-        rows.append(point_row(point, n_distinct=int((~repeats).sum()), within=within))
+        rows.append(_point_row(point, n_distinct=int((~repeats).sum()), within=within))
     return {"swept": swept, "n_components": len(labels), "points": rows, "distances": distances}
 
 
-def point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float]) -> dict[str, Any]:
+def _point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float]) -> dict[str, Any]:
     """Return the figures of one point, all at its shortest mean description.
 
     Args:

@@ -8,6 +8,12 @@ from typing import Any
 def point_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the points as a flat table: its columns and rows, one column for each swept setting.
 
+    Example:
+        >>> points = [{"name": f"alpha~{alpha}", "values": {"alpha": alpha}, "n_runs": 4} for alpha in (1, 2)]
+        >>> columns, rows = point_rows({"swept": ["alpha"], "points": points})
+        >>> columns, rows[1]
+        (['name', 'alpha', 'n_runs'], {'name': 'alpha~2', 'alpha': 2, 'n_runs': 4})
+
     Args:
         record: see `compare_points`.
     """
@@ -26,6 +32,12 @@ def point_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any
 
 def distance_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the distances as a flat table: its columns, and a row for each two points and method.
+
+    Example:
+        >>> distances = {"jaccard_dist": {"runs": [[0.1, 0.3], [0.3, 0.2]], "same_sample": None}}
+        >>> columns, rows = distance_rows({"points": [{"name": "a"}, {"name": "b"}], "distances": distances})
+        >>> columns, list(rows[1].values())
+        (['first', 'second', 'method', 'runs', 'same_sample'], ['a', 'b', 'jaccard_dist', 0.3, ''])
 
     Args:
         record: see `compare_points`.
