@@ -125,6 +125,11 @@ def _stamp(file: str) -> tuple[int, int]:
 def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
     """Load the model of a run, with its own loader if it names one.
 
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", device="cpu")
+        >>> load_run_model(config).labels[:2]
+        ['layers.0.mlp_in:0', 'layers.0.mlp_in:1']
+
     Raises:
         InputError: there is no model or no such loader, or the model cannot be loaded.
     """
@@ -139,6 +144,12 @@ def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
 
 def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> InputSource:
     """Return where a model's inputs come from: its own function if it has one, else its task.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", n_tokens=5, batch_size=2)
+        >>> source = open_model_inputs(config, load_run_model(config))
+        >>> [tuple(chunk.inputs.shape) for chunk in source.draw(seed=0)]
+        [(2, 100), (2, 100), (1, 100)]
 
     Raises:
         InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
@@ -158,6 +169,13 @@ def draw_batch(
     request: str,
 ) -> ActivationBatch:
     """Return the activations of one batch, only one chunk of them ever dense.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8, device="cpu")
+        >>> model = load_run_model(config)
+        >>> batch = draw_batch(config, model, open_model_inputs(config, model), seed=7, request="by hand")
+        >>> batch.seed, batch.matrix.shape, batch.provenance["request"]
+        (7, (8, 200), 'by hand')
 
     Args:
         config: the run's settings.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spdclust import __version__
 from spdclust.commands import ensembles, histories, registry, reproduce, sweeps, tracking
+from spdclust.commands.adding import adding_to
 from spdclust.errors import InputError, memory_error
 
 if TYPE_CHECKING:
@@ -29,7 +30,17 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; bad input is one line on standard error and exit code 1."""
+    """Run the command line; bad input is one line on standard error and exit code 1.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = str(write_example_ensemble(folder).history(0))
+        ...     main(["mapping", history, "--model", "made up", "--output", f"{folder}/mapping.json"])
+        wrote /.../mapping.json
+        0
+    """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     act: Callable[[argparse.Namespace], None] = options.act
@@ -58,20 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def command(
-        name: str, act: Callable[[argparse.Namespace], None], summary: str, *examples: str
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog="\n  ".join(["examples:", *examples]) if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(act=act)
-        return added
+    command = adding_to(parser)
 
     run = command("run", _run, "Sample activations for one run and merge them.")
     run.add_argument("--config", type=Path, required=True, help="run file (JSON or YAML)")

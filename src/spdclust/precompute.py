@@ -44,6 +44,15 @@ def write_batches(
 ) -> None:
     """Write batches, each under its final name only once whole; the model and its data are opened once.
 
+    Example:
+        >>> import tempfile
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "batch_0.pt"
+        ...     write_batches(config, load_run_model(config), {path: (7, "by hand")})
+        ...     ActivationBatch.load(path).seed
+        7
+
     Args:
         config: the run's settings.
         model: the model, loaded once for all batches.
@@ -68,6 +77,18 @@ def write_missing_batches(
     config: ClusteringRunConfig, model: SamplingModel, seeds: Sequence[int], paths: Sequence[Path]
 ) -> None:
     """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
+
+    Example:
+        >>> import tempfile
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> model = load_run_model(config)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first, second = Path(folder) / "batch_0.pt", Path(folder) / "batch_1.pt"
+        ...     write_missing_batches(config, model, [0], [first])
+        ...     written = first.stat().st_mtime_ns
+        ...     write_missing_batches(config, model, [0, 1], [first, second])
+        ...     first.stat().st_mtime_ns == written, second.is_file()
+        (True, True)
 
     Raises:
         InputError: a batch cannot be made or written.
@@ -96,6 +117,18 @@ def convert_missing_batches(
     config: ClusteringRunConfig, own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]
 ) -> None:
     """Write activations of one's own as batches, one for each file; those that are there already are kept.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     own, path = Path(folder) / "latents.npy", Path(folder) / "batch_0.pt"
+        ...     np.save(own, np.array([[0.0, 0.5], [0.1, 0.0]]))
+        ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
+        ...     convert_missing_batches(config, [own], [7], [path])
+        ...     batch = ActivationBatch.load(path)
+        >>> batch.seed, batch.labels, batch.provenance["source"]
+        (7, ['latent:0', 'latent:1'], 'latents.npy')
 
     Args:
         config: the run's settings.

@@ -42,7 +42,12 @@ NO_LONGER_KEYS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Become the workflow for one pipeline file; bad input is one line on standard error and exit code 1."""
+    """Become the workflow for one pipeline file; bad input is one line on standard error and exit code 1.
+
+    Example:
+        >>> main(["--config", "config/pipelines/none.yaml", "--local"])  # one line on standard error
+        1
+    """
     options = parser().parse_args(arguments)
     try:
         command = snakemake_command(options)
@@ -59,7 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what understands the arguments."""
+    """Return what understands the arguments.
+
+    Example:
+        >>> options = parser().parse_args(["--config", "mine.yaml", "--local", "--n-runs", "3"])
+        >>> options.config.name, options.local, options.n_runs, options.wandb_project
+        ('mine.yaml', True, '3', None)
+    """
     made = argparse.ArgumentParser(
         prog="spd-clustering",
         description="Run the workflow for one pipeline file, on Slurm unless --local. Flags take the place "
@@ -107,6 +118,12 @@ def parser() -> argparse.ArgumentParser:
 def snakemake_command(options: argparse.Namespace) -> list[str]:
     """Return the command that runs the workflow for the options, everything checked that can be.
 
+    Example:
+        >>> arguments = ["--config", "config/pipelines/demo.yaml", "--local", "--cores", "2", "--n-runs", "3"]
+        >>> snakemake_command(parser().parse_args(arguments))[2:]
+        ['snakemake', '--config', 'pipelines=[config/pipelines/demo.yaml]', 'override={n_runs: 3}',
+         '--profile', 'profiles/local', '--cores', '2']
+
     Raises:
         InputError: the pipeline, what it names, or a flag is wrong; there is no workflow, or no Slurm.
     """
@@ -136,6 +153,10 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
 def find_workflow() -> Path:
     """Return the folder of the workflow: the working folder, else the source checkout of the package.
 
+    Example:
+        >>> sorted(path.name for path in find_workflow().iterdir() if path.name in ("Snakefile", "profiles"))
+        ['Snakefile', 'profiles']
+
     Raises:
         InputError: there is none.
     """
@@ -151,7 +172,13 @@ def find_workflow() -> Path:
 
 
 def notes(options: argparse.Namespace) -> list[str]:
-    """Return a line for each flag or key that is accepted and changes nothing."""
+    """Return a line for each flag or key that is accepted and changes nothing.
+
+    Example:
+        >>> flag = "--local-clustering-parallel"
+        >>> notes(parser().parse_args(["--config", "config/pipelines/demo.yaml", flag]))
+        ['--local-clustering-parallel changes nothing: runs share the cores anyway; ...']
+    """
     given = [flag for flag in NO_LONGER if getattr(options, flag)]
     lines = [f"--{flag.replace('_', '-')} changes nothing: {NO_LONGER[flag]}" for flag in given]
     keys = read_mapping(options.config)

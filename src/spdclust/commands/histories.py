@@ -7,7 +7,23 @@ from spdclust.commands.adding import AddCommand
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `inspect`, `export` and `import`."""
+    """Add `inspect`, `export` and `import`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = write_example_ensemble(folder).history(0)
+        ...     options = parser.parse_args(["inspect", str(history), "--iteration", "7"])
+        ...     options.act(options)
+        12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
+        least description length: 3.95 bits per sample after merge 7, with 4 groups: 3, 3, 3, 3 components
+        ...
+        group 3, 3 components (1 in attn, 2 in mlp): attn:5 mlp:4 mlp:5
+    """
     inspect = command(
         "inspect",
         _inspect,

@@ -9,7 +9,22 @@ _NAME = "ensemble_registry.db"
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `list` and `register`."""
+    """Add `list` and `register`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     options = parser.parse_args(["list", f"{folder}/results", "--runs"])
+        ...     options.act(options)
+        ensemble         run  components  merges  seed  digest  history
+        example/example  0    12          11      0/0   ...     example/example/runs/run_0/history.zip
+        example/example  1    12          11      0/1   ...     example/example/runs/run_1/history.zip
+    """
     listed = command(
         "list",
         _list,

@@ -11,7 +11,28 @@ if TYPE_CHECKING:
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `reproduce`."""
+    """Add `reproduce`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = write_example_ensemble(folder).history(0)
+        ...     options = parser.parse_args(["reproduce", str(history), "--check"])
+        ...     options.act(options)
+        /.../runs/run_0/history.zip: run 0 with base seed 0
+        ...
+        commands:
+          spdclust run --config run.yaml --seed 0 --base-seed 0 --output again
+        <BLANKLINE>
+        equal         batch_0.pt
+        equal         history.zip
+        equal         metrics.csv
+        made again byte by byte
+    """
     reproduce = command(
         "reproduce",
         _reproduce,

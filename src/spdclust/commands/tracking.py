@@ -7,7 +7,16 @@ from spdclust.commands.adding import AddCommand, count
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `wandb-sync`."""
+    """Add `wandb-sync`.
+
+    Example:
+        >>> from spdclust.commands.adding import adding_to
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> options = parser.parse_args(["wandb-sync", "results/resid_mlp1/demo", "--run", "3"])
+        >>> options.ensemble.name, options.run, options.again
+        ('demo', 3, False)
+    """
     sync = command(
         "wandb-sync",
         _sync,

@@ -63,6 +63,21 @@ class Records:
 def open_records(data: LanguageData) -> Records:
     """Open the dataset that a run reads.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.config.run import ClusteringRunConfig
+        >>> from spdclust.datasets.settings import language_data
+        >>> from spdclust.models.task import LanguageTask
+        >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path(), tokenizer_name="gpt2")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "mine.json").write_text('[{"story": "a cat"}, {"story": "a dog"}]')
+        ...     run = ClusteringRunConfig(
+        ...         model_path="m", dataset={"name": f"{folder}/mine.json"}, dataset_streaming=True
+        ...     )
+        ...     sorted(open_records(language_data(task, run)).shuffled(seed=0))
+        ['a cat', 'a dog']
+
     Raises:
         InputError: the extra `lm` is missing, there is no such dataset, split or column, or it is damaged.
     """

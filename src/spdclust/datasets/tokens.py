@@ -107,6 +107,12 @@ def text_blocks(
 ) -> Iterator[Block]:
     """Yield blocks of `n_ctx` tokens of all texts joined by the end-of-text token; the rest is dropped.
 
+    Example:
+        >>> tokenizer = Tokenizer("resources/lm_llama2L/tokenizer", vocab_size=512)
+        >>> blocks = text_blocks(["the cat", "the dog"], tokenizer, n_ctx=4)
+        >>> [tokenizer.texts(block.tolist()) for block in blocks]
+        [['t', 'he', ' c', 'at'], ['[EOS]', 't', 'he', ' d']]
+
     Args:
         texts: strings; empty ones and None are passed over.
         tokenizer: what cuts them into tokens.

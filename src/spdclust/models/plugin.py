@@ -96,6 +96,14 @@ class PluginModel:
 def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
     """Load a model with a user's function, called with the path and the device.
 
+    Example:
+        >>> # spdclust's own function, for once: it has the form that a function of yours needs
+        >>> model = load_plugin("spdclust.models:load_model", "resources/resid_mlp1", "cpu")
+        >>> model.labels[:2], model.task.name
+        (['layers.0.mlp_in:0', 'layers.0.mlp_in:1'], 'resid_mlp')
+        >>> model.sparse_activations(torch.zeros(3, 100)).shape
+        (3, 200)
+
     Raises:
         InputError: there is no such function, it fails, or what it returns is no such model.
     """

@@ -30,6 +30,15 @@ _POLL_SECONDS = 0.2
 def decomposition_folder(run: WandbRun) -> Path:
     """Return the folder with a decomposition run's configuration and last checkpoint, downloaded if need be.
 
+    Example:
+        >>> import tempfile
+        >>> from unittest.mock import patch
+        >>> run = WandbRun("goodfire", "spd", "s-38e1a3e2")
+        >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
+        ...     run.cache_folder.mkdir(parents=True)  # downloaded before: no network is needed
+        ...     decomposition_folder(run).relative_to(cache).as_posix()
+        'wandb/goodfire/spd/s-38e1a3e2'
+
     Raises:
         InputError: the run cannot be reached, or is no decomposition run.
     """
@@ -38,6 +47,15 @@ def decomposition_folder(run: WandbRun) -> Path:
 
 def target_folder(run: WandbRun) -> Path:
     """Return the folder with the configuration of a target model's run, downloaded if need be.
+
+    Example:
+        >>> import tempfile
+        >>> from unittest.mock import patch
+        >>> run = WandbRun("goodfire", "train_resid_mlp", "1a2b3c4d")
+        >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
+        ...     run.cache_folder.mkdir(parents=True)  # downloaded before: no network is needed
+        ...     target_folder(run).relative_to(cache).as_posix()
+        'wandb/goodfire/train_resid_mlp/1a2b3c4d'
 
     Raises:
         InputError: the run cannot be reached, or has no configuration.

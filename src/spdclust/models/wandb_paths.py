@@ -71,6 +71,13 @@ def parse_wandb_path(path: str | Path) -> WandbRun | None:
 
 
 def cache_root() -> Path:
-    """Return the folder of everything that is downloaded: `$SPDCLUST_CACHE`, else `~/.cache/spdclust`."""
+    """Return the folder of everything that is downloaded: `$SPDCLUST_CACHE`, else `~/.cache/spdclust`.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, SPDCLUST_CACHE="/scratch/me"):
+        ...     cache_root().as_posix()
+        '/scratch/me'
+    """
     given = os.environ.get("SPDCLUST_CACHE")
     return Path(given).expanduser() if given else Path.home() / ".cache" / "spdclust"

@@ -51,6 +51,20 @@ class Compared:
 def compare_histories(before: Path, again: Path, name: str) -> Compared:
     """Compare two histories byte by byte, and if they differ say in what.
 
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
+        >>> history = example_history()
+        >>> other = replace(history, provenance=history.provenance | {"seed": 1})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before, again = Path(folder) / "before.zip", Path(folder) / "again.zip"
+        ...     save_merge_history(history, before)
+        ...     save_merge_history(other, again)
+        ...     compare_histories(before, again, "history.zip").line()
+        'same numbers  history.zip (seed: 0, now 1)'
+
     Raises:
         InputError: one of them cannot be read.
     """
@@ -62,6 +76,15 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
 
 def compare_files(before: Path, again: Path, name: str) -> Compared:
     """Compare two files of an ensemble byte by byte; of `.json` and `.npz` say whether only records differ.
+
+    Example:
+        >>> import json, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first, second = Path(folder) / "summary.json", Path(folder) / "again.json"
+        ...     _ = first.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.1.0"}}))
+        ...     _ = second.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.2.0"}}))
+        ...     compare_files(first, second, "summary.json").line()
+        'same numbers  summary.json (what it was made from)'
 
     Raises:
         InputError: one of two files that differ cannot be read.
@@ -100,7 +123,15 @@ _READ = {".json": _json_numbers, ".npz": _npz_numbers}
 
 
 def differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
-    """Return which labels, settings and arrays of two histories differ."""
+    """Return which labels, settings and arrays of two histories differ.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from spdclust.example_ensemble import example_history
+        >>> history = example_history()
+        >>> differing_numbers(history, replace(history, mdl_loss=history.mdl_loss + 1))
+        ['mdl_loss']
+    """
     said = []
     if first.labels != second.labels:
         said.append(f"labels: {first.n_components} components, now {second.n_components}")
@@ -124,7 +155,13 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
-    """Return which entries of two histories' provenance differ, each with both values."""
+    """Return which entries of two histories' provenance differ, each with both values.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> differing_records(example_history(0), example_history(1))
+        ['seed: 0, now 1']
+    """
     before, now = flattened(first.provenance), flattened(second.provenance)
     return [
         f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"

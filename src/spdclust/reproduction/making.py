@@ -29,6 +29,16 @@ def check_history(
 ) -> list[Compared]:
     """Make a history again, its batches too unless they are given, and compare.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.reproduction.recipe import read_recipe
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recipe = read_recipe(write_example_ensemble(folder).history(1))
+        ...     compared = check_history(recipe, f"{folder}/again")
+        >>> [each.line() for each in compared]
+        ['equal         batch_0.pt', 'equal         history.zip', 'equal         metrics.csv']
+
     Args:
         recipe: what the history says of its making.
         folder: where the files go.
@@ -180,6 +190,14 @@ def _differing_activations(first: ActivationBatch, second: ActivationBatch) -> l
 
 def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared], list[str]]:
     """Make an ensemble again from its two configuration files, and compare every file that comes out.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     compared, left = check_ensemble(write_example_ensemble(folder).folder, f"{folder}/again")
+        >>> all(each.same_bytes for each in compared), left
+        (True, [])
 
     Args:
         folder: the ensemble's folder.

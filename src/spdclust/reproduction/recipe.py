@@ -142,6 +142,16 @@ def read_recipe(path: str | Path) -> Recipe:
     Paths that were given from the root are not in a history; they are taken from the
     `clustering_run_config.json` of its ensemble, where that says the same otherwise.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recipe = read_recipe(write_example_ensemble(folder).history(1))
+        >>> recipe.seed, recipe.config.merge_config.iters
+        ((0, 1), None)
+        >>> recipe.commands()
+        ['spdclust run --config run.yaml --seed 1 --base-seed 0 --output again']
+
     Raises:
         InputError: the history cannot be read, or its settings are not allowed any more.
     """

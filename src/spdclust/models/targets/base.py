@@ -65,6 +65,13 @@ def own_folders(checkpoint: Checkpoint, path: str | None) -> list[Path]:
 def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: str) -> Path:
     """Return the first `folder/name` that exists, looking last in the target's run on W&B if it has one.
 
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> run = resolve_checkpoint("resources/resid_mlp1")
+        >>> folders = own_folders(run, "../target/resid_mlp.pth")
+        >>> first_file(folders, "resid_mlp_train_config.yaml", run, "pretrained_model_path").as_posix()
+        'resources/resid_mlp1/resid_mlp_train_config.yaml'
+
     Raises:
         InputError: none does.
     """
@@ -88,6 +95,17 @@ def read_own_weights(
 ) -> dict[str, torch.Tensor]:
     """Return the target model's own weights, for checkpoints that leave them out.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> run = resolve_checkpoint("resources/resid_mlp1")
+        >>> module = nn.Linear(2, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save(module.state_dict(), f"{folder}/tiny.pth")
+        ...     weights = read_own_weights([Path(folder)], "tiny.pth", module, run, "pretrained_model_path")
+        >>> {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        {'weight': (1, 2), 'bias': (1,)}
+
     Raises:
         InputError: the file is missing, damaged, or does not fit the model.
     """
@@ -99,6 +117,12 @@ def read_own_weights(
 
 def toy_task(checkpoint: Checkpoint, name: str, n_features: int, synced_inputs: Any) -> ToyTask:
     """Return the task of a toy model from the decomposition's `task_config`.
+
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> task = toy_task(resolve_checkpoint("resources/resid_mlp1"), "resid_mlp", 100, None)
+        >>> task.n_features, task.feature_probability
+        (100, 0.01)
 
     Raises:
         InputError: a value is missing or of the wrong kind.
@@ -113,6 +137,12 @@ def toy_task(checkpoint: Checkpoint, name: str, n_features: int, synced_inputs: 
 
 def language_task(checkpoint: Checkpoint, vocab_size: int) -> LanguageTask:
     """Return the task of a language model from the decomposition's `task_config`.
+
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> task = language_task(resolve_checkpoint("resources/lm_llama2L/run"), vocab_size=512)
+        >>> task.max_seq_len, task.tokenizer_name
+        (48, '../tokenizer')
 
     Raises:
         InputError: a value is missing or of the wrong kind.

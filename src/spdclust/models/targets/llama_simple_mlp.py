@@ -169,6 +169,12 @@ class LlamaSimpleMLP(nn.Module):
 def build(checkpoint: Checkpoint) -> Target:
     """Return an empty model of the sizes in `model_config.yaml`.
 
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> target = build(resolve_checkpoint("resources/lm_llama2L/run"))
+        >>> tuple(target.module.h[0].mlp.c_fc.weight.shape), target.max_length
+        ((256, 64), 48)
+
     Raises:
         InputError: that file is missing, or does not fit.
     """

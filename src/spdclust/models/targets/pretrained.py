@@ -35,6 +35,15 @@ def build_pretrained(
 ) -> Target:
     """Return an empty language model of the sizes in `model_config.yaml`.
 
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> class Sizes(LanguageModelConfig, extra="ignore"):
+        ...     n_embd: int
+        >>> run = resolve_checkpoint("resources/lm_llama2L/run")
+        >>> target = build_pretrained(run, Sizes, lambda sizes: nn.Embedding(sizes.vocab_size, sizes.n_embd))
+        >>> target.module, target.task.vocab_size
+        (Embedding(512, 64), 512)
+
     Args:
         checkpoint: the decomposition, which names the target's weights (`pretrained_model_name`).
         config_class: what the file holds.

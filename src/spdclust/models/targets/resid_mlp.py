@@ -73,6 +73,12 @@ class ResidMLP(nn.Module):
 def build(checkpoint: Checkpoint) -> Target:
     """Return an empty residual MLP of the sizes in `resid_mlp_train_config.yaml`.
 
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> target = build(resolve_checkpoint("resources/resid_mlp1"))
+        >>> tuple(target.module.W_E.shape), target.module.W_E.device.type  # sizes are known, weights not yet
+        ((100, 400), 'meta')
+
     Raises:
         InputError: that file is missing, or does not fit.
     """
