@@ -90,6 +90,13 @@ def read_archive(
 ) -> dict[str, Any]:
     """Read named arrays and texts of a zip; `optional` arrays may be missing.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_archive(f"{folder}/a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
+        ...     read_archive(f"{folder}/a.npz", texts=["note.txt"], optional=["y.npy"])
+        {'note.txt': 'three'}
+
     Raises:
         InputError: no such file, not a zip, a member is missing, truncated or damaged.
     """
@@ -171,6 +178,13 @@ def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
 def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, whether columns come first, and type of a `.npy` stream, which is left at the data.
 
+    Example:
+        >>> stream = io.BytesIO()
+        >>> np.save(stream, np.zeros((2, 3)))
+        >>> _ = stream.seek(0)
+        >>> array_header(stream), len(stream.read())  # six numbers of 8 bytes follow
+        (((2, 3), False, dtype('float64')), 48)
+
     Raises:
         ValueError: not an array of plain values (NumPy raises other errors too).
     """
@@ -186,6 +200,13 @@ def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def check_announced(shape: tuple[int, ...], dtype: np.dtype[Any], stored_bytes: int) -> None:
     """Refuse an array that announces another size than is stored.
+
+    Example:
+        >>> check_announced((2, 3), np.dtype(np.float64), 48)
+        >>> check_announced((2, 10**12), np.dtype(np.float64), 48)
+        Traceback (most recent call last):
+        ...
+        ValueError: header announces 16000000000000 bytes, 48 are stored
 
     Raises:
         ValueError: it does.

@@ -55,6 +55,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "a" / "note.txt", "whole")
+        ...     (Path(folder) / "a" / "note.txt").read_text()
+        'whole'
+
     Raises:
         InputError: the file cannot be written.
     """

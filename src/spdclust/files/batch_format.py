@@ -50,6 +50,15 @@ def _named(arrays: Mapping[str, np.ndarray], names: list[str]) -> list[str | np.
 def read_whole(path: Path) -> tuple[Arrays, Texts]:
     """Read and verify all tensors and strings of a batch.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3).save(f"{folder}/batch_0.pt")
+        ...     arrays, texts = read_whole(Path(folder) / "batch_0.pt")
+        >>> arrays["indices"].tolist(), texts["labels"], texts["seed"]
+        ([0, 1], 'm:0\\nm:1', '3')
+
     Raises:
         InputError: no such file, truncated, damaged, or not a batch of ours.
     """
@@ -62,6 +71,16 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
     """Read and verify what is known of a batch without its activations: maxima, means and all strings.
 
     Files of version 1 are read and verified whole.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batch = ActivationBatch.from_dense([[0.2, 0.0], [0.8, 0.0]], ["m:0", "m:1"])
+        ...     batch.save(f"{folder}/batch_0.pt")
+        ...     arrays, texts = read_head(Path(folder) / "batch_0.pt")
+        >>> sorted(arrays), arrays["means"].tolist()
+        (['maxima', 'means', 'shape'], [0.5, 0.0])
 
     Raises:
         InputError: no such file, truncated, damaged, or not a batch of ours.
@@ -128,6 +147,15 @@ def _damaged(path: Path) -> InputError:
 def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_array:
     """Return the `(samples, components)` matrix that the arrays of a file make.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "batch_0.pt"
+        ...     ActivationBatch.from_dense([[1.0, 0.0], [1.0, 0.5]], ["m:0", "m:1"]).save(path)
+        ...     stored_matrix(read_whole(path)[0], path).toarray().tolist()
+        [[1.0, 0.0], [1.0, 0.5]]
+
     Raises:
         InputError: the arrays do not fit together.
     """
@@ -154,6 +182,15 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
 
 def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int]:
     """Return samples and components of a file, once its maxima and means are known to fit them.
+
+    Example:
+        >>> import tempfile
+        >>> arrays = {"shape": np.array([500, 2]), "maxima": np.ones(2), "means": np.ones(3)}
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     stored_shape(arrays, Path(file.name))
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...means: ... (found: float64 (3,) for 2 components...)
 
     Raises:
         InputError: they do not, or a maximum or mean is not a finite number.

@@ -131,6 +131,14 @@ class BatchedActivations:
 def find_batches(folder: str | Path) -> list[Path]:
     """Return the `batch_<b>.pt` files of a folder in numeric order.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("batch_10.pt", "batch_9.pt", "notes.txt"):
+        ...         (Path(folder) / name).touch()
+        ...     [path.name for path in find_batches(folder)]
+        ['batch_9.pt', 'batch_10.pt']
+
     Raises:
         InputError: no such folder, or no batch in it.
     """

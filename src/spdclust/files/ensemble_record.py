@@ -13,6 +13,14 @@ from spdclust.files.histories import find_histories, run_names
 def ensemble_record(histories: str | Path | Sequence[str | Path]) -> dict[str, Any]:
     """Return the package's version and the SHA-256 of every history, as plain JSON types.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "history_0.zip").write_bytes(b"abc")
+        ...     record = ensemble_record([f"{folder}/history_0.zip"])
+        >>> {name: digest[:8] for name, digest in record["histories"].items()}
+        {'history_0': 'ba7816bf'}
+
     Args:
         histories: the ensemble's folder, or its histories.
 

@@ -23,6 +23,17 @@ def load_normalized(
 ) -> NormalizedHistories:
     """Read the histories of an ensemble and bring them to one label order and one number of rows.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for run in range(2):
+        ...         save_merge_history(example_history(run), f"{folder}/runs/run_{run}/history.zip")
+        ...     normalized = load_normalized(folder)
+        >>> normalized.run_names, normalized.n_iterations
+        (['run_0', 'run_1'], 11)
+
     Args:
         histories: the ensemble's folder, or the files.
         align: see `normalize_ensemble`.
@@ -60,6 +71,15 @@ def save_ensemble_meta(
 ) -> None:
     """Write `ensemble_meta.json`: component labels, what the runs have in common, what they are made from.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_ensemble_meta(example_normalized(), f"{folder}/ensemble_meta.json")
+        ...     told = json.loads(Path(folder, "ensemble_meta.json").read_text())
+        >>> told["n_ensemble"], told["c_components"]
+        (2, 12)
+
     Args:
         normalized: the ensemble.
         path: the `.json` file.
@@ -76,6 +96,15 @@ def save_merge_array(
     normalized: NormalizedHistories, path: str | Path, *, limit: int | None = MERGE_ARRAY_MAX_BYTES
 ) -> bool:
     """Write `ensemble_merge_array.npz`, streamed: `merge_array`, int, `(runs, iterations, components)`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = save_merge_array(example_normalized(), f"{folder}/array.npz")
+        ...     array = np.load(f"{folder}/array.npz")["merge_array"]
+        >>> written, array.shape, array[0, 7].tolist()  # the four groups of the first run after merge 7
+        (True, (2, 11, 12), [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
 
     Args:
         normalized: the ensemble.
@@ -108,6 +137,13 @@ def save_distances(
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `distances_<method>.npz`: `distances`, float64, `(iterations, runs, runs)`, and `iterations`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
+        ...     np.load(f"{folder}/distances.npz")["iterations"].tolist()
+        [0, 10]
 
     Args:
         distances: of one method.
@@ -148,6 +184,14 @@ def load_distance_rows(
     path: str | Path,
 ) -> tuple[Int[np.ndarray, " iterations"], Float[np.ndarray, "iterations runs runs"]]:
     """Read which iterations a `distances_<method>.npz` holds, and the distances there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
+        ...     iterations, distances = load_distance_rows(f"{folder}/distances.npz")
+        >>> iterations.tolist(), distances.shape
+        ([0, 10], (2, 3, 3))
 
     Raises:
         InputError: no such file, damaged, or not distances.

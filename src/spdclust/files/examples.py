@@ -100,5 +100,10 @@ def samples_of(
 
 
 def known_texts(numbers: Sequence[int], texts: Sequence[str]) -> dict[int, str]:
-    """Return how tokens are written, by number."""
+    """Return how tokens are written, by number.
+
+    Example:
+        >>> known_texts([17, 4], [" the", "a"])
+        {17: ' the', 4: 'a'}
+    """
     return dict(zip((int(number) for number in numbers), texts, strict=True))

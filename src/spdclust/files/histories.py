@@ -43,6 +43,15 @@ _ALLOWED = "a history.zip"
 def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None) -> None:
     """Write a history; the same history always gives the same bytes.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_merge_history(example_history(), f"{folder}/a.zip")
+        ...     save_merge_history(example_history(), f"{folder}/b.zip")
+        ...     Path(folder, "a.zip").read_bytes() == Path(folder, "b.zip").read_bytes()
+        True
+
     Args:
         history: what to write.
         path: the `.zip` file.
@@ -100,6 +109,15 @@ def load_merge_history(path: str | Path) -> MergeHistory:
 
     A file of the reference implementation has no description lengths: `mdl_loss` and `merge_pair_cost` are
     NaN then, and rows that it allocated but never filled are left out.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_merge_history(example_history(), f"{folder}/history.zip")
+        ...     history = load_merge_history(f"{folder}/history.zip")
+        >>> history.n_components, history.n_iterations, int(history.k_groups[history.best_iteration()])
+        (12, 11, 4)
 
     Raises:
         InputError: no such file, damaged, or not a history.
@@ -225,6 +243,15 @@ def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Seq
 def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHistoryEnsemble:
     """Read the histories of an ensemble.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for run in range(2):
+        ...         save_merge_history(example_history(run), f"{folder}/runs/run_{run}/history.zip")
+        ...     load_merge_histories(folder).run_names
+        ['run_0', 'run_1']
+
     Args:
         source: an ensemble's folder (its `runs/run_<r>/history.zip` in numeric order), or the files.
 
@@ -251,6 +278,15 @@ def run_names(paths: Sequence[str | Path]) -> list[str]:
 
 def find_histories(folder: str | Path) -> list[Path]:
     """Return the `runs/run_<r>/history.zip` of an ensemble's folder in numeric order.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for run in (10, 9):
+        ...         (Path(folder) / f"runs/run_{run}").mkdir(parents=True)
+        ...         (Path(folder) / f"runs/run_{run}/history.zip").touch()
+        ...     [path.parent.name for path in find_histories(folder)]
+        ['run_9', 'run_10']
 
     Raises:
         InputError: there are none.

@@ -34,6 +34,15 @@ def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
 def save_metrics(history: MergeHistory, path: str | Path) -> None:
     """Write `metrics.csv`: one row per iteration; costs and description lengths in bits per sample.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_metrics(example_history(), f"{folder}/metrics.csv")
+        ...     lines = Path(folder, "metrics.csv").read_text().splitlines()
+        >>> len(lines), lines[0].split(",")[:3]
+        (12, ['iteration', 'k_groups', 'mdl_loss'])
+
     Raises:
         InputError: the file cannot be written.
     """

@@ -71,6 +71,15 @@ def exists(path: str | Path) -> bool:
 def check_folder(folder: str | Path, allowed: str) -> None:
     """Check that all files below a folder can be read to their end, before a library opens them.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     os.mkfifo(f"{folder}/tokenizer.json")  # a library would wait for ever
+        ...     check_folder(folder, "a folder")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...tokenizer.json: not a regular file (found: a pipe; allowed: a folder)
+
     Raises:
         InputError: one of them is a pipe or a device, or a link that leads nowhere.
     """
@@ -81,6 +90,15 @@ def check_folder(folder: str | Path, allowed: str) -> None:
 
 def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str:
     """Return a UTF-8 text, line ends as they are.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "labels.txt").write_bytes(b"m:0\\xff")
+        ...     read_text(f"{folder}/labels.txt", "labels, one a line")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...labels.txt: not a UTF-8 text (found: ...; allowed: labels, one a line)
 
     Args:
         path: the file.

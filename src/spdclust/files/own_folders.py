@@ -16,6 +16,13 @@ ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, or memberships.npz with metadata.json"
 def folder_of_run(folder: str | Path, run: int) -> Path:
     """Return where the files of one run are: `run_<r>/` if there is any such folder, else the folder itself.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "run_1").mkdir()
+        ...     folder_of_run(folder, 1).name
+        'run_1'
+
     Raises:
         InputError: no such folder, or other runs have one and this run has none.
     """
@@ -46,6 +53,14 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
 def own_files(folder: str | Path, run: int = 0) -> list[Path]:
     """Return the files of one run that each hold a batch, in the order of the numbers in their names.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("part_10.npy", "part_9.npy", "labels.txt"):
+        ...         (Path(folder) / name).touch()
+        ...     [path.name for path in own_files(folder)]
+        ['part_9.npy', 'part_10.npy']
+
     Raises:
         InputError: no such folder, or none in it.
     """
@@ -63,7 +78,15 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
 
 
 def files_beside(files: list[Path]) -> list[Path]:
-    """Return the label and metadata files that say what the columns of some files are."""
+    """Return the label and metadata files that say what the columns of some files are.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "labels.txt").touch()
+        ...     [path.name for path in files_beside([Path(folder) / "part_9.npy"])]
+        ['labels.txt']
+    """
     names = (*LABEL_FILES, METADATA)
     places = dict.fromkeys(place for file in files for place in (file.parent, file.parent.parent))
     return [place / name for place in places for name in names if (place / name).is_file()]

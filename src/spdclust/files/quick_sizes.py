@@ -44,6 +44,15 @@ def batch_shape(path: str | Path) -> tuple[int, int]:
 def history_length(path: str | Path) -> int:
     """Return the number of merges in a `history.zip`; 0 where the file does not say.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_merge_history(example_history(), f"{folder}/history.zip")
+        ...     history_length(f"{folder}/history.zip")
+        11
+
     Raises:
         FileNotFoundError: no such file.
     """

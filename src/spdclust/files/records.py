@@ -197,6 +197,15 @@ def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str
 def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[str, Any]:
     """Return a record that is read already, once it is checked; numbers are what the model says they are.
 
+    Example:
+        >>> run = {"digest": "ab12", "merge_seed": "[0, 3]", "n_merges": 11}
+        >>> checked_record(ListedRun, run, "ensemble_registry.db") == run
+        True
+        >>> checked_record(ListedRun, {**run, "merge_seed": "none"}, "ensemble_registry.db")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ensemble_registry.db: merge_seed: ...
+
     Raises:
         InputError: a key is missing, or a value is of another kind.
     """

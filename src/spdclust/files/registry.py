@@ -117,6 +117,16 @@ def register_ensembles(
 def read_registry(path: str | Path) -> list[dict[str, Any]]:
     """Return every ensemble of the registry in the order of their names, its runs under `runs`.
 
+    Example:
+        >>> import tempfile
+        >>> run = {**dict.fromkeys(RUN_COLUMNS[1:], 0), "digest": "ab", "merge_seed": "[0, 0]"}
+        >>> record = {**dict.fromkeys(ENSEMBLE_COLUMNS), "ensemble": "small/tiny", "runs": [run]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = register_ensembles([record], f"{folder}/ensemble_registry.db")
+        ...     (ensemble,) = read_registry(f"{folder}/ensemble_registry.db")
+        >>> ensemble["ensemble"], ensemble["runs"][0]["digest"]
+        ('small/tiny', 'ab')
+
     Raises:
         InputError: no such file, or it is no registry.
     """

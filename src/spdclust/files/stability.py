@@ -33,6 +33,16 @@ def save_stability(
 ) -> None:
     """Write the files of `STABILITY_FILES` into a folder.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_stability(normalized, analyze_stability(normalized), folder)
+        ...     sorted(path.name for path in Path(folder).iterdir())[:2]
+        ['stability.json', 'stability_coclustering.npz']
+
     Args:
         normalized: the ensemble.
         stability: its analysis.
@@ -83,6 +93,17 @@ def _save_coclustering(normalized: NormalizedHistories, stability: Stability, pa
 
 def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     """Read the share of runs in which two components are together at one cut, for pairs that ever are.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_stability(normalized, analyze_stability(normalized), folder)
+        ...     share = load_coclustering(f"{folder}/stability_coclustering.npz", "least_mdl")
+        >>> share.nnz, float(share.min()), float(share.max())  # three pairs in each of four groups
+        (12, 0.0, 1.0)
 
     Returns:
         `(components, components)` upper triangle (`i < j`), float64; the file's `labels` name both axes.

@@ -34,6 +34,15 @@ class CutComponent:
 def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
     """Read `stability_components.csv`: for each cut its components, the most contested first.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_components.csv"
+        ...     lines = ["cut,component,consensus_group,contestedness", "least_mdl,a:0,3,0.5"]
+        ...     _ = path.write_text("\\n".join(lines))
+        ...     load_components(path)
+        {'least_mdl': [CutComponent(label='a:0', consensus_group=3, contestedness=0.5)]}
+
     Raises:
         InputError: no such file, or not that table.
     """
@@ -50,6 +59,14 @@ def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
 
 def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     """Read `stability_groups.csv` without members: for each cut `group`, `size`, `support`, largest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_groups.csv"
+        ...     _ = path.write_text("cut,group,size,support\\nleast_mdl,0,3,0.9")
+        ...     load_groups(path)
+        {'least_mdl': [{'group': 0, 'size': 3, 'support': 0.9}]}
 
     Raises:
         InputError: no such file, or not that table.
@@ -69,6 +86,17 @@ def load_coclusterings(
     path: str | Path, cuts: Iterable[str]
 ) -> tuple[Labels, dict[str, sparse.csr_array | None]]:
     """Read `stability_coclustering.npz`: its labels, and for each cut how often two components are together.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.archive import write_archive
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     left_out = {"least_mdl.left_out.npy": np.array("too many pairs")}
+        ...     left_out["labels.npy"] = np.array(["a", "b"])
+        ...     write_archive(f"{folder}/stability_coclustering.npz", left_out)
+        ...     load_coclusterings(f"{folder}/stability_coclustering.npz", ["least_mdl"])
+        (['a', 'b'], {'least_mdl': None})
 
     Returns:
         The labels, and per cut the `(components, components)` share of runs, upper triangle; None where the

@@ -15,6 +15,17 @@ NEEDED_COLUMNS = ("iteration", "n_distinct", "null.n_distinct")
 def load_stability_record(path: str | Path) -> dict[str, Any]:
     """Read `stability.json`.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.files.stability import save_stability
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_stability(normalized, analyze_stability(normalized), folder)
+        ...     load_stability_record(f"{folder}/stability.json")["cuts"]["least_mdl"]["n_consensus_groups"]
+        4
+
     Raises:
         InputError: no such file, or not a stability record.
     """
@@ -23,6 +34,14 @@ def load_stability_record(path: str | Path) -> dict[str, Any]:
 
 def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
     """Read `stability_iterations.csv` by columns, see `iteration_table`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_iterations.csv"
+        ...     _ = path.write_text("iteration,n_distinct,null.n_distinct\\n0,1,2\\n1,2,2")
+        ...     load_stability_iterations(path)["n_distinct"].tolist()
+        [1.0, 2.0]
 
     Raises:
         InputError: no such file, not a table of numbers, or a column that figures need is missing.

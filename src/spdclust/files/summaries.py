@@ -15,6 +15,13 @@ from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
     """Write `summary.json`.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_summary({"n_runs": 3}, f"{folder}/summary.json")
+        ...     json.loads(Path(folder, "summary.json").read_text())
+        {'n_runs': 3}
+
     Raises:
         InputError: the file cannot be written.
     """
@@ -63,6 +70,14 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
 def stability_lines(stability: Mapping[str, Any]) -> list[str]:
     """Return what the stability analysis found, as lines for the terminal.
 
+    Example:
+        >>> cut = {"n_groups": [4, 5], "n_contested_components": 2}
+        >>> cut |= {"mean_support": 0.9, "null_mean_support": 0.5}
+        >>> print("\\n".join(stability_lines({"last_agreement": 3, "cuts": {"least_mdl": cut}})))
+          all runs agree last at iteration 3
+          at the least mean description length, 4 to 5 groups: 2 contested components, support of the
+          consensus 0.90 (shuffled runs: 0.50)
+
     Args:
         stability: see `summary.summarize_stability`.
     """
@@ -102,6 +117,12 @@ def format_sweeps(folders: Iterable[str | Path]) -> str:
 
 def sweep_lines(record: Mapping[str, Any]) -> list[str]:
     """Return a line for each point of a sweep, for the terminal.
+
+    Example:
+        >>> point = {"name": "alpha~1", "n_groups_min": 4, "n_groups_max": 4, "n_distinct": 1, "n_runs": 3}
+        >>> print(*sweep_lines({"points": [{**point, "mean_support": 1, "null_mean_support": 0.5}]}))
+          alpha~1  4 groups, 1 distinct groupings of 3 runs, support of the consensus 1.00
+          (shuffled runs: 0.50)
 
     Args:
         record: see `sweeps.comparison.compare_points`.

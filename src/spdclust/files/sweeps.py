@@ -15,6 +15,15 @@ from spdclust.sweeps.tables import distance_rows, point_rows
 def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
     """Write the files of `SWEEP_FILES` into a folder.
 
+    Example:
+        >>> import tempfile
+        >>> record = {"swept": ["alpha"], "points": [{"name": "a", "values": {"alpha": 1}, "n_runs": 2}]}
+        >>> record["distances"] = {"jaccard_dist": {"runs": [[0.1]]}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_sweep(record, folder)
+        ...     Path(folder, SWEEP_FILES["points"]).read_text().split()
+        ['name,alpha,n_runs', 'a,1,2']
+
     Args:
         record: see `compare_points`.
         folder: where the files go.
@@ -30,6 +39,15 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
 
 def load_sweep(path: str | Path) -> dict[str, Any]:
     """Read `sweep.json`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
+        ...     load_sweep(f"{folder}/sweep.json")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...sweep.json: points: ...
 
     Raises:
         InputError: no such file, or not the comparison of a sweep.

@@ -32,6 +32,13 @@ def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
 def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: str | Path) -> None:
     """Write a table given by rows that have all columns.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_rows([{"name": "a", "n": 1}, {"name": "b", "n": 2}], ["n", "name"], f"{folder}/a.csv")
+        ...     Path(folder, "a.csv").read_text().split()
+        ['n,name', '1,a', '2,b']
+
     Raises:
         InputError: the file cannot be written.
     """
@@ -40,6 +47,13 @@ def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: s
 
 def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read a table of numbers by columns, each float64.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.csv").write_text("iteration,mdl\\n0,3.5\\n1,2.5")
+        ...     load_columns(f"{folder}/a.csv")["mdl"].tolist()
+        [3.5, 2.5]
 
     Args:
         path: the `.csv` file.

@@ -64,6 +64,18 @@ def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
 def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str]) -> None:
     """Refuse members that would unpack to more than the file can mean.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.zip")
+        ...     with zipfile.ZipFile(path, "w") as archive:
+        ...         archive.writestr("a.npy", b"123")
+        ...         archive.getinfo("a.npy").file_size = 10**12  # as the list of a bomb would say
+        ...         check_members_size(archive, path, ["a.npy"])
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...a.zip: a.npy: announces more than the file can mean (...)
+
     Raises:
         InputError: they would.
     """
@@ -77,6 +89,18 @@ def check_crc(path: str | Path, what: str) -> None:
     """Check every member against its CRC-32, which the readers of `.pt` files leave out.
 
     Files that were written without (all are 0) pass.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with zipfile.ZipFile(f"{folder}/a.pt", "w") as archive:
+        ...         archive.writestr("data.pkl", b"weights")
+        ...     whole = Path(folder, "a.pt").read_bytes()
+        ...     _ = Path(folder, "a.pt").write_bytes(whole.replace(b"weights", b"Weights"))
+        ...     check_crc(f"{folder}/a.pt", "a checkpoint")
+        Traceback (most recent call last):
+        ...
+        spdclust.errors.InputError: ...a.pt: ... (found: ...Bad CRC-32 for file 'data.pkl'; ...)
 
     Raises:
         InputError: the file is no archive, or a member is damaged.
