@@ -30,6 +30,14 @@ def plot_coclustering(
 ) -> Figure:
     """Draw, at each cut, the share of runs that put two contested components together.
 
+    Example:
+        >>> record = {"cuts": {"least_mdl": {"cut": {"n_groups": [2, 2]}, "n_contested_components": 2}}}
+        >>> share = sparse.csr_array(np.array([[0.0, 0.5, 0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+        >>> contested, frequencies = {"least_mdl": ["a", "b"]}, {"least_mdl": share}
+        >>> figure = plot_coclustering(record, contested, frequencies, ["a", "b", "c"])
+        >>> [text.get_text() for text in figure.axes[1].get_yticklabels()]
+        ['a', 'b']
+
     Args:
         record: the few numbers of the stability analysis, see `stability_record`.
         contested: for each cut, the contested components, the most contested first.

@@ -24,6 +24,15 @@ def plot_consensus(
 ) -> Figure:
     """Draw the consensus groups at each cut: the largest by module, and the support of all by size.
 
+    Example:
+        >>> at = {"cut": {"n_groups": [2, 2]}, "mean_support": 1.0, "null": {"mean_support": 0.5}}
+        >>> groups = [{"group": 0, "size": 2, "support": 1.0}, {"group": 1, "size": 1, "support": 1.0}]
+        >>> components = {"attn:0": 0, "mlp:0": 0, "mlp:1": 1}
+        >>> record = {"n_runs": 2, "cuts": {"least_mdl": at}}
+        >>> figure = plot_consensus(record, {"least_mdl": groups}, {"least_mdl": components})
+        >>> figure.axes[0].get_title(loc="left").splitlines()
+        ['Shortest description: 2 groups', '1 consensus group of several components']
+
     Args:
         record: the few numbers of the stability analysis, see `stability_record`.
         groups: for each cut, the consensus groups (`group`, `size`, `support`), the largest first.

@@ -75,7 +75,12 @@ def aggregate(
 def aggregate_matrix(
     matrix: Num[np.ndarray, "rows columns"], how: str = "mean", limit: int = MOST_CELLS
 ) -> Float[np.ndarray, "_ _"]:
-    """Return `aggregate` of a matrix in memory."""
+    """Return `aggregate` of a matrix in memory.
+
+    Example:
+        >>> aggregate_matrix(np.array([[1.0, 3.0], [5.0, 7.0]]), limit=1).tolist()
+        [[4.0]]
+    """
     return aggregate(lambda start, stop: matrix[start:stop], matrix.shape, how, limit)
 
 
@@ -98,6 +103,13 @@ def draw_matrix(
     scale: str = "linear",
 ) -> Colorbar | None:
     """Draw a matrix as one picture with its colour bar; what has no value is grey, zero on a log scale white.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = Figure().subplots()
+        >>> bar = draw_matrix(axes, np.array([[0.0, 2.0]]), (1, 2), "activity [samples]")
+        >>> bar.ax.get_ylabel(), float(bar.vmax)
+        ('activity [samples]', 2.0)
 
     Args:
         axes: where.

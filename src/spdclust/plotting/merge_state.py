@@ -54,6 +54,14 @@ def draw_merge_state(
 def draw_merge_view(view: MergeView, *, title: str) -> Figure:
     """Draw the state of a merge without building its matrices: only what the cells need is read.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_activations, example_history
+        >>> from spdclust.merge.repeating import repeat_merge
+        >>> (view,) = repeat_merge(example_activations(), example_history(), [7])
+        >>> figure = draw_merge_view(view, title="after merge 7")
+        >>> [axes.get_title(loc="left") for axes in figure.axes[:3]]
+        ['Groups of 12 components', 'Coactivations', 'Costs of merging two next']
+
     Args:
         view: the merge just after an iteration.
         title: which moment this is.
@@ -87,7 +95,12 @@ def _whole(activities: np.ndarray) -> bool:
 
 @styled
 def draw_nothing(title: str) -> Figure:
-    """Return a figure that only says why there is nothing to draw."""
+    """Return a figure that only says why there is nothing to draw.
+
+    Example:
+        >>> draw_nothing("run_0: no merges").axes[0].get_title(loc="left")
+        'run_0: no merges'
+    """
     figure, (axes,) = new_figure(size=(6.4, 1.6))
     axes.set_axis_off()
     axes.set_title(plain_text(title, _LONGEST_TITLE))
@@ -104,6 +117,12 @@ def draw_merge_state_cells(
     counts: bool = True,
 ) -> Figure:
     """Draw the same from matrices that are aggregated already, for more groups than fit in memory squared.
+
+    Example:
+        >>> cells = np.array([[2.0, 1.0], [1.0, 3.0]])
+        >>> figure = draw_merge_state_cells(np.array([0, 1, 0]), cells, -cells, title="run 0")
+        >>> figure.axes[0].get_title(loc="left")
+        'Groups of 3 components'
 
     Args:
         group_idxs: group of each component.

@@ -79,7 +79,15 @@ def module_colors(names: Sequence[str], sizes: Sequence[int] | None = None) -> d
 
 
 def draw_modules(axes: Axes, modules: ModuleOrder, *, x: bool = True, y: bool = True) -> None:
-    """Mark where modules end and name them on the axes of components, as many as there is room for."""
+    """Mark where modules end and name them on the axes of components, as many as there is room for.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = Figure().subplots()
+        >>> draw_modules(axes, order_by_module(["attn:0", "attn:1", "mlp:0"]), y=False)
+        >>> [text.get_text() for text in axes.get_xticklabels()], axes.get_xticks().tolist()
+        (['attn', 'mlp'], [1.0, 2.5])
+    """
     edges = modules.edges
     inner = edges[1:-1]
     middles = (edges[:-1] + edges[1:]) / 2

@@ -30,6 +30,14 @@ def plot_runs(
 ) -> Figure:
     """Draw the distances between runs at each cut: as a table, and as points in the plane.
 
+    Example:
+        >>> cut = {"iteration": 1, "cut": {"n_groups": [4, 4]}}
+        >>> record = {"run_names": ["run_0", "run_1"], "cuts": {"least_mdl": cut}}
+        >>> apart = np.array([[[0.0, 0.0], [0.0, 0.0]], [[0.0, 3.0], [3.0, 0.0]]])
+        >>> figure = plot_runs(apart, "matching_dist", np.array([0, 1]), record)
+        >>> figure.axes[0].get_title(loc="left")
+        'Shortest description: 4 groups'
+
     Args:
         distances: of one method.
         method: its name.

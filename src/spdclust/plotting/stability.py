@@ -28,6 +28,17 @@ _CUT_STYLES = {
 def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> Figure:
     """Draw, over iterations, the distances between runs and the number of distinct groupings.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> from spdclust.stability.tables import iteration_table, stability_record
+        >>> normalized = example_normalized()
+        >>> stability = analyze_stability(normalized)
+        >>> table = iteration_table(normalized, stability)
+        >>> figure = plot_agreement(stability_record(normalized, stability), table)
+        >>> figure.axes[-1].get_title(loc="left")
+        'Distinct groupings among 2 runs (1: all agree)'
+
     Args:
         record: the few numbers of the analysis, see `stability_record`.
         table: its curves, see `iteration_table`.
@@ -72,6 +83,15 @@ def _mark_cuts(axes: Axes, cuts: Mapping[str, Any]) -> None:
 @styled
 def plot_contested(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> Figure:
     """Draw, at each cut, how many runs put pairs of components together, and the most contested components.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> from spdclust.stability.tables import stability_record
+        >>> normalized = example_normalized()
+        >>> figure = plot_contested(stability_record(normalized, analyze_stability(normalized)), {})
+        >>> figure.axes[0].get_title(loc="left")
+        'Shortest description: 4 groups'
 
     Args:
         record: the few numbers of the analysis, see `stability_record`.

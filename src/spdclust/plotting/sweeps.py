@@ -34,6 +34,17 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
 
     Sweeps of more settings, or of lists taken side by side, are drawn as one row of points.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> from spdclust.stability.tables import stability_record
+        >>> from spdclust.sweeps.comparison import compare_points, sweep_point
+        >>> normalized = example_normalized()
+        >>> record = stability_record(normalized, analyze_stability(normalized))
+        >>> points = [sweep_point(f"alpha~{alpha}", {"alpha": alpha}, normalized, record) for alpha in (1, 2)]
+        >>> plot_sweep(compare_points(points)).axes[0].get_title(loc="left")
+        'Groups at the shortest description (mean and range of 2 runs)'
+
     Args:
         record: see `sweeps.comparison.compare_points`.
     """
@@ -126,6 +137,14 @@ def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -
 @styled
 def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     """Draw the distance between every two points: between their runs, and between their consensus groupings.
+
+    Example:
+        >>> points = [{"name": f"alpha~{alpha}", "values": {"alpha": alpha}} for alpha in (1, 2)]
+        >>> apart = {"runs": [[0.1, 0.6], [0.6, 0.2]], "consensus": [[0.0, 0.5], [0.5, 0.0]]}
+        >>> record = {"swept": ["alpha"], "points": points, "distances": {METHOD: apart}}
+        >>> figure = plot_sweep_distances(record)
+        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        ['alpha 1', 'alpha 2']
 
     Args:
         record: see `sweeps.comparison.compare_points`.
