@@ -44,7 +44,7 @@ def main() -> None:
     from spdclust.stages.track import member_of
     from spdclust.tracking.live import LIVE_AFTER_SECONDS, MergeFollower
     from spdclust.tracking.members import log_member
-    from spdclust.tracking.places import EnsemblePlace, resolved_run_config
+    from spdclust.tracking.places import EnsemblePlace
 
     config = ClusteringRunConfig(
         precomputed_activations_dir="benchmark",
@@ -66,7 +66,7 @@ def main() -> None:
             generate.Model(components).chunk(0, samples), [f"m:{i}" for i in range(components)]
         )
         batch.save(place.batches(0) / "batch_0.pt")
-        save_run_config(resolved_run_config(config), place.folder / "clustering_run_config.json")
+        save_run_config(config.resolved(), place.folder / "clustering_run_config.json")
         settings = tracking_settings(config)
         assert settings is not None
         member = member_of(place.folder, 0, settings)

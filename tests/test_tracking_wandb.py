@@ -23,7 +23,7 @@ from spdclust.stages.track import member_of, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
 from spdclust.tracking.client import open_tracker
 from spdclust.tracking.live import MergeFollower
-from spdclust.tracking.places import EnsemblePlace, load_note, resolved_run_config
+from spdclust.tracking.places import EnsemblePlace, load_note
 from spdclust.tracking.tracker import NoTracker, RunDescription
 
 CONFIG = ClusteringRunConfig(
@@ -51,7 +51,7 @@ def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> EnsemblePlace:
         dense = random_dense(b, 200, 45)
         made = ActivationBatch.from_dense(dense, [f"m:{i}" for i in range(45)], provenance={"task": "tms"})
         made.save(place.batches(0) / f"batch_{b}.pt")
-    save_run_config(resolved_run_config(config), place.folder / "clustering_run_config.json")
+    save_run_config(config.resolved(), place.folder / "clustering_run_config.json")
     return place
 
 

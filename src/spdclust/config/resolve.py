@@ -91,8 +91,7 @@ class Ensemble:
 
     def resolved_run(self) -> dict[str, Any]:
         """Return the run's settings with every value filled in, as plain JSON types."""
-        settings = self.run.model_dump(mode="json")
-        return settings | {"merge_config": self.run.merge_config.resolved()}
+        return self.run.resolved()
 
 
 def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> dict[str, Any]:

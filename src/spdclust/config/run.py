@@ -217,6 +217,15 @@ class ClusteringRunConfig(Section):
         settings = self.model_dump(mode="json", include=set(_SAMPLING_KEYS))
         return settings | {"model_path": self.model_source}
 
+    def resolved(self) -> dict[str, Any]:
+        """Return all settings with every value filled in, as `clustering_run_config.json` holds them.
+
+        Example:
+            >>> ClusteringRunConfig(model_path="m").resolved()["merge_config"]["merge_pair_sampling_kwargs"]
+            {'threshold': 0.05}
+        """
+        return self.model_dump(mode="json") | {"merge_config": self.merge_config.resolved()}
+
 
 MOST_BATCHES = 1000
 """Batches a run can have before its seeds collide with the next run's."""

@@ -18,6 +18,16 @@ def plot_activations(
 ) -> None:
     """Draw figures of `ACTIVATION_FIGURES`.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batch = write_example_ensemble(folder).batches(0) / "batch_0.pt"
+        ...     figures = {name: [f"{folder}/{name}.png"] for name in ("raw", "histograms")}
+        ...     plot_activations(batch, paths=figures, activation_threshold=0.1)
+        ...     sorted(path.name for path in Path(folder).glob("*.png"))
+        ['histograms.png', 'raw.png']
+
     Args:
         batch: `batch_<b>.pt`.
         paths: for each figure wanted, where it goes, once for each path.

@@ -22,6 +22,21 @@ def plot_groups(
 ) -> None:
     """Draw `coclustering` and `consensus`.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stability.names import STABILITY_FILES
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder).folder
+        ...     found = {what: place / name for what, name in STABILITY_FILES.items()}
+        ...     plot_groups(
+        ...         found["record"], found["components"], found["groups"], found["coclustering"],
+        ...         paths={name: [f"{folder}/{name}.png"] for name in ("coclustering", "consensus")},
+        ...     )
+        ...     sorted(path.name for path in Path(folder).glob("*.png"))
+        ['coclustering.png', 'consensus.png']
+
     Args:
         record: `stability.json`.
         components: `stability_components.csv`.

@@ -24,6 +24,16 @@ def plot_merge_state(
 ) -> None:
     """Draw the groups, their coactivations and costs just after one merge, once for each path.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place, picture = write_example_ensemble(folder), Path(folder) / "merge_state.png"
+        ...     batches = [place.batches(0) / "batch_0.pt"]
+        ...     plot_merge_state(place.history(0), batches, "least_mdl", paths=[picture])
+        ...     picture.is_file()
+        True
+
     Args:
         history: `history.zip` of a run.
         batches: the run's batch files in order.

@@ -18,6 +18,16 @@ def plot_merge_tree(
 ) -> None:
     """Draw the merge tree of one run, once for each path.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = write_example_ensemble(folder).history(0)
+        ...     plot_merge_tree(history, paths=[f"{folder}/merge_tree.png", f"{folder}/merge_tree.pdf"])
+        ...     sorted(path.name for path in Path(folder).glob("merge_tree.*"))
+        ['merge_tree.pdf', 'merge_tree.png']
+
     Raises:
         InputError: the history cannot be read, or a figure cannot be written.
     """

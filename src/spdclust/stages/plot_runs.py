@@ -20,6 +20,18 @@ def plot_runs(
 ) -> None:
     """Draw the distances of one method between runs at the cuts, once for each path.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place, method = write_example_ensemble(folder, n_runs=3), "perm_invariant_hamming"
+        ...     picture = Path(folder) / f"runs_{method}.png"
+        ...     record = place.folder / "stability.json"
+        ...     plot_runs(place.distance_file(method), record, method, paths=[picture])
+        ...     picture.is_file()
+        True
+
     Args:
         distances: `distances_<method>.npz`.
         record: `stability.json`.

@@ -62,6 +62,16 @@ def save_group_assignments(
 ) -> None:
     """Write the grouping after some merges; the same history gives the same bytes, but for the times.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> history = example_history()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_group_assignments(history, np.array([0, 7]), Path(folder) / FILE_NAME)
+        ...     saved = load_group_assignments(folder)
+        >>> saved.k_groups.tolist(), saved.at(7).members(0)
+        ([11, 4], ['attn:0', 'attn:1', 'mlp:0'])
+
     Args:
         history: the merge, or as far as it is.
         iterations: which merges, from 0.
@@ -90,7 +100,16 @@ def save_group_assignments(
 
 
 def configuration_digest(history: MergeHistory) -> str:
-    """Return a digest of the settings of a merge."""
+    """Return a digest of the settings of a merge.
+
+    Example:
+        >>> from spdclust.example_ensemble import MERGE, example_history
+        >>> other = MERGE.model_copy(update={"alpha": 2.0})
+        >>> configuration_digest(example_history(0)) == configuration_digest(example_history(1))
+        True
+        >>> configuration_digest(example_history(0)) == configuration_digest(example_history(0, other))
+        False
+    """
     return digest_of(history.config.resolved())[:16]
 
 

@@ -184,6 +184,20 @@ class RecordReader:
 def partial_history(record: MergeRecord) -> MergeHistory:
     """Return a merge as far as its record says.
 
+    Example:
+        >>> from spdclust.config.run import LoggingIntervals
+        >>> from spdclust.example_ensemble import MERGE, example_activations
+        >>> from spdclust.merge.merging import merge_iteration
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     activations, identity = example_activations(), {"merge_config": MERGE.resolved()}
+        ...     recorder = MergeRecorder(Path(folder), identity, activations.labels, LoggingIntervals())
+        ...     whole = merge_iteration(activations, MERGE, seed=0, watch=recorder.watch)
+        ...     reader = RecordReader(Path(folder))
+        ...     reader.read()
+        ...     so_far = partial_history(reader.record)
+        >>> np.array_equal(so_far.selected_pairs, whole.selected_pairs), int(so_far.k_groups[-1])
+        (True, 1)
+
     Args:
         record: with the figures of iterations, as a merge that is logged writes it.
     """
@@ -201,7 +215,7 @@ def partial_history(record: MergeRecord) -> MergeHistory:
     )
 
 
-def follow(member: Member) -> bool:
+def _follow(member: Member) -> bool:
     """Log a merge while its record grows, until it is over; return whether all of it was logged.
 
     Args:
@@ -256,7 +270,7 @@ def main(arguments: list[str]) -> int:
     job.unlink(missing_ok=True)
     os.nice(_NICE)  # the merge comes first
     try:
-        return 0 if follow(member) else 1
+        return 0 if _follow(member) else 1
     except InputError as error:
         log.warning("%s", error)
         return 1

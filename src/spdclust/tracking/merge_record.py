@@ -145,7 +145,18 @@ class MergeRecord:
 
 
 def load_record(folder: Path) -> MergeRecord:
-    """Read the record of a merge; empty where there is none, up to the first line that cannot be read."""
+    """Read the record of a merge; empty where there is none, up to the first line that cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.tracking.recording import MergeRecorder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recorder = MergeRecorder(Path(folder), {"seed": [0, 1]}, ["m:0", "m:1", "m:2"])
+        ...     recorder.watch(0, {"names": np.array([[0, 1], [0, 2]])})
+        ...     record = load_record(Path(folder))
+        >>> record.identity, record.stretches[0]["n"], record.ended
+        ({'seed': [0, 1]}, 2, False)
+    """
     record = MergeRecord()
     path = folder / FILE_NAME
     with contextlib.suppress(OSError, InputError), path.open("rb") as file:

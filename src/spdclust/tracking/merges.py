@@ -64,7 +64,7 @@ class MergeLog:
             if sample is not None and iteration % at.tensor == 0:
                 values |= self._tensors(sample)
             if sample is not None and iteration % at.plot == 0:
-                values["merge_state"] = draw(history, sample)
+                values["merge_state"] = _draw(history, sample)
             if values:
                 self._tracker.log({"iteration": iteration, **values})
             if iteration % at.artifact == 0:
@@ -134,13 +134,8 @@ class MergeLog:
             )
 
 
-def draw(history: MergeHistory, sample: MergeSample) -> Any:
-    """Return the figure of the merge state after one merge.
-
-    Args:
-        history: the merge.
-        sample: what was kept of its state.
-    """
+def _draw(history: MergeHistory, sample: MergeSample) -> Any:
+    """Return the figure of the merge state after one merge."""
     from spdclust.plotting.merge_state import draw_merge_state
 
     title = f"After iteration {sample.iteration}, {sample.k_groups} groups"

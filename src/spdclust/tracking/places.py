@@ -4,11 +4,10 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
-from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
+from spdclust.config.run import LoggingIntervals
 from spdclust.config.tracking import TrackingSettings, project_of
 from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
@@ -99,7 +98,18 @@ class Note:
 
 
 def load_note(path: Path) -> Note | None:
-    """Return a note, None where there is none that can be read."""
+    """Return a note, None where there is none that can be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "run_0.json"
+        ...     load_note(path) is None
+        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
+        ...     load_note(path).run_id
+        True
+        'demo-run_0-1f2e'
+    """
     # what pydantic and InputError raise are ValueErrors both
     with contextlib.suppress(ValueError):
         return TypeAdapter(Note).validate_json(read_text(path, "a note of what was logged"), strict=True)

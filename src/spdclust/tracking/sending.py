@@ -21,6 +21,14 @@ OFFLINE_MODES = ("offline", "dryrun", "disabled")
 def send(path: Path) -> Note | None:
     """Send the run that a note is about, if it waits on this disk and W&B is meant to be online.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "run_0.json"
+        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
+        ...     send(path).run_id  # it is online already: nothing to send
+        'demo-run_0-1f2e'
+
     Args:
         path: the note.
 
