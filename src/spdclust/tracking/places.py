@@ -61,11 +61,6 @@ class EnsemblePlace(EnsembleFolder):
         return TrackingSettings(project=project, entity=entity, intervals=intervals)
 
 
-def resolved_run_config(config: ClusteringRunConfig) -> dict[str, Any]:
-    """Return a run's settings with every value filled in, as `clustering_run_config.json` holds them."""
-    return config.model_dump(mode="json") | {"merge_config": config.merge_config.resolved()}
-
-
 @dataclass(frozen=True)
 class Note:
     """What was logged, and as which W&B run.
