@@ -12,11 +12,10 @@ from spdclust.errors import InputError
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.live import RecordReader, partial_history
-from spdclust.tracking.matrices import PAIRS, MergeSample, describe, group_idxs_shown, some_pairs
+from spdclust.tracking.matrices import PAIRS, MergeSample, describe_values, group_idxs_shown, some_pairs
 from spdclust.tracking.merge_record import load_record
 from spdclust.tracking.merges import MergeLog
-from spdclust.tracking.naming import describe as describe_run
-from spdclust.tracking.naming import member_id, parent_of
+from spdclust.tracking.naming import describe_run, member_id, parent_of
 from spdclust.tracking.places import Note, load_note
 from spdclust.tracking.recording import MergeRecorder
 from spdclust.tracking.statistics import EPSILON, row, semilog, stat_records
@@ -137,9 +136,9 @@ def test_large_groupings_are_described_by_one_and_the_same_sample():
 
 
 def test_nothing_but_nan_is_described_by_its_share():
-    assert describe(np.array([np.nan, np.nan])) == {"nan_share": 1.0}
-    assert describe(np.zeros(0)) == {"nan_share": 0.0}
-    assert sum(describe(np.full(5, 2.0))["histogram"]["counts"]) == 5
+    assert describe_values(np.array([np.nan, np.nan])) == {"nan_share": 1.0}
+    assert describe_values(np.zeros(0)) == {"nan_share": 0.0}
+    assert sum(describe_values(np.full(5, 2.0))["histogram"]["counts"]) == 5
 
 
 def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypatch, tmp_path):

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spdclust.config.load import validate
-from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.config.tracking import TrackingSettings
 from spdclust.errors import InputError
 from spdclust.files.atomic import write_text
@@ -69,6 +67,9 @@ def follow_merge(
     record = EnsemblePlace(folder).record(run)
     if config is None:
         return MergeFollower(record)
+    from spdclust.config.load import validate  # a merge that is not tracked starts without them
+    from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+
     follower = MergeFollower(record)
     with _warned(folder):
         name = EnsemblePlace(folder).name

@@ -10,10 +10,8 @@ from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
-from spdclust.tracking.client import open_tracker
-from spdclust.tracking.matrices import describe
-from spdclust.tracking.members import Member, already_logged, close, next_id, target_of
-from spdclust.tracking.naming import describe as describe_run
+from spdclust.tracking.matrices import describe_values
+from spdclust.tracking.members import Member, already_logged, close, next_id, open_run, target_of
 from spdclust.tracking.naming import ensemble_id
 
 log = logging.getLogger(__name__)
@@ -41,19 +39,7 @@ def log_batches(member: Member, note: Path, *, again: bool = False) -> None:
     run_id, times = next_id(
         note, ensemble_id(f"{sampling}-run_{member.run}", "batches", digests), again=again
     )
-    tracker = open_tracker(
-        describe_run(
-            member.settings,
-            run_id=run_id,
-            ensemble=member.ensemble,
-            job_type="batches",
-            run_config=member.run_config,
-            pipeline_config=member.pipeline_config,
-            task=first.provenance.get("task"),
-            run=member.run,
-            axis="batch",
-        )
-    )
+    tracker = open_run(member, run_id, "batches", first.provenance.get("task"), axis="batch")
     tracker.log({"batch": 0, **activation_record(first), **_figures(first)})
     tracker.summarize({"n_batches": source.n_batches, "batch_digests": digests})
     close(tracker, note, run_id, digest, target, times)
@@ -79,7 +65,7 @@ def activation_record(batch: ActivationBatch) -> dict[str, Any]:
     record: dict[str, Any] = {
         f"{name}/{figure}": value
         for name, values in parts.items()
-        for figure, value in describe(values).items()
+        for figure, value in describe_values(values).items()
     }
     cells = batch.n_samples * batch.n_components
     return record | {

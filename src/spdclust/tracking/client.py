@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from spdclust.tracking.tracker import NoTracker, RunDescription, Tracker
 
 log = logging.getLogger(__name__)
@@ -229,7 +227,7 @@ def _after_login(problem: str) -> str:
 def _for_wandb(value: Any) -> Any:
     import wandb
 
-    if isinstance(value, Figure):
+    if hasattr(value, "savefig"):  # importing matplotlib to ask for its type takes longer than a short merge
         return wandb.Image(_picture(value))
     if isinstance(value, Path):
         return wandb.Image(str(value))
@@ -238,7 +236,7 @@ def _for_wandb(value: Any) -> Any:
     return value
 
 
-def _picture(figure: Figure) -> Any:
+def _picture(figure: Any) -> Any:
     """Return a figure as pixels: written by matplotlib, so that no global state of it is needed."""
     import io
 

@@ -18,10 +18,9 @@ from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.merge.history import MergeHistory
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.tracking.client import open_tracker
-from spdclust.tracking.matrices import describe
+from spdclust.tracking.matrices import describe_values
 from spdclust.tracking.members import already_logged, close, next_id, target_of
-from spdclust.tracking.naming import describe as describe_run
-from spdclust.tracking.naming import ensemble_id
+from spdclust.tracking.naming import describe_run, ensemble_id
 from spdclust.tracking.places import EnsemblePlace
 from spdclust.tracking.tracker import Tracker
 
@@ -44,7 +43,7 @@ def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: boo
     made_of = [digest_of_file(path) for path in histories]
     members = list(load_merge_histories(histories))
     if distances:
-        rows = distance_rows(distances)
+        rows = distance_statistics(distances)
         with _Run(place, settings, "distances", made_of, list(distances.values()), again) as tracker:
             if tracker is not None:
                 _log_rows(tracker, 1, rows)
@@ -117,7 +116,7 @@ class _Run:
             self._tracker.finish()
 
 
-def distance_rows(distances: Mapping[str, Path]) -> dict[int, dict[str, float]]:
+def distance_statistics(distances: Mapping[str, Path]) -> dict[int, dict[str, float]]:
     """Return the distances between runs by iteration: mean, least, greatest and quartiles of each method.
 
     Args:
@@ -182,7 +181,7 @@ def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
     return {
         f"members/{name}/{figure}": value
         for name, column in values.items()
-        for figure, value in describe(np.array(column, dtype=np.float64)).items()
+        for figure, value in describe_values(np.array(column, dtype=np.float64)).items()
     }
 
 

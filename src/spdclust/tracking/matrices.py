@@ -82,19 +82,20 @@ class MergeSample:
 
         Returns:
             `coactivation` (share of samples), `costs` (bits per sample), `group_sizes` (components),
-            `group_activations` (share of samples), `group_activations_over_sizes`, each as `describe` gives
-            it; `fraction_singleton_groups`, `fraction_zero_coactivations` (of pairs that are not masked) and
-            `coactivation_density` (mean over groups of the share of other groups ever active with it).
+            `group_activations` (share of samples), `group_activations_over_sizes`, each as `describe_values`
+            gives it; `fraction_singleton_groups`, `fraction_zero_coactivations` (of pairs that are not
+            masked) and `coactivation_density` (mean over groups of the share of other groups ever active
+            with it).
         """
         coact, sizes, activity = self.coactivations, self.sizes, self.activities / self.n_samples
         known = ~np.isnan(coact)
         zero = float((coact[known] == 0).mean()) if known.any() else 1.0
         return {
-            "coactivation": describe(coact / self.n_samples),
-            "costs": describe(self._costs(coact, *some_pairs(self.k_groups, self.iteration))),
-            "group_sizes": describe(sizes.astype(np.float64)),
-            "group_activations": describe(activity),
-            "group_activations_over_sizes": describe(activity / sizes),
+            "coactivation": describe_values(coact / self.n_samples),
+            "costs": describe_values(self._costs(coact, *some_pairs(self.k_groups, self.iteration))),
+            "group_sizes": describe_values(sizes.astype(np.float64)),
+            "group_activations": describe_values(activity),
+            "group_activations_over_sizes": describe_values(activity / sizes),
             "fraction_singleton_groups": float((sizes == 1).mean()),
             "fraction_zero_coactivations": zero,
             # every group has as many others: the mean of the shares is the share of all pairs
@@ -180,11 +181,11 @@ def some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[n
     return first, second + (second >= first)
 
 
-def describe(values: Float[np.ndarray, " values"]) -> dict[str, Any]:
+def describe_values(values: Float[np.ndarray, " values"]) -> dict[str, Any]:
     """Return minimum, maximum, mean, standard deviation, quantiles, share of NaN and a histogram.
 
     Example:
-        >>> told = describe(np.array([1.0, 3.0, np.nan, 2.0]))
+        >>> told = describe_values(np.array([1.0, 3.0, np.nan, 2.0]))
         >>> told["min"], told["max"], told["median"], told["nan_share"], sum(told["histogram"]["counts"])
         (1.0, 3.0, 2.0, 0.25, 3)
 

@@ -18,7 +18,7 @@ from spdclust.tracking.client import WandbTracker, open_tracker
 from spdclust.tracking.matrices import MergeSample
 from spdclust.tracking.merge_record import MergeRecord, load_record
 from spdclust.tracking.merges import MergeLog
-from spdclust.tracking.naming import describe, member_id, provenance_of
+from spdclust.tracking.naming import describe_run, member_id, provenance_of
 from spdclust.tracking.places import Note, load_note
 from spdclust.tracking.tracker import Tracker
 
@@ -118,16 +118,31 @@ def log_member(member: Member, *, again: bool = False) -> Note:
 
 def begin(member: Member, run_id: str, identity: Mapping[str, Any]) -> Tracker:
     """Begin the W&B run of a merge."""
-    described = describe(
+    more = {"seed": identity.get("seed"), "run_idx": member.run}
+    return open_run(member, run_id, "merge", identity.get("task"), more=more)
+
+
+def open_run(
+    member: Member,
+    run_id: str,
+    job_type: str,
+    task: str | None,
+    *,
+    axis: str = "iteration",
+    more: Mapping[str, Any] | None = None,
+) -> Tracker:
+    """Begin a W&B run of what belongs to one merge; the arguments as `describe_run` takes them."""
+    described = describe_run(
         member.settings,
         run_id=run_id,
         ensemble=member.ensemble,
-        job_type="merge",
+        job_type=job_type,
         run_config=member.run_config,
         pipeline_config=member.pipeline_config,
-        task=identity.get("task"),
+        task=task,
         run=member.run,
-        more={"seed": identity.get("seed"), "run_idx": member.run},
+        axis=axis,
+        more=more,
     )
     return open_tracker(described)
 

@@ -78,7 +78,7 @@ def parent_of(model: str | None) -> dict[str, str]:
     return {"id": run.run_id, "path": run.path, "url": url}
 
 
-def describe(
+def describe_run(
     settings: TrackingSettings,
     *,
     run_id: str,
