@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import sparse
 from scipy.cluster import hierarchy
 from sklearn.metrics import euclidean_distances
@@ -306,3 +307,14 @@ def test_thirteen_thousand_contested_components_make_few_artists(tmp_path):
         assert artists(figure) < 2000
         save_figure(figure, tmp_path / f"{number}.pdf")
         assert (tmp_path / f"{number}.pdf").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("left", [1e-12, -1e-12])
+def test_what_a_solver_leaves_around_zero_changes_no_byte_of_a_pdf(tmp_path, left):
+    for name, start in (("zero", 0.0), ("near", left)):
+        figure = Figure(figsize=(2, 2))
+        part = figure.subfigures(1, 2)[0]
+        part.bbox_relative.p0 = (start, start)
+        part.add_axes((start, start, 1.0, 0.9)).plot([0, 1])
+        save_figure(figure, tmp_path / f"{name}.pdf")
+    assert (tmp_path / "near.pdf").read_bytes() == (tmp_path / "zero.pdf").read_bytes()

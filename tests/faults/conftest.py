@@ -20,7 +20,7 @@ def pytest_configure(config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    if VARIABLE not in os.environ:
+    if VARIABLE not in os.environ or hasattr(terminalreporter.config, "workerinput"):
         return
     for line in TALLY.lines():
         terminalreporter.write_line(line)

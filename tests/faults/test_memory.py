@@ -19,9 +19,10 @@ from spdclust.stages.merge import merge
 pytestmark = pytest.mark.faults
 
 MEGABYTE = 2**20
-ROOMS = [2, 5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 80, 120]
+ROOMS = [2, 5, 10, 20, 30, 40, 50, 60, 80, 100, 130, 180, 250]
 """Megabytes that a merge may take on top of what the process has."""
-N_COMPONENTS = 3000
+N_COMPONENTS = 6000
+"""So many that the coactivations are larger than any memory that the C library keeps when it is freed."""
 
 
 def with_room(act: Callable[[], object], megabytes: float) -> Callable[[], object]:
