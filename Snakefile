@@ -12,6 +12,9 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/names.smk"
+include: "rules/resources.smk"
+include: "rules/messages.smk"
 include: "rules/corpus.smk"
 include: "rules/batches.smk"
 include: "rules/merges.smk"

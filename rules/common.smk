@@ -1,33 +1,16 @@
-# Loads the configuration and names files; holds no rules.
-import os
-import re
+# Loads the configuration; what rules ask of it.
 import sys
-
-from snakemake.settings.enums import Quietness
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.datasets.settings import local_data_files
 from spdclust.errors import InputError
-from spdclust.files.atomic import check_writable
-from spdclust.explorer.page import assets_digest
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
-from spdclust.files.quick_sizes import batch_shape, history_length
-from spdclust.locks import forget_owner, note_owner, release_dead_locks
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
-from spdclust.plotting.names import (
-    ACTIVATION_FIGURES,
-    CURVE_FIGURES,
-    GROUP_FIGURES,
-    STABILITY_FIGURES,
-)
 from spdclust.name_patterns import one_of
 from spdclust.provenance import stage_fingerprint
-from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
-from spdclust.files.summaries import format_summaries, format_sweeps
-from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
 def load_ensembles():
@@ -102,56 +85,11 @@ wildcard_constraints:
     run=r"\d+",
     batch=r"\d+",
     method="|".join(METHODS_ASKED),
-    curve="|".join(CURVE_FIGURES),
     sweep=one_of(folder.split("/")[1] for folder in SWEEPS),
-    sweep_figure="|".join(SWEEP_FIGURES),
-
-
-def megabytes(files):
-    """Size of files; `input.size_mb` is the same, and starts an event loop for every job of a plan."""
-    return sum(os.path.getsize(file) for file in files) / 2**20
-
-
-def merging_megabytes(wildcards, batches):
-    """Memory of one merge: what is active where in one batch, and half a matrix of coactivations."""
-    try:
-        n_components = max(batch_shape(file)[1] for file in batches)
-    except InputError:  # the merge says it better
-        n_components = 0
-    scalar = ensemble_of(wildcards).run.merge_config.activation_threshold is None
-    # half of 4 or 8 bytes, and a quarter more: merged groups take new rows
-    per_pair = 6 if scalar else 3
-    entries = 8 * max(megabytes([file]) for file in batches)
-    return 1000 + entries + per_pair * n_components**2 / 2**20
-
-
-def distances_megabytes(ensemble, histories, n_arrays):
-    """Memory of arrays of distances: 8 bytes for each iteration and each two runs."""
-    rows = max(history_length(file) for file in histories) // ensemble.stride
-    return megabytes(histories) * 4 + 8 * rows * len(histories) ** 2 * n_arrays / 2**20
 
 
 def ensemble_of(wildcards):
     return BY_FOLDER[f"{wildcards.run_config}/{wildcards.ensemble}"]
-
-
-def folder_of(ensemble):
-    return f"{RESULTS}/{ensemble.folder}"
-
-
-def batch_files(ensemble, run):
-    batches = range(N_BATCHES[ensemble.folder])
-    return [
-        f"{RESULTS}/{ensemble.run_name}/precomputed_batches/run_{run}/batch_{b}.pt"
-        for b in batches
-    ]
-
-
-def history_files(ensemble):
-    return [
-        f"{folder_of(ensemble)}/runs/run_{run}/history.zip"
-        for run in range(ensemble.n_runs)
-    ]
 
 
 def checkpoint_files(wildcards):
@@ -167,17 +105,6 @@ def loader_code(wildcards):
         return loader_digest(SAMPLING[wildcards.run_config].loader)
     except InputError as error:
         sys.exit(f"Error: {error}")
-
-
-def batch_outputs(n_batches, kept):
-    # updated, not made anew: the script keeps the batches that are there and still right
-    mark = update if kept else temp
-    return [
-        mark(
-            f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
-        )
-        for batch in range(n_batches)
-    ]
 
 
 def data_files(wildcards):
@@ -212,73 +139,12 @@ def mapping_names(wildcards):
     return {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
 
 
-def ensemble_files(ensembles):
-    names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
-    names += ["ensemble_merge_array.npz", "summary.json", *STABILITY_FILES.values()]
-    names += [f"cluster_mapping_consensus_{cut}.json" for cut in AUTOMATIC_CUTS]
-    return [
-        f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names
-    ] + [
-        f"{folder_of(ensemble)}/distances_{method}.npz"
-        for ensemble in ensembles
-        for method in ensemble.methods
-    ]
-
-
-def figure_files(ensembles):
-    """Those that everyone wants; what else there is for other runs and iterations is a target all the same."""
-    stems = [
-        f"{folder_of(ensemble)}/plots/{name}"
-        for ensemble in ensembles
-        for name in [
-            *CURVE_FIGURES,
-            "merge_tree_run_0",
-            *STABILITY_FIGURES,
-            *GROUP_FIGURES,
-            *(f"distances_{method}" for method in ensemble.methods),
-            f"runs_{ensemble.methods[0]}",
-        ]
-    ]
-    # temporary batches would be drawn again for them
-    kept = [ensemble for ensemble in ensembles if BATCH_KINDS[ensemble.run_name][1]]
-    stems += [
-        f"{folder_of(ensemble)}/plots/merge_state_run_0_least_mdl" for ensemble in kept
-    ]
-    stems += [
-        f"{RESULTS}/{run_config}/plots/activations_run_0_{name}"
-        for run_config in dict.fromkeys(ensemble.run_name for ensemble in kept)
-        for name in ACTIVATION_FIGURES
-    ]
-    return [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
-
-
-def page_files(ensembles):
-    return [f"{folder_of(ensemble)}/explorer.html" for ensemble in ensembles]
-
-
 def first_batches(wildcards):
     """The first batch of every run; none where batches are temporary, which no page is worth making again."""
     ensemble = ensemble_of(wildcards)
     if not BATCH_KINDS[ensemble.run_name][1]:
         return []
     return [batch_files(ensemble, run)[0] for run in range(ensemble.n_runs)]
-
-
-def sweep_files(sweeps):
-    return [
-        f"{RESULTS}/{folder}/{name}"
-        for folder in sweeps
-        for name in SWEEP_FILES.values()
-    ]
-
-
-def sweep_figure_files(sweeps):
-    return [
-        f"{RESULTS}/{folder}/plots/{figure}.{suffix}"
-        for folder in sweeps
-        for figure in SWEEP_FIGURES
-        for suffix in ("png", "pdf")
-    ]
 
 
 def tracked_to(wildcards):
@@ -298,62 +164,3 @@ def tracks_batches(wildcards):
     sharing = [each for each in tracked if each.run_name == wildcards.run_config]
     first = [each for each in sharing if int(wildcards.run) < each.n_runs][:1]
     return [each.name for each in first] == [wildcards.ensemble]
-
-
-def tracking_files(ensembles):
-    return [
-        f"{RESULTS}/logs/{ensemble.folder}/tracking/{name}.done"
-        for ensemble in ensembles
-        if ensemble.tracking is not None
-        for name in ["ensemble", *(f"run_{run}" for run in range(ensemble.n_runs))]
-    ]
-
-
-def refuse_unwritable_results():
-    try:
-        check_writable(RESULTS)
-    except InputError as error:
-        sys.exit(f"Error: {error}")
-
-
-def print_summary(ensembles, sweeps):
-    said = [
-        format_summaries([folder_of(ensemble) for ensemble in ensembles]),
-        format_sweeps([f"{RESULTS}/{folder}" for folder in sweeps]),
-    ]
-    print("\n\n".join(filter(None, said)), file=sys.stderr)
-
-
-def print_plan(ensembles):
-    """One line an ensemble, for `snakemake -n -q`, which says nothing about the jobs itself."""
-    for ensemble in ensembles:
-        wanted = ensemble_files([ensemble]) + figure_files([ensemble])
-        wanted += page_files([ensemble])
-        merges, present = history_files(ensemble), lambda files: sum(
-            map(os.path.exists, files)
-        )
-        print(
-            f"{folder_of(ensemble)}: {present(merges)} of {len(merges)} histories and "
-            f"{present(wanted)} of {len(wanted)} results are there "
-            f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
-        )
-    print(
-        "`snakemake -n -q rules` counts the jobs that are due, `snakemake -n` gives their reasons."
-    )
-
-
-if workflow.output_settings.dryrun and Quietness.PROGRESS in (
-    workflow.output_settings.quiet or ()
-):
-    print_plan(ENSEMBLES)
-
-
-if (
-    workflow.is_main_process
-    and not workflow.output_settings.dryrun
-    and release_dead_locks()
-):
-    print(
-        "The last run of this workflow was killed; its locks are released.",
-        file=sys.stderr,
-    )

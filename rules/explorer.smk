@@ -1,4 +1,5 @@
 # Everything known of an ensemble -> one page to explore it.
+from spdclust.explorer.page import assets_digest
 
 
 rule explorer:

@@ -31,21 +31,20 @@ rule plot_distances:
         "../workflow/scripts/plot_distances.py"
 
 
-rule plot_curve:
+rule plot_curves:
     input:
         histories=histories_of,
     output:
-        png=report(
-            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{curve}}.png",
-            caption="../report/captions/curves.rst",
+        drawn(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/",
+            CURVE_FIGURES,
             category="Merges",
-            labels={"ensemble": "{ensemble}", "figure": "{curve}"},
+            labels={"ensemble": "{ensemble}"},
         ),
-        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{curve}}.pdf",
     log:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.log",
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_curves.log",
     benchmark:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{curve}}.tsv"
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_curves.tsv"
     group:
         "ensemble"
     conda:
@@ -56,31 +55,27 @@ rule plot_curve:
         ),
         runtime=10,
     params:
-        curve=lambda wildcards: wildcards.curve,
         size=FIGURE_SIZE,
-        code=stage_fingerprint("plot_curve"),
+        code=stage_fingerprint("plot_curves"),
     script:
-        "../workflow/scripts/plot_curve.py"
+        "../workflow/scripts/plot_curves.py"
 
 
 rule plot_stability:
     input:
-        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
-        iterations=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability_iterations.csv",
+        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['record']}",
+        iterations=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['iterations']}",
     output:
-        png=report(
-            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{stability_figure}}.png",
-            caption="../report/captions/stability_figures.rst",
+        drawn(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/",
+            STABILITY_FIGURES,
             category="Stability",
-            labels={"ensemble": "{ensemble}", "figure": "{stability_figure}"},
+            labels={"ensemble": "{ensemble}"},
         ),
-        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{{stability_figure}}.pdf",
     log:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{stability_figure}}.log",
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_stability.log",
     benchmark:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_{{stability_figure}}.tsv"
-    wildcard_constraints:
-        stability_figure="|".join(STABILITY_FIGURES),
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_stability.tsv"
     group:
         "ensemble"
     conda:
@@ -89,7 +84,6 @@ rule plot_stability:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     params:
-        figure=lambda wildcards: wildcards.stability_figure,
         size=FIGURE_SIZE,
         code=stage_fingerprint("plot_stability"),
     script:
@@ -134,19 +128,12 @@ rule plot_groups:
         groups=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['groups']}",
         coclustering=f"{RESULTS}/{{run_config}}/{{ensemble}}/{STABILITY_FILES['coclustering']}",
     output:
-        [
-            file
-            for figure in GROUP_FIGURES
-            for file in (
-                report(
-                    f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{figure}.png",
-                    caption=f"../report/captions/{figure}.rst",
-                    category="Stability",
-                    labels={"ensemble": "{ensemble}", "figure": figure},
-                ),
-                f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/{figure}.pdf",
-            )
-        ],
+        drawn(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/",
+            GROUP_FIGURES,
+            category="Stability",
+            labels={"ensemble": "{ensemble}"},
+        ),
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_groups.log",
     benchmark:
@@ -238,19 +225,13 @@ rule plot_activations:
     input:
         batch=f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_0.pt",
     output:
-        [
-            report(
-                f"{RESULTS}/{{run_config}}/plots/activations_run_{{run}}_{figure}.png",
-                caption=f"../report/captions/activations_{figure}.rst",
-                category="Activations",
-                labels={"model": "{run_config}", "figure": f"{figure}, run {{run}}"},
-            )
-            for figure in ACTIVATION_FIGURES
-        ],
-        [
-            f"{RESULTS}/{{run_config}}/plots/activations_run_{{run}}_{figure}.pdf"
-            for figure in ACTIVATION_FIGURES
-        ],
+        drawn(
+            f"{RESULTS}/{{run_config}}/plots/activations_run_{{run}}_",
+            ACTIVATION_FIGURES,
+            captions="activations_",
+            category="Activations",
+            labels={"model": "{run_config}", "run": "{run}"},
+        ),
     log:
         f"{RESULTS}/logs/{{run_config}}/plot_activations_run_{{run}}.log",
     benchmark:

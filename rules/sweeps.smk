@@ -41,17 +41,16 @@ rule plot_sweep:
     input:
         record=f"{RESULTS}/{{run_config}}/{{sweep}}/{SWEEP_FILES['record']}",
     output:
-        png=report(
-            f"{RESULTS}/{{run_config}}/{{sweep}}/plots/{{sweep_figure}}.png",
-            caption="../report/captions/sweeps.rst",
+        drawn(
+            f"{RESULTS}/{{run_config}}/{{sweep}}/plots/",
+            SWEEP_FIGURES,
             category="Sweeps",
-            labels={"sweep": "{sweep}", "figure": "{sweep_figure}"},
+            labels={"sweep": "{sweep}"},
         ),
-        pdf=f"{RESULTS}/{{run_config}}/{{sweep}}/plots/{{sweep_figure}}.pdf",
     log:
-        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_{{sweep_figure}}.log",
+        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_sweep.log",
     benchmark:
-        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_{{sweep_figure}}.tsv"
+        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_sweep.tsv"
     group:
         "sweep"
     conda:
@@ -60,7 +59,6 @@ rule plot_sweep:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     params:
-        figure=lambda wildcards: wildcards.sweep_figure,
         size=FIGURE_SIZE,
         code=stage_fingerprint("plot_sweep"),
     script:

@@ -307,7 +307,7 @@ def test_what_is_no_comparison_is_refused(tmp_path):
         if text is not None:
             path.write_text(text)
         with pytest.raises(InputError, match=said):
-            plot_stage(path, "sweep", paths=[tmp_path / "f.png"])
+            plot_stage(path, paths={"sweep": [tmp_path / "f.png"]})
     assert not (tmp_path / "f.png").exists()
 
 

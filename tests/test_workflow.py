@@ -156,7 +156,7 @@ def test_the_size_of_figures_makes_figures_due_and_nothing_else(copied):
     pipelines = {"pipelines": ["config/pipelines/tiny.yaml"]}
     copied.write("config/config.yaml", pipelines | {"figures": {"dpi": 70}})
     assert set(copied.due()) == {
-        *("plot_activations", "plot_curve", "plot_distances", "plot_groups", "plot_merge_state"),
+        *("plot_activations", "plot_curves", "plot_distances", "plot_groups", "plot_merge_state"),
         *("plot_merge_tree", "plot_runs", "plot_stability"),
     }
     copied.write("config/config.yaml", pipelines | {"figures": {"dip": 70}})
@@ -226,7 +226,7 @@ def test_editing_the_package_makes_due_what_uses_it(copied):
     append("cli.py")
     assert copied.due() == {}
     append("plotting/merges.py")
-    assert copied.due() == {"plot_curve": 2}
+    assert copied.due() == {"plot_curves": 1}
     append("merge/merging.py")
     due = copied.due()
     assert due["merge"] == 2

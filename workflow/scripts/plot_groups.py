@@ -1,6 +1,7 @@
 from spdclust.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.plotting.names import GROUP_FIGURES, by_figure
     from spdclust.stages.plot_groups import plot_groups
 
     plot_groups(
@@ -8,6 +9,6 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         snakemake.input.components,
         snakemake.input.groups,
         snakemake.input.coclustering,
-        paths={"coclustering": snakemake.output[:2], "consensus": snakemake.output[2:]},
+        paths=by_figure(snakemake.output, GROUP_FIGURES),
         **snakemake.params.size,
     )

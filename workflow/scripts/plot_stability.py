@@ -1,12 +1,12 @@
 from spdclust.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.plotting.names import STABILITY_FIGURES, by_figure
     from spdclust.stages.plot_stability import plot_stability
 
     plot_stability(
         snakemake.input.record,
         snakemake.input.iterations,
-        snakemake.params.figure,
-        paths=[snakemake.output.png, snakemake.output.pdf],
+        paths=by_figure(snakemake.output, STABILITY_FIGURES),
         **snakemake.params.size,
     )

@@ -10,7 +10,16 @@ _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `distances`, `stability`, `explorer`, `mapping` and `merge-array`."""
+    """Add `distances`, `stability`, `explorer`, `mapping` and `merge-array`.
+
+    Example:
+        >>> from spdclust.commands.adding import adding_to
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> options = parser.parse_args(["mapping", "results/resid_mlp1/demo", "--run", "3"])
+        >>> options.run, options.cut, options.viewer
+        (3, 'least_mdl', 'run')
+    """
     distances = command(
         "distances",
         _distances,
@@ -129,8 +138,8 @@ def _stability(options: argparse.Namespace) -> None:
         n_groups=options.n_groups,
     )
     record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
-    for figure in STABILITY_FIGURES:
-        plot_stability(record, iterations, figure, paths=[folder / "plots" / f"{figure}.png"])
+    figures = {figure: [folder / "plots" / f"{figure}.png"] for figure in STABILITY_FIGURES}
+    plot_stability(record, iterations, paths=figures)
     print("\n".join(stability_lines(summarize_stability(load_stability_record(record)))))
     print(f"wrote {record}, tables beside it, and figures in {folder / 'plots'}")
 

@@ -7,7 +7,16 @@ from spdclust.commands.adding import AddCommand
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `compare`."""
+    """Add `compare`.
+
+    Example:
+        >>> from spdclust.commands.adding import adding_to
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> options = parser.parse_args(["compare", "mlp/alpha~1", "mlp/alpha~2", "--output", "mlp/sweep"])
+        >>> [folder.name for folder in options.ensembles], options.output.name
+        (['alpha~1', 'alpha~2'], 'sweep')
+    """
     compare = command(
         "compare",
         _compare,
@@ -34,9 +43,8 @@ def _compare(options: argparse.Namespace) -> None:
         for folder in options.ensembles
     ]
     compare_points(points, options.output)
-    for figure in SWEEP_FIGURES:
-        paths = [options.output / "plots" / f"{figure}.png"]
-        plot_sweep(options.output / SWEEP_FILES["record"], figure, paths=paths)
+    figures = {figure: [options.output / "plots" / f"{figure}.png"] for figure in SWEEP_FIGURES}
+    plot_sweep(options.output / SWEEP_FILES["record"], paths=figures)
     print(format_sweeps([options.output]))
 
 

@@ -6,15 +6,10 @@
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from spdclust.plotting.names import (
-    ACTIVATION_FIGURES,
-    CURVE_FIGURES,
-    STABILITY_FIGURES,
-)
+from spdclust.plotting.names import ACTIVATION_FIGURES
 
 
 @dataclass(frozen=True)
@@ -153,6 +148,20 @@ CAPTIONS: dict[str, Caption] = {
         "the mean of shuffled runs. Trust "
         "groups whose support is near 1 and far above the dashed line. " + _CUTS.strip(),
     ),
+    "sweep": Caption(
+        "Points of a sweep",
+        "What each point of the sweep found where its description is shortest: the number of groups, how "
+        "many runs back the consensus groups (beside runs whose components were shuffled), and how far its "
+        "runs are apart. Descriptions of different settings weigh things differently, so their lengths are "
+        "not compared.",
+    ),
+    "sweep_distances": Caption(
+        "Distances between the points of a sweep",
+        "Distance between every two points of the sweep, where the description of each is shortest: the "
+        "mean over a run of one and a run of the other (left; on the diagonal two runs of the point), and "
+        "between their consensus groupings (right). Two points differ where their distance is clearly above "
+        "those on the diagonal.",
+    ),
 }
 """Captions by kind of figure; `{method}` stands for the name of a distance."""
 
@@ -163,12 +172,6 @@ _STEMS = (
     (r"merge_state_run_\d+_.+", "merge_state"),
     (rf"activations_run_\d+_(?P<kind>{'|'.join(ACTIVATION_FIGURES)})", "activations_{kind}"),
 )
-
-# files of several kinds choose by the wildcard that tells them apart
-_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "curves": ("curve", CURVE_FIGURES),
-    "stability_figures": ("stability_figure", STABILITY_FIGURES),
-}
 
 
 def figure_caption(stem: str) -> Caption | None:
@@ -195,20 +198,13 @@ def figure_caption(stem: str) -> Caption | None:
 
 
 def caption_files() -> dict[str, str]:
-    """Return the text of every file in `report/captions/` that comes from here, by file name."""
-    shared = {kind for _, kinds in _FILES.values() for kind in kinds}
-    files = {f"{kind}.rst": _wrapped(CAPTIONS[kind].text) for kind in CAPTIONS if kind not in shared}
-    for name, (wildcard, kinds) in _FILES.items():
-        files[f"{name}.rst"] = _chosen(wildcard, {kind: CAPTIONS[kind] for kind in kinds})
-    return files
+    """Return the text of every file in `report/captions/` that comes from here, by file name.
 
-
-def _chosen(wildcard: str, captions: Mapping[str, Caption]) -> str:
-    parts = []
-    for number, (kind, caption) in enumerate(captions.items()):
-        test = "if" if number == 0 else "elif"
-        parts.append(f'{{% {test} snakemake.wildcards.{wildcard} == "{kind}" %}}\n{_wrapped(caption.text)}')
-    return "".join(parts) + "{% endif %}\n"
+    Example:
+        >>> print(caption_files()["mdl.rst"].splitlines()[0][:18])
+        Description length
+    """
+    return {f"{kind}.rst": _wrapped(caption.text) for kind, caption in CAPTIONS.items()}
 
 
 def _wrapped(text: str) -> str:
@@ -217,7 +213,15 @@ def _wrapped(text: str) -> str:
 
 
 def main(folder: Path = Path("report/captions")) -> None:
-    """Write all files."""
+    """Write all files.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     main(Path(folder))
+        ...     (Path(folder) / "mdl.rst").exists()
+        True
+    """
     for name, text in caption_files().items():
         (folder / name).write_text(text, encoding="utf-8")
 

@@ -1,5 +1,7 @@
 """Names of the figures, which are also those of their files. Imports nothing slow."""
 
+from collections.abc import Sequence
+
 ACTIVATION_FIGURES = ("raw", "sorted", "coactivation", "log_coactivation", "histograms")
 """Of one batch of activations."""
 
@@ -11,3 +13,23 @@ STABILITY_FIGURES = ("stability", "contested")
 
 GROUP_FIGURES = ("coclustering", "consensus")
 """Of who is with whom at the cuts."""
+
+
+def by_figure(files: Sequence[str], figures: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the files of each figure, from those of all figures, one figure after the other.
+
+    Example:
+        >>> by_figure(["a.png", "a.pdf", "b.png", "b.pdf"], ["a", "b"])
+        {'a': ['a.png', 'a.pdf'], 'b': ['b.png', 'b.pdf']}
+
+    Args:
+        files: as many of each figure.
+        figures: names of the figures, in order.
+
+    Raises:
+        ValueError: the figures cannot have as many files each.
+    """
+    each, left = divmod(len(files), len(figures))
+    if left:
+        raise ValueError(f"{len(files)} files of {len(figures)} figures")
+    return {name: files[place * each :][:each] for place, name in enumerate(figures)}

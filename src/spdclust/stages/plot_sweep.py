@@ -1,6 +1,6 @@
 """Stage: comparison of a sweep's points -> its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.files.sweeps import load_sweep
@@ -9,18 +9,19 @@ from spdclust.plotting.sweeps import FIGURES
 
 
 def plot_sweep(
-    record: str | Path, figure: str, *, paths: Sequence[str | Path], dpi: int = 150, scale: float = 1.0
+    record: str | Path, *, paths: Mapping[str, Sequence[str | Path]], dpi: int = 150, scale: float = 1.0
 ) -> None:
-    """Draw one of `FIGURES`, once for each path.
+    """Draw figures of `FIGURES`.
 
     Args:
         record: `sweep.json`.
-        figure: which figure.
-        paths: where it goes.
+        paths: for each figure wanted, where it goes, once for each path.
         dpi: pixels per inch.
         scale: factor on the size.
 
     Raises:
         InputError: the comparison cannot be read, or a figure cannot be written.
     """
-    save_figure(FIGURES[figure](load_sweep(record)), *paths, dpi=dpi, scale=scale)
+    compared = load_sweep(record)
+    for name, files in paths.items():
+        save_figure(FIGURES[name](compared), *files, dpi=dpi, scale=scale)

@@ -1,0 +1,66 @@
+# What the workflow says before and after its jobs, and whether it may begin.
+import os
+import sys
+
+from snakemake.settings.enums import Quietness
+
+from spdclust.errors import InputError
+from spdclust.files.atomic import check_writable
+from spdclust.locks import forget_owner, note_owner, release_dead_locks
+
+
+def refuse_unwritable_results():
+    try:
+        check_writable(RESULTS)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+
+
+def print_summary(ensembles, sweeps):
+    """What was found; a summary that cannot be read is said so, since all that was asked for is there."""
+    from spdclust.files.summaries import format_summaries, format_sweeps
+
+    folders = [folder_of(ensemble) for ensemble in ensembles]
+    try:
+        said = [
+            format_summaries(folders),
+            format_sweeps([f"{RESULTS}/{folder}" for folder in sweeps]),
+        ]
+    except InputError as error:
+        said = [f"Error: {error}"]
+    print("\n\n".join(filter(None, said)), file=sys.stderr)
+
+
+def print_plan(ensembles):
+    """One line an ensemble, for `snakemake -n -q`, which says nothing about the jobs itself."""
+    for ensemble in ensembles:
+        wanted = ensemble_files([ensemble]) + figure_files([ensemble])
+        wanted += page_files([ensemble])
+        merges, present = history_files(ensemble), lambda files: sum(
+            map(os.path.exists, files)
+        )
+        print(
+            f"{folder_of(ensemble)}: {present(merges)} of {len(merges)} histories and "
+            f"{present(wanted)} of {len(wanted)} results are there "
+            f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
+        )
+    print(
+        "`snakemake -n -q rules` counts the jobs that are due, `snakemake -n` gives their reasons."
+    )
+
+
+if workflow.output_settings.dryrun and Quietness.PROGRESS in (
+    workflow.output_settings.quiet or ()
+):
+    print_plan(ENSEMBLES)
+
+
+if (
+    workflow.is_main_process
+    and not workflow.output_settings.dryrun
+    and release_dead_locks()
+):
+    print(
+        "The last run of this workflow was killed; its locks are released.",
+        file=sys.stderr,
+    )

@@ -1,0 +1,123 @@
+# Names of files: of batches and histories, and what an ensemble and a sweep end in.
+from spdclust.plotting.names import (
+    ACTIVATION_FIGURES,
+    CURVE_FIGURES,
+    GROUP_FIGURES,
+    STABILITY_FIGURES,
+)
+from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
+from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
+
+
+def folder_of(ensemble):
+    return f"{RESULTS}/{ensemble.folder}"
+
+
+def batch_files(ensemble, run):
+    batches = range(N_BATCHES[ensemble.folder])
+    return [
+        f"{RESULTS}/{ensemble.run_name}/precomputed_batches/run_{run}/batch_{b}.pt"
+        for b in batches
+    ]
+
+
+def history_files(ensemble):
+    return [
+        f"{folder_of(ensemble)}/runs/run_{run}/history.zip"
+        for run in range(ensemble.n_runs)
+    ]
+
+
+def batch_outputs(n_batches, kept):
+    # updated, not made anew: the script keeps the batches that are there and still right
+    mark = update if kept else temp
+    return [
+        mark(
+            f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
+        )
+        for batch in range(n_batches)
+    ]
+
+
+def drawn(start, figures, *, category, labels, captions=""):
+    """Each figure as .png, for the report, and as .pdf: `start` is all of a path before the figure's name."""
+    files = []
+    for figure in figures:
+        picture = report(
+            f"{start}{figure}.png",
+            caption=f"../report/captions/{captions}{figure}.rst",
+            category=category,
+            labels=labels | {"figure": figure},
+        )
+        files += [picture, f"{start}{figure}.pdf"]
+    return files
+
+
+def ensemble_files(ensembles):
+    names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
+    names += ["ensemble_merge_array.npz", "summary.json", *STABILITY_FILES.values()]
+    names += [f"cluster_mapping_consensus_{cut}.json" for cut in AUTOMATIC_CUTS]
+    return [
+        f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names
+    ] + [
+        f"{folder_of(ensemble)}/distances_{method}.npz"
+        for ensemble in ensembles
+        for method in ensemble.methods
+    ]
+
+
+def figure_files(ensembles):
+    """Those that everyone wants; what else there is for other runs and iterations is a target all the same."""
+    stems = [
+        f"{folder_of(ensemble)}/plots/{name}"
+        for ensemble in ensembles
+        for name in [
+            *CURVE_FIGURES,
+            "merge_tree_run_0",
+            *STABILITY_FIGURES,
+            *GROUP_FIGURES,
+            *(f"distances_{method}" for method in ensemble.methods),
+            f"runs_{ensemble.methods[0]}",
+        ]
+    ]
+    # temporary batches would be drawn again for them
+    kept = [ensemble for ensemble in ensembles if BATCH_KINDS[ensemble.run_name][1]]
+    stems += [
+        f"{folder_of(ensemble)}/plots/merge_state_run_0_least_mdl" for ensemble in kept
+    ]
+    stems += [
+        f"{RESULTS}/{run_config}/plots/activations_run_0_{name}"
+        for run_config in dict.fromkeys(ensemble.run_name for ensemble in kept)
+        for name in ACTIVATION_FIGURES
+    ]
+    return [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
+
+
+def page_files(ensembles):
+    return [f"{folder_of(ensemble)}/explorer.html" for ensemble in ensembles]
+
+
+def sweep_files(sweeps):
+    return [
+        f"{RESULTS}/{folder}/{name}"
+        for folder in sweeps
+        for name in SWEEP_FILES.values()
+    ]
+
+
+def sweep_figure_files(sweeps):
+    return [
+        f"{RESULTS}/{folder}/plots/{figure}.{suffix}"
+        for folder in sweeps
+        for figure in SWEEP_FIGURES
+        for suffix in ("png", "pdf")
+    ]
+
+
+def tracking_files(ensembles):
+    return [
+        f"{RESULTS}/logs/{ensemble.folder}/tracking/{name}.done"
+        for ensemble in ensembles
+        if ensemble.tracking is not None
+        for name in ["ensemble", *(f"run_{run}" for run in range(ensemble.n_runs))]
+    ]

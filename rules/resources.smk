@@ -1,0 +1,29 @@
+# How much memory jobs need, by the size of what they read.
+import os
+
+from spdclust.errors import InputError
+from spdclust.files.quick_sizes import batch_shape, history_length
+
+
+def megabytes(files):
+    """Size of files; `input.size_mb` is the same, and starts an event loop for every job of a plan."""
+    return sum(os.path.getsize(file) for file in files) / 2**20
+
+
+def merging_megabytes(wildcards, batches):
+    """Memory of one merge: what is active where in one batch, and half a matrix of coactivations."""
+    try:
+        n_components = max(batch_shape(file)[1] for file in batches)
+    except InputError:  # the merge says it better
+        n_components = 0
+    scalar = ensemble_of(wildcards).run.merge_config.activation_threshold is None
+    # half of 4 or 8 bytes, and a quarter more: merged groups take new rows
+    per_pair = 6 if scalar else 3
+    entries = 8 * max(megabytes([file]) for file in batches)
+    return 1000 + entries + per_pair * n_components**2 / 2**20
+
+
+def distances_megabytes(ensemble, histories, n_arrays):
+    """Memory of arrays of distances: 8 bytes for each iteration and each two runs."""
+    rows = max(history_length(file) for file in histories) // ensemble.stride
+    return megabytes(histories) * 4 + 8 * rows * len(histories) ** 2 * n_arrays / 2**20
