@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, sweep_points
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
+from spdclust.config.yaml_text import parse_yaml
 from spdclust.errors import InputError
 from spdclust.partitions.methods import METHODS
 
@@ -79,6 +81,50 @@ def write(folder: Path, name: str, content: dict) -> Path:
             ClusteringRunConfig,
             RUN | {"dataset_seed": 2**53},
             "f.yaml: dataset_seed: found 9007199254740992 (allowed: at most 9007199254740991)",
+        ),
+        (
+            ClusteringRunConfig,
+            ["a"],
+            "f.yaml: not allowed (found: ['a']; allowed: a valid dictionary or instance of ClusteringRunConfig)",
+        ),
+        (
+            ClusteringPipelineConfig,
+            ["a"],
+            "f.yaml: not allowed (found: ['a']; allowed: a valid dictionary or instance of "
+            "ClusteringPipelineConfig)",
+        ),
+        (
+            ClusteringRunConfig,
+            {},
+            "f.yaml: model_path: missing (allowed: a run directory, a model_<step>.pth, or "
+            "wandb:entity/project/run_id; else experiment_key or precomputed_activations_dir)",
+        ),
+        (
+            ClusteringRunConfig,
+            {"model_path": "a", "experiment_key": "resid_mlp1"},
+            "f.yaml: experiment_key: given beside model_path (allowed: one of the two)",
+        ),
+        (
+            ClusteringRunConfig,
+            {"experiment_key": "resid"},
+            "f.yaml: experiment_key: found 'resid' (allowed: tms_5-2, tms_5-2-id, tms_40-10, tms_40-10-id, "
+            "resid_mlp1, resid_mlp2)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"logging_intervals": {"stat": 5}, "wandb_log_frequency": 6},
+            "f.yaml: wandb_log_frequency: found 6 (allowed: 5, as in logging_intervals.stat, or one of the two)",
+        ),
+        (
+            ClusteringPipelineConfig,
+            {"clustering_run_config_path": "a", "distances_methods": ["jaccard_dist"] * 2},
+            "f.yaml: distances_methods: found ['jaccard_dist', 'jaccard_dist'] (allowed: each method once)",
+        ),
+        (
+            ClusteringPipelineConfig,
+            {},
+            "f.yaml: clustering_run_config_path: found neither or both (allowed: a run file here, or the run "
+            "itself as clustering_run_config)",
         ),
     ],
 )
@@ -221,6 +267,33 @@ def test_seeds_of_neighbouring_runs_cannot_collide():
     long = ClusteringRunConfig(**RUN, merge_config={"iters": 3003, "recompute_costs_every": 3})
     with pytest.raises(ValueError, match="1001 batches a run are needed"):
         long.batches_needed()
+
+
+def test_batches_have_to_be_counted_where_the_number_of_merges_is_not_known():
+    merge = {"iters": None, "recompute_costs_every": 2}
+    with pytest.raises(
+        ValueError, match=r"n_batches: missing \(allowed: 1 to 1000; it is needed where iters"
+    ):
+        ClusteringRunConfig.model_validate(RUN | {"merge_config": merge}).batches_needed()
+    assert (
+        ClusteringRunConfig.model_validate(RUN | {"merge_config": merge, "n_batches": 7}).batches_needed()
+        == 7
+    )
+
+
+def test_yaml_aliases_stand_for_what_they_name_but_unfold_to_an_end():
+    assert parse_yaml("a: &x [1, 2]\nb: *x") == {"a": [1, 2], "b": [1, 2]}
+    assert parse_yaml("") is None
+    for text, message in [
+        ("a: &x [*x]", "an alias stands inside what it stands for"),
+        (
+            "a: &a [0, 0]\n"
+            + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrs")),
+            "unfold",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            parse_yaml(text)
 
 
 def test_merge_settings_do_not_change_what_is_sampled():

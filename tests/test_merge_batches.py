@@ -9,7 +9,9 @@ from merging import activations, config, random_dense
 from spdclust.errors import InputError
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
 from spdclust.merge.merging import merge_iteration
+from spdclust.merge.plain import merge_plainly
 from spdclust.merge.sources import BatchesInMemory, BatchSource, as_batch_source
+from spdclust.merge.stretches import count_samples
 
 
 def batches(seed: int, n_batches: int, n_components: int, scalar: bool = False, n_samples: int = 80) -> list:
@@ -165,3 +167,28 @@ def test_a_batch_that_comes_in_chunks_gives_the_same_history() -> None:
         whole, pieces = merge_iteration(acts, chosen), merge_iteration(Source(acts), chosen)
         assert whole.selected_pairs.tobytes() == pieces.selected_pairs.tobytes()
         assert whole.mdl_loss.tobytes() == pieces.mdl_loss.tobytes()
+
+
+@pytest.mark.parametrize("between", ["update", "mask"])
+def test_the_plain_form_takes_batches_in_turn_as_the_engine_does(between) -> None:
+    rng = np.random.default_rng(0)
+    # random factors leave no ties, so that both take the same pairs
+    acts = [activations(rng.random((60 + 7 * b, 14)) * (rng.random(14) < 0.8)) for b in range(3)]
+    chosen = config(recompute_costs_every=3, between_batches=between, activation_threshold=None, iters=9)
+    fast, plain = merge_iteration(acts, chosen), merge_plainly(acts, chosen)
+    assert fast.selected_pairs.tolist() == plain.selected_pairs.tolist()
+    assert fast.mdl_loss == pytest.approx(plain.mdl_loss, rel=1e-9)
+    assert fast.merge_pair_cost == pytest.approx(plain.merge_pair_cost, rel=1e-6, abs=1e-9)
+
+
+def test_more_samples_than_numbers_name_are_refused() -> None:
+    class Large:
+        n_samples = 2**31
+
+        def chunks(self):
+            return iter(())
+
+    with pytest.raises(
+        InputError, match=r"too many samples in one batch \(found: 2147483648; allowed: at most"
+    ):
+        count_samples(Large())

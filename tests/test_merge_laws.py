@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from merging import activations, chi_square, chi_square_limit, config, random_dense, steps, upper
 
+from spdclust.merge import stepping
 from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
 from spdclust.merge.kernels import layout, loop
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.samplers import exp_rank_law, mcmc_law, range_candidates, range_law
 from spdclust.merge.sources import as_batch_source
+from spdclust.merge.state import HEAP
 from spdclust.merge.stepping import merge_up_to, pair_at_rank
 from spdclust.merge.view import MergeView
 
@@ -146,6 +148,28 @@ def test_the_pair_at_a_rank_is_found_by_reading_all_rows(rank) -> None:
     n_tied = int((values == np.sort(values)[rank]).sum())
     assert len(found) <= n_tied
     assert len(found) >= min(n_tied, 5)
+
+
+@pytest.mark.parametrize("bracket", [(-np.inf, -np.inf), (np.inf, np.inf)])
+def test_the_pair_at_a_rank_is_found_where_the_sample_of_pairs_misleads(monkeypatch, bracket) -> None:
+    engine = engine_after(tied_dense(n_components=20), config("exp_rank", 1.0), 4)
+    _, values = draws(engine, n_draws=1)
+    monkeypatch.setattr(stepping, "_bracket", lambda *_: bracket)
+    state, rules = engine.state, engine.rules
+    p, q = pair_at_rank(state, rules, 40, np.random.default_rng(0))
+    value = layout.value_of(state.coact, state.figures, p, q, rules.alpha, np.log2(15))
+    assert value == np.sort(values)[40]
+
+
+def test_ranks_above_the_heap_are_drawn_by_the_law() -> None:
+    decay = 3e-4
+    engine = engine_after(random_dense(5, 60, 110), config("exp_rank", decay), 3)
+    counts, values = draws(engine, n_draws=1500)
+    assert counts[np.argsort(values)[HEAP:]].sum() > 100
+    statistic, degrees = chi_square(counts, exp_rank_law(values, decay))
+    assert statistic < chi_square_limit(degrees)
+    statistic, degrees = chi_square(counts, exp_rank_law(values, 2 * decay))
+    assert statistic > chi_square_limit(degrees)
 
 
 def test_counted_candidates_are_the_brute_force_sets() -> None:

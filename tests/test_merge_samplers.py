@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import chi_square, chi_square_limit
@@ -100,6 +101,12 @@ def test_arguments_out_of_range_are_refused(method, argument, message) -> None:
 def test_a_cost_matrix_that_is_not_square_is_refused() -> None:
     with pytest.raises(InputError, match=r"costs must be square \(found: \(2, 3\)"):
         pairs_with_costs(np.zeros((2, 3)))
+
+
+def test_torch_tensors_are_taken_too() -> None:
+    pairs, values = pairs_with_costs(torch.tensor([[0.0, 2.0], [2.0, 0.0]], requires_grad=True))
+    assert pairs.tolist() == [[0, 1]]
+    assert values.tolist() == [2.0]
 
 
 def test_decay_zero_is_the_uniform_law() -> None:

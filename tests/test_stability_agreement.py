@@ -14,7 +14,7 @@ from spdclust.errors import InputError
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.stability.agreement import QUANTILES, summarize_agreement
-from spdclust.stability.analysis import analyze_stability
+from spdclust.stability.analysis import analyze_stability, find_cut
 from spdclust.stability.cut import (
     cut_at_iteration,
     cut_at_least_mdl,
@@ -192,6 +192,15 @@ def test_histories_without_description_length_have_no_such_cut() -> None:
     assert json.dumps(stability.to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_cut_found_by_its_name_is_the_one_of_the_analysis(stride) -> None:
+    normalized = random_ensemble(5, [30, 30, 30], 25)
+    whole = analyze_stability(normalized, iteration=4, n_groups=20, stride=stride)
+    named = {name: name for name in ("least_mdl", "stability_drop")}
+    for name, cut in (named | {"iteration": "iteration_4", "n_groups": "groups_20"}).items():
+        assert find_cut(normalized, cut, stride=stride).to_dict() == whole.cuts[name].cut.to_dict()
+
+
 def test_bad_input_is_one_line() -> None:
     single = random_ensemble(0, [5], 3)
     double = random_ensemble(0, [5, 7], 3)
@@ -226,6 +235,10 @@ def test_bad_input_is_one_line() -> None:
         (
             lambda: groups_at(double, cut_at_iteration(single, 0)),
             "cut.merges: the cut is of another ensemble (found: 1 runs; allowed: 2 runs)",
+        ),
+        (
+            lambda: find_cut(double, "groups_many"),
+            "cut: unknown cut (found: groups_many; allowed: least_mdl, stability_drop, iteration_<n>, groups_<k>)",
         ),
         (lambda: double.groups_after(1, 3), "run_1: no such merge (found: 3; allowed: 0 to 2)"),
         (lambda: summarize_agreement({}), "distances: no distances given (allowed: at least one method)"),

@@ -1,0 +1,93 @@
+"""What a history says of itself, and what is none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.groups import group_idxs_at, merge_tree
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.inspection import describe_history
+from spdclust.stability.formed import groups_formed_by_all
+
+
+def history(pairs: list[list[int]], mdl: list[float]) -> MergeHistory:
+    rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return MergeHistory(["a:0", "a:1", "b:0"], rows, np.array(mdl), np.zeros(len(mdl)), MergeConfig())
+
+
+def test_the_best_iteration_is_the_first_of_the_least_known_ones() -> None:
+    assert history([[0, 1], [0, 1]], [2.0, 2.0]).best_iteration() == 0
+    assert history([[0, 1], [0, 1]], [np.nan, 2.0]).best_iteration() == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (
+            lambda: replace(history([[0, 1]], [1.0]), records={"pair_rank": np.zeros(2)}),
+            "pair_rank: history arrays differ in length (found: 2; allowed: 1 iterations, as in selected_pairs)",
+        ),
+        (
+            lambda: history([], []).best_iteration(),
+            "selected_pairs: the history has no merges (allowed: at least one merge)",
+        ),
+        (
+            lambda: history([[0, 1]], [np.nan]).best_iteration(),
+            "mdl_loss: the history holds no description length (allowed: an iteration or a number of groups "
+            "instead)",
+        ),
+        (
+            lambda: group_idxs_at(np.empty((0, 2), dtype=np.int64), 3, 0),
+            "iteration: no such iteration (found: 0; allowed: none, the history has no merges)",
+        ),
+        (
+            lambda: merge_tree(np.array([[0, 1], [0, 2]]), 3),
+            "selected_pairs[1]: pair names a group that does not exist (found: [0, 2]; allowed: two different groups of 0 to 1)",
+        ),
+    ],
+)
+def test_what_is_no_history_is_refused_in_one_line(call, line) -> None:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert str(caught.value) == line
+
+
+def test_a_history_without_merges_or_description_lengths_is_described_as_such() -> None:
+    assert describe_history(history([], [])) == "3 components (2 in a, 1 in b), 0 merges, 3 groups at the end"
+    lines = describe_history(history([[0, 1]], [np.nan])).splitlines()
+    assert lines[1] == "no description lengths: files of the reference implementation have none"
+
+
+def test_no_runs_form_no_groups() -> None:
+    assert groups_formed_by_all([]) == []
+
+
+@pytest.mark.parametrize(
+    ("array", "labels", "line"),
+    [
+        (
+            np.zeros(3),
+            ["a"],
+            "array: activations must have two axes (found: (3,); allowed: (samples, components))",
+        ),
+        (
+            np.array([[0.0, np.inf]]),
+            ["a", "b"],
+            "b: activation is not a finite number (found: inf; allowed: finite values)",
+        ),
+        (
+            np.zeros((1, 2)),
+            ["a"],
+            "labels: one label per component is needed (found: 1 labels for 2 components; allowed: 2 labels)",
+        ),
+        (np.zeros((1, 1)), ["a\nb"], "labels: unusable label (found: a b; allowed: non-empty, one line)"),
+    ],
+)
+def test_what_are_no_activations_is_refused_in_one_line(array, labels, line) -> None:
+    with pytest.raises(InputError) as caught:
+        ProcessedActivations.from_dense(array, labels)
+    assert str(caught.value) == line
