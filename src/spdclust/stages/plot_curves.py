@@ -17,6 +17,17 @@ def plot_curves(
 ) -> None:
     """Draw figures of `CURVES`.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     figures = {"mdl": [f"{folder}/mdl.png", f"{folder}/mdl.pdf"]}
+        ...     plot_curves([place.history(0), place.history(1)], paths=figures)
+        ...     sorted(path.name for path in Path(folder).glob("mdl.*"))
+        ['mdl.pdf', 'mdl.png']
+
     Args:
         histories: `history.zip` of each run.
         paths: for each figure wanted, where it goes, once for each path.

@@ -18,6 +18,17 @@ def plot_distances(
 ) -> None:
     """Draw the distances of one method, once for each path.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     method, picture = "perm_invariant_hamming", Path(folder) / "distances.png"
+        ...     file = write_example_ensemble(folder).distance_file(method)
+        ...     plot_distances(file, method, paths=[picture])
+        ...     picture.is_file()
+        True
+
     Raises:
         InputError: the distances cannot be read, or a figure cannot be written.
     """

@@ -18,6 +18,17 @@ def plot_stability(
 ) -> None:
     """Draw figures of `STABILITY_FIGURES`.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder).folder
+        ...     record, iterations = place / "stability.json", place / "stability_iterations.csv"
+        ...     plot_stability(record, iterations, paths={"stability": [f"{folder}/stability.png"]})
+        ...     [path.name for path in Path(folder).glob("*.png")]
+        ['stability.png']
+
     Args:
         record: `stability.json`.
         iterations: `stability_iterations.csv`.

@@ -13,6 +13,20 @@ def plot_sweep(
 ) -> None:
     """Draw figures of `FIGURES`.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stages.compare_points import PointFiles, compare_points
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder).folder
+        ...     values = [("alpha~1", {"alpha": 1}), ("alpha~2", {"alpha": 2})]
+        ...     points = [PointFiles(*each, place, place / "stability.json") for each in values]
+        ...     _ = compare_points(points, folder)
+        ...     plot_sweep(f"{folder}/sweep.json", paths={"sweep": [f"{folder}/sweep.png"]})
+        ...     [path.name for path in Path(folder).glob("*.png")]
+        ['sweep.png']
+
     Args:
         record: `sweep.json`.
         paths: for each figure wanted, where it goes, once for each path.

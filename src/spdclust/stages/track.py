@@ -27,6 +27,15 @@ def member_of(
 ) -> Member:
     """Return what is to be known of one merge to log it.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     member = member_of(place.folder, 1, TrackingSettings(project="mine"))
+        >>> member.ensemble, member.history.name, member.run_config["merge_config"]["alpha"]
+        ('example/example', 'history.zip', 1.0)
+
     Args:
         folder: of the ensemble.
         run: number of the run.
@@ -55,6 +64,21 @@ def follow_merge(
     history: str | Path, config: Mapping[str, Any] | None, *, keep_batches: bool = True
 ) -> MergeFollower:
     """Return an observer of the merge of one run: it keeps the times of its iterations, and logs long merges.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
+        >>> from spdclust.stages.merge import merge
+        >>> from spdclust.tracking.merge_record import load_record
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     history, batches = place.history(0), [place.batches(0) / "batch_0.pt"]
+        ...     observer = follow_merge(history, None)
+        ...     metrics = history.with_name("metrics.csv")
+        ...     merge(batches, MERGE.resolved(), (0, 0), history=history, metrics=metrics, observer=observer)
+        ...     record = load_record(place.record(0))
+        >>> record.ended, record.identity["seed"], len(record.labels)
+        (True, [0, 0], 12)
 
     Args:
         history: the `history.zip` that will be written, `<results>/<run_config>/<ensemble>/runs/run_<r>/…`.
@@ -94,6 +118,16 @@ def track_run(
 ) -> None:
     """Log the activations and the merge of one run, unless they were logged before.
 
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     track_run(place.folder, 0, {"project": "mine"}, path=f"{folder}/tracked")
+        ...     Path(folder, "tracked").is_file(), place.note("run_0").is_file()
+        (True, True)
+
     Args:
         folder: of the ensemble.
         run: number of the run.
@@ -116,6 +150,16 @@ def track_ensemble(
     folder: str | Path, settings: Mapping[str, Any], *, again: bool = False, path: str | Path | None = None
 ) -> None:
     """Log distances, stability and figures of an ensemble, unless they were logged before.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     track_ensemble(place.folder, {"project": "mine"})
+        ...     [place.note(name).is_file() for name in ("distances", "report")]
+        [True, True]
 
     Args:
         folder: of the ensemble.
@@ -162,6 +206,15 @@ def sync_ensemble(
     again: bool = False,
 ) -> list[Note]:
     """Log everything of an ensemble that was not logged before, and send what waits on disk.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     notes = sync_ensemble(write_example_ensemble(folder).folder, project="mine", run=0)
+        >>> [(note.run_id.rpartition("-")[0], note.complete) for note in notes]
+        [('example-example-run_0', False), ('example-run_0-batches', False)]
 
     Args:
         folder: of the ensemble.

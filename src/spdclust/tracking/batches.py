@@ -20,6 +20,20 @@ log = logging.getLogger(__name__)
 def log_batches(member: Member, note: Path, *, again: bool = False) -> None:
     """Log the activations of one run, once: ensembles that share batches share this too.
 
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.config.tracking import TrackingSettings
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stages.track import member_of
+        >>> from spdclust.tracking.places import load_note
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
+        ...     note = Path(folder) / "batches_run_0.json"
+        ...     log_batches(member, note)
+        ...     load_note(note).run_id.rpartition("-")[0]
+        'example-run_0-batches'
+
     Args:
         member: a merge that reads them.
         note: where it is noted that they were logged.

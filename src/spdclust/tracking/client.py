@@ -130,6 +130,16 @@ def open_tracker(description: RunDescription) -> Tracker:
     Where the service cannot be used (no network, no key, an id that is taken), the run is recorded on disk
     instead and a warning says how to send it; where that fails too, nothing is recorded.
 
+    Example:
+        >>> from unittest.mock import patch
+        >>> from spdclust.tracking.tracker import RunDescription
+        >>> described = RunDescription("mine", None, run_id="demo-run_0", group="demo", job_type="merge")
+        >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     tracker = open_tracker(described)
+        >>> tracker.log({"iteration": 0, "k_groups": 12})
+        >>> tracker.finish()  # whether everything was recorded
+        False
+
     Args:
         description: what the run is called and belongs to.
     """

@@ -30,6 +30,17 @@ log = logging.getLogger(__name__)
 def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: bool = False) -> None:
     """Log what the folder of an ensemble holds, as two W&B runs: `distances` and `report`.
 
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.tracking.places import load_note
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     log_ensemble(place, TrackingSettings(project="mine"))
+        ...     [load_note(place.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
+        ['example-example-distances', 'example-example-report']
+
     Args:
         place: the ensemble.
         settings: where records go.
@@ -119,6 +130,14 @@ class _Run:
 def distance_statistics(distances: Mapping[str, Path]) -> dict[int, dict[str, float]]:
     """Return the distances between runs by iteration: mean, least, greatest and quartiles of each method.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rows = distance_statistics(write_example_ensemble(folder).distances())
+        >>> [rows[iteration]["distances/perm_invariant_hamming/mean"] for iteration in (5, 6, 7, 8)]
+        [3.0, 1.0, 0.0, 3.0]
+
     Args:
         distances: `distances_<method>.npz` by method.
     """
@@ -165,6 +184,12 @@ def member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
 
 def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
     """Return how the ends and the best moments of the members are distributed, histograms included.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> told = member_distribution([example_history(0), example_history(1)])
+        >>> told["members/k_groups_at_least_mdl/mean"], told["members/k_groups_at_least_mdl/std"]
+        (4.0, 0.0)
 
     Args:
         members: the runs, with at least one merge each.

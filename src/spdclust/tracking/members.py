@@ -78,12 +78,28 @@ class Member:
 
 
 def identity_of(merge_config: Mapping[str, Any], seed: Any, batches: Any, task: str | None) -> dict[str, Any]:
-    """Return what a record says its merge is: plain JSON."""
+    """Return what a record says its merge is: plain JSON.
+
+    Example:
+        >>> identity_of({"alpha": 1.0}, seed=[0, 3], batches=["1f2e"], task="tms")
+        {'merge_config': {'alpha': 1.0}, 'seed': [0, 3], 'batches': ['1f2e'], 'task': 'tms'}
+    """
     return provenance_of(merge_config, seed, batches) | {"task": task}
 
 
 def log_member(member: Member, *, again: bool = False) -> Note:
     """Log a finished merge, once: what was logged before, while it was under way or after, is not repeated.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stages.track import member_of
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
+        ...     note = log_member(member)
+        >>> note.run_id.rpartition("-")[0], note.target, note.complete  # nothing is recorded where W&B is off
+        ('example-example-run_0', '/mine', False)
 
     Args:
         member: which merge.
@@ -117,7 +133,19 @@ def log_member(member: Member, *, again: bool = False) -> Note:
 
 
 def begin(member: Member, run_id: str, identity: Mapping[str, Any]) -> Tracker:
-    """Begin the W&B run of a merge."""
+    """Begin the W&B run of a merge.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stages.track import member_of
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
+        ...     tracker = begin(member, "mine-run_0", {"seed": [0, 0], "task": "tms"})
+        >>> tracker.finish()  # whether everything was recorded
+        False
+    """
     more = {"seed": identity.get("seed"), "run_idx": member.run}
     return open_run(member, run_id, "merge", identity.get("task"), more=more)
 
@@ -131,7 +159,20 @@ def open_run(
     axis: str = "iteration",
     more: Mapping[str, Any] | None = None,
 ) -> Tracker:
-    """Begin a W&B run of what belongs to one merge; the arguments as `describe_run` takes them."""
+    """Begin a W&B run of what belongs to one merge; the arguments as `describe_run` takes them.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stages.track import member_of
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
+        ...     tracker = open_run(member, "mine-run_0-batches", "batches", "tms", axis="batch")
+        >>> tracker.log({"batch": 0})
+        >>> tracker.finish()  # whether everything was recorded
+        False
+    """
     described = describe_run(
         member.settings,
         run_id=run_id,
@@ -148,7 +189,18 @@ def open_run(
 
 
 def already_logged(path: Path, source: str, target: str, *, again: bool) -> Note | None:
-    """Return the note of what was logged from the same source to the same place, and say so."""
+    """Return the note of what was logged from the same source to the same place, and say so.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "run_0.json"
+        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
+        ...     already_logged(path, "ab", "me/mine", again=False).run_id
+        ...     already_logged(path, "cd", "me/mine", again=False) is None  # something else
+        'demo-run_0-1f2e'
+        True
+    """
     note = load_note(path)
     if again or note is None or not note.complete or (note.source, note.target) != (source, target):
         return None
@@ -161,6 +213,16 @@ def already_logged(path: Path, source: str, target: str, *, again: bool) -> Note
 
 def next_id(path: Path, run_id: str, *, again: bool) -> tuple[str, int]:
     """Return the id to log under, with a number where that id was used before, and how often that makes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "run_0.json"
+        ...     next_id(path, "demo-run_0-1f2e", again=True)
+        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
+        ...     next_id(path, "demo-run_0-1f2e", again=True)
+        ('demo-run_0-1f2e', 1)
+        ('demo-run_0-1f2e-2', 2)
 
     Args:
         path: the note of what was logged before.
@@ -176,7 +238,17 @@ def next_id(path: Path, run_id: str, *, again: bool) -> tuple[str, int]:
 
 
 def close(tracker: Tracker, path: Path, run_id: str, source: str, target: str, times: int) -> Note:
-    """End a W&B run and note what was logged."""
+    """End a W&B run and note what was logged.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.tracking.tracker import NoTracker
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "run_0.json"
+        ...     note = close(NoTracker(), path, "demo-run_0-1f2e", "ab", "me/mine", times=1)
+        ...     load_note(path) == note, note.complete
+        (True, False)
+    """
     complete = tracker.finish()
     folder = str(tracker.folder) if isinstance(tracker, WandbTracker) else ""
     offline = tracker.offline if isinstance(tracker, WandbTracker) else True
@@ -191,7 +263,15 @@ def close(tracker: Tracker, path: Path, run_id: str, source: str, target: str, t
 
 
 def source_of(history: MergeHistory) -> str:
-    """Return a digest of what a merge did."""
+    """Return a digest of what a merge did.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> source_of(example_history(0)) == source_of(example_history(0))
+        True
+        >>> source_of(example_history(0)) == source_of(example_history(1))
+        False
+    """
     return digest_of(history.selected_pairs, history.mdl_loss, history.labels)[:16]
 
 

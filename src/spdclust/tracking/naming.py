@@ -51,7 +51,12 @@ def _readable(ensemble: str) -> str:
 
 
 def provenance_of(merge_config: Mapping[str, Any], seed: Any, batches: Any) -> dict[str, Any]:
-    """Return what a merge is made of, as `member_id` takes it."""
+    """Return what a merge is made of, as `member_id` takes it.
+
+    Example:
+        >>> provenance_of({"alpha": 1.0}, seed=(0, 3), batches=["1f2e"])
+        {'merge_config': {'alpha': 1.0}, 'seed': (0, 3), 'batches': ['1f2e']}
+    """
     return {"merge_config": dict(merge_config), "seed": seed, "batches": list(batches)}
 
 
@@ -92,6 +97,16 @@ def describe_run(
     more: Mapping[str, Any] | None = None,
 ) -> RunDescription:
     """Return what a W&B run is called and belongs to.
+
+    Example:
+        >>> described = describe_run(
+        ...     TrackingSettings(project="mine"), run_id="demo-run_3-1f2e", ensemble="resid_mlp1/demo",
+        ...     job_type="merge", run_config={"experiment_key": "resid_mlp1"}, task="resid_mlp", run=3,
+        ... )
+        >>> described.tags
+        ['clustering', 'ensemble_id:resid_mlp1/demo', 'task:resid_mlp', 'model:s-62fce8c4', 'run_idx:3']
+        >>> described.config["wandb_decomp_model"], described.project
+        ('s-62fce8c4', 'mine')
 
     Args:
         settings: where it goes.
