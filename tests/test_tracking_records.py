@@ -16,7 +16,7 @@ from spdclust.tracking.matrices import PAIRS, MergeSample, describe_values, grou
 from spdclust.tracking.merge_record import load_record
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import describe_run, member_id, parent_of
-from spdclust.tracking.places import Note, load_note
+from spdclust.tracking.notes import Note, load_note
 from spdclust.tracking.recording import MergeRecorder
 from spdclust.tracking.statistics import EPSILON, row, semilog, stat_records
 
@@ -321,7 +321,7 @@ def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
         lambda self: {"costs": {"mean": 2.0 * self.iteration, "median": -self.iteration}},
     )
     empty = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
-    monkeypatch.setattr("spdclust.tracking.merges.draw", lambda history, sample: "picture")
+    monkeypatch.setattr("spdclust.tracking.merges._draw", lambda history, sample: "picture")
     log = MergeLog(
         kept,
         "id",

@@ -23,7 +23,8 @@ from spdclust.stages.track import member_of, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
 from spdclust.tracking.client import open_tracker
 from spdclust.tracking.live import MergeFollower
-from spdclust.tracking.places import EnsemblePlace, load_note
+from spdclust.tracking.notes import load_note
+from spdclust.tracking.places import EnsemblePlace
 from spdclust.tracking.tracker import NoTracker, RunDescription
 
 CONFIG = ClusteringRunConfig(

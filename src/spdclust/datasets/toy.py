@@ -44,8 +44,7 @@ def generate(task: ToyTask, n_samples: int, seed: int) -> Features:
         float32, 0 where a feature is not active.
 
     Raises:
-        InputError: more features are to be active than there are, or features that are active together are
-            not features of the model, or are listed twice.
+        InputError: more features are to be active than there are, or a negative number of samples.
     """
     if n_samples < 0:
         raise InputError("too small", field="n_samples", found=n_samples, allowed="0 or more")
@@ -55,7 +54,7 @@ def generate(task: ToyTask, n_samples: int, seed: int) -> Features:
         active = _exactly(N_ACTIVE[task.data_generation_type], task, n_samples, generator)
     else:
         active = _each_for_itself(task, n_samples, generator)
-        for together in _checked_synced(task):
+        for together in task.synced_inputs or []:
             active[:, together] = active[:, together].any(axis=1, keepdims=True)
     return np.where(active, values, np.float32(0))
 
@@ -84,17 +83,3 @@ def _exactly(n_active: int, task: ToyTask, n_samples: int, generator: np.random.
     active = np.zeros((n_samples, task.n_features), dtype=bool)
     np.put_along_axis(active, drawn, True, axis=1)
     return active
-
-
-def _checked_synced(task: ToyTask) -> list[list[int]]:
-    seen: set[int] = set()
-    for feature in (feature for together in task.synced_inputs or [] for feature in together):
-        if not 0 <= feature < task.n_features or feature in seen:
-            raise InputError(
-                "feature is not in the model, or listed twice",
-                field="synced_inputs",
-                found=feature,
-                allowed=f"each of 0 to {task.n_features - 1} at most once",
-            )
-        seen.add(feature)
-    return task.synced_inputs or []

@@ -12,6 +12,7 @@ from spdclust.explorer.packing import narrow
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.methods import METHODS
+from spdclust.thinning import evenly
 from spdclust.types import Float, Int
 
 FORMAT = 1
@@ -118,8 +119,8 @@ def spread(rows: Int[np.ndarray, " rows"], limit: int, wanted: Sequence[int]) ->
     """
     if len(rows) <= limit:
         return rows
-    places = np.linspace(0, len(rows) - 1, max(2, limit)).round().astype(np.int64)
-    return np.union1d(rows[places], np.intersect1d(rows, np.array(wanted, dtype=np.int64)))
+    kept = rows[evenly(len(rows), max(2, limit))]
+    return np.union1d(kept, np.intersect1d(rows, np.array(wanted, dtype=np.int64)))
 
 
 def add_final_activity(data: PageData, run: int, counts: Int[np.ndarray, " groups"]) -> None:

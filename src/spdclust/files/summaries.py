@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spdclust.files.atomic import write_text
 from spdclust.files.ensemble_folder import SUMMARY
-from spdclust.files.records import SummaryRecord, SweepRecord, read_record
+from spdclust.files.records import Record, SummaryRecord, SweepRecord, read_record
 from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
@@ -38,12 +38,17 @@ def format_summaries(folders: Iterable[str | Path]) -> str:
     Raises:
         InputError: such a file cannot be read.
     """
-    blocks = []
+    return "\n\n".join(
+        _format(folder, summary) for folder, summary in _records(folders, SUMMARY, SummaryRecord)
+    )
+
+
+def _records(
+    folders: Iterable[str | Path], name: str, kind: type[Record]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     for folder in map(Path, folders):
-        file = folder / SUMMARY
-        if os.path.lexists(file):
-            blocks.append(_format(folder, read_record(SummaryRecord, file, SUMMARY)))
-    return "\n\n".join(blocks)
+        if os.path.lexists(folder / name):
+            yield folder, read_record(kind, folder / name, name)
 
 
 def _format(folder: Path, summary: Mapping[str, Any]) -> str:
@@ -105,13 +110,10 @@ def format_sweeps(folders: Iterable[str | Path]) -> str:
         InputError: such a file cannot be read.
     """
     blocks = []
-    for folder in map(Path, folders):
-        file = folder / SWEEP_FILES["record"]
-        if os.path.lexists(file):
-            record = read_record(SweepRecord, file, SWEEP_FILES["record"])
-            head = f"{folder}: {len(record['points'])} points of the sweep over {', '.join(record['swept'])}"
-            open_next = f"  open next: {folder / 'plots' / SWEEP_FIGURES[0]}.png"
-            blocks.append("\n".join([head, *sweep_lines(record), open_next]))
+    for folder, record in _records(folders, SWEEP_FILES["record"], SweepRecord):
+        head = f"{folder}: {len(record['points'])} points of the sweep over {', '.join(record['swept'])}"
+        open_next = f"  open next: {folder / 'plots' / SWEEP_FIGURES[0]}.png"
+        blocks.append("\n".join([head, *sweep_lines(record), open_next]))
     return "\n\n".join(blocks)
 
 

@@ -37,9 +37,13 @@ class ToyTask(CheckpointSection):
 
     @model_validator(mode="after")
     def _check_synced(self) -> "ToyTask":
-        for feature in (feature for group in self.synced_inputs or [] for feature in group):
+        seen: set[int] = set()
+        for feature in (feature for together in self.synced_inputs or [] for feature in together):
             if not 0 <= feature < self.n_features:
                 raise ValueError(f"synced_inputs: found {feature} (allowed: 0 to {self.n_features - 1})")
+            if feature in seen:
+                raise ValueError(f"synced_inputs: found {feature} twice (allowed: each feature once)")
+            seen.add(feature)
         return self
 
 

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from spdclust.partitions.methods import METHODS
-from spdclust.plotting.style import BLUE, GREY, evenly, new_figure, styled
+from spdclust.plotting.style import BLUE, GREY, new_figure, styled
+from spdclust.thinning import evenly
 from spdclust.types import Float, Int
 
 _POINTS_UP_TO = 30

@@ -9,7 +9,8 @@ from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sizes import size_curves
 from spdclust.plotting.cuts import groups_span
-from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, evenly, new_figure, styled
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
+from spdclust.thinning import evenly
 
 
 @styled

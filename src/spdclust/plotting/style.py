@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from spdclust.files.atomic import atomic_path
-from spdclust.types import Int
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
@@ -84,16 +82,6 @@ def new_figure(n_rows: int = 1, size: tuple[float, float] = (6.4, 4.0)) -> tuple
     figure = Figure(figsize=size, layout="constrained")  # no pyplot: nothing global, no window
     axes = figure.subplots(n_rows, 1, squeeze=False, sharex=True)
     return figure, list(axes[:, 0])
-
-
-def evenly(n: int, limit: int) -> Int[np.ndarray, "_"]:
-    """Return at most `limit` places out of `n`, evenly spread, the first and the last among them.
-
-    Example:
-        >>> evenly(3, 10).tolist(), evenly(101, 3).tolist()
-        ([0, 1, 2], [0, 50, 100])
-    """
-    return np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(np.int64))
 
 
 def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:

@@ -12,7 +12,8 @@ from spdclust.files.atomic import write_text
 from spdclust.files.histories import find_histories, run_number
 from spdclust.tracking.live import MergeFollower
 from spdclust.tracking.members import Member, log_member
-from spdclust.tracking.places import EnsemblePlace, Note
+from spdclust.tracking.notes import Note
+from spdclust.tracking.places import EnsemblePlace
 from spdclust.tracking.sending import send
 
 log = logging.getLogger("spdclust.tracking.stage")

@@ -11,8 +11,9 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.tracking.matrices import describe_values
-from spdclust.tracking.members import Member, already_logged, close, next_id, open_run, target_of
+from spdclust.tracking.members import Member, open_run
 from spdclust.tracking.naming import ensemble_id
+from spdclust.tracking.notes import already_logged, close, next_id, target_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def log_batches(member: Member, note: Path, *, again: bool = False) -> None:
         >>> from spdclust.config.tracking import TrackingSettings
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.stages.track import member_of
-        >>> from spdclust.tracking.places import load_note
+        >>> from spdclust.tracking.notes import load_note
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
         ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
         ...     note = Path(folder) / "batches_run_0.json"

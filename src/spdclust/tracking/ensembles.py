@@ -19,8 +19,8 @@ from spdclust.merge.history import MergeHistory
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.tracking.client import open_tracker
 from spdclust.tracking.matrices import describe_values
-from spdclust.tracking.members import already_logged, close, next_id, target_of
 from spdclust.tracking.naming import describe_run, ensemble_id
+from spdclust.tracking.notes import already_logged, close, next_id, target_of
 from spdclust.tracking.places import EnsemblePlace
 from spdclust.tracking.tracker import Tracker
 
@@ -34,7 +34,7 @@ def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: boo
         >>> import os, tempfile
         >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> from spdclust.tracking.places import load_note
+        >>> from spdclust.tracking.notes import load_note
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
         ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
         ...     log_ensemble(place, TrackingSettings(project="mine"))

@@ -26,19 +26,11 @@ from spdclust.files.opening import read_json
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
-from spdclust.tracking.members import (
-    Member,
-    begin,
-    close,
-    identity_of,
-    made_of,
-    next_id,
-    source_of,
-    target_of,
-)
+from spdclust.tracking.members import Member, begin, identity_of, made_of, source_of
 from spdclust.tracking.merge_record import FILE_NAME, MergeRecord, read_line
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import member_id
+from spdclust.tracking.notes import close, next_id, target_of
 from spdclust.tracking.recording import MergeRecorder
 from spdclust.types import Labels
 

@@ -1,7 +1,7 @@
 """The W&B run of one member of an ensemble, from its history, its record and its batches."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,16 @@ from typing import Any
 from spdclust.config.tracking import TrackingSettings
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of
-from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.repeating import repeat_merge
-from spdclust.merge.view import MergeView
-from spdclust.tracking.client import WandbTracker, open_tracker
+from spdclust.tracking.client import open_tracker
 from spdclust.tracking.matrices import MergeSample
 from spdclust.tracking.merge_record import MergeRecord, load_record
 from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import describe_run, member_id, provenance_of
-from spdclust.tracking.places import Note, load_note
+from spdclust.tracking.notes import Note, already_logged, close, next_id, target_of
+from spdclust.tracking.repeated import Repeated
 from spdclust.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -188,80 +187,6 @@ def open_run(
     return open_tracker(described)
 
 
-def already_logged(path: Path, source: str, target: str, *, again: bool) -> Note | None:
-    """Return the note of what was logged from the same source to the same place, and say so.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "run_0.json"
-        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
-        ...     already_logged(path, "ab", "me/mine", again=False).run_id
-        ...     already_logged(path, "cd", "me/mine", again=False) is None  # something else
-        'demo-run_0-1f2e'
-        True
-    """
-    note = load_note(path)
-    if again or note is None or not note.complete or (note.source, note.target) != (source, target):
-        return None
-    if note.offline and Path(note.folder).is_dir():
-        log.warning("%s is recorded, and is still to be sent: `wandb sync %s`", note.run_id, note.folder)
-    else:
-        log.info("logged already as %s (--again logs it once more)", note.run_id)
-    return note
-
-
-def next_id(path: Path, run_id: str, *, again: bool) -> tuple[str, int]:
-    """Return the id to log under, with a number where that id was used before, and how often that makes.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "run_0.json"
-        ...     next_id(path, "demo-run_0-1f2e", again=True)
-        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
-        ...     next_id(path, "demo-run_0-1f2e", again=True)
-        ('demo-run_0-1f2e', 1)
-        ('demo-run_0-1f2e-2', 2)
-
-    Args:
-        path: the note of what was logged before.
-        run_id: the id wanted.
-        again: whether something else is logged under the same id.
-    """
-    note = load_note(path)
-    if note is None or not (note.run_id == run_id or note.run_id.startswith(f"{run_id}-")):
-        return run_id, 1
-    # what broke off is tried again under its id, where nothing of it was sent
-    times = note.times + 1 if again or note.complete or not note.offline else note.times
-    return (run_id if times == 1 else f"{run_id}-{times}"), times
-
-
-def close(tracker: Tracker, path: Path, run_id: str, source: str, target: str, times: int) -> Note:
-    """End a W&B run and note what was logged.
-
-    Example:
-        >>> import tempfile
-        >>> from spdclust.tracking.tracker import NoTracker
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "run_0.json"
-        ...     note = close(NoTracker(), path, "demo-run_0-1f2e", "ab", "me/mine", times=1)
-        ...     load_note(path) == note, note.complete
-        (True, False)
-    """
-    complete = tracker.finish()
-    folder = str(tracker.folder) if isinstance(tracker, WandbTracker) else ""
-    offline = tracker.offline if isinstance(tracker, WandbTracker) else True
-    note = Note(run_id, source, target, complete, folder, offline, times)
-    try:
-        note.save(path)
-    except InputError as error:
-        log.warning("%s; the same would be logged again", error)
-    if complete and offline:
-        log.warning("W&B is offline: %s is recorded; send it with `wandb sync %s`", run_id, folder)
-    return note
-
-
 def source_of(history: MergeHistory) -> str:
     """Return a digest of what a merge did.
 
@@ -273,16 +198,6 @@ def source_of(history: MergeHistory) -> str:
         False
     """
     return digest_of(history.selected_pairs, history.mdl_loss, history.labels)[:16]
-
-
-def target_of(settings: TrackingSettings) -> str:
-    """Return where records go, as notes name it.
-
-    Example:
-        >>> target_of(TrackingSettings(project="p", entity="e"))
-        'e/p'
-    """
-    return f"{settings.entity or ''}/{settings.project}"
 
 
 def made_of(identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,57 +225,3 @@ def _identity(member: Member, history: MergeHistory) -> dict[str, Any]:
 
 def _task_in(batches: Path) -> str | None:
     return BatchedActivations(batches).made_from[0].get("task")
-
-
-class Repeated:
-    """What the matrices of a finished merge were like, computed again from its batches when first asked for.
-
-    Args:
-        batches: folder of the batches.
-        history: what was done.
-    """
-
-    def __init__(self, batches: Path, history: MergeHistory) -> None:
-        self._batches = batches
-        self._history = history
-        self._views: Iterator[MergeView] | None = None
-        self._wanted: list[int] = []
-        self._works = True
-
-    def sample(self, iteration: int) -> MergeSample | None:
-        """Return what would have been kept after a merge; iterations must be asked for in order."""
-        if not self._works:
-            return None
-        try:
-            if self._views is None:
-                source = _batches_of(self._history, self._batches)
-                self._views = repeat_merge(source, self._history, _taken(self._wanted))
-            self._wanted.append(iteration)
-            return MergeSample.of(next(self._views))
-        except (InputError, MemoryError) as error:
-            self._works = False
-            log.warning(
-                "%s; statistics of the matrices and figures of the merge state are left out. They can be had "
-                "while the batches are there",
-                error,
-            )
-            return None
-
-
-def _taken(waiting: list[int]) -> Iterator[int]:
-    while waiting:
-        yield waiting.pop(0)
-
-
-def _batches_of(history: MergeHistory, folder: Path) -> BatchedActivations:
-    """Return the batches that a history was made from: the first ones of a folder that other merges share."""
-    known = history.provenance.get("batches")
-    files = find_batches(folder)
-    source = BatchedActivations(files[: len(known)] if known else files)
-    if known is not None and list(known) != source.digests:
-        raise InputError(
-            "the batches are not those that were merged",
-            file=folder,
-            allowed="the batches that the history names",
-        )
-    return source

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spdclust.errors import InputError
-from spdclust.tracking.places import Note, load_note
+from spdclust.tracking.notes import Note, load_note
 
 log = logging.getLogger(__name__)
 

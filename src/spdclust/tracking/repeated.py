@@ -1,0 +1,68 @@
+"""What a finished merge was like on its way, computed again from its batches."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from spdclust.errors import InputError
+from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.view import MergeView
+from spdclust.tracking.matrices import MergeSample
+
+log = logging.getLogger(__name__)
+
+
+class Repeated:
+    """What the matrices of a finished merge were like, computed again from its batches when first asked for.
+
+    Args:
+        batches: folder of the batches.
+        history: what was done.
+    """
+
+    def __init__(self, batches: Path, history: MergeHistory) -> None:
+        self._batches = batches
+        self._history = history
+        self._views: Iterator[MergeView] | None = None
+        self._wanted: list[int] = []
+        self._works = True
+
+    def sample(self, iteration: int) -> MergeSample | None:
+        """Return what would have been kept after a merge; iterations must be asked for in order."""
+        if not self._works:
+            return None
+        try:
+            if self._views is None:
+                source = _batches_of(self._history, self._batches)
+                self._views = repeat_merge(source, self._history, _taken(self._wanted))
+            self._wanted.append(iteration)
+            return MergeSample.of(next(self._views))
+        except (InputError, MemoryError) as error:
+            self._works = False
+            log.warning(
+                "%s; statistics of the matrices and figures of the merge state are left out. They can be had "
+                "while the batches are there",
+                error,
+            )
+            return None
+
+
+def _taken(waiting: list[int]) -> Iterator[int]:
+    while waiting:
+        yield waiting.pop(0)
+
+
+def _batches_of(history: MergeHistory, folder: Path) -> BatchedActivations:
+    """Return the batches that a history was made from: the first ones of a folder that other merges share."""
+    known = history.provenance.get("batches")
+    files = find_batches(folder)
+    source = BatchedActivations(files[: len(known)] if known else files)
+    if known is not None and list(known) != source.digests:
+        raise InputError(
+            "the batches are not those that were merged",
+            file=folder,
+            allowed="the batches that the history names",
+        )
+    return source
