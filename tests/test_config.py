@@ -8,8 +8,9 @@ import yaml
 from spdclust.config.load import load_config, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
-from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, sweep_points
+from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
+from spdclust.config.sweep_points import sweep_points
 from spdclust.config.yaml_text import parse_yaml
 from spdclust.errors import InputError
 from spdclust.partitions.methods import METHODS

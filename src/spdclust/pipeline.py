@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spdclust.config.ensembles import Ensemble
 from spdclust.config.pipeline import ClusteringPipelineConfig
-from spdclust.config.resolve import Ensemble, resolve_loaded, resolve_pipeline
+from spdclust.config.resolve import resolve_loaded, resolve_pipeline
 from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 from spdclust.errors import InputError
 from spdclust.files.ensemble_folder import (

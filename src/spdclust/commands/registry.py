@@ -55,8 +55,8 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _register(options: argparse.Namespace) -> None:
+    from spdclust.config.ensembles import ensemble_identity
     from spdclust.config.load import load_config, read_mapping
-    from spdclust.config.resolve import ensemble_identity
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
     from spdclust.files.histories import find_histories

@@ -1,21 +1,19 @@
 """From the pipeline files of a workflow to its ensembles, all checked before anything runs."""
 
-import difflib
-import itertools
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from spdclust.config.base import Section
+from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
-from spdclust.config.load import load_config, validate
-from spdclust.config.merge import MergeConfig
+from spdclust.config.load import load_config
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.config.tracking import TrackingSettings, tracking_settings
+from spdclust.config.sweep_points import sweep_points, with_point
 from spdclust.errors import InputError
 
 
@@ -31,89 +29,6 @@ class WorkflowConfig(Section):
     override: PipelineOverride | None = None
     """Settings that take the place of those in every pipeline file, for one command:
     `--config override='{n_runs: 3}'`."""
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """One ensemble with everything decided: a pipeline file, or one point of its sweep.
-
-    Example:
-        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
-        >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=3)
-        >>> ensemble = Ensemble("demo", "small", run, pipeline, {})
-        >>> ensemble.folder, ensemble.n_runs
-        ('small/demo', 3)
-    """
-
-    name: str
-    run_name: str
-    run: ClusteringRunConfig
-    pipeline: ClusteringPipelineConfig
-    sweep_point: dict[str, Any]
-    sweep_folder: str | None = None
-    """Folder of the comparison of a sweep's points, below the results folder; None where nothing is swept."""
-
-    @property
-    def folder(self) -> str:
-        """Folder of the ensemble's files, below the results folder."""
-        return f"{self.run_name}/{self.name}"
-
-    @property
-    def n_runs(self) -> int:
-        """Members of the ensemble."""
-        return self.pipeline.n_runs
-
-    @property
-    def methods(self) -> list[str]:
-        """Distances asked for."""
-        return self.pipeline.distances_methods
-
-    @property
-    def stride(self) -> int:
-        """Every how manieth iteration the runs are compared at."""
-        return self.pipeline.distances_stride
-
-    @property
-    def tracking(self) -> TrackingSettings | None:
-        """What goes to W&B; None where nothing does."""
-        return tracking_settings(self.run, self.pipeline)
-
-    def identity(self) -> dict[str, Any]:
-        """Return what the registry knows the ensemble by: its name, and all that its histories depend on."""
-        return ensemble_identity(self.folder, self.run, self.pipeline.base_seed)
-
-    def resolved_pipeline(self) -> dict[str, Any]:
-        """Return the pipeline's settings with every value filled in, as plain JSON types."""
-        settings = self.pipeline.model_dump(
-            mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"}
-        )
-        return settings | {"sweep_point": self.sweep_point}
-
-    def resolved_run(self) -> dict[str, Any]:
-        """Return the run's settings with every value filled in, as plain JSON types."""
-        return self.run.resolved()
-
-
-def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> dict[str, Any]:
-    """Return the name of an ensemble and the settings that its histories depend on, as plain JSON types.
-
-    Example:
-        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
-        >>> identity = ensemble_identity("small/demo", run, base_seed=7)
-        >>> identity["ensemble"], identity["base_seed"], identity["merge_config"]["alpha"]
-        ('small/demo', 7, 1.0)
-
-    Args:
-        folder: the ensemble's folder, below the results folder.
-        run: its run settings.
-        base_seed: of its pipeline.
-    """
-    return {
-        "ensemble": folder,
-        "sampling": run.sampling(),
-        "merge_config": run.merge_config.resolved(),
-        "base_seed": base_seed,
-    }
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
@@ -230,7 +145,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
         )
     ensembles = []
     for point in sweep_points(pipeline, path):
-        swept = _with_point(run, point, path)
+        swept = with_point(run, point, path)
         try:
             swept.batches_needed()
         except ValueError as error:
@@ -262,69 +177,6 @@ def _find_beside(name: str, pipeline_path: Path) -> Path:
         found=name,
         allowed=f"a run file beside {pipeline_path.name} or below the working folder",
     )
-
-
-def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> list[dict[str, Any]]:
-    """Return every point of a sweep as `{key: value}`; one empty point where nothing is swept.
-
-    Example:
-        >>> pipeline = ClusteringPipelineConfig(
-        ...     clustering_run_config_path="a", sweep={"merge_config.alpha": [1, 2]}
-        ... )
-        >>> sweep_points(pipeline)
-        [{'merge_config.alpha': 1}, {'merge_config.alpha': 2}]
-
-    Raises:
-        InputError: a key that cannot be swept, no values, or lists of different length to zip.
-    """
-    for key, values in pipeline.sweep.items():
-        section, _, name = key.partition(".")
-        if section != "merge_config" or name.split(".")[0] not in MergeConfig.model_fields:
-            known = [f"merge_config.{each}" for each in MergeConfig.model_fields]
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-            raise InputError(
-                "cannot be swept", file=path, field=f"sweep: {key}", allowed=", ".join(close or known)
-            )
-        if not values:
-            raise InputError("no values", file=path, field=f"sweep: {key}", allowed="one or more values")
-    if pipeline.sweep_mode == "zip":
-        lengths = {key: len(values) for key, values in pipeline.sweep.items()}
-        if len(set(lengths.values())) > 1:
-            raise InputError(
-                "lists differ in length",
-                file=path,
-                field="sweep",
-                found=lengths,
-                allowed="equal lengths to zip",
-            )
-        combinations: Any = zip(*pipeline.sweep.values(), strict=True) if pipeline.sweep else [()]
-    else:
-        combinations = itertools.product(*pipeline.sweep.values())
-    return [dict(zip(pipeline.sweep, values, strict=True)) for values in combinations]
-
-
-def _with_point(run: ClusteringRunConfig, point: dict[str, Any], path: Path) -> ClusteringRunConfig:
-    if not point:
-        return run
-    settings = run.model_dump(mode="json")
-    for key, value in point.items():
-        *sections, last = key.split(".")
-        target = settings
-        for section in sections:
-            target = target[section]
-        target[last] = value
-    if "merge_config.merge_pair_sampling_method" in point:
-        settings["merge_config"].setdefault("merge_pair_sampling_kwargs", {})
-    try:
-        return validate(ClusteringRunConfig, settings)
-    except InputError as error:
-        raise InputError(
-            "value not allowed" if error.problem == "not allowed" else error.problem,
-            file=path,
-            field=f"sweep: {error.field or ', '.join(point)}",
-            found=error.found,
-            allowed=error.allowed,
-        ) from error
 
 
 def _short(value: object) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.batch_sampling import load_run_model
+from spdclust.config.ensembles import Ensemble
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig
-from spdclust.config.resolve import Ensemble
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
