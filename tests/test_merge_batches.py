@@ -114,10 +114,14 @@ def test_a_group_is_not_merged_again_before_the_next_batch_when_masked() -> None
         fresh.add(first | second)
 
 
-def test_all_groups_masked_is_refused_clearly() -> None:
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [("range", 0.0), ("range", 0.5), ("mcmc", 1.0), ("exp_rank", 0.0), ("exp_rank", 1.0)],
+)
+def test_all_groups_masked_is_refused_clearly(method, argument) -> None:
     acts = [activations(np.ones((10, 7)))]
     with pytest.raises(InputError) as caught:
-        merge_iteration(acts, config(recompute_costs_every=5, between_batches="mask"))
+        merge_iteration(acts, config(method, argument, recompute_costs_every=5, between_batches="mask"))
     assert str(caught.value) == (
         "recompute_costs_every: no pair of groups can be merged before the next batch "
         "(found: 4 groups, 1 not masked; allowed: fewer merges per batch, or between_batches: update)"

@@ -161,6 +161,20 @@ def test_the_pair_at_a_rank_is_found_where_the_sample_of_pairs_misleads(monkeypa
     assert value == np.sort(values)[40]
 
 
+def test_a_pair_of_a_rank_above_the_heap_has_that_rank() -> None:
+    dense = random_dense(5, 60, 110)
+    history = merge_iteration(activations(dense), config("exp_rank", 1e-5, iters=5), 1)
+    assert history.records["pair_rank"].max() >= HEAP
+    for step in steps(dense, history):
+        costs, cost, rank = (
+            upper(step.costs),
+            step.costs[step.pair],
+            history.records["pair_rank"][step.iteration],
+        )
+        assert (costs < cost).sum() <= rank < (costs <= cost).sum()
+        assert history.records["zero_coactivation_share"][step.iteration] == (upper(step.coact) == 0).mean()
+
+
 def test_ranks_above_the_heap_are_drawn_by_the_law() -> None:
     decay = 3e-4
     engine = engine_after(random_dense(5, 60, 110), config("exp_rank", decay), 3)
