@@ -7,11 +7,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 
 WITHOUT_EXAMPLE: dict[str, str] = {
-    "compiling.use_own_cache": "to do",
-    "compiling.one_process_compiles": "to do",
+    "compiling.use_own_cache": "names a folder of this machine and of this very code",
+    "compiling.one_process_compiles": "what it does shows in a second process, as in test_merge_kernels",
     "datasets.docstrings.write_docstring_corpus": "to do",
-    "merge.state.read_all_rows": "to do",
-    "merge.stepping.pack_words": "to do",
     "models.reference.load": "to do",
     "stages.docstring_corpus.docstring_corpus": "to do",
     "stages.report.report": "to do",

@@ -124,7 +124,20 @@ def build_state(
 
 
 def read_all_rows(state: State, rules: Rules, threads: int) -> None:
-    """Read every row afresh, so that all that is remembered of it is of now."""
+    """Read every row afresh, so that all that is remembered of it is of now.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.loading import load_batch
+        >>> config = MergeConfig()
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
+        >>> loaded = load_batch(acts, np.arange(3), None, config, 1)
+        >>> log, ranks = np.zeros((layout.N_RECORDS, 2)), np.ones(3, dtype=np.int64)
+        >>> state = build_state(loaded, np.arange(3), ranks, 0, log)
+        >>> read_all_rows(state, rules_for(config, loaded, thorough=False), threads=1)
+        >>> state.figures[layout.LOW, :3].tolist()  # a row holds pairs with older slots: the first has none
+        [inf, 2.0, 2.0]
+    """
     n_slots = int(state.counts[layout.SLOTS])
     log_k = float(np.log2(max(state.counts[layout.GROUPS] - 1, 1)))
 

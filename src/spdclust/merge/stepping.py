@@ -188,7 +188,22 @@ def move_together(state: State, rules: Rules) -> None:
 
 
 def pack_words(state: State) -> None:
-    """Move all sets of samples to the front of their room."""
+    """Move all sets of samples to the front of their room.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.engine import Engine
+        >>> from spdclust.merge.sources import as_batch_source
+        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
+        >>> engine = Engine(source, np.arange(4), MergeConfig(), np.random.default_rng(0), threads=1)
+        >>> engine.advance(0)
+        >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
+        >>> before = int(engine.state.counts[layout.TOP])
+        >>> pack_words(engine.state)
+        >>> before, int(engine.state.counts[layout.TOP])  # a word for each of three groups
+        (5, 3)
+    """
     slots = np.flatnonzero(state.marks[layout.SPAN_LENGTH] > 0)
     slots = slots[np.argsort(state.marks[layout.SPAN_START, slots])]
     starts = state.marks[layout.SPAN_START, slots]

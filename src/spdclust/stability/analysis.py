@@ -34,6 +34,12 @@ DROP_METHOD = "adjusted_rand_dist"
 class StabilityAtCut:
     """What the runs share at one cut, and what shuffled runs would.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> at = analyze_stability(example_normalized()).cuts["least_mdl"].to_dict()
+        >>> at["always"], at["contested"]  # three pairs in each of four groups
+        (12, 0)
+
     Attributes:
         cut: where.
         components: steadiness of every component's company.
@@ -67,6 +73,11 @@ class StabilityAtCut:
 @dataclass(frozen=True)
 class Stability:
     """Everything the runs say about each other.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> list(analyze_stability(example_normalized()).to_dict())
+        ['agreement', 'null_agreement', 'sizes', 'cuts']
 
     Attributes:
         agreement: along the trajectory.

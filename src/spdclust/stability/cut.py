@@ -17,6 +17,10 @@ _ROUNDING = 1e-12
 class Cut:
     """One grouping of every run, and why these.
 
+    Example:
+        >>> Cut("iteration", np.array([3, 3]), np.array([5, 4]), 2.5).to_dict()
+        {'name': 'iteration', 'merges': [3, 3], 'n_groups': [5, 4], 'mdl': 2.5}
+
     Attributes:
         name: `iteration`, `n_groups`, `least_mdl` or `stability_drop`.
         merges: `(runs,)` the merge that each run's grouping is the state after.
