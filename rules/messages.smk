@@ -4,6 +4,7 @@ import sys
 
 from snakemake.settings.enums import Quietness
 
+from spdclust.config.resolve import unused_keys
 from spdclust.errors import InputError
 from spdclust.files.atomic import check_writable
 from spdclust.locks import forget_owner, note_owner, release_dead_locks
@@ -47,6 +48,17 @@ def print_plan(ensembles):
     print(
         "`snakemake -n -q rules` counts the jobs that are due, `snakemake -n` gives their reasons."
     )
+
+
+def print_unused_keys(pipelines):
+    """Keys of the reference implementation that a user might count on."""
+    for path in pipelines:
+        for line in unused_keys(path):
+            print(line, file=sys.stderr)
+
+
+if workflow.is_main_process:
+    print_unused_keys(config["pipelines"])
 
 
 if workflow.output_settings.dryrun and Quietness.PROGRESS in (

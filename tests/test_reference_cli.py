@@ -107,11 +107,16 @@ def test_without_distances_only_the_merges_are_asked_for(pipeline):
     assert "--" not in command("--config", pipeline(), "--local", "--calc-distances")
 
 
-def test_what_means_nothing_here_says_so_in_one_line_each(pipeline):
+def test_a_file_without_distances_asks_for_the_merges_unless_a_flag_wants_them(pipeline):
+    path = pipeline(calc_distances=False)
+    assert command("--config", path, "--local")[-2:] == ["--", "histories"]
+    assert "--" not in command("--config", path, "--local", "--calc-distances")
+
+
+def test_flags_that_mean_nothing_here_say_so_in_one_line_each(pipeline):
     flags = [f"--{name.replace('_', '-')}" for name in NO_LONGER]
-    path = pipeline(slurm_mem="300G", calc_distances=True)
-    lines = notes(parser().parse_args(["--config", path, "--local", *flags]))
-    assert [line.split(" changes nothing: ")[0] for line in lines] == [*flags, "slurm_mem"]
+    lines = notes(parser().parse_args(["--config", pipeline(), "--local", *flags]))
+    assert [line.split(" changes nothing: ")[0] for line in lines] == flags
     assert notes(parser().parse_args(["--config", pipeline(), "--local"])) == []
 
 

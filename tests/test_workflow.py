@@ -132,7 +132,8 @@ def test_one_figure_by_its_path_makes_what_it_needs_and_nothing_else(tmp_path):
 
 def test_ensembles_with_other_methods_have_their_own_files_and_no_others(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
-    workflow.write("config/pipelines/other.yaml", PIPELINE | {"distances_methods": ["jaccard_dist"]})
+    other = {"distances_methods": ["jaccard_dist"], "slurm_mem": "300G", "calc_distances": True}
+    workflow.write("config/pipelines/other.yaml", PIPELINE | other)
     workflow.write(
         "config/config.yaml", {"pipelines": ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]}
     )
@@ -142,6 +143,8 @@ def test_ensembles_with_other_methods_have_their_own_files_and_no_others(tmp_pat
     assert sum(count for rule, count in only.items() if rule.startswith("distances")) == 1
     outcome = workflow.run("-n", "--", f"{TINY}/distances_jaccard_dist.npz")
     assert outcome.code != 0
+    assert outcome.output.count("config/pipelines/other.yaml: slurm_mem changes nothing") == 1
+    assert "calc_distances" not in outcome.output
 
 
 def test_a_deleted_figure_is_drawn_again_alone(copied):

@@ -33,13 +33,6 @@ NO_LONGER = {
 }
 """Flags of the reference implementation that change nothing, and why."""
 
-NO_LONGER_KEYS = {
-    "slurm_mem": "memory follows from the size of the input and grows when a job is tried again",
-    "base_output_dir": "results go to the folder `results`; --results names another",
-    "devices_per_run": "profiles/slurm says what a job gets",
-}
-"""Keys of the reference's pipeline files that change nothing, and why."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Become the workflow for one pipeline file; bad input is one line on standard error and exit code 1.
@@ -146,7 +139,10 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
     command += _where(options, pipeline, folder)
     if options.dry_run:
         command += ["--dry-run", "--quiet", "rules"]
-    targets = ["histories"] if options.calc_distances is False else []
+    wanted = options.calc_distances
+    if wanted is None:
+        wanted = read_mapping(options.config).get("calc_distances")
+    targets = ["histories"] if wanted is False else []
     return [*command, "--", *targets] if targets else command
 
 
@@ -172,7 +168,7 @@ def find_workflow() -> Path:
 
 
 def notes(options: argparse.Namespace) -> list[str]:
-    """Return a line for each flag or key that is accepted and changes nothing.
+    """Return a line for each flag that is accepted and changes nothing; of keys, the workflow says it.
 
     Example:
         >>> flag = "--local-clustering-parallel"
@@ -180,10 +176,7 @@ def notes(options: argparse.Namespace) -> list[str]:
         ['--local-clustering-parallel changes nothing: runs share the cores anyway; ...']
     """
     given = [flag for flag in NO_LONGER if getattr(options, flag)]
-    lines = [f"--{flag.replace('_', '-')} changes nothing: {NO_LONGER[flag]}" for flag in given]
-    keys = read_mapping(options.config)
-    lines += [f"{key} changes nothing: {why}" for key, why in NO_LONGER_KEYS.items() if key in keys]
-    return lines
+    return [f"--{flag.replace('_', '-')} changes nothing: {NO_LONGER[flag]}" for flag in given]
 
 
 def _override(options: argparse.Namespace) -> dict[str, Any]:

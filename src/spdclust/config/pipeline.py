@@ -104,7 +104,7 @@ class ClusteringPipelineConfig(Section):
     @classmethod
     def _accept_older_form(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            return {key: value for key, value in values.items() if key not in IGNORED_KEYS}
+            return {key: value for key, value in values.items() if key not in NO_LONGER_KEYS}
         return values
 
     @model_validator(mode="after")
@@ -117,5 +117,10 @@ class ClusteringPipelineConfig(Section):
         return self
 
 
-IGNORED_KEYS = frozenset({"base_output_dir", "devices_per_run", "slurm_mem", "calc_distances"})
-"""Keys of the reference implementation that mean nothing here."""
+NO_LONGER_KEYS = {
+    "base_output_dir": "results go to the folder that `results` of the workflow's configuration names",
+    "devices_per_run": "profiles/slurm says what a job gets",
+    "slurm_mem": "memory follows from the size of the input and grows when a job is tried again",
+    "calc_distances": "who wants no distances asks for the target `histories`",
+}
+"""Keys of the reference implementation's pipeline files that change nothing, and why."""

@@ -10,8 +10,8 @@ from pydantic import Field
 from spdclust.config.base import Section
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
-from spdclust.config.load import load_config
-from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
+from spdclust.config.load import load_config, read_mapping
+from spdclust.config.pipeline import NO_LONGER_KEYS, ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points, with_point
 from spdclust.errors import InputError
@@ -29,6 +29,29 @@ class WorkflowConfig(Section):
     override: PipelineOverride | None = None
     """Settings that take the place of those in every pipeline file, for one command:
     `--config override='{n_runs: 3}'`."""
+
+
+def unused_keys(path: str | Path) -> list[str]:
+    """Return a line for each key of a pipeline file that only the reference implementation obeys.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "old.yaml")
+        ...     _ = path.write_text("{calc_distances: true, slurm_mem: 300G}")
+        ...     [line.split(": ", 1)[1] for line in unused_keys(path)]
+        ['slurm_mem changes nothing: memory follows from the size of the input and grows ...']
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    given = read_mapping(path)
+    return [
+        f"{path}: {key} changes nothing: {why}"
+        for key, why in NO_LONGER_KEYS.items()
+        # distances are what happens here
+        if key in given and not (key == "calc_distances" and given[key] is not False)
+    ]
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
