@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 WITHOUT_EXAMPLE: dict[str, str] = {
     "compiling.use_own_cache": "names a folder of this machine and of this very code",
     "compiling.one_process_compiles": "what it does shows in a second process, as in test_merge_kernels",
-    "datasets.docstrings.write_docstring_corpus": "to do",
-    "models.reference.load": "to do",
-    "stages.docstring_corpus.docstring_corpus": "to do",
-    "stages.report.report": "to do",
-    "tracking.live.main": "to do",
+    "datasets.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
+    "models.reference.load": "needs the reference implementation's package",
+    "stages.docstring_corpus.docstring_corpus": "as `write_docstring_corpus`, which it calls",
+    "stages.report.report": "starts Snakemake on a whole workflow and its results",
+    "tracking.live.main": "makes its own process, which follows a merge, give way to all others",
 }
 """Module and name without `spdclust.`: why no example of a few lines would help."""
 

@@ -25,6 +25,21 @@ class LanguageSource:
     count, drawn at random, else all. The same seed gives the same tokens whatever the number of threads or
     the size of a forward pass.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> place = Path("resources/lm_llama2L/tokenizer").absolute()
+        >>> task = LanguageTask(name="lm", vocab_size=512, folder=Path(), tokenizer_name=str(place))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "mine.json").write_text('[{"story": "the cat and the dog"}]')
+        ...     data = {"name": f"{folder}/mine.json", "n_ctx": 4}
+        ...     run = ClusteringRunConfig(
+        ...         model_path="m", n_tokens=4, n_tokens_per_seq=2, dataset=data, dataset_streaming=True
+        ...     )
+        ...     (chunk,) = LanguageSource(task, run).draw(seed=0)
+        >>> chunk.inputs.shape, chunk.positions.shape
+        ((2, 4), (2, 2))
+
     Args:
         task: the model's task.
         config: the run's settings.

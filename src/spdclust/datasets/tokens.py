@@ -21,6 +21,12 @@ Block = Int[np.ndarray, " positions"]
 class Tokenizer:
     """The tokenizer of a language model.
 
+    Example:
+        >>> tokenizer = Tokenizer("resources/lm_llama2L/tokenizer", vocab_size=512)
+        >>> (tokens,) = tokenizer.encode(["the cat"])
+        >>> tokenizer.texts(tokens), tokenizer.texts([tokenizer.end_of_text])
+        (['t', 'he', ' c', 'at'], ['[EOS]'])
+
     Args:
         place: folder or hub name.
         vocab_size: tokens that the model knows.

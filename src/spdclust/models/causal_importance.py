@@ -28,7 +28,14 @@ Modules = Sequence[DecomposedModule]
 
 
 class ComponentMLP(nn.Module):
-    """One small network per component, from that component's activation."""
+    """One small network per component, from that component's activation.
+
+    Example:
+        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
+        >>> component_activations = torch.zeros(5, 7)
+        >>> ComponentMLP(module, hidden_dims=[4])(component_activations).shape
+        torch.Size([5, 7])
+    """
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
@@ -41,7 +48,13 @@ class ComponentMLP(nn.Module):
 
 
 class VectorMLP(nn.Module):
-    """One network per component, from the whole vector that the module takes in."""
+    """One network per component, from the whole vector that the module takes in.
+
+    Example:
+        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
+        >>> VectorMLP(module, hidden_dims=[4])(torch.zeros(5, 3)).shape
+        torch.Size([5, 7])
+    """
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
@@ -54,7 +67,14 @@ class VectorMLP(nn.Module):
 
 
 class SharedVectorMLP(nn.Module):
-    """One network for all components of a module, from the vector that the module takes in."""
+    """One network for all components of a module, from the vector that the module takes in.
+
+    Example:
+        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
+        >>> network = SharedVectorMLP(module, hidden_dims=[4])
+        >>> network(torch.zeros(5, 3)).shape, tuple(network.layers[0].W.shape)
+        (torch.Size([5, 7]), (3, 4))
+    """
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
@@ -67,7 +87,16 @@ class SharedVectorMLP(nn.Module):
 
 
 class Layerwise(nn.Module):
-    """A function of its own for each module."""
+    """A function of its own for each module.
+
+    Example:
+        >>> a = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
+        >>> b = DecomposedModule("b", "matrix", d_in=2, d_out=3, n_components=6, has_bias=False)
+        >>> function = Layerwise(SharedVectorMLP, [b, a], [4], reads_components=False)
+        >>> out = function({"a": torch.zeros(5, 3), "b": torch.zeros(5, 2)})
+        >>> {name: tuple(each.shape) for name, each in out.items()}
+        {'a': (5, 7), 'b': (5, 6)}
+    """
 
     prefix = LAYERWISE
     max_length: int | None = None

@@ -12,7 +12,14 @@ from spdclust.types import Float
 
 
 class Linear(nn.Module):
-    """Affine map with the weight stored input first: `x @ W + b`."""
+    """Affine map with the weight stored input first: `x @ W + b`.
+
+    Example:
+        >>> layer = Linear(2, 1)
+        >>> _ = layer.load_state_dict({"W": torch.tensor([[1.0], [10.0]]), "b": torch.tensor([0.5])})
+        >>> layer(torch.tensor([2.0, 3.0])).tolist()
+        [32.5]
+    """
 
     def __init__(self, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -25,7 +32,15 @@ class Linear(nn.Module):
 
 
 class ParallelLinear(nn.Module):
-    """One affine map for each component, side by side."""
+    """One affine map for each component, side by side.
+
+    Example:
+        >>> layer = ParallelLinear(2, 1, 1)
+        >>> W, b = torch.tensor([1.0, 10.0]).reshape(2, 1, 1), torch.zeros(2, 1)
+        >>> _ = layer.load_state_dict({"W": W, "b": b})
+        >>> layer(torch.tensor([[3.0], [3.0]])).flatten().tolist()
+        [3.0, 30.0]
+    """
 
     def __init__(self, n_components: int, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -66,7 +81,14 @@ def parallel_mlp(n_components: int, sizes: Sequence[int]) -> nn.Sequential:
 
 
 class RotaryFrequencies(nn.Module):
-    """Holds the frequencies of rotary positions, which checkpoints store."""
+    """Holds the frequencies of rotary positions, which checkpoints store.
+
+    Example:
+        >>> rotary = RotaryFrequencies(2)  # by a right angle from one position to the next
+        >>> _ = rotary.load_state_dict({"inv_freq": torch.tensor([torch.pi / 2])})
+        >>> rotary(torch.tensor([[1.0, 0.0], [1.0, 0.0]])).round().abs().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
 
     def __init__(self, d_head: int) -> None:
         super().__init__()
@@ -82,7 +104,12 @@ class RotaryFrequencies(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention of every position to every other, in both directions, with rotary positions."""
+    """Attention of every position to every other, in both directions, with rotary positions.
+
+    Example:
+        >>> SelfAttention(8, AttentionConfig(n_heads=2))(torch.zeros(5, 3, 8)).shape
+        torch.Size([5, 3, 8])
+    """
 
     def __init__(self, d_model: int, config: AttentionConfig) -> None:
         super().__init__()

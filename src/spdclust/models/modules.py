@@ -16,7 +16,12 @@ IDENTITY = "pre_identity"
 
 
 class Identity(nn.Module):
-    """Passes its input on, so that it can be decomposed like a weight matrix of size `d`."""
+    """Passes its input on, so that it can be decomposed like a weight matrix of size `d`.
+
+    Example:
+        >>> Identity(2)(torch.tensor([1.0, 2.0])).tolist()
+        [1.0, 2.0]
+    """
 
     def __init__(self, d: int) -> None:
         super().__init__()

@@ -25,6 +25,17 @@ _ALLOWED = "docs/loaders.md says what a loaded model has"
 class PluginModel:
     """A model loaded by a user's function, checked, in the form that making batches needs.
 
+    Example:
+        >>> from types import SimpleNamespace
+        >>> model = SimpleNamespace(
+        ...     labels=["sae:0", "sae:1"],
+        ...     component_activations=lambda inputs: inputs[:, :2],
+        ...     draw_inputs=lambda n, seed: np.full((n, 3), seed),
+        ... )
+        >>> mine = PluginModel(model, "my_models:load", digest="1f2e")
+        >>> mine.sparse_activations(np.array([[0.0, 0.5, 9.0]])).toarray().tolist()
+        [[0.0, 0.5]]
+
     Args:
         model: what the function returned.
         name: what messages call it.

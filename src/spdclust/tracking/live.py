@@ -51,6 +51,17 @@ _NICE = 10
 class MergeFollower:
     """What a merge tells of itself while it is under way; an observer of `stages.merge`.
 
+    Example:
+        >>> from spdclust.tracking.merge_record import load_record
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     follower = MergeFollower(Path(folder))
+        ...     follower.begin(["m:0", "m:1"], {"alpha": 1.0}, (0, 3), ["1f2e"], [], go_on=False)
+        ...     follower.watch(0, {"names": np.array([[0, 1]])})
+        ...     follower.end()
+        ...     record = load_record(Path(folder))
+        >>> record.identity["seed"], record.ended
+        ([0, 3], True)
+
     Args:
         folder: where the record goes.
         member: which merge is logged; None keeps the times of the iterations and logs nothing.
@@ -148,6 +159,17 @@ class MergeFollower:
 
 class RecordReader:
     """Reads a record while it grows.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recorder = MergeRecorder(Path(folder), {"seed": [0, 3]}, ["m:0", "m:1", "m:2"])
+        ...     reader = RecordReader(Path(folder))
+        ...     reader.read()
+        ...     before = len(reader.record.stretches)
+        ...     recorder.watch(0, {"names": np.array([[0, 1], [0, 2]])})
+        ...     reader.read()
+        >>> before, len(reader.record.stretches)
+        (0, 1)
 
     Args:
         folder: of the record.

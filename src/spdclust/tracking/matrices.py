@@ -34,6 +34,16 @@ class MergeSample:
 
     Taking it is cheap; what is computed from it can be computed later, elsewhere.
 
+    Example:
+        >>> from spdclust.example_ensemble import MERGE, example_activations
+        >>> from spdclust.merge.merging import merge_iteration
+        >>> kept = []
+        >>> _ = merge_iteration(
+        ...     example_activations(), MERGE, seed=0, callback=lambda view: kept.append(MergeSample.of(view))
+        ... )
+        >>> kept[7].sizes.tolist(), kept[7].statistics()["group_sizes"]["mean"]
+        ([3, 3, 3, 3], 3.0)
+
     Attributes:
         iteration: number of the merge just done.
         n_samples: samples in the batch.

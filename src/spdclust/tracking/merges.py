@@ -19,6 +19,20 @@ from spdclust.types import Float
 class MergeLog:
     """Logs the iterations of one merge in order, each once.
 
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.tracking.tracker import NoTracker
+        >>> class Printing(NoTracker):
+        ...     def log(self, values):
+        ...         print(values["iteration"], values["k_groups"], values["groups/largest"])
+        >>> history = example_history()
+        >>> nothing = np.full(history.n_iterations, np.nan)
+        >>> rows = MergeLog(Printing(), "mine-run_0", LoggingIntervals(stat=5), lambda iteration: None)
+        >>> rows.log(history, seconds=nothing, memory_mb=nothing)
+        0 11 2
+        5 6 3
+        10 1 12
+
     Args:
         tracker: where they go.
         run_id: names the artifacts.

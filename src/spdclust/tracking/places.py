@@ -9,7 +9,13 @@ from spdclust.files.ensemble_folder import EnsembleFolder
 
 
 class EnsemblePlace(EnsembleFolder):
-    """An ensemble on disk, with its logs and notes."""
+    """An ensemble on disk, with its logs and notes.
+
+    Example:
+        >>> place = EnsemblePlace(Path("results/resid_mlp1/demo"))
+        >>> place.name, place.note("run_0").name
+        ('resid_mlp1/demo', 'run_0.json')
+    """
 
     @property
     def logs(self) -> Path:

@@ -29,6 +29,17 @@ log = logging.getLogger(__name__)
 class MergeRecorder:
     """Writes down what happens in a merge; a disk that is full stops the record, never the merge.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recorder = MergeRecorder(Path(folder), {"seed": [0, 3]}, ["m:0", "m:1", "m:2"])
+        ...     recorder.watch(0, {"names": np.array([[0, 1], [0, 2]])})
+        ...     recorder.end()
+        ...     lines = [json.loads(line) for line in Path(folder, FILE_NAME).read_text().splitlines()]
+        >>> lines[0], list(lines[1]), lines[2]
+        ({'identity': {'seed': [0, 3]}, 'labels': ['m:0', 'm:1', 'm:2']},
+         ['first', 'n', 'seconds', 'memory_mb'], {'end': True})
+
     Args:
         folder: where the record goes.
         identity: what the merge is, plain JSON.

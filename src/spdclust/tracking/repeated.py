@@ -17,6 +17,16 @@ log = logging.getLogger(__name__)
 class Repeated:
     """What the matrices of a finished merge were like, computed again from its batches when first asked for.
 
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.files.histories import load_merge_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     repeated = Repeated(place.batches(0), load_merge_history(place.history(0)))
+        ...     repeated.sample(0).k_groups, repeated.sample(7).sizes.tolist()
+        (11, [3, 3, 3, 3])
+
     Args:
         batches: folder of the batches.
         history: what was done.

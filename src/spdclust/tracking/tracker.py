@@ -61,7 +61,14 @@ class Tracker(Protocol):
 
 
 class NoTracker(Tracker):
-    """Takes everything and keeps nothing."""
+    """Takes everything and keeps nothing.
+
+    Example:
+        >>> tracker = NoTracker()
+        >>> tracker.log({"iteration": 0})
+        >>> tracker.finish()  # whether everything was recorded
+        False
+    """
 
     def finish(self) -> bool:
         """Return that nothing was recorded."""

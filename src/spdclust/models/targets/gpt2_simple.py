@@ -35,7 +35,15 @@ class GPT2SimpleConfig(LanguageModelConfig):
 
 
 class Attention(nn.Module):
-    """Causal self-attention."""
+    """Causal self-attention.
+
+    Example:
+        >>> attention = Attention(GPT2SimpleConfig(n_embd=4, n_head=2))
+        >>> x = torch.ones(1, 3, 4)
+        >>> changed = torch.cat([x[:, :2], -x[:, 2:]], dim=1)  # at the last position, which no other sees
+        >>> torch.allclose(attention(x)[:, :2], attention(changed)[:, :2])
+        True
+    """
 
     def __init__(self, config: GPT2SimpleConfig) -> None:
         super().__init__()
@@ -57,7 +65,12 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with the tanh approximation of GELU between them."""
+    """Two linear maps with the tanh approximation of GELU between them.
+
+    Example:
+        >>> MLP(4)(torch.zeros(3, 4)).shape
+        torch.Size([3, 4])
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,7 +84,12 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each reading the normalised stream and adding to it."""
+    """Attention, then an MLP, each reading the normalised stream and adding to it.
+
+    Example:
+        >>> Block(GPT2SimpleConfig(n_embd=4, n_head=2))(torch.zeros(1, 3, 4)).shape
+        torch.Size([1, 3, 4])
+    """
 
     def __init__(self, config: GPT2SimpleConfig) -> None:
         super().__init__()
@@ -88,7 +106,14 @@ class Block(nn.Module):
 
 
 class GPT2Simple(nn.Module):
-    """Language model with the parameter names of the reference implementation."""
+    """Language model with the parameter names of the reference implementation.
+
+    Example:
+        >>> config = GPT2SimpleConfig(block_size=8, vocab_size=50, n_layer=1, n_head=2, n_embd=4)
+        >>> logits, _ = GPT2Simple(config)(torch.tensor([[7, 9, 7]]))
+        >>> logits.shape
+        torch.Size([1, 3, 50])
+    """
 
     def __init__(self, config: GPT2SimpleConfig) -> None:
         super().__init__()

@@ -51,7 +51,14 @@ class LlamaSimpleMLPConfig(LanguageModelConfig):
 
 
 class RMSNorm(nn.Module):
-    """Divides by the root mean square, then scales."""
+    """Divides by the root mean square, then scales.
+
+    Example:
+        >>> norm = RMSNorm(2, eps=0.0)
+        >>> _ = norm.load_state_dict({"weight": torch.tensor([1.0, 5.0])})
+        >>> norm(torch.tensor([3.0, -3.0])).round().tolist()
+        [1.0, -5.0]
+    """
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -64,7 +71,15 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention with rotary positions; keys and values may be shared by groups of heads."""
+    """Causal self-attention with rotary positions; keys and values may be shared by groups of heads.
+
+    Example:
+        >>> attention = Attention(LlamaSimpleMLPConfig(n_embd=8, n_head=2, n_key_value_heads=1))
+        >>> tuple(attention.k_proj.weight.shape)  # one head of keys, which both heads share
+        (4, 8)
+        >>> attention(torch.zeros(1, 3, 8)).shape
+        torch.Size([1, 3, 8])
+    """
 
     def __init__(self, config: LlamaSimpleMLPConfig) -> None:
         super().__init__()
@@ -118,7 +133,12 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with the tanh approximation of GELU between them."""
+    """Two linear maps with the tanh approximation of GELU between them.
+
+    Example:
+        >>> MLP(4, 16, bias=False)(torch.zeros(3, 4)).shape
+        torch.Size([3, 4])
+    """
 
     def __init__(self, width: int, hidden: int, bias: bool) -> None:
         super().__init__()
@@ -132,7 +152,13 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each reading the normalised stream and adding to it."""
+    """Attention, then an MLP, each reading the normalised stream and adding to it.
+
+    Example:
+        >>> config = LlamaSimpleMLPConfig(n_embd=8, n_head=2, n_key_value_heads=1, n_intermediate=16)
+        >>> Block(config)(torch.zeros(1, 3, 8)).shape
+        torch.Size([1, 3, 8])
+    """
 
     def __init__(self, config: LlamaSimpleMLPConfig) -> None:
         super().__init__()
@@ -149,7 +175,16 @@ class Block(nn.Module):
 
 
 class LlamaSimpleMLP(nn.Module):
-    """Language model with the parameter names of the reference implementation."""
+    """Language model with the parameter names of the reference implementation.
+
+    Example:
+        >>> config = LlamaSimpleMLPConfig(
+        ...     vocab_size=50, n_layer=1, n_embd=8, n_head=2, n_key_value_heads=1, n_intermediate=16
+        ... )
+        >>> logits, _ = LlamaSimpleMLP(config)(torch.tensor([[7, 9, 7]]))
+        >>> logits.shape
+        torch.Size([1, 3, 50])
+    """
 
     def __init__(self, config: LlamaSimpleMLPConfig) -> None:
         super().__init__()

@@ -39,7 +39,16 @@ class TrainConfig(CheckpointSection):
 
 
 class Layer(nn.Module):
-    """One MLP that reads the residual stream."""
+    """One MLP that reads the residual stream.
+
+    Example:
+        >>> config = ResidMLPConfig(
+        ...     n_features=3, d_embed=4, d_mlp=2, n_layers=1,
+        ...     act_fn_name="relu", in_bias=False, out_bias=False,
+        ... )
+        >>> Layer(config)(torch.zeros(5, 4)).shape
+        torch.Size([5, 4])
+    """
 
     def __init__(self, config: ResidMLPConfig) -> None:
         super().__init__()
@@ -54,7 +63,16 @@ class Layer(nn.Module):
 
 
 class ResidMLP(nn.Module):
-    """Residual MLP with the parameter names of the reference implementation."""
+    """Residual MLP with the parameter names of the reference implementation.
+
+    Example:
+        >>> config = ResidMLPConfig(
+        ...     n_features=3, d_embed=4, d_mlp=2, n_layers=1,
+        ...     act_fn_name="relu", in_bias=False, out_bias=False,
+        ... )
+        >>> ResidMLP(config)(torch.zeros(5, 3)).shape
+        torch.Size([5, 3])
+    """
 
     def __init__(self, config: ResidMLPConfig) -> None:
         super().__init__()

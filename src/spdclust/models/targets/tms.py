@@ -42,7 +42,14 @@ class TrainConfig(CheckpointSection):
 
 
 class TMSModel(nn.Module):
-    """Toy model of superposition with the parameter names of the reference implementation."""
+    """Toy model of superposition with the parameter names of the reference implementation.
+
+    Example:
+        >>> model = TMSModel(TMSConfig(n_features=5, n_hidden=2))
+        >>> features = model(torch.eye(5))
+        >>> features.shape, bool((features >= 0).all())
+        (torch.Size([5, 5]), True)
+    """
 
     def __init__(self, config: TMSConfig) -> None:
         super().__init__()
