@@ -57,7 +57,7 @@ slurm: env
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 
 test-slurm: slurm
-	$(BIN)/pytest -n 5 --dist load -m slurm tests/slurm
+	$(BIN)/pytest -n 6 --dist load -m slurm tests/slurm
 
 browser: env
 	@test -n "$(CHROMIUM)" || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null; } || { echo "no Chromium here: installing it for the tests needs root on Debian"; exit 1; }

@@ -39,7 +39,17 @@ ON_SLURM = [
 
 def accounted(workflow: Workflow) -> list[dict[str, str]]:
     """Return the jobs (not their steps) of a workflow that the accounting knows."""
-    fields = ["JobID", "JobName", "State", "ReqMem", "Timelimit", "ReqTRES", "Comment", "WorkDir"]
+    fields = [
+        "JobID",
+        "JobName",
+        "State",
+        "ReqMem",
+        "Timelimit",
+        "ReqTRES",
+        "Partition",
+        "Comment",
+        "WorkDir",
+    ]
     done = subprocess.run(
         ["sacct", "-X", "-n", "-P", "-S", "now-1hour", "-o", ",".join(fields)],
         check=True, capture_output=True, text=True, timeout=60,
@@ -132,3 +142,23 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
     assert PIPELINE["n_runs"] == len(list((cluster.folder / TINY / "runs").iterdir()))
+
+
+def test_the_references_command_submits_with_the_partition_and_the_names_of_its_file(cluster):
+    asked = {"slurm_partition": "other", "slurm_job_name_prefix": "mine", "calc_distances": False}
+    cluster.write("config/pipelines/tiny.yaml", PIPELINE | asked)
+    with (cluster.folder / "profiles/slurm/config.yaml").open("a") as profile:
+        profile.write("\nslurm-init-seconds-before-status-checks: 1\n")
+    arguments = ["--config", "config/pipelines/tiny.yaml", "--n-runs", "3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "spdclust.reference_cli", *arguments],
+        cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((cluster.folder / TINY / "runs").iterdir())) == 3
+    assert not list((cluster.folder / TINY).glob("distances_*"))
+    jobs = accounted(cluster)
+    assert len(jobs) == 6, jobs  # a batch and a merge of each run
+    assert {job["State"] for job in jobs} == {"COMPLETED"}, jobs
+    assert all(job["JobName"].startswith("mine") for job in jobs), jobs
+    assert {job["Partition"] for job in jobs} == {"other"}, jobs
