@@ -58,6 +58,14 @@ def accounted(workflow: Workflow) -> list[dict[str, str]]:
     return [job for job in jobs if job["WorkDir"] == str(workflow.folder)]
 
 
+def queued(workflow: Workflow) -> int:
+    """Return how many jobs of a workflow wait, run or are ending."""
+    done = subprocess.run(
+        ["squeue", "-h", "-o", "%Z"], check=True, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.splitlines().count(str(workflow.folder))
+
+
 def rule_of(job: dict[str, str]) -> str:
     return re.sub(r"^(rule|group)_|_wildcards_.*$", "", job["Comment"])
 
@@ -134,10 +142,10 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     process.wait(timeout=120)
     assert batch.exists()
     assert not (cluster.folder / TINY / "summary.json").exists()
-    waiting = subprocess.run(
-        ["squeue", "-h", "-o", "%Z"], check=True, capture_output=True, text=True, timeout=60
-    ).stdout
-    assert str(cluster.folder) not in waiting.splitlines()  # its jobs were cancelled with it
+    deadline = time.monotonic() + 60  # its jobs were cancelled with it, and take a moment to end
+    while (left := queued(cluster)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == 0
     outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
