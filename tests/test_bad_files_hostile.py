@@ -335,6 +335,20 @@ def test_an_optional_member_cannot_vanish_by_a_flipped_bit(tmp_path):
         assert "differ" in refusal(load_distance_rows, path)
 
 
+def test_a_member_cannot_vanish_as_the_comment_of_another(tmp_path):
+    """Three changed bytes once made labels out of numbers: the list of members ended one too early."""
+    np.savez(tmp_path / "x.npz", activations=np.eye(2), labels=np.array(["a", "b"]))
+    data = bytearray((tmp_path / "x.npz").read_bytes())
+    first = data.index(b"PK\1\2")
+    second = data.index(b"PK\1\2", first + 4)
+    data[first + 32 : first + 34] = (data.index(b"PK\5\6") - second).to_bytes(2, "little")
+    (tmp_path / "x.npz").write_bytes(data)
+    for read in (read_own, shape_of_own):
+        assert "members are missing (found: 1 of 2; allowed: a whole matrix)" in refusal(
+            read, tmp_path / "x.npz"
+        )
+
+
 def test_indices_out_of_range_do_not_reach_scipy(tmp_path):
     """Both crashed the process."""
     path = make_snapshot(tmp_path)

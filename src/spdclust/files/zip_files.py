@@ -9,6 +9,9 @@ from spdclust.errors import InputError
 from spdclust.files.opening import check_size, refused, regular_file
 
 _BLOCK = 1 << 20
+_LONGEST_END = 22 + (1 << 16)
+"""Bytes of the record at the end of an archive, with the longest comment."""
+_TOO_MANY_TO_SAY = (1 << 16) - 1
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
@@ -33,8 +36,8 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
         what: what it should be, for messages.
 
     Raises:
-        InputError: no such file, not a zip, damaged, or a member is encrypted, given twice, or has a name
-            that leads out of a folder.
+        InputError: no such file, not a zip, damaged, or a member is missing, encrypted, given twice, or has a
+            name that leads out of a folder.
     """
     path = regular_file(path, f"a {what}")
     with refused(f"not a readable {what}", path, f"a whole {what}"), zipfile.ZipFile(path) as archive:
@@ -43,6 +46,14 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
+    announced, listed = _announced_members(path), len(archive.infolist())
+    if announced not in (listed, _TOO_MANY_TO_SAY):
+        raise InputError(
+            "members are missing",
+            file=path,
+            found=f"{listed} of {announced}",
+            allowed=f"a whole {what}",
+        )
     seen: set[str] = set()
     for info in archive.infolist():
         name = info.filename
@@ -59,6 +70,19 @@ def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
             raise InputError(problem, file=path, field=name or "''", allowed=f"a whole {what}")
         seen.add(name)
         archive.open(info).close()  # compares the name with the one that stands before the member
+
+
+def _announced_members(path: Path) -> int:
+    """Return how many members the end of an archive announces.
+
+    The reader of the standard library passes over it: a damaged list may hide members as another's comment.
+    """
+    with path.open("rb") as stream:
+        stream.seek(0, 2)
+        stream.seek(max(0, stream.tell() - _LONGEST_END))
+        end = stream.read()
+    start = end.rfind(b"PK\5\6")
+    return int.from_bytes(end[start + 10 : start + 12], "little")
 
 
 def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str]) -> None:
