@@ -5,12 +5,10 @@ import ctypes
 import io
 import os
 import pickle
-import re
 import shutil
 import signal
 import sys
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +92,7 @@ class Recorded:
         return folder
 
     def expected(self, job: RecordedJob) -> dict[str, bytes]:
-        return {name: comparable(self.results[name.removeprefix("results/")]) for name in job.outputs}
+        return {name: self.results[name.removeprefix("results/")] for name in job.outputs}
 
 
 def record(folder: Path, pipeline: dict = SWEEP, targets: Sequence[str] = MORE_TARGETS) -> Recorded:
@@ -116,9 +114,7 @@ def record(folder: Path, pipeline: dict = SWEEP, targets: Sequence[str] = MORE_T
         ended = in_fork(job, folder)
         assert ended.code == 0, ended.said
         jobs.setdefault(stem, job)
-    return Recorded(
-        workflow, jobs, {name: comparable(content) for name, content in workflow.results().items()}
-    )
+    return Recorded(workflow, jobs, workflow.results())
 
 
 # --- running one job in a process of its own
@@ -230,24 +226,10 @@ def files_in(folder: Path) -> dict[str, bytes]:
     """Return every file of a folder's results by path, hidden ones too, logs left out."""
     results = (folder / "results").resolve()
     return {
-        f"results/{path.relative_to(results).as_posix()}": comparable(path.read_bytes())
+        f"results/{path.relative_to(results).as_posix()}": path.read_bytes()
         for path in sorted(results.rglob("*"))
         if path.is_file() and path.relative_to(results).parts[0] != "logs"
     }
-
-
-def comparable(content: bytes) -> bytes:
-    """Return a file's bytes; of a whole PDF what it draws, to eight decimals.
-
-    Where labels stand is solved in an order that depends on memory addresses, so the last digit may differ.
-    """
-    if not content.startswith(b"%PDF") or not content.rstrip().endswith(b"%%EOF"):
-        return content
-    streams = []
-    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL):
-        with contextlib.suppress(zlib.error):
-            streams.append(zlib.decompress(stream))
-    return re.sub(rb"\d+\.\d{8,}", lambda number: b"%.8f" % float(number[0]), b"\n".join(streams))
 
 
 def hidden(name: str) -> bool:
