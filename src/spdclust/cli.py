@@ -32,11 +32,14 @@ _EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; bad input is one line on standard error and exit code 1.
 
+
     Example:
         >>> import tempfile
-        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history = str(write_example_ensemble(folder).history(0))
+        ...     history = f"{folder}/history.zip"
+        ...     save_merge_history(example_history(), history)
         ...     main(["mapping", history, "--model", "made up", "--output", f"{folder}/mapping.json"])
         wrote /.../mapping.json
         0

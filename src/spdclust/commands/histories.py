@@ -9,15 +9,17 @@ from spdclust.commands.adding import AddCommand
 def add_commands(command: AddCommand) -> None:
     """Add `inspect`, `export` and `import`.
 
+
     Example:
         >>> import tempfile
         >>> from spdclust.commands.adding import adding_to
-        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
         >>> parser = argparse.ArgumentParser(prog="spdclust")
         >>> add_commands(adding_to(parser))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history = write_example_ensemble(folder).history(0)
-        ...     options = parser.parse_args(["inspect", str(history), "--iteration", "7"])
+        ...     save_merge_history(example_history(), f"{folder}/history.zip")
+        ...     options = parser.parse_args(["inspect", f"{folder}/history.zip", "--iteration", "7"])
         ...     options.act(options)
         12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
         least description length: 3.95 bits per sample after merge 7, with 4 groups: 3, 3, 3, 3 components

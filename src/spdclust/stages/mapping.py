@@ -133,14 +133,15 @@ def map_run(
 
     Example:
         >>> import json, tempfile
-        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     path = Path(folder) / "cluster_mapping_run_1.json"
-        ...     map_run(place.history(1), "iteration_0", path, ensemble=place.name, model="", run=1)
-        ...     clusters = json.loads(path.read_text())["clusters"]
+        ...     history, mapping = Path(folder) / "history.zip", Path(folder) / "cluster_mapping_run_0.json"
+        ...     save_merge_history(example_history(), history)
+        ...     map_run(history, "iteration_0", mapping, ensemble="sae/mine", model="")
+        ...     clusters = json.loads(mapping.read_text())["clusters"]
         >>> [label for label, group in clusters.items() if group is not None]  # the first merge
-        ['attn:2', 'attn:3']
+        ['attn:5', 'mlp:5']
 
     Args:
         history: the run's `history.zip`.

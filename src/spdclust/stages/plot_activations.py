@@ -20,9 +20,10 @@ def plot_activations(
 
     Example:
         >>> import tempfile
-        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.example_ensemble import example_activations
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batch = write_example_ensemble(folder).batches(0) / "batch_0.pt"
+        ...     batch = Path(folder) / "batch_0.pt"
+        ...     ActivationBatch(example_activations()).save(batch)
         ...     figures = {name: [f"{folder}/{name}.png"] for name in ("raw", "histograms")}
         ...     plot_activations(batch, paths=figures, activation_threshold=0.1)
         ...     sorted(path.name for path in Path(folder).glob("*.png"))

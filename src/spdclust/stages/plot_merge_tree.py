@@ -21,12 +21,13 @@ def plot_merge_tree(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history = write_example_ensemble(folder).history(0)
-        ...     plot_merge_tree(history, paths=[f"{folder}/merge_tree.png", f"{folder}/merge_tree.pdf"])
-        ...     sorted(path.name for path in Path(folder).glob("merge_tree.*"))
-        ['merge_tree.pdf', 'merge_tree.png']
+        ...     save_merge_history(example_history(), f"{folder}/history.zip")
+        ...     plot_merge_tree(f"{folder}/history.zip", paths=[f"{folder}/merge_tree.png"])
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['history.zip', 'merge_tree.png']
 
     Raises:
         InputError: the history cannot be read, or a figure cannot be written.

@@ -29,13 +29,11 @@ def member_of(
     """Return what is to be known of one merge to log it.
 
     Example:
-        >>> import tempfile
-        >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     member = member_of(place.folder, 1, TrackingSettings(project="mine"))
-        >>> member.ensemble, member.history.name, member.run_config["merge_config"]["alpha"]
-        ('example/example', 'history.zip', 1.0)
+        >>> config = {"merge_config": {"alpha": 1.0}}
+        >>> settings = TrackingSettings(project="mine")
+        >>> member = member_of("results/resid_mlp1/demo", 3, settings, run_config=config, pipeline_config={})
+        >>> member.ensemble, member.history.relative_to("results").as_posix()
+        ('resid_mlp1/demo', 'resid_mlp1/demo/runs/run_3/history.zip')
 
     Args:
         folder: of the ensemble.

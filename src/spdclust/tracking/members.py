@@ -134,15 +134,15 @@ def log_member(member: Member, *, again: bool = False) -> Note:
 def begin(member: Member, run_id: str, identity: Mapping[str, Any]) -> Tracker:
     """Begin the W&B run of a merge.
 
+
     Example:
-        >>> import os, tempfile
+        >>> import os
         >>> from unittest.mock import patch
-        >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.stages.track import member_of
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
-        ...     tracker = begin(member, "mine-run_0", {"seed": [0, 0], "task": "tms"})
-        >>> tracker.finish()  # whether everything was recorded
+        >>> member = member_of("results/resid_mlp1/demo", 0, TrackingSettings(project="mine"))
+        >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     tracker = begin(member, "demo-run_0", {"seed": [0, 0], "task": "resid_mlp"})
+        >>> tracker.finish()  # whether everything was recorded: not where W&B is off
         False
     """
     more = {"seed": identity.get("seed"), "run_idx": member.run}
@@ -160,16 +160,16 @@ def open_run(
 ) -> Tracker:
     """Begin a W&B run of what belongs to one merge; the arguments as `describe_run` takes them.
 
+
     Example:
-        >>> import os, tempfile
+        >>> import os
         >>> from unittest.mock import patch
-        >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.stages.track import member_of
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
-        ...     tracker = open_run(member, "mine-run_0-batches", "batches", "tms", axis="batch")
+        >>> member = member_of("results/resid_mlp1/demo", 0, TrackingSettings(project="mine"))
+        >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     tracker = open_run(member, "demo-run_0-batches", "batches", "resid_mlp", axis="batch")
         >>> tracker.log({"batch": 0})
-        >>> tracker.finish()  # whether everything was recorded
+        >>> tracker.finish()  # whether everything was recorded: not where W&B is off
         False
     """
     described = describe_run(
