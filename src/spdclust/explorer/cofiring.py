@@ -106,18 +106,23 @@ def group_counts(
         >>> matrix = sparse.csr_array(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.5], [1.0, 0.0, 0.0]]))
         >>> group_counts(matrix, np.arange(3), np.array([0, 0, 1]), 0.1).tolist()
         [2, 1]
+
+    Args:
+        matrix: `(samples, columns)` causal importances.
+        columns: column of each component.
+        group_idxs: group of each component.
+        threshold: active is above this; None takes anything above 0.
     """
     n_groups = int(group_idxs.max(initial=-1)) + 1
-    group_of_column = np.full(matrix.shape[1], -1, dtype=np.int64)
-    group_of_column[columns] = group_idxs
+    belongs = np.ones(len(columns), dtype=bool)
+    members = sparse.csr_array((belongs, (columns, group_idxs)), shape=(matrix.shape[1], n_groups))
     counts = np.zeros(n_groups, dtype=np.int64)
     for start in range(0, matrix.shape[0], _AT_ONCE):
         piece = matrix[start : start + _AT_ONCE]
-        groups = group_of_column[piece.indices]
-        rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
-        active = (piece.data > (threshold or 0.0)) & (groups >= 0)
-        cells = np.unique(rows[active] * n_groups + groups[active])
-        counts += np.bincount(cells % max(1, n_groups), minlength=n_groups)
+        over = piece.data > (threshold or 0.0)
+        # the product of truth values: one entry for each group that is active on a sample
+        active = sparse.csr_array((over, piece.indices, piece.indptr), shape=piece.shape) @ members
+        counts += np.bincount(active.indices[active.data], minlength=n_groups)
     return counts
 
 
