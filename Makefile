@@ -8,12 +8,11 @@ CHROMIUM = $(firstword $(shell for name in chromium chromium-browser google-chro
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 # for tests of faults: the package as its users have it, without shape checks
 AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
-# the pure layer of docs/architecture.md: its tests, those of its kernels without those too slow for plain Python, its files
-PURE_MODULES := $(foreach each,merge partitions stability sweeps config,src/spdclust/$(each)) $(foreach each,ensemble normalized summary group_tokens history_provenance,src/spdclust/$(each).py)
-PURE_TESTS := $(foreach each,merge_* partitions_* stability_* config* sweeps ensemble summary group_tokens ground_truth,tests/test_$(each).py) $(PURE_MODULES)
+# the files of the pure layer; its tests; those of its kernels, without those that are too slow for plain Python
+PURE_FILES = import sys; sys.path.insert(0, "tests"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.layer_of(name) == 1), sep=sys.argv[1])
+PURE_TESTS := $(foreach each,merge_* partitions_* stability_* config* sweeps ensemble summary group_tokens ground_truth,tests/test_$(each).py)
 KERNEL_TESTS := $(foreach each,merge_kernels merge_batches merge_engine merge_laws merge_repeating partitions_* stability_*,tests/test_$(each).py)
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
-PURE_FILES = import sys; sys.path.insert(0, "tests"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.layer_of(name) == 1), sep=",")
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
 .PHONY: help env slurm browser demo demo-lm test test-slow test-slurm test-browser test-faults coverage bench lint format clean
@@ -74,10 +73,10 @@ docs/images/rulegraph.svg: $(WORKFLOW) | env
 	$(BIN)/snakemake --forceall --rulegraph dot --config pipelines='[config/pipelines/demo.yaml]' | dot -Tsvg -o $@
 
 coverage: env
-	COVERAGE_FILE=.coverage.compiled $(BIN)/pytest -q -n $(CORES) --dist loadfile --cov=spdclust --cov-report= -m "not slow" $(PURE_TESTS)
+	COVERAGE_FILE=.coverage.compiled $(BIN)/pytest -q -n $(CORES) --dist loadfile --cov=spdclust --cov-report= -m "not slow" $(PURE_TESTS) $$($(BIN)/python -c '$(PURE_FILES)' " ")
 	COVERAGE_FILE=.coverage.plain NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -n $(CORES) --cov=spdclust --cov-report= -m "not slow" -k "not ($(SLOW_UNCOMPILED))" $(KERNEL_TESTS)
 	$(BIN)/coverage combine -q .coverage.compiled .coverage.plain
-	$(BIN)/coverage report -m --include="$$($(BIN)/python -c '$(PURE_FILES)')"
+	$(BIN)/coverage report -m --include="$$($(BIN)/python -c '$(PURE_FILES)' ,)"
 
 bench: env
 	$(BIN)/python benchmarks/merge.py --growth --brute

@@ -197,6 +197,24 @@ def test_a_sweep_gives_one_named_ensemble_a_point_on_the_same_batches(tmp_path):
     assert len({json.dumps(ensemble.run.sampling()) for ensemble in ensembles}) == 1
 
 
+def test_an_ensemble_tells_what_its_pipeline_says(tmp_path):
+    run = write(tmp_path, "run.yaml", RUN | {"merge_config": {"alpha": 2}})
+    settings = {"clustering_run_config_path": run.name, "n_runs": 3, "distances_stride": 5, "base_seed": 9}
+    (ensemble,) = resolve_pipeline(
+        write(tmp_path, "p.yaml", settings | {"distances_methods": ["jaccard_dist"]})
+    )
+    assert (ensemble.n_runs, ensemble.methods, ensemble.stride) == (3, ["jaccard_dist"], 5)
+    assert ensemble.tracking is None
+    assert ensemble.identity()["ensemble"] == ensemble.folder == "run/p"
+    assert ensemble.identity()["base_seed"] == ensemble.resolved_pipeline()["base_seed"] == 9
+    assert (
+        ensemble.resolved_run()["merge_config"]["alpha"] == ensemble.identity()["merge_config"]["alpha"] == 2
+    )
+    tracked = settings | {"wandb_project": "demo"}
+    (ensemble,) = resolve_pipeline(write(tmp_path, "q.yaml", tracked))
+    assert ensemble.tracking.project == "demo"
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [

@@ -161,6 +161,53 @@ def test_scalar_activations_merge_as_the_plain_form_does(seed, n_components, alp
     assert fast.merge_pair_cost == pytest.approx(plain.merge_pair_cost, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(("method", "argument"), LAWS)
+@pytest.mark.parametrize(
+    ("settings_", "scale", "line"),
+    [
+        (
+            {"alpha": 1e308},
+            1.0,
+            "alpha: costs of merges would be too large for floating-point numbers (found: 1e+308; allowed: a "
+            "smaller one)",
+        ),
+        (
+            {"activation_threshold": None},
+            1e155,
+            "activations: costs of merges would be too large for floating-point numbers (found: sums of "
+            "squares up to inf; allowed: activations divided by a constant)",
+        ),
+    ],
+)
+def test_numbers_too_large_for_costs_are_refused(method, argument, settings_, scale, line) -> None:
+    dense = np.random.default_rng(0).random((20, 6)) * scale
+    with np.errstate(over="ignore"), pytest.raises(InputError) as caught:
+        merge_iteration(activations(dense), config(method, argument, **settings_))
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(("method", "argument"), LAWS)
+@pytest.mark.parametrize(("alpha", "scale"), [(1e280, 1.0), (1.0, 1e140)])
+def test_very_large_numbers_merge_to_the_end_by_every_law(method, argument, alpha, scale) -> None:
+    dense = np.random.default_rng(0).random((20, 6)) * scale
+    settings_ = config(method, argument, alpha=alpha, activation_threshold=0.5 if scale == 1 else None)
+    history = merge_iteration(activations(dense), settings_)
+    assert history.n_iterations == 5
+    assert np.isfinite(history.mdl_loss).all()
+
+
+def test_a_temperature_near_zero_takes_the_best_pairs_or_is_refused() -> None:
+    dense = random_dense(3, 40, 12)
+    history = merge_iteration(activations(dense), config("mcmc", 1e-280))
+    assert (history.records["gap_to_best"] == 0).all()
+    with pytest.raises(InputError) as caught:
+        merge_iteration(activations(dense), config("mcmc", 1e-299))
+    assert str(caught.value) == (
+        "temperature: costs of merges would be too large for floating-point numbers (found: 1e-299; allowed: a "
+        "higher one, or the range sampler with threshold 0)"
+    )
+
+
 @pytest.mark.parametrize(("method", "argument"), [("range", 0.3), ("mcmc", 0.5), ("exp_rank", 0.5)])
 def test_negative_scalars_merge_to_the_end_by_every_law(method, argument) -> None:
     dense = np.random.default_rng(0).normal(size=(30, 12))

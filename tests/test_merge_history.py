@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
@@ -91,3 +93,15 @@ def test_what_are_no_activations_is_refused_in_one_line(array, labels, line) -> 
     with pytest.raises(InputError) as caught:
         ProcessedActivations.from_dense(array, labels)
     assert str(caught.value) == line
+
+
+def test_activations_are_taken_from_torch_and_from_whole_numbers() -> None:
+    counts = sparse.csr_array(np.array([[0, 2], [3, 0]]))
+    for activations in (
+        ProcessedActivations.from_dense(
+            torch.tensor([[0.0, 2.0], [3.0, 0.0]], requires_grad=True), ["a", "b"]
+        ),
+        ProcessedActivations.from_sparse(counts, ["a", "b"]),
+    ):
+        assert activations.matrix.dtype == np.float32
+        assert activations.matrix.toarray().tolist() == [[0, 2], [3, 0]]

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError, memory_error
+from spdclust.merge.cost_limits import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import BLOCK, row_start
 from spdclust.merge.stretches import count_samples, stretches
@@ -100,10 +101,13 @@ def load_batch(
         wide: store samples' rows in the wide type even for few groups.
 
     Raises:
-        InputError: there are too many samples, or memory does not suffice.
+        InputError: there are too many samples, memory does not suffice, or costs would be too large for
+            floating-point numbers.
     """
     with enough_memory(int(group_of_column.max()) + 1, config, capacity):
-        return _load(batch, group_of_column, order, config, threads, capacity, wide)
+        loaded = _load(batch, group_of_column, order, config, threads, capacity, wide)
+    check_costs_stay_finite(loaded.activity, loaded.n_samples, len(group_of_column), config)
+    return loaded
 
 
 @contextlib.contextmanager
