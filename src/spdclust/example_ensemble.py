@@ -15,8 +15,10 @@ from spdclust.ensemble import normalize_ensemble
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.engine import Engine
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import merge_iteration
+from spdclust.merge.sources import as_batch_source
 from spdclust.normalized import NormalizedHistories
 
 N_SAMPLES = 200
@@ -71,6 +73,25 @@ def example_history(seed: int = 0, config: MergeConfig = MERGE) -> MergeHistory:
         config: settings of the merge.
     """
     return merge_iteration(example_activations(seed), config, seed=seed)
+
+
+def example_engine(rng: np.random.Generator | None = None) -> Engine:
+    """Return the engine of a merge of four components that are never active together, its batch loaded.
+
+    Example:
+        >>> engine = example_engine()
+        >>> engine.advance(2)
+        >>> engine.n_done
+        2
+
+    Args:
+        rng: the generator of all draws; seeded by 0 when left out.
+    """
+    apart = ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"])
+    rng = np.random.default_rng(0) if rng is None else rng
+    engine = Engine(as_batch_source(apart), np.arange(4), MergeConfig(min_groups=1), rng, threads=1)
+    engine.advance(0)
+    return engine
 
 
 def example_normalized(n_runs: int = 2) -> NormalizedHistories:

@@ -18,13 +18,9 @@ def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generato
     """Merge until so many merges are done in all.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.engine import Engine
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
-        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
-        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
+        >>> from spdclust.example_ensemble import example_engine
+        >>> rng = np.random.default_rng(0)
+        >>> engine = example_engine(rng)
         >>> engine.advance(1)
         >>> merge_up_to(engine.state, engine.rules, 3, rng)
         >>> int(engine.state.counts[layout.MERGES]), int(engine.state.counts[layout.GROUPS])
@@ -54,14 +50,8 @@ def replay(state: State, rules: Rules, names: Int[np.ndarray, "iterations 2"]) -
     """Join groups given by their smallest components; what is remembered of rows is not kept up.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.engine import Engine
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
-        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
-        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
-        >>> engine.advance(0)  # the batch is loaded
+        >>> from spdclust.example_ensemble import example_engine
+        >>> engine = example_engine()
         >>> replay(engine.state, engine.rules, np.array([[1, 3], [0, 1]]))
         >>> sorted(engine.state.marks[layout.NAME, open_slots(engine.state)].tolist())  # {0, 1, 3} and {2}
         [0, 2]
@@ -136,14 +126,8 @@ def open_slots(state: State) -> Int[np.ndarray, " groups"]:
     """Return the slots that hold groups, in order of age.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.engine import Engine
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
-        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
-        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
-        >>> engine.advance(0)
+        >>> from spdclust.example_ensemble import example_engine
+        >>> engine = example_engine()
         >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
         >>> open_slots(engine.state).tolist()  # what is merged has the new slot 4
         [0, 2, 4]
@@ -156,14 +140,8 @@ def move_together(state: State, rules: Rules) -> None:
     """Close the gaps that closed slots left, everywhere.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.engine import Engine
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
-        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
-        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
-        >>> engine.advance(0)
+        >>> from spdclust.example_ensemble import example_engine
+        >>> engine = example_engine()
         >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
         >>> move_together(engine.state, engine.rules)
         >>> open_slots(engine.state).tolist()  # they were 0, 2 and 4
@@ -191,13 +169,8 @@ def pack_words(state: State) -> None:
     """Move all sets of samples to the front of their room.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.engine import Engine
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
-        >>> engine = Engine(source, np.arange(4), MergeConfig(), np.random.default_rng(0), threads=1)
-        >>> engine.advance(0)
+        >>> from spdclust.example_ensemble import example_engine
+        >>> engine = example_engine()
         >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
         >>> before = int(engine.state.counts[layout.TOP])
         >>> pack_words(engine.state)
@@ -220,14 +193,9 @@ def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator
     A sample of pairs brackets the value; the pairs inside are then sorted.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.engine import Engine
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"]))
-        >>> rng, config = np.random.default_rng(0), MergeConfig(min_groups=1)
-        >>> engine = Engine(source, np.arange(4), config, rng, threads=1)
-        >>> engine.advance(0)
+        >>> from spdclust.example_ensemble import example_engine
+        >>> rng = np.random.default_rng(0)
+        >>> engine = example_engine(rng)
         >>> p, q = pair_at_rank(engine.state, engine.rules, 3, rng)  # all six pairs cost the same
         >>> p != q, {p, q} <= {0, 1, 2, 3}
         (True, True)
