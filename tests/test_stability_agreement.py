@@ -142,7 +142,7 @@ def test_the_drop_finds_the_bottom_of_a_valley_and_ignores_a_lucky_start() -> No
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@given(st.lists(st.integers(0, 40).map(lambda n: n / 40), min_size=1, max_size=12))
 def test_short_curves_are_searched_pair_by_pair(distance: list[float]) -> None:
     row = stability_drop(np.array(distance))
     rises = [late - early for early, late in combinations(distance, 2)]
