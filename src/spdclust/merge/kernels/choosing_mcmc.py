@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from spdclust.compiling import compiled
 from spdclust.merge.kernels.bounds import values_of_row
-from spdclust.merge.kernels.compiling import compiled
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (
     BLOCK,

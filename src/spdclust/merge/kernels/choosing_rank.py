@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from spdclust.compiling import compiled
 from spdclust.merge.kernels.bounds import (
     count_in_row,
     find_in_row,
@@ -17,7 +18,6 @@ from spdclust.merge.kernels.bounds import (
     update_least,
     values_of_row,
 )
-from spdclust.merge.kernels.compiling import compiled
 from spdclust.merge.kernels.layout import (
     BLOCK,
     LEAST,

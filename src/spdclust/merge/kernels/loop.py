@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from spdclust.compiling import compiled
 from spdclust.merge.kernels.bounds import least_of_row, read_peak, settle_least
 from spdclust.merge.kernels.choosing_mcmc import choose_mcmc, weigh_new_row
 from spdclust.merge.kernels.choosing_range import (
@@ -17,7 +18,6 @@ from spdclust.merge.kernels.choosing_range import (
     range_limit,
 )
 from spdclust.merge.kernels.choosing_rank import choose_least, choose_rank, draw_rank
-from spdclust.merge.kernels.compiling import compiled
 from spdclust.merge.kernels.joining import join, update_weight
 from spdclust.merge.kernels.layout import (
     CHOSEN_LIMIT,
