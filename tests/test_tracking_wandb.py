@@ -325,6 +325,24 @@ def test_a_disk_that_is_full_at_the_end_makes_the_record_incomplete(monkeypatch,
     assert "spdclust wandb-sync" in caplog.text
 
 
+def test_a_mode_that_is_set_after_the_client_was_used_is_obeyed(tmp_path):
+    """The client had read its variables when it made a picture, and a disabled run would have gone online."""
+    script = """
+import os, wandb
+wandb.setup()
+os.environ["WANDB_MODE"] = "disabled"
+from spdclust.tracking.client import open_tracker
+from spdclust.tracking.tracker import RunDescription
+print(type(open_tracker(RunDescription("p", None, "id", "g", "merge"))).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True,
+        check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["NoTracker"]
+    assert list((tmp_path / "wandb").glob("*run-*")) == []
+
+
 def test_a_run_id_that_is_taken_is_recorded_on_disk_to_be_sent_under_another(monkeypatch, caplog):
     taken = RuntimeError(
         "The value 'never' is not a valid option for resuming a run (id) that already exists."

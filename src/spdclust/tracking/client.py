@@ -180,6 +180,8 @@ def _begin(description: RunDescription, mode: str | None = None) -> Tracker:
     import wandb
 
     given = {name: value for name, value in _SECONDS.items() if _variable(name) not in os.environ}
+    # the client reads its variables once in a process, when it is first used for anything
+    mode = mode or os.environ.get("WANDB_MODE") or None
     settings: Any = _FIXED | given | ({"mode": mode} if mode else {})
     run = wandb.init(
         project=description.project,
