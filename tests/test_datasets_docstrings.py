@@ -22,7 +22,6 @@ def python(tmp_path, monkeypatch):
         standard / "twice.py": f'"""B {LONG}"""\n',
         installed / "numpy" / "n.py": f'async def n():\n    """N {LONG}"""\n',
         installed / "other" / "o.py": f'"""O {LONG}"""\n',
-        installed / "x-1.dist-info" / "licenses" / "LICENSE.txt": "Permission is GRANTED",
     }.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -34,10 +33,10 @@ def python(tmp_path, monkeypatch):
 
 def test_texts_are_lower_case_once_each_in_the_order_of_files(python, tmp_path):
     path = tmp_path / "docs.jsonl"
-    assert docstrings.write_docstring_corpus(path) == 5
+    assert docstrings.write_docstring_corpus(path) == 4
     stories = [json.loads(line)["story"] for line in path.read_text().splitlines()]
     rest = LONG.strip().lower()
-    assert stories == [*(f"{letter} {rest}" for letter in "afbn"), "permission is granted"]
+    assert stories == [f"{letter} {rest}" for letter in "afbn"]
     before = path.read_bytes()
     docstrings.write_docstring_corpus(path)
     assert path.read_bytes() == before

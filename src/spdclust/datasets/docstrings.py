@@ -1,4 +1,4 @@
-"""A corpus for demonstrations that every installation has: docstrings and licences of Python packages."""
+"""A corpus for demonstrations that every installation has: docstrings of Python, NumPy and SciPy."""
 
 import ast
 import json
@@ -29,8 +29,8 @@ _PACKAGES = ("numpy", "scipy")
 def write_docstring_corpus(path: str | Path) -> int:
     """Write texts, lower-cased, as `{"story": text}` a line; return how many.
 
-    The standard library's, NumPy's and SciPy's docstrings, and the licences of installed packages. The same
-    Python with the same packages gives the same bytes. Nothing is imported.
+    The standard library's, NumPy's and SciPy's docstrings. The same versions of the three give the same bytes,
+    whatever else is installed. Nothing is imported.
 
     Args:
         path: a `.jsonl` file.
@@ -79,16 +79,15 @@ def docstrings(source: str) -> list[str]:
 
 def _texts(standard: Path, installed: Path) -> Iterator[str]:
     for folder in (standard, *(installed / name for name in _PACKAGES)):
-        for file in _sorted_below(folder, "*.py"):
+        for file in _sources_below(folder):
             yield from docstrings(_read(file))
-    for file in _sorted_below(installed, "*.dist-info/**/LICEN[CS]E*"):
-        yield _read(file).strip().lower()
 
 
-def _sorted_below(folder: Path, pattern: str) -> Iterable[Path]:
-    files = folder.rglob(pattern) if pattern.endswith(".py") else folder.glob(pattern)
+def _sources_below(folder: Path) -> Iterable[Path]:
     return sorted(
-        file for file in files if file.is_file() and _LEFT_OUT.isdisjoint(file.relative_to(folder).parts[:-1])
+        file
+        for file in folder.rglob("*.py")
+        if file.is_file() and _LEFT_OUT.isdisjoint(file.relative_to(folder).parts[:-1])
     )
 
 
