@@ -29,8 +29,8 @@ _PACKAGES = ("numpy", "scipy")
 def write_docstring_corpus(path: str | Path) -> int:
     """Write texts, lower-cased, as `{"story": text}` a line; return how many.
 
-    The standard library's, NumPy's and SciPy's docstrings. The same versions of the three give the same bytes,
-    whatever else is installed. Nothing is imported.
+    The standard library's, NumPy's and SciPy's docstrings. The same versions of the three give the same
+    bytes, whatever else is installed. Nothing is imported.
 
     Args:
         path: a `.jsonl` file.
