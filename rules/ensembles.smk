@@ -216,9 +216,9 @@ rule register:
 
 rule registry:
     input:
-        [f"{folder_of(ensemble)}/registered.json" for ensemble in ENSEMBLES],
+        registered_files(ENSEMBLES),
     output:
-        # added to: other configurations register in the same file
+        # added to: other workflows register in the same file
         update(f"{RESULTS}/ensemble_registry.db"),
     log:
         f"{RESULTS}/logs/registry.log",

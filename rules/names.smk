@@ -1,4 +1,6 @@
 # Names of files: of batches and histories, and what an ensemble and a sweep end in.
+from glob import escape, glob
+
 from spdclust.plotting.names import (
     ACTIVATION_FIGURES,
     CURVE_FIGURES,
@@ -64,6 +66,12 @@ def ensemble_files(ensembles):
         for ensemble in ensembles
         for method in ensemble.methods
     ]
+
+
+def registered_files(ensembles):
+    """Of these ensembles, and of all that others left in the same results: changing pipelines makes nothing due."""
+    own = {f"{folder_of(ensemble)}/registered.json" for ensemble in ensembles}
+    return sorted(own.union(glob(f"{escape(RESULTS)}/*/*/registered.json")))
 
 
 def figure_files(ensembles):

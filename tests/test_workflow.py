@@ -296,6 +296,18 @@ def test_the_registry_holds_what_was_made_and_keeps_what_others_registered(copie
     assert copied.due() == {"registry": 1}
 
 
+def test_what_another_pipeline_made_is_registered_once_and_makes_nothing_due_again(copied):
+    own = copied.folder / TINY / "registered.json"
+    other = copied.folder / "results" / "small" / "older" / "registered.json"
+    other.parent.mkdir()
+    other.write_text(own.read_text().replace("small/tiny", "small/older"))
+    assert copied.due() == {"registry": 1}
+    assert copied.run("--", "results/ensemble_registry.db").code == 0
+    assert copied.due() == {}
+    registered = read_registry(copied.folder / "results" / "ensemble_registry.db")
+    assert [each["ensemble"] for each in registered] == ["small/older", "small/tiny"]
+
+
 def test_in_one_process_the_same_bytes_come_out(finished, tmp_path, monkeypatch):
     workflow = finished[0]
     monkeypatch.chdir(workflow.folder)
