@@ -8,7 +8,7 @@ import yaml
 from spdclust.config.load import load_config, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
-from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
+from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points
 from spdclust.config.yaml_text import parse_yaml
@@ -159,6 +159,25 @@ def test_every_published_file_loads(oracle):
     for path in sorted((oracle / "reference-configs").iterdir()):
         model = ClusteringPipelineConfig if path.name == "pipeline_config.yaml" else ClusteringRunConfig
         load_config(model, path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, []),
+        ({"calc_distances": True}, []),
+        ({"calc_distances": False}, ["calc_distances"]),
+        (
+            {"slurm_mem": None, "base_output_dir": "/a", "calc_distances": True},
+            ["base_output_dir", "slurm_mem"],
+        ),
+        ({"devices_per_run": 2}, ["devices_per_run"]),
+    ],
+)
+def test_keys_that_only_the_reference_obeys_are_said(tmp_path, keys, said):
+    path = write(tmp_path, "p.yaml", {"n_runs": 3} | keys)
+    lines = unused_keys(path)
+    assert [line.split(" changes nothing: ")[0] for line in lines] == [f"{path}: {key}" for key in said]
 
 
 def test_the_references_own_bookkeeping_keys_are_accepted():

@@ -190,6 +190,13 @@ def test_pairs_of_a_group_are_counted_as_by_hand():
     assert whole.tolist() == [int((dense[:, 2 * g : 2 * g + 2] > 0.25).any(axis=1).sum()) for g in range(5)]
 
 
+def test_what_equals_the_threshold_is_not_active():
+    matrix = sparse.csr_array(np.array([[0.25, 0.5, 0.0], [0.25, 0.25, 1.0], [0.0, 0.25, 0.25]]))
+    assert group_counts(matrix, np.arange(3), np.array([0, 0, 1]), 0.25).tolist() == [1, 1]
+    counts = count_cofiring(matrix, np.arange(3), [np.arange(3)], 0.25)
+    assert (counts.singles.tolist(), counts.together.tolist()) == ([0, 1, 1], [0, 0, 0])
+
+
 def test_large_groups_are_counted_between_their_most_active_members():
     n = MAX_MEMBERS + 6
     dense = np.tri(n, dtype=np.float32)  # component 0 is active most often

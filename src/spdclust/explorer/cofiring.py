@@ -120,7 +120,8 @@ def group_counts(
     for start in range(0, matrix.shape[0], _AT_ONCE):
         piece = matrix[start : start + _AT_ONCE]
         over = piece.data > (threshold or 0.0)
-        # the product of truth values: one entry for each group that is active on a sample
+        # the product of truth values: one entry for each group that is active on a sample, and some that
+        # are false where SciPy does not drop them, which it does not promise
         active = sparse.csr_array((over, piece.indices, piece.indptr), shape=piece.shape) @ members
         counts += np.bincount(active.indices[active.data], minlength=n_groups)
     return counts
