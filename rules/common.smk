@@ -10,7 +10,16 @@ from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.name_patterns import one_of
-from spdclust.provenance import stage_fingerprint
+from spdclust.provenance import rule_fingerprint
+
+SCRIPTS = workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(
+    secret_free=True
+)
+
+
+def stage_fingerprint(stage, script=None):
+    """Fingerprint of a rule's code, among its `params`: the modification time of its script does not count."""
+    return rule_fingerprint(stage, f"{SCRIPTS}/{script or stage}.py")
 
 
 def load_ensembles():

@@ -159,7 +159,7 @@ rule map_run:
         runtime=10,
     params:
         names=mapping_names,
-        code=stage_fingerprint("mapping"),
+        code=stage_fingerprint("mapping", "map_run"),
     script:
         "../workflow/scripts/map_run.py"
 
@@ -186,7 +186,7 @@ rule map_consensus:
         runtime=20,
     params:
         names=mapping_names,
-        code=stage_fingerprint("mapping"),
+        code=stage_fingerprint("mapping", "map_consensus"),
     script:
         "../workflow/scripts/map_consensus.py"
 

@@ -22,7 +22,7 @@ rule track_run:
         folder=lambda wildcards: folder_of(ensemble_of(wildcards)),
         settings=tracked_to,
         batches=tracks_batches,
-        code=stage_fingerprint("track"),
+        code=stage_fingerprint("track", "track_run"),
     script:
         "../workflow/scripts/track_run.py"
 
@@ -47,6 +47,6 @@ rule track_ensemble:
     params:
         folder=lambda wildcards: folder_of(ensemble_of(wildcards)),
         settings=tracked_to,
-        code=stage_fingerprint("track"),
+        code=stage_fingerprint("track", "track_ensemble"),
     script:
         "../workflow/scripts/track_ensemble.py"

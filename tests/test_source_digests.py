@@ -1,8 +1,10 @@
+import ast
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from spdclust.source_digests import SourceDigests
+from spdclust.source_digests import SourceDigests, _write_tree
 
 CODE = 'import json\nfrom spdclust.files import batches\n\ndef f(x):\n    """Say."""\n    return x + 1\n'
 
@@ -23,6 +25,37 @@ def test_comments_docstrings_and_layout_do_not_count_and_code_does(tmp_path) -> 
     same = "import json  # for text\nfrom spdclust.files import batches\ndef f( x ):\n    return (x + 1)\n"
     assert digest(tmp_path, CODE) == digest(tmp_path, same)
     assert digest(tmp_path, CODE) != digest(tmp_path, CODE.replace("+ 1", "+ 2"))
+
+
+EVERY_KIND_OF_FIELD = (
+    "@decorated\nclass A(B, key=1):\n    x: int = 0\n    async def f(self, *a: int, b=None, **c) -> None:\n"
+    "        return f\"{a!r:>{b}}{{}} {c = }\" u'x' '\\u20ac\\U0001fae8' if a[1:, ...] else {**c, 'k': -1j}\n"
+    "match x:\n    case [None, *rest] | {'a': 1}: pass\n"
+)
+
+
+def test_the_digest_is_the_same_on_every_version_of_python(tmp_path) -> None:
+    # computed on 3.11; every other version must find it too
+    assert digest(tmp_path, EVERY_KIND_OF_FIELD).startswith("854b69588c8db8ee")
+
+
+def test_fields_and_parts_that_only_other_versions_write_do_not_count() -> None:
+    def written(tree: ast.AST) -> str:
+        made = hashlib.sha256()
+        _write_tree(tree, made.update)
+        return made.hexdigest()
+
+    code = 'def f(x):\n    return f"a{x:}b"\n'
+    here, elsewhere = ast.parse(code), ast.parse(code)
+    function = elsewhere.body[0]
+    function._fields = (*function._fields, "type_params", "added_later")
+    function.type_params, function.added_later = [], None
+    text = function.body[0].value
+    text.values = [ast.Constant(""), ast.Constant("a"), text.values[1], ast.Constant("b"), ast.Constant("")]
+    text.values[2].format_spec = ast.JoinedStr([ast.Constant("")])
+    assert written(here) == written(elsewhere)
+    text.values[1] = ast.Constant("c")
+    assert written(here) != written(elsewhere)
 
 
 def test_what_is_kept_is_what_would_be_computed(tmp_path, own_cache, monkeypatch) -> None:

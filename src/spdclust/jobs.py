@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from spdclust import __version__
 from spdclust.errors import InputError, memory_error
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -26,6 +28,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = subprocess.run([sys.executable, "-c", code], cwd=folder)
         ...     print((Path(folder) / "merge.log").read_text(), end="")
+        2... INFO spdclust ..., Python 3...
         merged
 
     Args:
@@ -51,6 +54,8 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True
         )
+        # not in results, which every version of Python gives the same bytes
+        logging.info("spdclust %s, Python %s", __version__, platform.python_version())
         # what W&B could not do stops nothing, so nobody would open the log for it
         logging.getLogger("spdclust.tracking").addHandler(_Warnings(terminal, name))
         try:

@@ -46,7 +46,7 @@ def code_fingerprint(*modules: str, ignore: tuple[str, ...] = ()) -> str:
 
 
 def stage_fingerprint(stage: str) -> str:
-    """Return the fingerprint of one stage of the workflow, what its rule has among its `params`.
+    """Return the fingerprint of one stage of the workflow, as results record it.
 
     Configuration models do not count, since their values reach the rules through `params`; the texts of
     errors change no result.
@@ -56,6 +56,26 @@ def stage_fingerprint(stage: str) -> str:
         False
     """
     return code_fingerprint(f"{PACKAGE}.stages.{stage}", ignore=(f"{PACKAGE}.config", f"{PACKAGE}.errors"))
+
+
+def rule_fingerprint(stage: str, script: str | Path) -> str:
+    """Return the fingerprint of a rule: of its stage, and of the script that calls it.
+
+    Example:
+        >>> rule_fingerprint("merge", "workflow/scripts/merge.py") == stage_fingerprint("merge")
+        False
+
+    Args:
+        stage: name of the module in `spdclust.stages`.
+        script: the Python file of the rule's `script:`.
+
+    Raises:
+        ValueError: no such stage.
+        FileNotFoundError: no such script.
+    """
+    code = f"{stage_fingerprint(stage)};{_digests().of(Path(script))[0]}"
+    _digests().keep()
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def _file_of(module: str) -> Path | None:

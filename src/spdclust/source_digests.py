@@ -1,4 +1,4 @@
-"""Digests of the package's source files that comments, docstrings and layout do not change.
+"""Digests of source files that comments, docstrings, layout and the version of Python do not change.
 
 Every job of a workflow needs them all, and reading 150 syntax trees takes longer than everything else that a
 job does before its work: they are kept in the user's cache, under the digest of the file's bytes.
@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,7 @@ class SourceDigests:
 
     def __init__(self) -> None:
         folder = cache_folder("source-digests")
-        # trees are written down differently by each version of Python
-        version = "{}.{}".format(*sys.version_info[:2])
-        self._file = folder / f"python-{version}.json" if folder else None
+        self._file = folder / "trees.json" if folder else None
         self._known = _read(self._file)
         self._new: dict[str, SourceDigest] = {}
 
@@ -81,7 +79,53 @@ def _parse(content: bytes) -> SourceDigest:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             body: list[Any] = [each for each in node.body if not _is_text(each)]
             node.body = body or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
+    digest = hashlib.sha256()
+    _write_tree(tree, digest.update)
+    return digest.hexdigest(), tuple(sorted(imported))
+
+
+def _write_tree(node: object, write: Callable[[bytes], None]) -> None:
+    """Write a syntax tree in a form that is the same for every version of Python.
+
+    `ast.dump` is not: it shows fields that only some versions have, such as `type_params`, and the parts of
+    f-strings are divided differently.
+    """
+    if isinstance(node, ast.AST):
+        write(f"{type(node).__name__}(".encode())
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if isinstance(node, ast.JoinedStr):
+                value = _joined(node.values)
+            if field not in _LAYOUT_FIELDS and value is not None and value != []:
+                write(f"{field}=".encode())
+                _write_tree(value, write)
+        write(b")")
+    elif isinstance(node, list):
+        write(b"[")
+        for each in node:
+            _write_tree(each, write)
+            write(b",")
+        write(b"]")
+    else:
+        # which characters `repr` escapes depends on the version of Unicode
+        write(ascii(node).encode())
+
+
+_LAYOUT_FIELDS = ("kind", "type_comment", "type_ignores")
+
+
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
+    """Return the parts of an f-string, with texts that follow each other in one and none that is empty."""
+    joined: list[ast.expr] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if not isinstance(part, ast.Constant):
+            joined.append(part)
+        elif isinstance(last, ast.Constant):
+            joined[-1] = ast.Constant(f"{last.value}{part.value}")
+        elif part.value != "":
+            joined.append(part)
+    return joined
 
 
 def _is_text(statement: ast.stmt) -> bool:

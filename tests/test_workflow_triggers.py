@@ -1,0 +1,60 @@
+"""What makes Snakemake run a finished job again: contents, not modification times of the program."""
+
+import os
+
+import pytest
+from workflow import REPOSITORY, Workflow
+
+SUMMARY = "results/small/tiny/summary.json"
+FIGURE = "results/small/tiny/plots/distances_matching_dist.png"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workflow = Workflow.create(tmp_path_factory.mktemp("triggers") / "w")
+    outcome = workflow.run("--", SUMMARY, FIGURE)
+    assert outcome.code == 0, outcome.output
+    return workflow
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return finished.copy(tmp_path / "w")
+
+
+def scripts(workflow):
+    return sorted((workflow.folder / "workflow/scripts").glob("*.py"))
+
+
+@pytest.mark.parametrize("profile", [[], ["--profile", "profiles/local"]])
+def test_a_fresh_clone_over_old_results_runs_nothing_again(copied, profile):
+    for script in scripts(copied):
+        os.utime(script)
+    for script in scripts(copied)[::2]:
+        script.write_text("# A remark that changes nothing.\n" + script.read_text())
+    outcome = copied.run("-n", "-q", "rules", *profile, "--", SUMMARY, FIGURE)
+    assert outcome.code == 0, outcome.output
+    assert outcome.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("script", "rerun"),
+    [
+        ("plot_distances", {"plot_distances": 1}),
+        ("merge", {"merge": 2, "distances": 1, "stability": 1, "summarize": 1, "plot_distances": 1}),
+    ],
+)
+def test_an_edited_script_runs_its_rule_again(copied, script, rerun):
+    path = copied.folder / f"workflow/scripts/{script}.py"
+    path.write_text(path.read_text() + "\nprint('edited')\n")
+    assert copied.due(SUMMARY, FIGURE) == rerun
+
+
+def test_every_rule_has_the_fingerprint_of_its_own_script():
+    for rules in (REPOSITORY / "rules").glob("*.smk"):
+        for rule in rules.read_text().split("\nrule ")[1:]:
+            if "script:" not in rule:
+                continue
+            script = rule.split("workflow/scripts/")[1].split(".py")[0]
+            stage, _, named = rule.split('stage_fingerprint("')[1].split(")")[0].partition(", ")
+            assert (named or stage).strip('",\n ') == script, rules.name
