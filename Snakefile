@@ -26,19 +26,6 @@ include: "rules/report.smk"
 include: "rules/tracking.smk"
 
 
-localrules:
-    resolve_configuration,
-    registry,
-    report_page,
-    all,
-    batches,
-    histories,
-    ensembles,
-    figures,
-    report,
-    tracking,
-
-
 rule all:
     default_target: True
     input:
@@ -90,6 +77,7 @@ rule report:
 
 onstart:
     refuse_unwritable_results()
+    look_after_the_queue()
     note_owner()
 
 

@@ -1,14 +1,12 @@
 # Model, or activations of one's own -> batches. One job a run: the model is loaded once for all batches of that run.
 
 
-# The outputs of a rule are fixed, so there is one rule for each number of batches in use, kept or temporary.
-for n_batches, kept in sorted(set(BATCH_KINDS.values())):
+# The outputs of a rule are fixed, so it has a form for each number of batches in use, kept or temporary.
+for number, (n_batches, kept) in enumerate(sorted(set(BATCH_KINDS.values())), start=1):
 
     rule:
         name:
-            "precompute_"
-            + (f"{n_batches}_" if n_batches > 1 else "")
-            + ("batches" if kept else "temporary_batches")
+            name_of_form("precompute_batches", number)
         input:
             checkpoint=checkpoint_files,
             data=data_files,
@@ -31,7 +29,7 @@ for n_batches, kept in sorted(set(BATCH_KINDS.values())):
                 (4000 + 4 * megabytes(input.own)) * attempt
             ),
             runtime=lambda wildcards, attempt: 60 * attempt,
-            gpu=lambda wildcards: int(SAMPLING[wildcards.run_config].device != "cpu"),
+            gpu=gpus_for_sampling,
         params:
             sampling=lambda wildcards: SAMPLING[wildcards.run_config].sampling(),
             seeds=batch_seeds,

@@ -22,6 +22,33 @@ def stage_fingerprint(stage, script=None):
     return rule_fingerprint(stage, f"{SCRIPTS}/{script or stage}.py")
 
 
+def name_of_form(rule_name, number):
+    """Name of a rule whose outputs differ in number, in one of its forms: the first has the rule's own name.
+
+    What a profile sets for the rule (set-resources, set-threads) applies to all of its forms.
+    """
+    if number == 1:
+        return rule_name
+    name = f"{rule_name}_form_{number}"
+    settings = workflow.resource_settings
+    for given in (
+        settings._parsed_overwrite_resources,
+        settings._parsed_overwrite_threads,
+    ):
+        if rule_name in given:
+            given.setdefault(name, given[rule_name])
+    return name
+
+
+def ensemble_group(wildcards):
+    """What follows the merges of one ensemble is one submission, which waits for no other ensemble."""
+    folder = wildcards.get("folder") or f"{wildcards.run_config}/{wildcards.ensemble}"
+    group = folder.replace("/", "-")
+    # several parts of the graph, which `group-components: ensemble` in a profile joins
+    workflow.parent_groupids[group] = "ensemble"
+    return group
+
+
 def load_ensembles():
     """All ensembles of the configuration, the local files of their models or of their activations, and how many
     batches each has; one line if something is wrong."""
@@ -107,6 +134,11 @@ def checkpoint_files(wildcards):
     if source is None:
         return model_files(run.loader, run.model_source)
     return [str(source.weights), str(source.config_file)]
+
+
+def gpus_for_sampling(wildcards):
+    sampled = SAMPLING[wildcards.run_config]
+    return int(sampled.device != "cpu" and sampled.precomputed_activations_dir is None)
 
 
 def loader_code(wildcards):

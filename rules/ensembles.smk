@@ -9,6 +9,7 @@ rule resolve_configuration:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.tsv"
+    localrule: True
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -33,26 +34,26 @@ rule normalize:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/normalize.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 4 * megabytes(input)) * attempt
         ),
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
     params:
         code=stage_fingerprint("normalize"),
     script:
         "../workflow/scripts/normalize.py"
 
 
-# The outputs of a rule are fixed, so there is one rule for each list of methods in use: one pass serves them all.
+# The outputs of a rule are fixed, so it has a form for each list of methods in use: one pass serves them all.
 for number, methods in enumerate(METHOD_LISTS, start=1):
 
     rule:
         name:
-            f"distances_{number}" if len(METHOD_LISTS) > 1 else "distances"
+            name_of_form("distances", number)
         input:
             histories=lambda wildcards: history_files(BY_FOLDER[wildcards.folder]),
         output:
@@ -68,7 +69,7 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
                 if tuple(ensemble.methods) == methods
             ),
         group:
-            "ensemble"
+            ensemble_group
         conda:
             "../envs/spdclust.yaml"
         threads: 4
@@ -84,7 +85,9 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
                 )
                 * attempt
             ),
-            runtime=lambda wildcards, attempt: 60 * attempt,
+            runtime=lambda wildcards, input, attempt: int(
+                walking_minutes(input.histories) * attempt
+            ),
         params:
             methods=methods,
             stride=lambda wildcards: BY_FOLDER[wildcards.folder].stride,
@@ -110,7 +113,7 @@ rule stability:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     threads: 4
@@ -127,7 +130,10 @@ rule stability:
             )
             * attempt
         ),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        # the runs, and shuffled ones
+        runtime=lambda wildcards, input, attempt: int(
+            2 * walking_minutes(input.histories) * attempt
+        ),
     params:
         methods=lambda wildcards: ensemble_of(wildcards).methods,
         stride=lambda wildcards: ensemble_of(wildcards).stride,
@@ -149,14 +155,14 @@ rule map_run:
     wildcard_constraints:
         cut=r"least_mdl|(iteration|groups)_\d+",
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 2 * megabytes(input)) * attempt
         ),
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         names=mapping_names,
         code=stage_fingerprint("mapping", "map_run"),
@@ -176,14 +182,16 @@ rule map_consensus:
     wildcard_constraints:
         cut=r"(iteration|groups)_\d+",  # the automatic ones come with the stability analysis
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 4 * megabytes(input)) * attempt
         ),
-        runtime=20,
+        runtime=lambda wildcards, input, attempt: int(
+            walking_minutes(input.histories) * attempt
+        ),
     params:
         names=mapping_names,
         code=stage_fingerprint("mapping", "map_consensus"),
@@ -201,12 +209,12 @@ rule register:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/register.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         settings=lambda wildcards: ensemble_of(wildcards).identity(),
         code=stage_fingerprint("register"),
@@ -224,6 +232,7 @@ rule registry:
         f"{RESULTS}/logs/registry.log",
     benchmark:
         f"{RESULTS}/logs/registry.tsv"
+    localrule: True
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -250,12 +259,12 @@ rule summarize:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         methods=lambda wildcards: ensemble_of(wildcards).methods,
         code=stage_fingerprint("summarize"),

@@ -19,14 +19,14 @@ rule explorer:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/explorer.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1500 + 6 * megabytes(input)) * attempt
         ),
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
     params:
         methods=lambda wildcards: ensemble_of(wildcards).methods,
         names=mapping_names,

@@ -17,12 +17,12 @@ rule plot_distances:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_distances_{{method}}.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         method=lambda wildcards: wildcards.method,
         size=FIGURE_SIZE,
@@ -46,14 +46,14 @@ rule plot_curves:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_curves.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 2 * megabytes(input)) * attempt
         ),
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         size=FIGURE_SIZE,
         code=stage_fingerprint("plot_curves"),
@@ -77,12 +77,12 @@ rule plot_stability:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_stability.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         size=FIGURE_SIZE,
         code=stage_fingerprint("plot_stability"),
@@ -107,12 +107,12 @@ rule plot_runs:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_runs_{{method}}.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         method=lambda wildcards: wildcards.method,
         size=FIGURE_SIZE,
@@ -139,14 +139,14 @@ rule plot_groups:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_groups.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: int(
             (1000 + 8 * megabytes(input)) * attempt
         ),
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         size=FIGURE_SIZE,
         code=stage_fingerprint("plot_groups"),
@@ -170,12 +170,12 @@ rule plot_merge_tree:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_tree_run_{{run}}.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         title=lambda wildcards: f"Merge tree of run {wildcards.run}",
         size=FIGURE_SIZE,
@@ -203,7 +203,7 @@ rule plot_merge_state:
     wildcard_constraints:
         moment=r"least_mdl|iteration_\d+",
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     threads: 1
@@ -211,7 +211,9 @@ rule plot_merge_state:
         mem_mb=lambda wildcards, input, attempt: int(
             merging_megabytes(wildcards, input.batches) * attempt
         ),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=lambda wildcards, input, attempt: int(
+            2 * reading_minutes(input) * attempt
+        ),
     params:
         moment=lambda wildcards: wildcards.moment,
         title=lambda wildcards: f"Run {wildcards.run}",

@@ -8,6 +8,13 @@ from spdclust.config.resolve import unused_keys
 from spdclust.errors import InputError
 from spdclust.files.atomic import check_writable
 from spdclust.locks import forget_owner, note_owner, release_dead_locks
+from spdclust.slurm_queue import left_behind, queued_jobs
+from spdclust.snakemake_hooks import (
+    hide_account_guesses,
+    report_each_refusal_once,
+    report_jobs_that_never_start,
+    retry_killed_jobs_only,
+)
 
 
 def refuse_unwritable_results():
@@ -15,6 +22,16 @@ def refuse_unwritable_results():
         check_writable(RESULTS)
     except InputError as error:
         sys.exit(f"Error: {error}")
+
+
+def look_after_the_queue():
+    """On Slurm: stop if jobs of a killed start would be submitted twice, report those that can never start."""
+    if workflow.executor_plugin.name != "slurm":
+        return
+    problem = left_behind(queued_jobs())
+    if problem is not None:
+        sys.exit(f"Error: {problem}")
+    report_jobs_that_never_start()
 
 
 def print_summary(ensembles, sweeps):
@@ -59,6 +76,9 @@ def print_unused_keys(pipelines):
 
 if workflow.is_main_process:
     print_unused_keys(config["pipelines"])
+    retry_killed_jobs_only()
+    report_each_refusal_once()
+    hide_account_guesses()
 
 
 if workflow.output_settings.dryrun and Quietness.PROGRESS in (

@@ -10,6 +10,7 @@ rule report_page:
         f"{RESULTS}/logs/report.log",
     benchmark:
         f"{RESULTS}/logs/report.tsv"
+    localrule: True
     conda:
         "../envs/spdclust.yaml"
     resources:

@@ -1,4 +1,4 @@
-# How much memory jobs need, by the size of what they read.
+# How much memory and time jobs need, by the size of what they read.
 import os
 
 from spdclust.errors import InputError
@@ -27,3 +27,15 @@ def distances_megabytes(ensemble, histories, n_arrays):
     """Memory of arrays of distances: 8 bytes for each iteration and each two runs."""
     rows = max(history_length(file) for file in histories) // ensemble.stride
     return megabytes(histories) * 4 + 8 * rows * len(histories) ** 2 * n_arrays / 2**20
+
+
+def walking_minutes(histories):
+    """Time of comparing all runs along their merges: 0.2 s for each two runs of 13,000 merges that share little."""
+    merges = max(history_length(file) for file in histories)
+    seconds = 0.2 * len(histories) ** 2 / 2 * (merges / 13_000) ** 1.5
+    return 5 + 2 * seconds / 60
+
+
+def reading_minutes(files):
+    """Time of jobs that read their input a few times; 20 MB a minute is what a slow file system gives."""
+    return 5 + megabytes(files) / 20

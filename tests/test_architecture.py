@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 LAYERS = {
     "foundations": "errors types cache_folders source_digests name_patterns compiling merge.threads",
     "pure": "config merge partitions normalized ensemble stability sweeps summary thinning group_tokens history_provenance",
-    "data": "config.load config.sweep_points config.resolve config.generate sampling_record provenance files models datasets batch_sampling "
+    "data": "config.load config.locate config.sweep_points config.resolve config.generate sampling_record provenance files models datasets batch_sampling "
     "precompute estimate plotting explorer tracking",
-    "orchestration": "jobs locks stages pipeline example_ensemble reproduction commands cli reference_cli __init__",
+    "orchestration": "jobs locks slurm_queue snakemake_hooks stages pipeline example_ensemble reproduction commands cli reference_cli __init__",
 }
 """From the bottom up; the longest name that fits a module says where it belongs."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spdclust import __version__
 from spdclust.commands import ensembles, histories, registry, reproduce, sweeps, tracking
 from spdclust.commands.adding import adding_to
-from spdclust.errors import InputError, memory_error
+from spdclust.errors import InputError, memory_error, missing_package
 
 if TYPE_CHECKING:
     from spdclust.config.run import ClusteringRunConfig
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        told = error if isinstance(error, InputError) else memory_error(error)
+        told = error if isinstance(error, InputError) else memory_error(error) or missing_package(error)
         if told is None:
             raise
         if options.debug:
@@ -121,12 +121,15 @@ def _run(options: argparse.Namespace) -> None:
 
     from spdclust.config.load import read_mapping
     from spdclust.config.load import validate as check
+    from spdclust.config.locate import beside
     from spdclust.config.run import ClusteringRunConfig
 
     settings = read_mapping(options.config)
     if options.precomputed_activations_dir is not None:
         settings["precomputed_activations_dir"] = str(options.precomputed_activations_dir)
     config = check(ClusteringRunConfig, settings, file=options.config)
+    if options.precomputed_activations_dir is None:
+        config = beside(config, options.config)
     from spdclust.precompute import precompute_batches_for_ensemble
 
     with TemporaryDirectory(prefix="spdclust_") as temporary:
@@ -174,6 +177,7 @@ def _examples(options: argparse.Namespace) -> None:
 
 def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.load import load_config, read_mapping
+    from spdclust.config.locate import beside
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.resolve import resolve_pipeline
     from spdclust.config.run import ClusteringRunConfig
@@ -186,7 +190,7 @@ def _validate(options: argparse.Namespace) -> None:
             print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
             print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
     else:
-        config = load_config(ClusteringRunConfig, options.file)
+        config = beside(load_config(ClusteringRunConfig, options.file), options.file)
         try:
             needs = estimate(config)
         except InputError:

@@ -102,6 +102,19 @@ _SAID = (
 )
 
 
+def missing_package(error: BaseException) -> InputError | None:
+    """Return what to say when an error means that a package is not installed, else None.
+
+    Example:
+        >>> print(missing_package(ModuleNotFoundError("No module named 'torch'", name="torch")))
+        a package is not installed (found: no torch; allowed: pip install torch)
+    """
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    package = error.name.split(".")[0]
+    return InputError("a package is not installed", found=f"no {package}", allowed=f"pip install {package}")
+
+
 def _rebuild(
     problem: str, file: str | None, field: str | None, found: object, allowed: str | None
 ) -> InputError:

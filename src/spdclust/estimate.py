@@ -7,7 +7,6 @@ from spdclust.errors import InputError
 from spdclust.files.own_folders import batches_per_run, own_files
 from spdclust.files.own_matrices import shape_of_own
 from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.counting import count_components
 from spdclust.models.wandb_paths import parse_wandb_path
 
 TYPICAL_ACTIVE = 100
@@ -15,6 +14,7 @@ TYPICAL_ACTIVE = 100
 
 _MB = 1_000_000
 _LIBRARIES = 500 * _MB
+_NO_TORCH = "not known, since torch is not installed here"
 _ALWAYS_ABOVE_ZERO = ("normal", "swish_hard")
 
 
@@ -28,6 +28,7 @@ class Estimate:
         n_batches: of each run.
         n_runs: of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
+        unknown_why: why `n_components` is not known.
     """
 
     n_components: int | None
@@ -35,6 +36,7 @@ class Estimate:
     n_batches: int
     n_runs: int
     always_above_zero: bool = False
+    unknown_why: str = "not known before the model is here"
 
     def batch_bytes(self, active: int) -> int | None:
         """Return the size of a batch file where `active` components are above 0 on every sample.
@@ -74,9 +76,9 @@ class Estimate:
         n, samples = self.n_components, self.n_samples
         batches = f"{self.n_batches} batch{'es' if self.n_batches > 1 else ''}"
         out = [
-            f"components: {'not known before the model is here' if n is None else f'{n:,}'}",
+            f"components: {self.unknown_why if n is None else f'{n:,}'}",
             f"samples: {self.n_runs} run{'s' if self.n_runs > 1 else ''} × {batches} × "
-            + ("not known before the model is here" if samples is None else f"{samples:,}"),
+            + (self.unknown_why if samples is None else f"{samples:,}"),
         ]
         active = n if n is not None and self.always_above_zero else TYPICAL_ACTIVE
         typical, most = self.batch_bytes(active), self.batch_bytes(n or 0)
@@ -106,7 +108,11 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     """
     n_batches = batches_per_run(config)
     if config.precomputed_activations_dir is not None:
-        shapes = [shape_of_own(file) for file in own_files(config.precomputed_activations_dir)[:n_batches]]
+        files = own_files(config.precomputed_activations_dir)[:n_batches]
+        try:
+            shapes = [shape_of_own(file) for file in files]
+        except ModuleNotFoundError:
+            return Estimate(None, None, n_batches, n_runs, unknown_why=_NO_TORCH)
         return Estimate(shapes[0][1], max(samples for samples, _ in shapes), n_batches, n_runs)
     source = config.model_source
     if source is None or config.loader is not None:
@@ -120,6 +126,10 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     if task.get("task_name") == "lm" and config.n_tokens is None:
         n_ctx = config.dataset.n_ctx or int(task.get("max_seq_len", 512))
         samples = config.batch_size * (config.n_tokens_per_seq or n_ctx)
+    try:
+        from spdclust.models.counting import count_components
+    except ModuleNotFoundError:
+        return Estimate(None, samples, n_batches, n_runs, unknown_why=_NO_TORCH)
     counts = count_components(checkpoint)
     if not counts:
         raise InputError(

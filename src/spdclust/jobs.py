@@ -69,7 +69,34 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
                     traceback.print_exc()
                 else:
                     print(f"Error: {told}", file=sys.stderr)
+                if memory_error(error) is None:
+                    print(_FOR_GOOD, file=sys.stderr)
             raise SystemExit(1) from None
+
+
+_FOR_GOOD = "The job is not tried again: more memory or time would not help."
+
+
+def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
+    """Return whether a job ended by an error of its own, not because it was killed or memory ran out.
+
+    Example:
+        >>> failed_for_good("no_such.log")
+        False
+
+    Args:
+        log_path: the job's log.
+        since: time, in seconds since 1970, before which a log says nothing.
+    """
+    try:
+        with open(log_path, "rb") as log:
+            if os.fstat(log.fileno()).st_mtime < since:
+                return False
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 1000))
+            last = log.read().decode(errors="replace")
+    except OSError:
+        return False
+    return last.rstrip().endswith(_FOR_GOOD)
 
 
 class _Warnings(logging.Handler):

@@ -122,7 +122,7 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
         if not isinstance(part, ast.Constant):
             joined.append(part)
         elif isinstance(last, ast.Constant):
-            joined[-1] = ast.Constant(f"{last.value}{part.value}")
+            joined[-1] = ast.Constant(str(last.value) + str(part.value))
         elif part.value != "":
             joined.append(part)
     return joined

@@ -66,7 +66,7 @@ ReturnToService=2
 MinJobAge=3600
 KillWait=5
 GresTypes=gpu
-NodeName=localhost CPUs=16 RealMemory=60000 Gres=gpu:2 State=UNKNOWN
+NodeName=localhost CPUs=2 RealMemory=60000 Gres=gpu:2 State=UNKNOWN
 PartitionName=debug Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 PartitionName=other Nodes=localhost MaxTime=INFINITE State=UP
 AccountingStorageType=accounting_storage/slurmdbd

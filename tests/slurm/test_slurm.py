@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from slurm_cluster import SLURM
 from workflow import PIPELINE, RUN, Workflow
@@ -67,7 +68,29 @@ def queued(workflow: Workflow) -> int:
 
 
 def rule_of(job: dict[str, str]) -> str:
-    return re.sub(r"^(rule|group)_|_wildcards_.*$", "", job["Comment"])
+    return re.sub(r"^rule_|_wildcards_.*$", "", job["Comment"])
+
+
+def start(workflow: Workflow, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *ON_SLURM, *arguments],
+        cwd=workflow.folder,
+        env=workflow.environment,
+        stdout=(workflow.folder / "output").open("w"),
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for(condition, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.3)
+
+
+def edit_merge(workflow: Workflow, code: str) -> None:
+    script = workflow.folder / "workflow/scripts/merge.py"
+    script.write_text(code + script.read_text())
 
 
 def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster):
@@ -81,13 +104,80 @@ def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster
     rest = [job for job in jobs if job not in batches + merges]
     assert (len(batches), len(merges)) == (2, 2), jobs
     assert len(rest) == 1, rest  # distances, figures and summary in one submission
+    assert "small-tiny" in rest[0]["Comment"]  # which names the ensemble
     for job in batches:
         assert "gres/gpu=1" in job["ReqTRES"], job
         assert job["ReqMem"] in ("4000M", "4000Mn"), job
         assert job["Timelimit"] == "01:00:00", job
     for job in merges + rest:
         assert "gpu" not in job["ReqTRES"], job
+        assert re.search(r"cpu=[12],", job["ReqTRES"]), job  # the node has no more
+    assert "account" not in outcome.output.lower()
     assert cluster.due(*WANTED) == {}
+
+
+def test_a_failing_point_of_a_sweep_stops_no_other_and_is_not_tried_again(cluster):
+    # the batches are there: activations from elsewhere, which need no GPU
+    rng = np.random.default_rng(0)
+    for run in (0, 1):
+        (cluster.folder / f"own/run_{run}").mkdir(parents=True)
+        np.save(cluster.folder / f"own/run_{run}/batch.npy", rng.random((60, 12), dtype=np.float32))
+    run = {"precomputed_activations_dir": "own", "merge_config": {"activation_threshold": 0.5, "iters": 8}}
+    cluster.write("config/runs/small.yaml", run)
+    swept = {"merge_config.filter_dead_threshold": [0.1, 50.0], "merge_config.alpha": [1, 2]}
+    cluster.write("config/pipelines/tiny.yaml", PIPELINE | {"sweep": swept})
+    healthy, failing = (
+        [f"results/small/tiny-filter_dead_threshold~{dead}-alpha~{alpha}" for alpha in (1, 2)]
+        for dead in (0.1, 50.0)
+    )
+    targets = [f"{point}/summary.json" for point in healthy + failing]
+    outcome = cluster.run(*ON_SLURM, "--", *targets, timeout=500)
+    assert outcome.code != 0
+    assert "no component is alive" in outcome.output
+    for point in healthy:
+        assert (cluster.folder / point / "summary.json").exists(), outcome.output
+    jobs = accounted(cluster)
+    assert not [job for job in jobs if "gpu" in job["ReqTRES"]], jobs
+    failed = [job for job in jobs if job["State"] != "COMPLETED"]
+    assert len(failed) == 4, failed  # two runs of two points, once each
+    assert "Trying to restart" not in outcome.output
+
+
+def test_a_job_that_can_never_start_is_reported(cluster):
+    process = start(cluster, "--cores", "13", "--set-threads", "merge=13", "--", MERGED)
+    output = cluster.folder / "output"
+    wait_for(lambda: "can never start here" in output.read_text())
+    assert "PartitionConfig. It asks for 13 CPU(s)" in output.read_text()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=120)
+
+
+def test_a_job_that_someone_cancels_is_noticed(cluster):
+    edit_merge(cluster, "import time\ntime.sleep(600)\n")
+    process = start(cluster, "--retries", "0", "--", MERGED)
+    wait_for(lambda: "RUNNING" in {job["State"] for job in accounted(cluster) if "merge" in job["Comment"]})
+    (merge,) = (job for job in accounted(cluster) if rule_of(job) == "merge")
+    subprocess.run(["scancel", merge["JobID"]], check=True, timeout=60)
+    assert process.wait(timeout=240) != 0
+    assert "CANCELLED" in (cluster.folder / "output").read_text()
+
+
+def test_jobs_of_a_killed_workflow_are_not_submitted_again(cluster):
+    edit_merge(cluster, "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.2)\n")
+    process = start(cluster, "--", MERGED)
+    wait_for(lambda: "RUNNING" in {job["State"] for job in accounted(cluster) if "merge" in job["Comment"]})
+    process.kill()
+    process.wait()
+    (merge,) = (job for job in accounted(cluster) if rule_of(job) == "merge")
+    outcome = cluster.run(*ON_SLURM, "--", MERGED)
+    assert outcome.code != 0
+    assert f"scancel {merge['JobID']}" in outcome.output
+    assert len([job for job in accounted(cluster) if rule_of(job) == "merge"]) == 1
+    (cluster.folder / "go").touch()
+    wait_for(lambda: queued(cluster) == 0)
+    outcome = cluster.run(*ON_SLURM, "--", MERGED)
+    assert outcome.code == 0, outcome.output
+    assert len([job for job in accounted(cluster) if rule_of(job) == "merge"]) <= 2
 
 
 def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):
@@ -120,19 +210,16 @@ def test_a_failed_job_names_its_log(cluster):
 
 
 def test_a_submission_that_slurm_refuses_is_reported(cluster):
-    outcome = cluster.run(*ON_SLURM, "--default-resources", "slurm_partition='nowhere'", "--", MERGED)
+    merges = [f"{TINY}/runs/run_{run}/history.zip" for run in (0, 1)]
+    outcome = cluster.run(*ON_SLURM, "--default-resources", "slurm_partition='nowhere'", "--", *merges)
     assert outcome.code != 0
-    assert "nowhere" in outcome.output or "invalid partition" in outcome.output.lower(), outcome.output
+    assert outcome.output.count("invalid partition specified: nowhere") == 1, outcome.output
+    rejected = outcome.output[outcome.output.index("Slurm rejected") :]
+    assert len(rejected.splitlines()) < 10, rejected
 
 
 def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *ON_SLURM, "--", *WANTED],
-        cwd=cluster.folder,
-        env=cluster.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start(cluster, "--", *WANTED)
     batch = cluster.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
     submitted = cluster.folder / ".snakemake/slurm_logs/rule_merge"  # so the batches are known to be done
     deadline = time.monotonic() + 120

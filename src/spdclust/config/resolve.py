@@ -11,6 +11,7 @@ from spdclust.config.base import Section
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping
+from spdclust.config.locate import beside
 from spdclust.config.pipeline import NO_LONGER_KEYS, ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points, with_point
@@ -156,6 +157,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     else:
         assert pipeline.clustering_run_config is not None
         run, run_name, run_file = pipeline.clustering_run_config, path.stem, path
+    run = beside(run, run_file)
     _check_name(path.stem, path)
     _check_name(run_name, run_file)
     if len(pipeline.distances_methods) and pipeline.n_runs < 2:
