@@ -12,8 +12,9 @@ from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.name_patterns import one_of
 from spdclust.provenance import rule_fingerprint
 
-SCRIPTS = workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(
-    secret_free=True
+SNAKEFILE, SCRIPTS = (
+    workflow.current_basedir.join(f"../{name}").get_path_or_uri(secret_free=True)
+    for name in ("Snakefile", "workflow/scripts")
 )
 
 

@@ -17,7 +17,9 @@ rule report_page:
         mem_mb=2000,
         runtime=30,
     params:
-        snakefile=os.path.relpath(workflow.main_snakefile),
+        # of this workflow and its configuration, also where another workflow uses it as a module
+        snakefile=os.path.relpath(SNAKEFILE),
+        config=config,
         target="figures",
         code=stage_fingerprint("report"),
     script:

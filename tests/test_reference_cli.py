@@ -152,8 +152,9 @@ def test_a_machine_without_slurm_is_told_of_local(pipeline, capsys, monkeypatch,
 
 def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spdclust.reference_cli.__file__", str(tmp_path / "site/spdclust/reference_cli.py"))
-    with pytest.raises(InputError, match=r"no workflow here \(allowed: a checkout of the repository"):
+    monkeypatch.setattr("spdclust.workflow_files.__file__", str(tmp_path / "site/spdclust/workflow_files.py"))
+    monkeypatch.setattr("spdclust.workflow_files.metadata.files", lambda name: [])
+    with pytest.raises(InputError, match=r"no workflow here \(allowed: the package installed by pip"):
         find_workflow()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust import __version__
-from spdclust.commands import ensembles, histories, registry, reproduce, sweeps, tracking
+from spdclust.commands import ensembles, histories, projects, registry, reproduce, sweeps, tracking
 from spdclust.commands.adding import adding_to
 from spdclust.errors import InputError, memory_error, missing_package
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spdclust.config.run import ClusteringRunConfig
 
 _EXAMPLES = """examples:
+  spdclust init my_project
   spdclust validate config/pipelines/demo.yaml
   spdclust run --config config/runs/resid_mlp1.yaml --seed 0 --output results/by_hand
   spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     registry.add_commands(command)
     tracking.add_commands(command)
     reproduce.add_commands(command)
+    projects.add_commands(command)
 
     examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
     examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")

@@ -18,6 +18,7 @@ from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.errors import InputError
+from spdclust.workflow_files import workflow_folder
 
 _EXAMPLES = """examples:
   spd-clustering --config config/pipelines/demo.yaml --local
@@ -147,7 +148,7 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
 
 
 def find_workflow() -> Path:
-    """Return the folder of the workflow: the working folder, else the source checkout of the package.
+    """Return the folder of the workflow: the working folder, else the package's own.
 
     Example:
         >>> sorted(path.name for path in find_workflow().iterdir() if path.name in ("Snakefile", "profiles"))
@@ -156,15 +157,10 @@ def find_workflow() -> Path:
     Raises:
         InputError: there is none.
     """
-    for folder in (Path(), Path(__file__).resolve().parents[2]):
-        if (folder / "Snakefile").is_file() and (folder / "profiles").is_dir():
-            return folder
-    raise InputError(
-        "no workflow here",
-        file=Path.cwd(),
-        allowed="a checkout of the repository as working folder, or the package installed from one "
-        "(pip install -e)",
-    )
+    here = Path()
+    if (here / "Snakefile").is_file() and (here / "profiles").is_dir():
+        return here
+    return workflow_folder()
 
 
 def notes(options: argparse.Namespace) -> list[str]:

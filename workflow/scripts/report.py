@@ -3,4 +3,9 @@ from spdclust.jobs import job
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.report import report
 
-    report(snakemake.params.snakefile, snakemake.config, snakemake.params.target, path=snakemake.output[0])
+    report(
+        snakemake.params.snakefile,
+        snakemake.params.config,
+        snakemake.params.target,
+        path=snakemake.output[0],
+    )

@@ -6,7 +6,7 @@ from spdclust.config.run import ClusteringRunConfig
 
 
 def beside(run: ClusteringRunConfig, file: str | Path) -> ClusteringRunConfig:
-    """Return a run's settings with each relative path that exists beside the file that names it leading there.
+    """Return a run's settings, each relative path that exists beside the file that names it leading there.
 
     All other paths stay as they are: they lead from the working folder.
 

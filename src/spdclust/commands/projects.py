@@ -1,0 +1,114 @@
+"""Subcommands on projects: a folder to begin with, and the workflow to run in it."""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from spdclust.commands.adding import AddCommand
+from spdclust.errors import InputError
+from spdclust.files.atomic import write_text
+from spdclust.workflow_files import workflow_folder
+
+_PROFILES = ("local", "slurm", "generic")
+
+_FILES = {
+    "config/config.yaml": """\
+# Which pipelines to run, and where everything is written.
+pipelines:
+  - config/pipelines/first.yaml
+results: results
+""",
+    "config/pipelines/first.yaml": """\
+# An ensemble: several samplings of one model, each merged, all compared. Results: results/model/first/
+# Every setting: config/defaults/pipeline.yaml of the repository.
+clustering_run_config_path: ../runs/model.yaml
+n_runs: 4
+distances_methods: [perm_invariant_hamming]
+# sweep: {merge_config.alpha: [0.5, 1, 2]}
+""",
+    "config/runs/model.yaml": """\
+# One sampling of activations from one model, and how its components are merged.
+# A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths lead from this file,
+# else from the folder in which the workflow runs. Instead of a model: precomputed_activations_dir, a folder
+# of activations. Every setting with its default: config/defaults/run.yaml of the repository.
+model_path: {model}
+batch_size: 128
+n_tokens: 4096
+merge_config:
+  activation_threshold: 0.01
+  alpha: 1.0
+  iters: null
+""",
+}
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `init` and `workflow`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.commands.adding import adding_to
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     options = parser.parse_args(["init", f"{folder}/mine", "--model", "runs/mlp"])
+        ...     options.act(options)
+        ...     sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
+        wrote ...
+        ['config.yaml', 'first.yaml', 'model.yaml']
+    """
+    init = command(
+        "init",
+        _init,
+        "Write a project folder: a pipeline and a run file to edit, and profiles.",
+        "spdclust init my_project --model path/to/run",
+        "cd my_project && spdclust workflow run --cores 4",
+    )
+    init.add_argument(
+        "folder", type=Path, help="folder of the project; files that are there are not replaced"
+    )
+    init.add_argument("--model", default="path/to/your/model", help="model_path of the run file")
+
+    workflow = command(
+        "workflow",
+        _workflow,
+        "Print where the workflow is, or run it in the working folder.",
+        "snakemake -s $(spdclust workflow) --cores 4",
+        "spdclust workflow run --cores 4",
+        "spdclust workflow run --profile profiles/slurm",
+    )
+    workflow.add_argument("action", nargs="?", choices=["run"], help="run it (default: print its Snakefile)")
+    workflow.add_argument("arguments", nargs=argparse.REMAINDER, help="options and targets of Snakemake")
+
+
+def _init(options: argparse.Namespace) -> None:
+    folder: Path = options.folder
+    profiles = workflow_folder() / "profiles"
+    files = {name: text.replace("{model}", options.model) for name, text in _FILES.items()}
+    for name in _PROFILES:
+        profile = profiles / name / "config.yaml"
+        if profile.is_file():
+            files[f"profiles/{name}/config.yaml"] = profile.read_text(encoding="utf-8")
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise InputError("would be replaced", file=folder / there[0], allowed="a new or empty folder")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(folder / name, text)
+    print(
+        f"wrote {folder}/config and {folder}/profiles; edit {folder}/config/runs/model.yaml, then: "
+        f"cd {shlex.quote(str(folder))} && spdclust workflow run --cores 2"
+    )
+
+
+def _workflow(options: argparse.Namespace) -> None:
+    snakefile = workflow_folder() / "Snakefile"
+    if options.action is None:
+        print(snakefile)
+        return
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
+    print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
+    # replaced, not called: signals reach the workflow itself
+    os.execv(command[0], command)

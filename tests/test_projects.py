@@ -1,0 +1,125 @@
+"""A project folder of a user: from `spdclust init`, with the workflow of the checkout or of an installed wheel."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow import REPOSITORY, Outcome
+
+from spdclust.cli import main
+
+MODEL = REPOSITORY / "resources/resid_mlp1"
+SMALL = {"batch_size": 64, "n_tokens": 64, "merge_config": {"filter_dead_threshold": 0.1, "iters": 4}}
+HISTORY = "results/model/first/runs/run_0/history.zip"
+
+
+def run(*command: str, folder: Path, environment: dict[str, str] | None = None) -> Outcome:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    return Outcome(done.returncode, done.stdout)
+
+
+def made_small(project: Path) -> None:
+    file = project / "config/runs/model.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | SMALL))
+
+
+def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
+    project = tmp_path / "mine"
+    assert main(["init", str(project), "--model", str(MODEL)]) == 0
+    assert "spdclust workflow run" in capsys.readouterr().out
+    assert main(["workflow"]) == 0
+    snakefile = capsys.readouterr().out.strip()
+    assert snakefile == str(REPOSITORY / "Snakefile")
+    assert not (project / "Snakefile").exists()
+    made_small(project)
+    for command in (
+        [sys.executable, "-m", "snakemake", "-s", snakefile],
+        [sys.executable, "-m", "spdclust.cli", "workflow", "run"],
+    ):
+        outcome = run(*command, "--cores", "1", "-n", "-q", "rules", folder=project)
+        assert outcome.code == 0, outcome.output
+        assert outcome.jobs["merge"] == 4
+    outcome = run(
+        sys.executable, "-m", "spdclust.cli", "workflow", "run", "--cores", "1", "--", HISTORY, folder=project
+    )
+    assert outcome.code == 0, outcome.output
+    assert (project / HISTORY).is_file()
+
+
+def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
+    assert main(["init", str(tmp_path / "mine")]) == 0
+    outcome = run(
+        sys.executable,
+        "-m",
+        "spdclust.cli",
+        "workflow",
+        "run",
+        "-n",
+        "--cores",
+        "1",
+        folder=tmp_path / "mine",
+    )
+    assert outcome.code != 0
+    assert "Error: path/to/your/model: model_path: no such file or folder" in outcome.output
+
+
+def test_a_project_that_is_there_is_not_replaced(tmp_path, capsys):
+    project = tmp_path / "mine"
+    assert main(["init", str(project)]) == 0
+    (project / "config/config.yaml").write_text("mine")
+    assert main(["init", str(project)]) == 1
+    assert "config/config.yaml: would be replaced" in capsys.readouterr().err
+    assert (project / "config/config.yaml").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The commands of a fresh environment with the wheel, and everything it needs from this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    kept = shutil.ignore_patterns(".*", "results", "tests", "build", "*.egg-info", "__pycache__")
+    shutil.copytree(REPOSITORY, source, ignore=kept)
+    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*wheel, "-w", folder, source], check=True)
+    shutil.rmtree(source)
+    subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
+    commands = folder / "env/bin"
+    (built,) = folder.glob("*.whl")
+    subprocess.run([commands / "pip", "install", "-q", "--no-deps", "--no-index", built], check=True)
+    (site,) = (folder / "env").glob("lib/python3*/site-packages")
+    # only the folder: this environment's link to the checkout is a .pth file of its own, which is not read
+    (site / "needed.pth").write_text(sysconfig.get_path("purelib"))
+    return commands
+
+
+@pytest.mark.slow
+def test_a_project_runs_from_an_installed_wheel(installed, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["PATH"] = f"{installed}:{environment['PATH']}"
+    project = tmp_path / "mine"
+    outcome = run(
+        "spdclust", "init", str(project), "--model", str(MODEL), folder=tmp_path, environment=environment
+    )
+    assert outcome.code == 0, outcome.output
+    made_small(project)
+    where = run("spdclust", "workflow", folder=project, environment=environment)
+    assert where.output.startswith(str(installed.parent))
+    outcome = run(
+        "spdclust", "workflow", "run", "--cores", "1", "--", HISTORY, folder=project, environment=environment
+    )
+    assert outcome.code == 0, outcome.output
+    assert (project / HISTORY).is_file()
+    outcome = run(
+        "spd-clustering", "--config", "config/pipelines/first.yaml", "--local", "-n", folder=project,
+        environment=environment,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.output
+    assert outcome.jobs["merge"] == 3  # one is there
