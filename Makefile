@@ -53,7 +53,7 @@ test-slow: env
 slurm: env
 	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "no Slurm here: starting one for the tests needs root on Debian or Ubuntu"; exit 1; }
 	@dpkg -s $(SLURM_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); } > /dev/null || { echo "no Slurm here: apt-get could not install $(SLURM_PACKAGES)"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm,generic]'
 
 test-slurm: slurm
 	$(BIN)/pytest -n 6 --dist load -m slurm tests/slurm

@@ -11,6 +11,8 @@ import pytest
 from slurm_cluster import SLURM
 from workflow import PIPELINE, RUN, Workflow
 
+from spdclust.slurm_queue import queued_jobs
+
 TINY = "results/small/tiny"
 MERGED = f"{TINY}/runs/run_0/history.zip"
 WANTED = [f"{TINY}/summary.json", f"{TINY}/plots/distances_matching_dist.png"]
@@ -25,7 +27,11 @@ def cluster(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"device": "auto"})
-    return workflow
+    yield workflow
+    # the node has two CPUs: a job left behind keeps the jobs of all other tests waiting
+    left = [job.number for job in queued_jobs(workflow.folder)]
+    if left:
+        subprocess.run(["scancel", *left], check=False, timeout=60)
 
 
 ON_SLURM = [
@@ -57,14 +63,6 @@ def accounted(workflow: Workflow) -> list[dict[str, str]]:
     )  # fmt: skip
     jobs = [dict(zip(fields, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
     return [job for job in jobs if job["WorkDir"] == str(workflow.folder)]
-
-
-def queued(workflow: Workflow) -> int:
-    """Return how many jobs of a workflow wait, run or are ending."""
-    done = subprocess.run(
-        ["squeue", "-h", "-o", "%Z"], check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout.splitlines().count(str(workflow.folder))
 
 
 def rule_of(job: dict[str, str]) -> str:
@@ -174,7 +172,7 @@ def test_jobs_of_a_killed_workflow_are_not_submitted_again(cluster):
     assert f"scancel {merge['JobID']}" in outcome.output
     assert len([job for job in accounted(cluster) if rule_of(job) == "merge"]) == 1
     (cluster.folder / "go").touch()
-    wait_for(lambda: queued(cluster) == 0)
+    wait_for(lambda: not queued_jobs(cluster.folder))
     outcome = cluster.run(*ON_SLURM, "--", MERGED)
     assert outcome.code == 0, outcome.output
     assert len([job for job in accounted(cluster) if rule_of(job) == "merge"]) <= 2
@@ -230,9 +228,9 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     assert batch.exists()
     assert not (cluster.folder / TINY / "summary.json").exists()
     deadline = time.monotonic() + 60  # its jobs were cancelled with it, and take a moment to end
-    while (left := queued(cluster)) and time.monotonic() < deadline:
+    while (left := queued_jobs(cluster.folder)) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert left == 0
+    assert not left
     outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
@@ -257,3 +255,29 @@ def test_the_references_command_submits_with_the_partition_and_the_names_of_its_
     assert {job["State"] for job in jobs} == {"COMPLETED"}, jobs
     assert all(job["JobName"].startswith("mine") for job in jobs), jobs
     assert {job["Partition"] for job in jobs} == {"other"}, jobs
+
+
+def test_another_batch_system_gets_the_same_jobs_by_its_own_command(cluster):
+    submit = cluster.folder / "submit"  # a batch system in two lines: the script runs, its number is printed
+    submit.write_text(
+        '#!/bin/sh\necho "$@" >> submitted\nfor script; do :; done\nsh "$script" > /dev/null 2>&1 &\necho $!\n'
+    )
+    submit.chmod(0o755)
+    asked = f"{submit} -n {{threads}} -m {{resources.mem_mb}} -t {{resources.runtime}} -g {{resources.gpu}}"
+    outcome = cluster.run(
+        "--profile", "profiles/generic", "--cluster-generic-submit-cmd", asked, "--cluster-generic-cancel-cmd", "kill",
+        "--latency-wait", "5", "--", *WANTED, timeout=400,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.output
+    submitted = (cluster.folder / "submitted").read_text().splitlines()
+    assert len(submitted) == 5, submitted  # two batches, two merges, one group
+    assert sum("-g 1" in line for line in submitted) == 2
+    assert sum("-t 120" in line for line in submitted) == 2
+
+
+def test_the_efficiency_report_is_among_the_logs(cluster):
+    batch = "results/small/precomputed_batches/run_0/batch_0.pt"
+    outcome = cluster.run(*ON_SLURM, "--slurm-efficiency-report", "--", batch)
+    assert outcome.code == 0, outcome.output
+    assert len(list((cluster.folder / "results/logs").glob("efficiency_report_spdclust_*.csv"))) == 1
+    assert not list(cluster.folder.glob("*.csv"))

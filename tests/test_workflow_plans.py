@@ -1,0 +1,58 @@
+"""What the plan says, without running it: names of rules, resources."""
+
+import re
+
+import numpy as np
+import pytest
+from workflow import PIPELINE, RUN, Workflow
+
+
+@pytest.fixture
+def two_pipelines(tmp_path):
+    """Pipelines that differ in the number of batches and in their distances."""
+    workflow = Workflow.create(tmp_path / "w")
+    several = RUN | {"merge_config": RUN["merge_config"] | {"iters": 4, "recompute_costs_every": 2}}
+    workflow.write("config/runs/several.yaml", several)
+    other = {"clustering_run_config_path": "../runs/several.yaml", "distances_methods": ["matching_dist"]}
+    workflow.write("config/pipelines/other.yaml", PIPELINE | other)
+    pipelines = ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]
+    workflow.write("config/config.yaml", {"pipelines": pipelines})
+    return workflow
+
+
+def planned(workflow: Workflow, *arguments: str) -> list[str]:
+    """Return the jobs of a plan, one text each."""
+    outcome = workflow.run("-n", *arguments)
+    assert outcome.code == 0, outcome.output
+    return re.split(r"\n(?=\s*(?:local)?rule )", outcome.output)[1:]
+
+
+def of_rule(jobs: list[str], name: str) -> list[str]:
+    return [job for job in jobs if re.match(rf"\s*(?:local)?rule {name}(_form_\d+)?:", job)]
+
+
+def test_what_a_profile_sets_for_a_rule_applies_to_all_of_its_forms(two_pipelines):
+    resources = ("precompute_batches:mem_mb=4321", "distances:mem_mb=1234")
+    jobs = planned(two_pipelines, "--set-resources", *resources, "--set-threads", "distances=1")
+    batches, distances = of_rule(jobs, "precompute_batches"), of_rule(jobs, "distances")
+    assert (len(batches), len(distances)) == (4, 2)
+    assert all("mem_mb=4321" in job for job in batches)
+    assert all("mem_mb=1234" in job and "threads" not in job for job in distances)
+
+
+@pytest.mark.parametrize("pipeline", ["tiny", "other"])
+def test_rules_have_the_same_names_whatever_the_configuration(two_pipelines, pipeline):
+    two_pipelines.write("config/config.yaml", {"pipelines": [f"config/pipelines/{pipeline}.yaml"]})
+    outcome = two_pipelines.run("-n", "-q", "rules", "--until", "distances")
+    assert outcome.code == 0, outcome.output
+    assert outcome.jobs == {"precompute_batches": 2, "merge": 2, "distances": 1}
+
+
+def test_activations_from_elsewhere_need_no_gpu(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    workflow.write("config/runs/small.yaml", RUN | {"device": "auto"})
+    assert all("gpu=1" in job for job in of_rule(planned(workflow, "batches"), "precompute_batches"))
+    (workflow.folder / "own").mkdir()
+    np.save(workflow.folder / "own/latents.npy", np.eye(4))
+    workflow.write("config/runs/small.yaml", {"precomputed_activations_dir": "own"})
+    assert all("gpu=0" in job for job in of_rule(planned(workflow, "batches"), "precompute_batches"))
