@@ -1,4 +1,5 @@
 # Loads the configuration; what rules ask of it.
+import os
 import sys
 
 from spdclust.config.load import validate
@@ -11,11 +12,15 @@ from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.name_patterns import one_of
 from spdclust.provenance import rule_fingerprint
+from spdclust.workflow_files import package_requirement
 
 SNAKEFILE, SCRIPTS = (
     workflow.current_basedir.join(f"../{name}").get_path_or_uri(secret_free=True)
     for name in ("Snakefile", "workflow/scripts")
 )
+
+# what envs/spdclust.post-deploy.sh installs
+os.environ.setdefault("SPDCLUST_REQUIREMENT", package_requirement())
 
 
 def stage_fingerprint(stage, script=None):

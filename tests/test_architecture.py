@@ -11,7 +11,7 @@ LAYERS = {
     "pure": "config merge partitions normalized ensemble stability sweeps summary thinning group_tokens history_provenance",
     "data": "config.load config.locate config.sweep_points config.resolve config.generate sampling_record provenance files models datasets batch_sampling "
     "precompute estimate plotting explorer tracking",
-    "orchestration": "jobs locks slurm_queue snakemake_hooks workflow_files stages pipeline example_ensemble reproduction commands cli reference_cli __init__",
+    "orchestration": "jobs locks slurm_queue snakemake_hooks workflow_files running_jobs stages pipeline example_ensemble reproduction commands cli reference_cli __init__",
 }
 """From the bottom up; the longest name that fits a module says where it belongs."""
 

@@ -6,25 +6,49 @@ import tomllib
 import yaml
 from workflow import REPOSITORY
 
+from spdclust.workflow_files import package_requirement
+
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+DATA_FILES = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
 ENVIRONMENT = yaml.safe_load((REPOSITORY / "envs" / "spdclust.yaml").read_text())
 
 
-def test_the_conda_environment_has_the_projects_python_and_the_project_itself():
-    *conda, pip = ENVIRONMENT["dependencies"]
-    python = next(each for each in conda if each.split()[0] == "python")
+def test_the_conda_environment_has_the_projects_python_and_nothing_that_a_path_must_find():
+    python = next(each for each in ENVIRONMENT["dependencies"] if each.split()[0] == "python")
     assert python == f"python {PROJECT['requires-python']}"
-    assert {each.split()[0] for each in conda} == {"python", "pip"}  # all else comes with the project
-    (installed,) = pip["pip"]
-    assert re.fullmatch(r"-e \.\.(\[\w+(,\w+)*\])?", installed)
+    assert {each.split()[0] for each in ENVIRONMENT["dependencies"]} == {"python", "pip"}
 
 
-def test_the_conda_environment_has_what_the_workflows_jobs_need():
-    (installed,) = ENVIRONMENT["dependencies"][-1]["pip"]
-    extras = set(re.findall(r"\w+", installed.partition("[")[2]))
+def test_what_conda_installs_has_what_the_workflows_jobs_need():
+    extras = set(re.findall(r"\w+", package_requirement().rpartition("[")[2]))
     assert extras <= set(PROJECT["optional-dependencies"])
     assert "lm" in extras  # batches of language models are made inside it
     assert not {"dev", "slurm"} & extras  # tests and submission are not jobs
+
+
+def test_the_container_gets_all_that_the_wheel_is_made_of():
+    """No container can be built here; what it copies and installs is checked, and the wheel in test_projects."""
+    lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
+    copied = {name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]}
+    assert all((REPOSITORY / name).exists() for name in copied)
+    shipped = {glob.split("/")[0] for globs in DATA_FILES.values() for glob in globs}
+    assert shipped | {"src", "pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]} <= copied
+    (install,) = (line for line in lines if line.startswith("RUN"))
+    assert "/opt/spdclust[lm]" in install
+
+
+def test_every_file_of_the_workflow_is_in_the_wheel():
+    shipped = {path for globs in DATA_FILES.values() for glob in globs for path in REPOSITORY.glob(glob)}
+    needed = {
+        path
+        for folder in ("rules", "workflow/scripts", "envs", "profiles", "report")
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert needed <= shipped
+    for folder, globs in DATA_FILES.items():
+        for glob in globs:
+            assert f"share/spdclust/workflow/{glob}".rpartition("/")[0] == folder
 
 
 def test_no_requirement_stands_twice():

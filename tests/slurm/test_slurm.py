@@ -28,6 +28,10 @@ def cluster(tmp_path, monkeypatch):
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"device": "auto"})
     yield workflow
+    for process in STARTED:
+        process.kill()
+        process.wait()
+    STARTED.clear()
     # the node has two CPUs: a job left behind keeps the jobs of all other tests waiting
     left = [job.number for job in queued_jobs(workflow.folder)]
     if left:
@@ -69,17 +73,28 @@ def rule_of(job: dict[str, str]) -> str:
     return re.sub(r"^rule_|_wildcards_.*$", "", job["Comment"])
 
 
+STARTED: list[subprocess.Popen] = []
+
+
 def start(workflow: Workflow, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", *ON_SLURM, *arguments],
         cwd=workflow.folder,
         env=workflow.environment,
         stdout=(workflow.folder / "output").open("w"),
         stderr=subprocess.STDOUT,
     )
+    STARTED.append(process)
+    return process
 
 
-def wait_for(condition, seconds: float = 240) -> None:
+def running_merge(workflow: Workflow) -> str | None:
+    """Return the number of a merge that runs; the accounting knows what a job is only once it has ended."""
+    jobs = queued_jobs(workflow.folder)
+    return next((job.number for job in jobs if job.rules == "merge" and job.state == "RUNNING"), None)
+
+
+def wait_for(condition, seconds: float = 500) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -153,29 +168,29 @@ def test_a_job_that_can_never_start_is_reported(cluster):
 def test_a_job_that_someone_cancels_is_noticed(cluster):
     edit_merge(cluster, "import time\ntime.sleep(600)\n")
     process = start(cluster, "--retries", "0", "--", MERGED)
-    wait_for(lambda: "RUNNING" in {job["State"] for job in accounted(cluster) if "merge" in job["Comment"]})
-    (merge,) = (job for job in accounted(cluster) if rule_of(job) == "merge")
-    subprocess.run(["scancel", merge["JobID"]], check=True, timeout=60)
-    assert process.wait(timeout=240) != 0
+    wait_for(lambda: running_merge(cluster))
+    subprocess.run(["scancel", running_merge(cluster)], check=True, timeout=60)
+    assert process.wait(timeout=400) != 0
     assert "CANCELLED" in (cluster.folder / "output").read_text()
 
 
 def test_jobs_of_a_killed_workflow_are_not_submitted_again(cluster):
     edit_merge(cluster, "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.2)\n")
     process = start(cluster, "--", MERGED)
-    wait_for(lambda: "RUNNING" in {job["State"] for job in accounted(cluster) if "merge" in job["Comment"]})
+    wait_for(lambda: running_merge(cluster))
     process.kill()
     process.wait()
-    (merge,) = (job for job in accounted(cluster) if rule_of(job) == "merge")
+    merge = running_merge(cluster)
     outcome = cluster.run(*ON_SLURM, "--", MERGED)
     assert outcome.code != 0
-    assert f"scancel {merge['JobID']}" in outcome.output
-    assert len([job for job in accounted(cluster) if rule_of(job) == "merge"]) == 1
+    assert f"scancel {merge}\n" in outcome.output
+    assert [job.number for job in queued_jobs(cluster.folder)] == [merge]
     (cluster.folder / "go").touch()
     wait_for(lambda: not queued_jobs(cluster.folder))
     outcome = cluster.run(*ON_SLURM, "--", MERGED)
     assert outcome.code == 0, outcome.output
     assert len([job for job in accounted(cluster) if rule_of(job) == "merge"]) <= 2
+    assert {job["State"] for job in accounted(cluster)} == {"COMPLETED"}
 
 
 def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):

@@ -1,9 +1,10 @@
-"""Subcommands on projects: a folder to begin with, and the workflow to run in it."""
+"""Subcommands on projects: a folder to begin with, the workflow to run in it, and its jobs while it runs."""
 
 import argparse
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from spdclust.commands.adding import AddCommand
@@ -45,7 +46,7 @@ merge_config:
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `init` and `workflow`.
+    """Add `init`, `workflow` and `watch`.
 
     Example:
         >>> import tempfile
@@ -82,6 +83,19 @@ def add_commands(command: AddCommand) -> None:
     workflow.add_argument("action", nargs="?", choices=["run"], help="run it (default: print its Snakefile)")
     workflow.add_argument("arguments", nargs=argparse.REMAINDER, help="options and targets of Snakemake")
 
+    watch = command(
+        "watch",
+        _watch,
+        "Show the jobs of a running workflow, again and again: merges done, merges per second, time left.",
+        "spdclust watch",
+        "spdclust watch my_results --once",
+    )
+    watch.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)"
+    )
+    watch.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="default 5")
+    watch.add_argument("--once", action="store_true", help="show them once and end")
+
 
 def _init(options: argparse.Namespace) -> None:
     folder: Path = options.folder
@@ -112,3 +126,22 @@ def _workflow(options: argparse.Namespace) -> None:
     print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
     # replaced, not called: signals reach the workflow itself
     os.execv(command[0], command)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    from spdclust.running_jobs import format_jobs, running_jobs
+    from spdclust.slurm_queue import queued_jobs
+
+    if not options.results.is_dir():
+        raise InputError("no such folder", file=options.results, allowed="the folder of a workflow's results")
+    while True:
+        table = format_jobs(running_jobs(options.results, queued_jobs()))
+        if options.once:
+            print(table)
+            return
+        clear = "\033[2J\033[H" if sys.stdout.isatty() else ""
+        print(f"{clear}{time.strftime('%H:%M:%S')}\n{table}\n", flush=True)
+        try:
+            time.sleep(max(0.2, options.every))
+        except KeyboardInterrupt:
+            return

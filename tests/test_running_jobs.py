@@ -1,0 +1,96 @@
+"""`spdclust watch`: jobs by their logs, records of merges and the queue."""
+
+import os
+
+import numpy as np
+import pytest
+
+from spdclust.cli import main
+from spdclust.jobs import _FOR_GOOD
+from spdclust.running_jobs import format_jobs, running_jobs
+from spdclust.slurm_queue import parse_queue
+from spdclust.tracking.recording import MergeRecorder
+
+MERGE = "mlp/demo/merge/run_1"
+
+
+@pytest.fixture
+def logs(tmp_path):
+    def write(name: str, text: str = "2026-01-02 03:04:05,678 INFO began\n", ended: bool = False):
+        log = tmp_path / "results/logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(text)
+        if ended:
+            log.with_suffix(".tsv").write_text("s\n1\n")
+            os.utime(log.with_suffix(".tsv"), (log.stat().st_atime, log.stat().st_mtime + 1))
+        return log
+
+    return write
+
+
+def of(tmp_path, queue=""):
+    jobs = running_jobs(tmp_path / "results", parse_queue(queue))
+    return [(job.rule, job.ensemble, job.run, job.state) for job in jobs]
+
+
+def test_jobs_are_named_by_their_logs_and_ended_ones_left_out(tmp_path, logs):
+    logs(MERGE)
+    logs("mlp/demo/merge/run_0", ended=True)
+    logs("mlp/precompute_batches/run_2")
+    logs("mlp/demo/distances")
+    logs("mlp/demo/plot_merge_tree_run_0")
+    assert of(tmp_path) == [
+        ("distances", "mlp/demo", None, "running"),
+        ("merge", "mlp/demo", 1, "running"),
+        ("plot_merge_tree", "mlp/demo", 0, "running"),
+        ("precompute_batches", "mlp", 2, "running"),
+    ]
+
+
+def test_a_job_that_is_made_again_runs_although_its_benchmark_is_there(tmp_path, logs):
+    log = logs(MERGE, ended=True)
+    assert of(tmp_path) == []
+    os.utime(log, (log.stat().st_atime, log.stat().st_mtime + 5))
+    assert of(tmp_path) == [("merge", "mlp/demo", 1, "running")]
+
+
+def test_a_failed_job_is_shown(tmp_path, logs):
+    logs(MERGE, f"2026-01-02 03:04:05,678 INFO began\nError: no component is alive\n{_FOR_GOOD}\n")
+    assert of(tmp_path) == [("merge", "mlp/demo", 1, "failed")]
+
+
+def test_merges_done_their_rate_and_the_time_left(tmp_path, logs):
+    log = logs(MERGE)
+    labels = [f"m:{each}" for each in range(11)]
+    identity = {"merge_config": {"iters": None, "min_groups": 3}}
+    recorder = MergeRecorder(log.with_suffix(".record"), identity, labels)
+    recorder._last -= 2.0  # these merges took two seconds
+    recorder.watch(0, {"names": np.array([[0, 1], [0, 2], [0, 3], [0, 4]])})
+    (job,) = running_jobs(tmp_path / "results")
+    assert (job.merges, job.of_merges) == (4, 8)
+    assert job.per_second == pytest.approx(2, rel=0.1)
+    assert job.seconds_left == pytest.approx(2, rel=0.1)
+    assert "4 / 8" in format_jobs([job])
+
+
+def test_what_waits_in_the_queue_is_shown_and_what_runs_only_once(tmp_path, logs):
+    logs(MERGE)
+    queue = (
+        "7|RUNNING|None|1|1G|1:00:00|0:10|rule_merge_wildcards_mlp_demo_1|/w\n"
+        "8|PENDING|Resources|1|1G|1:00:00|0:00|rule_merge_wildcards_mlp_demo_2|/w\n"
+        "9|PENDING|PartitionConfig|13|1G|1:00:00|0:00|rule_mlp-demo_distances_stability|/w\n"
+    )
+    assert of(tmp_path, queue) == [
+        ("merge", "mlp/demo", 1, "running"),
+        ("merge", "mlp_demo", 2, "waiting"),
+        ("mlp-demo_distances_stability", "", None, "can never start: PartitionConfig"),
+    ]
+
+
+def test_the_command_shows_the_table(tmp_path, logs, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logs(MERGE)
+    assert main(["watch", "--once"]) == 0
+    assert "merge  mlp/demo  1" in capsys.readouterr().out
+    assert main(["watch", "nowhere"]) == 1
+    assert capsys.readouterr().err.startswith("Error: nowhere: no such folder")
