@@ -29,7 +29,7 @@ def stage_fingerprint(stage, script=None):
 
 
 def name_of_form(rule_name, number):
-    """Name of a rule whose outputs differ in number, in one of its forms: the first has the rule's own name.
+    """Name of one form of a rule whose outputs differ in number. The first form has the name of the rule.
 
     What a profile sets for the rule (set-resources, set-threads) applies to all of its forms.
     """
@@ -49,7 +49,7 @@ def name_of_form(rule_name, number):
 def ensemble_group(wildcards):
     """What follows the merges of one ensemble is one submission, which waits for no other ensemble."""
     folder = wildcards.get("folder") or f"{wildcards.run_config}/{wildcards.ensemble}"
-    group = folder.replace("/", "-")
+    group = folder.replace(os.sep, "-")
     # several parts of the graph, which `group-components: ensemble` in a profile joins
     workflow.parent_groupids[group] = "ensemble"
     return group

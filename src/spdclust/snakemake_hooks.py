@@ -19,6 +19,12 @@ _ACCOUNT_GUESSES = (
 )
 
 
+_BUSY = re.compile("unable to contact|connect failure|timed out|temporarily|try again", re.IGNORECASE)
+
+_rejected: set[Any] = set()
+"""Jobs that Slurm does not take, which it would not take the next time either."""
+
+
 def retry_killed_jobs_only() -> None:
     """Let `--retries` apply to jobs that were killed or ran out of memory, and to no other failure.
 
@@ -29,7 +35,9 @@ def retry_killed_jobs_only() -> None:
     started = time.time()
 
     def of_job(job: Any) -> int:
-        return 0 if any(failed_for_good(log, since=started) for log in job.log) else job.rule.restart_times
+        if job in _rejected or any(failed_for_good(log, since=started) for log in job.log):
+            return 0
+        return int(job.rule.restart_times)
 
     def of_group(group: Any) -> int:
         return min(of_job(job) for job in group.jobs)
@@ -53,7 +61,10 @@ def report_each_refusal_once() -> None:
         cause = refusal(msg)
         if cause is None:
             original(self, job_info, msg, **arguments)
-        elif cause not in reported:
+            return
+        if not _BUSY.search(cause):
+            _rejected.update(job_info.job.jobs if job_info.job.is_group() else [job_info.job])
+        if cause not in reported:
             reported.add(cause)
             logger.error(
                 f"Error: Slurm rejected the job {job_info.job.name}: {cause} (allowed: another "

@@ -107,7 +107,7 @@ def edit_merge(workflow: Workflow, code: str) -> None:
 
 
 def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster):
-    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
+    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=900)
     assert outcome.code == 0, outcome.output
     assert f"{TINY}: 2 runs of" in outcome.output
     jobs = accounted(cluster)
@@ -144,7 +144,7 @@ def test_a_failing_point_of_a_sweep_stops_no_other_and_is_not_tried_again(cluste
         for dead in (0.1, 50.0)
     )
     targets = [f"{point}/summary.json" for point in healthy + failing]
-    outcome = cluster.run(*ON_SLURM, "--", *targets, timeout=500)
+    outcome = cluster.run(*ON_SLURM, "--", *targets, timeout=900)
     assert outcome.code != 0
     assert "no component is alive" in outcome.output
     for point in healthy:
@@ -203,7 +203,7 @@ def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):
     )
     script = cluster.folder / "workflow/scripts/merge.py"
     script.write_text(killer + script.read_text())
-    outcome = cluster.run(*ON_SLURM, "--", MERGED, timeout=300)
+    outcome = cluster.run(*ON_SLURM, "--", MERGED, timeout=900)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / "killed").exists()
     merges = [job for job in accounted(cluster) if rule_of(job).startswith("merge")]
@@ -246,7 +246,7 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     while (left := queued_jobs(cluster.folder)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not left
-    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=300)
+    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=900)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
     assert PIPELINE["n_runs"] == len(list((cluster.folder / TINY / "runs").iterdir()))
@@ -260,7 +260,7 @@ def test_the_references_command_submits_with_the_partition_and_the_names_of_its_
     arguments = ["--config", "config/pipelines/tiny.yaml", "--n-runs", "3"]
     done = subprocess.run(
         [sys.executable, "-m", "spdclust.reference_cli", *arguments],
-        cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, timeout=400,
+        cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((cluster.folder / TINY / "runs").iterdir())) == 3
@@ -275,13 +275,13 @@ def test_the_references_command_submits_with_the_partition_and_the_names_of_its_
 def test_another_batch_system_gets_the_same_jobs_by_its_own_command(cluster):
     submit = cluster.folder / "submit"  # a batch system in two lines: the script runs, its number is printed
     submit.write_text(
-        '#!/bin/sh\necho "$@" >> submitted\nfor script; do :; done\nsh "$script" > /dev/null 2>&1 &\necho $!\n'
+        '#!/bin/sh\nprintf "%s\\n" "$*" >> submitted\nfor script; do :; done\nsh "$script" > /dev/null 2>&1 &\necho $!\n'
     )
     submit.chmod(0o755)
     asked = f"{submit} -n {{threads}} -m {{resources.mem_mb}} -t {{resources.runtime}} -g {{resources.gpu}}"
     outcome = cluster.run(
         "--profile", "profiles/generic", "--cluster-generic-submit-cmd", asked, "--cluster-generic-cancel-cmd", "kill",
-        "--latency-wait", "5", "--", *WANTED, timeout=400,
+        "--latency-wait", "5", "--", *WANTED, timeout=900,
     )  # fmt: skip
     assert outcome.code == 0, outcome.output
     submitted = (cluster.folder / "submitted").read_text().splitlines()
