@@ -138,7 +138,7 @@ def test_ensembles_with_other_methods_have_their_own_files_and_no_others(tmp_pat
         "config/config.yaml", {"pipelines": ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]}
     )
     due = workflow.due()
-    assert due["distances_1"] == due["distances_2"] == 1
+    assert due["distances"] == due["distances_form_2"] == 1
     only = workflow.due("results/small/other/distances_jaccard_dist.npz")
     assert sum(count for rule, count in only.items() if rule.startswith("distances")) == 1
     outcome = workflow.run("-n", "--", f"{TINY}/distances_jaccard_dist.npz")

@@ -12,7 +12,7 @@ from workflow import REPOSITORY, RUN, Workflow
 def test_temporary_batches_go_when_all_merges_have_read_them(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"keep_batches": False})
-    assert workflow.due("histories") == {"precompute_temporary_batches": 2, "merge": 2, "histories": 1}
+    assert workflow.due("histories") == {"precompute_batches": 2, "merge": 2, "histories": 1}
     outcome = workflow.run("histories")
     assert outcome.code == 0, outcome.output
     names = workflow.results()
