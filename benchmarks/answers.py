@@ -17,7 +17,7 @@ from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import groups_at
 from spdclust.stability.formed import groups_formed_by_all
 
-GREEDY = {"threshold": 0}
+GREEDY = {"threshold": 0.0}
 
 Row = tuple[str, str]
 """Name of an answer, and what it is made from."""

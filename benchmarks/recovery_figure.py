@@ -9,13 +9,12 @@ from alternatives import METHODS
 from answers import Row
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from planted import LAWS
+from planted import INDEPENDENT, LAWS
 from recovery_tables import values
 
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, save_figure, styled
 
-MEANS = {"f1": "pair F1", "exact": "recovered exactly", "false": "false groups"}
-COLORS = {"ours": BLUE, "cut": GREY, "alternative": ORANGE}
+COUNTS = ("false", "n_groups")
 
 
 def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
@@ -26,30 +25,40 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
 @styled
 def recovery_figure(results: Sequence[dict[str, Any]]) -> Figure:
     """Return dots with the spread over seeds for every answer, next to F1 of every law."""
-    laws = [law for law in LAWS if any(each["law"] == law for each in results)]
+    laws, empty = (
+        [law for law in kind if any(each["law"] == law for each in results)] for kind in (LAWS, INDEPENDENT)
+    )
     rows: list[Row] = list(dict.fromkeys((each["answer"], each["mode"]) for each in results))
     rows.sort(key=lambda row: values(results, row, laws, "f1").mean())
-    figure = Figure(figsize=(13, 1.6 + 0.26 * len(rows)), layout="constrained")
-    *dots, cells = figure.subplots(1, 4, sharey=True, width_ratios=[1, 1, 1, 2.2])
-    for axes, (key, title) in zip(dots, MEANS.items(), strict=True):
-        _draw_means(axes, [values(results, row, laws, key) for row in rows], [_kind(row) for row in rows])
+    panels = [(laws, "f1", "pair F1"), (laws, "exact", "recovered exactly"), (laws, "false", "false groups")]
+    if empty:
+        panels.append((empty, "n_groups", "groups in\nindependent data"))
+    figure = Figure(figsize=(6 + 2 * len(panels), 1.6 + 0.26 * len(rows)), layout="constrained")
+    ratios = [1.0] * len(panels) + [2.6]
+    *dots, cells = figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios)
+    for axes, (names, key, title) in zip(dots, panels, strict=True):
+        _draw_means(axes, [values(results, row, names, key) for row in rows], rows, is_count=key in COUNTS)
         axes.set_title(title)
-    for axes in dots[:2]:
-        axes.set_xlim(-0.02, 1.02)
-    dots[2].set_xscale("symlog", linthresh=1)
-    dots[2].set_xlim(left=-0.1)
     dots[0].set_yticks(range(len(rows)), [f"{answer} ({source})" for answer, source in rows], fontsize=8)
     for label, row in zip(dots[0].get_yticklabels(), rows, strict=True):
-        label.set_color(COLORS[_kind(row)])
+        label.set_color(_color(row))
     by_law = np.array([[values(results, row, [law], "f1").mean() for law in laws] for row in rows])
     _draw_cells(cells, by_law, laws)
     return figure
 
 
-def _draw_means(axes: Axes, found: Sequence[np.ndarray], kinds: Sequence[str]) -> None:
-    for height, (each, kind) in enumerate(zip(found, kinds, strict=True)):
+def _draw_means(axes: Axes, found: Sequence[np.ndarray], rows: Sequence[Row], *, is_count: bool) -> None:
+    for height, (each, row) in enumerate(zip(found, rows, strict=True)):
         spread = each.std(ddof=1) if len(each) > 1 else 0.0
-        axes.errorbar(each.mean(), height, xerr=spread, fmt="o", ms=4, lw=1, color=COLORS[kind])
+        axes.errorbar(each.mean(), height, xerr=spread, fmt="o", ms=4, lw=1, color=_color(row))
+        text = f"{each.mean():.1f}" if is_count else f"{each.mean():.3f}"
+        axes.text(1.02, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+    if is_count:
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(-0.15, 300)
+        axes.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+    else:
+        axes.set_xlim(-0.02, 1.02)
 
 
 def _draw_cells(axes: Axes, by_law: np.ndarray, laws: Sequence[str]) -> None:
@@ -63,8 +72,9 @@ def _draw_cells(axes: Axes, by_law: np.ndarray, laws: Sequence[str]) -> None:
     axes.tick_params(left=False)
 
 
-def _kind(row: Row) -> str:
-    answer, _ = row
-    if answer == "find_groups":
-        return "ours"
-    return "alternative" if answer in METHODS else "cut"
+def _color(row: Row) -> str:
+    if row[0] == "find_groups":
+        return BLUE
+    if row[1] == "the truth":
+        return "black"
+    return ORANGE if row[0] in METHODS else GREY
