@@ -27,8 +27,11 @@ from spdclust import MergeConfig
 from spdclust.files.atomic import atomic_path
 
 SMALL, LARGE = (600, 20_000, 5), (2_000, 50_000, 5)
-CEILING = "known groups, one a component", "the truth"
-"""What a partition can reach where components belong to two groups."""
+TRUTH = "known groups, one a component", "the truth"
+"""The true partition, each component in the group that it belongs to first.
+
+Where components belong to two groups it finds every first group, but hardly one that has further members.
+"""
 
 
 def planted_results(
@@ -41,7 +44,7 @@ def planted_results(
         for seed in seeds:
             data = planted(law, seed, *size)
             found = answer_all(data.runs, config, only)
-            for (answer, mode), each in (found | {CEILING: Answer(data.primary, 0.0)}).items():
+            for (answer, mode), each in (found | {TRUTH: Answer(data.primary, 0.0)}).items():
                 record = {"law": law, "seed": seed, "answer": answer, "mode": mode}
                 scores = asdict(score(each.groups, data.groups, data.primary))
                 yield record | scores | {"cpu_s": round(each.cpu_s, 3)}

@@ -146,16 +146,15 @@ def test_members_are_silent_on_as_many_events_as_the_law_says(drop_out):
 def test_components_and_pairs_are_active_as_often_as_the_law_says(drop_out, false_firing):
     model, rng = _model(drop_out=drop_out, false_firing=false_firing)
     counts, n_samples = _counts(model, rng)
-    expected, found = np.zeros(2), np.zeros(2)
+    expected, found = np.zeros((2, 2)), np.zeros((2, 2))
     for rate, group in zip(model.rates, model.groups, strict=True):
+        often = int(rate > 0.01)  # the sums of rare and of frequent groups
         alone = false_firing * rate
         fires = 1 - (1 - alone) * drop_out  # on an event of the group
-        expected += n_samples * (
-            rate * np.array([fires, fires**2]) + (1 - rate) * np.array([alone, alone**2])
-        )
+        expected[often] += rate * np.array([fires, fires**2]) + (1 - rate) * np.array([alone, alone**2])
         i, j = group[:2]
-        found += counts[i, i], counts[i, j]
-    assert found == pytest.approx(expected, rel=0.03)
+        found[often] += counts[i, i], counts[i, j]
+    assert found / n_samples == pytest.approx(expected, rel=0.05)
     assert ((model.rates >= 1e-3) & (model.rates <= 0.1)).all()
 
 
@@ -234,11 +233,11 @@ def test_counts_and_jaccard_distances_are_those_of_scipy():
 
 
 def test_feature_agglomeration_from_counts_is_that_of_the_activations():
-    data = planted.planted("drop-out .3", 3, 60, 3_000, 1)
-    matrix = data.runs[0].matrix
+    matrix = planted.planted("all", 0, 100, 3_000, 1).runs[0].matrix
     matrix = matrix[:, np.flatnonzero(matrix.sum(axis=0) > 0)]
     found = alternatives.feature_agglomeration(alternatives.coactivation(matrix))
     model = FeatureAgglomeration(len(np.unique(found)), metric="cosine", linkage="average")
+    assert 1 < len(np.unique(found)) < matrix.shape[1]
     assert adjusted_rand_score(model.fit(matrix.toarray()).labels_, found) == 1
 
 
@@ -378,7 +377,7 @@ def test_the_command_writes_what_it_prints_and_draws_it(tmp_path, monkeypatch, c
     printed = capsys.readouterr().out
     saved = json.loads(path.read_text())
     assert saved["size"] == {"components": 60, "samples": 2_000, "runs": 2}
-    assert len(saved["results"]) == 2 * 2 * (3 + 2 + 1)  # the last is what a partition can reach
+    assert len(saved["results"]) == 2 * 2 * (3 + 2 + 1)  # the last is the true partition
     assert printed.strip() == recovery_tables.planted_tables(saved["results"])
     figure = tmp_path / "figure.png"
     monkeypatch.setattr(sys, "argv", [*command, "--figure", str(figure)])
