@@ -1,0 +1,1 @@
+"""Which groups are real: candidate trees, held-out evidence for every node, and the best set of disjoint nodes."""
