@@ -100,6 +100,18 @@ class SummarizedDistances(Record):
     max: float
 
 
+class SummarizedGroups(Record):
+    """The groups that hold, as the summary has them."""
+
+    n_groups: Count
+    n_alone: Count
+    n_shared_members: Count
+    expected_false: float | None
+    bits_alone: float | None
+    bits_answer: float | None
+    warnings: list[str]
+
+
 class SummaryRecord(Record):
     """`summary.json`, see `summarize`."""
 
@@ -110,6 +122,61 @@ class SummaryRecord(Record):
     largest_group_at_least_mdl: list[Count] = Field(min_length=1)
     distances: dict[str, SummarizedDistances]
     stability: SummarizedStability | None = None
+    groups: SummarizedGroups | None = None
+
+
+class SharedMember(Record):
+    """A component of another group that is also active with this one."""
+
+    label: str
+    bits: float
+    share: float
+
+
+class FoundGroup(Record):
+    """One group of `groups.json`; its columns are checked with those of the others."""
+
+    group: Count
+    members: list[str] = Field(min_length=2)
+    shared_members: list[SharedMember]
+    bits_saved_runs: list[float | None]
+
+
+class FoundTree(Record):
+    """The tree that groups were chosen from."""
+
+    children: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    height: list[float]
+    bits: list[float | None]
+    bits_se: list[float | None]
+    chosen: list[Literal[0, 1]]
+
+
+class PairSimilarity(Record):
+    """How similar the activity of two components is, over many pairs."""
+
+    mean: float | None
+    median: float | None
+    never: float | None
+
+
+class GroupsRecord(Record):
+    """`groups.json`, see `groups_record`."""
+
+    format: Literal["spdclust groups"]
+    format_version: Literal[1]
+    settings: dict[str, Any]
+    warnings: list[str]
+    labels: list[str]
+    n_groups: Count
+    n_alone: Count
+    expected_false: float | None
+    null_groups: list[Count]
+    bits: dict[str, float | None]
+    cohesion: dict[str, PairSimilarity]
+    groups: list[FoundGroup]
+    in_no_group: list[str]
+    tree: FoundTree | None
 
 
 class SweepPoint(Record):
