@@ -1,10 +1,11 @@
 """Activations with known groups: twelve laws of how components fire, and three kinds of data without groups.
 
-A group is a set of components that fire on the same events. Sizes follow Pareto(1.1) from 2 to 60, groups are active
-on 10^U(-3, -1) of the samples, and a quarter of the components belongs to no group and fires by itself. Each law
-changes one thing that real components do; `all` combines them.
+A group is a set of components that fire on the same events. Sizes follow Pareto(1.1) from 2 to 60, groups are
+active on 10^U(-3, -1) of the samples, and a quarter of the components belongs to no group and fires by
+itself. Each law changes one thing that real components do; `all` combines them.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,9 @@ class Planted:
     primary: np.ndarray
 
 
-def planted(law: str, seed: int, n_components: int = 600, n_samples: int = 20_000, n_runs: int = 5) -> Planted:
+def planted(
+    law: str, seed: int, n_components: int = 600, n_samples: int = 20_000, n_runs: int = 5
+) -> Planted:
     """Draw an ensemble under one of `LAWS` or `INDEPENDENT`; the same arguments give the same activations."""
     rng = np.random.default_rng([seed, *law.encode()])
     labels = [f"m.{component // 100}:{component % 100}" for component in range(n_components)]
@@ -86,7 +89,9 @@ def planted(law: str, seed: int, n_components: int = 600, n_samples: int = 20_00
         n_busy, busy_rate = INDEPENDENT[law]
         rates = 10 ** rng.uniform(-3, -1, n_components)
         rates[:n_busy] = busy_rate
-        runs = [ProcessedActivations.from_sparse(_alone(rates, n_samples, rng), labels) for _ in range(n_runs)]
+        runs = [
+            ProcessedActivations.from_sparse(_alone(rates, n_samples, rng), labels) for _ in range(n_runs)
+        ]
         return Planted(runs, [], np.full(n_components, -1))
     model = _Model(LAWS[law], n_components, rng)
     runs = [ProcessedActivations.from_sparse(model.draw(n_samples, rng), labels) for _ in range(n_runs)]
@@ -105,7 +110,7 @@ class _Model:
             size = int(SMALLEST * rng.random() ** (-1 / 1.1))
             sizes.append(min(size, LARGEST, n_members - sum(sizes)))
         edges = np.cumsum([0, *sizes])
-        self.groups = [np.sort(order[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self.groups = [np.sort(order[a:b]) for a, b in itertools.pairwise(edges)]
         n_groups = len(self.groups)
         self.primary = np.full(n_components, -1)
         for group, members in enumerate(self.groups):

@@ -154,6 +154,7 @@ def example_found() -> FoundGroups:
         n_groups=3,
         bits={"alone": 3.5, "answer": 2.3, "least_mdl": 2.4},
         null_groups=np.array([0, 0, 1, 0]),
+        null_groups_busy=np.array([1, 0, 1, 1]),
         bits_saved_runs=np.array([[0.48, 0.52], [0.37, 0.43], [0.26, 0.34]]),
         shared=SharedMembers(np.array([number["attn:2"]]), np.array([0]), np.array([0.01]), np.array([0.05])),
         tree=tree,

@@ -3,10 +3,11 @@
 import itertools
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
 from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 from spdclust.errors import InputError
+from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensemble_folder import (
     MERGE_ARRAY,
     META,
@@ -25,6 +27,10 @@ from spdclust.files.ensemble_folder import (
 )
 from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
+from spdclust.groups.find import N_NULL
+from spdclust.groups.find import find_groups as find_groups_in_memory
+from spdclust.groups.found import FoundGroups
+from spdclust.merge.history import MergeHistory
 from spdclust.precompute import precompute_batches_for_ensemble
 from spdclust.stability.analysis import Stability
 from spdclust.stages.distances import distances as write_distances
@@ -184,3 +190,47 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
         git_snapshot=ensemble.pipeline.create_git_snapshot,
     )
     return history
+
+
+def find_groups(
+    histories: MergeHistoryEnsemble | Sequence[MergeHistory],
+    batches: Sequence[Any] | None = None,
+    *,
+    n_null: int = N_NULL,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> FoundGroups:
+    """Return the groups that the samples support, each with its evidence, the best supported first.
+
+    As `spdclust.groups.find.find_groups`, which explains the analysis; batches may be folders or files too.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_activations, example_history
+        >>> found = find_groups([example_history(0)], [example_activations(0)], n_null=1)
+        >>> found.n_groups, found.members(0)
+        (4, ['attn:5', 'mlp:4', 'mlp:5'])
+
+    Args:
+        histories: the runs.
+        batches: for each run what it was merged on: `ProcessedActivations`, a list of them,
+            `BatchedActivations`, a folder with `batch_<b>.pt` files, or one such file.
+        n_null: how often the analysis is repeated with coactivation destroyed.
+        seed: of the null runs.
+        threads: how many threads may work; all cores if None.
+        progress: called with a few words at the beginning of each step.
+
+    Raises:
+        InputError: a batch cannot be read, there is no history, runs were merged at different activation
+            thresholds or on different models, or the batches are not those of the histories.
+    """
+    sources = None if batches is None else [_opened(each) for each in batches]
+    return find_groups_in_memory(
+        histories, sources, n_null=n_null, seed=seed, threads=threads, progress=progress
+    )
+
+
+def _opened(batches: Any) -> Any:
+    if isinstance(batches, (str, Path)):
+        return BatchedActivations([Path(batches)] if Path(batches).is_file() else batches)
+    return batches

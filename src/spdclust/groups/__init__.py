@@ -1,1 +1,1 @@
-"""Which groups are real: candidate trees, held-out evidence for every node, and the best set of disjoint nodes."""
+"""Which groups are real: a tree of candidates, held-out evidence for each, and the best set of them."""

@@ -12,8 +12,8 @@ from spdclust.types import Bool, Float, Int, Labels
 COLUMNS = {
     "size": "components in the group",
     "bits_saved": "bits per sample that the group saves on held-out samples, mean over runs",
-    "bits_saved_se": "standard error of bits_saved over runs: covers the samples, not the decomposition itself",
-    "support": "mean over runs of the best Jaccard similarity of the group with a node of the run's merge tree",
+    "bits_saved_se": "standard error of bits_saved over runs: it covers the samples, not the decomposition",
+    "support": "mean over runs of the best Jaccard similarity with a node of the run's merge tree",
     "runs_exact": "runs whose merge tree has exactly this group as a node",
     "runs_exact_low": "lower end of the 95 % interval of the share of runs that form the group exactly",
     "runs_exact_high": "upper end of that interval",
@@ -70,17 +70,21 @@ class FoundGroups:
 
     Attributes:
         labels: names of the components of all runs.
-        group_idxs: `(components,)` group of every component; those in no group are alone, with numbers after all groups.
+        group_idxs: `(components,)` group of every component; those in no group are alone, with numbers after
+            all groups.
         columns: arrays with one entry a group, see `COLUMNS`; NaN where batches were not given.
         n_groups: groups of two or more.
-        bits: held-out bits per sample of the answer (`answer`), of all components alone (`alone`), and of every
-            other answer that was compared; empty without batches.
-        null_groups: `(nulls,)` how many groups the same analysis finds in each null run.
+        bits: held-out bits per sample of the answer (`answer`), of all components alone (`alone`), and of
+            every other answer that was compared; empty without batches.
+        null_groups: `(nulls,)` how many groups the same analysis finds in each null run, in which components
+            keep their activations but are independent.
+        null_groups_busy: the same where every sample keeps its number of active components too: groups that
+            there are because some samples are busier than others.
         bits_saved_runs: `(groups, runs)` bits per sample that each group saves in each run.
         shared: components that are also active with a second group.
         tree: the tree that the groups were chosen from; None without batches.
-        cohesion: similarity of pairs `inside` groups and `between` groups: mean, median and the share of pairs that are
-            never active together.
+        cohesion: similarity of pairs `inside` groups and `between` groups: mean, median and the share of
+            pairs that are never active together.
         settings: what the answer depends on: runs, samples, thresholds.
         warnings: what a reader has to know before using the answer, one sentence each.
     """
@@ -91,6 +95,7 @@ class FoundGroups:
     n_groups: int
     bits: dict[str, float]
     null_groups: Int[np.ndarray, " nulls"]
+    null_groups_busy: Int[np.ndarray, " nulls"]
     bits_saved_runs: Float[np.ndarray, "groups runs"]
     shared: SharedMembers
     tree: EvidenceTree | None = None
@@ -103,7 +108,9 @@ class FoundGroups:
 
     @property
     def expected_false(self) -> float:
-        """Groups that the same analysis finds when coactivation is destroyed, mean per null run; NaN without any."""
+        """Groups that the same analysis finds when coactivation is destroyed, mean per null run; NaN without
+        any.
+        """
         return float(self.null_groups.mean()) if len(self.null_groups) else float("nan")
 
     @property

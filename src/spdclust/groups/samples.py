@@ -1,0 +1,221 @@
+"""The samples of an ensemble as the group analysis reads them: folds of sparse pieces over the components of
+all runs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.errors import InputError
+from spdclust.groups import kernels
+from spdclust.merge.sources import as_batch_source
+from spdclust.types import Float, Int, Labels
+
+BLOCKS_OF_ONE_RUN = 5
+"""The samples of a single run are cut into so many blocks, which take the place of runs."""
+
+TRADES = 6
+"""Rounds of curveball trades in a null run: 1 of 64 active components is still where it was, mostly by
+chance.
+"""
+
+_KEEP_ENTRIES = 30_000_000
+"""Pieces with at most so many entries in all stay in memory between passes; larger ones are read again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some samples: which components are active, how strongly; by sample and by component."""
+
+    by_sample: sparse.csr_array
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.by_sample.shape[0])
+
+    def by_component(self) -> sparse.csc_array:
+        """Return the same, column by column, samples in order."""
+        return sparse.csc_array(self.by_sample)
+
+
+@dataclass(eq=False)
+class Folds:
+    """What evidence is drawn from: one fold a run, or blocks of the samples of the only run.
+
+    Attributes:
+        labels: components of all runs.
+        n_folds: number of folds.
+        read: `read(fold)` yields the fold's pieces; may be called any number of times.
+        n_samples: `(folds,)` samples of each fold.
+        counts: `(folds, components)` samples on which each component is active.
+        squares: `(folds, components)` sum of squared activations.
+        largest: largest activation of all, active or not.
+    """
+
+    labels: Labels
+    n_folds: int
+    read: Callable[[int], Iterator[Piece]]
+    n_samples: Int[np.ndarray, " folds"] = field(init=False)
+    counts: Int[np.ndarray, "folds components"] = field(init=False)
+    squares: Float[np.ndarray, "folds components"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_components = len(self.labels)
+        self.n_samples = np.zeros(self.n_folds, dtype=np.int64)
+        self.counts = np.zeros((self.n_folds, n_components), dtype=np.int64)
+        self.squares = np.zeros((self.n_folds, n_components))
+        for fold in range(self.n_folds):
+            for piece in self.read(fold):
+                matrix = piece.by_sample
+                self.n_samples[fold] += matrix.shape[0]
+                self.counts[fold] += np.bincount(matrix.indices, minlength=n_components)
+                squares = np.square(matrix.data, dtype=np.float64)
+                self.squares[fold] += np.bincount(matrix.indices, weights=squares, minlength=n_components)
+
+
+def fold_samples(
+    batches: Sequence[Any], labels: Labels, own_labels: Sequence[Labels], threshold: float
+) -> Folds:
+    """Return the samples of an ensemble, one fold a run; those of a single run in blocks.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense([[0.0, 0.9], [0.4, 0.0]], ["m:0", "m:1"])
+        >>> folds = fold_samples([acts, acts], ["m:0", "m:1"], [["m:0", "m:1"]] * 2, 0.1)
+        >>> folds.n_samples.tolist(), folds.counts.tolist()
+        ([2, 2], [[1, 1], [1, 1]])
+
+    Args:
+        batches: one `ProcessedActivations`, list of them, or source of batches a run.
+        labels: components of all runs.
+        own_labels: the components that each run's merge had; others of its batches are ignored.
+        threshold: a component is active where its activation is greater.
+
+    Raises:
+        InputError: a run's batches lack components of its merge, or a run has no samples.
+    """
+    number = {label: component for component, label in enumerate(labels)}
+    sources = [as_batch_source(each) for each in batches]
+    columns = []
+    for run, (source, own) in enumerate(zip(sources, own_labels, strict=True)):
+        missing = set(own) - set(source.labels)
+        if missing:
+            raise InputError(
+                "batches are not those of the history: components of the merge are missing",
+                field=f"batches[{run}].labels",
+                found=f"{len(missing)} missing, such as {min(missing)}",
+                allowed="the batches that the run was merged on, runs and batches in the same order",
+            )
+        kept = set(own)
+        columns.append(np.array([number[x] if x in kept else -1 for x in source.labels], dtype=np.int64))
+
+    single = len(sources) == 1
+    stored: dict[tuple[int, int], sparse.csr_array] = {}
+    room = [_KEEP_ENTRIES]
+
+    def load(run: int) -> Iterator[sparse.csr_array]:
+        source = sources[run]
+        known = [key for key in stored if key[0] == run]
+        if len(known) == source.n_batches:
+            yield from (stored[key] for key in sorted(known))
+            return
+        for batch in range(source.n_batches):
+            matrix = active_entries(source.get_next_batch().matrix, columns[run], len(labels), threshold)
+            if matrix.nnz <= room[0] and (run, batch) not in stored:
+                room[0] -= matrix.nnz
+                stored[run, batch] = matrix
+            yield matrix
+
+    def read(fold: int) -> Iterator[Piece]:
+        for matrix in load(0 if single else fold):
+            if single:
+                edges = np.linspace(0, matrix.shape[0], BLOCKS_OF_ONE_RUN + 1).astype(int)
+                yield Piece(sparse.csr_array(matrix[edges[fold] : edges[fold + 1]]))
+            else:
+                yield Piece(matrix)
+
+    folds = Folds(labels, BLOCKS_OF_ONE_RUN if single else len(sources), read)
+    if not folds.n_samples.all():
+        raise InputError(
+            "a run has too few samples",
+            field=f"batches[{0 if single else int(np.argmin(folds.n_samples))}]",
+            found=f"{int(folds.n_samples.sum()) if single else 0} samples",
+            allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
+        )
+    return folds
+
+
+def active_entries(
+    matrix: Any, columns: Int[np.ndarray, " own"], n_components: int, threshold: float
+) -> sparse.csr_array:
+    """Return the entries above a threshold as float32, with columns renumbered and in order in every row.
+
+    Example:
+        >>> active = active_entries(sparse.csr_array([[0.5, 0.05, 0.75]]), np.array([2, 1, 0]), 3, 0.1)
+        >>> active.indices.tolist(), active.data.tolist()
+        ([0, 2], [0.75, 0.5])
+
+    Args:
+        matrix: `(samples, own components)` CSR matrix.
+        columns: new number of each column; negative ones are left out.
+        n_components: number of columns of the result.
+        threshold: entries have to be greater.
+    """
+    target = columns[matrix.indices]
+    keep = (matrix.data > threshold) & (target >= 0)
+    ends = np.concatenate([[0], np.cumsum(keep)])
+    number = np.int32 if ends[-1] < 2**31 else np.int64
+    result = sparse.csr_array(
+        (
+            matrix.data[keep].astype(np.float32),
+            target[keep].astype(number),
+            ends[matrix.indptr].astype(number),
+        ),
+        shape=(matrix.shape[0], n_components),
+    )
+    result.sort_indices()
+    return result
+
+
+def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
+    """Return the same samples with every coactivation destroyed; every component keeps its activations.
+
+    Each component is active on samples drawn anew, so that all components are independent. With `keep_busy`
+    every sample keeps its number of active components as well, as far as a random arrangement can: components
+    are traded between random pairs of samples (curveball, Strona et al. 2014). What is found then is due to
+    some samples being busier than others.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.eye(4).repeat(2, 1), [f"m:{i}" for i in range(8)])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> nulls = [null_folds(folds, seed=0, keep_busy=busy) for busy in (False, True)]
+        >>> [bool((null.counts == folds.counts).all()) for null in nulls]
+        [True, True]
+
+    Args:
+        folds: the samples.
+        seed: of the draws.
+        keep_busy: whether samples keep their number of active components.
+    """
+
+    def read(fold: int) -> Iterator[Piece]:
+        for number, piece in enumerate(folds.read(fold)):
+            rng = np.random.default_rng((seed, fold, number))
+            if not keep_busy:
+                columns = piece.by_component().copy()
+                kernels.scatter(columns.indptr, columns.indices, columns.shape[0], rng)
+                matrix = sparse.csr_array(columns)
+                matrix.sort_indices()
+            else:
+                matrix = piece.by_sample.copy()
+                for _ in range(TRADES):
+                    order = rng.permutation(matrix.shape[0])
+                    kernels.trade(order, matrix.indptr, matrix.indices, matrix.data, rng)
+            yield Piece(matrix)
+
+    return Folds(folds.labels, folds.n_folds, read)
