@@ -40,7 +40,8 @@ def without_evidence():
     found = example_found()
     nothing = {name: np.full(3, np.nan) for name in COLUMNS if name not in ("size", "support", "runs_exact")}
     return replace(
-        found, columns=found.columns | nothing, bits={}, null_groups=np.empty(0, dtype=np.int64), tree=None,
+        found, columns=found.columns | nothing, bits={}, null_groups=np.empty(0, dtype=np.int64),
+        null_groups_busy=np.empty(0, dtype=np.int64), tree=None,
         bits_saved_runs=np.full((3, 2), np.nan), shared=SharedMembers(*[np.empty(0, int)] * 2, *[np.empty(0)] * 2),
         warnings=("The batches are gone.",),
     )  # fmt: skip
@@ -50,7 +51,8 @@ def without_groups():
     found = example_found()
     return FoundGroups(
         labels=found.labels, group_idxs=np.arange(12), columns={name: np.empty(0) for name in COLUMNS}, n_groups=0,
-        bits={"alone": 1.0, "answer": 1.0}, null_groups=np.array([0, 0]), bits_saved_runs=np.empty((0, 2)),
+        bits={"alone": 1.0, "answer": 1.0}, null_groups=np.array([0, 0]),
+        null_groups_busy=np.array([2, 0]), bits_saved_runs=np.empty((0, 2)),
         shared=SharedMembers(*[np.empty(0, int)] * 2, *[np.empty(0)] * 2),
     )  # fmt: skip
 
@@ -59,6 +61,7 @@ def assert_equal(found, other):
     assert (other.labels, other.n_groups, other.warnings) == (found.labels, found.n_groups, found.warnings)
     np.testing.assert_array_equal(other.group_idxs, found.group_idxs)
     np.testing.assert_array_equal(other.null_groups, found.null_groups)
+    np.testing.assert_array_equal(other.null_groups_busy, found.null_groups_busy)
     for name in COLUMNS:
         np.testing.assert_array_equal(other.columns[name], found.columns[name])
     assert (other.bits, other.cohesion) == (found.bits, found.cohesion)

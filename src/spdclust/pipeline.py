@@ -1,4 +1,4 @@
-"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> stability."""
+"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> groups."""
 
 import itertools
 import multiprocessing
@@ -18,6 +18,7 @@ from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normali
 from spdclust.errors import InputError
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensemble_folder import (
+    GROUPS,
     MERGE_ARRAY,
     META,
     PIPELINE_CONFIG,
@@ -34,6 +35,7 @@ from spdclust.merge.history import MergeHistory
 from spdclust.precompute import precompute_batches_for_ensemble
 from spdclust.stability.analysis import Stability
 from spdclust.stages.distances import distances as write_distances
+from spdclust.stages.groups import groups
 from spdclust.stages.merge import merge
 from spdclust.stages.normalize import normalize
 from spdclust.stages.register import register
@@ -54,6 +56,7 @@ class ClusteringResults:
         normalized: the runs over one set of labels.
         distances: by method, `(iterations, runs, runs)`, at every `distances_stride`-th iteration.
         stability: what the runs agree on.
+        groups: the groups that hold, with the evidence for each.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class ClusteringResults:
     normalized: NormalizedHistories
     distances: Mapping[str, Float[np.ndarray, "iterations runs runs"]]
     stability: Stability
+    groups: FoundGroups
 
 
 def cluster_analysis_pipeline(
@@ -141,12 +145,13 @@ def run_ensemble(
     devices_in_turn = itertools.cycle(devices or [ensemble.run.device])
     tasks = [(ensemble, run, str(results), next(devices_in_turn)) for run in range(ensemble.n_runs)]
     if n_workers == 1:
-        paths = [_sample_and_merge(*task) for task in tasks]
+        merged = [_sample_and_merge(*task) for task in tasks]
     else:
         # spawned, not forked: the libraries' threads do not survive a fork
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(n_workers, len(tasks)), context) as pool:
-            paths = list(pool.map(_sample_and_merge, *zip(*tasks, strict=True)))
+            merged = list(pool.map(_sample_and_merge, *zip(*tasks, strict=True)))
+    paths, batches = [history for history, _ in merged], [files for _, files in merged]
     resolve_configuration(
         ensemble.resolved_pipeline(),
         ensemble.resolved_run(),
@@ -156,24 +161,28 @@ def run_ensemble(
     files = {method: place.distance_file(method) for method in ensemble.methods}
     normalize(paths, meta=folder / META, merge_array=folder / MERGE_ARRAY)
     write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
+    names = {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
+    found_groups = groups(paths, folder, batches=batches, threads=n_workers, **names)
     found = stability(
         paths,
         ensemble.methods,
         folder,
         stride=ensemble.stride,
         n_workers=n_workers,
-        mapping_names={"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")},
+        mapping_names=names,
     )
-    summarize_ensemble(paths, files, folder / "stability.json", path=folder / SUMMARY)
+    summarize_ensemble(
+        paths, files, folder / "stability.json", folder / GROUPS["record"], path=folder / SUMMARY
+    )
     record = folder / "registered.json"
     register(paths, ensemble.identity(), path=record)
     registry([record], path=Path(results) / "ensemble_registry.db")
     histories = load_merge_histories(paths)
     distances = {method: load_distances(file) for method, file in files.items()}
-    return ClusteringResults(folder, histories, normalize_ensemble(histories), distances, found)
+    return ClusteringResults(folder, histories, normalize_ensemble(histories), distances, found, found_groups)
 
 
-def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> Path:
+def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> tuple[Path, list[Path]]:
     """Make the batches of one run and merge them; the model is out of memory before the merge starts."""
     config = ensemble.run.model_copy(update={"device": device})
     batches = precompute_batches_for_ensemble(
@@ -189,7 +198,7 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
         metrics=folder / "metrics.csv",
         git_snapshot=ensemble.pipeline.create_git_snapshot,
     )
-    return history
+    return history, batches
 
 
 def find_groups(

@@ -20,9 +20,9 @@ class Record(Section, extra="allow", strict=True):
 
 
 class NullAtCut(Record):
-    """What shuffled runs give at a cut."""
+    """What shuffled runs give at a cut, means over shuffles."""
 
-    histogram: list[Count]
+    histogram: list[Annotated[float, Field(ge=0)]]
     mean_support: float
     mean_contestedness: float
 
@@ -38,6 +38,7 @@ class Cut(Record):
     """Where the runs are cut."""
 
     n_groups: list[Count] = Field(min_length=1)
+    notes: list[str] = Field([])
 
 
 class AtCut(Record):
@@ -83,6 +84,7 @@ class SummarizedCut(Record):
     n_contested_components: Count
     mean_support: float
     null_mean_support: float
+    notes: list[str] = Field([])
 
 
 class SummarizedStability(Record):
@@ -107,6 +109,7 @@ class SummarizedGroups(Record):
     n_alone: Count
     n_shared_members: Count
     expected_false: float | None
+    expected_busy: float | None
     bits_alone: float | None
     bits_answer: float | None
     warnings: list[str]
@@ -117,9 +120,9 @@ class SummaryRecord(Record):
 
     n_runs: Count
     n_components: list[Count] = Field(min_length=1)
-    n_groups_at_least_mdl: list[Count] = Field(min_length=1)
-    least_mdl: list[float] = Field(min_length=1)
-    largest_group_at_least_mdl: list[Count] = Field(min_length=1)
+    n_groups_at_least_mdl: list[Count] = Field([], min_length=1)
+    least_mdl: list[float] = Field([], min_length=1)
+    largest_group_at_least_mdl: list[Count] = Field([], min_length=1)
     distances: dict[str, SummarizedDistances]
     stability: SummarizedStability | None = None
     groups: SummarizedGroups | None = None
@@ -172,6 +175,7 @@ class GroupsRecord(Record):
     n_alone: Count
     expected_false: float | None
     null_groups: list[Count]
+    null_groups_busy: list[Count]
     bits: dict[str, float | None]
     cohesion: dict[str, PairSimilarity]
     groups: list[FoundGroup]
@@ -189,6 +193,12 @@ class SweepPoint(Record):
     n_distinct: Count
     mean_support: float
     null_mean_support: float
+    n_groups_found: Count | None = None
+    expected_false: float | None = None
+    bits_alone: float | None = None
+    bits_answer: float | None = None
+    bits_formed_by_most: float | None = None
+    bits_least_mdl: float | None = None
 
 
 class SweepRecord(Record):
