@@ -89,7 +89,10 @@ function makeApp(ensemble) {
     byId("panel-heading").focus({ preventScroll: true });
     panel.scrollTop = 0;
     const { top } = panel.getBoundingClientRect();
-    if (top < 0 || top > window.innerHeight - 120) panel.scrollIntoView({ block: "start" });
+    const controls = document.querySelector(".controls");
+    const narrow = getComputedStyle(panel).position === "static";
+    const covered = narrow && app.tab === "merge" && getComputedStyle(controls).position === "sticky" ? controls.offsetHeight : 0;
+    if (top < covered || top > window.innerHeight - 120) panel.scrollIntoView({ block: "start" });
   }
 
   // ---- state
