@@ -95,7 +95,7 @@ def gather_evidence(
     opened = np.zeros((folds.n_folds, gate_start[-1]), dtype=np.int64)
     active = np.zeros((folds.n_folds, member_start[-1]), dtype=np.int64)
     for fold in range(folds.n_folds):
-        for piece in folds.read(fold):
+        for piece in folds.pieces(fold):
             columns = piece.by_component()
 
             def count(a: int, b: int, fold: int = fold, columns: sparse.csc_array = columns) -> None:

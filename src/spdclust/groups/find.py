@@ -20,8 +20,8 @@ from spdclust.groups.evidence import (
 )
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
-from spdclust.groups.samples import Folds, fold_samples, null_folds
-from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, average_tree, pair_sums
+from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples, null_folds
+from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.threads import available_threads
@@ -30,8 +30,12 @@ from spdclust.types import Int, Labels
 N_NULL = 3
 """Null runs of the whole analysis by default."""
 
-_KEEP_BYTES = 400_000_000
-"""Sums over pairs are kept for every fold if they take at most so much memory, and summed again otherwise."""
+N_TREES = 5
+"""The folds are dealt into at most so many parts; each is judged by a tree that is built without it."""
+
+_KEEP_BYTES = 1_400_000_000
+"""Sums over pairs of all parts take at most so much memory: very many components are dealt into fewer parts.
+"""
 
 
 def find_groups(
@@ -107,13 +111,19 @@ def find_groups(
         warnings.append(
             f"The merge used scalar activations; a component counts as active above {level:g} here."
         )
+    sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
+    _check_samples(folds, single=len(runs) == 1)
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample: there is nothing to group.")
-    progress("comparing components")
-    sums = pair_sums(folds, list(range(folds.n_folds)), threads)
-    tree, nodes, evidence, chosen = _analyse(folds, sums, threads, progress)
-    groups, shared = _with_joined(folds, [tree.members(node) for node in chosen], threads)
-    final = evidence_of_groups(folds, groups, threads)
+    of_chosen = np.searchsorted(nodes, chosen)
+    groups, shared = _with_joined(
+        folds, [tree.members(node) for node in chosen], _rows(evidence, of_chosen), false_alarm=FALSE_ALARM
+    )
+    answers = {"answer": groups} | _other_answers(runs, own, merges)
+    progress("gathering evidence of groups")
+    of_all = evidence_of_groups(folds, [group for answer in answers.values() for group in answer], threads)
+    ends = np.cumsum([len(answer) for answer in answers.values()])
+    final = _rows(of_all, np.arange(len(groups)))
     first = np.array([int(members[0]) for members in groups])
     order = np.lexsort((first, -final.bits.sum(1)))
 
@@ -122,18 +132,16 @@ def find_groups(
         progress(f"null run {repetition + 1} of {n_null}")
         for keep_busy, found in nulls.items():
             null = null_folds(folds, seed + repetition, keep_busy=keep_busy)
-            null_sums = pair_sums(null, list(range(null.n_folds)), threads)
-            found.append(len(_analyse(null, null_sums, threads, lambda step: None)[3]))
+            found.append(len(_analyse(null, threads)[-1]))
 
     progress("describing groups")
     alone = bits_alone(folds)
     n_samples = folds.n_samples
     columns = _columns(folds, sums, merges, [groups[g] for g in order], _rows(final, order))
-    bits = {"alone": float(alone.sum() / n_samples.sum())}
-    bits["answer"] = bits["alone"] - float(final.bits.sum() / n_samples.sum())
-    for name, partition in _other_answers(runs, own, merges).items():
-        saved = evidence_of_groups(folds, partition, threads).bits.sum() if partition else 0.0
-        bits[name] = bits["alone"] - float(saved / n_samples.sum())
+    n_all = int(n_samples.sum())
+    bits = {"alone": float(alone.sum() / n_all)}
+    for name, saved in zip(answers, np.split(of_all.bits, ends[:-1]), strict=True):
+        bits[name] = bits["alone"] - float(saved.sum() / n_all)
     node_bits = np.full((len(tree.children), folds.n_folds), np.nan)
     node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
     rank = np.empty(len(groups), dtype=np.int64)
@@ -150,7 +158,7 @@ def find_groups(
         shared=SharedMembers(
             shared.component,
             rank[shared.group],
-            shared.bits.sum(1) / n_samples.sum(),
+            shared.bits.sum(1) / n_all,
             shared.share,
         ),
         tree=EvidenceTree(
@@ -203,31 +211,49 @@ def _check_runs(runs: list[MergeHistory]) -> None:
         )
 
 
+def _check_samples(folds: Folds, *, single: bool) -> None:
+    if not folds.n_samples.all():
+        raise InputError(
+            "a run has too few samples",
+            field=f"batches[{0 if single else int(np.argmin(folds.n_samples))}]",
+            found=f"{int(folds.n_samples.sum()) if single else 0} samples",
+            allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
+        )
+
+
 def _analyse(
-    folds: Folds, sums: PairSums, threads: int, progress: Callable[[str], None]
-) -> tuple[Tree, Int[np.ndarray, " nodes"], Evidence, list[int]]:
-    """Return the tree of all samples, the nodes that were judged, the evidence of each, and those chosen."""
+    folds: Folds, threads: int, progress: Callable[[str], None] = lambda step: None
+) -> tuple[PairSums, Tree, Int[np.ndarray, " nodes"], Evidence, list[int]]:
+    """Return the sums, the tree of all samples, the nodes judged, the evidence of each, and those chosen."""
+    n = len(folds.labels)
+    room = int(_KEEP_BYTES // (4 * (n * (n + 1) // 2) + 1))
+    n_parts = min(folds.n_folds, max(2, min(N_TREES, room)))
+    parts = [list(range(part, folds.n_folds, n_parts)) for part in range(n_parts)]
+    sums_of_parts = []
+    for number, part in enumerate(parts):
+        progress(f"comparing components, part {number + 1} of {n_parts}")
+        sums_of_parts.append(pair_sums(folds, part, threads))
+    sums = add_sums(sums_of_parts)
+    progress("building trees")
     tree = average_tree(sums)
     nodes = tree.n_leaves + np.arange(len(tree.children))
     found = np.zeros((len(nodes), folds.n_folds), dtype=bool)
     if len(nodes):
-        room = np.empty_like(sums.packed)
-        for fold in range(folds.n_folds):
-            progress(f"tree without fold {fold + 1} of {folds.n_folds}")
-            others = average_tree(sums.without(pair_sums(folds, [fold], threads, room)))
-            found[:, fold] = [key in others.node_keys for key in tree.keys[tree.n_leaves :]]
+        for part in parts:
+            others = average_tree(sums.without(sums_of_parts.pop(0)))
+            found[:, part] = np.array([key in others.node_keys for key in tree.keys[n:]])[:, None]
     nodes, found = nodes[found.any(1)], found[found.any(1)]
-    progress("gathering evidence")
+    progress("gathering evidence of candidates")
     evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
-    return tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found)
+    return sums, tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found)
 
 
 def _with_joined(
-    folds: Folds, groups: list[Int[np.ndarray, "_"]], threads: int
+    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, false_alarm: float
 ) -> tuple[list[Int[np.ndarray, "_"]], Memberships]:
     """Return the groups with the components that join them, and the members that they share."""
     groups = [np.sort(group) for group in groups]
-    found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads))
+    found = find_memberships(folds, groups, evidence, false_alarm)
     taken = set(np.concatenate(groups).tolist()) if groups else set()
     joins = np.zeros(len(found.component), dtype=bool)
     for row, (component, group) in enumerate(
@@ -240,8 +266,8 @@ def _with_joined(
     return groups, found.rows(~joins)
 
 
-def _rows(evidence: Evidence, order: np.ndarray) -> Evidence:
-    return Evidence(evidence.bits[order], evidence.at_least[order], evidence.opened[order], evidence.n_codes)
+def _rows(evidence: Evidence, which: np.ndarray) -> Evidence:
+    return Evidence(evidence.bits[which], evidence.at_least[which], evidence.opened[which], evidence.n_codes)
 
 
 def _standard_error(values: np.ndarray) -> np.ndarray:

@@ -3,6 +3,39 @@
 import numpy as np
 
 from spdclust.compiling import compiled
+from spdclust.merge.kernels.machine import fetch
+
+AHEAD = 6
+"""How many samples ahead of the present one rows are fetched: they lie far apart in memory."""
+
+
+@compiled
+def count_columns(columns, values, counts, squares):
+    """Add to every column its number of entries and the sum of their squares."""
+    for e in range(len(columns)):
+        counts[columns[e]] += 1
+        squares[columns[e]] += np.float64(values[e]) * values[e]
+
+
+@compiled
+def count_active(row_start, rows, values, columns, threshold, new_start):
+    """Write where each row begins when only entries above a threshold, of columns that are kept, remain."""
+    for n in range(len(row_start) - 1):
+        kept = 0
+        for e in range(row_start[n], row_start[n + 1]):
+            kept += values[e] > threshold and columns[rows[e]] >= 0
+        new_start[n + 1] = new_start[n] + kept
+
+
+@compiled
+def keep_active(row_start, rows, values, columns, threshold, new_rows, new_values):
+    """Write the entries above a threshold, of columns that are kept, with the new numbers of the columns."""
+    at = 0
+    for e in range(row_start[0], row_start[-1]):
+        if values[e] > threshold and columns[rows[e]] >= 0:
+            new_rows[at] = columns[rows[e]]
+            new_values[at] = values[e]
+            at += 1
 
 
 @compiled
@@ -16,6 +49,13 @@ def pair_sums(first, last, column_start, column_samples, column_values, row_star
     for i in range(first, last):
         total[: i + 1] = 0
         for e in range(column_start[i], column_start[i + 1]):
+            if e + 2 * AHEAD < column_start[i + 1]:
+                fetch(row_start, np.int64(column_samples[e + 2 * AHEAD]))
+            if e + AHEAD < column_start[i + 1]:
+                ahead = np.int64(row_start[column_samples[e + AHEAD]])
+                for line in range(4):
+                    fetch(rows, ahead + 16 * line)
+                    fetch(row_values, ahead + 16 * line)
             n, value = column_samples[e], column_values[e]
             for f in range(row_start[n], row_start[n + 1]):
                 j = rows[f]
@@ -269,7 +309,7 @@ def scatter(column_start, samples, n_samples, rng):
                     samples[column_start[i] + done] = sample
                 done += 1
         if few < n:
-            place = column_start[i]
+            place = np.int64(column_start[i])
             for sample in range(n_samples):
                 if drawn[sample] != i:
                     samples[place] = sample
@@ -278,8 +318,7 @@ def scatter(column_start, samples, n_samples, rng):
 
 @compiled
 def trade(order, row_start, rows, values, rng):
-    """Let neighbouring samples of a random order swap components that only one of them has (one round of
-    curveball).
+    """Let neighbours in a random order of samples swap components that only one of them has: one curveball round.
 
     Every component keeps its number of samples, every sample its number of components; values go with their
     components.

@@ -92,7 +92,7 @@ def find_memberships(
         both = np.zeros((n_groups, n_groups), dtype=np.int64)
         edge = np.zeros(n_components, dtype=np.int64)
         n_active = np.zeros((n_groups, 2), dtype=np.int64)
-        for piece in folds.read(fold):
+        for piece in folds.pieces(fold):
             matrix = piece.by_sample
             common = (matrix.indptr, matrix.indices, np.square(matrix.data), group_of, at_least, others)
             kernels.count_with_groups(*common, hits[fold], extra[fold], energy, opened[fold], both)

@@ -3,7 +3,7 @@ all runs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,15 @@ from spdclust.types import Float, Int, Labels
 BLOCKS_OF_ONE_RUN = 5
 """The samples of a single run are cut into so many blocks, which take the place of runs."""
 
+NULL_ENTRIES = 20_000_000
+"""A null run takes the first samples of every fold, up to so many activations in all."""
+
 TRADES = 6
 """Rounds of curveball trades in a null run: 1 of 64 active components is still where it was, mostly by
 chance.
 """
 
-_KEEP_ENTRIES = 30_000_000
+_KEEP_ENTRIES = 60_000_000
 """Pieces with at most so many entries in all stay in memory between passes; larger ones are read again."""
 
 
@@ -42,39 +45,62 @@ class Piece:
         return sparse.csc_array(self.by_sample)
 
 
-@dataclass(eq=False)
 class Folds:
     """What evidence is drawn from: one fold a run, or blocks of the samples of the only run.
 
-    Attributes:
+    Args:
         labels: components of all runs.
         n_folds: number of folds.
         read: `read(fold)` yields the fold's pieces; may be called any number of times.
+
+    Attributes:
         n_samples: `(folds,)` samples of each fold.
         counts: `(folds, components)` samples on which each component is active.
         squares: `(folds, components)` sum of squared activations.
-        largest: largest activation of all, active or not.
     """
 
-    labels: Labels
-    n_folds: int
-    read: Callable[[int], Iterator[Piece]]
-    n_samples: Int[np.ndarray, " folds"] = field(init=False)
-    counts: Int[np.ndarray, "folds components"] = field(init=False)
-    squares: Float[np.ndarray, "folds components"] = field(init=False)
+    def __init__(self, labels: Labels, n_folds: int, read: Callable[[int], Iterator[Piece]]) -> None:
+        self.labels, self.n_folds, self._read = labels, n_folds, read
+        self._n_samples = np.zeros(n_folds, dtype=np.int64)
+        self._counts = np.zeros((n_folds, len(labels)), dtype=np.int64)
+        self._squares = np.zeros((n_folds, len(labels)))
+        self._counted = [False] * n_folds
 
-    def __post_init__(self) -> None:
-        n_components = len(self.labels)
-        self.n_samples = np.zeros(self.n_folds, dtype=np.int64)
-        self.counts = np.zeros((self.n_folds, n_components), dtype=np.int64)
-        self.squares = np.zeros((self.n_folds, n_components))
+    def pieces(self, fold: int) -> Iterator[Piece]:
+        """Yield the pieces of a fold; the first reading counts as well, since large samples take time to read."""
+        n_samples, counts, squares = 0, np.zeros_like(self._counts[fold]), np.zeros_like(self._squares[fold])
+        for piece in self._read(fold):
+            if not self._counted[fold]:
+                n_samples += piece.n_samples
+                kernels.count_columns(piece.by_sample.indices, piece.by_sample.data, counts, squares)
+            yield piece
+        if not self._counted[fold]:
+            self._n_samples[fold], self._counts[fold], self._squares[fold] = n_samples, counts, squares
+            self._counted[fold] = True
+
+    def _count(self) -> None:
         for fold in range(self.n_folds):
-            for piece in self.read(fold):
-                matrix = piece.by_sample
-                self.n_samples[fold] += matrix.shape[0]
-                self.counts[fold] += np.bincount(matrix.indices, minlength=n_components)
-                squares = np.square(matrix.data, dtype=np.float64)
-                self.squares[fold] += np.bincount(matrix.indices, weights=squares, minlength=n_components)
+            if not self._counted[fold]:
+                for _ in self.pieces(fold):
+                    pass
+
+    @property
+    def n_samples(self) -> Int[np.ndarray, " folds"]:
+        """Samples of each fold."""
+        self._count()
+        return self._n_samples
+
+    @property
+    def counts(self) -> Int[np.ndarray, "folds components"]:
+        """Samples on which each component is active."""
+        self._count()
+        return self._counts
+
+    @property
+    def squares(self) -> Float[np.ndarray, "folds components"]:
+        """Sum of squared activations."""
+        self._count()
+        return self._squares
 
 
 def fold_samples(
@@ -138,15 +164,7 @@ def fold_samples(
             else:
                 yield Piece(matrix)
 
-    folds = Folds(labels, BLOCKS_OF_ONE_RUN if single else len(sources), read)
-    if not folds.n_samples.all():
-        raise InputError(
-            "a run has too few samples",
-            field=f"batches[{0 if single else int(np.argmin(folds.n_samples))}]",
-            found=f"{int(folds.n_samples.sum()) if single else 0} samples",
-            allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
-        )
-    return folds
+    return Folds(labels, BLOCKS_OF_ONE_RUN if single else len(sources), read)
 
 
 def active_entries(
@@ -165,18 +183,12 @@ def active_entries(
         n_components: number of columns of the result.
         threshold: entries have to be greater.
     """
-    target = columns[matrix.indices]
-    keep = (matrix.data > threshold) & (target >= 0)
-    ends = np.concatenate([[0], np.cumsum(keep)])
-    number = np.int32 if ends[-1] < 2**31 else np.int64
-    result = sparse.csr_array(
-        (
-            matrix.data[keep].astype(np.float32),
-            target[keep].astype(number),
-            ends[matrix.indptr].astype(number),
-        ),
-        shape=(matrix.shape[0], n_components),
-    )
+    number = np.int32 if matrix.nnz < 2**31 else np.int64
+    indptr = np.zeros(matrix.shape[0] + 1, dtype=number)
+    kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, threshold, indptr)
+    indices, values = np.empty(indptr[-1], dtype=number), np.empty(indptr[-1], dtype=np.float32)
+    kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, threshold, indices, values)
+    result = sparse.csr_array((values, indices, indptr), shape=(matrix.shape[0], n_components))
     result.sort_indices()
     return result
 
@@ -204,15 +216,19 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
     """
 
     def read(fold: int) -> Iterator[Piece]:
-        for number, piece in enumerate(folds.read(fold)):
+        room = NULL_ENTRIES // folds.n_folds
+        for number, piece in enumerate(folds.pieces(fold)):
             rng = np.random.default_rng((seed, fold, number))
+            n_kept = max(1, int(np.searchsorted(piece.by_sample.indptr, room, side="right")) - 1)
+            piece = Piece(piece.by_sample[:n_kept].copy())  # a slice shares memory with what is kept
+            room -= piece.by_sample.nnz
             if not keep_busy:
-                columns = piece.by_component().copy()
+                columns = piece.by_component()
                 kernels.scatter(columns.indptr, columns.indices, columns.shape[0], rng)
                 matrix = sparse.csr_array(columns)
                 matrix.sort_indices()
             else:
-                matrix = piece.by_sample.copy()
+                matrix = piece.by_sample
                 for _ in range(TRADES):
                     order = rng.permutation(matrix.shape[0])
                     kernels.trade(order, matrix.indptr, matrix.indices, matrix.data, rng)

@@ -71,7 +71,7 @@ class PairSums:
         return 1 - distances
 
 
-def pair_sums(folds: Folds, which: list[int], threads: int, into: np.ndarray | None = None) -> PairSums:
+def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
     """Return the sums over the samples of some folds.
 
     Example:
@@ -87,13 +87,11 @@ def pair_sums(folds: Folds, which: list[int], threads: int, into: np.ndarray | N
         folds: the samples.
         which: the folds to sum over.
         threads: how many threads may work; the result does not depend on it.
-        into: an array to overwrite, of the right size.
     """
     n = len(folds.labels)
-    packed = np.zeros(n * (n + 1) // 2, dtype=np.float32) if into is None else into
-    packed[:] = 0
+    packed = np.zeros(n * (n + 1) // 2, dtype=np.float32)
     for fold in which:
-        for piece in folds.read(fold):
+        for piece in folds.pieces(fold):
             rows, columns = piece.by_sample, piece.by_component()
             counts = np.diff(columns.indptr)
 
@@ -108,6 +106,15 @@ def pair_sums(folds: Folds, which: list[int], threads: int, into: np.ndarray | N
             # a component meets those before it: the later, the more
             run_parts(add, even_parts(counts * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
     return PairSums(packed, folds.counts[which].sum(0).astype(float), folds.squares[which].sum(0))
+
+
+def add_sums(parts: list[PairSums]) -> PairSums:
+    """Return the sums over the samples of all parts."""
+    packed = parts[0].packed.copy()
+    for part in parts[1:]:
+        packed += part.packed
+    counts = np.sum([part.counts for part in parts], axis=0)
+    return PairSums(packed, counts, np.sum([part.squares for part in parts], axis=0))
 
 
 def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
