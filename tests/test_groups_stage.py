@@ -126,7 +126,8 @@ def test_the_table_is_printed_from_the_files_that_are_there(place, capsys):
     found = load_groups(place.folder)
     head = next(number for number, line in enumerate(lines) if line.split()[:2] == ["group", "size"])
     assert lines[head + 1].split()[:2] == ["0", str(len(found.members(0)))]
-    assert lines[head + 1].endswith(" ".join(found.members(0)))
+    numbers = [label.removeprefix("m:") for label in found.members(0)]
+    assert lines[head + 1].endswith(f"  m:{','.join(numbers)}")
     assert lines[-2].split()[:4] == ["inside", "a", "group", f"{found.cohesion['inside']['mean']:.3f}"]
     assert files_of(place) == before
     assert run("groups", place.folder, "--limit", 1) == 0

@@ -66,15 +66,16 @@ def _groups(options: argparse.Namespace) -> None:
     print("\n".join(cohesion_lines(found)))
 
 
-def group_table(found: "FoundGroups", limit: int = 0, width: int = 36) -> list[str]:
+def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
     """Return the groups as the lines of a table, the best supported by evidence first.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
         >>> print("\\n".join(group_table(example_found(), limit=1, width=9)))
         group  size   bits ± se  support      exact in     active  cohesion  lift  members
-            0     3  0.5 ± 0.02     1.00  2 (16–100 %)  20 % (≥1)      0.90   4.8  attn:0 a… (+1)
+            0     3  0.5 ± 0.02     1.00  2 (16–100 %)  20 % (≥1)      0.90   4.8  attn:0,1… (+1)
         … 2 more: --limit 0 lists all
+        (+n): n members of other groups are active with this one too
 
     Args:
         found: what `find_groups` returned.
@@ -93,7 +94,9 @@ def group_table(found: "FoundGroups", limit: int = 0, width: int = 36) -> list[s
         for row in [head, *rows]
     ]
     left = found.n_groups - shown
-    return lines + ([f"… {left} more: --limit 0 lists all"] if left else [])
+    lines += [f"… {left} more: --limit 0 lists all"] if left else []
+    marked = any(found.shared_with(group) for group in range(shown))
+    return lines + (["(+n): n members of other groups are active with this one too"] if marked else [])
 
 
 _LEFT = (8,)
@@ -103,7 +106,7 @@ def _cells(found: "FoundGroups", group: int, width: int) -> list[str]:
     at = {name: values[group] for name, values in found.columns.items()}
     low, high = at["runs_exact_low"], at["runs_exact_high"]
     unknown = at["bits_saved"] != at["bits_saved"]
-    members, shared = " ".join(found.members(group)), found.shared_with(group)
+    members, shared = short_labels(found.members(group)), found.shared_with(group)
     members = members if len(members) <= width else members[: width - 1] + "…"
     return [
         str(group),
@@ -116,6 +119,23 @@ def _cells(found: "FoundGroups", group: int, width: int) -> list[str]:
         "–" if unknown else f"{at['lift']:.3g}",
         members + (f" (+{len(shared)})" if shared else ""),
     ]
+
+
+def short_labels(labels: "Labels") -> str:
+    """Return labels with each module named once, before the numbers of its components.
+
+    Example:
+        >>> short_labels(["mlp.in:10", "mlp.in:9", "mlp.out:3"])
+        'mlp.in:9,10 mlp.out:3'
+    """
+    by_module: dict[str, list[str]] = {}
+    for label in labels:
+        module, _, number = label.rpartition(":")
+        by_module.setdefault(module, []).append(number)
+    return " ".join(
+        f"{module}:{','.join(sorted(numbers, key=lambda number: (len(number), number)))}"
+        for module, numbers in by_module.items()
+    )
 
 
 def cohesion_lines(found: "FoundGroups") -> list[str]:
@@ -230,6 +250,6 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
     return lines
 
 
-def _some(labels: "Labels", most: int = 4) -> str:
-    shown = " ".join(labels[:most])
+def _some(labels: "Labels", most: int = 12) -> str:
+    shown = short_labels(labels[:most])
     return shown if len(labels) <= most else f"{shown} … ({len(labels)})"
