@@ -377,7 +377,7 @@ function drawAbout(ensemble) {
   const sizes = runs.map((run) => run.n);
   const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
   const span = low === high ? low.toLocaleString("en-GB") : `${low.toLocaleString("en-GB")} to ${high.toLocaleString("en-GB")}`;
-  byId("about").textContent = `${count(runs.length, "run")}, each merging ${span} components of ${header.model || "a model"} by their joint activity, pair by pair. Which groups of components hold, and when are they active?`;
+  byId("about").textContent = `${count(runs.length, "run")}, each merging ${span} components of ${header.model || "a model"} by joint activity. Which groups hold, and when are they active?`;
   const provenance = runs.map((run) => run.told.provenance);
   const shorten = (digest) => String(digest).slice(0, 12);
   byId("made-body").replaceChildren(

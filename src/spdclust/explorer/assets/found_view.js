@@ -46,7 +46,7 @@ function drawEvidence(app) {
   byId("evidence").hidden = !found;
   if (!found) return;
   byId("chance").replaceChildren(el("figcaption", {}, el("b", {}, explained("Groups found by chance", "null"))), ...chanceOf(found));
-  byId("answers").replaceChildren(el("figcaption", {}, el("b", {}, explained("Bits per sample, by answer", "answers"))), ...answersOf(found));
+  byId("answers").replaceChildren(el("figcaption", {}, el("b", {}, explained("Bits per sample", "answers"))), ...answersOf(found));
   byId("pairs").replaceChildren(el("figcaption", {}, el("b", {}, explained("Similarity of pairs", "cohesion"))), ...pairsOf(found));
 }
 
