@@ -80,7 +80,7 @@ def make_page(folder):
 def page_of(tmp_path):
     """Make the page of some histories, with distances and stability where there are any, and groups."""
 
-    def make(*histories, found=None):
+    def make(*histories, found=None, batches=()):
         folder = tmp_path / "an" / "ensemble"
         for run, each in enumerate(histories):
             path = folder / "runs" / f"run_{run}" / "history.zip"
@@ -89,6 +89,10 @@ def page_of(tmp_path):
         if len(histories) > 1 and all(each.n_iterations for each in histories):
             distances(folder, {"matching_dist": folder / "distances_matching_dist.npz"})
             stability(folder, ["matching_dist"], folder)
+        for run, batch in enumerate(batches):
+            path = folder.parent / "precomputed_batches" / f"run_{run}" / "batch_0.pt"
+            path.parent.mkdir(parents=True)
+            batch.save(path)
         if found is not None:
             save_groups(found, folder, ensemble="an/ensemble")
         return make_page(folder) / "explorer.html"

@@ -12,8 +12,10 @@ from found_groups import groups_by_hand
 from spdclust.cli import main
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.examples import TokenExamples
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.merge.activations import ProcessedActivations
 
 pytestmark = pytest.mark.browser
 
@@ -643,6 +645,30 @@ def test_groups_without_evidence_are_not_shown_as_if_tested(page_of, opened):
     assert "Not tested" in text_of(page, "#panel")
     assert "bits" not in text_of(page, "#found-runs")
     assert "NaN" not in text_of(page, "body")
+
+
+def test_tokens_of_a_found_group_are_those_with_enough_members_active(page_of, opened):
+    dense = np.zeros((8, 3), dtype=np.float32)
+    dense[:4, 0] = dense[2:6, 1] = 0.9  # both on samples 2 and 3 only
+    examples = TokenExamples(
+        np.array([[1, 1, 2, 2, 1, 1, 3, 3]]),
+        np.array([[0, place] for place in range(8)]),
+        {1: "one", 2: "<b>two</b>", 3: "three"},
+    )
+    batch = ActivationBatch(ProcessedActivations.from_dense(dense, THREE), examples=examples)
+    found = groups_by_hand(THREE, [THREE[:2]], 1, active_members=2)
+    page = opened(page_of(history(THREE, [[0, 1], [0, 1]]), found=found, batches=[batch]))
+    click(page, "[data-found='0'] button")
+    assert page.evaluate("[...document.querySelectorAll('.tokens li')].map(li => li.innerText)") == [
+        "<b>two</b> 2/2"
+    ]
+    assert "25 % of 8 tokens of run_0, with at least 2 members active" in text_of(page, "#panel")
+    click(page, "#panel .members [data-component]")
+    assert page.evaluate("document.querySelectorAll('.tokens li').length") == 2  # any sample of the component
+    at_merge(page)
+    go_to(page, 0)
+    click(page, "[data-group] button")
+    assert "75 % of 8 tokens" in text_of(page, "#panel")  # the same members in a cut: any of them
 
 
 def test_no_group_at_all_and_groups_that_were_not_computed_are_told_apart(page_of, opened, tmp_path):
