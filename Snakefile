@@ -64,6 +64,7 @@ rule batches:
 rule histories:
     input:
         [history_files(ensemble) for ensemble in ENSEMBLES],
+        evidence_of_temporary_batches(ENSEMBLES),
 
 
 rule ensembles:

@@ -31,6 +31,15 @@ def history_files(ensemble):
     ]
 
 
+def evidence_of_temporary_batches(ensembles):
+    """The groups where batches are temporary: their evidence cannot be computed once the batches are gone."""
+    return [
+        f"{folder_of(ensemble)}/{GROUPS['record']}"
+        for ensemble in ensembles
+        if not BATCH_KINDS[ensemble.run_name][1]
+    ]
+
+
 def batch_outputs(n_batches, kept):
     # updated, not made anew: the script keeps the batches that are there and still right
     mark = update if kept else temp
