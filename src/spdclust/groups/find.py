@@ -82,8 +82,7 @@ def find_groups(
         InputError: there is no history, runs were merged at different activation thresholds or on different
             models, or the batches are not those of the histories.
     """
-    runs = list(histories)
-    _check_runs(runs)
+    runs = _check_runs(histories)
     labels = sorted({label for history in runs for label in history.labels})
     number = {label: component for component, label in enumerate(labels)}
     own = [np.array([number[label] for label in history.labels], dtype=np.int64) for history in runs]
@@ -91,7 +90,14 @@ def find_groups(
         merge_history_tree(h.selected_pairs, each, len(labels)) for h, each in zip(runs, own, strict=True)
     ]
     if batches is None:
-        return _by_support_only(labels, merges)
+        return _by_support_only(labels, own, merges)
+    if not isinstance(batches, Sequence) or isinstance(batches, str):
+        raise InputError(
+            "not a sequence with the batches of each run",
+            field="batches",
+            found=type(batches).__name__,
+            allowed="a list: for each run activations, a list of them, or a source of batches",
+        )
     if len(batches) != len(runs):
         raise InputError(
             "one batch, or source of batches, a run is needed",
@@ -183,7 +189,15 @@ def find_groups(
     )
 
 
-def _check_runs(runs: list[MergeHistory]) -> None:
+def _check_runs(histories: Any) -> list[MergeHistory]:
+    if not isinstance(histories, Sequence | MergeHistoryEnsemble):
+        raise InputError(
+            "not a sequence of histories",
+            field="histories",
+            found=type(histories).__name__,
+            allowed="MergeHistoryEnsemble, or a list of MergeHistory",
+        )
+    runs = list(histories)
     if not runs:
         raise InputError("no histories given", field="histories", allowed="at least one")
     for run, history in enumerate(runs):
@@ -209,6 +223,7 @@ def _check_runs(runs: list[MergeHistory]) -> None:
             found=", ".join(sorted(str(digest)[:12] for digest in digests)),
             allowed="runs of one checkpoint",
         )
+    return runs
 
 
 def _check_samples(folds: Folds, *, single: bool) -> None:
@@ -364,8 +379,8 @@ def _other_answers(
 ) -> dict[str, list[np.ndarray]]:
     """Return the groups that a cut through the merges gives, to be compared in bits."""
     answers = {
-        "formed_by_most": _formed_by(merges, len(merges) // 2 + 1),
-        "formed_by_all": _formed_by(merges, len(merges)),
+        "formed_by_most": _formed_by(own, merges, len(merges) // 2 + 1),
+        "formed_by_all": _formed_by(own, merges, len(merges)),
     }
     first = runs[0]
     if (
@@ -380,21 +395,24 @@ def _other_answers(
     return answers
 
 
-def _formed_by(merges: list[Tree], n_runs: int) -> list[np.ndarray]:
+def _formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np.ndarray]:
     """Return the largest groups that so many runs form, more than half of them: always disjoint, or one
     within the other.
 
-    Such groups make up the majority-rule consensus tree (Margush and McMorris 1981). The group of all
-    components is not one.
+    Such groups make up the majority-rule consensus tree (Margush and McMorris 1981). All components that a
+    run has are no group that it forms: whatever is merged for long enough ends in one.
     """
     formed: Counter[tuple[int, int]] = Counter()
-    for tree in merges:
-        formed.update(tree.node_keys)
+    nodes_of = []
+    for has, tree in zip(own, merges, strict=True):
+        nodes = [tree.n_leaves + t for t in np.flatnonzero(tree.sizes[tree.n_leaves :] < len(has)).tolist()]
+        nodes_of.append(nodes)
+        formed.update(tree.keys[node] for node in nodes)
     kept, taken = [], set()
-    for tree in merges:
-        for node in range(len(tree.sizes) - 1, tree.n_leaves - 1, -1):  # wholes before parts
+    for nodes, tree in zip(nodes_of, merges, strict=True):
+        for node in nodes:
             key = tree.keys[node]
-            if formed[key] >= n_runs and key not in taken and tree.sizes[node] < tree.n_leaves:
+            if formed[key] >= n_runs and key not in taken:
                 taken.add(key)
                 kept.append(np.sort(tree.members(node)))
     kept.sort(key=lambda members: (-len(members), members.tolist()))
@@ -407,9 +425,9 @@ def _formed_by(merges: list[Tree], n_runs: int) -> list[np.ndarray]:
     return largest
 
 
-def _by_support_only(labels: Labels, merges: list[Tree]) -> FoundGroups:
+def _by_support_only(labels: Labels, own: list[np.ndarray], merges: list[Tree]) -> FoundGroups:
     """Return the groups that more than half of the runs form, without any evidence."""
-    groups = _formed_by(merges, len(merges) // 2 + 1)
+    groups = _formed_by(own, merges, len(merges) // 2 + 1)
     columns = _support_columns(merges, groups)
     first = np.array([int(members[0]) for members in groups])
     order = np.lexsort((first, -columns["size"], -columns["runs_exact"]))

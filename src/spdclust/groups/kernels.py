@@ -309,16 +309,16 @@ def scatter(column_start, samples, n_samples, rng):
                     samples[column_start[i] + done] = sample
                 done += 1
         if few < n:
-            place = np.int64(column_start[i])
+            done = 0
             for sample in range(n_samples):
                 if drawn[sample] != i:
-                    samples[place] = sample
-                    place += 1
+                    samples[column_start[i] + done] = sample
+                    done += 1
 
 
 @compiled
 def trade(order, row_start, rows, values, rng):
-    """Let neighbours in a random order of samples swap components that only one of them has: one curveball round.
+    """Let neighbours in a random order of samples swap what only one of them has: a round of curveball.
 
     Every component keeps its number of samples, every sample its number of components; values go with their
     components.

@@ -67,7 +67,7 @@ class Folds:
         self._counted = [False] * n_folds
 
     def pieces(self, fold: int) -> Iterator[Piece]:
-        """Yield the pieces of a fold; the first reading counts as well, since large samples take time to read."""
+        """Yield the pieces of a fold; the first reading counts, too, as large samples take long to read."""
         n_samples, counts, squares = 0, np.zeros_like(self._counts[fold]), np.zeros_like(self._squares[fold])
         for piece in self._read(fold):
             if not self._counted[fold]:
@@ -122,7 +122,7 @@ def fold_samples(
         threshold: a component is active where its activation is greater.
 
     Raises:
-        InputError: a run's batches lack components of its merge, or a run has no samples.
+        InputError: a run's batches lack components of its merge.
     """
     number = {label: component for component, label in enumerate(labels)}
     sources = [as_batch_source(each) for each in batches]
@@ -157,14 +157,32 @@ def fold_samples(
             yield matrix
 
     def read(fold: int) -> Iterator[Piece]:
+        before = 0
         for matrix in load(0 if single else fold):
             if single:
-                edges = np.linspace(0, matrix.shape[0], BLOCKS_OF_ONE_RUN + 1).astype(int)
+                edges = block_edges(before, matrix.shape[0])
+                before += matrix.shape[0]
                 yield Piece(sparse.csr_array(matrix[edges[fold] : edges[fold + 1]]))
             else:
                 yield Piece(matrix)
 
     return Folds(labels, BLOCKS_OF_ONE_RUN if single else len(sources), read)
+
+
+def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
+    """Return where a batch of the only run is cut, so that blocks are of even size over all batches together.
+
+    Example:
+        >>> block_edges(0, 12).tolist(), block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 0, 1, 1, 1, 1
+        ([0, 3, 6, 8, 10, 12], [0, 0, 1, 2, 3, 4])
+
+    Args:
+        before: samples in the batches before this one.
+        n_samples: samples in this one.
+    """
+    ends = np.array([before, before + n_samples])[:, None] - np.arange(BLOCKS_OF_ONE_RUN)
+    taken = -(-ends // BLOCKS_OF_ONE_RUN)  # by each block, had samples been dealt one by one
+    return np.concatenate([[0], np.cumsum(taken[1] - taken[0])])
 
 
 def active_entries(
@@ -185,9 +203,10 @@ def active_entries(
     """
     number = np.int32 if matrix.nnz < 2**31 else np.int64
     indptr = np.zeros(matrix.shape[0] + 1, dtype=number)
-    kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, threshold, indptr)
+    level = matrix.data.dtype.type(threshold)  # compared in the activations' precision, as the merge does
+    kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, indptr)
     indices, values = np.empty(indptr[-1], dtype=number), np.empty(indptr[-1], dtype=np.float32)
-    kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, threshold, indices, values)
+    kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, level, indices, values)
     result = sparse.csr_array((values, indices, indptr), shape=(matrix.shape[0], n_components))
     result.sort_indices()
     return result
