@@ -19,6 +19,7 @@ include: "rules/corpus.smk"
 include: "rules/batches.smk"
 include: "rules/merges.smk"
 include: "rules/ensembles.smk"
+include: "rules/groups.smk"
 include: "rules/figures.smk"
 include: "rules/explorer.smk"
 include: "rules/sweeps.smk"
@@ -50,6 +51,7 @@ rule batches:
 rule histories:
     input:
         [history_files(ensemble) for ensemble in ENSEMBLES],
+        evidence_of_temporary_batches(ENSEMBLES),
 
 
 rule ensembles:

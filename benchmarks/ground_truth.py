@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from spdclust import ClusteringRunConfig, MergeConfig, MergeHistory, merge_iteration
+from spdclust import ActivationBatch, ClusteringRunConfig, MergeConfig, MergeHistory, merge_iteration
 from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.state import COMPONENTS, TARGET, modernised
@@ -81,16 +81,25 @@ def _clear(module: str, strength: np.ndarray) -> dict[str, int]:
     return {f"{module}:{i}": int(np.abs(strength[:, i]).argmax()) for i in clear}
 
 
-def cluster(path: Path, run: int, alpha: float = 1.0) -> tuple[MergeHistory, dict[str, float]]:
-    """Merge one sampling greedily to the end; also return how often each component is active."""
+def sample(path: Path, run: int) -> ActivationBatch:
+    """Sample the activations of one run."""
     config = ClusteringRunConfig(model_path=str(path), n_tokens=N_SAMPLES, batch_size=1000, device="cpu")
-    batch = process_data_batch(config, load_model(path, device="cpu"), run=run, batch=0)
-    settings = MergeConfig(
+    return process_data_batch(config, load_model(path, device="cpu"), run=run, batch=0)
+
+
+def merge_settings(alpha: float = 1.0) -> MergeConfig:
+    """Return the settings of a greedy merge to the end."""
+    return MergeConfig(
         activation_threshold=0.1, filter_dead_threshold=0.1, alpha=alpha, iters=None, min_groups=1,
         merge_pair_sampling_kwargs={"threshold": 0},
     )  # fmt: skip
+
+
+def cluster(path: Path, run: int, alpha: float = 1.0) -> tuple[MergeHistory, dict[str, float]]:
+    """Merge one run; also return how often each component is active."""
+    batch = sample(path, run)
     shares = np.asarray((batch.matrix > 0.1).mean(axis=0)).ravel()
-    return merge_iteration(batch.activations, settings, run), dict(
+    return merge_iteration(batch.activations, merge_settings(alpha), run), dict(
         zip(batch.labels, shares.tolist(), strict=True)
     )
 

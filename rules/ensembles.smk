@@ -252,6 +252,7 @@ rule summarize:
             method=ensemble_of(wildcards).methods,
         ),
         stability=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
+        groups=f"{RESULTS}/{{run_config}}/{{ensemble}}/{GROUPS['record']}",
     output:
         summary=f"{RESULTS}/{{run_config}}/{{ensemble}}/summary.json",
     log:

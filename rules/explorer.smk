@@ -11,6 +11,7 @@ rule explorer:
         ),
         record=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
         iterations=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability_iterations.csv",
+        groups=f"{RESULTS}/{{run_config}}/{{ensemble}}/{GROUPS['record']}",
         batches=first_batches,
     output:
         f"{RESULTS}/{{run_config}}/{{ensemble}}/explorer.html",

@@ -1,6 +1,7 @@
 # Names of files: of batches and histories, and what an ensemble and a sweep end in.
 from glob import escape, glob
 
+from spdclust.files.ensemble_folder import GROUPS
 from spdclust.plotting.names import (
     ACTIVATION_FIGURES,
     CURVE_FIGURES,
@@ -27,6 +28,15 @@ def history_files(ensemble):
     return [
         f"{folder_of(ensemble)}/runs/run_{run}/history.zip"
         for run in range(ensemble.n_runs)
+    ]
+
+
+def evidence_of_temporary_batches(ensembles):
+    """The groups where batches are temporary: their evidence cannot be computed once the batches are gone."""
+    return [
+        f"{folder_of(ensemble)}/{GROUPS['record']}"
+        for ensemble in ensembles
+        if not BATCH_KINDS[ensemble.run_name][1]
     ]
 
 
@@ -58,6 +68,7 @@ def drawn(start, figures, *, category, labels, captions=""):
 def ensemble_files(ensembles):
     names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
     names += ["ensemble_merge_array.npz", "summary.json", *STABILITY_FILES.values()]
+    names += GROUPS.values()
     names += [f"cluster_mapping_consensus_{cut}.json" for cut in AUTOMATIC_CUTS]
     return [
         f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names

@@ -23,6 +23,19 @@ def merging_megabytes(wildcards, batches):
     return 1000 + entries + per_pair * n_components**2 / 2**20
 
 
+def grouping_megabytes(batches):
+    """Memory of the groups: what is active where in all batches, or in one at a time where that is much, and three
+    matrices of half the pairs of components in 4 bytes."""
+    try:
+        n_components = max(batch_shape(file)[1] for file in batches)
+    except InputError:  # the stage says it better
+        n_components = 0
+    entries = 8 * max(megabytes([file]) for file in batches) + min(
+        8 * megabytes(batches), 1000
+    )
+    return 1000 + entries + 6 * n_components**2 / 2**20
+
+
 def distances_megabytes(ensemble, histories, n_arrays):
     """Memory of arrays of distances: 8 bytes for each iteration and each two runs."""
     rows = max(history_length(file) for file in histories) // ensemble.stride

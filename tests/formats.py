@@ -18,12 +18,15 @@ from spdclust.config.merge import MergeConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.ensemble import MergeHistoryEnsemble, normalize_ensemble
+from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows, save_distances
 from spdclust.files.examples import TokenExamples
+from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
+from spdclust.files.newick import newick
 from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.files.registry import format_registry, read_registry, register_ensembles
 from spdclust.files.stability import load_coclustering, save_stability
@@ -219,7 +222,7 @@ def make_summary(folder: Path) -> Path:
     histories = [a_history(seed=s) for s in range(3)]
     record = stability_record(normalized(), stability(), stride=1, seed=0)
     save_summary(
-        summarize(histories, {"matching_dist": np.zeros((4, 3, 3))}, stability=record),
+        summarize(histories, {"matching_dist": np.zeros((4, 3, 3))}, stability=record, groups=example_found()),
         folder / "summary.json",
     )
     return folder / "summary.json"
@@ -227,6 +230,17 @@ def make_summary(folder: Path) -> Path:
 
 def read_summary(path: Path) -> Any:
     return format_summaries([path.parent])
+
+
+def make_groups(folder: Path) -> Path:
+    save_groups(example_found(), folder, ensemble="demo/demo")
+    return folder / "groups.json"
+
+
+def read_groups(path: Path) -> Any:
+    found = load_groups(path)
+    newick(found)
+    return plain([found.labels, found.group_idxs, found.columns, found.bits, found.null_groups])
 
 
 A_RECORD = {
@@ -477,6 +491,7 @@ FORMATS: dict[str, Format] = {
     "stability_iterations.csv": Format(make_stability_table, read_stability_table),
     "stability_coclustering.npz": Format(make_coclustering, read_coclustering, "zip", verified=True),
     "summary.json": Format(make_summary, read_summary, "json"),
+    "groups.json": Format(make_groups, read_groups, "json"),
     "registered.json": Format(make_record, read_record, "json"),
     "ensemble_registry.db": Format(make_registry, read_whole_registry),
     "merge checkpoint": Format(make_merge_checkpoint, read_merge_checkpoint, "zip", verified=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 LAYERS = {
     "foundations": "errors types cache_folders source_digests name_patterns compiling merge.threads",
-    "pure": "config merge partitions normalized ensemble stability sweeps summary thinning group_tokens history_provenance",
+    "pure": "config merge partitions normalized ensemble stability groups sweeps summary thinning group_tokens history_provenance",
     "data": "config.load config.locate config.sweep_points config.resolve config.generate sampling_record provenance files models datasets batch_sampling "
     "precompute estimate plotting explorer tracking",
     "orchestration": "jobs locks slurm_queue snakemake_hooks workflow_files running_jobs stages pipeline example_ensemble reproduction commands cli reference_cli __init__",

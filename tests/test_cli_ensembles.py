@@ -226,7 +226,7 @@ BAD = {
     "no model": (
         lambda f: save(f, history(), history(1)),
         ["mapping", "{f}"],
-        "Error: {f}: --model: which model the components are of is not said (allowed: --model, or a "
+        "Error: {f}: --model: no model given (allowed: --model, or a "
         "clustering_run_config.json with a model_path in the folder)",
     ),
     "no description length": (

@@ -3,10 +3,13 @@
 import base64
 import hashlib
 import html
+import itertools
+import math
 import re
 
 import numpy as np
 import pytest
+from found_groups import groups_by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,6 +20,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
 from spdclust.explorer.cofiring import MAX_MEMBERS, count_cofiring, group_counts
 from spdclust.explorer.collecting import spread
+from spdclust.explorer.found_groups import independent_activity, independent_cohesion
 from spdclust.explorer.groupings import distinct_groups, rows_of_interest
 from spdclust.explorer.packing import pack, unpack
 from spdclust.explorer.page import ASSETS, SCRIPTS, page_html
@@ -24,7 +28,9 @@ from spdclust.explorer.token_examples import MAX_CHARACTERS, describe_by_tokens
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distances, load_normalized
 from spdclust.files.examples import TokenExamples
+from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_histories, save_merge_history
+from spdclust.groups.found import COLUMNS
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.groups import group_idxs_at
 from spdclust.merge.history import MergeHistory
@@ -62,6 +68,9 @@ def write(folder, histories, batches=()):
         batch.save(path)
 
 
+FOUND = [["m.b:3", "m.a:0", "m.a:1"], ["m.a:5", "m.b:0"]]
+
+
 def held(page):
     """Return the header and the arrays that a page holds."""
     data = re.search(
@@ -80,6 +89,8 @@ def ensemble(tmp_path_factory):
         folder, {method: folder / f"distances_{method}.npz" for method in ("matching_dist", "jaccard_dist")}
     )
     stability(folder, ["matching_dist"], folder)
+    found = groups_by_hand(LABELS[::-1], FOUND, 3, shared=[("m.a:5", 0)], threshold=0.4)
+    save_groups(found, folder, ensemble="a/demo")
     assert main(["explorer", str(folder)]) == 0
     return folder
 
@@ -176,6 +187,96 @@ def test_activity_of_consensus_groups_is_counted_at_the_cuts(ensemble):
         assert arrays[f"consensus.{cut}"].tolist() == expected
 
 
+def test_found_groups_keep_their_numbers_and_evidence(ensemble):
+    header, arrays = held(ensemble / "explorer.html")
+    found = load_groups(ensemble / "groups.json")
+    assert header["found"]["n_groups"] == 2
+    for group in range(2):
+        members = [header["labels"][c] for c in np.flatnonzero(arrays["found.group"] == group)]
+        assert sorted(members) == sorted(found.members(group)) == sorted(FOUND[group])
+    assert (arrays["found.group"] == -1).sum() == found.n_alone
+    for name in COLUMNS:
+        np.testing.assert_array_equal(arrays[f"found.{name}"], found.columns[name])
+    np.testing.assert_array_equal(arrays["found.runs"], found.bits_saved_runs)
+    assert [header["labels"][c] for c in arrays["found.shared.component"]] == ["m.a:5"]
+    assert arrays["found.shared.group"].tolist() == [0]
+    assert arrays["found.shared.share"].tolist() == found.shared.share.tolist()
+    assert (header["found"]["expected_false"], header["found"]["null_groups"]) == (1.0, [0, 2])
+    assert header["found"]["null_groups_busy"] == [1, 4]
+    assert header["found"]["bits"] == {"alone": 9.0, "answer": 7.5}
+
+
+def test_what_independent_members_would_give_is_counted_on_the_batches_of_all_runs(ensemble):
+    header, arrays = held(ensemble / "explorer.html")
+    rates = dict(
+        zip(
+            LABELS,
+            np.mean([(activations(seed) > 0.4).mean(axis=0) for seed in range(3)], axis=0),
+            strict=True,
+        )
+    )
+    for group, members in enumerate(FOUND):
+        p = [rates[label] for label in members]
+        assert arrays["found.activity_independent"][group] == pytest.approx(_at_least(p, 2))
+        pairs = [a * b / (a + b - a * b) for a, b in itertools.combinations(p, 2)]
+        assert arrays["found.cohesion_independent"][group] == pytest.approx(np.mean(pairs))
+    assert header["found"]["n_samples_independent"] == 180
+    assert header["cofiring"]["threshold"] == 0.4
+    active = activations(0) > 0.4
+    pairs = list(zip(arrays["cofiring.first"].tolist(), arrays["cofiring.second"].tolist(), strict=True))
+    for first, second in itertools.combinations(["m.a:0", "m.a:1", "m.a:5", "m.b:3"], 2):  # m.a:5 is shared
+        a, b = sorted(header["labels"].index(label) for label in (first, second))
+        together = int((active[:, LABELS.index(first)] & active[:, LABELS.index(second)]).sum())
+        assert arrays["cofiring.together"][pairs.index((a, b))] == together
+
+
+def _at_least(rates, n):
+    """Probability that n of some independent events happen, by looking at every outcome."""
+    outcomes = itertools.product([0, 1], repeat=len(rates))
+    return sum(
+        math.prod(p if happens else 1 - p for p, happens in zip(rates, outcome, strict=True))
+        for outcome in outcomes
+        if sum(outcome) >= n
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.data())
+def test_activity_of_independent_members_is_that_of_all_outcomes(rates, data):
+    n = data.draw(st.integers(1, len(rates)))
+    assert independent_activity(np.array(rates), n) == pytest.approx(_at_least(rates, n), abs=1e-12)
+
+
+def test_independent_members_that_are_hardly_ever_active_keep_their_small_numbers():
+    assert independent_activity(np.full(4, 1e-6), 4) == pytest.approx(1e-24, rel=1e-9, abs=0)
+    assert independent_cohesion(np.array([0.0, 0.0, 0.5])) == 0
+
+
+def test_groups_without_evidence_have_no_numbers_made_up(ensemble, tmp_path):
+    save_groups(groups_by_hand(LABELS, FOUND, 3, tested=False), tmp_path, ensemble="a/demo")
+    files = files_of(ensemble) | {"groups": tmp_path / "groups.json"}
+    explorer(ensemble, tmp_path / "p.html", ensemble="a/demo", **files)
+    header, arrays = held(tmp_path / "p.html")
+    assert header["found"]["bits"] == {}
+    assert header["found"]["expected_false"] is None
+    assert np.isnan(arrays["found.bits_saved"]).all()
+    assert np.isnan(arrays["found.activity_independent"]).all()
+    assert np.isfinite(arrays["found.support"]).all()
+
+
+def test_groups_of_another_ensemble_are_refused(ensemble, tmp_path):
+    files = files_of(ensemble) | {"groups": tmp_path / "groups.json"}
+    save_groups(groups_by_hand(LABELS, FOUND, 2), tmp_path, ensemble="a/demo")
+    with pytest.raises(
+        InputError, match=r"groups.json: n_runs: groups of another ensemble \(found: 2; allowed: 3\)"
+    ):
+        explorer(ensemble, tmp_path / "p.html", ensemble="a/demo", **files)
+    save_groups(groups_by_hand([*LABELS, "x:0"], FOUND, 3), tmp_path, ensemble="a/demo")
+    with pytest.raises(InputError, match=r"groups.json: members: groups of another ensemble \(found: x:0"):
+        explorer(ensemble, tmp_path / "p.html", ensemble="a/demo", **files)
+    assert not (tmp_path / "p.html").exists()
+
+
 def test_pairs_of_a_group_are_counted_as_by_hand():
     rng = np.random.default_rng(1)
     dense = np.where(rng.random((500, 9)) < 0.4, rng.random((500, 9)), 0).astype(np.float32)
@@ -226,6 +327,18 @@ def test_tokens_of_groups_are_described_with_where_they_are_active():
     assert first["places"][0] == {"texts": ["a", "c"], "at": 0, "active": [0]}
     assert first["places"][1]["texts"][1] == "b" * 39 + "…"
     assert second["share"] == 0.25
+    both, _ = describe_by_tokens(
+        matrix,
+        tokens,
+        examples.vocabulary,
+        examples.context,
+        examples.samples,
+        np.arange(2),
+        groups,
+        0.1,
+        [2],
+    )
+    assert (both["active_members"], both["share"], both["tokens"]) == (2, 0.25, [["a", 1, 2, 1.0]])
 
 
 def test_descriptions_end_where_the_room_does():
@@ -254,8 +367,13 @@ def test_tokens_go_into_the_page(tmp_path):
     )
     batch = ActivationBatch(ProcessedActivations.from_dense(activations(0), LABELS), examples=examples)
     write(tmp_path / "r" / "e", [merged(0)], [batch])
+    save_groups(groups_by_hand(LABELS, FOUND, 1), tmp_path / "r" / "e", ensemble="r/e")
     assert main(["explorer", str(tmp_path / "r" / "e")]) == 0
-    header, _ = held(tmp_path / "r" / "e" / "explorer.html")
+    header, arrays = held(tmp_path / "r" / "e" / "explorer.html")
+    first = header["examples"]["groups"][0]  # found groups come first, by their own rule of being active
+    assert first["members"] == np.flatnonzero(arrays["found.group"] == 0).tolist()
+    columns = [LABELS.index(label) for label in FOUND[0]]
+    assert first["share"] == ((activations(0)[:, columns] > 0.1).sum(axis=1) >= 2).mean()
     sizes = [len(group["members"]) for group in header["examples"]["groups"]]
     assert sizes.count(1) == len(LABELS)
     assert max(sizes) > 1
@@ -291,7 +409,11 @@ def test_no_label_can_become_markup_and_only_our_script_may_run(tmp_path):
     run = MergeHistory(labels, pairs, np.array([2.0, 1.0]), np.zeros(2), MergeConfig())
     write(tmp_path / "e", [run, run])
     path = tmp_path / "page.html"
-    explorer(tmp_path / "e", path, ensemble="</title><script>alert(2)</script>", model="</script>")
+    save_groups(groups_by_hand(labels, [labels[:2]], 2, shared=[(labels[2], 0)]), tmp_path, ensemble="e")
+    explorer(
+        tmp_path / "e", path, ensemble="</title><script>alert(2)</script>", model="</script>",
+        groups=tmp_path / "groups.json",
+    )  # fmt: skip
     page = path.read_text(encoding="utf-8")
     assert "alert" not in page.replace("&lt;/title&gt;&lt;script&gt;alert(2)&lt;/script&gt;", "")
     assert page.count("<script") == page.count("</script>") == 2
@@ -352,6 +474,8 @@ def test_ensembles_with_next_to_nothing_in_them_have_a_page_that_says_so(runs, n
     header, arrays = held(tmp_path / "e" / "explorer.html")
     assert any(each.startswith(note) for each in header["notes"])
     assert any("batches are not there" in each for each in header["notes"])
+    assert any("No groups.json" in each for each in header["notes"])
+    assert "found" not in header
     assert header["n_iterations"] == min(run.n_iterations for run in runs)
     assert len(arrays["run0.first"]) == runs[0].n_iterations
 

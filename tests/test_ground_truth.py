@@ -1,8 +1,7 @@
 """The groups are the known mechanisms where theory says so: docs/ground-truth.md, claim by claim."""
 
-import importlib.util
+import importlib
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -14,13 +13,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def truth():
     """The benchmark that the page is made with."""
-    spec = importlib.util.spec_from_file_location(
-        "ground_truth", REPOSITORY / "benchmarks" / "ground_truth.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ground_truth"] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("ground_truth")
 
 
 @pytest.mark.parametrize("run", range(4))

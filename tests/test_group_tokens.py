@@ -8,10 +8,14 @@ from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
+from spdclust.example_ensemble import example_found
 from spdclust.files.batches import ActivationBatch
+from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.examples import TokenExamples, samples_of
+from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
 from spdclust.group_tokens import group_activity, rank_tokens, strongest_samples
+from spdclust.groups.found import FoundGroups, SharedMembers
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.stability.formed import groups_formed_by_all
@@ -28,6 +32,8 @@ def test_a_group_is_active_where_any_member_is(seed, threshold):
     members = np.flatnonzero(rng.random(4) < 0.6)
     expected = [any(dense[n, m] > (threshold or 0) for m in members) for n in range(7)]
     assert group_activity(sparse.csr_array(dense), members, threshold).tolist() == expected
+    two = [sum(dense[n, m] > (threshold or 0) for m in members) >= 2 for n in range(7)]
+    assert group_activity(sparse.csr_array(dense), members, threshold, active_members=2).tolist() == two
     sums = dense[:, members].sum(axis=1)
     strongest = strongest_samples(sparse.csr_array(dense), members, 3)
     np.testing.assert_allclose(np.sort(sums)[::-1][: len(strongest)], sums[strongest])
@@ -76,11 +82,29 @@ def test_groups_are_described_by_their_tokens(ensemble):
     assert "group 1: b ×2; active on 25.00%; 'nine\\n' 3/3" in text
 
 
-def test_by_default_groups_are_those_that_all_runs_form(ensemble):
-    text = examples(ensemble)
-    assert "2 groups that all 1 runs form" in text
-    assert "group 0: a ×2; active on 33.33%; ' seven' 4/4" in text
-    assert examples(ensemble, group=1).split("\n")[1] == "group 1: b:0, b:1"
+def save_found(folder):
+    """Write groups in the order of their evidence, b before a, which is active where two members exceed 0.6."""
+    example = example_found()
+    columns = {name: values[:2] for name, values in example.columns.items()}
+    found = FoundGroups(
+        LABELS, np.array([1, 1, 0, 0]), columns, 2, {"alone": 1.0, "answer": 0.5}, np.array([0]), np.array([0]), np.ones((2, 1)),
+        SharedMembers(*[np.empty(0, np.int64)] * 2, *[np.empty(0)] * 2),
+        settings={"n_runs": 1, "activation_threshold": 0.6},
+    )  # fmt: skip
+    assert columns["active_members"].tolist() == [1, 2]
+    save_groups(found, folder, ensemble="a/demo", provenance=ensemble_record(folder))
+
+
+def test_by_default_groups_are_those_that_hold_with_their_numbers(ensemble):
+    save_found(ensemble)
+    lines = examples(ensemble).split("\n")
+    assert lines[0].endswith("2 groups that hold, those first with most evidence")
+    # on one sample only one member of the second group exceeds the threshold
+    assert lines[1] == "group 0: b ×2; active on 25.00%; 'nine\\n' 3/3"
+    assert lines[2] == "group 1: a ×2; active on 25.00%; ' seven' 3/4"
+    assert examples(ensemble, group=1).split("\n")[1] == "group 1: a:0, a:1"
+    with pytest.raises(InputError, match=r"group: no such group \(found: 2; allowed: 0 to 1\)"):
+        examples(ensemble, group=2)
 
 
 @settings(deadline=None, max_examples=40)
@@ -125,4 +149,4 @@ def test_what_is_missing_is_one_line(ensemble):
     path = ensemble.parent / "precomputed_batches" / "run_0" / "batch_0.pt"
     ActivationBatch(ActivationBatch.load(path).activations).save(path)
     with pytest.raises(InputError, match=r"batch_0\.pt: keep_examples: batch has no tokens"):
-        examples(ensemble)
+        examples(ensemble, run=0)

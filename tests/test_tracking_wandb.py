@@ -15,7 +15,10 @@ from wandb_runs import read_run, recorded_runs
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.tracking import tracking_settings
+from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.ensemble_folder import GROUPS
+from spdclust.files.groups import save_groups
 from spdclust.files.histories import load_merge_history
 from spdclust.files.resolved import save_run_config
 from spdclust.stages.merge import merge
@@ -53,6 +56,7 @@ def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> EnsemblePlace:
         made = ActivationBatch.from_dense(dense, [f"m:{i}" for i in range(45)], provenance={"task": "tms"})
         made.save(place.batches(0) / f"batch_{b}.pt")
     save_run_config(config.resolved(), place.folder / "clustering_run_config.json")
+    save_groups(example_found(), place.folder, ensemble=place.name)
     return place
 
 
@@ -227,6 +231,14 @@ def test_activations_are_logged_once_with_their_figures(logged):
     assert row["activations/never_active"] == (dense == 0).all(axis=0).sum()
     for name in ("raw", "sorted", "coactivation", "log_coactivation", "histograms"):
         assert row[f"activations/{name}._type"] == "image-file"
+
+
+def test_the_report_holds_the_groups_with_their_numbers(logged):
+    report = logged.runs["report"][0][1]
+    (row,) = (row for row in report.rows if any(name.startswith("groups.") for name in row))
+    assert (row["groups._type"], row["groups.nrows"], row["groups.ncols"]) == ("table-file", 3, 13)
+    (kept,) = (artifact for artifact in report.artifacts if artifact["type"] == "groups")
+    assert {file["path"] for file in kept["manifest"]["contents"]} == set(GROUPS.values())
 
 
 def test_the_report_holds_the_curves_of_all_members(logged, history):

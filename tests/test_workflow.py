@@ -13,6 +13,7 @@ from workflow import PIPELINE, REPOSITORY, RUN, Workflow
 
 from spdclust.cli import main
 from spdclust.files.batches import ActivationBatch
+from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.registry import read_registry, register_ensembles
@@ -51,6 +52,10 @@ def test_all_files_of_the_contract_are_made(finished):
                 "summary.json",
                 "registered.json",
                 "explorer.html",
+                "groups.csv",
+                "groups.json",
+                "groups.nwk",
+                "cluster_mapping_groups.json",
             )
         ),
         "ensemble_registry.db",
@@ -84,6 +89,9 @@ def test_all_files_of_the_contract_are_made(finished):
 def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):
     workflow, outcome = finished
     assert f"{TINY}: 2 runs of" in outcome.output
+    assert re.search(
+        r"\n  \d+ groups? holds? \([\d.]+ expected by chance\), \d+ components belong to none", outcome.output
+    )
     assert "all runs agree" in outcome.output
     assert "open next: results/small/tiny/explorer.html" in outcome.output
     assert workflow.due() == {}
@@ -103,6 +111,10 @@ def test_files_agree_with_each_other(finished):
         np.testing.assert_array_equal(merge_array[run, -1, own], history.group_idxs(-1))
     together = merge_array[:, -1, :, None] == merge_array[:, -1, None, :]
     assert distances[-1, 0, 1] == np.triu(together[0] ^ together[1], 1).sum()
+    record = json.loads((folder / "groups.json").read_text())
+    assert record["settings"]["n_samples"] == [512, 512]
+    assert record["provenance"]["histories"] == ensemble_record(folder)["histories"]
+    assert json.loads((folder / "summary.json").read_text())["groups"]["n_groups"] == record["n_groups"]
     batch = ActivationBatch.load(finished[0].folder / "results/small/precomputed_batches/run_1/batch_0.pt")
     assert batch.seed == 1000
     assert batch.n_samples == 512
@@ -176,7 +188,9 @@ def test_a_merge_setting_makes_merges_due_and_never_batches(copied):
         copied.write("config/runs/small.yaml", RUN | {"merge_config": RUN["merge_config"] | change})
         due = copied.due()
         assert due["merge"] == 2
-        assert due["distances"] == due["stability"] == 1  # all methods of an ensemble in one job
+        assert (
+            due["distances"] == due["stability"] == due["groups"] == 1
+        )  # all methods of an ensemble in one job
         assert "precompute_batches" not in due
 
 
@@ -249,7 +263,7 @@ def test_a_stride_compares_fewer_iterations_and_merges_nothing_again(copied):
     copied.write("config/pipelines/tiny.yaml", PIPELINE | {"distances_stride": 6})
     due = copied.due()
     assert due["distances"] == due["stability"] == 1
-    assert not {"merge", "precompute_batches", "normalize", "register"} & set(due)
+    assert not {"merge", "precompute_batches", "normalize", "register", "groups"} & set(due)
     whole = load_distances(copied.folder / TINY / "distances_matching_dist.npz")
     target = f"{TINY}/distances_matching_dist.npz"
     outcome = copied.run("--", target)

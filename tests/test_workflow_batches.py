@@ -1,5 +1,6 @@
 """Batches in the workflow: temporary ones, and data of one's own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,16 +10,21 @@ from scipy import sparse
 from workflow import REPOSITORY, RUN, Workflow
 
 
-def test_temporary_batches_go_when_all_merges_have_read_them(tmp_path):
+def test_temporary_batches_go_when_merges_and_groups_have_read_them(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"keep_batches": False})
-    assert workflow.due("histories") == {"precompute_batches": 2, "merge": 2, "histories": 1}
+    # the groups too: their evidence cannot be had once the batches are gone
+    assert workflow.due("histories") == {
+        "precompute_batches": 2, "merge": 2, "groups": 1, "histories": 1,
+    }  # fmt: skip
     outcome = workflow.run("histories")
     assert outcome.code == 0, outcome.output
     names = workflow.results()
     assert "small/tiny/runs/run_1/history.zip" in names
     assert not [name for name in names if "precomputed_batches" in name]
+    assert json.loads(names["small/tiny/groups.json"])["bits"]["alone"] > 0
     assert workflow.due("histories") == {}
+    assert not {"merge", "groups", "precompute_temporary_batches"} & set(workflow.due("ensembles"))
 
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)

@@ -12,10 +12,10 @@ from workflow import PIPELINE, Workflow
 pytestmark = pytest.mark.slow
 
 PLAIN = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
-ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in ("distances", "stability"))]
+ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in ("distances", "stability", "groups"))]
 TWO_THREADS = [
     "--set-threads",
-    *(f"{rule}=2" for rule in ("precompute_batches", "merge", "distances", "stability")),
+    *(f"{rule}=2" for rule in ("precompute_batches", "merge", "distances", "stability", "groups")),
 ]
 
 

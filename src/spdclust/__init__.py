@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spdclust.files.histories import load_merge_histories as load_merge_histories
     from spdclust.files.histories import load_merge_history as load_merge_history
     from spdclust.files.histories import save_merge_history as save_merge_history
+    from spdclust.groups.found import FoundGroups as FoundGroups
     from spdclust.merge.activations import ProcessedActivations as ProcessedActivations
     from spdclust.merge.costs import compute_merge_costs as compute_merge_costs
     from spdclust.merge.history import GroupMerge as GroupMerge
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from spdclust.partitions.distances import compute_distances as compute_distances
     from spdclust.pipeline import ClusteringResults as ClusteringResults
     from spdclust.pipeline import cluster_analysis_pipeline as cluster_analysis_pipeline
+    from spdclust.pipeline import find_groups as find_groups
     from spdclust.precompute import extract_and_process_activations as extract_and_process_activations
     from spdclust.precompute import precompute_batches_for_ensemble as precompute_batches_for_ensemble
     from spdclust.precompute import process_data_batch as process_data_batch
@@ -39,6 +41,7 @@ _HOMES = {
     "ClusteringPipelineConfig": "spdclust.config.pipeline",
     "ClusteringResults": "spdclust.pipeline",
     "ClusteringRunConfig": "spdclust.config.run",
+    "FoundGroups": "spdclust.groups.found",
     "GroupMerge": "spdclust.merge.history",
     "InputError": "spdclust.errors",
     "MergeConfig": "spdclust.config.merge",
@@ -50,6 +53,7 @@ _HOMES = {
     "compute_distances": "spdclust.partitions.distances",
     "compute_merge_costs": "spdclust.merge.costs",
     "extract_and_process_activations": "spdclust.precompute",
+    "find_groups": "spdclust.pipeline",
     "load_merge_histories": "spdclust.files.histories",
     "load_merge_history": "spdclust.files.histories",
     "merge_iteration": "spdclust.merge.merging",

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust import __version__
-from spdclust.commands import ensembles, histories, projects, registry, reproduce, sweeps, tracking
+from spdclust.commands import (
+    ensembles,
+    groups,
+    histories,
+    match,
+    projects,
+    registry,
+    reproduce,
+    sweeps,
+    tracking,
+)
 from spdclust.commands.adding import adding_to
 from spdclust.errors import InputError, memory_error, missing_package
 
@@ -22,6 +32,7 @@ _EXAMPLES = """examples:
   spdclust run --config config/runs/resid_mlp1.yaml --seed 0 --output results/by_hand
   spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml
   spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip
+  spdclust groups results/resid_mlp1/demo
   spdclust distances results/resid_mlp1/demo --method matching_dist
   spdclust stability results/resid_mlp1/demo
   spdclust mapping results/resid_mlp1/demo --cut stability_drop
@@ -98,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     merge.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
 
+    groups.add_commands(command)
+    match.add_commands(command)
     ensembles.add_commands(command)
     histories.add_commands(command)
     sweeps.add_commands(command)
@@ -108,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
     examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
-    examples.add_argument("--run", type=int, help="groups of this run (default: those that all runs form)")
+    examples.add_argument("--run", type=int, help="groups of this run (default: the groups that hold)")
     examples.add_argument("--iteration", type=int, help="after which merge (default: shortest description)")
     examples.add_argument("--group", type=int, help="one group, with places in the texts")
     examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")

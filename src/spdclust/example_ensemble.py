@@ -14,6 +14,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.ensemble import normalize_ensemble
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.ensemble_folder import EnsembleFolder
+from spdclust.groups.found import EvidenceTree, FoundGroups, SharedMembers
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.engine import Engine
 from spdclust.merge.history import MergeHistory
@@ -106,6 +107,71 @@ def example_normalized(n_runs: int = 2) -> NormalizedHistories:
         n_runs: members of the ensemble; run r is `example_history(r)`.
     """
     return normalize_ensemble([example_history(run) for run in range(n_runs)])
+
+
+def example_found() -> FoundGroups:
+    """Return an answer as `find_groups` gives it, made up by hand: the first three concepts are groups.
+
+    Example:
+        >>> found = example_found()
+        >>> found.n_groups, found.members(0), found.n_alone, found.shared_with(0)
+        (3, ['attn:0', 'attn:1', 'mlp:0'], 3, ['attn:2'])
+    """
+    number = {label: component for component, label in enumerate(LABELS)}
+    concepts = [[number[label] for label in concept] for concept in CONCEPTS]
+    group_idxs, alone = np.empty(len(LABELS), dtype=np.int64), concepts[3]
+    children: list[list[int]] = []
+    for group, (first, second, third) in enumerate(concepts):
+        group_idxs[[first, second, third]] = group if group < 3 else np.array([3, 4, 5])
+        children += [[first, second], [len(LABELS) + 2 * group, third]]
+    tops = [len(LABELS) + row for row in (1, 3, 5, 7)]
+    children += [tops[:2], [20, tops[2]], [21, tops[3]]]
+    nothing = float("nan")
+    tree = EvidenceTree(
+        children=np.array(children),
+        height=np.array([0.1, 0.2] * 4 + [1.0, 1.0, 1.0]),
+        bits=np.array([nothing, 0.5, nothing, 0.4, nothing, 0.3] + [nothing] * 5),
+        bits_se=np.array([nothing, 0.02, nothing, 0.03, nothing, 0.04] + [nothing] * 5),
+        chosen=np.array([row in (1, 3, 5) for row in range(11)]),
+    )
+    columns = {
+        "size": np.array([3, 3, 3]),
+        "bits_saved": np.array([0.5, 0.4, 0.3]),
+        "bits_saved_se": np.array([0.02, 0.03, 0.04]),
+        "support": np.array([1.0, 1.0, 0.75]),
+        "runs_exact": np.array([2, 2, 1]),
+        "runs_exact_low": np.array([0.16, 0.16, 0.01]),
+        "runs_exact_high": np.array([1.0, 1.0, 0.99]),
+        "activity": np.array([0.2, 0.21, 0.19]),
+        "active_members": np.array([1, 2, 2]),
+        "cohesion": np.array([0.9, 0.88, 0.91]),
+        "lift": np.array([4.8, 4.7, 5.1]),
+    }
+    return FoundGroups(
+        labels=list(LABELS),
+        group_idxs=group_idxs,
+        columns=columns,
+        n_groups=3,
+        bits={"alone": 3.5, "answer": 2.3, "least_mdl": 2.4},
+        null_groups=np.array([0, 0, 1, 0]),
+        null_groups_busy=np.array([1, 0, 1, 1]),
+        bits_saved_runs=np.array([[0.48, 0.52], [0.37, 0.43], [0.26, 0.34]]),
+        shared=SharedMembers(np.array([number["attn:2"]]), np.array([0]), np.array([0.01]), np.array([0.05])),
+        tree=tree,
+        cohesion={
+            "inside": {"mean": 0.9, "median": 0.9, "never": 0.0},
+            "between": {"mean": 0.1, "median": 0.1, "never": 0.25},
+        },
+        settings={
+            "n_runs": 2,
+            "n_samples": [N_SAMPLES, N_SAMPLES],
+            "activation_threshold": 0.1,
+            "n_null": 4,
+            "min_similarity": 0.05,
+            "false_alarm": 0.05,
+        },
+        warnings=(f"{len(alone)} components are alone by hand, to have some.",),
+    )
 
 
 def write_example_ensemble(

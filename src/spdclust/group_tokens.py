@@ -31,22 +31,29 @@ class TokenCount:
 
 
 def group_activity(
-    matrix: sparse.csr_array, members: Int[np.ndarray, " members"], threshold: float | None
+    matrix: sparse.csr_array,
+    members: Int[np.ndarray, " members"],
+    threshold: float | None,
+    *,
+    active_members: int = 1,
 ) -> Bool[np.ndarray, " samples"]:
-    """Return the samples on which any member of a group is active.
+    """Return the samples on which a group is active: any member, or `active_members` of them at once.
 
     Example:
-        >>> matrix = sparse.csr_array(np.array([[0.0, 0.5], [0.0, 0.05], [0.9, 0.0]]))
+        >>> matrix = sparse.csr_array(np.array([[0.0, 0.5], [0.0, 0.05], [0.9, 0.2]]))
         >>> group_activity(matrix, np.array([0, 1]), 0.1).tolist()
         [True, False, True]
+        >>> group_activity(matrix, np.array([0, 1]), 0.1, active_members=2).tolist()
+        [False, False, True]
 
     Args:
         matrix: `(samples, components)` causal importances.
         members: columns of the group.
         threshold: active is above this; None takes anything above 0.
+        active_members: members that have to be active at once, as in `FoundGroups.columns`.
     """
     chosen = matrix[:, members]
-    active: np.ndarray = np.asarray((chosen > (threshold or 0.0)).sum(axis=1)).ravel() > 0
+    active: np.ndarray = np.asarray((chosen > (threshold or 0.0)).sum(axis=1)).ravel() >= active_members
     return active
 
 

@@ -1,12 +1,13 @@
-"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> stability."""
+"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> groups."""
 
 import itertools
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
 from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 from spdclust.errors import InputError
+from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensemble_folder import (
+    GROUPS,
     MERGE_ARRAY,
     META,
     PIPELINE_CONFIG,
@@ -25,9 +28,14 @@ from spdclust.files.ensemble_folder import (
 )
 from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
+from spdclust.groups.find import N_NULL
+from spdclust.groups.find import find_groups as find_groups_in_memory
+from spdclust.groups.found import FoundGroups
+from spdclust.merge.history import MergeHistory
 from spdclust.precompute import precompute_batches_for_ensemble
 from spdclust.stability.analysis import Stability
 from spdclust.stages.distances import distances as write_distances
+from spdclust.stages.groups import groups
 from spdclust.stages.merge import merge
 from spdclust.stages.normalize import normalize
 from spdclust.stages.register import register
@@ -48,6 +56,7 @@ class ClusteringResults:
         normalized: the runs over one set of labels.
         distances: by method, `(iterations, runs, runs)`, at every `distances_stride`-th iteration.
         stability: what the runs agree on.
+        groups: the groups that hold, with the evidence for each.
     """
 
     folder: Path
@@ -55,6 +64,7 @@ class ClusteringResults:
     normalized: NormalizedHistories
     distances: Mapping[str, Float[np.ndarray, "iterations runs runs"]]
     stability: Stability
+    groups: FoundGroups
 
 
 def cluster_analysis_pipeline(
@@ -135,12 +145,13 @@ def run_ensemble(
     devices_in_turn = itertools.cycle(devices or [ensemble.run.device])
     tasks = [(ensemble, run, str(results), next(devices_in_turn)) for run in range(ensemble.n_runs)]
     if n_workers == 1:
-        paths = [_sample_and_merge(*task) for task in tasks]
+        merged = [_sample_and_merge(*task) for task in tasks]
     else:
         # spawned, not forked: the libraries' threads do not survive a fork
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(n_workers, len(tasks)), context) as pool:
-            paths = list(pool.map(_sample_and_merge, *zip(*tasks, strict=True)))
+            merged = list(pool.map(_sample_and_merge, *zip(*tasks, strict=True)))
+    paths, batches = [history for history, _ in merged], [files for _, files in merged]
     resolve_configuration(
         ensemble.resolved_pipeline(),
         ensemble.resolved_run(),
@@ -150,24 +161,28 @@ def run_ensemble(
     files = {method: place.distance_file(method) for method in ensemble.methods}
     normalize(paths, meta=folder / META, merge_array=folder / MERGE_ARRAY)
     write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
+    names = {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
+    found_groups = groups(paths, folder, batches=batches, threads=n_workers, **names)
     found = stability(
         paths,
         ensemble.methods,
         folder,
         stride=ensemble.stride,
         n_workers=n_workers,
-        mapping_names={"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")},
+        mapping_names=names,
     )
-    summarize_ensemble(paths, files, folder / "stability.json", path=folder / SUMMARY)
+    summarize_ensemble(
+        paths, files, folder / "stability.json", folder / GROUPS["record"], path=folder / SUMMARY
+    )
     record = folder / "registered.json"
     register(paths, ensemble.identity(), path=record)
     registry([record], path=Path(results) / "ensemble_registry.db")
     histories = load_merge_histories(paths)
     distances = {method: load_distances(file) for method, file in files.items()}
-    return ClusteringResults(folder, histories, normalize_ensemble(histories), distances, found)
+    return ClusteringResults(folder, histories, normalize_ensemble(histories), distances, found, found_groups)
 
 
-def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> Path:
+def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> tuple[Path, list[Path]]:
     """Make the batches of one run and merge them; the model is out of memory before the merge starts."""
     config = ensemble.run.model_copy(update={"device": device})
     batches = precompute_batches_for_ensemble(
@@ -183,4 +198,48 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
         metrics=folder / "metrics.csv",
         git_snapshot=ensemble.pipeline.create_git_snapshot,
     )
-    return history
+    return history, batches
+
+
+def find_groups(
+    histories: MergeHistoryEnsemble | Sequence[MergeHistory],
+    batches: Sequence[Any] | None = None,
+    *,
+    n_null: int = N_NULL,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> FoundGroups:
+    """Return the groups that the samples support, each with its evidence, the best supported first.
+
+    As `spdclust.groups.find.find_groups`, which explains the analysis; batches may be folders or files too.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_activations, example_history
+        >>> found = find_groups([example_history(0)], [example_activations(0)], n_null=1)
+        >>> found.n_groups, found.members(0)
+        (4, ['attn:5', 'mlp:4', 'mlp:5'])
+
+    Args:
+        histories: the runs.
+        batches: for each run what it was merged on: `ProcessedActivations`, a list of them,
+            `BatchedActivations`, a folder with `batch_<b>.pt` files, or one such file.
+        n_null: how often the analysis is repeated with coactivation destroyed.
+        seed: of the null runs.
+        threads: how many threads may work; all cores if None.
+        progress: called with a few words at the beginning of each step.
+
+    Raises:
+        InputError: a batch cannot be read, there is no history, runs were merged at different activation
+            thresholds or on different models, or the batches are not those of the histories.
+    """
+    sources = None if batches is None else [_opened(each) for each in batches]
+    return find_groups_in_memory(
+        histories, sources, n_null=n_null, seed=seed, threads=threads, progress=progress
+    )
+
+
+def _opened(batches: Any) -> Any:
+    if isinstance(batches, (str, Path)):
+        return BatchedActivations([Path(batches)] if Path(batches).is_file() else batches)
+    return batches

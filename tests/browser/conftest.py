@@ -8,6 +8,7 @@ from browser.chromium import Chromium, find_chromium
 from browser.ensembles import generate
 
 from spdclust.cli import main
+from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
 from spdclust.stages.distances import distances
@@ -77,9 +78,9 @@ def make_page(folder):
 
 @pytest.fixture
 def page_of(tmp_path):
-    """Make the page of some histories, with distances and stability where there are any."""
+    """Make the page of some histories, with distances and stability where there are any, and groups."""
 
-    def make(*histories):
+    def make(*histories, found=None, batches=()):
         folder = tmp_path / "an" / "ensemble"
         for run, each in enumerate(histories):
             path = folder / "runs" / f"run_{run}" / "history.zip"
@@ -88,6 +89,12 @@ def page_of(tmp_path):
         if len(histories) > 1 and all(each.n_iterations for each in histories):
             distances(folder, {"matching_dist": folder / "distances_matching_dist.npz"})
             stability(folder, ["matching_dist"], folder)
+        for run, batch in enumerate(batches):
+            path = folder.parent / "precomputed_batches" / f"run_{run}" / "batch_0.pt"
+            path.parent.mkdir(parents=True)
+            batch.save(path)
+        if found is not None:
+            save_groups(found, folder, ensemble="an/ensemble")
         return make_page(folder) / "explorer.html"
 
     return make

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+from found_groups import groups_by_hand
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
 from spdclust.files.batches import ActivationBatch
+from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
@@ -31,6 +33,12 @@ def generate(folder: Path, *, n_components: int = 13_000, n_runs: int = 10, n_sa
         save_merge_history(history, path, group_idxs=False)
         batch = _batch(np.random.default_rng([2, run]), labels, planted, n_samples)
         batch.save(folder / "precomputed_batches" / f"run_{run}" / "batch_0.pt")
+    groups = [np.flatnonzero(planted == group).tolist() for group in np.unique(planted)]
+    named = [[labels[c] for c in members] for members in groups if len(members) > 1]
+    shared = [(named[group - 1][0], group) for group in range(len(named))]
+    save_groups(
+        groups_by_hand(labels, named, n_runs, shared=shared), folder / "demo", ensemble=f"{folder.name}/demo"
+    )
     (folder / "demo" / "clustering_run_config.json").write_text(json.dumps({"model_path": "generated"}))
     return folder / "demo"
 

@@ -7,12 +7,15 @@ import math
 import numpy as np
 import pytest
 from browser.ensembles import history
+from found_groups import groups_by_hand
 
 from spdclust.cli import main
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.examples import TokenExamples
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.merge.activations import ProcessedActivations
 
 pytestmark = pytest.mark.browser
 
@@ -20,6 +23,12 @@ ROWS = """[...document.querySelectorAll('#group-table tbody tr')].map(row => ({
   group: Number(row.dataset.group),
   values: [...row.querySelectorAll('[data-value]')].map(each => Number(each.dataset.value)),
 }))"""
+
+
+def at_merge(page):
+    """Go to the second tab."""
+    click(page, "[data-to=merge]")
+    return page
 
 
 def go_to(page, iteration, view=None):
@@ -72,16 +81,19 @@ def test_the_page_opens_from_disk_alone_and_stays_under_five_megabytes(ensemble,
     alone.write_bytes((ensemble / "explorer.html").read_bytes())
     assert alone.stat().st_size < 5_000_000
     page = opened(alone)
-    assert "groups of two or more components" in text_of(page, "#groups-heading")
+    assert page.evaluate("document.documentElement.dataset.tab") == "groups"
+    assert "expected by chance" in text_of(page, "#found-headline")
+    assert "groups of two or more components" in text_of(at_merge(page), "#groups-heading")
     assert page.evaluate("document.querySelectorAll('[src], link, iframe, object').length") == 0
 
 
-def test_the_first_paint_takes_less_than_two_seconds(ensemble, opened):
+@pytest.mark.parametrize("fragment", ["", "#t=40"], ids=["groups", "merge"])
+def test_the_first_paint_takes_less_than_two_seconds(ensemble, opened, fragment):
     page = opened(ensemble / "explorer.html")
     page.call("Performance.enable", timeDomain="threadTicks")
     taken = []
     for _ in range(3):  # the least of three: what else this machine does is not the page's doing
-        page.load()
+        page.load(fragment)
         told = page.evaluate(
             "[document.documentElement.dataset.firstPaint, document.documentElement.dataset.drawn]"
         )
@@ -95,7 +107,7 @@ def test_the_first_paint_takes_less_than_two_seconds(ensemble, opened):
 
 
 def test_the_slider_changes_the_table_to_the_groups_of_that_iteration(ensemble, opened):
-    page = opened(ensemble / "explorer.html")
+    page = at_merge(opened(ensemble / "explorer.html"))
     histories = load_merge_histories(ensemble)
     n_iterations = min(each.n_iterations for each in histories)
     for run, iteration in ((0, n_iterations - 1), (1, n_iterations // 2), (1, 0)):
@@ -110,7 +122,7 @@ def test_the_slider_changes_the_table_to_the_groups_of_that_iteration(ensemble, 
 
 
 def test_activities_are_those_that_the_runs_recorded(ensemble, opened):
-    page = opened(ensemble / "explorer.html")
+    page = at_merge(opened(ensemble / "explorer.html"))
     merged = load_merge_histories(ensemble)[1]
     iteration = min(each.n_iterations for each in load_merge_histories(ensemble)) * 2 // 3
     go_to(page, iteration, view=1)
@@ -134,7 +146,7 @@ def test_activities_are_those_that_the_runs_recorded(ensemble, opened):
 
 
 def test_search_finds_a_component_by_its_label(ensemble, opened):
-    page = opened(ensemble / "explorer.html")
+    page = at_merge(opened(ensemble / "explorer.html"))
     merged = load_merge_histories(ensemble)[0]
     label = merged.labels[len(merged.labels) // 3]
     page.evaluate("document.getElementById('search').focus()")
@@ -152,7 +164,7 @@ def test_search_finds_a_component_by_its_label(ensemble, opened):
 
 
 def test_distances_and_curves_are_those_of_the_files(ensemble, opened):
-    page = opened(ensemble / "explorer.html")
+    page = at_merge(opened(ensemble / "explorer.html"))
     kept, between = load_distance_rows(ensemble / "distances_matching_dist.npz")
     table = load_stability_iterations(ensemble / "stability_iterations.csv")
     page.evaluate(_choose("distance-method", "matching_dist"))
@@ -178,7 +190,7 @@ def test_distances_and_curves_are_those_of_the_files(ensemble, opened):
 
 @pytest.mark.parametrize("cut", ["least_mdl", "stability_drop"])
 def test_consensus_and_contested_components_are_those_of_the_stability_analysis(ensemble, cut, opened):
-    page = opened(ensemble / "explorer.html")
+    page = at_merge(opened(ensemble / "explorer.html"))
     record = load_stability_record(ensemble / "stability.json")
     at = record["cuts"][cut]
     click(page, f"button[data-cut={cut}]")
@@ -210,7 +222,7 @@ def test_consensus_and_contested_components_are_those_of_the_stability_analysis(
 
 
 def test_the_mapping_is_the_file_that_the_command_writes(ensemble, opened, tmp_path):
-    page = opened(ensemble / "explorer.html")
+    page = at_merge(opened(ensemble / "explorer.html"))
     click(page, "#mapping summary")
     for iteration, run in ((40, -1), (45, 1)):
         go_to(page, iteration, view=run)
@@ -224,7 +236,7 @@ def test_the_mapping_is_the_file_that_the_command_writes(ensemble, opened, tmp_p
 
 
 def test_the_mapping_can_be_copied(demo, browser, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     page.call("Page.bringToFront")
     click(page, "#copy-mapping")
@@ -236,7 +248,7 @@ def test_the_mapping_can_be_copied(demo, browser, opened):
 
 
 def test_a_group_tells_its_members_how_they_fire_and_what_they_merged_with(demo, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     merged = load_merge_histories(demo)[2]
     batch = ActivationBatch.load(demo.parent / "precomputed_batches" / "run_0" / "batch_0.pt")
     go_to(page, 100, view=2)
@@ -272,7 +284,7 @@ def _group_of(merged, label, iteration):
 
 
 def test_a_component_tells_its_path_up_the_tree(demo, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     merged = load_merge_histories(demo)[3]
     label = merged.labels[20]
     go_to(page, 0, view=3)
@@ -288,7 +300,7 @@ def test_a_component_tells_its_path_up_the_tree(demo, opened):
 
 
 def test_a_click_on_a_curve_goes_to_that_iteration(demo, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     for figure in ("agreement", "mdl"):
         box = page.evaluate(
             f"(() => {{ const b = document.querySelector('#{figure} svg').getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; }})()"
@@ -304,7 +316,7 @@ def test_a_click_on_a_curve_goes_to_that_iteration(demo, opened):
 
 
 def test_everything_is_reached_without_a_mouse(demo, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     page.evaluate("document.getElementById('slider').focus()")
     before = int(page.evaluate("document.documentElement.dataset.iteration"))
     page.key("ArrowLeft", 37)
@@ -333,11 +345,11 @@ def test_everything_is_reached_without_a_mouse(demo, opened):
     assert text_of(page, "#panel-heading").startswith(f"Group {number} ")
     page.key("Escape", 27)
     assert page.evaluate("document.activeElement.innerText") == number
-    assert "How to read this page" in text_of(page, "#panel")
+    assert "How to read the merge" in text_of(page, "#panel")
 
 
 def test_columns_sort_and_filters_filter(demo, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     click(page, "#group-table th:nth-child(4) .sort")
     supports = [row["values"][-2] for row in page.evaluate(ROWS)]
     assert supports == sorted(supports, reverse=True)
@@ -357,7 +369,7 @@ def test_columns_sort_and_filters_filter(demo, opened):
 def test_it_is_light_or_dark_as_asked_and_prints_dark_on_light(demo, opened):
     shades = {}
     for dark in (False, True):
-        page = opened(demo / "explorer.html", dark=dark)
+        page = at_merge(opened(demo / "explorer.html", dark=dark))
         shades[dark] = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert shades[False] != shades[True]
     scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
@@ -369,20 +381,207 @@ def test_it_is_light_or_dark_as_asked_and_prints_dark_on_light(demo, opened):
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
-def test_it_fits_a_narrow_window(demo, opened):
-    page = opened(demo / "explorer.html", width=390, height=800)
-    click(page, "[data-group] button")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+@pytest.mark.parametrize("width", [390, 420, 900, 1400])
+@pytest.mark.parametrize("row", ["data-found", "data-group"])
+def test_it_fits_its_window_and_a_click_brings_the_details_into_view(demo, opened, width, row):
+    page = opened(demo / "explorer.html", width=width, height=800)
+    if row == "data-group":
+        at_merge(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    last = f"[...document.querySelectorAll('[{row}]')].at(-1)"
+    page.evaluate(f"({last}).scrollIntoView({{ block: 'center' }})")
+    page.evaluate(f"({last}).click()")
+    page.settle()
+    number = page.evaluate(f"({last}).getAttribute('{row}')")
+    assert text_of(page, "#panel-heading").startswith(f"Group {number} ")
+    box = "(() => { const b = %s.getBoundingClientRect(); return [b.top, b.bottom]; })()"
+    top, bottom = page.evaluate(box % "document.getElementById('panel-heading')")
+    assert 0 <= top < bottom <= 800
+    covering = "document.elementFromPoint(document.getElementById('panel-heading').getBoundingClientRect().left + 5, %f).closest('#panel')"
+    assert page.evaluate(f"Boolean({covering % ((top + bottom) / 2)})")  # nothing lies over it
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.key("Escape", 27)
+    top, bottom = page.evaluate(box % last)
+    assert 0 <= top < bottom <= 800
+
+
+def test_an_address_leads_back_to_a_found_group(demo, opened):
+    page = opened(demo / "explorer.html")
+    click(page, "[data-found='1'] button")
+    title, fragment = text_of(page, "#panel-heading"), page.evaluate("location.hash")
+    page.load(fragment)
+    assert title.startswith("Group 1 ")
+    assert text_of(page, "#panel-heading") == title
+    assert page.evaluate("document.documentElement.dataset.tab") == "groups"
 
 
 def test_an_address_leads_back_to_what_was_looked_at(demo, opened):
-    page = opened(demo / "explorer.html")
+    page = at_merge(opened(demo / "explorer.html"))
     go_to(page, 77, view=4)
     click(page, "[data-group] button")
     title, fragment = text_of(page, "#panel-heading"), page.evaluate("location.hash")
     page.load(fragment)
     assert page.evaluate("document.documentElement.dataset.iteration") == "77"
     assert text_of(page, "#panel-heading") == title
+
+
+FOUND_ROWS = ROWS.replace("#group-table", "#found-table").replace("dataset.group", "dataset.found")
+
+
+def found_rows(folder):
+    """Return the values that the table shows, from groups.csv: size, bits, error, support, ... without lift."""
+    columns = ("size", "bits_saved", "bits_saved_se", "support", "runs_exact", "activity", "cohesion", "lift")
+    with (folder / "groups.csv").open(newline="") as file:
+        return [
+            {"group": int(row["group"])} | {name: float(row[name]) for name in columns}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_the_first_view_is_the_table_of_groups_csv(ensemble, opened):
+    page = opened(ensemble / "explorer.html")
+    expected = found_rows(ensemble)
+    shown = page.evaluate(FOUND_ROWS)
+    assert [row["group"] for row in shown] == [row["group"] for row in expected[:50]]
+    for row, of_file in zip(shown, expected[:50], strict=True):
+        size, bits, error, support, exact, activity, by_chance, cohesion, cohesion_by_chance, lift = row[
+            "values"
+        ]
+        assert [size, bits, error, support, exact, activity, cohesion, lift] == list(of_file.values())[1:]
+        assert 0 <= by_chance <= 1
+        assert 0 <= cohesion_by_chance <= 1
+    record = json.loads((ensemble / "groups.json").read_text())
+    saved = record["bits"]["alone"] - record["bits"]["answer"]
+    headline = [
+        record["n_groups"],
+        record["expected_false"],
+        record["n_alone"],
+        saved,
+        record["bits"]["alone"],
+    ]
+    assert values_in(page, "#found-headline") == headline
+    assert text_of(page, "#null-readout").startswith(f"{len(record['null_groups'])} null runs: ")
+    assert values_in(page, "#null-readout") == [record["expected_false"], record["n_groups"]]
+    assert values_in(page, "#busy-readout") == [pytest.approx(np.mean(record["null_groups_busy"]))]
+    answers = page.evaluate(
+        "[...document.querySelectorAll('[data-answer]')].map(row => [row.dataset.answer, Number(row.querySelector('[data-value]').dataset.value)])"
+    )
+    assert dict(answers) == record["bits"]
+    assert [bits for _, bits in answers] == sorted(record["bits"].values(), reverse=True)
+
+
+def test_a_found_group_shows_its_evidence_in_every_run(demo, opened):
+    page = opened(demo / "explorer.html")
+    record = json.loads((demo / "groups.json").read_text())
+    for group in record["groups"][:4]:
+        click(page, f"[data-found='{group['group']}'] button")
+        shown = page.evaluate(
+            "[...document.querySelectorAll('#panel .members [data-component]')].map(b => Number(b.dataset.component))"
+        )
+        labels = sorted({label for history in load_merge_histories(demo) for label in history.labels})
+        assert sorted(labels[c] for c in shown) == sorted(group["members"])
+        rows = page.evaluate(
+            "[...document.querySelectorAll('#found-runs tbody tr')].map(row => [...row.querySelectorAll('[data-value]')].map(n => Number(n.dataset.value)))"
+        )
+        bits, similarities = zip(*rows, strict=True)
+        assert list(bits) == group["bits_saved_runs"]
+        assert np.mean(similarities) == pytest.approx(group["support"])
+        assert sum(similarity == 1 for similarity in similarities) == group["runs_exact"]
+
+
+def test_how_members_fire_together_is_compared_with_independence(demo, opened):
+    page = opened(demo / "explorer.html")
+    batch = ActivationBatch.load(demo.parent / "precomputed_batches" / "run_0" / "batch_0.pt")
+    group = next(
+        each for each in json.loads((demo / "groups.json").read_text())["groups"] if 2 < each["size"] < 9
+    )
+    click(page, f"[data-found='{group['group']}'] button")
+    names = group["members"] + [each["label"] for each in group["shared_members"]]
+    active = batch.matrix[:, [batch.labels.index(label) for label in names]].toarray() > 0.1
+    rates = page.evaluate(
+        "[...document.querySelectorAll('.matrix [data-independent]')].map(c => Number(c.dataset.independent))"
+    )
+    assert sorted(rates) == sorted(active.mean(axis=0).tolist())
+    together = active.T.astype(int) @ active
+    n = len(names)
+    observed = [
+        together[a, b] / together[a, a] for a in range(n) for b in range(n) if a != b and together[a, a]
+    ]
+    expected = [active[:, b].mean() for a in range(n) for b in range(n) if a != b and together[a, a]]
+    assert values_in(page, "#cofiring-readout") == pytest.approx([np.mean(observed), np.mean(expected)])
+
+
+def test_groups_have_one_number_everywhere(demo, opened):
+    page = opened(demo / "explorer.html")
+    click(page, "#files summary")
+    copied = page.evaluate("document.querySelector('#files textarea').value")
+    assert copied == (demo / "cluster_mapping_groups.json").read_text()
+    click(page, "[data-found='2'] button")
+    title = text_of(page, "#panel-heading")
+    member = page.evaluate("document.querySelector('#panel .members [data-component]').dataset.component")
+    click(page, "#panel .members [data-component]")
+    assert "2 (" in text_of(page, "#panel dl")
+    at_merge(page)  # a component stays open
+    assert page.evaluate("location.hash").endswith(f"component={member}")
+    click(page, "#panel dl [aria-label='Open group 2']")
+    assert page.evaluate("document.documentElement.dataset.tab") == "groups"
+    assert text_of(page, "#panel-heading") == title
+
+
+def test_a_found_group_leads_to_the_merge_that_made_it(demo, opened):
+    page = opened(demo / "explorer.html")
+    record = json.loads((demo / "groups.json").read_text())
+    group = next(each for each in record["groups"] if each["runs_exact"] == record["settings"]["n_runs"])
+    click(page, f"[data-found='{group['group']}'] button")
+    click(page, "#found-runs tbody tr:nth-child(2) button")
+    merged = load_merge_histories(demo)[1]
+    iteration = int(page.evaluate("document.documentElement.dataset.iteration"))
+    assert _group_of(merged, group["members"][0], iteration) == set(group["members"])
+    assert len(_group_of(merged, group["members"][0], iteration - 1)) < group["size"]
+    assert page.evaluate("document.documentElement.dataset.tab") == "merge"
+    assert page.evaluate("document.getElementById('view').value") == "1"
+    assert f"group {group['group']} (all of it)" in text_of(page, "#panel dl")
+
+
+def test_found_groups_are_searched_filtered_and_sorted(demo, opened):
+    page = opened(demo / "explorer.html")
+    record = json.loads((demo / "groups.json").read_text())
+    label = record["groups"][1]["members"][0]
+    page.evaluate(_choose("found-search", label, "input"))
+    named = [
+        group["group"] for group in record["groups"] if any(label in member for member in group["members"])
+    ]
+    assert [row["group"] for row in page.evaluate(FOUND_ROWS)] == named
+    page.evaluate(_choose("found-search", "", "input"))
+    page.evaluate(_choose("found-module", "layers.0.mlp_in", "input"))
+    here = [g["group"] for g in record["groups"] if any("mlp_in:" in member for member in g["members"])]
+    assert [row["group"] for row in page.evaluate(FOUND_ROWS)] == here
+    page.evaluate(_choose("found-module", "", "input"))
+    click(page, "#found-table th:nth-child(2) .sort")
+    sizes = [row["values"][0] for row in page.evaluate(FOUND_ROWS)]
+    assert sizes == sorted((group["size"] for group in record["groups"]), reverse=True)
+    page.evaluate(_choose("found-search", "no such component", "input"))
+    assert "No group fits the search." in text_of(page, "#found-table")
+
+
+def test_the_first_view_is_reached_without_a_mouse(demo, opened):
+    page = opened(demo / "explorer.html")
+    page.evaluate("document.getElementById('theme').focus()")
+    reached = set()
+    for _ in range(40):
+        page.call("Input.dispatchKeyEvent", type="rawKeyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        page.call("Input.dispatchKeyEvent", type="keyUp", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        reached.add(page.evaluate("document.activeElement.dataset.to || document.activeElement.id"))
+        if page.evaluate("Boolean(document.activeElement.closest('[data-found]'))"):
+            break
+    assert {"groups", "merge", "found-search", "found-module"} <= reached
+    number = page.evaluate("document.activeElement.innerText")
+    page.key("Enter", 13, "\r")
+    assert page.evaluate("document.activeElement.id") == "panel-heading"
+    assert text_of(page, "#panel-heading").startswith(f"Group {number} ")
+    page.key("Escape", 27)
+    assert page.evaluate("document.activeElement.innerText") == number
+    assert "How to read this page" in text_of(page, "#panel")
 
 
 HOSTILE = [
@@ -403,8 +602,14 @@ def test_labels_are_shown_as_they_are_and_never_run(page_of, opened):
         history(HOSTILE, [[0, 1], [0, 1], [1, 2], [1, 2]]),
         history(HOSTILE, [[0, 2], [0, 1], [1, 3], [1, 2]]),
     ]
-    path = page_of(*runs)
-    page = opened(path)
+    found = groups_by_hand(HOSTILE, [HOSTILE[:4], HOSTILE[4:6]], 2, shared=[(HOSTILE[4], 0), (HOSTILE[0], 1)])
+    page = opened(page_of(*runs, found=found))
+    for group in (0, 1):
+        click(page, f"[data-found='{group}'] button")
+        click(page, "#shared [data-component]")
+        assert text_of(page, "#panel-heading") in HOSTILE
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    at_merge(page)
     page.evaluate(_choose("search", ":", "input"))
     shown = page.evaluate("[...document.querySelectorAll('#found button')].map(b => b.textContent)")
     assert sorted(shown) == sorted(label for label in HOSTILE if ":" in label)
@@ -420,6 +625,67 @@ def test_labels_are_shown_as_they_are_and_never_run(page_of, opened):
     mapping = json.loads(page.evaluate("document.querySelector('#mapping textarea').value"))
     assert list(mapping["clusters"]) == HOSTILE
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_groups_without_evidence_are_not_shown_as_if_tested(page_of, opened):
+    runs = [history(THREE, [[0, 1], [0, 1]])] * 2
+    page = opened(page_of(*runs, found=groups_by_hand(THREE, [THREE[:2]], 2, tested=False)))
+    said = text_of(page, "#answer")
+    for words in (
+        "it is not tested",
+        "no activation batches",
+        "1 of 3 components belongs to none",
+        "no evidence",
+    ):
+        assert words in said
+    assert "holds" not in said
+    assert "bits saved" not in text_of(page, "#found-table")
+    assert "by chance" not in text_of(page, "#found-table")
+    click(page, "[data-found='0'] button")
+    assert "Not tested" in text_of(page, "#panel")
+    assert "bits" not in text_of(page, "#found-runs")
+    assert "NaN" not in text_of(page, "body")
+
+
+def test_tokens_of_a_found_group_are_those_with_enough_members_active(page_of, opened):
+    dense = np.zeros((8, 3), dtype=np.float32)
+    dense[:4, 0] = dense[2:6, 1] = 0.9  # both on samples 2 and 3 only
+    examples = TokenExamples(
+        np.array([[1, 1, 2, 2, 1, 1, 3, 3]]),
+        np.array([[0, place] for place in range(8)]),
+        {1: "one", 2: "<b>two</b>", 3: "three"},
+    )
+    batch = ActivationBatch(ProcessedActivations.from_dense(dense, THREE), examples=examples)
+    found = groups_by_hand(THREE, [THREE[:2]], 1, active_members=2)
+    page = opened(page_of(history(THREE, [[0, 1], [0, 1]]), found=found, batches=[batch]))
+    click(page, "[data-found='0'] button")
+    assert page.evaluate("[...document.querySelectorAll('.tokens li')].map(li => li.innerText)") == [
+        "<b>two</b> 2/2"
+    ]
+    assert "25 % of 8 tokens of run_0, with at least 2 members active" in text_of(page, "#panel")
+    click(page, "#panel .members [data-component]")
+    assert page.evaluate("document.querySelectorAll('.tokens li').length") == 2  # any sample of the component
+    at_merge(page)
+    go_to(page, 0)
+    click(page, "[data-group] button")
+    assert "75 % of 8 tokens" in text_of(page, "#panel")  # the same members in a cut: any of them
+
+
+def test_no_group_at_all_and_groups_that_were_not_computed_are_told_apart(page_of, opened, tmp_path):
+    runs = [history(THREE, [[0, 1], [0, 1]])] * 2
+    path = page_of(*runs, found=groups_by_hand(THREE, [], 2))
+    page = opened(path)
+    assert text_of(page, "#found-headline").startswith(
+        "0 groups hold, 1 expected by chance; 3 of 3 components belong to none"
+    )
+    assert "No group was found" in text_of(page, "#found-table")
+    (path.parent / "groups.json").unlink()
+    assert main(["explorer", str(path.parent)]) == 0
+    page = opened(path)
+    assert page.evaluate("document.documentElement.dataset.tab") == "merge"
+    click(page, "[data-to=groups]")
+    assert "were not computed" in text_of(page, "#answer")
+    assert "spdclust groups" in text_of(page, "#answer")
 
 
 THREE = ["m:0", "m:1", "m:2"]

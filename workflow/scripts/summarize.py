@@ -7,5 +7,6 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         list(snakemake.input.histories),
         dict(zip(snakemake.params.methods, snakemake.input.distances, strict=True)),
         snakemake.input.stability,
+        snakemake.input.groups,
         path=snakemake.output.summary,
     )

@@ -152,7 +152,7 @@ def _explorer(options: argparse.Namespace) -> None:
     path = options.output or folder / "explorer.html"
     model = options.model
     if model is None:
-        model = _model_of(folder) if (folder / RUN_CONFIG).is_file() else ""
+        model = model_of(folder) if (folder / RUN_CONFIG).is_file() else ""
     explorer(folder, path, ensemble=_name_of(folder), model=model, **files_of(folder))
     print(f"wrote {path}; open it in a browser")
 
@@ -169,7 +169,7 @@ def _mapping(options: argparse.Namespace) -> None:
     of = "consensus" if run is None else f"run_{run}"
     of = options.source.stem if single else of
     path = options.output or folder / f"cluster_mapping_{of}_{options.cut}.json"
-    model = options.model or _model_of(folder)
+    model = options.model or model_of(folder)
     names = {"ensemble": _name_of(folder), "model": model, "notes": options.notes, "viewer": options.viewer}
     if single:
         map_run(options.source, options.cut, path, **names)
@@ -180,7 +180,20 @@ def _mapping(options: argparse.Namespace) -> None:
     print(f"wrote {path}")
 
 
-def _model_of(folder: Path) -> str:
+def model_of(folder: Path) -> str:
+    """Return the decomposed model of an ensemble, as its `clustering_run_config.json` names it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     settings = '{"model_path": "resources/resid_mlp1"}'
+        ...     _ = Path(folder, "clustering_run_config.json").write_text(settings)
+        ...     model_of(Path(folder))
+        'resources/resid_mlp1'
+
+    Raises:
+        InputError: the folder does not name a model.
+    """
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.errors import InputError
@@ -190,12 +203,27 @@ def _model_of(folder: Path) -> str:
     model = load_config(ClusteringRunConfig, file).model_source if file.is_file() else None
     if model is None:
         raise InputError(
-            "which model the components are of is not said",
+            "no model given",
             file=folder,
             field="--model",
             allowed=f"--model, or a {RUN_CONFIG} with a model_path in the folder",
         )
     return str(model)
+
+
+def model_or_nothing(folder: Path) -> str:
+    """Return the decomposed model of an ensemble, empty where its folder does not name one.
+
+    Example:
+        >>> model_or_nothing(Path("no/such/folder"))
+        ''
+    """
+    from spdclust.errors import InputError
+
+    try:
+        return model_of(folder)
+    except InputError:
+        return ""
 
 
 def _name_of(folder: Path) -> str:

@@ -92,7 +92,7 @@ class ClusteringRunConfig(Section):
     n_batches: int | None = Field(default=None, ge=1, le=1000)
     """Batches per run; null takes as many as `iters` and `recompute_costs_every` use."""
     keep_batches: bool = True
-    """Whether the workflow keeps batches of activations once all merges have read them."""
+    """Whether the workflow keeps batches of activations once all merges and the groups have read them."""
     device: str = "auto"
     """Where the model runs: auto, cpu, cuda, cuda:<n>, mps."""
     merge_config: MergeConfig = MergeConfig()

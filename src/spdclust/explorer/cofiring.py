@@ -67,6 +67,25 @@ def count_cofiring(
     return CoFiring(n_samples, singles, pairs, together)
 
 
+def active_counts(
+    matrix: sparse.csr_array, columns: Int[np.ndarray, " components"], threshold: float | None
+) -> Int[np.ndarray, " components"]:
+    """Return on how many samples each component is active.
+
+    Example:
+        >>> matrix = sparse.csr_array(np.array([[1.0, 1.0], [0.0, 0.1], [1.0, 0.0]]))
+        >>> active_counts(matrix, np.array([1, -1, 0]), 0.1).tolist()
+        [1, 0, 2]
+
+    Args:
+        matrix: `(samples, columns)` causal importances.
+        columns: column of each component, -1 for one that has none.
+        threshold: active is above this; None takes anything above 0.
+    """
+    counts = np.bincount(matrix.indices[matrix.data > (threshold or 0.0)], minlength=matrix.shape[1])
+    return np.where(columns >= 0, counts[columns], 0)
+
+
 def _pairs_within(
     groups: Sequence[np.ndarray], singles: np.ndarray, n_components: int
 ) -> Int[np.ndarray, "pairs 2"]:

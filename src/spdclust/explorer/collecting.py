@@ -151,7 +151,9 @@ def add_consensus_activity(data: PageData, cut: str, counts: Int[np.ndarray, " g
     data.arrays[f"consensus.{cut}"] = narrow(counts)
 
 
-def add_cofiring(data: PageData, counts: CoFiring, *, run: int, n_samples: int) -> None:
+def add_cofiring(
+    data: PageData, counts: CoFiring, *, run: int, n_samples: int, threshold: float | None
+) -> None:
     """Add how components fire together within groups, counted on a batch of one run, `n_samples` in all.
 
     Example:
@@ -160,11 +162,16 @@ def add_cofiring(data: PageData, counts: CoFiring, *, run: int, n_samples: int) 
         >>> active = sparse.csr_array(np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]))
         >>> data = PageData({})
         >>> counts = count_cofiring(active, np.arange(2), [np.arange(2)], 0.1)
-        >>> add_cofiring(data, counts, run=0, n_samples=3)
+        >>> add_cofiring(data, counts, run=0, n_samples=3, threshold=0.1)
         >>> data.arrays["cofiring.singles"].tolist(), data.arrays["cofiring.together"].tolist()
         ([2, 3], [2])
     """
-    data.header["cofiring"] = {"run": run, "n_samples": counts.n_samples, "n_samples_in_all": n_samples}
+    data.header["cofiring"] = {
+        "run": run,
+        "n_samples": counts.n_samples,
+        "n_samples_in_all": n_samples,
+        "threshold": threshold or 0.0,
+    }
     data.arrays["cofiring.singles"] = narrow(counts.singles)
     data.arrays["cofiring.first"] = narrow(counts.pairs[:, 0])
     data.arrays["cofiring.second"] = narrow(counts.pairs[:, 1])
@@ -172,8 +179,7 @@ def add_cofiring(data: PageData, counts: CoFiring, *, run: int, n_samples: int) 
 
 
 def _best(history: MergeHistory) -> int | None:
-    known = history.n_iterations and np.isfinite(history.mdl_loss).any()
-    return history.best_iteration() if known else None
+    return history.best_iteration() if history.has_description_length else None
 
 
 def _cut(at: Mapping[str, Any]) -> dict[str, Any]:

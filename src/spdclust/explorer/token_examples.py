@@ -1,6 +1,7 @@
 """Tokens and places in the texts for groups of a language model, bounded in size."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def describe_by_tokens(
     columns: Int[np.ndarray, " components"],
     groups: Sequence[Int[np.ndarray, "_"]],
     threshold: float | None,
+    active_members: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """Return, for each group as far as the size allows, the tokens that activate it and places in the texts.
 
@@ -46,21 +48,24 @@ def describe_by_tokens(
         columns: column of each component.
         groups: numbers of the components of each group, the most wanted first.
         threshold: active is above this; None takes anything above 0.
+        active_members: members that have to be active at once, one entry for each of the first groups;
+            1 for those after them.
 
     Returns:
-        Per group: `members`; `share` of the samples on which it is active; `tokens`: text, samples of
-        this token on which it is active, samples of this token, bits (see `rank_tokens`); `places`: texts
-        around the samples on which it is strongest, `at` which of them, and those on which it is `active`.
+        Per group: `members`; `active_members`; `share` of the samples on which it is active; `tokens`: text,
+        samples of this token on which it is active, samples of this token, bits (see `rank_tokens`);
+        `places`: texts around the samples on which it is strongest, `at` which of them, and those on which it
+        is `active`.
     """
     by_column = sparse.csc_array(matrix)
     sample_at = {(int(row), int(place)): number for number, (row, place) in enumerate(samples)}
     written = dict(texts)
     found: list[dict[str, Any]] = []
     room = MAX_CHARACTERS
-    for group in groups[:MAX_DESCRIBED]:
+    for group, least in zip(groups[:MAX_DESCRIBED], chain(active_members, repeat(1)), strict=False):
         own = sparse.csr_array(by_column[:, columns[group]])
         everything = np.arange(len(group))
-        active = group_activity(own, everything, threshold)
+        active = group_activity(own, everything, threshold, active_members=least)
         if not active.any():
             continue
         ranked = rank_tokens(tokens, active, written)[:N_TOKENS]
@@ -81,6 +86,7 @@ def describe_by_tokens(
             )
         described = {
             "members": group.tolist(),
+            "active_members": least,
             "share": int(active.sum()) / len(active),
             "tokens": [[_short(each.text), each.n_active, each.n_samples, each.bits] for each in ranked],
             "places": places,

@@ -12,6 +12,13 @@ PIPELINE_CONFIG = "pipeline_config.yaml"
 META = "ensemble_meta.json"
 MERGE_ARRAY = "ensemble_merge_array.npz"
 SUMMARY = "summary.json"
+GROUPS = {
+    "record": "groups.json",
+    "table": "groups.csv",
+    "tree": "groups.nwk",
+    "mapping": "cluster_mapping_groups.json",
+}
+"""Files of the groups that hold, by what is inside."""
 
 
 @dataclass(frozen=True)

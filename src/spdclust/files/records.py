@@ -20,9 +20,9 @@ class Record(Section, extra="allow", strict=True):
 
 
 class NullAtCut(Record):
-    """What shuffled runs give at a cut."""
+    """What shuffled runs give at a cut, means over shuffles."""
 
-    histogram: list[Count]
+    histogram: list[Annotated[float, Field(ge=0)]]
     mean_support: float
     mean_contestedness: float
 
@@ -38,6 +38,7 @@ class Cut(Record):
     """Where the runs are cut."""
 
     n_groups: list[Count] = Field(min_length=1)
+    notes: list[str] = Field([])
 
 
 class AtCut(Record):
@@ -83,6 +84,7 @@ class SummarizedCut(Record):
     n_contested_components: Count
     mean_support: float
     null_mean_support: float
+    notes: list[str] = Field([])
 
 
 class SummarizedStability(Record):
@@ -100,16 +102,85 @@ class SummarizedDistances(Record):
     max: float
 
 
+class SummarizedGroups(Record):
+    """The groups that hold, as the summary has them."""
+
+    n_groups: Count
+    n_alone: Count
+    n_shared_members: Count
+    expected_false: float | None
+    expected_busy: float | None
+    bits_alone: float | None
+    bits_answer: float | None
+    warnings: list[str]
+
+
 class SummaryRecord(Record):
     """`summary.json`, see `summarize`."""
 
     n_runs: Count
     n_components: list[Count] = Field(min_length=1)
-    n_groups_at_least_mdl: list[Count] = Field(min_length=1)
-    least_mdl: list[float] = Field(min_length=1)
-    largest_group_at_least_mdl: list[Count] = Field(min_length=1)
+    n_groups_at_least_mdl: list[Count] = Field([], min_length=1)
+    least_mdl: list[float] = Field([], min_length=1)
+    largest_group_at_least_mdl: list[Count] = Field([], min_length=1)
     distances: dict[str, SummarizedDistances]
     stability: SummarizedStability | None = None
+    groups: SummarizedGroups | None = None
+
+
+class SharedMember(Record):
+    """A component of another group that is also active with this one."""
+
+    label: str
+    bits: float
+    share: float
+
+
+class FoundGroup(Record):
+    """One group of `groups.json`; its columns are checked with those of the others."""
+
+    group: Count
+    members: list[str] = Field(min_length=2)
+    shared_members: list[SharedMember]
+    bits_saved_runs: list[float | None]
+
+
+class FoundTree(Record):
+    """The tree that groups were chosen from."""
+
+    children: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    height: list[float]
+    bits: list[float | None]
+    bits_se: list[float | None]
+    chosen: list[Literal[0, 1]]
+
+
+class PairSimilarity(Record):
+    """How similar the activity of two components is, over many pairs."""
+
+    mean: float | None
+    median: float | None
+    never: float | None
+
+
+class GroupsRecord(Record):
+    """`groups.json`, see `groups_record`."""
+
+    format: Literal["spdclust groups"]
+    format_version: Literal[1]
+    settings: dict[str, Any]
+    warnings: list[str]
+    labels: list[str]
+    n_groups: Count
+    n_alone: Count
+    expected_false: float | None
+    null_groups: list[Count]
+    null_groups_busy: list[Count]
+    bits: dict[str, float | None]
+    cohesion: dict[str, PairSimilarity]
+    groups: list[FoundGroup]
+    in_no_group: list[str]
+    tree: FoundTree | None
 
 
 class SweepPoint(Record):
@@ -122,6 +193,12 @@ class SweepPoint(Record):
     n_distinct: Count
     mean_support: float
     null_mean_support: float
+    n_groups_found: Count | None = None
+    expected_false: float | None = None
+    bits_alone: float | None = None
+    bits_answer: float | None = None
+    bits_formed_by_most: float | None = None
+    bits_least_mdl: float | None = None
 
 
 class SweepRecord(Record):

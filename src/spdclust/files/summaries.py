@@ -52,15 +52,20 @@ def _records(
 
 
 def _format(folder: Path, summary: Mapping[str, Any]) -> str:
-    lines = [
-        f"{folder}: {summary['n_runs']} runs of {_span(summary['n_components'])} live components",
-        f"  least description length {_span(summary['least_mdl'])} bits per sample, "
-        f"at {_span(summary['n_groups_at_least_mdl'])} groups "
-        f"(largest group: {_span(summary['largest_group_at_least_mdl'])} components)",
-    ]
-    for method, at_cut in summary["distances"].items():
+    lines = [f"{folder}: {summary['n_runs']} runs of {_span(summary['n_components'])} live components"]
+    groups = summary.get("groups")
+    if groups is not None:
+        lines += group_lines(groups)
+    if summary.get("least_mdl"):
         lines.append(
-            f"  {method} between runs there: mean {at_cut['mean']:.4g} "
+            f"  least description length {_span(summary['least_mdl'])} bits per sample, "
+            f"at {_span(summary['n_groups_at_least_mdl'])} groups "
+            f"(largest group: {_span(summary['largest_group_at_least_mdl'])} components)"
+        )
+    for method, at_cut in summary["distances"].items():
+        where = "there" if summary.get("least_mdl") else f"at iteration {at_cut['iteration']}"
+        lines.append(
+            f"  {method} between runs {where}: mean {at_cut['mean']:.4g} "
             f"(from {at_cut['min']:.4g} to {at_cut['max']:.4g})"
         )
     stability = summary.get("stability")
@@ -70,6 +75,44 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
     figure = folder / "plots" / ("mdl.png" if stability is None else "stability.png")
     lines.append(f"  open next: {page if page.is_file() else figure}")
     return "\n".join(lines)
+
+
+def group_lines(groups: Mapping[str, Any]) -> list[str]:
+    """Return which groups hold, as lines for the terminal.
+
+    Example:
+        >>> groups = {"n_groups": 3, "n_alone": 112, "n_shared_members": 1, "expected_false": 0.1}
+        >>> groups |= {"expected_busy": 1.5, "bits_alone": 3.5, "bits_answer": 2.3, "warnings": ["Made up."]}
+        >>> print("\\n".join(group_lines(groups)))
+          3 groups hold (0.1 expected by chance), 112 components belong to none; they save 1.2 of 3.5 bits per
+          sample (held out)
+          1.5 groups are expected where components only share that some samples are busier than others
+          1 component is also active with a second group
+          warning: Made up.
+
+    Args:
+        groups: see `summary.summarize_groups`.
+    """
+    expected, alone, answer = (groups[name] for name in ("expected_false", "bits_alone", "bits_answer"))
+    n, chance = groups["n_groups"], "" if expected is None else f" ({expected:.2g} expected by chance)"
+    none = groups["n_alone"]
+    line = f"  {n} group{' holds' if n == 1 else 's hold'}{chance}, "
+    line += f"{none} component{' belongs' if none == 1 else 's belong'} to none"
+    if n and alone is not None and answer is not None:
+        saver = "it saves" if n == 1 else "they save"
+        line += f"; {saver} {alone - answer:.3g} of {alone:.4g} bits per sample (held out)"
+    lines = [line]
+    shared, busy = groups["n_shared_members"], groups["expected_busy"]
+    if busy:
+        lines.append(
+            f"  {busy:.2g} group{' is' if busy == 1 else 's are'} expected where components only share that "
+            "some samples are busier than others"
+        )
+    if shared:
+        lines.append(
+            f"  {shared} component{' is' if shared == 1 else 's are'} also active with a second group"
+        )
+    return lines + [f"  warning: {warning}" for warning in groups["warnings"]]
 
 
 def stability_lines(stability: Mapping[str, Any]) -> list[str]:
@@ -96,6 +139,7 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
             f"{at['n_contested_components']} contested components, support of the consensus "
             f"{at['mean_support']:.2f} (shuffled runs: {at['null_mean_support']:.2f})"
         )
+        lines += [f"    {note}" for note in at.get("notes", [])]
     return lines
 
 

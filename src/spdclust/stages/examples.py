@@ -1,4 +1,4 @@
-"""Stage: merges and the batch they were made from -> the tokens that activate groups."""
+"""Stage: groups and a batch of activations -> the tokens that activate them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import find_batches
 from spdclust.files.ensemble_folder import EnsembleFolder
-from spdclust.files.histories import load_merge_histories, load_merge_history
+from spdclust.files.histories import find_histories, load_merge_history
 from spdclust.group_tokens import (
     TokenCount,
     describe_members,
@@ -19,7 +19,7 @@ from spdclust.group_tokens import (
     strongest_samples,
     token_table,
 )
-from spdclust.stability.formed import groups_formed_by_all
+from spdclust.stages.groups import groups_of
 from spdclust.types import Labels
 
 
@@ -33,9 +33,10 @@ def examples(
 ) -> str:
     """Return a description of groups of a language model by the tokens that activate them.
 
-    Without `run`, the groups that every run forms, member for member; with it, the groups of one run at one
-    iteration. Those that tokens tell apart best come first. With `group`, that one's components and the
-    places in the texts where it is strongest.
+    Without `run`, the groups that hold, numbered and ordered as in `groups.csv`; with it, the groups of one
+    run at one iteration, those first that tokens tell apart best. With `group`, that one's components and the
+    places in the texts where it is strongest. A group that holds is active where at least `active_members`
+    members are, a group of a run where any is.
 
     Example:
         >>> import tempfile
@@ -66,29 +67,36 @@ def examples(
     folder = Path(ensemble)
     place = EnsembleFolder(folder)
     tokens = _Tokens.of(place.batches(run or 0))
+    history = load_merge_history(find_histories(folder)[0] if run is None else place.history(run))
+    threshold = history.config.activation_threshold
     if run is None:
-        histories = load_merge_histories(folder)
-        groups = dict(enumerate(groups_formed_by_all(histories)))
-        head = f"{folder}: {len(groups)} groups that all {len(histories)} runs form"
+        found = groups_of(folder)[0]
+        threshold = found.settings.get("activation_threshold", threshold)
+        needed = found.columns["active_members"]
+        groups = [
+            _Group(number, found.members(number), 1 if np.isnan(needed[number]) else int(needed[number]))
+            for number in range(found.n_groups)
+        ]
+        head, order = f"{folder}: {len(groups)} groups that hold", "those first with most evidence"
     else:
-        history = load_merge_history(place.history(run))
         at = history.at(history.best_iteration() if iteration is None else iteration)
-        groups = {number: at.members(number) for number in range(at.k_groups)}
-        head = f"{folder}, run {run}: {len(groups)} groups"
-    threshold = load_merge_history(
-        folder / "runs" / f"run_{run or 0}" / "history.zip"
-    ).config.activation_threshold
+        groups = [_Group(number, at.members(number), 1) for number in range(at.k_groups)]
+        head, order = f"{folder}, run {run}: {len(groups)} groups", "those first that tokens tell apart best"
     if group is not None:
-        if group not in groups:
+        if not 0 <= group < len(groups):
             raise InputError("no such group", field="group", found=group, allowed=f"0 to {len(groups) - 1}")
-        return "\n".join([head, *tokens.places(group, groups[group], threshold, limit)])
-    found = [
-        tokens.describe(number, members, threshold) for number, members in groups.items() if len(members) > 1
-    ]
-    found.sort(key=lambda each: (-each.bits, each.number))
-    return "\n".join(
-        [f"{head}, those first that tokens tell apart best", *(each.line for each in found[:limit])]
-    )
+        return "\n".join([head, *tokens.places(groups[group], threshold, limit)])
+    described = [tokens.describe(each, threshold) for each in groups if len(each.members) > 1]
+    if run is not None:
+        described.sort(key=lambda each: (-each.bits, each.number))
+    return "\n".join([f"{head}, {order}", *(each.line for each in described[:limit])])
+
+
+@dataclass(frozen=True)
+class _Group:
+    number: int
+    members: Labels
+    active_members: int
 
 
 @dataclass(frozen=True)
@@ -120,28 +128,29 @@ class _Tokens:
             )
         return cls(batch, kept.tokens[kept.samples[:, 0], kept.samples[:, 1]])
 
-    def describe(self, number: int, members: Labels, threshold: float | None) -> _Described:
-        active, ranked = self._activity(members, threshold)
+    def describe(self, group: _Group, threshold: float | None) -> _Described:
+        active, ranked = self._activity(group, threshold)
         bits = float(active.mean()) * sum(each.bits for each in ranked)
-        said = [describe_members(members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
-        return _Described(number, bits, f"group {number}: {'; '.join(said)}")
+        said = [describe_members(group.members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
+        return _Described(group.number, bits, f"group {group.number}: {'; '.join(said)}")
 
-    def places(self, number: int, members: Labels, threshold: float | None, limit: int) -> list[str]:
+    def places(self, group: _Group, threshold: float | None, limit: int) -> list[str]:
         assert self.batch.examples is not None
-        active, ranked = self._activity(members, threshold)
+        active, ranked = self._activity(group, threshold)
         matrix = self.batch.matrix[: len(self.numbers)]
-        strongest = strongest_samples(matrix, self._columns(members), limit)
+        strongest = strongest_samples(matrix, self._columns(group.members), limit)
         return [
-            f"group {number}: {', '.join(members)}",
+            f"group {group.number}: {', '.join(group.members)}",
             f"active on {active.mean():.2%} of {len(self.numbers)} tokens",
             f"tokens: {token_table(ranked)}",
             *(marked(*self.batch.examples.context(int(sample))) for sample in strongest),
         ]
 
-    def _activity(self, members: Labels, threshold: float | None) -> tuple[np.ndarray, list[TokenCount]]:
+    def _activity(self, group: _Group, threshold: float | None) -> tuple[np.ndarray, list[TokenCount]]:
         assert self.batch.examples is not None
         matrix = self.batch.matrix[: len(self.numbers)]
-        active = group_activity(matrix, self._columns(members), threshold)
+        columns = self._columns(group.members)
+        active = group_activity(matrix, columns, threshold, active_members=group.active_members)
         return active, rank_tokens(self.numbers, active, dict(self.batch.examples.vocabulary))
 
     def _columns(self, members: Labels) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.errors import InputError
-from spdclust.explorer.cofiring import count_cofiring, group_counts
+from spdclust.explorer.cofiring import active_counts, count_cofiring, group_counts
 from spdclust.explorer.collecting import (
     PageData,
     add_cofiring,
@@ -17,17 +17,20 @@ from spdclust.explorer.collecting import (
     add_final_activity,
     collect,
 )
+from spdclust.explorer.found_groups import add_found, add_independent, found_members
 from spdclust.explorer.groupings import distinct_groups, groups_over_union, rows_of_interest
 from spdclust.explorer.packing import pack
 from spdclust.explorer.page import page_html
 from spdclust.explorer.token_examples import describe_by_tokens
 from spdclust.files.atomic import write_text
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.ensemble_folder import EnsembleFolder
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
 from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.groups import load_groups
 from spdclust.files.histories import find_histories, load_merge_histories, run_number
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.merge.history import MergeHistory
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.types import Labels
@@ -43,6 +46,7 @@ def explorer(
     model: str = "",
     distances: Mapping[str, str | Path] = {},
     stability: tuple[str | Path, str | Path] | None = None,
+    groups: str | Path | None = None,
     batches: Sequence[str | Path] = (),
 ) -> None:
     """Write `explorer.html`.
@@ -65,6 +69,7 @@ def explorer(
         model: the decomposed model, as in `model_path`.
         distances: the distance files by method.
         stability: `stability.json` and `stability_iterations.csv`.
+        groups: `groups.json`, the groups that the page opens on; without it, the page opens on the merge.
         batches: the first batch of each run, or nothing: the page then says that it holds no activations.
 
     Raises:
@@ -98,6 +103,10 @@ def explorer(
         distances=rows,
         stability=None if record is None or table is None else (record, table),
     )
+    if groups is None:
+        data.notes.append("No groups.json: the found groups and their evidence are left out.")
+    else:
+        _add_groups(data, groups)
     _add_activations(data, runs, batches)
     if len(runs) < 2:
         data.notes.append("One run only: nothing to compare it with, so no distances and no support.")
@@ -126,13 +135,23 @@ def files_of(folder: str | Path) -> dict[str, Any]:
     """
     folder = Path(folder)
     record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
+    groups = folder / GROUPS["record"]
     place = EnsembleFolder(folder)
     first = [place.batches(number) / "batch_0.pt" for number in map(run_number, find_histories(folder))]
     return {
         "distances": place.distances(),
         "stability": (record, iterations) if record.is_file() and iterations.is_file() else None,
+        "groups": groups if groups.is_file() else None,
         "batches": first if all(path.is_file() for path in first) else [],
     }
+
+
+def _add_groups(data: PageData, file: str | Path) -> None:
+    """Add the found groups of a `groups.json`."""
+    try:
+        add_found(data, load_groups(file))
+    except InputError as error:
+        raise error.located(file=file) from None
 
 
 def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequence[str | Path]) -> None:
@@ -142,10 +161,14 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
             "The activation batches are not there any more: how members fire together is left out."
         )
         return
+    labels: Labels = data.header["labels"]
+    active, n_samples = np.zeros(len(labels), dtype=np.int64), 0
     for run, (history, file) in enumerate(zip(runs, batches, strict=True)):
         batch = ActivationBatch.load(file)
         columns = _columns(batch, history.labels, file)
         threshold = history.config.activation_threshold
+        active += active_counts(batch.matrix, _union_columns(batch, labels), _threshold(data, history))
+        n_samples += batch.n_samples
         # a scalar activity has another definition, and with several batches it is of the last one
         single = history.config.recompute_costs_every == 1
         if threshold is not None and single and batch.n_samples == history.provenance.get("n_samples"):
@@ -153,20 +176,26 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
             final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
             add_final_activity(data, run, group_counts(batch.matrix, columns, final, threshold))
         if run == 0:
-            _add_described(data, runs, batch, threshold)
+            _add_described(data, runs, batch)
+    if "found" in data.header and n_samples:
+        add_independent(data, active / n_samples, n_samples)
 
 
-def _add_described(
-    data: PageData, runs: MergeHistoryEnsemble, batch: ActivationBatch, threshold: float | None
-) -> None:
+def _threshold(data: PageData, history: MergeHistory) -> float | None:
+    """Return above what a component is active: as the found groups count it, otherwise as the merge does."""
+    found: float | None = data.header.get("found", {}).get("settings", {}).get("activation_threshold")
+    return history.config.activation_threshold if found is None else found
+
+
+def _add_described(data: PageData, runs: MergeHistoryEnsemble, batch: ActivationBatch) -> None:
     """Add how members of groups fire together, and the tokens of groups and components."""
-    labels: Labels = data.header["labels"]
-    place = {label: column for column, label in enumerate(batch.labels)}
-    columns = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
+    columns = _union_columns(batch, data.header["labels"])
     first, more, consensus = _groups_to_describe(data, runs)
+    found, shared = found_members(data), found_members(data, with_shared=True)
     first, more = ([group for group in groups if (columns[group] >= 0).all()] for groups in (first, more))
-    counted = count_cofiring(batch.matrix, columns, [*first, *more], threshold)
-    add_cofiring(data, counted, run=0, n_samples=batch.n_samples)
+    threshold, counted_above = runs[0].config.activation_threshold, _threshold(data, runs[0])
+    counted = count_cofiring(batch.matrix, columns, [*shared, *first, *more], counted_above)
+    add_cofiring(data, counted, run=0, n_samples=batch.n_samples, threshold=counted_above)
     if threshold is not None and (columns >= 0).all():
         for cut, groups in consensus.items():
             add_consensus_activity(data, cut, group_counts(batch.matrix, columns, groups, threshold))
@@ -174,6 +203,8 @@ def _add_described(
     if kept is None:
         return
     alone = [np.array([component]) for component in np.flatnonzero(columns >= 0)]
+    least = data.arrays["found.active_members"] if found else np.array([])
+    active_members = [int(at_least) if at_least > 0 else 1 for at_least in least]  # NaN without evidence
     data.header["examples"] = {
         "run": 0,
         "n_samples": kept.n_samples,
@@ -184,8 +215,9 @@ def _add_described(
             kept.context,
             kept.samples,
             columns,
-            [*first, *alone, *more],
-            threshold,
+            [*found, *first, *alone, *more],
+            counted_above,
+            active_members,
         ),
     }
 
@@ -221,6 +253,12 @@ def _merges(data: PageData, run: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of a run's components, and the first components of the merged groups."""
     names = np.column_stack([data.arrays[f"run{run}.{which}"] for which in ("first", "second")])
     return data.arrays[f"run{run}.own"].astype(np.int64), names.astype(np.int64)
+
+
+def _union_columns(batch: ActivationBatch, labels: Labels) -> np.ndarray:
+    """Return the column of each component of the ensemble, -1 for one that the batch lacks."""
+    place = {label: column for column, label in enumerate(batch.labels)}
+    return np.array([place.get(label, -1) for label in labels], dtype=np.int64)
 
 
 def _columns(batch: ActivationBatch, labels: Labels, file: str | Path) -> np.ndarray:

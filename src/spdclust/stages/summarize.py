@@ -1,9 +1,10 @@
-"""Stage: histories and distances -> the few numbers a reader wants first."""
+"""Stage: histories, distances, groups -> the few numbers a reader wants first."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import save_summary
@@ -14,6 +15,7 @@ def summarize_ensemble(
     histories: Sequence[str | Path],
     distances: Mapping[str, str | Path],
     stability: str | Path,
+    groups: str | Path,
     *,
     path: str | Path,
 ) -> None:
@@ -25,7 +27,8 @@ def summarize_ensemble(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     place = write_example_ensemble(folder)
         ...     runs, path = [place.history(0), place.history(1)], Path(folder) / "summary.json"
-        ...     summarize_ensemble(runs, place.distances(), place.folder / "stability.json", path=path)
+        ...     found = place.folder / "stability.json", place.folder / "groups.json"
+        ...     summarize_ensemble(runs, place.distances(), *found, path=path)
         ...     summary = json.loads(path.read_text())
         >>> summary["n_components"], summary["n_groups_at_least_mdl"]
         ([12, 12], [4, 4])
@@ -34,6 +37,7 @@ def summarize_ensemble(
         histories: the runs' files.
         distances: the distance files by method.
         stability: `stability.json`.
+        groups: `groups.json`.
         path: where the summary goes.
 
     Raises:
@@ -45,5 +49,6 @@ def summarize_ensemble(
         {method: between for method, (_, between) in rows.items()},
         iterations=next(iter(rows.values()))[0] if rows else None,
         stability=load_stability_record(stability),
+        groups=load_groups(groups),
     )
     save_summary(summary, path)

@@ -245,6 +245,8 @@ def _for_wandb(value: Any) -> Any:
         return wandb.Image(str(value))
     if isinstance(value, Mapping) and "edges" in value:
         return wandb.Histogram(np_histogram=(value["counts"], value["edges"]))
+    if isinstance(value, Mapping) and "columns" in value:
+        return wandb.Table(columns=list(value["columns"]), data=[list(row) for row in value["rows"]])
     return value
 
 

@@ -10,11 +10,13 @@ import numpy as np
 from spdclust.config.tracking import TrackingSettings
 from spdclust.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.ensemble_folder import MERGE_ARRAY, META, SUMMARY
+from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY
 from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.groups import groups_record, load_groups
 from spdclust.files.histories import find_histories, load_merge_histories
 from spdclust.files.records import SummaryRecord, read_record
 from spdclust.files.stability_reading import load_stability_iterations
+from spdclust.groups.found import COLUMNS
 from spdclust.merge.history import MergeHistory
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.tracking.client import open_tracker
@@ -64,7 +66,7 @@ def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: boo
         rows = {}
     found = [
         *distances.values(),
-        *(place.folder / name for name in (SUMMARY, STABILITY_FILES["record"])),
+        *(place.folder / name for name in (SUMMARY, STABILITY_FILES["record"], GROUPS["record"])),
     ]
     with _Run(
         place, settings, "report", made_of, [path for path in found if path.is_file()], again
@@ -78,6 +80,7 @@ def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: boo
         tracker.log({"iteration": last, **member_distribution(members)})
         _save_normalized(tracker, place)
         _save_distances(tracker, place, distances)
+        log_groups(tracker, place)
         tracker.summarize(_summary(place, members))
 
 
@@ -194,9 +197,7 @@ def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
     Args:
         members: the runs, with at least one merge each.
     """
-    best = [
-        (history, history.best_iteration()) for history in members if not np.isnan(history.mdl_loss).all()
-    ]
+    best = [(history, history.best_iteration()) for history in members if history.has_description_length]
     values = {
         "final_k_groups": [history.n_components - history.n_iterations for history in members],
         "final_mdl_loss": [history.mdl_loss[-1] for history in members],
@@ -232,6 +233,40 @@ def _stability_rows(place: EnsemblePlace) -> dict[int, dict[str, float]]:
         }
         for place_in, iteration in enumerate(iterations)
     }
+
+
+def log_groups(tracker: Tracker, place: EnsemblePlace) -> None:
+    """Log the groups that hold, numbered as in their files: a table `groups`, and an artifact with the files.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_found
+        >>> from spdclust.files.groups import save_groups
+        >>> from spdclust.tracking.tracker import NoTracker
+        >>> class Printing(NoTracker):
+        ...     def log(self, values):
+        ...         print(values["groups"]["columns"][:3], values["groups"]["rows"][0][:3])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_groups(example_found(), folder, ensemble="a/b")
+        ...     log_groups(Printing(), EnsemblePlace(Path(folder)))
+        ['group', 'size', 'bits_saved'] [0, 3, 0.5]
+
+    Args:
+        tracker: where they go.
+        place: the ensemble; nothing is logged where it has no groups, or they cannot be read.
+    """
+    files = {name: path for name in GROUPS.values() if (path := place.folder / name).is_file()}
+    if GROUPS["record"] not in files:
+        return
+    try:
+        record = groups_record(load_groups(files[GROUPS["record"]]))
+    except InputError as error:
+        log.warning("%s; the groups are left out", error)
+        return
+    columns = ["group", *COLUMNS]
+    rows = [[*(group[name] for name in columns), " ".join(group["members"])] for group in record["groups"]]
+    tracker.log({"groups": {"columns": [*columns, "members"], "rows": rows}})
+    tracker.artifact(f"{_name(place)}-groups", "groups", files, {"ensemble": place.name})
 
 
 def _merged(*parts: Mapping[int, Mapping[str, float]]) -> Iterator[tuple[int, dict[str, float]]]:

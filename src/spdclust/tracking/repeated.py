@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spdclust.errors import InputError
-from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.files.merged_batches import merged_batches
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView
@@ -45,7 +45,7 @@ class Repeated:
             return None
         try:
             if self._views is None:
-                source = _batches_of(self._history, self._batches)
+                source = merged_batches(self._history, self._batches)
                 self._views = repeat_merge(source, self._history, _taken(self._wanted))
             self._wanted.append(iteration)
             return MergeSample.of(next(self._views))
@@ -62,17 +62,3 @@ class Repeated:
 def _taken(waiting: list[int]) -> Iterator[int]:
     while waiting:
         yield waiting.pop(0)
-
-
-def _batches_of(history: MergeHistory, folder: Path) -> BatchedActivations:
-    """Return the batches that a history was made from: the first ones of a folder that other merges share."""
-    known = history.provenance.get("batches")
-    files = find_batches(folder)
-    source = BatchedActivations(files[: len(known)] if known else files)
-    if known is not None and list(known) != source.digests:
-        raise InputError(
-            "the batches are not those that were merged",
-            file=folder,
-            allowed="the batches that the history names",
-        )
-    return source

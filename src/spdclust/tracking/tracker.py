@@ -38,7 +38,10 @@ class Tracker(Protocol):
     """Where the records of one run go."""
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Add one row; mappings of `counts` and `edges` are histograms, `Figure`s and paths are pictures."""
+        """Add one row; mappings of `counts` and `edges` are histograms, of `columns` and `rows` tables.
+
+        `Figure`s and paths are pictures.
+        """
         return None
 
     def artifact(

@@ -112,7 +112,7 @@ function agreementFigure(figure, app) {
   figure.replaceChildren(
     el("figcaption", {}, el("b", {}, explained("How far the runs agree", "agreement")), " ", choice),
     plot,
-    el("p", { class: "legend" }, el("span", { class: "key of-runs" }), "pairs of runs ", el("span", { class: "key of-null" }), "shuffled runs (chance)"),
+    el("p", { class: "legend" }, el("span", { class: "key of-runs" }), "pairs of runs ", el("span", { class: "key of-null" }), "runs with shuffled components"),
     readout,
   );
   let cursor = () => {};

@@ -14,7 +14,7 @@ function fill(node, properties, children) {
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
   return node;
 }
 
@@ -31,6 +31,8 @@ function number(value, kind = "plain") {
 function short(value, kind = "plain") {
   if (kind === "share") return value === 0 || value >= 0.0995 ? `${trim(100 * value, 3)} %` : `${trim(100 * value, 2)} %`;
   if (Number.isInteger(value)) return value.toLocaleString("en-GB");
+  if (kind === "brief") return trim(value, 2);
+  if (kind === "cell") return trim(value, 3);
   return Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en-GB") : trim(value, 4);
 }
 
@@ -85,15 +87,20 @@ function moduleCounts(ensemble, components) {
   return counts;
 }
 
+function classOf(column, name) {
+  return column.narrow === false ? `${name} not-narrow` : name;
+}
+
 // A table that sorts by its columns and shows a page of its rows at a time.
-// columns: {name, term, value(row), cell(row), numeric, descending}; rows: numbers.
+// columns: {name, sub (second line of the heading), term, value(row), cell(row), numeric, narrow (false: left out
+// in narrow windows)}; rows: numbers.
 function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, select }) {
   const state = { rows: [], sort, page: 0 };
   const body = el("tbody");
   const heads = columns.map((column, i) => {
     const button = el("button", { type: "button", class: "sort", click: () => resort(i) }, column.name);
     const help = column.term ? explained(column.name, column.term).slice(2) : [];
-    return el("th", { scope: "col", class: column.numeric ? "right" : "" }, column.value ? button : column.name, help);
+    return el("th", { scope: "col", class: classOf(column, column.numeric ? "right" : "") }, column.value ? button : column.name, help, column.sub ? el("div", { class: "quiet sub" }, column.sub) : "");
   });
   const table = el("table", {}, el("caption", { class: "hidden" }, caption), el("thead", {}, el("tr", {}, heads)), body);
   const back = el("button", { type: "button", click: () => turn(-1) }, "Previous");
@@ -135,7 +142,7 @@ function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, 
     const start = state.page * pageSize;
     const shown = state.rows.slice(start, start + pageSize);
     body.replaceChildren(
-      ...shown.map((row) => el("tr", select(row), columns.map((c) => el("td", { class: c.numeric ? "right" : c.class || "" }, c.cell(row))))),
+      ...shown.map((row) => el("tr", select(row), columns.map((c) => el("td", { class: classOf(c, c.numeric ? "right" : c.class || "") }, c.cell(row))))),
     );
     table.hidden = shown.length === 0;
     nothing.textContent = shown.length ? "" : empty();

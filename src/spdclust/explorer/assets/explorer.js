@@ -1,12 +1,15 @@
-// The page itself: where the reader is (iteration, view, what is open), and drawing what follows from it.
+// The page itself: where the reader is (tab, iteration, view, what is open), and drawing what follows from it.
 
 function makeApp(ensemble) {
   const last = ensemble.nIterations - 1;
   const cuts = ensemble.header.cuts;
   const best = ensemble.runs[0].told.best_iteration;
   const start = cuts.least_mdl ? cuts.least_mdl.iteration : Math.min(last, best ?? last);
+  const found = makeFound(ensemble);
   const app = {
     ensemble,
+    found,
+    tab: found ? "groups" : "merge",
     t: start,
     view: ensemble.runs.length > 1 ? -1 : 0,
     method: cuts.least_mdl || !ensemble.header.methods.length ? "" : ensemble.header.methods[0].name,
@@ -17,7 +20,24 @@ function makeApp(ensemble) {
     state: null,
     goTo(t) {
       this.t = Math.max(Math.min(0, last), Math.min(last, Math.round(t)));
-      schedule();
+      if (this.tab === "merge") schedule();
+      else this.chooseTab("merge", { keep: true });
+    },
+    chooseTab(tab, { keep = false } = {}) {
+      if (this.selected && (!keep || this.selected.kind === "found")) this.selected = null;
+      this.tab = tab;
+      drawTabs();
+      schedule(true); // charts have no width while they are hidden
+    },
+    showMerge(view, t, component) {
+      this.view = view;
+      this.t = Math.max(0, Math.min(last, t));
+      this.pathRun = null;
+      this.selected = { kind: "group", component };
+      this.tab = "merge";
+      drawTabs();
+      render(true);
+      bringPanelIntoView();
     },
     chooseMethod(name) {
       this.method = name;
@@ -27,15 +47,18 @@ function makeApp(ensemble) {
       this.pathRun = r;
       drawPanel();
     },
-    open(kind, component) {
-      this.selected = { kind, component, opener: document.activeElement };
-      drawPanel();
-      markChosen();
-      remember();
-      const title = byId("panel-heading");
-      title.focus({ preventScroll: true });
-      byId("panel").scrollTop = 0;
-      if (byId("panel").getBoundingClientRect().top > window.innerHeight - 120) title.scrollIntoView({ block: "start" });
+    open(kind, component, opener = document.activeElement) {
+      this.selected = { kind, component, opener };
+      show();
+    },
+    openFound(group, opener) {
+      this.selected = { kind: "found", group, opener };
+      if (this.tab !== "groups") {
+        this.tab = "groups";
+        drawTabs();
+        render(true);
+      }
+      show();
     },
     close() {
       const opener = app.selected && app.selected.opener;
@@ -52,6 +75,25 @@ function makeApp(ensemble) {
     },
   };
   app.close = app.close.bind(app);
+
+  function show() {
+    drawPanel();
+    markChosen();
+    remember();
+    bringPanelIntoView();
+  }
+
+  // Beside the tables in wide windows, above them in narrow ones, where a click may be far below.
+  function bringPanelIntoView() {
+    const panel = byId("panel");
+    byId("panel-heading").focus({ preventScroll: true });
+    panel.scrollTop = 0;
+    const { top } = panel.getBoundingClientRect();
+    const controls = document.querySelector(".controls");
+    const narrow = getComputedStyle(panel).position === "static";
+    const covered = narrow && app.tab === "merge" && getComputedStyle(controls).position === "sticky" ? controls.offsetHeight : 0;
+    if (top < covered || top > window.innerHeight - 120) panel.scrollIntoView({ block: "start" });
+  }
 
   // ---- state
 
@@ -126,6 +168,13 @@ function makeApp(ensemble) {
 
   let later = 0;
   function render(charts) {
+    remember();
+    document.documentElement.dataset.iteration = String(app.t);
+    if (app.tab !== "merge") {
+      drawPanel();
+      markChosen();
+      return;
+    }
     compute();
     slider.value = iteration.value = String(Math.max(0, app.t));
     kInput.value = String(kAt(app.t));
@@ -137,8 +186,6 @@ function makeApp(ensemble) {
     drawPanel();
     drawCutButtons();
     mapping();
-    remember();
-    document.documentElement.dataset.iteration = String(app.t);
     clearTimeout(later);
     later = setTimeout(contested, 60);
   }
@@ -158,7 +205,7 @@ function makeApp(ensemble) {
     const merges = app.t < 0 ? "No merges were made" : `After ${count(app.t + 1, "merge")}`;
     const parts = [el("b", {}, merges)];
     if (!several) {
-      parts.push(`: ${count(grouping.k, "group")}, the largest of ${count(largest, "component")}. One run only: nothing says how far this can be trusted.`);
+      parts.push(`: ${count(grouping.k, "group")}, the largest of ${count(largest, "component")}. One run only: nothing says how far this repeats.`);
     } else {
       const whose = app.view < 0 ? "the consensus of the runs has" : `${ensemble.runs[app.view].name} has`;
       parts.push(`, ${whose} `, number(grouping.k), ` groups, the largest of ${count(largest, "component")}. `);
@@ -187,15 +234,28 @@ function makeApp(ensemble) {
     const { selected } = app;
     const focused = document.activeElement && document.activeElement.id === "panel-heading";
     const scroll = byId("panel").scrollTop;
-    const content = !selected ? emptyPanel(app) : selected.kind === "group" ? groupPanel(app, selected.component) : componentPanel(app, selected.component);
+    const content =
+      !selected ? (app.tab === "merge" ? mergeGuide(app) : foundGuide(app))
+      : selected.kind === "found" ? foundPanel(app, selected.group)
+      : selected.kind === "group" ? groupPanel(app, selected.component)
+      : componentPanel(app, selected.component);
+    byId("panel").classList.toggle("guide", !selected);
     byId("panel").replaceChildren(...content.flat().filter(Boolean));
     byId("panel").scrollTop = scroll;
     if (focused && byId("panel-heading")) byId("panel-heading").focus({ preventScroll: true });
   }
 
   function markChosen() {
-    const group = app.selected ? app.state.grouping.groups[app.selected.component] : -2;
+    const { selected } = app;
+    const group = selected && app.state && selected.kind !== "found" ? app.state.grouping.groups[selected.component] : -2;
     for (const row of document.querySelectorAll("[data-group]")) row.classList.toggle("chosen", Number(row.dataset.group) === group);
+    const chosen = !selected || !found ? -2 : selected.kind === "found" ? selected.group : found.group[selected.component];
+    for (const row of document.querySelectorAll("[data-found]")) row.classList.toggle("chosen", Number(row.dataset.found) === chosen);
+  }
+
+  function drawTabs() {
+    document.documentElement.dataset.tab = app.tab;
+    for (const tab of document.querySelectorAll("#tabs button")) tab.setAttribute("aria-pressed", String(tab.dataset.to === app.tab));
   }
 
   // Drawn a moment later: it looks at every pair of runs.
@@ -229,8 +289,9 @@ function makeApp(ensemble) {
   // ---- where the reader is, kept in the address
 
   function remember() {
-    const parts = [`t=${app.t}`, `of=${app.view < 0 ? "consensus" : app.view}`];
-    if (app.selected) parts.push(`${app.selected.kind}=${app.selected.component}`);
+    const parts = app.tab === "merge" ? [`t=${app.t}`, `of=${app.view < 0 ? "consensus" : app.view}`] : ["groups"];
+    if (app.selected && app.selected.kind === "found") parts.push(`found=${app.selected.group}`);
+    else if (app.selected) parts.push(`${app.selected.kind}=${app.selected.component}`);
     try {
       history.replaceState(null, "", `#${parts.join("&")}`);
     } catch {
@@ -242,9 +303,13 @@ function makeApp(ensemble) {
     const at = new URLSearchParams(location.hash.slice(1));
     const t = Number.parseInt(at.get("t"), 10);
     if (t >= 0 && t <= last) app.t = t;
+    if (at.has("t")) app.tab = "merge";
+    else if (at.has("groups")) app.tab = "groups";
+    const group = Number.parseInt(at.get("found"), 10);
+    if (app.tab === "groups" && found && group >= 0 && group < found.n) app.selected = { kind: "found", group };
     const of = Number.parseInt(at.get("of"), 10);
     if (of >= 0 && of < ensemble.runs.length) app.view = of;
-    for (const kind of ["group", "component"]) {
+    for (const kind of app.tab === "merge" ? ["group", "component"] : ["component"]) {
       const component = Number.parseInt(at.get(kind), 10);
       if (component >= 0 && component < ensemble.n) app.selected = { kind, component };
     }
@@ -271,6 +336,7 @@ function makeApp(ensemble) {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && app.selected) app.close();
   });
+  for (const tab of document.querySelectorAll("#tabs button")) tab.addEventListener("click", () => app.chooseTab(tab.dataset.to, { keep: app.selected && app.selected.kind === "component" }));
   const theme = byId("theme");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const setTheme = (isDark) => {
@@ -293,7 +359,16 @@ function makeApp(ensemble) {
   const table = groupTable(app);
   const mapping = mappingSection(app);
   drawAbout(ensemble);
-  render();
+  drawTabs();
+  drawFoundHeadline(app);
+  drawEvidence(app);
+  if (found) {
+    foundTable(app)();
+    drawAlone(app);
+    drawFoundFiles(app);
+  }
+  for (const id of ["found-groups", "alone", "files"]) byId(id).hidden = !found;
+  render(true);
   return app;
 }
 
@@ -302,7 +377,7 @@ function drawAbout(ensemble) {
   const sizes = runs.map((run) => run.n);
   const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
   const span = low === high ? low.toLocaleString("en-GB") : `${low.toLocaleString("en-GB")} to ${high.toLocaleString("en-GB")}`;
-  byId("about").textContent = `${count(runs.length, "run")}, each merging ${span} components of ${header.model || "a model"} that are active together, pair by pair. Which groups come out, and do the runs agree?`;
+  byId("about").textContent = `${count(runs.length, "run")}, each merging ${span} components of ${header.model || "a model"} by joint activity. Which groups hold, and when are they active?`;
   const provenance = runs.map((run) => run.told.provenance);
   const shorten = (digest) => String(digest).slice(0, 12);
   byId("made-body").replaceChildren(
@@ -330,7 +405,7 @@ function drawAbout(ensemble) {
         ))),
       ),
     ),
-    el("p", { class: "quiet" }, "Numbers are shown shortened; pointing at one shows all of it. The same numbers are in history.zip, distances_<method>.npz, stability.json and stability_<table>.csv beside this page."),
+    el("p", { class: "quiet" }, "Numbers are shown shortened; pointing at one shows all of it. The same numbers are in groups.json, history.zip, distances_<method>.npz, stability.json and stability_<table>.csv next to this page."),
   );
 }
 

@@ -14,7 +14,8 @@ function groupTable(app) {
     { name: "activity", term: "activity", numeric: true, value: (g) => app.state.activity[g], cell: (g) => number(app.state.activity[g], ensemble.activityKind) },
     several && { name: "support", term: "support", numeric: true, value: (g) => app.state.support[g], cell: (g) => supportCell(g) },
     several && { name: "runs", term: "exact", numeric: true, value: (g) => app.state.exact[g], cell: (g) => [number(app.state.exact[g]), ` of ${ensemble.runs.length}`] },
-    { name: "members", value: (g) => app.state.members.of(g)[0], cell: (g) => membersCell(g), class: "wide" },
+    { name: "members", value: (g) => app.state.members.of(g)[0], cell: (g) => modulesCell(ensemble, app.state.members.of(g)), class: "wide" },
+    app.found && { name: "found group", term: "found_here", numeric: true, value: (g) => foundHere(g).groups.map((each) => each.group)[0] ?? NaN, cell: (g) => foundCell(app, foundHere(g)) },
   ].filter(Boolean);
   const show = sortedTable(byId("group-table"), {
     caption: "Groups at the chosen iteration",
@@ -23,27 +24,18 @@ function groupTable(app) {
     empty: () => (filtering() ? "No group fits what is asked for." : "Every component is alone at this iteration: there is no group of two or more."),
     select: (g) => {
       const chosen = app.selected && app.state.grouping.groups[app.selected.component] === g;
-      return { class: chosen ? "chosen" : "", "data-group": g, click: (event) => event.target.closest("button") || app.open("group", app.state.members.of(g)[0]) };
+      return { class: chosen ? "chosen" : "", "data-group": g, click: (event) => event.target.closest("button") || app.open("group", app.state.members.of(g)[0], event.currentTarget.querySelector("button")) };
     },
   });
 
+  function foundHere(g) {
+    return foundAmong(app.found, app.state.members.of(g));
+  }
   function filtering() {
     return search.value.trim() !== "" || module.value !== "" || Number(support.value) > 0;
   }
   function openButton(g) {
     return el("button", { type: "button", class: "link", "aria-label": `Open group ${g}`, click: () => app.open("group", app.state.members.of(g)[0]) }, String(g));
-  }
-  function membersCell(g) {
-    const members = app.state.members.of(g);
-    const counts = moduleCounts(ensemble, members);
-    const parts = [...counts].slice(0, 2).map(([name, n]) => {
-      const some = [];
-      for (const c of members) if (ensemble.modules[c] === name && some.push(ensemble.indices[c]) === 5) break;
-      const named = some.filter(Boolean).join(" ");
-      return el("div", { class: "one-line" }, el("span", { class: "quiet" }, name, n > 1 ? ` ×${n.toLocaleString("en-GB")}` : "", named ? ": " : ""), named, n > 5 ? " …" : "");
-    });
-    if (counts.size > 2) parts.push(el("div", { class: "quiet" }, `and ${count(counts.size - 2, "further module")}`));
-    return parts;
   }
   function supportCell(g) {
     const bar = el("span", { class: "bar" }, el("span"));
@@ -78,12 +70,38 @@ function groupTable(app) {
       `${count(nLarge, "group")} of two or more components`,
       el("span", { class: "quiet" }, ` and ${count(grouping.k - nLarge, "component")} alone${filtering() || singletons.checked ? `; ${rows.length.toLocaleString("en-GB")} shown` : ""}`),
     );
-    const chips = hits.slice(0, 12).map((c) => componentButton(app, c));
-    found.replaceChildren(...(query ? [el("span", { class: "quiet" }, hits.length ? `${count(hits.length, "component")}: ` : "No component of that name. "), ...chips, hits.length > 12 ? " …" : ""] : []));
+    found.replaceChildren(...searchHits(app, query, hits));
     show(rows, { keepPage });
   }
   for (const control of [search, module, support, singletons]) control.addEventListener("input", () => update({ keepPage: false }));
   return update;
+}
+
+// The components that a search found.
+function searchHits(app, query, hits) {
+  if (!query) return [];
+  const chips = hits.slice(0, 12).map((c) => componentButton(app, c));
+  return [el("span", { class: "quiet" }, hits.length ? `${count(hits.length, "component")}: ` : "No component of that name. "), ...chips, hits.length > 12 ? " …" : ""];
+}
+
+// Members by module, on one line each.
+function modulesCell(ensemble, members) {
+  const counts = moduleCounts(ensemble, members);
+  const parts = [...counts].slice(0, 2).map(([name, n]) => {
+    const some = [];
+    for (const c of members) if (ensemble.modules[c] === name && some.push(ensemble.indices[c]) === 5) break;
+    const named = some.filter(Boolean).join(" ");
+    return el("div", { class: "one-line" }, el("span", { class: "quiet" }, n > 1 ? `${n.toLocaleString("en-GB")} × ` : "", name, named ? ": " : ""), named, n > 5 ? " …" : "");
+  });
+  if (counts.size > 2) parts.push(el("div", { class: "quiet" }, `and ${count(counts.size - 2, "further module")}`));
+  return parts;
+}
+
+// The found group that most members belong to.
+function foundCell(app, { groups }) {
+  if (!groups.length) return "–";
+  const [{ group, n, size }] = groups;
+  return [foundButton(app, group, String(group)), el("span", { class: "quiet" }, n === size ? " (all of it)" : ` (${n} of ${size})`, groups.length > 1 ? ` +${groups.length - 1}` : "")];
 }
 
 function componentButton(app, component, text) {

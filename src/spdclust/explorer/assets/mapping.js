@@ -1,21 +1,27 @@
-// The current grouping as the JSON that `spdclust mapping` writes, byte for byte.
+// Groups as the JSON that `spdclust mapping` and `spdclust groups` write, byte for byte.
 
 function mappingText(app) {
   const { ensemble, state, view, t } = app;
-  const { header } = ensemble;
-  const text = (value) => JSON.stringify(value);
-  const madeBy = `${header.name}/${view < 0 ? "consensus" : ensemble.runs[view].name}`;
   const components = view < 0 ? Array.from({ length: ensemble.n }, (_, c) => c) : Array.from(ensemble.runs[view].own);
+  const groupOf = (c) => (state.members.size(state.grouping.groups[c]) > 1 ? state.grouping.groups[c] : null);
+  return mappingJson(ensemble, view < 0 ? "consensus" : ensemble.runs[view].name, t, components, groupOf);
+}
+
+function foundMappingText({ ensemble, found }) {
+  const components = Array.from({ length: ensemble.n }, (_, c) => c);
+  // -1: not the state after one merge
+  return mappingJson(ensemble, "groups", -1, components, (c) => (found.group[c] < 0 ? null : found.group[c]));
+}
+
+function mappingJson({ header, labels }, of, iteration, components, groupOf) {
+  const text = (value) => JSON.stringify(value);
   // by hand: an object would move labels that look like numbers to the front
-  const clusters = components.map((c) => {
-    const group = state.grouping.groups[c];
-    return `  ${text(ensemble.labels[c])}: ${state.members.size(group) > 1 ? group : null}`;
-  });
+  const clusters = components.map((c) => `  ${text(labels[c])}: ${groupOf(c)}`);
   const rows = [
-    ` "clustering_run_id": ${text(madeBy)}`,
+    ` "clustering_run_id": ${text(`${header.name}/${of}`)}`,
     ` "notes": ""`,
     ` "spd_run": ${text(header.spd_run)}`,
-    ` "iteration": ${t}`,
+    ` "iteration": ${iteration}`,
     ` "clusters": {\n${clusters.join(",\n")}\n }`,
   ];
   return `{\n${rows.join(",\n")}\n}\n`;

@@ -1,4 +1,4 @@
-// The card of one group, and of one component.
+// The card of one group of the merge, and of one component.
 
 const MATRIX_SIZE = 24;
 
@@ -15,16 +15,24 @@ function facts(rows) {
   return el("dl", { class: "facts" }, rows.filter(Boolean).map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
-function emptyPanel(app) {
+function mergeGuide(app) {
   const several = app.ensemble.runs.length > 1;
   return [
-    el("h2", {}, "How to read this page"),
+    el("h2", {}, "How to read the merge"),
     el("ol", {},
-      el("li", {}, "Components of the model start alone. Each merge makes two groups one, as long as asked for. The slider chooses how many merges."),
-      several ? el("li", {}, "The same is done with other samples of the activations, run after run. Groups that all runs make (support 1) can be trusted; those of one run cannot.") : el("li", {}, "There is one run only, so nothing here says how far its groups can be trusted."),
+      el("li", {}, "Components of the model start alone. Each merge joins two groups. The slider chooses how many merges were made: a cut through the merge."),
+      several ? el("li", {}, "Every run merges the same components by other samples. Support says how far the runs repeat each other; components that are active often are joined by every run, whether or not they belong together.") : el("li", {}, "There is one run only: nothing here says how far its groups repeat."),
+      el("li", {}, "No cut is the answer: groups hold at different heights of the tree, and a cut at any of them joins some that do not belong together. The groups that hold, with their evidence, are in the Groups tab."),
       el("li", {}, "Choose a group in the table, or find a component by name, to see its members, how they fire together, and what they merged with."),
     ),
   ];
+}
+
+function memberList(app, counts, members) {
+  const { ensemble } = app;
+  return el("ul", { class: "members" }, [...counts.keys()].map((module) =>
+    el("li", {}, el("b", {}, module), " ", members.filter((c) => ensemble.modules[c] === module).map((c) => [componentButton(app, c, ensemble.indices[c] || ensemble.labels[c]), " "])),
+  ));
 }
 
 // ---- a group
@@ -37,21 +45,35 @@ function groupPanel(app, component) {
   const counts = moduleCounts(ensemble, members);
   const several = ensemble.runs.length > 1;
   const parts = [
-    heading(`Group ${group} · ${count(members.length, "component")}`, app.close),
+    heading(`Group ${group} of this cut · ${count(members.length, "component")}`, app.close),
     facts([
-      [explained("activity", "activity"), number(state.activity[group], ensemble.activityKind)],
+      [explained("activity", "activity"), number(state.activity[group], ensemble.activityKind), ...activeIfIndependent(app, members)],
       several && [explained("support", "support"), number(state.support[group])],
       several && [explained("runs with exactly this group", "exact"), number(state.exact[group]), ` of ${ensemble.runs.length}`],
+      app.found && [explained("found groups in it", "found_here"), foundText(app, members)],
     ]),
     el("h3", {}, "Members"),
-    el("ul", { class: "members" }, [...counts.keys()].map((module) =>
-      el("li", {}, el("b", {}, module), " ", members.filter((c) => ensemble.modules[c] === module).map((c) => [componentButton(app, c, ensemble.indices[c] || ensemble.labels[c]), " "])),
-    )),
+    memberList(app, counts, members),
     ...tokensOf(app, members),
   ];
   if (members.length > 1) parts.push(...cofiringOf(app, members));
   parts.push(el("h3", {}, several ? "In every run: together or not, before and after" : "Before and after"), runTable(app, members));
   return parts;
+}
+
+function foundText(app, members) {
+  const { groups, none } = foundAmong(app.found, members);
+  const parts = groups.slice(0, 6).map(({ group, n, size }, i) => [i ? ", " : "", foundButton(app, group, `group ${group}`), n === size ? " (all of it)" : ` (${n} of ${size})`]);
+  if (groups.length > 6) parts.push(`, and ${groups.length - 6} more`);
+  if (none) parts.push(parts.length ? "; " : "", `${count(none, "component")} of no group`);
+  return parts;
+}
+
+// On what share of samples any of some independent components would be active.
+function activeIfIndependent({ ensemble, cofiring }, members) {
+  if (!cofiring || ensemble.activityKind !== "share" || members.length < 2) return [];
+  const silent = members.reduce((share, c) => share * (1 - cofiring.singles[c] / cofiring.n_samples), 1);
+  return ["; if independent: ", number(1 - silent, "share")];
 }
 
 function runTable(app, members) {
@@ -137,12 +159,17 @@ function makeCofiring(ensemble) {
   return { ...told, singles, pairCount };
 }
 
-function cofiringOf(app, members) {
+// shared: components of other groups, shown with the members and marked.
+function cofiringOf(app, members, shared = []) {
   const { ensemble } = app;
   const title = el("h3", {}, explained("How they fire together", "cofiring"));
   if (!app.cofiring) return [title, el("p", { class: "quiet" }, "The activation batches were not there when this page was made.")];
-  const { singles, pairCount, n_samples: nSamples, run } = app.cofiring;
-  const shown = members.slice().sort((a, b) => singles[b] - singles[a] || a - b).slice(0, MATRIX_SIZE).sort((a, b) => a - b);
+  const { singles, pairCount, n_samples: nSamples, run, threshold } = app.cofiring;
+  const others = new Set(shared);
+  const everybody = [...members, ...shared];
+  const shown = everybody.slice().sort((a, b) => singles[b] - singles[a] || a - b).slice(0, MATRIX_SIZE).sort((a, b) => others.has(a) - others.has(b) || a - b);
+  const rate = (c) => singles[c] / nSamples;
+  let [observed, expected, nPairs] = [0, 0, 0];
   const cell = (a, b) => {
     if (a === b) return el("td", { class: "self" }, "");
     const counted = pairCount(a, b);
@@ -150,21 +177,27 @@ function cofiringOf(app, members) {
     if (counted === null) return el("td", { class: "unknown", title: `${names}: not counted` }, "");
     if (!singles[a]) return el("td", { title: `${names}: never active` }, "–");
     const share = counted / singles[a];
-    const box = el("td", { title: `${names}: ${counted} of ${singles[a]} samples`, "data-pair": `${a},${b}`, "data-together": counted, "data-single": singles[a] }, String(Math.round(100 * share)));
+    observed += share;
+    expected += rate(b);
+    nPairs++;
+    const box = el("td", { title: `${names}: ${counted} of ${singles[a]} samples; ${trim(singles[a] * rate(b), 3)} if independent`, "data-pair": `${a},${b}`, "data-together": counted, "data-single": singles[a] }, String(Math.round(100 * share)));
     box.style.setProperty("--strength", String(Math.round(100 * share)));
     if (share > 0.55) box.className = "strong";
     return box;
   };
-  const short = (c) => `${ensemble.indices[c] || ensemble.labels[c]}`;
+  const short = (c) => `${ensemble.indices[c] || ensemble.labels[c]}${others.has(c) ? "*" : ""}`;
+  const alone = (c) => el("td", { class: "alone", "data-independent": rate(c), title: `${ensemble.labels[c]}: ${singles[c]} of ${nSamples} samples` }, trim(100 * rate(c), rate(c) < 0.0995 ? 1 : 2));
   const table = el("table", { class: "matrix" },
     el("caption", { class: "hidden" }, "Per cent of the samples of the row's component on which the column's is active too"),
     el("thead", {}, el("tr", {}, el("td"), shown.map((c) => el("th", { scope: "col", title: ensemble.labels[c] }, short(c))))),
-    el("tbody", {}, shown.map((a) => el("tr", {}, el("th", { scope: "row", title: ensemble.labels[a] }, ensemble.labels[a]), shown.map((b) => cell(a, b))))),
+    el("tbody", {}, shown.map((a) => el("tr", {}, el("th", { scope: "row", title: ensemble.labels[a] }, ensemble.labels[a], others.has(a) ? "*" : ""), shown.map((b) => cell(a, b))))),
+    el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "if independent"), shown.map(alone))),
   );
-  const left = members.length > shown.length ? ` The ${shown.length} most active of ${members.length.toLocaleString("en-GB")} members.` : "";
+  const left = everybody.length > shown.length ? ` The ${shown.length} most active of ${everybody.length.toLocaleString("en-GB")}.` : "";
   return [
     title,
-    el("p", { class: "quiet" }, `Per cent of the row's samples on which the column fires too; ${nSamples.toLocaleString("en-GB")} samples of ${ensemble.runs[run].name}.${left}`),
+    nPairs ? el("p", { id: "cofiring-readout" }, "On average ", number(observed / nPairs, "share"), "; if independent: ", number(expected / nPairs, "share"), ".") : null,
+    el("p", { class: "quiet" }, `Per cent of the row's samples on which the column fires too; last row: the same if the column were independent of the row. ${nSamples.toLocaleString("en-GB")} samples of ${ensemble.runs[run].name}, active above ${threshold}.${left}${others.size ? " * shared member of another group." : ""}`),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "How members fire together" }, table),
   ];
 }
@@ -174,21 +207,21 @@ function cofiringOf(app, members) {
 function makeExamples(ensemble) {
   const told = ensemble.header.examples;
   if (!told) return null;
-  return { ...told, byMembers: new Map(told.groups.map((group) => [group.members.join(","), group])) };
+  return { ...told, byMembers: new Map(told.groups.map((group) => [`${group.active_members}|${group.members.join(",")}`, group])) };
 }
 
 function visible(text) {
   return text.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
 }
 
-function tokensOf(app, members) {
+function tokensOf(app, members, activeMembers = 1) {
   if (!app.examples) return [];
   const title = el("h3", {}, explained("Tokens that activate it", "tokens"));
-  const found = app.examples.byMembers.get(members.join(","));
-  if (!found) return [title, el("p", { class: "quiet" }, "Tokens are kept for single components and for the groups at the cuts and on the way there, as far as the size of the page allows; not for this group.")];
+  const found = app.examples.byMembers.get(`${activeMembers}|${members.join(",")}`);
+  if (!found) return [title, el("p", { class: "quiet" }, "Tokens are kept for found groups, single components and groups at the cuts and between, as far as the size of the page allows; not here.")];
   return [
     title,
-    el("p", { class: "quiet" }, "Active on ", number(found.share, "share"), ` of ${app.examples.n_samples.toLocaleString("en-GB")} tokens of ${app.ensemble.runs[app.examples.run].name}.`),
+    el("p", { class: "quiet" }, "Active on ", number(found.share, "share"), ` of ${app.examples.n_samples.toLocaleString("en-GB")} tokens of ${app.ensemble.runs[app.examples.run].name}${activeMembers > 1 ? `, with at least ${activeMembers} members active` : ""}. If the group were independent of the token, each token would have that share.`),
     el("ul", { class: "tokens" }, found.tokens.map(([text, active, all, bits]) =>
       el("li", { title: `${active} of ${all} samples of this token; ${bits} bits` }, el("code", {}, visible(text)), ` ${active}/${all}`))),
     el("ul", { class: "places" }, found.places.map((place) =>
@@ -202,16 +235,20 @@ function tokensOf(app, members) {
 // ---- a component
 
 function componentPanel(app, component) {
-  const { ensemble, state, t } = app;
-  const group = state.grouping.groups[component];
-  const several = ensemble.runs.length > 1;
+  const { ensemble, found } = app;
+  const state = app.tab === "merge" ? app.state : null; // of the cut, which the other tab does not show
+  const group = state ? state.grouping.groups[component] : -1;
+  const several = state && ensemble.runs.length > 1;
+  const held = found ? found.group[component] : -1;
   const run = ensemble.runs[Math.max(0, app.pathRun ?? app.view)];
   const parts = [
     heading(ensemble.labels[component], app.close),
     facts([
       ["module", ensemble.modules[component]],
       ensemble.indices[component] !== "" && ["index", ensemble.indices[component]],
-      ["group now", group < 0 ? "takes no part in this run" : state.members.size(group) === 1 ? `${group} (alone)` : el("button", { type: "button", class: "link", click: () => app.open("group", component) }, `${group} (${count(state.members.size(group), "component")})`)],
+      found && ["group", held < 0 ? "none" : foundButton(app, held, `${held} (${count(found.members.size(held), "component")})`)],
+      found && found.sharedWith(component).length && [explained("also active with", "shared"), found.sharedWith(component).map((row, i) => [i ? ", " : "", foundButton(app, row.group, `group ${row.group}`), " (", number(row.share, "share"), " of its events)"])],
+      state && ["group now", group < 0 ? "takes no part in this run" : state.members.size(group) === 1 ? `${group} (alone)` : el("button", { type: "button", class: "link", click: () => app.open("group", component) }, `${group} (${count(state.members.size(group), "component")})`)],
       app.cofiring && ["active on", number(app.cofiring.singles[component] / app.cofiring.n_samples, "share"), " of samples"],
       several && [explained("contestedness", "contestedness"), number(app.components().contestedness[component])],
       several && [explained("consistency", "consistency"), number(app.components().consistency[component])],
@@ -242,6 +279,6 @@ function pathList(app, run, component) {
   return el("ol", { class: "path" }, shown.map((step) =>
     step === null
       ? el("li", { class: "quiet" }, `… ${(steps.length - 60).toLocaleString("en-GB")} merges …`)
-      : el("li", { class: step.t <= app.t ? "done" : "" }, goButton(app, step.t), ": with ", nodeText(app, run, step.other), `, then ${run.size[step.node].toLocaleString("en-GB")}`),
+      : el("li", { class: app.tab !== "merge" || step.t <= app.t ? "done" : "" }, goButton(app, step.t), ": with ", nodeText(app, run, step.other), `, then ${run.size[step.node].toLocaleString("en-GB")}`),
   ));
 }

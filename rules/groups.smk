@@ -1,0 +1,33 @@
+# Histories and the batches that they were merged on -> the groups that hold, with the evidence for each.
+
+
+rule groups:
+    input:
+        histories=histories_of,
+        # all that the merges used, temporary ones too: those stay until the evidence is computed
+        batches=lambda wildcards: [
+            file
+            for run in range(ensemble_of(wildcards).n_runs)
+            for file in batch_files(ensemble_of(wildcards), run)
+        ],
+    output:
+        [f"{RESULTS}/{{run_config}}/{{ensemble}}/{name}" for name in GROUPS.values()],
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/groups.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/groups.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            grouping_megabytes(input.batches) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        names=mapping_names,
+        code=stage_fingerprint("groups"),
+    script:
+        "../workflow/scripts/groups.py"

@@ -1,0 +1,255 @@
+"""Subcommand on the groups that hold: their table, and how one came together."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spdclust.commands.adding import AddCommand, count
+
+if TYPE_CHECKING:
+    from spdclust.groups.explain import Formation
+    from spdclust.groups.found import FoundGroups
+    from spdclust.types import Labels
+
+_ENSEMBLE = "folder with runs/run_<r>/history.zip"
+
+
+def add_commands(command: AddCommand) -> None:
+    """Add `groups`.
+
+    Example:
+        >>> from spdclust.commands.adding import adding_to
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_commands(adding_to(parser))
+        >>> options = parser.parse_args(["groups", "results/resid_mlp1/demo", "--explain", "3"])
+        >>> options.explain, options.run, options.limit
+        (3, None, 30)
+    """
+    groups = command(
+        "groups",
+        _groups,
+        "List the groups that hold, with the evidence for each; write them where they are missing.",
+        "spdclust groups results/resid_mlp1/demo",
+        "spdclust groups results/resid_mlp1/demo --limit 0           # all of them",
+        "spdclust groups results/resid_mlp1/demo --explain 0         # how group 0 came together",
+    )
+    groups.add_argument("ensemble", type=Path, help=_ENSEMBLE)
+    groups.add_argument("--explain", type=count, metavar="GROUP", help="replay how one group came together")
+    groups.add_argument(
+        "--run", type=count, help="with --explain: in this run (default: the one closest to it)"
+    )
+    groups.add_argument("--limit", type=count, default=30, help="how many groups (default 30; 0 for all)")
+    groups.add_argument("--again", action="store_true", help="compute and write them, whatever is there")
+    groups.add_argument("--threads", type=count, help="how many may be used (default: all cores)")
+
+
+def _groups(options: argparse.Namespace) -> None:
+    from spdclust.commands.ensembles import model_or_nothing
+    from spdclust.files.ensemble_folder import GROUPS
+    from spdclust.files.summaries import group_lines
+    from spdclust.stages.groups import groups_of
+    from spdclust.summary import summarize_groups
+
+    folder: Path = options.ensemble
+    found, computed = groups_of(
+        folder, model=model_or_nothing(folder), again=options.again, threads=options.threads or None
+    )
+    if computed:
+        print(f"wrote {', '.join(str(folder / name) for name in GROUPS.values())}")
+    if options.explain is not None:
+        print("\n".join(_explained(found, folder, options.explain, options.run)))
+        return
+    print(f"{folder}: {found.settings['n_runs']} runs, {len(found.labels)} components")
+    print("\n".join(group_lines(summarize_groups(found))))
+    if found.n_groups:
+        print("\n".join(["", *group_table(found, options.limit)]))
+    print("\n".join(cohesion_lines(found)))
+
+
+def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
+    """Return the groups as the lines of a table, the best supported by evidence first.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_found
+        >>> print("\\n".join(group_table(example_found(), limit=1, width=9)))
+        group  size   bits ± se  support      exact in     active  cohesion  lift  members
+            0     3  0.5 ± 0.02     1.00  2 (16–100 %)  20 % (≥1)      0.90   4.8  attn:0,1… (+1)
+        … 2 more: --limit 0 lists all
+        (+n): n members of other groups are active with this one too
+
+    Args:
+        found: what `find_groups` returned.
+        limit: how many groups; 0 for all.
+        width: how many letters of members to show.
+    """
+    shown = found.n_groups if limit == 0 else min(limit, found.n_groups)
+    rows = [_cells(found, group, width) for group in range(shown)]
+    head = ["group", "size", "bits ± se", "support", "exact in", "active", "cohesion", "lift", "members"]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(size) if column in _LEFT else cell.rjust(size)
+            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [head, *rows]
+    ]
+    left = found.n_groups - shown
+    lines += [f"… {left} more: --limit 0 lists all"] if left else []
+    marked = any(found.shared_with(group) for group in range(shown))
+    return lines + (["(+n): n members of other groups are active with this one too"] if marked else [])
+
+
+_LEFT = (8,)
+
+
+def _cells(found: "FoundGroups", group: int, width: int) -> list[str]:
+    at = {name: values[group] for name, values in found.columns.items()}
+    low, high = at["runs_exact_low"], at["runs_exact_high"]
+    unknown = at["bits_saved"] != at["bits_saved"]
+    members, shared = short_labels(found.members(group)), found.shared_with(group)
+    members = members if len(members) <= width else members[: width - 1] + "…"
+    return [
+        str(group),
+        str(at["size"]),
+        "–" if unknown else f"{at['bits_saved']:.3g} ± {at['bits_saved_se']:.1g}",
+        f"{at['support']:.2f}",
+        f"{at['runs_exact']} ({100 * low:.0f}–{100 * high:.0f} %)",
+        "–" if unknown else f"{100 * at['activity']:.3g} % (≥{at['active_members']})",
+        "–" if unknown else f"{at['cohesion']:.2f}",
+        "–" if unknown else f"{at['lift']:.3g}",
+        members + (f" (+{len(shared)})" if shared else ""),
+    ]
+
+
+def short_labels(labels: "Labels") -> str:
+    """Return labels with each module named once, before the numbers of its components.
+
+    Example:
+        >>> short_labels(["mlp.in:10", "mlp.in:9", "mlp.out:3"])
+        'mlp.in:9,10 mlp.out:3'
+    """
+    by_module: dict[str, list[str]] = {}
+    for label in labels:
+        module, _, number = label.rpartition(":")
+        by_module.setdefault(module, []).append(number)
+    return " ".join(
+        f"{module}:{','.join(sorted(numbers, key=lambda number: (len(number), number)))}"
+        for module, numbers in by_module.items()
+    )
+
+
+def cohesion_lines(found: "FoundGroups") -> list[str]:
+    """Return how similar two components of one group are, against two of different groups.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_found
+        >>> print("\\n".join(cohesion_lines(example_found())))
+        <BLANKLINE>
+        Jaccard similarity of two components: mean, median, share of pairs that are never active together
+          inside a group    0.900  0.900   0.0 %
+          of two groups     0.100  0.100  25.0 %
+
+    Args:
+        found: what `find_groups` returned.
+    """
+    names = {"inside": "inside a group", "between": "of two groups"}
+    rows = [(name, found.cohesion[key]) for key, name in names.items() if key in found.cohesion]
+    if not rows:
+        return []
+    head = "Jaccard similarity of two components: mean, median, share of pairs that are never active together"
+    return [
+        "",
+        head,
+        *(
+            f"  {name:<16}  {at['mean']:.3f}  {at['median']:.3f}  {100 * at['never']:4.1f} %"
+            for name, at in rows
+        ),
+    ]
+
+
+def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) -> list[str]:
+    from spdclust.errors import InputError
+    from spdclust.files.ensemble_folder import EnsembleFolder
+    from spdclust.files.histories import find_histories, load_merge_histories
+    from spdclust.files.merged_batches import kept_batches, merged_batches
+    from spdclust.groups.explain import closest_run, explain_group
+
+    members = found.members(group)
+    paths = find_histories(folder)
+    ensemble = load_merge_histories(paths)
+    chosen = closest_run(list(ensemble), members) if run is None else run
+    folders = kept_batches(EnsembleFolder(folder), paths)
+    if folders is None:
+        raise InputError(
+            "the batches are gone, so coactivations cannot be counted again",
+            file=folder,
+            field="--explain",
+            allowed="a run with keep_batches: true",
+        )
+    if chosen >= len(ensemble):
+        raise InputError("no such run", field="--run", found=run, allowed=f"0 to {len(ensemble) - 1}")
+    source = merged_batches(ensemble[chosen], folders[chosen])
+    batches = (source.get_next_batch() for _ in range(source.n_batches))
+    threshold = found.settings.get("activation_threshold")
+    formation = explain_group(list(ensemble), members, chosen, batches, threshold=threshold)
+    name, n_runs = ensemble.run_names[chosen], len(ensemble)
+    return [_header(found, group), *formation_lines(formation, name, n_runs)]
+
+
+def _header(found: "FoundGroups", group: int) -> str:
+    at = {name: values[group] for name, values in found.columns.items()}
+    head = f"group {group}: {at['size']} components"
+    if at["bits_saved"] == at["bits_saved"]:
+        head += f", {at['bits_saved']:.3g} ± {at['bits_saved_se']:.1g} bits per sample saved"
+    return f"{head}, formed exactly by {at['runs_exact']} of {found.settings['n_runs']} runs"
+
+
+def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]:
+    """Return how a group came together, as lines for the terminal.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_activations, example_history
+        >>> from spdclust.groups.explain import explain_group
+        >>> members, batches = ["attn:0", "attn:5"], [example_activations(0)]
+        >>> formation = explain_group([example_history(0)], members, 0, batches)
+        >>> print("\\n".join(formation_lines(formation, "run_0", 1)))
+        run_0, 200 samples; both: samples on which both parts are active, either: any of them
+        merge  sizes  both  either  Jaccard  runs  parts
+           10  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
+
+    Args:
+        formation: see `explain_group`.
+        name: what the run is called.
+        n_runs: number of runs of the ensemble.
+    """
+    head = ["merge", "sizes", "both", "either", "Jaccard", "runs", "parts"]
+    rows = [
+        [
+            str(each.iteration),
+            f"{len(each.first)} + {len(each.second)}",
+            str(each.n_both),
+            str(each.n_first + each.n_second - each.n_both),
+            f"{each.jaccard:.3f}",
+            f"{each.n_runs}/{n_runs}",
+            f"{_some(each.first)} | {_some(each.second)}"
+            + (f"  (+{each.n_others} of other groups)" if each.n_others else "")
+            + ("  ← never active together" if each.never_together else ""),
+        ]
+        for each in formation.joinings
+    ]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    what = "both: samples on which both parts are active, either: any of them"
+    lines = [f"{name}, {formation.n_samples} samples; {what}"]
+    for row in [head, *rows]:
+        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("  ".join([*cells, row[-1]]))
+    if formation.absent:
+        lines.append(f"not alive in this run: {_some(formation.absent)}")
+    if len(formation.apart) > 1:
+        lines.append(f"never merged in this run: {' | '.join(_some(part) for part in formation.apart)}")
+    return lines
+
+
+def _some(labels: "Labels", most: int = 12) -> str:
+    shown = short_labels(labels[:most])
+    return shown if len(labels) <= most else f"{shown} … ({len(labels)})"

@@ -1,0 +1,260 @@
+"""The groups that hold on disk: `groups.json`, `groups.csv`, `groups.nwk` and the mapping for the viewer."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.errors import InputError
+from spdclust.files.atomic import write_text
+from spdclust.files.ensemble_folder import GROUPS
+from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
+from spdclust.files.newick import newick
+from spdclust.files.opening import refused
+from spdclust.files.records import GroupsRecord, read_record
+from spdclust.files.tables import save_rows
+from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
+from spdclust.merge.activations import check_labels
+
+FORMAT = "spdclust groups"
+FORMAT_VERSION = 1
+NO_ITERATION = -1
+"""`iteration` of the mapping: the groups are not the state after one merge."""
+
+_ALLOWED = "a groups.json"
+_COUNTS = ("size", "runs_exact", "active_members")
+
+
+def save_groups(
+    found: FoundGroups,
+    folder: str | Path,
+    *,
+    ensemble: str,
+    model: str = "",
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `groups.json`, `groups.csv`, `groups.nwk` and `cluster_mapping_groups.json` into a folder.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_found
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_groups(example_found(), folder, ensemble="example/example")
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ...     Path(folder, "groups.csv").read_text().splitlines()[1][:30]
+        ['cluster_mapping_groups.json', 'groups.csv', 'groups.json', 'groups.nwk']
+        '0,3,0.5,0.02,1.0,2,0.16,1.0,0.'
+
+    Args:
+        found: what `find_groups` returned.
+        folder: where the files go.
+        ensemble: what the mapping calls the ensemble.
+        model: the decomposed model, as in `model_path`, for the mapping.
+        provenance: what the groups were computed from, stored in `groups.json` under this name where given.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    paths = {what: Path(folder) / name for what, name in GROUPS.items()}
+    record = groups_record(found) | ({} if provenance is None else {"provenance": dict(provenance)})
+    cells = [
+        {
+            **group,
+            **{key: json.dumps(group[key], ensure_ascii=False) for key in ("members", "shared_members")},
+        }
+        for group in record["groups"]
+    ]
+    mapping = mapping_record(
+        cluster_mapping(found.group_idxs, found.labels),
+        made_by=f"{ensemble}/groups",
+        model=model,
+        iteration=NO_ITERATION,
+    )
+    save_rows(cells, ["group", *COLUMNS, "members", "shared_members"], paths["table"])
+    write_text(paths["tree"], newick(found))
+    save_mapping(mapping, paths["mapping"])
+    # last: whoever finds it finds the others
+    write_text(paths["record"], json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def groups_record(found: FoundGroups) -> dict[str, Any]:
+    """Return what `groups.json` holds: plain JSON types, None for NaN.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_found
+        >>> record = groups_record(example_found())
+        >>> record["n_groups"], record["expected_false"], record["in_no_group"]
+        (3, 0.25, ['attn:5', 'mlp:4', 'mlp:5'])
+        >>> record["groups"][0]["members"], record["groups"][0]["bits_saved"]
+        (['attn:0', 'attn:1', 'mlp:0'], 0.5)
+    """
+    shared: dict[int, list[dict[str, Any]]] = {group: [] for group in range(found.n_groups)}
+    rows = (found.shared.component, found.shared.group, found.shared.bits, found.shared.share)
+    for component, group, bits, share in zip(*(row.tolist() for row in rows), strict=True):
+        shared[group].append({"label": found.labels[component], "bits": bits, "share": share})
+    columns = {name: found.columns[name].tolist() for name in COLUMNS}
+    groups = [
+        {
+            "group": group,
+            "members": found.members(group),
+            "shared_members": shared[group],
+            **{name: column[group] for name, column in columns.items()},
+            "bits_saved_runs": found.bits_saved_runs[group].tolist(),
+        }
+        for group in range(found.n_groups)
+    ]
+    tree = found.tree
+    alone = np.flatnonzero(found.group_idxs >= found.n_groups)
+    told = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "settings": dict(found.settings),
+        "warnings": list(found.warnings),
+        "n_components": len(found.labels),
+        "n_groups": found.n_groups,
+        "n_alone": found.n_alone,
+        "expected_false": found.expected_false,
+        "null_groups": found.null_groups.tolist(),
+        "null_groups_busy": found.null_groups_busy.tolist(),
+        "bits": dict(found.bits),
+        "cohesion": {name: dict(of) for name, of in found.cohesion.items()},
+        "groups": groups,
+        "in_no_group": [found.labels[component] for component in alone],
+        "labels": found.labels,
+        "tree": None
+        if tree is None
+        else {
+            "children": tree.children.tolist(),
+            "height": tree.height.tolist(),
+            "bits": tree.bits.tolist(),
+            "bits_se": tree.bits_se.tolist(),
+            "chosen": tree.chosen.astype(int).tolist(),
+        },
+    }
+    plain: dict[str, Any] = _plain(told)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in the types of JSON, which has no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def load_groups(path: str | Path) -> FoundGroups:
+    """Read `groups.json`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_found
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_groups(example_found(), folder, ensemble="example/example")
+        ...     found = load_groups(f"{folder}/groups.json")
+        >>> found, found.members(2), float(found.columns["bits_saved_se"][2])
+        (FoundGroups(n_groups=3, n_components=12), ['attn:4', 'mlp:2', 'mlp:3'], 0.04)
+
+    Args:
+        path: the file, or the ensemble's folder.
+
+    Raises:
+        InputError: no such file, damaged, or not the groups of an ensemble.
+    """
+    path = Path(path)
+    path = path / GROUPS["record"] if path.is_dir() else path
+    record = read_record(GroupsRecord, path, _ALLOWED)
+    with refused("parts do not fit together", path, _ALLOWED):
+        return found_of(record)
+
+
+def found_of(record: Mapping[str, Any]) -> FoundGroups:
+    """Return the groups that a record describes.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_found
+        >>> found_of(groups_record(example_found())).shared_with(0)
+        ['attn:2']
+
+    Args:
+        record: of `groups_record`.
+
+    Raises:
+        InputError: its parts do not fit together.
+    """
+    labels, groups = list(record["labels"]), record["groups"]
+    check_labels(labels, len(labels))
+    number = {label: component for component, label in enumerate(labels)}
+    group_idxs = np.full(len(labels), -1, dtype=np.int64)
+    parts = [group["members"] for group in groups] + [[label] for label in record["in_no_group"]]
+    if len(groups) != record["n_groups"] or [group["group"] for group in groups] != list(range(len(groups))):
+        raise InputError("groups are not numbered from 0", field="groups", found=len(groups))
+    for group, members in enumerate(parts):
+        for label in members:
+            if label not in number or group_idxs[number[label]] >= 0:
+                raise InputError("component unknown or given twice", field="groups", found=label)
+            group_idxs[number[label]] = group
+    if (group_idxs < 0).any():
+        missing = labels[int(np.argmax(group_idxs < 0))]
+        raise InputError("component in no part", field="groups", found=missing)
+    n_runs = len(groups[0]["bits_saved_runs"]) if groups else 0
+    saved_in_runs = [_floats(group["bits_saved_runs"]) for group in groups]
+    return FoundGroups(
+        labels=labels,
+        group_idxs=group_idxs,
+        columns={name: _column(name, [group[name] for group in groups]) for name in COLUMNS},
+        n_groups=len(groups),
+        bits={name: math.nan if value is None else float(value) for name, value in record["bits"].items()},
+        null_groups=np.array(record["null_groups"], dtype=np.int64),
+        null_groups_busy=np.array(record["null_groups_busy"], dtype=np.int64),
+        bits_saved_runs=np.stack(saved_in_runs) if groups else np.empty((0, n_runs)),
+        shared=_shared(groups, number),
+        tree=None if record["tree"] is None else _tree(record["tree"], len(labels)),
+        cohesion={
+            name: {key: math.nan if value is None else float(value) for key, value in of.items()}
+            for name, of in record["cohesion"].items()
+        },
+        settings=record["settings"],
+        warnings=tuple(record["warnings"]),
+    )
+
+
+def _shared(groups: list[dict[str, Any]], number: Mapping[str, int]) -> SharedMembers:
+    rows = [
+        (number[shared["label"]], group["group"], float(shared["bits"]), float(shared["share"]))
+        for group in groups
+        for shared in group["shared_members"]
+    ]
+    rows.sort(key=lambda row: -row[2])
+    component, group, bits, share = zip(*rows, strict=True) if rows else ((), (), (), ())
+    numbers = np.array(component, dtype=np.int64), np.array(group, dtype=np.int64)
+    return SharedMembers(*numbers, np.array(bits, dtype=np.float64), np.array(share, dtype=np.float64))
+
+
+def _tree(told: Mapping[str, Any], n_components: int) -> EvidenceTree:
+    children = np.array(told["children"], dtype=np.int64).reshape(-1, 2)
+    lengths = {len(told[name]) for name in ("height", "bits", "bits_se", "chosen")}
+    if lengths != {len(children)}:
+        raise InputError("arrays differ in length", field="tree", allowed=f"{len(children)} nodes in each")
+    before = n_components + np.arange(len(children))[:, None]
+    if (children >= before).any() or len(np.unique(children)) < children.size:
+        raise InputError("not a tree", field="tree.children", allowed="each node once, before its parent")
+    height = np.array(told["height"], dtype=np.float64)
+    evidence = _floats(told["bits"]), _floats(told["bits_se"])
+    return EvidenceTree(children, height, *evidence, np.array(told["chosen"], dtype=bool))
+
+
+def _column(name: str, values: list[Any]) -> np.ndarray:
+    if name in _COUNTS and all(isinstance(value, int) for value in values):
+        return np.array(values, dtype=np.int64)
+    return _floats(values)
+
+
+def _floats(values: list[Any]) -> np.ndarray:
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)

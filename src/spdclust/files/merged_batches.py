@@ -1,0 +1,65 @@
+"""Which batches a history was merged on: found by number, verified by the digests in the history."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spdclust.errors import InputError
+from spdclust.files.batches import BatchedActivations, find_batches
+from spdclust.files.ensemble_folder import EnsembleFolder
+from spdclust.files.histories import run_number
+from spdclust.merge.history import MergeHistory
+
+
+def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Path]) -> BatchedActivations:
+    """Return the batches that a history was made from: the first ones of a folder that other merges share.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.files.histories import load_merge_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     merged_batches(load_merge_history(place.history(0)), place.batches(0)).n_batches
+        1
+
+    Args:
+        history: the run. One that records no digests takes all batches, unverified.
+        source: the folder of the run's batches, or the files in order.
+
+    Raises:
+        InputError: a batch is missing or damaged, or they are not those that were merged.
+    """
+    known = history.provenance.get("batches")
+    files = find_batches(source) if isinstance(source, str | Path) else list(map(Path, source))
+    batches = BatchedActivations(files[: len(known)] if known else files)
+    if known is not None and list(known) != batches.digests:
+        raise InputError(
+            "the batches are not those that were merged",
+            file=source if isinstance(source, str | Path) else files[0].parent,
+            found=f"{batches.n_batches} batches",
+            allowed=f"the {len(known)} that the history names",
+        )
+    return batches
+
+
+def kept_batches(place: EnsembleFolder, histories: Sequence[str | Path]) -> list[Path] | None:
+    """Return the folders with the batches of an ensemble's runs, or None where those of any run are gone.
+
+    Example:
+        >>> import shutil, tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     histories = [place.history(0), place.history(1)]
+        ...     [path.name for path in kept_batches(place, histories)]
+        ...     shutil.rmtree(place.batches(1))
+        ...     kept_batches(place, histories) is None
+        ['run_0', 'run_1']
+        True
+
+    Args:
+        place: the ensemble.
+        histories: its `runs/run_<r>/history.zip`.
+    """
+    folders = [place.batches(run_number(Path(history))) for history in histories]
+    return folders if all(any(folder.glob("batch_*.pt")) for folder in folders) else None

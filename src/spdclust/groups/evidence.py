@@ -1,0 +1,223 @@
+"""Held-out evidence for groups: how many bits a group's code saves, and whether chance could save as many.
+
+A group of members `G` is coded by a gate, "at least m members are active", and then every member given the
+gate. All probabilities come from the other folds (Krichevsky and Trofimov 1981), the samples coded are the
+fold's own; the comparison is coding the members one by one. What a code saves is a logarithm of a likelihood
+ratio: if the members are independent, a saving of `b` bits or more has a probability of at most `2^-b`
+(Kraft's inequality), whatever was looked at to choose the code, as long as it was not those samples.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.groups import kernels
+from spdclust.groups.samples import Folds
+from spdclust.groups.trees import Tree
+from spdclust.merge.threads import even_parts, run_parts
+from spdclust.types import Bool, Float, Int
+
+FALSE_ALARM = 0.05
+"""On data without any groups, at most this share of ensembles has one reported."""
+
+_GATES = np.unique(np.concatenate([2 ** np.arange(20), 3 * 2 ** np.arange(19)]))
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the samples say about some sets of components.
+
+    Attributes:
+        bits: `(sets, folds)` bits saved in each fold, in all its samples together.
+        at_least: `(sets,)` how many members have to be active for the gate to be open.
+        opened: `(sets, folds)` samples on which it is.
+        n_codes: number of codes tried, over all sets.
+    """
+
+    bits: Float[np.ndarray, "sets folds"]
+    at_least: Int[np.ndarray, " sets"]
+    opened: Int[np.ndarray, "sets folds"]
+    n_codes: int
+
+
+def gates_for(size: int) -> Int[np.ndarray, " gates"]:
+    """Return the gates that are tried for a group: 1, 2, 3, 4, 6, 8, 12, … active members, up to half of them
+    and one.
+
+    Example:
+        >>> gates_for(2).tolist(), gates_for(20).tolist()
+        ([1, 2], [1, 2, 3, 4, 6, 8])
+    """
+    return _GATES[size // 2 + 1 >= _GATES]
+
+
+def gather_evidence(
+    folds: Folds,
+    order: Int[np.ndarray, " places"],
+    first: Int[np.ndarray, " sets"],
+    sizes: Int[np.ndarray, " sets"],
+    threads: int,
+) -> Evidence:
+    """Return what the samples say about sets of components, each consecutive in `order`.
+
+    The cost is proportional to the active entries of all sets together: for the nodes of a tree, entries
+    times depth.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> both = np.tile(np.arange(40) % 4 == 0, (2, 1)).T
+        >>> acts = ProcessedActivations.from_dense(both, ["m:0", "m:1"])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> evidence = gather_evidence(folds, np.array([0, 1]), np.array([0]), np.array([2]), threads=1)
+        >>> evidence.bits.round(1).tolist(), evidence.at_least.tolist(), evidence.opened.tolist()
+        ([[29.7, 29.7]], [1], [[10, 10]])
+
+    Args:
+        folds: the samples.
+        order: components, so that every set is consecutive.
+        first: where in `order` each set begins.
+        sizes: how many components each set has, two or more.
+        threads: how many threads may work; the result does not depend on it.
+    """
+    gates = [gates_for(int(size)) for size in sizes]
+    n_gates = np.array([len(each) for each in gates], dtype=np.int64)
+    gate_start = np.concatenate([[0], np.cumsum(n_gates)])
+    member_start = np.concatenate([[0], np.cumsum(n_gates * sizes)])
+    gate_members = np.concatenate(gates) if gates else np.empty(0, dtype=np.int64)
+    order, first, sizes = (np.asarray(each, dtype=np.int64) for each in (order, first, sizes))
+    work = np.array(
+        [folds.counts[:, order[a : a + s]].sum() + 1.0 for a, s in zip(first, sizes, strict=True)],
+        dtype=float,
+    )
+
+    opened = np.zeros((folds.n_folds, gate_start[-1]), dtype=np.int64)
+    active = np.zeros((folds.n_folds, member_start[-1]), dtype=np.int64)
+    for fold in range(folds.n_folds):
+        for piece in folds.pieces(fold):
+            columns = piece.by_component()
+
+            def count(a: int, b: int, fold: int = fold, columns: sparse.csc_array = columns) -> None:
+                kernels.count_nodes(
+                    a, b, order, first, sizes, gate_start, gate_members, member_start,
+                    columns.indptr, columns.indices, columns.shape[0], opened[fold], active[fold],
+                )  # fmt: skip
+
+            run_parts(count, even_parts(work, 8 * threads), threads)
+        kernels.sum_from_above(sizes, gate_start, member_start, opened[fold], active[fold])
+
+    bits = np.zeros((len(sizes), folds.n_folds))
+    best = np.zeros(len(sizes), dtype=np.int64)
+    kernels.node_bits(
+        first,
+        sizes,
+        order,
+        gate_start,
+        member_start,
+        opened,
+        active,
+        folds.counts,
+        folds.n_samples,
+        bits,
+        best,
+    )
+    chosen = gate_start[:-1] + best
+    return Evidence(bits, gate_members[chosen], opened[:, chosen].T, int(n_gates.sum()))
+
+
+def evidence_of_groups(folds: Folds, groups: list[Int[np.ndarray, "_"]], threads: int) -> Evidence:
+    """Return what the samples say about groups of two or more components, disjoint or not.
+
+    Raises:
+        ValueError: a group has fewer than two components.
+    """
+    sizes = np.array([len(group) for group in groups], dtype=np.int64)
+    if (sizes < 2).any():
+        raise ValueError("groups of two or more components only")
+    order = np.concatenate(groups) if groups else np.empty(0, dtype=np.int64)
+    return gather_evidence(folds, order, np.cumsum(sizes) - sizes, sizes, threads)
+
+
+def bits_alone(folds: Folds) -> Float[np.ndarray, "folds components"]:
+    """Return the bits that code every component by itself, in all samples of a fold, by the other folds'
+    rates.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense([[1.0], [0.0]], ["m:0"])
+        >>> bits_alone(fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)).tolist()
+        [[2.0], [2.0]]
+    """
+    samples = folds.n_samples[:, None]
+    share = (folds.counts.sum(0) - folds.counts + 0.5) / (samples.sum() - samples + 1)
+    bits: np.ndarray = -(folds.counts * np.log2(share) + (samples - folds.counts) * np.log2(1 - share))
+    return bits
+
+
+def log_evidence(
+    saved: Float[np.ndarray, "*sets folds"], chosen_without: Bool[np.ndarray, "*sets folds"] | None = None
+) -> Float[np.ndarray, "*sets"]:
+    """Return the logarithm, base 2, of the evidence that several folds give for a saving.
+
+    `2^bits` of a fold is an e-value: its mean is at most 1 where there is nothing to find. The mean over
+    folds is one as well, however much the folds depend on each other (Vovk and Wang 2021). A fold counts only
+    where the candidate was chosen without it.
+
+    Example:
+        >>> float(log_evidence(np.array([3.0, 3.0]))), float(log_evidence(np.array([20.0, -4.0])).round(3))
+        (3.0, 19.0)
+
+    Args:
+        saved: bits saved in each fold.
+        chosen_without: whether the candidate was found without looking at that fold.
+    """
+    counted = saved if chosen_without is None else np.where(chosen_without, saved, -np.inf)
+    return np.asarray(np.logaddexp2.reduce(counted, axis=-1) - np.log2(saved.shape[-1]))
+
+
+def choose_nodes(
+    tree: Tree,
+    evidence: Evidence,
+    nodes: Int[np.ndarray, " candidates"],
+    chosen_without: Bool[np.ndarray, "candidates folds"],
+    false_alarm: float = FALSE_ALARM,
+) -> list[int]:
+    """Return the best disjoint nodes of a tree: each saves more bits than the best of its parts, beyond
+    chance.
+
+    From the leaves up: a node replaces what was chosen below it if the difference of bits is positive in all
+    and its evidence exceeds the number of codes that were tried, divided by the rate of false alarms.
+
+    Example:
+        >>> tree = Tree(3, np.array([[0, 1], [3, 2]]), np.array([0.1, 0.8]))
+        >>> bits = np.array([[50.0, 60.0], [55.0, 61.0]])
+        >>> found = Evidence(bits, np.array([1, 1]), np.ones((2, 2), int), 4)
+        >>> choose_nodes(tree, found, np.array([3, 4]), np.ones((2, 2), bool))  # 4 saves too little more
+        [3]
+
+    Args:
+        tree: the candidates.
+        evidence: of the given nodes.
+        nodes: the nodes that may be chosen.
+        chosen_without: for each node and fold, whether a tree built without that fold has the node.
+        false_alarm: rate of ensembles without groups that have one reported.
+    """
+    limit = np.log2(max(evidence.n_codes, 1) / false_alarm)
+    place = {int(node): row for row, node in enumerate(nodes)}
+    n_folds = evidence.bits.shape[1]
+    best = {leaf: np.zeros(n_folds) for leaf in range(tree.n_leaves)}
+    chosen: dict[int, list[int]] = {leaf: [] for leaf in range(tree.n_leaves)}
+    for t, (a, b) in enumerate(tree.children.tolist()):
+        node = tree.n_leaves + t
+        parts = best.pop(a) + best.pop(b)
+        below = chosen.pop(a) + chosen.pop(b)
+        row = place.get(node, -1)
+        if row >= 0 and chosen_without[row].any():
+            more = evidence.bits[row] - parts
+            if more.sum() > 0 and log_evidence(more, chosen_without[row]) >= limit:
+                best[node], chosen[node] = evidence.bits[row], [node]
+                continue
+        best[node], chosen[node] = parts, below
+    return sorted(node for nodes_below in chosen.values() for node in nodes_below)

@@ -1,0 +1,453 @@
+"""Which groups are real: from the runs of an ensemble and their samples to groups with evidence."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+from spdclust.config.merge import MergeConfig
+from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.errors import InputError
+from spdclust.groups.evidence import (
+    FALSE_ALARM,
+    Evidence,
+    bits_alone,
+    choose_nodes,
+    evidence_of_groups,
+    gather_evidence,
+)
+from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
+from spdclust.groups.members import Memberships, find_memberships
+from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples, null_folds
+from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
+from spdclust.groups.trees import Tree, merge_history_tree
+from spdclust.merge.history import MergeHistory
+from spdclust.merge.threads import available_threads
+from spdclust.types import Int, Labels
+
+N_NULL = 3
+"""Null runs of the whole analysis by default."""
+
+N_TREES = 5
+"""The folds are dealt into at most so many parts; each is judged by a tree that is built without it."""
+
+_KEEP_BYTES = 1_400_000_000
+"""Sums over pairs of all parts take at most so much memory: very many components are dealt into fewer parts.
+"""
+
+
+def find_groups(
+    histories: MergeHistoryEnsemble | Sequence[MergeHistory],
+    batches: Sequence[Any] | None = None,
+    *,
+    n_null: int = N_NULL,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> FoundGroups:
+    """Return the groups that the samples support, each with its evidence, the best supported first.
+
+    Candidates are the nodes of an average-linkage tree over all components (`similarity`). A node is judged
+    in each run only if the tree that is built without that run has it too, by the bits that it saves there
+    (`evidence`); the best disjoint nodes are the groups. Components that act with a group as its members do
+    join it (`members`). The runs' merge trees say how often a group forms (`support`, `runs_exact`). The
+    samples of a single run are cut into five blocks, which take the place of runs.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> from spdclust.merge.merging import merge_iteration
+        >>> labels, runs = [f"m:{i}" for i in range(4)], []
+        >>> for run in range(2):
+        ...     active = np.random.default_rng(run).random((2000, 3)) < 0.1
+        ...     runs.append(ProcessedActivations.from_dense(active[:, [0, 0, 1, 2]], labels))
+        >>> config = MergeConfig(iters=None, min_groups=1)
+        >>> found = find_groups([merge_iteration(acts, config, seed=0) for acts in runs], runs)
+        >>> found.n_groups, found.members(0), found.columns["runs_exact"].tolist(), found.expected_false
+        (1, ['m:0', 'm:1'], [2], 0.0)
+
+    Args:
+        histories: the runs.
+        batches: for each run what it was merged on: `ProcessedActivations`, a list of them, or a source of
+            batches. Without them there is no evidence: the groups are those that more than half of the runs
+            form.
+        n_null: how often the analysis is repeated with coactivation destroyed.
+        seed: of the null runs.
+        threads: how many threads may work; all cores if None. Results do not depend on it.
+        progress: called with a few words at the beginning of each step.
+
+    Raises:
+        InputError: there is no history, runs were merged at different activation thresholds or on different
+            models, or the batches are not those of the histories.
+    """
+    runs = _check_runs(histories)
+    labels = sorted({label for history in runs for label in history.labels})
+    number = {label: component for component, label in enumerate(labels)}
+    own = [np.array([number[label] for label in history.labels], dtype=np.int64) for history in runs]
+    merges = [
+        merge_history_tree(h.selected_pairs, each, len(labels)) for h, each in zip(runs, own, strict=True)
+    ]
+    if batches is None:
+        return _by_support_only(labels, own, merges)
+    if not isinstance(batches, Sequence) or isinstance(batches, str):
+        raise InputError(
+            "not a sequence with the batches of each run",
+            field="batches",
+            found=type(batches).__name__,
+            allowed="a list: for each run activations, a list of them, or a source of batches",
+        )
+    if len(batches) != len(runs):
+        raise InputError(
+            "one batch, or source of batches, a run is needed",
+            field="batches",
+            found=f"{len(batches)} for {len(runs)} runs",
+            allowed=f"{len(runs)}, in the order of the histories",
+        )
+    threshold = runs[0].config.activation_threshold
+    level = MergeConfig().activation_threshold if threshold is None else threshold
+    assert level is not None
+    threads = threads or available_threads()
+
+    progress("reading samples")
+    folds = fold_samples(batches, labels, [history.labels for history in runs], level)
+    warnings = []
+    if threshold is None:
+        warnings.append(
+            f"The merge used scalar activations; a component counts as active above {level:g} here."
+        )
+    sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
+    _check_samples(folds, single=len(runs) == 1)
+    if not folds.counts.any():
+        warnings.append(f"No component is active above {level:g} on any sample: there is nothing to group.")
+    of_chosen = np.searchsorted(nodes, chosen)
+    groups, shared = _with_joined(
+        folds, [tree.members(node) for node in chosen], _rows(evidence, of_chosen), false_alarm=FALSE_ALARM
+    )
+    answers = {"answer": groups} | _other_answers(runs, own, merges)
+    progress("gathering evidence of groups")
+    of_all = evidence_of_groups(folds, [group for answer in answers.values() for group in answer], threads)
+    ends = np.cumsum([len(answer) for answer in answers.values()])
+    final = _rows(of_all, np.arange(len(groups)))
+    first = np.array([int(members[0]) for members in groups])
+    order = np.lexsort((first, -final.bits.sum(1)))
+
+    nulls: dict[bool, list[int]] = {False: [], True: []}
+    for repetition in range(n_null):
+        progress(f"null run {repetition + 1} of {n_null}")
+        for keep_busy, found in nulls.items():
+            null = null_folds(folds, seed + repetition, keep_busy=keep_busy)
+            found.append(len(_analyse(null, threads)[-1]))
+
+    progress("describing groups")
+    alone = bits_alone(folds)
+    n_samples = folds.n_samples
+    columns = _columns(folds, sums, merges, [groups[g] for g in order], _rows(final, order))
+    n_all = int(n_samples.sum())
+    bits = {"alone": float(alone.sum() / n_all)}
+    for name, saved in zip(answers, np.split(of_all.bits, ends[:-1]), strict=True):
+        bits[name] = bits["alone"] - float(saved.sum() / n_all)
+    node_bits = np.full((len(tree.children), folds.n_folds), np.nan)
+    node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
+    rank = np.empty(len(groups), dtype=np.int64)
+    rank[order] = np.arange(len(groups))
+    return FoundGroups(
+        labels=labels,
+        group_idxs=_numbered(len(labels), [groups[g] for g in order]),
+        columns=columns,
+        n_groups=len(groups),
+        bits=bits,
+        null_groups=np.array(nulls[False], dtype=np.int64),
+        null_groups_busy=np.array(nulls[True], dtype=np.int64),
+        bits_saved_runs=(final.bits[order] / n_samples),
+        shared=SharedMembers(
+            shared.component,
+            rank[shared.group],
+            shared.bits.sum(1) / n_all,
+            shared.share,
+        ),
+        tree=EvidenceTree(
+            tree.children,
+            tree.height,
+            node_bits.mean(1),
+            _standard_error(node_bits),
+            np.isin(tree.n_leaves + np.arange(len(tree.children)), chosen),
+        ),
+        cohesion=_cohesion(sums, [groups[g] for g in order]),
+        settings={
+            "n_runs": len(runs),
+            "n_folds": folds.n_folds,
+            "n_samples": [int(n) for n in n_samples],
+            "activation_threshold": level,
+            "min_similarity": MIN_SIMILARITY,
+            "false_alarm": FALSE_ALARM,
+            "n_null": n_null,
+            "seed": seed,
+        },
+        warnings=tuple(warnings),
+    )
+
+
+def _check_runs(histories: Any) -> list[MergeHistory]:
+    if not isinstance(histories, Sequence | MergeHistoryEnsemble):
+        raise InputError(
+            "not a sequence of histories",
+            field="histories",
+            found=type(histories).__name__,
+            allowed="MergeHistoryEnsemble, or a list of MergeHistory",
+        )
+    runs = list(histories)
+    if not runs:
+        raise InputError("no histories given", field="histories", allowed="at least one")
+    for run, history in enumerate(runs):
+        if not isinstance(history, MergeHistory):
+            raise InputError(
+                "not a history",
+                field=f"histories[{run}]",
+                found=type(history).__name__,
+                allowed="MergeHistory",
+            )
+        if history.config.activation_threshold != runs[0].config.activation_threshold:
+            raise InputError(
+                "runs were merged at different activation thresholds",
+                field=f"histories[{run}].config.activation_threshold",
+                found=history.config.activation_threshold,
+                allowed=f"{runs[0].config.activation_threshold}, as in the first run",
+            )
+    digests = {history.provenance.get("checkpoint_digest") for history in runs} - {None, ""}
+    if len(digests) > 1:
+        raise InputError(
+            "runs are of different models",
+            field="checkpoint_digest",
+            found=", ".join(sorted(str(digest)[:12] for digest in digests)),
+            allowed="runs of one checkpoint",
+        )
+    return runs
+
+
+def _check_samples(folds: Folds, *, single: bool) -> None:
+    if not folds.n_samples.all():
+        raise InputError(
+            "a run has too few samples",
+            field=f"batches[{0 if single else int(np.argmin(folds.n_samples))}]",
+            found=f"{int(folds.n_samples.sum()) if single else 0} samples",
+            allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
+        )
+
+
+def _analyse(
+    folds: Folds, threads: int, progress: Callable[[str], None] = lambda step: None
+) -> tuple[PairSums, Tree, Int[np.ndarray, " nodes"], Evidence, list[int]]:
+    """Return the sums, the tree of all samples, the nodes judged, the evidence of each, and those chosen."""
+    n = len(folds.labels)
+    room = int(_KEEP_BYTES // (4 * (n * (n + 1) // 2) + 1))
+    n_parts = min(folds.n_folds, max(2, min(N_TREES, room)))
+    parts = [list(range(part, folds.n_folds, n_parts)) for part in range(n_parts)]
+    sums_of_parts = []
+    for number, part in enumerate(parts):
+        progress(f"comparing components, part {number + 1} of {n_parts}")
+        sums_of_parts.append(pair_sums(folds, part, threads))
+    sums = add_sums(sums_of_parts)
+    progress("building trees")
+    tree = average_tree(sums)
+    nodes = tree.n_leaves + np.arange(len(tree.children))
+    found = np.zeros((len(nodes), folds.n_folds), dtype=bool)
+    if len(nodes):
+        for part in parts:
+            others = average_tree(sums.without(sums_of_parts.pop(0)))
+            found[:, part] = np.array([key in others.node_keys for key in tree.keys[n:]])[:, None]
+    nodes, found = nodes[found.any(1)], found[found.any(1)]
+    progress("gathering evidence of candidates")
+    evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
+    return sums, tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found)
+
+
+def _with_joined(
+    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, false_alarm: float
+) -> tuple[list[Int[np.ndarray, "_"]], Memberships]:
+    """Return the groups with the components that join them, and the members that they share."""
+    groups = [np.sort(group) for group in groups]
+    found = find_memberships(folds, groups, evidence, false_alarm)
+    taken = set(np.concatenate(groups).tolist()) if groups else set()
+    joins = np.zeros(len(found.component), dtype=bool)
+    for row, (component, group) in enumerate(
+        zip(found.component.tolist(), found.group.tolist(), strict=True)
+    ):
+        if component not in taken:  # rows are in the order of bits saved
+            taken.add(component)
+            joins[row] = True
+            groups[group] = np.sort(np.append(groups[group], component))
+    return groups, found.rows(~joins)
+
+
+def _rows(evidence: Evidence, which: np.ndarray) -> Evidence:
+    return Evidence(evidence.bits[which], evidence.at_least[which], evidence.opened[which], evidence.n_codes)
+
+
+def _standard_error(values: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean over the last axis."""
+    errors: np.ndarray = values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
+    return errors
+
+
+def _columns(
+    folds: Folds, sums: PairSums, merges: list[Tree], groups: list[np.ndarray], evidence: Evidence
+) -> dict[str, np.ndarray]:
+    columns = _support_columns(merges, groups)
+    per_sample = evidence.bits / folds.n_samples
+    rates = folds.counts.sum(0) / folds.n_samples.sum()
+    cohesion, lift = np.empty(len(groups)), np.empty(len(groups))
+    for g, members in enumerate(groups):
+        similar = sums.among(members)
+        cohesion[g] = similar.mean()
+        a, b = np.triu_indices(len(members), 1)
+        n_a, n_b = sums.counts[members[a]], sums.counts[members[b]]
+        together = similar / (1 + similar) * (n_a + n_b)
+        lift[g] = np.median(together / (rates[members[a]] * rates[members[b]]) / folds.n_samples.sum())
+    columns |= {
+        "bits_saved": per_sample.mean(1),
+        "bits_saved_se": _standard_error(per_sample),
+        "activity": evidence.opened.sum(1) / folds.n_samples.sum(),
+        "active_members": evidence.at_least,
+        "cohesion": cohesion,
+        "lift": lift,
+    }
+    return {name: columns[name] for name in COLUMNS}
+
+
+def _support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns that the runs' merge trees give."""
+    n_runs = len(merges)
+    exact = np.zeros(len(groups), dtype=np.int64)
+    support = np.zeros(len(groups))
+    keys = [_key_of(merges[0], members) for members in groups]
+    for tree in merges:
+        exact += np.array([key in tree.node_keys for key in keys], dtype=np.int64).reshape(len(groups))
+        support += tree.best_overlaps(groups) / n_runs
+    # Clopper and Pearson 1934
+    low = np.where(exact > 0, beta.ppf(0.025, np.maximum(exact, 1), n_runs - exact + 1), 0.0)
+    high = np.where(exact < n_runs, beta.ppf(0.975, exact + 1, np.maximum(n_runs - exact, 1)), 1.0)
+    return {
+        "size": np.array([len(members) for members in groups], dtype=np.int64),
+        "support": support,
+        "runs_exact": exact,
+        "runs_exact_low": low,
+        "runs_exact_high": high,
+    }
+
+
+def _key_of(tree: Tree, members: np.ndarray) -> tuple[int, int]:
+    high = sum(tree.keys[component][0] for component in members.tolist())
+    low = sum(tree.keys[component][1] for component in members.tolist())
+    return high % 2**64, low % 2**64
+
+
+def _cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return how alike pairs inside of groups and pairs between different groups are."""
+    inside = np.concatenate([np.empty(0), *(sums.among(members) for members in groups)])
+    group_of = np.full(sums.n_components, -1)
+    for g, members in enumerate(groups):
+        group_of[members] = g
+    rows = [
+        sums.row(i)[(group_of[:i] >= 0) & (group_of[:i] != group_of[i])].astype(np.float32)
+        for i in np.flatnonzero(group_of >= 0).tolist()
+    ]
+    between = np.concatenate([np.empty(0, dtype=np.float32), *rows])
+    return {
+        name: {
+            "mean": float(values.mean(dtype=np.float64)) if len(values) else float("nan"),
+            "median": float(np.median(values)) if len(values) else float("nan"),
+            "never": float((values <= 0).mean()) if len(values) else float("nan"),
+        }
+        for name, values in (("inside", inside), ("between", between))
+    }
+
+
+def _numbered(n_components: int, groups: list[np.ndarray]) -> Int[np.ndarray, " components"]:
+    """Return the group of every component: the groups in order, then those that are alone."""
+    numbers = np.full(n_components, -1, dtype=np.int64)
+    for g, members in enumerate(groups):
+        numbers[members] = g
+    alone = numbers < 0
+    numbers[alone] = len(groups) + np.arange(int(alone.sum()))
+    return numbers
+
+
+def _other_answers(
+    runs: list[MergeHistory], own: list[np.ndarray], merges: list[Tree]
+) -> dict[str, list[np.ndarray]]:
+    """Return the groups that a cut through the merges gives, to be compared in bits."""
+    answers = {
+        "formed_by_most": _formed_by(own, merges, len(merges) // 2 + 1),
+        "formed_by_all": _formed_by(own, merges, len(merges)),
+    }
+    first = runs[0]
+    if (
+        first.n_iterations
+        and first.config.activation_threshold is not None
+        and not np.isnan(first.mdl_loss).all()
+    ):
+        at = first.at(first.best_iteration())
+        order = np.argsort(at.group_idxs, kind="stable")
+        parts = np.split(own[0][order], np.cumsum(at.sizes())[:-1])
+        answers["least_mdl"] = [np.sort(part) for part in parts if len(part) > 1]
+    return answers
+
+
+def _formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np.ndarray]:
+    """Return the largest groups that so many runs form, more than half of them: always disjoint, or one
+    within the other.
+
+    Such groups make up the majority-rule consensus tree (Margush and McMorris 1981). All components that a
+    run has are no group that it forms: whatever is merged for long enough ends in one.
+    """
+    formed: Counter[tuple[int, int]] = Counter()
+    nodes_of = []
+    for has, tree in zip(own, merges, strict=True):
+        nodes = [tree.n_leaves + t for t in np.flatnonzero(tree.sizes[tree.n_leaves :] < len(has)).tolist()]
+        nodes_of.append(nodes)
+        formed.update(tree.keys[node] for node in nodes)
+    kept, taken = [], set()
+    for nodes, tree in zip(nodes_of, merges, strict=True):
+        for node in nodes:
+            key = tree.keys[node]
+            if formed[key] >= n_runs and key not in taken:
+                taken.add(key)
+                kept.append(np.sort(tree.members(node)))
+    kept.sort(key=lambda members: (-len(members), members.tolist()))
+    seen = np.zeros(merges[0].n_leaves, dtype=bool)
+    largest = []
+    for members in kept:
+        if not seen[members].any():
+            seen[members] = True
+            largest.append(members)
+    return largest
+
+
+def _by_support_only(labels: Labels, own: list[np.ndarray], merges: list[Tree]) -> FoundGroups:
+    """Return the groups that more than half of the runs form, without any evidence."""
+    groups = _formed_by(own, merges, len(merges) // 2 + 1)
+    columns = _support_columns(merges, groups)
+    first = np.array([int(members[0]) for members in groups])
+    order = np.lexsort((first, -columns["size"], -columns["runs_exact"]))
+    groups = [groups[g] for g in order]
+    columns = {name: values[order] for name, values in columns.items()}
+    unknown = np.full(len(groups), np.nan)
+    nothing = np.empty(0, dtype=np.int64)
+    return FoundGroups(
+        labels=labels,
+        group_idxs=_numbered(len(labels), groups),
+        columns={name: columns.get(name, unknown) for name in COLUMNS},
+        n_groups=len(groups),
+        bits={},
+        null_groups=nothing,
+        null_groups_busy=nothing,
+        bits_saved_runs=np.full((len(groups), len(merges)), np.nan),
+        shared=SharedMembers(nothing, nothing, np.empty(0), np.empty(0)),
+        settings={"n_runs": len(merges)},
+        warnings=(
+            "No samples were given, so there is no evidence: "
+            "these are the largest groups that more than half of the runs form.",
+        ),
+    )

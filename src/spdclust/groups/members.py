@@ -1,0 +1,150 @@
+"""Components that belong to a group although the tree put them elsewhere: those that join it, and those it
+shares.
+
+A component acts with a group as its members do if, on the group's events, it is active at least half as often
+as they are; if knowing the group saves bits for it, beyond chance; and if its activity and the group's
+overlap as much as the tree demands of parts of a node. A component of no group joins the group it saves most
+with. A member of another group is looked at only where that group, the component itself left out, is
+inactive: what remains is shared with a second group.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spdclust.groups import kernels
+from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
+from spdclust.groups.samples import Folds
+from spdclust.groups.similarity import MIN_SIMILARITY
+from spdclust.types import Float, Int
+
+MIN_RELATIVE_RATE = 0.5
+"""A component that joins or is shared is at least so often active on the group's events, relative to its
+members.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Memberships:
+    """Components that act with a group they are not a node with, one row each.
+
+    Attributes:
+        component: number of the component.
+        group: the group it acts with.
+        bits: `(rows, folds)` bits saved by coding it given the group, in all samples of the fold.
+        share: of the group's events (its own group being inactive), on how many it is active.
+    """
+
+    component: Int[np.ndarray, " rows"]
+    group: Int[np.ndarray, " rows"]
+    bits: Float[np.ndarray, "rows folds"]
+    share: Float[np.ndarray, " rows"]
+
+    def rows(self, which: np.ndarray) -> "Memberships":
+        """Return some of the rows."""
+        return Memberships(self.component[which], self.group[which], self.bits[which], self.share[which])
+
+
+def find_memberships(
+    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, false_alarm: float = FALSE_ALARM
+) -> Memberships:
+    """Return the components that act with a group as its members do, for every group but their own.
+
+    Example:
+        >>> from spdclust.groups.evidence import evidence_of_groups
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> together = np.arange(400) % 20 == 0
+        >>> acts = ProcessedActivations.from_dense(np.stack([together] * 3, 1), ["m:0", "m:1", "m:2"])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> groups = [np.array([0, 1])]
+        >>> found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1))
+        >>> found.component.tolist(), found.group.tolist(), found.share.tolist()
+        ([2], [0], [1.0])
+
+    Args:
+        folds: the samples.
+        groups: disjoint groups.
+        evidence: of these groups.
+        false_alarm: rate of ensembles in which any row is due to chance.
+    """
+    n_groups, n_components = len(groups), len(folds.labels)
+    nothing = np.empty(0, dtype=np.int64)
+    if n_groups == 0:
+        return Memberships(nothing, nothing, np.empty((0, folds.n_folds)), np.empty(0))
+    group_of = np.full(n_components, -1, dtype=np.int64)
+    for group, members in enumerate(groups):
+        group_of[members] = group
+    sizes = np.array([len(members) for members in groups])
+    at_least = evidence.at_least
+    others = np.minimum(at_least, sizes - 1)
+
+    hits = np.zeros((folds.n_folds, n_groups, n_components), dtype=np.int32)
+    extra = np.zeros_like(hits)
+    energy = np.zeros((n_groups, n_components))
+    opened = np.zeros((folds.n_folds, n_groups), dtype=np.int64)
+    closed = np.zeros((folds.n_folds, n_groups, n_groups), dtype=np.int64)  # the first active, the second not
+    inactive = np.zeros((folds.n_folds, n_components), dtype=np.int64)  # samples without the own group
+    alone = np.zeros((folds.n_folds, n_components), dtype=np.int64)  # of these, those with the component
+    own_hits, alone_energy = np.zeros(n_components, dtype=np.int64), np.zeros(n_components)
+    in_group = group_of >= 0
+    for fold in range(folds.n_folds):
+        both = np.zeros((n_groups, n_groups), dtype=np.int64)
+        edge = np.zeros(n_components, dtype=np.int64)
+        n_active = np.zeros((n_groups, 2), dtype=np.int64)
+        for piece in folds.pieces(fold):
+            matrix = piece.by_sample
+            common = (matrix.indptr, matrix.indices, np.square(matrix.data), group_of, at_least, others)
+            kernels.count_with_groups(*common, hits[fold], extra[fold], energy, opened[fold], both)
+            kernels.count_own(*common, own_hits, alone[fold], alone_energy, edge, n_active)
+        closed[fold] = opened[fold][:, None] - both
+        inactive[fold] = folds.n_samples[fold] - np.where(in_group, n_active[group_of, 1], 0) + edge
+
+    # squares in units of a sample on which the component is as active as usual, as in the similarity
+    squares, counts = folds.squares.sum(0), folds.counts.sum(0)
+    usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
+    rows: list[tuple[int, int, np.ndarray, float]] = []
+    limit = np.log2(n_groups * n_components / false_alarm)
+    for group, members in enumerate(groups):
+        trials = np.where(in_group, closed[:, group][:, group_of], opened[:, group, None]) + extra[:, group]
+        n_trials, n_hits = trials.sum(0), hits[:, group].sum(0)
+        share = np.divide(n_hits, n_trials, out=np.zeros(n_components), where=n_trials > 0)
+        own_share = own_hits[members].mean() / max(int(opened[:, group].sum()), 1)
+        together = energy[group] / usual
+        either = alone_energy / usual + n_trials - together
+        alike = together >= MIN_SIMILARITY * np.maximum(either, 1)
+        candidates = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))
+        at = hits[:, group, candidates], trials[:, candidates], alone[:, candidates], inactive[:, candidates]
+        bits = _saved(*at)
+        kept = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
+        rows += [
+            (int(component), group, saved, float(share[component]))
+            for component, saved in zip(candidates[kept], bits.T[kept], strict=True)
+        ]
+    rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
+    return Memberships(
+        np.array([row[0] for row in rows], dtype=np.int64),
+        np.array([row[1] for row in rows], dtype=np.int64),
+        np.array([row[2] for row in rows]).reshape(len(rows), folds.n_folds),
+        np.array([row[3] for row in rows], dtype=np.float64),
+    )
+
+
+def _saved(
+    hits: np.ndarray, trials: np.ndarray, alone: np.ndarray, inactive: np.ndarray
+) -> Float[np.ndarray, "folds candidates"]:
+    """Return the bits that coding components given a group saves, by the other folds' rates.
+
+    Of the `inactive` samples, on which its own group is not active, a component is active on `alone`; of the
+    `trials` among them, on which the other group is active, on `hits`.
+    """
+
+    def length(n: np.ndarray, of: np.ndarray) -> np.ndarray:
+        rate = (n.sum(0) - n + 0.5) / (of.sum(0) - of + 1)
+        bits: np.ndarray = -(n * np.log2(rate) + (of - n) * np.log2(1 - rate))
+        return bits
+
+    saved: np.ndarray = (
+        length(alone, inactive) - length(hits, trials) - length(alone - hits, inactive - trials)
+    )
+    return saved

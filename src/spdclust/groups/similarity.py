@@ -1,0 +1,172 @@
+"""How alike components fire: Jaccard similarity weighted by activation, and the average-linkage tree of it.
+
+With `s_ij` the sum over samples of the products of two components' activations, each scaled to a mean square
+of 1 where it is active, and `n_i` the number of samples on which `i` is active, the similarity is `s_ij /
+(n_i + n_j - s_ij)`. For components that are either on or off this is the Jaccard similarity of their sets of
+samples; activations count in proportion, so that two components that are strongly active on different samples
+are not alike because both are weakly active on many.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.cluster.hierarchy import linkage
+from scipy.sparse.csgraph import connected_components
+
+from spdclust.groups import kernels
+from spdclust.groups.samples import Folds
+from spdclust.groups.trees import Tree
+from spdclust.merge.threads import even_parts, run_parts
+from spdclust.types import Float
+
+MIN_SIMILARITY = 1 / 9
+"""The two parts of a node are on average at least so alike; below, no tree is built."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairSums:
+    """Sums of products of activations, for every pair of components.
+
+    Attributes:
+        packed: float32 lower triangle with the diagonal, row after row.
+        counts: `(components,)` samples on which each is active.
+        squares: `(components,)` sums of squared activations.
+    """
+
+    packed: np.ndarray
+    counts: Float[np.ndarray, " components"]
+    squares: Float[np.ndarray, " components"]
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return len(self.counts)
+
+    @cached_property
+    def scale(self) -> Float[np.ndarray, " components"]:
+        """What each component's activations are multiplied with."""
+        ratio = np.divide(self.counts, self.squares, out=np.zeros(self.n_components), where=self.squares > 0)
+        scale: np.ndarray = np.sqrt(ratio)
+        return scale
+
+    def without(self, other: "PairSums") -> "PairSums":
+        """Return the sums over the samples that `other` does not have; `other` is overwritten."""
+        np.subtract(self.packed, other.packed, out=other.packed)
+        return PairSums(other.packed, self.counts - other.counts, self.squares - other.squares)
+
+    def row(self, component: int) -> Float[np.ndarray, " earlier"]:
+        """Return the similarity of a component with every one before it."""
+        start = component * (component + 1) // 2
+        shared = self.packed[start : start + component] * self.scale[component] * self.scale[:component]
+        either = self.counts[component] + self.counts[:component] - shared
+        similar: np.ndarray = np.divide(shared, either, out=np.zeros(component), where=either > 0)
+        return similar
+
+    def among(self, members: np.ndarray) -> Float[np.ndarray, " pairs"]:
+        """Return the similarities between given components, in the order of SciPy's condensed matrices."""
+        distances = np.empty(len(members) * (len(members) - 1) // 2)
+        kernels.distances_among(np.sort(members), self.packed, self.counts, self.scale, distances)
+        return 1 - distances
+
+
+def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
+    """Return the sums over the samples of some folds.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense([[1, 1], [1, 1], [1, 0]], ["m:0", "m:1"])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> sums = pair_sums(folds, [0, 1], threads=1)
+        >>> sums.packed.tolist(), sums.row(1).round(3).tolist()
+        ([6.0, 4.0, 4.0], [0.667])
+
+    Args:
+        folds: the samples.
+        which: the folds to sum over.
+        threads: how many threads may work; the result does not depend on it.
+    """
+    n = len(folds.labels)
+    packed = np.zeros(n * (n + 1) // 2, dtype=np.float32)
+    for fold in which:
+        for piece in folds.pieces(fold):
+            rows, columns = piece.by_sample, piece.by_component()
+            counts = np.diff(columns.indptr)
+
+            def add(
+                first: int, last: int, rows: sparse.csr_array = rows, columns: sparse.csc_array = columns
+            ) -> None:
+                kernels.pair_sums(
+                    first, last, columns.indptr, columns.indices, columns.data,
+                    rows.indptr, rows.indices, rows.data, packed,
+                )  # fmt: skip
+
+            # a component meets those before it: the later, the more
+            run_parts(add, even_parts(counts * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
+    return PairSums(packed, folds.counts[which].sum(0).astype(float), folds.squares[which].sum(0))
+
+
+def add_sums(parts: list[PairSums]) -> PairSums:
+    """Return the sums over the samples of all parts."""
+    packed = parts[0].packed.copy()
+    for part in parts[1:]:
+        packed += part.packed
+    counts = np.sum([part.counts for part in parts], axis=0)
+    return PairSums(packed, counts, np.sum([part.squares for part in parts], axis=0))
+
+
+def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
+    """Return the average-linkage forest of all nodes whose two parts are at least so alike.
+
+    Groups that average linkage joins at a similarity of `least` or more lie within one connected component of
+    the graph of pairs that are as alike, so each connected component has a tree of its own and large distance
+    matrices are never built.
+
+    Example:
+        >>> packed = np.array([4, 4, 4, 0, 0, 2], dtype=np.float32)
+        >>> tree = average_tree(PairSums(packed, np.array([4.0, 4.0, 2.0]), np.array([4.0, 4.0, 2.0])))
+        >>> tree.children.tolist(), tree.height.tolist()
+        ([[0, 1]], [0.0])
+
+    Args:
+        sums: over the samples that the tree is built on.
+        least: no node below this similarity.
+    """
+    n = sums.n_components
+    scale = sums.scale
+    pairs = np.empty((20 * n, 2), dtype=np.int32)
+    found = kernels.similar_pairs(n, sums.packed, sums.counts, scale, least, pairs)
+    if found > len(pairs):
+        pairs = np.empty((found, 2), dtype=np.int32)
+        kernels.similar_pairs(n, sums.packed, sums.counts, scale, least, pairs)
+    pairs = pairs[:found]
+    graph = sparse.coo_array((np.ones(found, dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, part = connected_components(graph, directed=False)
+    by_part = np.argsort(part, kind="stable")
+    edges = np.flatnonzero(np.diff(part[by_part])) + 1
+
+    rows: list[tuple[float, int, int, int, int]] = []  # height, part, row within it, its two children
+    members_of: dict[int, np.ndarray] = {}
+    for members in np.split(by_part, edges):
+        if len(members) < 2:
+            continue
+        distances = np.empty(len(members) * (len(members) - 1) // 2)
+        kernels.distances_among(members, sums.packed, sums.counts, scale, distances)
+        np.clip(distances, 0, 1, out=distances)
+        key = int(part[members[0]])
+        members_of[key] = members
+        for t, (a, b, height, _) in enumerate(linkage(distances, "average")):
+            if height <= 1 - least:
+                rows.append((height, key, t, int(a), int(b)))
+    rows.sort()
+    number: dict[tuple[int, int], int] = {}
+    children = np.empty((len(rows), 2), dtype=np.int64)
+    for place, (_, key, t, a, b) in enumerate(rows):
+        members = members_of[key]
+        for side, child in enumerate((a, b)):
+            inside = child >= len(members)
+            children[place, side] = number[key, child - len(members)] if inside else members[child]
+        number[key, t] = n + place
+    return Tree(n, children, np.array([row[0] for row in rows], dtype=np.float64))

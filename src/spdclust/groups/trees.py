@@ -1,0 +1,132 @@
+"""Trees of groups: what a node holds, whether two trees share one, and how well a group matches a tree."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from spdclust.groups import kernels
+from spdclust.merge.groups import merge_tree
+from spdclust.types import Float, Int
+
+_KEY_SEED = 0x5BDC1057
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A binary forest over components: leaves first, then its nodes, parts before wholes.
+
+    Example:
+        >>> tree = Tree(3, np.array([[0, 2], [3, 1]]), np.array([0.2, 0.7]))
+        >>> [tree.members(node).tolist() for node in (3, 4)], tree.sizes.tolist()
+        ([[0, 2], [0, 2, 1]], [1, 1, 1, 2, 3])
+
+    Attributes:
+        n_leaves: number of components.
+        children: `(nodes, 2)` the two parts of node `n_leaves + t`.
+        height: `(nodes,)` mean distance between the two parts.
+    """
+
+    n_leaves: int
+    children: Int[np.ndarray, "nodes 2"]
+    height: Float[np.ndarray, " nodes"]
+
+    @cached_property
+    def sizes(self) -> Int[np.ndarray, " leaves_and_nodes"]:
+        """Number of components below every leaf and node."""
+        sizes = np.ones(self.n_leaves + len(self.children), dtype=np.int64)
+        for t, (a, b) in enumerate(self.children):
+            sizes[self.n_leaves + t] = sizes[a] + sizes[b]
+        return sizes
+
+    @cached_property
+    def parents(self) -> Int[np.ndarray, " leaves_and_nodes"]:
+        """The node above every leaf and node; -1 where there is none."""
+        parents = np.full(self.n_leaves + len(self.children), -1, dtype=np.int64)
+        parents[self.children.ravel()] = np.repeat(self.n_leaves + np.arange(len(self.children)), 2)
+        return parents
+
+    @cached_property
+    def first(self) -> Int[np.ndarray, " leaves_and_nodes"]:
+        """Where the components below every leaf and node begin in `order`."""
+        first = np.zeros(self.n_leaves + len(self.children), dtype=np.int64)
+        roots = np.flatnonzero(self.parents < 0)
+        first[roots] = np.cumsum(self.sizes[roots]) - self.sizes[roots]
+        for t in range(len(self.children) - 1, -1, -1):
+            a, b = self.children[t]
+            first[a] = first[self.n_leaves + t]
+            first[b] = first[a] + self.sizes[a]
+        return first
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " leaves"]:
+        """The components in an order in which every node's are consecutive."""
+        order = np.empty(self.n_leaves, dtype=np.int64)
+        order[self.first[: self.n_leaves]] = np.arange(self.n_leaves)
+        return order
+
+    def members(self, node: int) -> Int[np.ndarray, " members"]:
+        """Return the components below a leaf or node."""
+        return self.order[self.first[node] : self.first[node] + self.sizes[node]]
+
+    @cached_property
+    def keys(self) -> list[tuple[int, int]]:
+        """A key for every leaf and node: two nodes, of any trees over these components, have one exactly if
+        they hold the same.
+
+        128 random bits a component, added up: as in phylogenetics, where bipartitions of trees are compared
+        so.
+        """
+        keys = np.empty((self.n_leaves + len(self.children), 2), dtype=np.uint64)
+        rng = np.random.default_rng(_KEY_SEED)
+        keys[: self.n_leaves] = rng.integers(0, 2**64, (self.n_leaves, 2), dtype=np.uint64)
+        for t, (a, b) in enumerate(self.children):
+            keys[self.n_leaves + t] = keys[a] + keys[b]
+        return [(int(high), int(low)) for high, low in keys]
+
+    @cached_property
+    def node_keys(self) -> set[tuple[int, int]]:
+        """The keys of the nodes of two or more components."""
+        return set(self.keys[self.n_leaves :])
+
+    def best_overlaps(self, groups: list[Int[np.ndarray, "_"]]) -> Float[np.ndarray, " groups"]:
+        """Return for each group the best Jaccard similarity with a node or leaf of the tree.
+
+        Example:
+            >>> tree = Tree(3, np.array([[0, 2], [3, 1]]), np.zeros(2))
+            >>> tree.best_overlaps([np.array([0, 2]), np.array([0, 1])]).tolist()
+            [1.0, 0.6666666666666666]
+        """
+        best = np.array([len(group) for group in groups], dtype=np.float64)
+        starts = np.cumsum([0, *(len(group) for group in groups)])
+        leaves = np.concatenate(groups) if groups else np.empty(0, dtype=np.int64)
+        n_nodes = len(self.sizes)
+        room = np.zeros(n_nodes, dtype=np.int64)
+        kernels.best_overlaps(
+            starts, leaves, self.parents, self.sizes, room, np.empty(n_nodes, np.int64), best
+        )
+        return best
+
+
+def merge_history_tree(
+    selected_pairs: Int[np.ndarray, "merges 2"], own: Int[np.ndarray, " own"], n_components: int
+) -> Tree:
+    """Return the tree of one run's merges over the components of all runs; those the run lacks stay alone.
+
+    Example:
+        >>> tree = merge_history_tree(np.array([[0, 1], [0, 1]]), np.array([1, 3, 4]), 5)
+        >>> [sorted(tree.members(node).tolist()) for node in (5, 6)]
+        [[1, 3], [1, 3, 4]]
+
+    Args:
+        selected_pairs: the merged groups, in the numbering before each merge.
+        own: the number, among all components, of each of the run's.
+        n_components: number of components of all runs.
+    """
+    _, names = merge_tree(selected_pairs, len(own))
+    node_of = own.astype(np.int64).copy()
+    children = np.empty((len(names), 2), dtype=np.int64)
+    for t, (first, second) in enumerate(names):
+        children[t] = node_of[first], node_of[second]
+        node_of[first] = n_components + t
+    return Tree(n_components, children, np.arange(1.0, len(children) + 1))

@@ -1,0 +1,136 @@
+"""Stage: histories and the batches that they were merged on -> the groups that hold, with their evidence."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from spdclust.errors import InputError
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
+from spdclust.files.ensemble_record import ensemble_record
+from spdclust.files.ensembles import common_folder
+from spdclust.files.groups import load_groups, save_groups
+from spdclust.files.histories import find_histories, load_merge_histories
+from spdclust.files.merged_batches import kept_batches, merged_batches
+from spdclust.files.opening import read_json
+from spdclust.groups.find import find_groups
+from spdclust.groups.found import FoundGroups
+
+log = logging.getLogger(__name__)
+
+
+def groups(
+    histories: str | Path | Sequence[str | Path],
+    folder: str | Path,
+    *,
+    ensemble: str,
+    model: str = "",
+    batches: Sequence[str | Path | Sequence[str | Path]] | None = None,
+    threads: int | None = None,
+) -> FoundGroups:
+    """Write `groups.json`, its tables and `cluster_mapping_groups.json`, and return what they hold.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     batches = [place.batches(0), place.batches(1)]
+        ...     found = groups(place.folder, folder, ensemble=place.name, batches=batches)
+        ...     sorted(path.name for path in Path(folder).glob("groups.*"))
+        ['groups.csv', 'groups.json', 'groups.nwk']
+        >>> sorted(found.members(group) for group in range(found.n_groups))[0]
+        ['attn:0', 'attn:1', 'mlp:0']
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+        folder: where the files go.
+        ensemble: what the mapping calls the ensemble.
+        model: the decomposed model, as in `model_path`, for the mapping.
+        batches: for each run the folder of its batches, or the files in order. Without them there is no
+            evidence, and the groups are those that most runs form.
+        threads: how many may be used; the result does not depend on it.
+
+    Raises:
+        InputError: a file cannot be read or written, the runs do not fit together, or the batches are not
+            those of the histories.
+    """
+    runs = load_merge_histories(histories)
+    sources = None
+    if batches is not None:
+        if len(batches) != len(runs):
+            raise InputError(
+                "batches are needed for each run",
+                file=common_folder(histories),
+                field="batches",
+                found=f"{len(batches)} for {len(runs)} runs",
+                allowed="those of every run, in the order of the histories",
+            )
+        sources = [merged_batches(history, source) for history, source in zip(runs, batches, strict=True)]
+    try:
+        found = find_groups(runs, sources, threads=threads, progress=log.info)
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
+    save_groups(found, folder, ensemble=ensemble, model=model, provenance=ensemble_record(histories))
+    for line in found.warnings:
+        log.warning("%s", line)
+    log.info("%d groups hold, %d components belong to none", found.n_groups, found.n_alone)
+    return found
+
+
+def groups_of(
+    folder: str | Path, *, model: str = "", again: bool = False, threads: int | None = None
+) -> tuple[FoundGroups, bool]:
+    """Return the groups of an ensemble's folder, and whether they were computed and written now.
+
+    They are read from `groups.json` where that is of these very histories; otherwise computed from the
+    histories and the batches, where those are still there.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     Path(place.folder, "groups.nwk").unlink()
+        ...     [groups_of(place.folder)[1] for _ in range(2)]
+        [True, False]
+
+    Args:
+        folder: the ensemble's folder.
+        model: the decomposed model, as in `model_path`, for the mapping.
+        again: compute them whatever is there.
+        threads: how many may be used; the result does not depend on it.
+
+    Raises:
+        InputError: as `groups`; or evidence that is there would be lost, since its batches are gone.
+    """
+    place = EnsembleFolder(Path(folder))
+    histories = find_histories(folder)
+    record = place.folder / GROUPS["record"]
+    current = _is_of(record, histories)
+    if current and not again and all((place.folder / name).is_file() for name in GROUPS.values()):
+        return load_groups(record), False
+    batches = kept_batches(place, histories)
+    if batches is None and current and load_groups(record).bits:
+        if again:
+            raise InputError(
+                "the batches are gone, so the evidence cannot be computed again",
+                file=record,
+                allowed="the groups that are there, or sample the batches again",
+            )
+        found = load_groups(record)
+        save_groups(
+            found, folder, ensemble=place.name, model=model, provenance=read_json(record, "")["provenance"]
+        )
+        return found, True
+    return groups(histories, folder, ensemble=place.name, model=model, batches=batches, threads=threads), True
+
+
+def _is_of(record: Path, histories: Sequence[Path]) -> bool:
+    """Return whether a `groups.json` is there and was computed from these histories."""
+    if not record.is_file():
+        return False
+    content = read_json(record, "a groups.json")
+    made_from = content.get("provenance") if isinstance(content, dict) else None
+    return (
+        isinstance(made_from, dict) and made_from.get("histories") == ensemble_record(histories)["histories"]
+    )

@@ -1,0 +1,101 @@
+"""Groups of two ensembles matched: by members against brute force, by weights against full weight matrices."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from spdclust.errors import InputError
+from spdclust.groups.match import group_cosines, group_overlaps, match_groups
+from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.component_weights import component_weights
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 2)])
+def test_the_matching_has_the_largest_sum_of_all(seed, shape):
+    similarity = np.random.default_rng(seed).random(shape)
+    small, large = sorted(shape)
+    tall = similarity if shape[0] == small else similarity.T
+    best = max(
+        sum(tall[i, p] for i, p in enumerate(chosen))
+        for chosen in itertools.permutations(range(large), small)
+    )
+    matches = match_groups(similarity)
+    pairs = [match for match in matches if match.first is not None and match.second is not None]
+    assert sum(match.similarity for match in pairs) == pytest.approx(best)
+    assert [match.first for match in matches if match.first is not None] == list(range(shape[0]))
+    assert sorted(match.second for match in matches if match.second is not None) == list(range(shape[1]))
+
+
+def test_groups_that_have_nothing_in_common_stay_apart():
+    matches = match_groups(np.array([[0.0, np.nan], [-0.5, 0.1]]))
+    assert [(match.first, match.second) for match in matches] == [(0, None), (1, 1), (None, 0)]
+    assert [match.first for match in match_groups(np.empty((2, 0)))] == [0, 1]
+    assert [match.second for match in match_groups(np.empty((0, 2)))] == [0, 1]
+
+
+def test_overlaps_are_jaccard_similarities_of_the_members():
+    overlaps = group_overlaps([["a", "b"], ["c"]], [["b", "a"], ["c", "d"], ["e"]])
+    assert overlaps.tolist() == [[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]]
+    assert group_overlaps([], [["a"]]).shape == (0, 1)
+
+
+def random_weights(seed, sizes):
+    rng = np.random.default_rng(seed)
+    return {m: (rng.normal(size=(d, c)), rng.normal(size=(c, e))) for m, (d, c, e) in sizes.items()}
+
+
+def matrices(members, weights):
+    """Return the weight matrix of a group in every module, one after the other."""
+    total = {module: np.zeros((v.shape[0], u.shape[1])) for module, (v, u) in weights.items()}
+    for label in members:
+        module, index = label.split(":")
+        v, u = weights[module]
+        total[module] += np.outer(v[:, int(index)], u[int(index)])
+    return np.concatenate([matrix.ravel() for matrix in total.values()])
+
+
+def test_cosines_are_those_of_the_weight_matrices_of_the_groups():
+    one = random_weights(0, {"in": (4, 5, 3), "out": (3, 4, 2)})
+    other = random_weights(1, {"in": (4, 7, 3), "out": (3, 2, 2)})
+    first = [["in:0", "in:4", "out:1"], ["out:2", "out:3"], ["in:1"]]
+    second = [["in:6", "in:5"], ["out:0", "in:0", "in:2"]]
+    expected = [
+        [a @ b / np.sqrt((a @ a) * (b @ b)) for b in (matrices(group, other) for group in second)]
+        for a in (matrices(group, one) for group in first)
+    ]
+    found = group_cosines(first, second, one, other)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert found[1, 0] == 0.0  # no module in common
+    np.testing.assert_allclose(np.diag(group_cosines(first, first, one, one)), 1.0)
+
+
+def test_a_group_without_weights_has_no_cosine():
+    weights = {"m": (np.array([[1.0, 0.0]]), np.array([[1.0], [1.0]]))}
+    found = group_cosines([["m:0"], ["m:1"]], [["m:0"]], weights, weights)
+    assert found[0, 0] == 1.0
+    assert np.isnan(found[1, 0])
+
+
+@pytest.mark.parametrize("label", ["x:0", "m:2", "m:x", "m"])
+def test_a_component_without_weights_is_one_line(label):
+    weights = {"m": (np.ones((1, 2)), np.ones((2, 1)))}
+    with pytest.raises(InputError, match=f"no weights in the model .found: {label}"):
+        group_cosines([[label]], [["m:0"]], weights, weights)
+
+
+def test_models_of_other_sizes_are_one_line():
+    one, other = random_weights(0, {"m": (4, 5, 3)}), random_weights(0, {"m": (4, 5, 2)})
+    with pytest.raises(InputError, match=r"m: module has different sizes.*4 to 3 and 4 to 2"):
+        group_cosines([["m:0"]], [["m:0"]], one, other)
+
+
+def test_the_components_of_a_module_add_up_to_its_weights():
+    path = "tests/data/models/tms_5-2"
+    state = resolve_checkpoint(path).read_state()
+    weights = component_weights(path)
+    assert sorted(weights) == ["linear1", "linear2"]
+    for module, (v, u) in weights.items():
+        target = state[f"target_model.{module}.weight"].numpy()
+        np.testing.assert_allclose((v @ u).T, target, atol=0.01)
