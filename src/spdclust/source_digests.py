@@ -1,7 +1,8 @@
 """Digests of the package's source files that comments, docstrings and layout do not change.
 
 Every job of a workflow needs them all, and reading 150 syntax trees takes longer than everything else that a
-job does before its work: they are kept in the user's cache, under the digest of the file's bytes.
+job does before its work: they are kept in the user's cache, under the digest of the file's bytes, in a file
+whose name carries the digest of this module: another version of this code never reads what this one wrote.
 """
 
 import ast
@@ -36,7 +37,8 @@ class SourceDigests:
         folder = cache_folder("source-digests")
         # trees are written down differently by each version of Python
         version = "{}.{}".format(*sys.version_info[:2])
-        self._file = folder / f"python-{version}.json" if folder else None
+        code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+        self._file = folder / f"python-{version}-code-{code}.json" if folder else None
         self._known = _read(self._file)
         self._new: dict[str, SourceDigest] = {}
 
