@@ -11,7 +11,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points
-from spdclust.config.yaml_text import parse_yaml
+from spdclust.config.yaml_text import MOST_VALUES, parse_yaml
 from spdclust.errors import InputError
 from spdclust.partitions.methods import METHODS
 
@@ -338,3 +338,13 @@ def test_merge_settings_do_not_change_what_is_sampled():
     changed = ClusteringRunConfig(**RUN, merge_config={"alpha": 9}, wandb_project="p", n_batches=3)
     assert changed.sampling() == ClusteringRunConfig(**RUN).sampling()
     assert ClusteringRunConfig(**RUN | {"dataset_seed": 1}).sampling() != changed.sampling()
+
+
+def test_the_limit_of_values_in_a_file_of_settings_is_the_one_that_is_named():
+    values = MOST_VALUES - 1  # and the list itself
+    assert len(parse_yaml(f"[{', '.join(['1'] * values)}]")) == values
+    with pytest.raises(ValueError, match="more than 100000 values"):
+        parse_yaml(f"[{', '.join(['1'] * (values + 1))}]")
+    twice = f"- &a [{', '.join(['1'] * (values // 2))}]\n- *a"
+    with pytest.raises(ValueError, match="more than 100000 values once aliases are unfolded"):
+        parse_yaml(twice)

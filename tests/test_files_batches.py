@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from spdclust.errors import InputError
+from spdclust.files.batch_format import read_head
 from spdclust.files.batches import ActivationBatch, BatchedActivations, find_batches
 
 LABELS = ["a:0", "a:1", "b:0"]
@@ -127,3 +128,20 @@ def test_a_folder_without_batches_says_what_belongs_there(tmp_path):
 def test_a_value_that_is_no_number_names_its_component(value):
     with pytest.raises(InputError, match=r"a:1: activation is not a finite number"):
         ActivationBatch.from_dense(np.array([[0.0, value, 0.0]]), LABELS)
+
+
+def test_a_text_changed_after_the_fact_is_found_without_reading_the_activations(tmp_path):
+    path = tmp_path / "batch_0.pt"
+    ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3, provenance={"source": "a"}).save(path)
+    saved = torch.load(path, weights_only=True)
+    for name, text in [
+        ("seed", "4"),
+        ("labels", "m:0\nm:2"),
+        ("provenance.source", "b"),
+        ("checksum", "0" * 64),
+    ]:
+        torch.save(saved | {name: text}, path)
+        with pytest.raises(InputError, match=r"checksum does not match"):
+            read_head(path)
+    torch.save(saved, path)
+    assert read_head(path)[1]["seed"] == "3"

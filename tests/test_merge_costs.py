@@ -124,7 +124,7 @@ def test_the_threshold_is_compared_in_the_precision_of_the_activations() -> None
         ),
         (
             lambda: compute_merge_costs(np.eye(2), [1, 1], -1.0),
-            "alpha: alpha is negative (found: -1.0; allowed: 0 or more)",
+            "alpha: out of range (found: -1.0; allowed: 0 or more)",
         ),
         (
             lambda: compute_mdl_cost([1.0, 2.0], [1], 1.0),

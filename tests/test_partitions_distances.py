@@ -177,7 +177,7 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: compute_distances(double, "matching_dist", stride=0),
-            "stride: stride is too small (found: 0; allowed: 1 or more)",
+            "stride: out of range (found: 0; allowed: 1 or more)",
         ),
         (
             lambda: compute_distances(double, "matching_dist", n_workers=0),

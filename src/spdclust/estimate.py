@@ -28,6 +28,7 @@ class Estimate:
         n_batches: of each run.
         n_runs: of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
+        scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
     """
 
     n_components: int | None
@@ -35,6 +36,7 @@ class Estimate:
     n_batches: int
     n_runs: int
     always_above_zero: bool = False
+    scalar: bool = False
 
     def batch_bytes(self, active: int) -> int | None:
         """Return the size of a batch file where `active` components are above 0 on every sample.
@@ -59,7 +61,9 @@ class Estimate:
         stored = self.batch_bytes(active)
         if stored is None or self.n_components is None:
             return None
-        return _LIBRARIES // 2 + 2 * self.n_components**2 + 5 * stored
+        # half of 4 or 8 bytes per pair, a quarter more components: merged groups take new rows
+        pairs = (6 if self.scalar else 3) * self.n_components**2
+        return _LIBRARIES // 2 + pairs + 5 * stored
 
     def lines(self) -> list[str]:
         """Return the estimate as text.
@@ -107,7 +111,9 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     n_batches = batches_per_run(config)
     if config.precomputed_activations_dir is not None:
         shapes = [shape_of_own(file) for file in own_files(config.precomputed_activations_dir)[:n_batches]]
-        return Estimate(shapes[0][1], max(samples for samples, _ in shapes), n_batches, n_runs)
+        samples = max(samples for samples, _ in shapes)
+        scalar = config.merge_config.activation_threshold is None
+        return Estimate(shapes[0][1], samples, n_batches, n_runs, scalar=scalar)
     source = config.model_source
     if source is None or config.loader is not None:
         return Estimate(None, config.n_tokens, n_batches, n_runs)
@@ -131,6 +137,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         n_batches,
         n_runs,
         checkpoint.config.sigmoid_type in _ALWAYS_ABOVE_ZERO,
+        config.merge_config.activation_threshold is None,
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from spdclust.argument_kinds import file_path, whole
+from spdclust.arguments import checked, instance, optional, several
 from spdclust.batch_sampling import (
     draw_batch,
     extract_and_process_activations,
@@ -153,6 +155,12 @@ def convert_missing_batches(
         log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
 
 
+@checked(
+    config=instance(ClusteringRunConfig, allowed="a ClusteringRunConfig"),
+    n_runs=whole(at_least=1),
+    folder=file_path,
+    runs=optional(several(whole(at_least=0), "numbers of runs")),
+)
 def precompute_batches_for_ensemble(
     config: ClusteringRunConfig, n_runs: int, folder: str | Path, *, runs: Iterable[int] | None = None
 ) -> list[list[Path]]:

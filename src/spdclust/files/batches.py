@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spdclust.argument_kinds import file_path
+from spdclust.arguments import checked, either, several
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batch_format import ALLOWED, read_head, stored_provenance, stored_shape
@@ -13,7 +16,7 @@ from spdclust.types import Float, Labels
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 
 
-class BatchedActivations:
+class BatchedActivations(Brief):
     """All `batch_*.pt` of a folder in numeric order, given round-robin, one in memory at a time.
 
     Example:
@@ -33,6 +36,7 @@ class BatchedActivations:
         InputError: no batches there, or their labels differ.
     """
 
+    @checked(source=either(file_path, several(file_path, "a folder of batches, or the files of batches")))
     def __init__(self, source: str | Path | list[Path] | list[str]) -> None:
         if isinstance(source, (str, Path)):
             self.paths = find_batches(source)
@@ -47,6 +51,13 @@ class BatchedActivations:
         first = self._load(0)
         self.labels: Labels = first.labels
         self._held: tuple[int, ActivationBatch] | None = (0, first)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "batches": self.n_batches,
+            "components": len(self.labels),
+            "folder": str(self.paths[0].parent),
+        }
 
     @property
     def n_batches(self) -> int:
