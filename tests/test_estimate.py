@@ -97,3 +97,14 @@ def test_the_memory_of_a_merge_has_the_whole_matrix_of_coactivations_in_it(thres
     assert many.merging_bytes(0) - one.merging_bytes(0) - of_batch == pytest.approx(measured, rel=0.2)
     run = ClusteringRunConfig(model_path="resources/resid_mlp1", merge_config=config)
     assert estimate(run).scalar == (threshold is None)
+
+
+def test_validate_names_settings_that_change_nothing(tmp_path, capsys):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "model_path: resources/resid_mlp1\nn_tokens_per_seq: 3\nmerge_config: {between_batches: mask}\n"
+    )
+    assert main(["validate", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "note: n_tokens_per_seq: no effect on a toy model" in said
+    assert "note: merge_config.between_batches: no effect" in said

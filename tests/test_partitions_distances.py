@@ -181,7 +181,7 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: compute_distances(double, "matching_dist", n_workers=0),
-            "n_workers: too few workers (found: 0; allowed: 1 or more)",
+            "n_workers: out of range (found: 0; allowed: 1 or more)",
         ),
     ]:
         with pytest.raises(InputError) as caught:

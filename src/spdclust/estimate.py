@@ -1,8 +1,10 @@
 """What a configuration will need, before anything runs: components, samples, disk, memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.errors import InputError
 from spdclust.files.own_folders import batches_per_run, own_files
 from spdclust.files.own_matrices import shape_of_own
@@ -28,6 +30,7 @@ class Estimate:
         n_batches: of each run.
         n_runs: of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
+        notes: settings that were given and change nothing.
         scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
     """
 
@@ -37,6 +40,7 @@ class Estimate:
     n_runs: int
     always_above_zero: bool = False
     scalar: bool = False
+    notes: Sequence[str] = ()
 
     def batch_bytes(self, active: int) -> int | None:
         """Return the size of a batch file where `active` components are above 0 on every sample.
@@ -75,6 +79,9 @@ class Estimate:
             disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
             memory: 1.0 GB to sample a run, 0.3 GB to merge one
         """
+        return [*self._needs(), *(f"note: {line}" for line in self.notes)]
+
+    def _needs(self) -> list[str]:
         n, samples = self.n_components, self.n_samples
         batches = f"{self.n_batches} batch{'es' if self.n_batches > 1 else ''}"
         out = [
@@ -113,13 +120,16 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         shapes = [shape_of_own(file) for file in own_files(config.precomputed_activations_dir)[:n_batches]]
         samples = max(samples for samples, _ in shapes)
         scalar = config.merge_config.activation_threshold is None
-        return Estimate(shapes[0][1], samples, n_batches, n_runs, scalar=scalar)
+        notes = run_settings_without_effect(config)
+        return Estimate(shapes[0][1], samples, n_batches, n_runs, scalar=scalar, notes=notes)
     source = config.model_source
     if source is None or config.loader is not None:
-        return Estimate(None, config.n_tokens, n_batches, n_runs)
+        notes = run_settings_without_effect(config)
+        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
     run = parse_wandb_path(source)
     if run is not None and not run.cache_folder.is_dir():
-        return Estimate(None, config.n_tokens, n_batches, n_runs)
+        notes = run_settings_without_effect(config)
+        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
     checkpoint = resolve_checkpoint(source)
     task = checkpoint.config.task_config
     samples = config.samples_per_batch
@@ -138,6 +148,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         n_runs,
         checkpoint.config.sigmoid_type in _ALWAYS_ABOVE_ZERO,
         config.merge_config.activation_threshold is None,
+        run_settings_without_effect(config, toy=task.get("task_name") in ("tms", "resid_mlp")),
     )
 
 

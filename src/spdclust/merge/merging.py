@@ -1,5 +1,6 @@
 """Merge components into groups: the public entry."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from spdclust.argument_kinds import real, seed_number, truth, whole
 from spdclust.arguments import checked, either, function, instance, optional
 from spdclust.config.merge import MergeConfig
+from spdclust.config.without_effect import merge_settings_without_effect
 from spdclust.merge.checkpoint import CheckpointStore, identity_of, load_fitting
 from spdclust.merge.engine import Engine
 from spdclust.merge.filtering import components_to_merge
@@ -22,6 +24,8 @@ from spdclust.merge.threads import available_threads
 from spdclust.merge.view import MergeView
 from spdclust.merge.warming import warm_up
 from spdclust.types import Float, Seed, make_generator
+
+logger = logging.getLogger(__name__)
 
 SECONDS_AT_ONCE = 0.25
 """The kernels come back about this often, for progress, checkpoints and interrupts."""
@@ -92,6 +96,8 @@ def merge_iteration(
             does not suffice.
     """
     source = as_batch_source(activations)
+    for note in merge_settings_without_effect(config):
+        logger.warning("%s", note)
     kept = components_to_merge(source.labels, *source.component_stats(), config)
     labels = [source.labels[component] for component in kept]
     with enough_memory(len(kept), config):
