@@ -17,7 +17,7 @@ rule groups:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/groups.tsv"
     group:
-        "ensemble"
+        ensemble_group
     conda:
         "../envs/spdclust.yaml"
     threads: 4

@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pytest
 
-# read when the libraries are first imported: no test may wait for the hub
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 ORACLE = REPOSITORY.parent / "shared" / "oracle"
 

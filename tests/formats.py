@@ -222,7 +222,9 @@ def make_summary(folder: Path) -> Path:
     histories = [a_history(seed=s) for s in range(3)]
     record = stability_record(normalized(), stability(), stride=1, seed=0)
     save_summary(
-        summarize(histories, {"matching_dist": np.zeros((4, 3, 3))}, stability=record, groups=example_found()),
+        summarize(
+            histories, {"matching_dist": np.zeros((4, 3, 3))}, stability=record, groups=example_found()
+        ),
         folder / "summary.json",
     )
     return folder / "summary.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 LAYERS = {
-    "foundations": "errors types cache_folders source_digests name_patterns compiling merge.threads",
+    "foundations": "errors brief arguments argument_kinds types cache_folders source_digests name_patterns compiling merge.threads",
     "pure": "config merge partitions normalized ensemble stability groups sweeps summary thinning group_tokens history_provenance",
     "data": "config.load config.locate config.sweep_points config.resolve config.generate sampling_record provenance files models datasets batch_sampling "
     "precompute estimate plotting explorer tracking",

@@ -1,5 +1,6 @@
 """How kernels are compiled: one cache for exactly this code, one process at a time."""
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def package(tmp_path, monkeypatch):
     """A copy of the package that a test may edit, and the cache folder that it would use."""
     shutil.copytree(SOURCE, tmp_path / "spdclust", ignore=shutil.ignore_patterns("__pycache__", "models"))
     monkeypatch.setattr(compiling, "__file__", str(tmp_path / "spdclust" / "compiling.py"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPDCLUST_CACHE", str(tmp_path / "cache"))
 
     def folder():
         monkeypatch.setattr(compiling.numba_config, "CACHE_DIR", "")
@@ -49,6 +50,18 @@ def test_an_edit_of_any_kernel_file_gives_a_cache_of_its_own(package):
 def test_kernels_are_compiled_nowhere_but_here():
     found = [path for path in SOURCE.rglob("*.py") if "njit" in path.read_text()]
     assert [path.relative_to(SOURCE).as_posix() for path in found] == ["compiling.py"]
+
+
+def test_kernels_depend_on_nothing_that_their_cache_is_not_keyed_by():
+    keyed = {path.relative_to(SOURCE) for path in compiling._kernel_sources()}
+    imported = {
+        Path(*name.split(".")[1:]).with_suffix(".py")
+        for path in keyed - {Path("compiling.py")}
+        for node in ast.walk(ast.parse((SOURCE / path).read_text()))
+        if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith("spdclust.")
+    }
+    assert len(imported) > 5
+    assert imported <= keyed
 
 
 def test_what_is_compiled_beforehand_is_what_is_used(make_run):

@@ -11,7 +11,8 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points
-from spdclust.config.yaml_text import parse_yaml
+from spdclust.config.without_effect import run_settings_without_effect
+from spdclust.config.yaml_text import MOST_VALUES, parse_yaml
 from spdclust.errors import InputError
 from spdclust.partitions.methods import METHODS
 
@@ -338,3 +339,37 @@ def test_merge_settings_do_not_change_what_is_sampled():
     changed = ClusteringRunConfig(**RUN, merge_config={"alpha": 9}, wandb_project="p", n_batches=3)
     assert changed.sampling() == ClusteringRunConfig(**RUN).sampling()
     assert ClusteringRunConfig(**RUN | {"dataset_seed": 1}).sampling() != changed.sampling()
+
+
+def test_the_limit_of_values_in_a_file_of_settings_is_the_one_that_is_named():
+    values = MOST_VALUES - 1  # and the list itself
+    assert len(parse_yaml(f"[{', '.join(['1'] * values)}]")) == values
+    with pytest.raises(ValueError, match="more than 100000 values"):
+        parse_yaml(f"[{', '.join(['1'] * (values + 1))}]")
+    twice = f"- &a [{', '.join(['1'] * (values // 2))}]\n- *a"
+    with pytest.raises(ValueError, match="more than 100000 values once aliases are unfolded"):
+        parse_yaml(twice)
+
+
+def test_settings_that_change_nothing_are_named():
+    files = ClusteringRunConfig(precomputed_activations_dir="x", n_tokens=5, keep_examples=2)
+    assert run_settings_without_effect(files) == [
+        f"{name}: no effect with precomputed_activations_dir, whose files hold the samples"
+        for name in ("n_tokens", "keep_examples")
+    ]
+    given = {"model_path": "m", "n_tokens_per_seq": 2, "dataset": {"name": "a.txt"}, "n_tokens": 9}
+    run = ClusteringRunConfig.model_validate(given | {"merge_config": {"between_batches": "mask"}})
+    mask = "merge_config.between_batches: no effect with recompute_costs_every: 1, which stays on one batch"
+    assert run_settings_without_effect(run) == [mask]
+    assert run_settings_without_effect(run, toy=True) == [
+        "n_tokens_per_seq: no effect on a toy model, whose inputs are generated",
+        "dataset: no effect on a toy model, whose inputs are generated",
+        mask,
+    ]
+    several = {"between_batches": "mask", "recompute_costs_every": 2}
+    assert run_settings_without_effect(ClusteringRunConfig(model_path="m", merge_config=several)) == []
+
+
+def test_a_filter_that_names_no_module_is_rejected_before_the_merge():
+    with pytest.raises(InputError, match=r"module_name_filter: found \[\] \(allowed: names of modules"):
+        MergeConfig(module_name_filter=[])

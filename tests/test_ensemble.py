@@ -152,7 +152,7 @@ BAD_INPUT = [
     ),
     (
         lambda: normalize_ensemble([history(ABC, [[0, 1]])], align="k"),
-        "align: unknown alignment (found: k; allowed: iteration, n_groups)",
+        "align: not allowed (found: k; allowed: iteration, n_groups)",
     ),
     (
         lambda: normalize_ensemble(

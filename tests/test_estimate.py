@@ -8,10 +8,13 @@ from language import CHECKPOINT
 from scipy import sparse
 
 from spdclust.cli import main
+from spdclust.config.merge import MergeConfig
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.errors import InputError
 from spdclust.estimate import Estimate, estimate
 from spdclust.files.batches import ActivationBatch
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.loading import load_batch
 from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.counting import count_components
@@ -82,3 +85,26 @@ def test_validate_prints_it_before_anything_runs(capsys):
     assert "samples: 8 runs × 1 batch × 4,096" in said
     assert "disk: 19.8 MB" in said
     assert "GB to sample a run" in said
+
+
+@pytest.mark.parametrize("threshold", [0.01, None])
+def test_the_memory_of_a_merge_has_the_whole_matrix_of_coactivations_in_it(threshold):
+    n, config = 2000, MergeConfig(activation_threshold=threshold)
+    acts = ProcessedActivations.from_sparse(sparse.eye_array(n), [f"m:{i}" for i in range(n)])
+    measured = load_batch(acts, np.arange(n), None, config, 1).coact.nbytes
+    one, many = (Estimate(k, 1, 1, 1, scalar=threshold is None) for k in (1, n))
+    of_batch = 5 * (many.batch_bytes(0) - one.batch_bytes(0))
+    assert many.merging_bytes(0) - one.merging_bytes(0) - of_batch == pytest.approx(measured, rel=0.2)
+    run = ClusteringRunConfig(model_path="resources/resid_mlp1", merge_config=config)
+    assert estimate(run).scalar == (threshold is None)
+
+
+def test_validate_names_settings_that_change_nothing(tmp_path, capsys):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "model_path: resources/resid_mlp1\nn_tokens_per_seq: 3\nmerge_config: {between_batches: mask}\n"
+    )
+    assert main(["validate", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "note: n_tokens_per_seq: no effect on a toy model" in said
+    assert "note: merge_config.between_batches: no effect" in said

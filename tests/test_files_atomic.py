@@ -3,6 +3,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file/a\.txt: cannot write"):
         write_text(tmp_path / "file" / "a.txt", "")
+
+
+def test_what_was_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    monkeypatch.setattr(os, "fsync", lambda handle: events.append(("synced", os.fstat(handle).st_size)))
+    replace = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda a, b: (events.append(("named", a.stat().st_size)), replace(a, b))[1]
+    )
+    write_text(tmp_path / "a.txt", "whole")
+    assert events == [("synced", 5), ("named", 5)]

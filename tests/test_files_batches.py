@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from spdclust.errors import InputError
+from spdclust.files.batch_format import read_head
 from spdclust.files.batches import ActivationBatch, BatchedActivations, find_batches
 
 LABELS = ["a:0", "a:1", "b:0"]
@@ -99,14 +100,14 @@ def test_another_torch_file_is_named_as_such(tmp_path):
 
 
 def test_batches_come_in_numeric_order_and_round_robin(tmp_path):
-    for number in (0, 2, 10):
+    for number in range(11):
         ActivationBatch.from_dense([[float(number)]], ["m:0"]).save(tmp_path / f"batch_{number}.pt")
     (tmp_path / "batch_x.pt").write_text("not one of them")
     batches = BatchedActivations(tmp_path)
-    assert batches.n_batches == 3
-    assert [float(batches.get_next_batch().maxima[0]) for _ in range(5)] == [0, 2, 10, 0, 2]
+    assert batches.n_batches == 11
+    assert [float(batches.get_next_batch().maxima[0]) for _ in range(13)] == [*range(11), 0, 1]
     maxima, means = batches.component_stats()
-    assert maxima.tolist() == means.tolist() == [[0], [2], [10]]
+    assert maxima.tolist() == means.tolist() == [[number] for number in range(11)]
 
 
 def test_batches_with_other_labels_are_refused(tmp_path):
@@ -127,3 +128,51 @@ def test_a_folder_without_batches_says_what_belongs_there(tmp_path):
 def test_a_value_that_is_no_number_names_its_component(value):
     with pytest.raises(InputError, match=r"a:1: activation is not a finite number"):
         ActivationBatch.from_dense(np.array([[0.0, value, 0.0]]), LABELS)
+
+
+def test_a_text_changed_after_the_fact_is_found_without_reading_the_activations(tmp_path):
+    path = tmp_path / "batch_0.pt"
+    ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3, provenance={"source": "a"}).save(path)
+    saved = torch.load(path, weights_only=True)
+    for name, text in [
+        ("seed", "4"),
+        ("labels", "m:0\nm:2"),
+        ("provenance.source", "b"),
+        ("checksum", "0" * 64),
+    ]:
+        torch.save(saved | {name: text}, path)
+        with pytest.raises(InputError, match=r"checksum does not match"):
+            read_head(path)
+    torch.save(saved, path)
+    assert read_head(path)[1]["seed"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["batch_2.pt", "batch_02.pt", "batch_1.pt"],
+            r"batch_2\.pt: two files of one batch \(found: also batch_02\.pt;",
+        ),
+        (
+            ["batch_0.pt", "batch_2.pt"],
+            r"a batch is missing \(found: 2 batches up to batch_2\.pt, and no batch_1\.pt;",
+        ),
+        (
+            ["batch_2.pt", "batch_3.pt"],
+            r"a batch is missing \(found: 2 batches up to batch_3\.pt, and no batch_1\.pt;",
+        ),
+    ],
+)
+def test_a_batch_given_twice_or_missing_is_one_line(tmp_path, names, said):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=said):
+        find_batches(tmp_path)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_batches_are_numbered_from_0_or_1(tmp_path, first):
+    for number in range(first, 12):
+        (tmp_path / f"batch_{number:02d}.pt").touch()
+    assert [path.name for path in find_batches(tmp_path)] == [f"batch_{n:02d}.pt" for n in range(first, 12)]

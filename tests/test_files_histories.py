@@ -154,3 +154,20 @@ def test_a_missing_history_says_so(tmp_path):
         load_merge_history(tmp_path / "history.zip")
     with pytest.raises(InputError, match="no histories"):
         load_merge_histories(tmp_path)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_a_history_of_another_format_version_is_one_line(tmp_path, version):
+    path = tmp_path / "history.zip"
+    save_merge_history(random_history(6, 3), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(members["metadata.json"])
+    assert metadata["spdclust"]["format_version"] == 1
+    metadata["spdclust"]["format_version"] = version
+    members["metadata.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match=r"spdclust\.format_version: unknown format version .*allowed: 1\)"):
+        load_merge_history(path)

@@ -150,3 +150,8 @@ def test_what_is_missing_is_one_line(ensemble):
     ActivationBatch(ActivationBatch.load(path).activations).save(path)
     with pytest.raises(InputError, match=r"batch_0\.pt: keep_examples: batch has no tokens"):
         examples(ensemble, run=0)
+
+
+def test_an_iteration_without_its_run_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"--iteration: no effect .*allowed: with --run"):
+        examples(tmp_path, iteration=3)

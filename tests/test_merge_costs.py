@@ -1,5 +1,7 @@
 """The plain formulas: the cost of a pair is exactly what merging it changes."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import random_dense
 
+from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
+from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import (
     compute_mdl_cost,
     compute_merge_costs,
@@ -15,6 +19,7 @@ from spdclust.merge.costs import (
     recompute_coacts_from_scratch,
     relative_costs,
 )
+from spdclust.merge.merging import merge_iteration
 
 
 @settings(deadline=None, max_examples=60)
@@ -124,7 +129,7 @@ def test_the_threshold_is_compared_in_the_precision_of_the_activations() -> None
         ),
         (
             lambda: compute_merge_costs(np.eye(2), [1, 1], -1.0),
-            "alpha: alpha is negative (found: -1.0; allowed: 0 or more)",
+            "alpha: out of range (found: -1.0; allowed: 0 or more)",
         ),
         (
             lambda: compute_mdl_cost([1.0, 2.0], [1], 1.0),
@@ -136,3 +141,25 @@ def test_shapes_that_do_not_fit_are_refused(call, message) -> None:
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e12, 1e20])
+def test_one_huge_component_costs_the_description_length_no_digits(scale) -> None:
+    """Sums of squares of 1e40 go when its first merge puts plain sums in their place."""
+    dense = np.random.default_rng(3).random((40, 9))
+    dense[:, 4] *= scale
+    acts = ProcessedActivations.from_dense(dense, [f"m:{i}" for i in range(9)])
+    settings = {"threshold": 1.0}
+    config = MergeConfig(
+        activation_threshold=None, iters=None, min_groups=1, merge_pair_sampling_kwargs=settings
+    )
+    history = merge_iteration(acts, config, seed=2)
+    for iteration in range(history.n_iterations):
+        groups = history.at(iteration)
+        terms = []
+        for group, size in enumerate(groups.sizes().tolist()):
+            of_group = dense[:, groups.group_idxs == group]
+            # a group of several counts with its plain sum, see docs/merge-math.md
+            activity = math.fsum((of_group**2 if size == 1 else of_group).ravel())
+            terms.append(activity * (math.log2(groups.k_groups) + size))
+        assert history.mdl_loss[iteration] == pytest.approx(math.fsum(terms) / 40, rel=1e-11)

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import activations, config, random_dense, steps, upper
 
+from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
 from spdclust.merge import loading
+from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import recompute_coacts_from_scratch
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import merge_iteration
@@ -324,3 +326,37 @@ def test_too_little_memory_is_said_in_one_line(monkeypatch) -> None:
         "memory: not enough memory to merge (found: 10 groups, 0.0 GB of coactivations besides the activations; "
         "allowed: more memory, or fewer components: a higher filter_dead_threshold, a module_name_filter)"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold", "said"),
+    [
+        (np.eye(5), 1.0, "activation_threshold is 1, the largest activation is 1"),
+        (np.eye(5) * 0.004, 0.01, "activation_threshold is 0.01, the largest activation is 0.004"),
+        (np.zeros((4, 5)), None, "activation_threshold is null, the largest activation is 0"),
+    ],
+)
+def test_a_merge_of_nothing_active_warns_once(values, threshold, said, caplog) -> None:
+    acts = ProcessedActivations.from_dense(values, [f"m:{i}" for i in range(5)])
+    config = MergeConfig(
+        activation_threshold=threshold,
+        filter_dead_threshold=0,
+        iters=None,
+        min_groups=1,
+        recompute_costs_every=2,
+    )
+    merge_iteration([acts, acts], config)
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert messages == [f"no component is ever active, pairs are drawn by chance alone: {said}"]
+
+
+def test_a_merge_of_something_active_does_not_warn(caplog) -> None:
+    acts = ProcessedActivations.from_dense(np.eye(5), [f"m:{i}" for i in range(5)])
+    merge_iteration(acts, MergeConfig(activation_threshold=0.99))
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_a_mask_between_batches_that_never_change_is_said(caplog) -> None:
+    acts = ProcessedActivations.from_dense(np.eye(5), [f"m:{i}" for i in range(5)])
+    merge_iteration(acts, MergeConfig(between_batches="mask"))
+    assert "between_batches: no effect with recompute_costs_every: 1" in caplog.text

@@ -33,6 +33,11 @@ def test_modules_are_named_by_prefix_glob_or_list(wanted, expected) -> None:
     ("wanted", "message"),
     [
         (
+            "mlp",  # in names, but at the start of none
+            "module_name_filter: no module matches (found: mlp; "
+            "allowed: h.0.mlp.in, h.0.mlp.out, h.1.mlp.in, h.10.attn)",
+        ),
+        (
             "h.2",
             "module_name_filter: no module matches (found: h.2; "
             "allowed: h.0.mlp.in, h.0.mlp.out, h.1.mlp.in, h.10.attn)",

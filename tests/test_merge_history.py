@@ -74,7 +74,7 @@ def test_no_runs_form_no_groups() -> None:
         (
             np.zeros(3),
             ["a"],
-            "array: activations must have two axes (found: (3,); allowed: (samples, components))",
+            "array: wrong number of axes (found: float64 (3,); allowed: (samples, components) of numbers)",
         ),
         (
             np.array([[0.0, np.inf]]),

@@ -201,3 +201,20 @@ def test_whole_numbers_are_drawn_evenly() -> None:
     counts = np.bincount([layout.draw_below(rng, 7) for _ in range(20_000)], minlength=7)
     statistic, degrees = chi_square(counts, np.full(7, 1 / 7))
     assert statistic < chi_square_limit(degrees)
+
+
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [("mcmc", 1e-14), ("mcmc", 1e-17), ("mcmc", 1e-290), ("exp_rank", 1e-17), ("exp_rank", 5e-324)],
+)
+@pytest.mark.parametrize("n_done", [0, 3])
+def test_equal_pairs_are_drawn_evenly_at_the_ends_of_floating_point(method, argument, n_done) -> None:
+    # seven components that never meet: with n_done 0 all pairs cost the same, much more than the temperature
+    dense = np.repeat(np.eye(7), 9, axis=0)
+    engine = engine_after(dense, config(method, argument, filter_dead_threshold=0.0), n_done)
+    counts, values = draws(engine)
+    law = LAWS[method](values / 63, argument)
+    assert (counts[law == 0] == 0).all()
+    statistic, degrees = chi_square(counts, law)
+    assert degrees > 0
+    assert statistic < chi_square_limit(degrees)

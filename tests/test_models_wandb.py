@@ -1,6 +1,5 @@
 """Runs on W&B: their paths, and one download through the real client from a server on this machine."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -87,7 +86,9 @@ def server(wandb_server, monkeypatch, tmp_path):
 
 
 def cached(tmp_path):
-    return sorted(path.name for path in (tmp_path / "cache" / "wandb" / "goodfire" / "spd" / ID).iterdir())
+    folder = WandbRun("goodfire", "spd", ID).cache_folder
+    assert folder.is_relative_to(tmp_path / "cache")
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_run_is_downloaded_once_and_loads(server, tmp_path, monkeypatch):
@@ -163,13 +164,13 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing(server, tmp_path, spoil,
         resolve_checkpoint(f"wandb:goodfire/spd/{ID}")
     assert str(caught.value).startswith(f"wandb:goodfire/spd/{ID}: ")
     assert "\n" not in str(caught.value)
-    assert [path.name for path in (tmp_path / "cache" / "wandb" / "goodfire" / "spd").iterdir()] == [
+    assert [path.name for path in WandbRun("goodfire", "spd", ID).cache_folder.parent.iterdir()] == [
         f".{ID}.lock"
     ]
 
 
 def test_a_download_that_was_killed_is_taken_up_anew(server, tmp_path):
-    parent = tmp_path / "cache" / "wandb" / "goodfire" / "spd"
+    parent = WandbRun("goodfire", "spd", ID).cache_folder.parent
     dead = parent / f".{ID}.tmp-{wandb_files.socket.gethostname()}-999999999"
     dead.mkdir(parents=True)
     (dead / "model_6000.pth").write_bytes(b"half")
@@ -210,4 +211,4 @@ def test_planning_a_workflow_downloads_nothing(server, tmp_path):
     )
     assert workflow.due("batches") == {"precompute_batches": 2, "batches": 1}
     assert server.asked == []
-    assert not os.path.exists(tmp_path / "cache")
+    assert list((tmp_path / "cache").glob("wandb*")) == []

@@ -99,7 +99,7 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
 
 
 def test_no_workers_and_sweeps_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"n_workers: no workers \(found: 0; allowed: 1 or more\)"):
+    with pytest.raises(InputError, match=r"n_workers: out of range \(found: 0; allowed: 1 or more\)"):
         cluster_analysis_pipeline(pipeline(), results=tmp_path, n_workers=0)
     swept = pipeline().model_copy(update={"sweep": {"merge_config.alpha": [1, 2]}})
     with pytest.raises(InputError, match=r"sweep: a sweep has several ensembles \(found: 2; allowed: none"):

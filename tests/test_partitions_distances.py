@@ -177,11 +177,11 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: compute_distances(double, "matching_dist", stride=0),
-            "stride: stride is too small (found: 0; allowed: 1 or more)",
+            "stride: out of range (found: 0; allowed: 1 or more)",
         ),
         (
             lambda: compute_distances(double, "matching_dist", n_workers=0),
-            "n_workers: too few workers (found: 0; allowed: 1 or more)",
+            "n_workers: out of range (found: 0; allowed: 1 or more)",
         ),
     ]:
         with pytest.raises(InputError) as caught:

@@ -24,7 +24,7 @@ def package(tmp_path):
         )
         done = subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path,
-            env={"PYTHONPATH": str(tmp_path)},
+            env={"PYTHONPATH": str(tmp_path), "SPDCLUST_CACHE": str(tmp_path / "cache")},
         )  # fmt: skip
         return dict(line.split() for line in done.stdout.splitlines())
 

@@ -75,6 +75,7 @@ def test_flags_become_settings_that_take_the_place_of_the_files(pipeline):
     )  # fmt: skip
     given = dict(word.split("=", 1) for word in words if "=" in word)
     override = yaml.safe_load(given["override"])
+    assert override["wandb_project"] == "none"  # a null of Snakemake's command line arrives as a word
     settings = {"pipelines": yaml.safe_load(given["pipelines"]), "results": given["results"]}
     (ensemble,) = resolve_workflow(WorkflowConfig(**settings, override=override))
     assert settings["results"] == "elsewhere"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spdclust import source_digests
 from spdclust.source_digests import SourceDigests, _write_tree
 
 CODE = 'import json\nfrom spdclust.files import batches\n\ndef f(x):\n    """Say."""\n    return x + 1\n'
@@ -11,7 +12,7 @@ CODE = 'import json\nfrom spdclust.files import batches\n\ndef f(x):\n    """Say
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPDCLUST_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -81,4 +82,21 @@ def test_a_damaged_cache_is_made_again(tmp_path, own_cache, content) -> None:
     again = SourceDigests()
     assert again.of(path) == computed
     again.keep()
+    assert SourceDigests().of(path) == computed
+
+
+def test_other_versions_of_the_digesting_code_are_not_believed(tmp_path, own_cache, monkeypatch) -> None:
+    """What a changed version keeps for the same bytes must not be taken by this one, nor the other way."""
+    path = tmp_path / "module.py"
+    path.write_text(CODE)
+    computed = SourceDigests().of(path)
+    with monkeypatch.context() as changed:
+        other = tmp_path / "source_digests.py"
+        other.write_text(Path(source_digests.__file__).read_text() + "\n# counts differently\n")
+        changed.setattr(source_digests, "__file__", str(other))
+        changed.setattr(source_digests, "_parse", lambda content: ("0" * 64, ()))
+        digests = SourceDigests()
+        assert digests.of(path) == ("0" * 64, ())
+        digests.keep()
+    assert len(list(own_cache.rglob("*.json"))) == 1
     assert SourceDigests().of(path) == computed

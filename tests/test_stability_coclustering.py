@@ -136,3 +136,11 @@ def test_bad_input_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InputError) as caught:
             call()
         assert str(caught.value) == line
+
+
+def test_the_interval_of_ambiguous_frequencies_is_open_at_both_ends() -> None:
+    # two components together in 1, 2 and 3 of 4 runs: frequencies that floats hold exactly
+    groups = np.array([[0, 0, 1, 1, 2, 2], [0, 1, 2, 2, 3, 3], [0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 5]])
+    assert coclustering(groups).histogram.tolist() == [12, 1, 1, 1, 0]
+    for interval, n_inside in [((0.25, 0.75), 1), ((0.2, 0.75), 2), ((0.25, 0.8), 2), ((0.2, 0.8), 3)]:
+        assert coclustering(groups, ambiguous=interval).ambiguous_share == n_inside / 15

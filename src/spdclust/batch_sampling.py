@@ -9,7 +9,9 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
-from spdclust.config.run import ClusteringRunConfig
+from spdclust.argument_kinds import rows, text, whole
+from spdclust.arguments import checked, instance
+from spdclust.config.run import MOST_BATCHES, ClusteringRunConfig
 from spdclust.datasets.chunks import DrawnSource, InputChunk, InputSource
 from spdclust.datasets.inputs import generate_inputs, open_inputs
 from spdclust.datasets.settings import local_data_files
@@ -35,6 +37,15 @@ __all__ = [
 ]
 
 
+_MODEL = instance(SamplingModel, allowed="a model, as load_model returns it")
+
+
+@checked(
+    model=_MODEL,
+    inputs=rows,
+    batch_size=whole(at_least=1),
+    causal_importance=text("lower_leaky", "upper_leaky"),
+)
 def extract_and_process_activations(
     model: SamplingModel,
     inputs: Any,
@@ -67,9 +78,17 @@ def extract_and_process_activations(
         model.sparse_activations(inputs[start : start + batch_size], causal_importance)
         for start in range(0, len(inputs), batch_size)
     ]
-    return ProcessedActivations.from_sparse(sparse.vstack(chunks, format="csr"), list(model.labels))
+    return ProcessedActivations.from_sparse(
+        sparse.vstack(chunks, format="csr"), list(model.labels), copy=False
+    )
 
 
+@checked(
+    config=instance(ClusteringRunConfig, allowed="a ClusteringRunConfig"),
+    model=_MODEL,
+    run=whole(at_least=0),
+    batch=whole(at_least=0, at_most=MOST_BATCHES - 1),
+)
 def process_data_batch(
     config: ClusteringRunConfig, model: SamplingModel, *, run: int, batch: int
 ) -> ActivationBatch:
@@ -220,7 +239,7 @@ def draw_batch(
         **source.provenance,
     }
     return ActivationBatch(
-        ProcessedActivations.from_sparse(matrix, list(model.labels)),
+        ProcessedActivations.from_sparse(matrix, list(model.labels), copy=False),
         seed,
         provenance,
         examples=examples.finished(source),

@@ -1,4 +1,8 @@
-"""Where work that can be done again is kept between processes: compiled kernels, digests of source code."""
+"""Where work that can be repeated is kept between processes: compiled kernels, source digests, downloads.
+
+Every cache is below one folder, and every entry is keyed by what it was computed from *and* by the code that
+computed it: checkouts and versions of the package share the folder without reading each other's entries.
+"""
 
 import contextlib
 import os
@@ -7,8 +11,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+def cache_root() -> Path:
+    """Return the folder of all caches: `$SPDCLUST_CACHE`, `$XDG_CACHE_HOME/spdclust` or `~/.cache/spdclust`.
+
+    A relative `XDG_CACHE_HOME` is ignored, as its specification demands.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, SPDCLUST_CACHE="/scratch/me"):
+        ...     cache_root().as_posix()
+        '/scratch/me'
+        >>> with patch.dict(os.environ, SPDCLUST_CACHE="", XDG_CACHE_HOME="/scratch/me"):
+        ...     cache_root().as_posix()
+        '/scratch/me/spdclust'
+
+    Raises:
+        RuntimeError: neither is set and the user has no home folder.
+    """
+    if given := os.environ.get("SPDCLUST_CACHE"):
+        return Path(given).expanduser()
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (caches if caches.is_absolute() else Path.home() / ".cache") / "spdclust"
+
+
 def cache_folder(name: str) -> Path | None:
-    """Return a folder of this user's own for what can be made again, made if need be; None if there is none.
+    """Return a writable folder below `cache_root()`, created if need be; None if there is none.
+
+    Where the root cannot be written, a folder of the same user below the system's temporary one is used.
 
     Example:
         >>> folder = cache_folder("doctest")
@@ -16,19 +45,16 @@ def cache_folder(name: str) -> Path | None:
         'doctest'
 
     Args:
-        name: of the folder below the package's own.
+        name: of the folder below the root.
     """
-    for base in _possible_bases():
+    bases: list[Callable[[], Path]] = [
+        cache_root,
+        lambda: Path(tempfile.gettempdir()) / f"spdclust-{os.getuid()}",
+    ]
+    for base in bases:
         with contextlib.suppress(OSError, RuntimeError):
             folder = base() / name
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
                 return folder
     return None
-
-
-def _possible_bases() -> list[Callable[[], Path]]:
-    return [
-        lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spdclust",
-        lambda: Path(tempfile.gettempdir()) / f"spdclust-{os.getuid()}",
-    ]

@@ -208,10 +208,8 @@ def _validate(options: argparse.Namespace) -> None:
         config = beside(load_config(ClusteringRunConfig, options.file), options.file)
         try:
             needs = estimate(config)
-        except InputError:
-            raise
-        except ValueError as error:
-            raise InputError(str(error), file=options.file) from error
+        except InputError as error:
+            raise error.located(file=options.file) from error
         print(f"{options.file}: {needs.n_batches} batch(es) a run")
         print(_indented(needs.lines()))
 

@@ -1,11 +1,14 @@
 """An ensemble of merges over one set of components: one label order, one number of rows, for all runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import text, texts, truth
+from spdclust.arguments import check_fields, checked, instance, several
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
@@ -15,8 +18,8 @@ ALIGNMENTS = ("iteration", "n_groups")
 """What equal rows of different runs share: the number of merges, or the number of groups."""
 
 
-@dataclass(frozen=True, eq=False)
-class MergeHistoryEnsemble:
+@dataclass(frozen=True, eq=False, repr=False)
+class MergeHistoryEnsemble(Brief):
     """Merge histories of the same model under the same settings, one per seed.
 
     Example:
@@ -39,6 +42,13 @@ class MergeHistoryEnsemble:
     run_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            histories=several(
+                instance(MergeHistory, allowed="a MergeHistory"), "a list of MergeHistory, one per run"
+            ),
+            run_names=texts,
+        )
         if not self.histories:
             raise InputError(
                 "the ensemble has no runs", field="histories", allowed="at least one merge history"
@@ -59,6 +69,13 @@ class MergeHistoryEnsemble:
                     "label given twice", field=f"{name}.labels", found=twice, allowed="unique labels"
                 )
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "runs": len(self),
+            "components": _fewest_to_most(history.n_components for history in self),
+            "merges": _fewest_to_most(history.n_iterations for history in self),
+        }
+
     def __len__(self) -> int:
         return len(self.histories)
 
@@ -69,6 +86,12 @@ class MergeHistoryEnsemble:
         return self.histories[run]
 
 
+def _fewest_to_most(counts: Iterable[int]) -> int | str:
+    found = sorted(set(counts))
+    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+@checked(align=text(*ALIGNMENTS), require_same_config=truth)
 def normalize_ensemble(
     ensemble: MergeHistoryEnsemble | Sequence[MergeHistory],
     *,
@@ -99,8 +122,6 @@ def normalize_ensemble(
     """
     if not isinstance(ensemble, MergeHistoryEnsemble):
         ensemble = MergeHistoryEnsemble(ensemble)
-    if align not in ALIGNMENTS:
-        raise InputError("unknown alignment", field="align", found=align, allowed=", ".join(ALIGNMENTS))
     configs = [history.config.resolved() for history in ensemble]
     if require_same_config:
         _check_same_config(configs, ensemble.run_names)

@@ -1,8 +1,10 @@
 """What a configuration will need, before anything runs: components, samples, disk, memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.errors import InputError
 from spdclust.files.own_folders import batches_per_run, own_files
 from spdclust.files.own_matrices import shape_of_own
@@ -29,6 +31,8 @@ class Estimate:
         n_runs: of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
         unknown_why: why `n_components` is not known.
+        notes: settings that were given and change nothing.
+        scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
     """
 
     n_components: int | None
@@ -37,6 +41,8 @@ class Estimate:
     n_runs: int
     always_above_zero: bool = False
     unknown_why: str = "not known before the model is here"
+    scalar: bool = False
+    notes: Sequence[str] = ()
 
     def batch_bytes(self, active: int) -> int | None:
         """Return the size of a batch file where `active` components are above 0 on every sample.
@@ -61,7 +67,9 @@ class Estimate:
         stored = self.batch_bytes(active)
         if stored is None or self.n_components is None:
             return None
-        return _LIBRARIES // 2 + 2 * self.n_components**2 + 5 * stored
+        # half of 4 or 8 bytes per pair, a quarter more components: merged groups take new rows
+        pairs = (6 if self.scalar else 3) * self.n_components**2
+        return _LIBRARIES // 2 + pairs + 5 * stored
 
     def lines(self) -> list[str]:
         """Return the estimate as text.
@@ -73,6 +81,9 @@ class Estimate:
             disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
             memory: 1.0 GB to sample a run, 0.3 GB to merge one
         """
+        return [*self._needs(), *(f"note: {line}" for line in self.notes)]
+
+    def _needs(self) -> list[str]:
         n, samples = self.n_components, self.n_samples
         batches = f"{self.n_batches} batch{'es' if self.n_batches > 1 else ''}"
         out = [
@@ -108,18 +119,23 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     """
     n_batches = batches_per_run(config)
     if config.precomputed_activations_dir is not None:
+        scalar = config.merge_config.activation_threshold is None
+        notes = run_settings_without_effect(config)
         files = own_files(config.precomputed_activations_dir)[:n_batches]
         try:
             shapes = [shape_of_own(file) for file in files]
         except ModuleNotFoundError:
-            return Estimate(None, None, n_batches, n_runs, unknown_why=_NO_TORCH)
-        return Estimate(shapes[0][1], max(samples for samples, _ in shapes), n_batches, n_runs)
+            return Estimate(None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes)
+        samples = max(samples for samples, _ in shapes)
+        return Estimate(shapes[0][1], samples, n_batches, n_runs, scalar=scalar, notes=notes)
     source = config.model_source
     if source is None or config.loader is not None:
-        return Estimate(None, config.n_tokens, n_batches, n_runs)
+        notes = run_settings_without_effect(config)
+        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
     run = parse_wandb_path(source)
     if run is not None and not run.cache_folder.is_dir():
-        return Estimate(None, config.n_tokens, n_batches, n_runs)
+        notes = run_settings_without_effect(config)
+        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
     checkpoint = resolve_checkpoint(source)
     task = checkpoint.config.task_config
     samples = config.samples_per_batch
@@ -141,6 +157,8 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         n_batches,
         n_runs,
         checkpoint.config.sigmoid_type in _ALWAYS_ABOVE_ZERO,
+        scalar=config.merge_config.activation_threshold is None,
+        notes=run_settings_without_effect(config, toy=task.get("task_name") in ("tms", "resid_mlp")),
     )
 
 

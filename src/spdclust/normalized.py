@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import whole
+from spdclust.arguments import checked
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.merge.groups import iterate_group_idxs
 from spdclust.types import Float, Int, Labels
@@ -15,8 +18,8 @@ MERGE_ARRAY_MAX_BYTES = 1 << 30
 """Above this size (1 GiB) the whole merge array is neither built nor, unasked, written; single rows are."""
 
 
-@dataclass(frozen=True, eq=False)
-class NormalizedHistories:
+@dataclass(frozen=True, eq=False, repr=False)
+class NormalizedHistories(Brief):
     """The runs of an ensemble over the union of their components, row `t` of one beside row `t` of another.
 
     A component that is missing from a run (dead there) is a group of its own throughout. Kept as merge pairs:
@@ -57,6 +60,14 @@ class NormalizedHistories:
     align: str
     configs: Sequence[dict[str, Any]]
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "runs": self.n_runs,
+            "components": self.n_components,
+            "iterations": self.n_iterations,
+            "align": self.align,
+        }
+
     @property
     def n_runs(self) -> int:
         """Number of runs."""
@@ -77,22 +88,30 @@ class NormalizedHistories:
         """Size of the whole merge array, in memory and on disk."""
         return self.merge_array_dtype.itemsize * self.n_runs * self.n_iterations * self.n_components
 
+    @checked(run=whole())
     def merges(self, run: int) -> Int[np.ndarray, "_ 2"]:
         """Return the merges of one run as union numbers of the two groups' first components.
 
         A group is named by that component of it which comes first in its run's own order; the union of a
         merge keeps the first name of the two.
+
+        Raises:
+            InputError: there is no such run.
         """
+        self._check_run(run)
         return np.asarray(self.own_components[run][self.group_names[run]], dtype=np.int64)
 
+    @checked(run=whole(), iteration=whole())
     def merge_at(self, run: int, iteration: int) -> int:
         """Return which merge of a run row `iteration` is the state after; negative counts from the end.
 
         Raises:
-            InputError: there is no such iteration.
+            InputError: there is no such run or iteration.
         """
+        self._check_run(run)
         return int(self.first_merges[run]) + self.check_iteration(iteration)
 
+    @checked(iteration=whole())
     def check_iteration(self, iteration: int) -> int:
         """Return `iteration` counted from the start.
 
@@ -107,6 +126,10 @@ class NormalizedHistories:
                 allowed=f"{-self.n_iterations} to {self.n_iterations - 1}",
             )
         return iteration % self.n_iterations
+
+    def _check_run(self, run: int) -> None:
+        if not 0 <= run < self.n_runs:
+            raise InputError("no such run", field="run", found=run, allowed=f"0 to {self.n_runs - 1}")
 
     def n_groups(self, iteration: int) -> Int[np.ndarray, " runs"]:
         """Return every run's number of groups of its own components (missing ones not counted).
@@ -128,12 +151,14 @@ class NormalizedHistories:
         """
         return np.stack([self.groups_after(run, self.merge_at(run, iteration)) for run in range(self.n_runs)])
 
+    @checked(run=whole(), merge=whole())
     def groups_after(self, run: int, merge: int) -> Int[np.ndarray, " components"]:
         """Return the group number of every component after merge number `merge` of one run.
 
         Raises:
-            InputError: the run has no such merge.
+            InputError: there is no such run, or it has no such merge.
         """
+        self._check_run(run)
         names, own = self.group_names[run], self.own_components[run]
         if not 0 <= merge < len(names):
             raise InputError(
@@ -147,15 +172,20 @@ class NormalizedHistories:
         row[own] = _group_idxs(names[: merge + 1], len(own))
         return row
 
+    @checked(run=whole())
     def iterate_run(self, run: int) -> Iterator[Int[np.ndarray, " components"]]:
         """Yield the rows of one run in order; each is the same array, changed in place.
 
         In this order `merge_array` is written: run by run.
+
+        Raises:
+            InputError: there is no such run.
         """
+        self._check_run(run)
         row = _missing_last(self.own_components[run], self.n_components)
         first = int(self.first_merges[run])
         pairs = self.selected_pairs[run][: first + self.n_iterations]
-        yield from itertools.islice(iterate_group_idxs(pairs, row), first, None)
+        return itertools.islice(iterate_group_idxs(pairs, row), first, None)
 
     def iterate_rows(self) -> Iterator[Int[np.ndarray, "runs components"]]:
         """Yield the rows of all runs, iteration by iteration; each is a new array."""

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import file_path, text, whole
+from spdclust.arguments import checked, either, instance, optional, several
+from spdclust.brief import Brief
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
@@ -46,8 +49,8 @@ from spdclust.stages.summarize import summarize_ensemble
 from spdclust.types import Float
 
 
-@dataclass(frozen=True, eq=False)
-class ClusteringResults:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClusteringResults(Brief):
     """What a pipeline found, in memory, and where its files are.
 
     Attributes:
@@ -66,7 +69,24 @@ class ClusteringResults:
     stability: Stability
     groups: FoundGroups
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "folder": str(self.folder),
+            **self.normalized._facts(),
+            "distances": ", ".join(self.distances),
+            "cuts": ", ".join(self.stability.cuts),
+        }
 
+
+@checked(
+    config=either(
+        file_path, instance(ClusteringPipelineConfig, allowed="a ClusteringPipelineConfig, or its file")
+    ),
+    results=file_path,
+    name=text(),
+    n_workers=whole(at_least=1),
+    devices=optional(several(text(), "a list of devices")),
+)
 def cluster_analysis_pipeline(
     config: ClusteringPipelineConfig | str | Path,
     *,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from spdclust.argument_kinds import file_path, whole
+from spdclust.arguments import checked, instance, optional, several
 from spdclust.batch_sampling import (
     draw_batch,
     extract_and_process_activations,
@@ -17,12 +19,14 @@ from spdclust.batch_sampling import (
     request_digest,
 )
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.files.own_matrices import read_own
 from spdclust.models.sampling import SamplingModel
+from spdclust.models.task import ToyTask
 from spdclust.provenance import stage_fingerprint
 from spdclust.sampling_record import sampling_record
 
@@ -62,6 +66,8 @@ def write_batches(
         InputError: a batch cannot be made or written.
     """
     source = open_model_inputs(config, model) if asked else None
+    if asked:
+        _warn_of_no_effect(config, toy=isinstance(model.task, ToyTask))
     for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
         assert source is not None
         batch = draw_batch(config, model, source, seed, request)
@@ -113,6 +119,11 @@ def _is_there(path: Path, request: str) -> bool:
     return found == request
 
 
+def _warn_of_no_effect(config: ClusteringRunConfig, *, toy: bool = False) -> None:
+    for line in run_settings_without_effect(config, toy=toy):
+        log.warning("%s", line)
+
+
 def convert_missing_batches(
     config: ClusteringRunConfig, own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]
 ) -> None:
@@ -141,6 +152,7 @@ def convert_missing_batches(
     """
     beside = [digest_of_file(file) for file in files_beside(list(own))]
     code = stage_fingerprint("precompute_batches")
+    _warn_of_no_effect(config)
     for file, seed, path in zip(own, seeds, paths, strict=True):
         source = digest_of_file(file)
         request = digest_of(source, *beside, str(seed), code)
@@ -153,6 +165,12 @@ def convert_missing_batches(
         log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
 
 
+@checked(
+    config=instance(ClusteringRunConfig, allowed="a ClusteringRunConfig"),
+    n_runs=whole(at_least=1),
+    folder=file_path,
+    runs=optional(several(whole(at_least=0), "numbers of runs")),
+)
 def precompute_batches_for_ensemble(
     config: ClusteringRunConfig, n_runs: int, folder: str | Path, *, runs: Iterable[int] | None = None
 ) -> list[list[Path]]:

@@ -1,7 +1,8 @@
 """Digests of source files that comments, docstrings, layout and the version of Python do not change.
 
 Every job of a workflow needs them all, and reading 150 syntax trees takes longer than everything else that a
-job does before its work: they are kept in the user's cache, under the digest of the file's bytes.
+job does before its work: they are kept in the user's cache, under the digest of the file's bytes, in a file
+whose name carries the digest of this module: another version of this code never reads what this one wrote.
 """
 
 import ast
@@ -34,7 +35,8 @@ class SourceDigests:
 
     def __init__(self) -> None:
         folder = cache_folder("source-digests")
-        self._file = folder / "trees.json" if folder else None
+        code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+        self._file = folder / f"code-{code}.json" if folder else None
         self._known = _read(self._file)
         self._new: dict[str, SourceDigest] = {}
 

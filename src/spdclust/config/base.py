@@ -1,10 +1,14 @@
 """What every configuration section shares: frozen, no unknown keys, numbers that are numbers."""
 
+import contextlib
 import types
 import typing
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+
+from spdclust.config.first_error import first_error
 
 LARGEST = 2**53 - 1
 """The largest integer that every reader of JSON gives back as it was written."""
@@ -34,12 +38,34 @@ class Section(BaseModel):
         >>> Sides(n=True)
         Traceback (most recent call last):
         ...
-        pydantic_core._pydantic_core.ValidationError: 1 validation error for Sides
-        n
-          Value error, found true (allowed: a number) ...
+        spdclust.errors.InputError: n: found true (allowed: a number)
+
+    Raises:
+        InputError: the first setting that is wrong; in place of pydantic's `ValidationError`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers read pydantic's own signatures
+
+        def __init__(self, /, **values: Any) -> None:
+            with _one_error(type(self)):
+                super().__init__(**values)
+
+        # sections inside others are filled in without a call of this: errors name the whole path
+        __init__.__pydantic_base_init__ = True
+
+        @classmethod
+        def model_validate(cls, obj: Any, **options: Any) -> Any:
+            """As in pydantic; raises `InputError`."""
+            with _one_error(cls):
+                return super().model_validate(obj, **options)
+
+        @classmethod
+        def model_validate_json(cls, json_data: Any, **options: Any) -> Any:
+            """As in pydantic; raises `InputError`."""
+            with _one_error(cls):
+                return super().model_validate_json(json_data, **options)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -52,6 +78,14 @@ class Section(BaseModel):
         if int in kinds and abs(value) > LARGEST:
             raise ValueError(f"found {value} (allowed: at most {LARGEST})")
         return value
+
+
+@contextlib.contextmanager
+def _one_error(model: type[BaseModel]) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise first_error(model, error) from error
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:

@@ -52,6 +52,12 @@ class MergeConfig(Section):
     """Stop when this many groups are left."""
 
     @model_validator(mode="after")
+    def _check_modules(self) -> "MergeConfig":
+        if self.module_name_filter == []:
+            raise ValueError("module_name_filter: found [] (allowed: names of modules, or null for all)")
+        return self
+
+    @model_validator(mode="after")
     def _check_sampler_kwargs(self) -> "MergeConfig":
         known = SAMPLER_KWARGS[self.merge_pair_sampling_method]
         for key, value in self.merge_pair_sampling_kwargs.items():

@@ -173,8 +173,8 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
         swept = with_point(run, point, path)
         try:
             swept.batches_needed()
-        except ValueError as error:
-            raise InputError(str(error), file=run_file) from error
+        except InputError as error:
+            raise error.located(file=run_file) from error
         name = "-".join(
             [path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())]
         )

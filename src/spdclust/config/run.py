@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.merge import MergeConfig
+from spdclust.errors import InputError
 
 EXPERIMENTS: dict[str, str] = {
     "tms_5-2": "wandb:goodfire/spd/runs/s-38e1a3e2",
@@ -122,10 +123,13 @@ class ClusteringRunConfig(Section):
     def _take_frequencies(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        given = values.get("logging_intervals") or {}
+        given = values.get("logging_intervals")
+        given = {} if given is None else given
+        if not isinstance(given, dict):
+            return values  # an error, which its own field reports
         for name, interval in FREQUENCIES.items():
             frequency = values.get(name)
-            if frequency is None or not isinstance(given, dict):
+            if frequency is None:
                 continue
             if given.get(interval, frequency) != frequency:
                 raise ValueError(
@@ -186,7 +190,8 @@ class ClusteringRunConfig(Section):
             5
 
         Raises:
-            ValueError: more than 1,000 would be needed, whose seeds would collide with the next run's.
+            InputError: it cannot be known, or more than 1,000 would be needed, whose seeds would collide with
+                the next run's.
         """
         merge = self.merge_config
         if self.n_batches is not None:
@@ -194,15 +199,17 @@ class ClusteringRunConfig(Section):
         if merge.recompute_costs_every == 1:
             return 1
         if merge.iters is None:
-            raise ValueError(
-                "n_batches: missing (allowed: 1 to 1000; it is needed where iters is null and "
-                "recompute_costs_every is above 1)"
+            raise InputError(
+                "missing",
+                field="n_batches",
+                allowed="1 to 1000; it is needed where iters is null and recompute_costs_every is above 1",
             )
         needed = -(-merge.iters // merge.recompute_costs_every)
         if needed > MOST_BATCHES:
-            raise ValueError(
-                f"merge_config.recompute_costs_every: {needed} batches a run are needed (allowed: at most "
-                f"{MOST_BATCHES}; raise it, or set n_batches so that batches are reused in turn)"
+            raise InputError(
+                f"{needed} batches a run are needed",
+                field="merge_config.recompute_costs_every",
+                allowed=f"at most {MOST_BATCHES}; raise it, or set n_batches to reuse batches in turn",
             )
         return needed
 

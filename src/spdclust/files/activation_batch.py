@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from spdclust.argument_kinds import dense_array, file_path, text_mapping, texts, whole
+from spdclust.arguments import check_fields, checked, instance, optional
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.files.atomic import atomic_path
 from spdclust.files.batch_format import (
@@ -27,8 +30,8 @@ from spdclust.types import Float, Labels
 _ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
 
 
-@dataclass(frozen=True, eq=False)
-class ActivationBatch:
+@dataclass(frozen=True, eq=False, repr=False)
+class ActivationBatch(Brief):
     """One batch of activations with what it was made from.
 
     Example:
@@ -53,11 +56,22 @@ class ActivationBatch:
     examples: TokenExamples | None = None
 
     def __post_init__(self) -> None:
+        statistics = dense_array(1, "f", axes="(components,)")
+        check_fields(
+            self,
+            activations=instance(ProcessedActivations, allowed="ProcessedActivations"),
+            seed=whole(at_least=0),
+            provenance=text_mapping,
+            maxima=statistics,
+            means=statistics,
+            examples=optional(instance(TokenExamples, allowed="TokenExamples")),
+        )
         if len(self.maxima) != self.activations.n_components:
             object.__setattr__(self, "maxima", self.activations.maxima())
             object.__setattr__(self, "means", self.activations.means())
 
     @classmethod
+    @checked(labels=texts, provenance=optional(text_mapping))
     def from_dense(
         cls, array: Any, labels: Labels, seed: int = 0, provenance: Mapping[str, str] | None = None
     ) -> "ActivationBatch":
@@ -69,6 +83,7 @@ class ActivationBatch:
         return cls(ProcessedActivations.from_dense(array, labels), seed, dict(provenance or {}))
 
     @classmethod
+    @checked(labels=texts, provenance=optional(text_mapping))
     def from_sparse(
         cls, matrix: Any, labels: Labels, seed: int = 0, provenance: Mapping[str, str] | None = None
     ) -> "ActivationBatch":
@@ -78,6 +93,9 @@ class ActivationBatch:
             InputError: labels or values do not fit.
         """
         return cls(ProcessedActivations.from_sparse(matrix, labels), seed, dict(provenance or {}))
+
+    def _facts(self) -> dict[str, object]:
+        return {**self.activations._facts(), "seed": self.seed, "has_examples": self.examples is not None}
 
     @property
     def matrix(self) -> sparse.csr_array:
@@ -99,6 +117,7 @@ class ActivationBatch:
         """Number of components."""
         return self.activations.n_components
 
+    @checked(path=file_path)
     def save(self, path: str | Path) -> None:
         """Write the batch as plain tensors and strings, in the narrowest exact types.
 
@@ -147,6 +166,7 @@ class ActivationBatch:
         }
 
     @classmethod
+    @checked(path=file_path)
     def load(cls, path: str | Path) -> "ActivationBatch":
         """Read and verify a batch.
 
@@ -163,7 +183,7 @@ class ActivationBatch:
             matrix = stored_matrix(arrays, path)
             labels = texts["labels"].split("\n") if matrix.shape[1] else []
             return cls(
-                ProcessedActivations.from_sparse(matrix, labels),
+                ProcessedActivations.from_sparse(matrix, labels, copy=False),
                 int(texts["seed"]),
                 stored_provenance(texts),
                 arrays["maxima"],

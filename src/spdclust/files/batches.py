@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spdclust.argument_kinds import file_path
+from spdclust.arguments import checked, either, several
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batch_format import ALLOWED, read_head, stored_provenance, stored_shape
@@ -13,7 +16,7 @@ from spdclust.types import Float, Labels
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 
 
-class BatchedActivations:
+class BatchedActivations(Brief):
     """All `batch_*.pt` of a folder in numeric order, given round-robin, one in memory at a time.
 
     Example:
@@ -33,6 +36,7 @@ class BatchedActivations:
         InputError: no batches there, or their labels differ.
     """
 
+    @checked(source=either(file_path, several(file_path, "a folder of batches, or the files of batches")))
     def __init__(self, source: str | Path | list[Path] | list[str]) -> None:
         if isinstance(source, (str, Path)):
             self.paths = find_batches(source)
@@ -47,6 +51,13 @@ class BatchedActivations:
         first = self._load(0)
         self.labels: Labels = first.labels
         self._held: tuple[int, ActivationBatch] | None = (0, first)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "batches": self.n_batches,
+            "components": len(self.labels),
+            "folder": str(self.paths[0].parent),
+        }
 
     @property
     def n_batches(self) -> int:
@@ -134,22 +145,34 @@ def find_batches(folder: str | Path) -> list[Path]:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("batch_10.pt", "batch_9.pt", "notes.txt"):
-        ...         (Path(folder) / name).touch()
-        ...     [path.name for path in find_batches(folder)]
+        ...     for number in range(11):
+        ...         (Path(folder) / f"batch_{number}.pt").touch()
+        ...     [path.name for path in find_batches(folder)][-2:]
         ['batch_9.pt', 'batch_10.pt']
 
     Raises:
-        InputError: no such folder, or no batch in it.
+        InputError: no such folder, no batch in it, two files with one number, or a gap in the numbers.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, allowed="a folder with batch_<b>.pt files")
-    numbered = {
-        int(match[1]): path
-        for path in folder.iterdir()
-        if (match := re.fullmatch(r"batch_(\d+)\.pt", path.name))
-    }
+    numbered: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if match := re.fullmatch(r"batch_(\d+)\.pt", path.name):
+            same = numbered.setdefault(int(match[1]), path)
+            if same is not path:
+                raise InputError(
+                    "two files of one batch", file=path, found=f"also {same.name}", allowed="one of the two"
+                )
     if not numbered:
         raise InputError("no batches in this folder", file=folder, allowed="files named batch_<b>.pt")
+    first, last = min(numbered), max(numbered)
+    if first > 1 or last - first + 1 != len(numbered):
+        missing = next(n for n in range(min(first, 1), last) if n not in numbered)
+        raise InputError(
+            "a batch is missing",
+            file=folder,
+            found=f"{len(numbered)} batches up to batch_{last}.pt, and no batch_{missing}.pt",
+            allowed="numbers without gaps, from 0 or 1",
+        )
     return [numbered[number] for number in sorted(numbered)]

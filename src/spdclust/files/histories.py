@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import file_path, truth
+from spdclust.arguments import checked, either, instance, optional, several
 from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
 from spdclust.ensemble import MergeHistoryEnsemble
@@ -40,6 +42,7 @@ _RECORD = "records."
 _ALLOWED = "a history.zip"
 
 
+@checked(history=instance(MergeHistory, allowed="a MergeHistory"), path=file_path, group_idxs=optional(truth))
 def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None) -> None:
     """Write a history; the same history always gives the same bytes.
 
@@ -104,6 +107,7 @@ def _for_reference(value: Any) -> Any:
     return None if isinstance(value, list) else value
 
 
+@checked(path=file_path)
 def load_merge_history(path: str | Path) -> MergeHistory:
     """Read a history, ours or one of the reference implementation.
 
@@ -240,6 +244,7 @@ def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Seq
         raise InputError("checksum does not match: the file is damaged", file=path, allowed=_ALLOWED)
 
 
+@checked(source=either(file_path, several(file_path, "an ensemble's folder, or the files of histories")))
 def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHistoryEnsemble:
     """Read the histories of an ensemble.
 

@@ -100,8 +100,7 @@ def batches_per_run(config: ClusteringRunConfig) -> int:
         1
 
     Raises:
-        InputError: there are no such files.
-        ValueError: the settings do not say how many.
+        InputError: there are no such files, or the settings do not say how many.
     """
     needed = config.batches_needed()
     if config.precomputed_activations_dir is None:

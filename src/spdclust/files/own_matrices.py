@@ -73,7 +73,7 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
         rows = _sparse(matrix, path)
         labels = labels if labels is not None else _labels_beside(path, rows.shape[1])
         provenance = {"task": "own activations", "source": path.name}
-        return ActivationBatch(ProcessedActivations.from_sparse(rows, labels), seed, provenance)
+        return ActivationBatch(ProcessedActivations.from_sparse(rows, labels, copy=False), seed, provenance)
 
 
 def shape_of_own(path: str | Path) -> tuple[int, int]:

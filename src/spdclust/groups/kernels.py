@@ -309,11 +309,10 @@ def scatter(column_start, samples, n_samples, rng):
                     samples[column_start[i] + done] = sample
                 done += 1
         if few < n:
-            done = 0
-            for sample in range(n_samples):
-                if drawn[sample] != i:
-                    samples[column_start[i] + done] = sample
-                    done += 1
+            place = column_start[i]
+            for sample in np.flatnonzero(drawn != i):
+                samples[place] = sample
+                place += 1
 
 
 @compiled

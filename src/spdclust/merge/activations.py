@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from spdclust.argument_kinds import dense_array, texts, truth
+from spdclust.arguments import check_fields, checked, instance
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.types import Float, Labels
 
 _PIECE = 1 << 22
+_CSR = instance(sparse.csr_array, allowed="a scipy.sparse.csr_array; from_sparse takes any matrix")
 
 
-@dataclass(frozen=True)
-class ProcessedActivations:
+@dataclass(frozen=True, eq=False, repr=False)
+class ProcessedActivations(Brief):
     """Causal importances of every component on every sample, stored sparse.
 
     Example:
@@ -30,7 +34,12 @@ class ProcessedActivations:
     matrix: sparse.csr_array
     labels: Labels
 
+    def __post_init__(self) -> None:
+        check_fields(self, matrix=_CSR, labels=texts)
+        check_labels(self.labels, self.matrix.shape[1])
+
     @classmethod
+    @checked(array=dense_array(2, axes="(samples, components) of numbers"), labels=texts)
     def from_dense(cls, array: Any, labels: Labels) -> "ProcessedActivations":
         """Build from a dense `(samples, components)` NumPy array or torch tensor.
 
@@ -45,37 +54,42 @@ class ProcessedActivations:
         Raises:
             InputError: the shape is not two-dimensional, labels do not fit, or a value is NaN or infinite.
         """
-        if hasattr(array, "detach"):  # a torch tensor, without importing torch here
-            array = array.detach().cpu().numpy()
-        dense = np.asarray(array)
-        if dense.ndim != 2:
-            raise InputError(
-                "activations must have two axes",
-                field="array",
-                found=dense.shape,
-                allowed="(samples, components)",
-            )
-        return cls.from_sparse(sparse.csr_array(_as_float(dense)), labels)
+        return cls.from_sparse(sparse.csr_array(_as_float(array)), labels, copy=False)
 
     @classmethod
-    def from_sparse(cls, matrix: Any, labels: Labels) -> "ProcessedActivations":
+    @checked(labels=texts, copy=truth)
+    def from_sparse(cls, matrix: Any, labels: Labels, *, copy: bool = True) -> "ProcessedActivations":
         """Build from any `scipy.sparse` `(samples, components)` matrix.
 
         Example:
             >>> ProcessedActivations.from_sparse(sparse.eye_array(2), ["a:0", "a:1"]).n_samples
             2
 
+        Args:
+            matrix: causal importances; bool, integer or floating.
+            labels: one name per component.
+            copy: whether to leave the matrix alone; False may take over its arrays, and sort them in place.
+
         Raises:
-            InputError: labels do not fit the components, or a value is NaN or infinite.
+            InputError: it is no such matrix, labels do not fit the components, or a value is NaN or infinite.
         """
-        csr = sparse.csr_array(matrix)
+        if not sparse.issparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+            found = f"{matrix.dtype} {matrix.shape}" if sparse.issparse(matrix) else type(matrix).__name__
+            raise InputError(
+                "not a sparse matrix of numbers",
+                field="matrix",
+                found=found,
+                allowed="a scipy.sparse matrix (samples, components) of numbers; from_dense takes dense ones",
+            )
+        csr = sparse.csr_array(matrix, copy=copy)
         if csr.data.dtype not in (np.float32, np.float64):
             csr = csr.astype(np.float32)
+        if not (csr.data.flags.writeable and csr.indices.flags.writeable and csr.indptr.flags.writeable):
+            csr = csr.copy()
         csr.sum_duplicates()
         csr.eliminate_zeros()
         csr.sort_indices()
-        labels = [str(label) for label in labels]
-        check_labels(labels, csr.shape[1])
+        activations = cls(csr, labels)
         finite = np.isfinite(csr.data)
         if not finite.all():
             where = int(np.flatnonzero(~finite)[0])
@@ -85,7 +99,15 @@ class ProcessedActivations:
                 found=float(csr.data[where]),
                 allowed="finite values",
             )
-        return cls(csr, labels)
+        return activations
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "samples": self.n_samples,
+            "components": self.n_components,
+            "stored_values": int(self.matrix.nnz),
+            "dtype": str(self.matrix.dtype),
+        }
 
     @property
     def n_samples(self) -> int:

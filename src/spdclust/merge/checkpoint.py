@@ -10,7 +10,7 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.types import Labels, Seed
 
-FORMAT = 1
+FORMAT = 2
 
 logger = logging.getLogger(__name__)
 

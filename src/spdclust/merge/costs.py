@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import dense_array, real
+from spdclust.arguments import checked
 from spdclust.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.types import Float, Int
 
 
+@checked(
+    coact=dense_array(2, axes="(groups, groups)"),
+    ranks=dense_array(1, axes="(groups,)"),
+    alpha=real(at_least=0.0),
+)
 def compute_merge_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarray, "groups groups"]:
     """Return how much merging each two groups changes the description length.
 

@@ -64,6 +64,7 @@ class Engine:
         self.samples_at = np.zeros(self.n_merges, dtype=np.int64)
         self._n_batches_taken = 0
         self._batch_started_at = 0
+        self._warned = False
         self._state: State | None = None
         self._rules: Rules | None = None
 
@@ -136,6 +137,15 @@ class Engine:
         self._state = None  # before the next one is built: one batch in memory at a time
         self._state, self._rules = self._load(batch, self.n_done, None, None)
         read_all_rows(self._state, self._rules, self.threads)
+        if not self._warned and self._state.sums[layout.SUM_ACTIVITY] == 0:
+            self._warned = True  # once, not for every batch
+            threshold = self.config.activation_threshold
+            logger.warning(
+                "no component is ever active, pairs are drawn by chance alone: activation_threshold is "
+                "%s, the largest activation is %g",
+                "null" if threshold is None else f"{threshold:g}",
+                batch.matrix[:, self.kept].max(),
+            )
         logger.info(
             "batch loaded: %d groups, %d samples, %d active entries, %.2f s",
             self.state.counts[layout.GROUPS],

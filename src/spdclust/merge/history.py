@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import dense_array, texts, whole
+from spdclust.arguments import check_fields, checked, instance
+from spdclust.brief import Brief
 from spdclust.config.merge import MergeConfig
 from spdclust.errors import InputError
 from spdclust.merge.groups import group_idxs_at, merge_tree
 from spdclust.types import Float, Int, Labels
 
 
-@dataclass(frozen=True)
-class GroupMerge:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupMerge(Brief):
     """A grouping of components at one moment.
 
     Example:
@@ -28,6 +31,26 @@ class GroupMerge:
     group_idxs: Int[np.ndarray, " components"]
     labels: Labels
 
+    def __post_init__(self) -> None:
+        check_fields(
+            self, group_idxs=dense_array(1, "iu", axes="(components,) of whole numbers"), labels=texts
+        )
+        if len(self.group_idxs) != len(self.labels):
+            raise InputError(
+                "one group per component is needed",
+                field="group_idxs",
+                found=f"{len(self.group_idxs)} groups for {len(self.labels)} labels",
+                allowed=f"{len(self.labels)} groups",
+            )
+        if len(self.group_idxs) and self.group_idxs.min() < 0:
+            raise InputError(
+                "no such group", field="group_idxs", found=int(self.group_idxs.min()), allowed="0 or more"
+            )
+
+    def _facts(self) -> dict[str, object]:
+        largest = int(self.sizes().max()) if len(self.group_idxs) else 0
+        return {"groups": self.k_groups, "components": len(self.labels), "largest_group": largest}
+
     @property
     def k_groups(self) -> int:
         """Number of groups."""
@@ -37,13 +60,25 @@ class GroupMerge:
         """Return the number of components (rank) of every group."""
         return np.bincount(self.group_idxs, minlength=self.k_groups)
 
+    @checked(group=whole())
     def members(self, group: int) -> Labels:
-        """Return the labels of the components of one group."""
+        """Return the labels of the components of one group.
+
+        Raises:
+            InputError: there is no such group.
+        """
+        if not 0 <= group < self.k_groups:
+            raise InputError(
+                "no such group",
+                field="group",
+                found=group,
+                allowed=f"0 to {self.k_groups - 1}" if self.k_groups else "none, there are no components",
+            )
         return [self.labels[component] for component in np.flatnonzero(self.group_idxs == group)]
 
 
-@dataclass(frozen=True, eq=False)
-class MergeHistory:
+@dataclass(frozen=True, eq=False, repr=False)
+class MergeHistory(Brief):
     """Everything one merge did: the pairs, and the figures of each iteration.
 
     Row `t` of every array belongs to merge `t`; a history holds no rows for merges that did not happen.
@@ -78,6 +113,33 @@ class MergeHistory:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        figures = dense_array(1, axes="(iterations,)")
+        check_fields(
+            self,
+            labels=texts,
+            selected_pairs=dense_array(2, "iu", axes="(iterations, 2) of whole numbers"),
+            mdl_loss=figures,
+            merge_pair_cost=figures,
+            config=instance(MergeConfig, allowed="a MergeConfig"),
+            records=instance(dict, allowed="a dict of arrays"),
+            provenance=instance(dict, allowed="a dict"),
+        )
+        if self.selected_pairs.shape[1] != 2:
+            raise InputError(
+                "a merge joins two groups",
+                field="selected_pairs",
+                found=self.selected_pairs.shape,
+                allowed="(iterations, 2)",
+            )
+        if self.n_iterations >= max(1, self.n_components):
+            raise InputError(
+                "more merges than components allow",
+                field="selected_pairs",
+                found=f"{self.n_iterations} merges of {self.n_components} components",
+                allowed=f"at most {max(0, self.n_components - 1)} merges",
+            )
+        for name, record in self.records.items():
+            figures(record, f"records.{name}")
         arrays = {"mdl_loss": self.mdl_loss, "merge_pair_cost": self.merge_pair_cost, **self.records}
         for name, array in arrays.items():
             if len(array) != self.n_iterations:
@@ -87,6 +149,18 @@ class MergeHistory:
                     found=len(array),
                     allowed=f"{self.n_iterations} iterations, as in selected_pairs",
                 )
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "components": self.n_components,
+            "merges": self.n_iterations,
+            "groups_left": self.n_components - self.n_iterations,
+        }
+        if self.n_iterations and not np.isnan(self.mdl_loss).all():
+            best = self.best_iteration()
+            facts["groups_at_least_mdl"] = int(self.k_groups[best])
+            facts["least_mdl"] = round(float(self.mdl_loss[best]), 3)
+        return facts | {"seed": self.provenance.get("seed")}
 
     @property
     def n_iterations(self) -> int:
@@ -103,6 +177,7 @@ class MergeHistory:
         """Number of groups after each merge."""
         return self.n_components - 1 - np.arange(self.n_iterations)
 
+    @checked(iteration=whole())
     def group_idxs(self, iteration: int) -> Int[np.ndarray, " components"]:
         """Return the group of every component after merge `iteration`; negative counts from the end.
 
@@ -111,6 +186,7 @@ class MergeHistory:
         """
         return group_idxs_at(self.selected_pairs, self.n_components, iteration)
 
+    @checked(iteration=whole())
     def at(self, iteration: int) -> GroupMerge:
         """Return the grouping after merge `iteration`.
 

@@ -1,12 +1,16 @@
 """Merge components into groups: the public entry."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import real, seed_number, truth, whole
+from spdclust.arguments import checked, either, function, instance, optional
 from spdclust.config.merge import MergeConfig
+from spdclust.config.without_effect import merge_settings_without_effect
 from spdclust.merge.checkpoint import CheckpointStore, identity_of, load_fitting
 from spdclust.merge.engine import Engine
 from spdclust.merge.filtering import components_to_merge
@@ -21,10 +25,24 @@ from spdclust.merge.view import MergeView
 from spdclust.merge.warming import warm_up
 from spdclust.types import Float, Seed, make_generator
 
+logger = logging.getLogger(__name__)
+
 SECONDS_AT_ONCE = 0.25
 """The kernels come back about this often, for progress, checkpoints and interrupts."""
 
 
+@checked(
+    config=instance(MergeConfig, allowed="a MergeConfig"),
+    seed=seed_number,
+    progress=truth,
+    callback=optional(function),
+    callback_at=either(function, whole(at_least=1)),
+    watch=optional(function),
+    checkpoint=optional(instance(CheckpointStore, allowed="an object with load and save")),
+    checkpoint_seconds=real(at_least=0.0, infinite=True),
+    threads=optional(whole(at_least=1)),
+    thorough=truth,
+)
 def merge_iteration(
     activations: Any,
     config: MergeConfig,
@@ -74,9 +92,12 @@ def merge_iteration(
         `activity_second` (share of samples; sum of squares or of activations per sample for scalar ones).
 
     Raises:
-        InputError: no component is alive, no pair can be merged, or memory does not suffice.
+        InputError: an argument is of the wrong type, no component is alive, no pair can be merged, or memory
+            does not suffice.
     """
     source = as_batch_source(activations)
+    for note in merge_settings_without_effect(config):
+        logger.warning("%s", note)
     kept = components_to_merge(source.labels, *source.component_stats(), config)
     labels = [source.labels[component] for component in kept]
     with enough_memory(len(kept), config):

@@ -76,8 +76,8 @@ def build_state(
     n_groups, samples = len(names), loaded.samples
     capacity = round((1 + math.sqrt(1 + 8 * len(loaded.coact))) / 2)
     figures = np.zeros((layout.N_FIGURES, capacity))
-    figures[[layout.CLOSED, layout.LOW]] = np.inf
-    figures[[layout.PEAK, layout.MOST, layout.LOG_WEIGHT]] = -np.inf
+    figures[[layout.CLOSED, layout.LOW, layout.LEAST_WEIGHED]] = np.inf
+    figures[[layout.PEAK, layout.MOST]] = -np.inf
     figures[layout.CLOSED, :n_groups] = 0
     figures[layout.ACTIVITY, :n_groups] = loaded.activity
     figures[layout.RANK, :n_groups] = ranks[loaded.order]
@@ -94,8 +94,13 @@ def build_state(
     counts[layout.MERGES] = n_done
     counts[layout.ZERO_PAIRS] = loaded.zero_pairs
     counts[layout.TOP] = samples.span_length.sum()
-    sums[layout.SUM_ACTIVITY] = figures[layout.ACTIVITY].sum()
-    sums[layout.SUM_ACTIVITY_RANK] = (figures[layout.ACTIVITY] * figures[layout.RANK]).sum()
+    of_rank = figures[layout.ACTIVITY] * figures[layout.RANK]
+    for terms, total, lost in (
+        (figures[layout.ACTIVITY], layout.SUM_ACTIVITY, layout.LOST_ACTIVITY),
+        (of_rank, layout.SUM_ACTIVITY_RANK, layout.LOST_ACTIVITY_RANK),
+    ):
+        sums[total] = terms.sum()
+        sums[lost] = math.fsum([*terms.tolist(), -sums[total]])
     sums[layout.LIMIT] = -np.inf
     sums[layout.MARGIN] = 0.25
     blocks = np.zeros((2, -(-capacity // layout.BLOCK)))
@@ -151,4 +156,4 @@ def read_all_rows(state: State, rules: Rules, threads: int) -> None:
         update_least(state.figures, state.blocks, slot)
     state.sums[layout.LIMIT] = -np.inf
     if rules.sampler == layout.MCMC:
-        rescale(state.figures, state.blocks, state.sums, n_slots)
+        rescale(state.figures, state.blocks, state.sums, n_slots, rules)

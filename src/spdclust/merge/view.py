@@ -7,6 +7,7 @@ import numpy as np
 
 from spdclust.merge.costs import compute_merge_costs
 from spdclust.merge.kernels import layout
+from spdclust.merge.kernels.joining import total_of
 from spdclust.merge.kernels.layout import State
 from spdclust.merge.stepping import open_slots
 from spdclust.types import Float, Int
@@ -85,7 +86,7 @@ class MergeView:
     @property
     def total_activity(self) -> float:
         """Sum of the activities of all groups, masked ones included."""
-        return float(self._state.sums[layout.SUM_ACTIVITY])
+        return float(total_of(self._state.sums, layout.SUM_ACTIVITY, layout.LOST_ACTIVITY))
 
     def coactivations_of(
         self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]
@@ -140,7 +141,7 @@ class MergeView:
         if np.isnan(self.activities).any() and self.k_groups > 1:
             # masked groups take part in the total activity all the same
             known = np.nansum(self.activities)
-            missing = float(self._state.sums[layout.SUM_ACTIVITY] - known) / self.n_samples
+            missing = (self.total_activity - float(known)) / self.n_samples
             costs = costs + missing * math.log1p(-1 / self.k_groups) / math.log(2)
         np.fill_diagonal(costs, np.nan)
         return _frozen(costs)

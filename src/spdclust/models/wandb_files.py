@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import shutil
 import socket
 import threading
@@ -15,14 +14,11 @@ from typing import Any
 from tqdm import tqdm
 
 from spdclust.errors import InputError
-from spdclust.models.wandb_paths import ALLOWED, WandbRun
+from spdclust.models.wandb_paths import ALLOWED, BESIDE_CHECKPOINT, CHECKPOINT, OF_TARGET, WandbRun
 
 log = logging.getLogger(__name__)
 
 CONFIG_NAME = "final_config.yaml"
-_STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
-_SMALL = re.compile(r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json|[a-z_]+\.pth")
-_TARGET = re.compile(r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json")
 _SECONDS = 30
 _POLL_SECONDS = 0.2
 
@@ -36,8 +32,8 @@ def decomposition_folder(run: WandbRun) -> Path:
         >>> run = WandbRun("goodfire", "spd", "s-38e1a3e2")
         >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
         ...     run.cache_folder.mkdir(parents=True)  # downloaded before: no network is needed
-        ...     decomposition_folder(run).relative_to(cache).as_posix()
-        'wandb/goodfire/spd/s-38e1a3e2'
+        ...     decomposition_folder(run).relative_to(cache).parts[1:]
+        ('goodfire', 'spd', 's-38e1a3e2')
 
     Raises:
         InputError: the run cannot be reached, or is no decomposition run.
@@ -54,8 +50,8 @@ def target_folder(run: WandbRun) -> Path:
         >>> run = WandbRun("goodfire", "train_resid_mlp", "1a2b3c4d")
         >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
         ...     run.cache_folder.mkdir(parents=True)  # downloaded before: no network is needed
-        ...     target_folder(run).relative_to(cache).as_posix()
-        'wandb/goodfire/train_resid_mlp/1a2b3c4d'
+        ...     target_folder(run).relative_to(cache).parts[1:]
+        ('goodfire', 'train_resid_mlp', '1a2b3c4d')
 
     Raises:
         InputError: the run cannot be reached, or has no configuration.
@@ -64,7 +60,7 @@ def target_folder(run: WandbRun) -> Path:
 
 
 def _of_decomposition(names: Sequence[str], run: WandbRun) -> list[str]:
-    steps = {int(match[1]): name for name in names if (match := _STEP.fullmatch(name))}
+    steps = {int(match[1]): name for name in names if (match := CHECKPOINT.fullmatch(name))}
     if CONFIG_NAME not in names or not steps:
         raise InputError(
             "not a decomposition run: files are missing",
@@ -76,12 +72,12 @@ def _of_decomposition(names: Sequence[str], run: WandbRun) -> list[str]:
     last = steps[max(steps)]
     if len(steps) > 1:
         log.warning("wandb:%s holds %d checkpoints; taking the last, %s", run.path, len(steps), last)
-    small = [name for name in names if _SMALL.fullmatch(name) and not _STEP.fullmatch(name)]
+    small = [name for name in names if BESIDE_CHECKPOINT.fullmatch(name) and not CHECKPOINT.fullmatch(name)]
     return [*small, last]
 
 
 def _of_target(names: Sequence[str], run: WandbRun) -> list[str]:
-    wanted = [name for name in names if _TARGET.fullmatch(Path(name).name)]
+    wanted = [name for name in names if OF_TARGET.fullmatch(Path(name).name)]
     if not wanted:
         raise InputError(
             "not the run of a target model: its configuration is missing",

@@ -1,10 +1,11 @@
 """How W&B runs are written: `wandb:entity/project/run_id` and its other forms. Touches no network."""
 
-import os
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from spdclust.cache_folders import cache_root
 from spdclust.errors import InputError
 
 _PREFIX = "wandb:"
@@ -13,6 +14,15 @@ _URL = re.compile(rf"https?://[^/]+/({_NAME})/({_NAME})/runs/({_NAME})(?:[/?#].*
 _EXPLICIT = re.compile(rf"({_NAME})/({_NAME})/(?:runs/)?({_NAME})")
 # without the prefix only what cannot well be a folder: ids as W&B draws them, or after /runs/
 _BARE = re.compile(rf"({_NAME})/({_NAME})/(?:runs/({_NAME})|([a-z0-9]{{8}}|[a-z]{{1,3}}-[a-z0-9]{{8}}))")
+
+CHECKPOINT = re.compile(r"model_(?:.*_)?(\d+)\.pth")
+"""The name of a checkpoint, with its step."""
+BESIDE_CHECKPOINT = re.compile(
+    r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json|[a-z_]+\.pth"
+)
+"""What else is downloaded of a decomposition run."""
+OF_TARGET = re.compile(r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json")
+"""What is downloaded of a target model's run."""
 
 ALLOWED = "wandb:entity/project/run_id, with or without /runs/ before the id"
 
@@ -37,8 +47,13 @@ class WandbRun:
 
     @property
     def cache_folder(self) -> Path:
-        """Where its files are kept once downloaded."""
-        return cache_root() / "wandb" / self.entity / self.project / self.run_id
+        """Where its files are kept once downloaded.
+
+        Keyed by the patterns that choose files: a version that needs other files downloads again.
+        """
+        patterns = "\n".join(each.pattern for each in (CHECKPOINT, BESIDE_CHECKPOINT, OF_TARGET))
+        key = hashlib.sha256(patterns.encode()).hexdigest()[:8]
+        return cache_root() / f"wandb-{key}" / self.entity / self.project / self.run_id
 
 
 def parse_wandb_path(path: str | Path) -> WandbRun | None:
@@ -68,16 +83,3 @@ def parse_wandb_path(path: str | Path) -> WandbRun | None:
     if match is None or Path(text).expanduser().exists():
         return None
     return WandbRun(match[1], match[2], match[3] or match[4])
-
-
-def cache_root() -> Path:
-    """Return the folder of everything that is downloaded: `$SPDCLUST_CACHE`, else `~/.cache/spdclust`.
-
-    Example:
-        >>> from unittest.mock import patch
-        >>> with patch.dict(os.environ, SPDCLUST_CACHE="/scratch/me"):
-        ...     cache_root().as_posix()
-        '/scratch/me'
-    """
-    given = os.environ.get("SPDCLUST_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "spdclust"

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from spdclust.argument_kinds import text, whole
+from spdclust.arguments import checked, function, instance, optional
 from spdclust.ensemble import NormalizedHistories
 from spdclust.partitions.formulas import FORMULAS
 from spdclust.partitions.methods import METHODS, check_method, check_methods
@@ -14,6 +16,13 @@ DistancesArray = Float[np.ndarray, "iterations runs runs"]
 """float64, symmetric in the runs, zero on the diagonal; in the unit of its method."""
 
 
+@checked(
+    normalized=instance(NormalizedHistories, allowed="the result of normalize_ensemble"),
+    method=text(),
+    stride=whole(at_least=1),
+    n_workers=whole(at_least=1),
+    progress=optional(function),
+)
 def compute_distances(
     normalized: NormalizedHistories,
     method: str,

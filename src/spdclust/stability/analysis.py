@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.brief import Brief
 from spdclust.ensemble import NormalizedHistories
 from spdclust.errors import InputError
 from spdclust.partitions.distances import compute_all_distances
@@ -30,8 +31,8 @@ DROP_METHOD = "adjusted_rand_dist"
 """The distance whose rise marks the drop of stability: adjusted for chance, so that it speaks at every k."""
 
 
-@dataclass(frozen=True)
-class StabilityAtCut:
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityAtCut(Brief):
     """What the runs share at one cut, and what shuffled runs would.
 
     Example:
@@ -54,6 +55,9 @@ class StabilityAtCut:
     null_components: ComponentStability
     null_coclustering: Coclustering
 
+    def _facts(self) -> dict[str, object]:
+        return {"cut": self.cut.name, **self.coclustering._facts()}
+
     def to_dict(self, n_contested: int = 20) -> dict[str, Any]:
         """Return plain lists and numbers, with the `n_contested` most contested components."""
         return {
@@ -70,8 +74,8 @@ class StabilityAtCut:
         }
 
 
-@dataclass(frozen=True)
-class Stability:
+@dataclass(frozen=True, eq=False, repr=False)
+class Stability(Brief):
     """Everything the runs say about each other.
 
     Example:
@@ -90,6 +94,9 @@ class Stability:
     null_agreement: Agreement
     sizes: GroupSizes
     cuts: dict[str, StabilityAtCut]
+
+    def _facts(self) -> dict[str, object]:
+        return {"last_agreement": self.agreement.last_agreement, "cuts": ", ".join(self.cuts)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, ready for JSON."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from spdclust.brief import Brief
 from spdclust.compiling import ensure_compiled
 from spdclust.errors import InputError
 from spdclust.stability.components import check_several_runs
@@ -16,8 +17,8 @@ MAX_STORED_PAIRS = 20_000_000
 """Above this many pairs (counted per run) the matrix of co-clustering frequencies is not built."""
 
 
-@dataclass(frozen=True)
-class Coclustering:
+@dataclass(frozen=True, eq=False, repr=False)
+class Coclustering(Brief):
     """Pairs of components by the number of runs that put them together.
 
     Example:
@@ -34,6 +35,10 @@ class Coclustering:
     histogram: Int[np.ndarray, "_"]
     consensus: "ConsensusGroups"
     ambiguous: tuple[float, float]
+
+    def _facts(self) -> dict[str, object]:
+        groups = len(self.consensus.sizes)
+        return {"consensus_groups": groups, "always": self.always, "contested": self.contested}
 
     @property
     def never(self) -> int:

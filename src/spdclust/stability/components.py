@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.types import Float, Int, Labels
 
 
-@dataclass(frozen=True)
-class ComponentStability:
+@dataclass(frozen=True, eq=False, repr=False)
+class ComponentStability(Brief):
     """One row per component.
 
     Example:
@@ -32,6 +33,9 @@ class ComponentStability:
     partners: Float[np.ndarray, " components"]
     contestedness: Float[np.ndarray, " components"]
     consistency: Float[np.ndarray, " components"]
+
+    def _facts(self) -> dict[str, object]:
+        return {"components": len(self.labels)}
 
     def ranking(self) -> Int[np.ndarray, " components"]:
         """Return component numbers, the most contested first, equal ones in label order."""

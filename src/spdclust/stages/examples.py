@@ -66,6 +66,13 @@ def examples(
     """
     folder = Path(ensemble)
     place = EnsembleFolder(folder)
+    if iteration is not None and run is None:
+        raise InputError(
+            "no effect on the groups that all runs form",
+            field="--iteration",
+            found=iteration,
+            allowed="with --run, the run of which the iteration is",
+        )
     tokens = _Tokens.of(place.batches(run or 0))
     history = load_merge_history(find_histories(folder)[0] if run is None else place.history(run))
     threshold = history.config.activation_threshold

@@ -14,65 +14,86 @@ from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (
     BLOCK,
     CLOSED,
-    LOG_SCALE,
-    LOG_WEIGHT,
+    LEAST_WEIGHED,
+    SCALE,
     SLOTS,
     TOTAL_WEIGHT,
     WEIGHT,
+    WEIGHT_TOTAL,
 )
 
 RESCALE_BELOW, RESCALE_ABOVE = 1e-200, 1e200
 """Total weights outside these are rescaled, long before a weight that matters is rounded to nothing."""
 
 
+STEEPEST = 1e300
+"""Largest inverse temperature: a difference of 0 times infinity would be no number."""
+
+
 @compiled
 def weigh_row(coact, figures, rules, p, log_k, room):
-    """Return the logarithm of a row's weight, and its weight relative to its greatest pair's.
+    """Return a row's least value, and the sum of its weights relative to that of its least pair.
 
-    `room[1]` gets the pairs' weights relative to the greatest, `room[0]` their values.
+    The weight itself, total · exp(−least / temperature), is no number at low temperatures; nor can its
+    logarithm tell rows of equal least values apart once that is above 1e16. `room[1]` gets the pairs'
+    weights relative to the greatest, `room[0]` their values.
     """
     values, weights = room[0], room[1]
     least = values_of_row(coact, figures, p, 0, p, rules.alpha, log_k, values)
     if least == np.inf:
-        return -np.inf, 0.0
-    inverse, total = 1.0 / (rules.argument * max(rules.n_samples, 1.0)), 0.0
+        return np.inf, 0.0
+    inverse, total = inverse_temperature(rules), 0.0
     for q in range(p):
         weights[q] = math.exp((least - values[q]) * inverse)
         total += weights[q]
-    return math.log(total) - least * inverse, total
+    return least, total
+
+
+@compiled
+def inverse_temperature(rules):
+    """Return the inverse temperature for costs that are counts."""
+    return min(1.0 / (rules.argument * max(rules.n_samples, 1.0)), STEEPEST)
+
+
+@compiled
+def relative_weight(least, total, scale, inverse):
+    """Return a row's weight relative to exp(−scale / temperature)."""
+    return total * math.exp((scale - least) * inverse) if least < np.inf else 0.0
 
 
 @compiled
 def weigh_rows(coact, figures, rules, first, last, log_k, room):
     """Weigh the rows of slots `first` to `last`; `rescale` is for the caller."""
     for p in range(first, last):
-        figures[LOG_WEIGHT, p] = -np.inf
+        figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = np.inf, 0.0
         if figures[CLOSED, p] == 0.0:
-            figures[LOG_WEIGHT, p], _ = weigh_row(coact, figures, rules, p, log_k, room)
+            least, total = weigh_row(coact, figures, rules, p, log_k, room)
+            figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
 
 
 @compiled
 def weigh_new_row(state, rules, p, log_k):
     """Weigh a row that has just been written."""
-    figures = state.figures
-    log_weight, _ = weigh_row(state.coact, figures, rules, p, log_k, state.room)
-    figures[LOG_WEIGHT, p] = log_weight
-    if log_weight - state.sums[LOG_SCALE] > 400.0:
-        rescale(figures, state.blocks, state.sums, state.counts[SLOTS])
+    figures, inverse, scale = state.figures, inverse_temperature(rules), state.sums[SCALE]
+    least, total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
+    figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
+    if least < np.inf and (scale - least) * inverse > 400.0:
+        rescale(figures, state.blocks, state.sums, state.counts[SLOTS], rules)
     else:
-        figures[WEIGHT, p] = math.exp(log_weight - state.sums[LOG_SCALE])
+        figures[WEIGHT, p] = relative_weight(least, total, scale, inverse)
         update_weight(figures, state.blocks, p)
 
 
 @compiled
-def rescale(figures, blocks, sums, n_slots):
-    """Measure all weights against the greatest one."""
-    scale = -np.inf
+def rescale(figures, blocks, sums, n_slots, rules):
+    """Measure all weights against that of the least value."""
+    scale, inverse = np.inf, inverse_temperature(rules)
     for p in range(n_slots):
-        scale = max(scale, figures[LOG_WEIGHT, p])
-    sums[LOG_SCALE] = scale
+        scale = min(scale, figures[LEAST_WEIGHED, p])
+    sums[SCALE] = scale
     for p in range(n_slots):
-        figures[WEIGHT, p] = math.exp(figures[LOG_WEIGHT, p] - scale) if scale > -np.inf else 0.0
+        least, total = figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p]
+        figures[WEIGHT, p] = relative_weight(least, total, scale, inverse)
     for block in range((n_slots + BLOCK - 1) // BLOCK):
         update_weight(figures, blocks, block * BLOCK)
 
@@ -81,20 +102,21 @@ def rescale(figures, blocks, sums, n_slots):
 def choose_mcmc(state, rules, log_k, rng):
     """Draw a pair with probability ∝ exp(−cost / temperature); -1 when there is no pair."""
     figures, blocks, sums, n_slots = state.figures, state.blocks, state.sums, state.counts[SLOTS]
+    inverse = inverse_temperature(rules)
     while True:
         total = total_weight(blocks, n_slots)
         if not RESCALE_BELOW < total < RESCALE_ABOVE:
-            rescale(figures, blocks, sums, n_slots)
+            rescale(figures, blocks, sums, n_slots, rules)
             total = total_weight(blocks, n_slots)
             if total == 0.0:
                 return -1, -1
         p = _row_at(figures, blocks, rng.random() * total, n_slots)
-        old = figures[LOG_WEIGHT, p]
-        log_weight, row_total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
-        if rng.random() < math.exp(log_weight - old):
+        old_least, old_total = figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p]
+        least, row_total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
+        if rng.random() < relative_weight(least, row_total / old_total, old_least, inverse):
             return p, _pair_at(state.room[1], rng.random() * row_total, p)
-        figures[LOG_WEIGHT, p] = log_weight
-        figures[WEIGHT, p] = math.exp(log_weight - sums[LOG_SCALE])
+        figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, row_total
+        figures[WEIGHT, p] = relative_weight(least, row_total, sums[SCALE], inverse)
         update_weight(figures, blocks, p)
 
 

@@ -29,11 +29,17 @@ from spdclust.merge.kernels.layout import (
     draw_below,
 )
 
+EVEN_BELOW = 1e-30
+"""Where decay over all ranks is below this, all ranks are equally likely, and products of it lose digits."""
+
 
 @compiled
 def draw_rank(decay, n_pairs, rng):
     """Draw a rank from 0 to n_pairs − 1 with probability ∝ exp(−decay·rank), by inversion; decay above 0."""
-    rank = math.log1p(rng.random() * math.expm1(-decay * n_pairs)) / -decay
+    if decay * n_pairs < EVEN_BELOW:
+        rank = rng.random() * n_pairs
+    else:
+        rank = math.log1p(rng.random() * math.expm1(-decay * n_pairs)) / -decay
     return min(np.int64(rank), n_pairs - 1)
 
 

@@ -15,7 +15,9 @@ from spdclust.merge.kernels.layout import (
     COMMON,
     GAP,
     GROUPS,
-    LOG_WEIGHT,
+    LEAST_WEIGHED,
+    LOST_ACTIVITY,
+    LOST_ACTIVITY_RANK,
     LOW,
     MDL,
     MERGES,
@@ -37,6 +39,7 @@ from spdclust.merge.kernels.layout import (
     TOTAL_WEIGHT,
     VALUE,
     WEIGHT,
+    WEIGHT_TOTAL,
     ZERO_PAIRS,
     ZERO_SHARE,
     pair_place,
@@ -45,6 +48,9 @@ from spdclust.merge.kernels.layout import (
 )
 from spdclust.merge.kernels.machine import fetch
 from spdclust.merge.kernels.samples import hand_over, unite
+
+MOST_LOST = 1e-12
+"""Relative error of a running sum that is left in it: ten times what ordinary merges lose, or more."""
 
 AHEAD = 24
 """How many rows ahead a column is fetched: its entries lie a whole row apart."""
@@ -83,8 +89,8 @@ def join(state, rules, p, q, least, rank, zero_share):
     close(figures, state.blocks, b)
     counts[OPEN] -= 2
     counts[GROUPS] -= 1
-    sums[SUM_ACTIVITY] += s_new - s_a - s_b
-    sums[SUM_ACTIVITY_RANK] += s_new * (r_a + r_b) - s_a * r_a - s_b * r_b
+    replace_in_sum(sums, SUM_ACTIVITY, LOST_ACTIVITY, s_new, s_a, s_b)
+    replace_in_sum(sums, SUM_ACTIVITY_RANK, LOST_ACTIVITY_RANK, s_new * (r_a + r_b), s_a * r_a, s_b * r_b)
     state.log[MDL, counts[MERGES]] = description_length(counts[GROUPS], sums, rules.alpha)
     counts[MERGES] += 1
     if not rules.mask and counts[GROUPS] > 1:
@@ -99,7 +105,9 @@ def write_choice(state, a, b, value, least, rank, zero_share):
     figures, marks, log, t = state.figures, state.marks, state.log, state.counts[MERGES]
     k = state.counts[GROUPS]
     log[VALUE, t] = value
-    log[COMMON, t] = state.sums[SUM_ACTIVITY] * (math.log1p(-1.0 / k) / math.log(2.0))
+    log[COMMON, t] = total_of(state.sums, SUM_ACTIVITY, LOST_ACTIVITY) * (
+        math.log1p(-1.0 / k) / math.log(2.0)
+    )
     log[GAP, t] = value - least
     log[PAIR_RANK, t] = rank
     log[ZERO_SHARE, t] = zero_share
@@ -113,7 +121,38 @@ def write_choice(state, a, b, value, least, rank, zero_share):
 @compiled
 def description_length(k, sums, alpha):
     """Return Σ s_g·(log2 k + α·r_g) of a grouping, in bits over all samples."""
-    return sums[SUM_ACTIVITY] * math.log2(k) + alpha * sums[SUM_ACTIVITY_RANK]
+    activity = total_of(sums, SUM_ACTIVITY, LOST_ACTIVITY)
+    return activity * math.log2(k) + alpha * total_of(sums, SUM_ACTIVITY_RANK, LOST_ACTIVITY_RANK)
+
+
+@compiled
+def replace_in_sum(sums, at, lost, new, a, b):
+    """Add `new` to a running sum and take `a` and `b` from it; what rounding takes away is summed as well."""
+    without_a = new - a
+    change = without_a - b
+    before = sums[at]
+    after = before + change
+    sums[lost] += lost_in_sum(new, -a, without_a) + lost_in_sum(without_a, -b, change)
+    sums[lost] += lost_in_sum(before, change, after)
+    sums[at] = after
+
+
+@compiled
+def lost_in_sum(x, y, total):
+    """Return x + y − total exactly, where total is the rounded sum (Knuth's two-sum)."""
+    part = total - x
+    return (x - (total - part)) + (y - part)
+
+
+@compiled
+def total_of(sums, at, lost):
+    """Return a running sum, with what rounding took from it once that can be seen.
+
+    Activity falls when a merge replaces sums of squares by plain sums: of a component with values of 1e12
+    nearly all goes, and with it the digits of the others.
+    """
+    corrected = sums[at] + sums[lost]
+    return corrected if abs(sums[lost]) > MOST_LOST * abs(corrected) else sums[at]
 
 
 @compiled
@@ -173,7 +212,8 @@ def close(figures, blocks, slot):
     figures[MOST, slot] = -np.inf
     figures[PEAK, slot] = -np.inf
     figures[SLOPE, slot] = 0.0
-    figures[LOG_WEIGHT, slot] = -np.inf
+    figures[LEAST_WEIGHED, slot] = np.inf
+    figures[WEIGHT_TOTAL, slot] = 0.0
     figures[WEIGHT, slot] = 0.0
     update_least(figures, blocks, slot)
     update_weight(figures, blocks, slot)

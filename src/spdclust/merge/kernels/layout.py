@@ -85,9 +85,10 @@ LOW = 4  # no pair of the row is below this
 PEAK = 5  # no pair of the row is above PEAK − SLOPE·log2(k−1)
 SLOPE = 6  # how fast the row's greatest value may grow as log2(k−1) falls
 MOST = 7  # the row's greatest value when last read for it
-LOG_WEIGHT = 8  # logarithm of the row's weight (mcmc)
+LEAST_WEIGHED = 8  # the row's least value when it was weighed (mcmc)
 WEIGHT = 9  # no less than the row's weight: sum of pair weights (mcmc), number of candidates (range)
-N_FIGURES = 10
+WEIGHT_TOTAL = 10  # sum of the row's pair weights relative to that of its least pair, when weighed (mcmc)
+N_FIGURES = 11
 
 # rows of State.marks
 NAME = 0  # smallest component
@@ -111,8 +112,9 @@ SLOTS, GROUPS, OPEN, MERGES, ZERO_PAIRS, TOP, STATUS, BLIND_FAILED, CHOSEN_P, CH
 N_COUNTS = 11
 
 # positions in State.sums
-SUM_ACTIVITY, SUM_ACTIVITY_RANK, LIMIT, LOG_SCALE, LEAST_VALUE, CHOSEN_LIMIT, MARGIN = range(7)
-N_SUMS = 7
+SUM_ACTIVITY, SUM_ACTIVITY_RANK, LIMIT, SCALE, LEAST_VALUE, CHOSEN_LIMIT, MARGIN = range(7)
+LOST_ACTIVITY, LOST_ACTIVITY_RANK = range(7, 9)  # what rounding took from the first two
+N_SUMS = 9
 
 # values of counts[STATUS], why a kernel came back
 DONE, NO_PAIR, MOVE_TOGETHER, PACK_WORDS, FIND_RANK, FIND_FIGURES = range(6)

@@ -1,0 +1,13 @@
+"""The environment of all tests, doctests of `src/` among them; set before the package is imported."""
+
+import os
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parent / ".pytest_cache" / "spdclust"
+"""All caches of the package while tests run: in this checkout, so that kernels are compiled once for it."""
+
+# inherited by all processes that tests start: no test reads or writes the cache of the user
+os.environ["SPDCLUST_CACHE"] = str(CACHE)
+os.environ.pop("NUMBA_CACHE_DIR", None)
+# read when the libraries are first imported: no test may wait for the hub
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
