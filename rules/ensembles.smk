@@ -104,10 +104,7 @@ rule stability:
             f"{RESULTS}/{{run_config}}/{{ensemble}}/{name}"
             for name in STABILITY_FILES.values()
         ],
-        [
-            f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_consensus_{cut}.json"
-            for cut in AUTOMATIC_CUTS
-        ],
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_consensus_stability_drop.json",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.log",
     benchmark:
@@ -180,7 +177,7 @@ rule map_consensus:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.tsv"
     wildcard_constraints:
-        cut=r"(iteration|groups)_\d+",  # the automatic ones come with the stability analysis
+        cut=r"least_mdl|(iteration|groups)_\d+",  # stability_drop comes with the stability analysis
     group:
         ensemble_group
     conda:

@@ -154,6 +154,37 @@ rule plot_groups:
         "../workflow/scripts/plot_groups.py"
 
 
+rule plot_found_groups:
+    input:
+        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/{GROUPS['record']}",
+        batch=lambda wildcards: first_batches(wildcards)[:1],
+    output:
+        drawn(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/",
+            FOUND_FIGURES,
+            category="Groups",
+            labels={"ensemble": "{ensemble}"},
+        ),
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_found_groups.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_found_groups.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1500 + 8 * megabytes(input)) * attempt
+        ),
+        runtime=10,
+    params:
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_found_groups"),
+    script:
+        "../workflow/scripts/plot_found_groups.py"
+
+
 rule plot_merge_tree:
     input:
         history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
@@ -221,6 +252,40 @@ rule plot_merge_state:
         code=stage_fingerprint("plot_merge_state"),
     script:
         "../workflow/scripts/plot_merge_state.py"
+
+
+rule plot_merge_candidates:
+    input:
+        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+        batches=lambda wildcards: batch_files(ensemble_of(wildcards), wildcards.run),
+    output:
+        png=report(
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/merge_candidates_run_{{run}}.png",
+            caption="../report/captions/merge_candidates.rst",
+            category="Merges",
+            labels={"ensemble": "{ensemble}", "figure": "merge candidates, run {run}"},
+        ),
+        pdf=f"{RESULTS}/{{run_config}}/{{ensemble}}/plots/merge_candidates_run_{{run}}.pdf",
+    log:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_candidates_run_{{run}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/plot_merge_candidates_run_{{run}}.tsv"
+    group:
+        "ensemble"
+    conda:
+        "../envs/spdclust.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            merging_megabytes(wildcards, input.batches) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        title=lambda wildcards: f"Run {wildcards.run}",
+        size=FIGURE_SIZE,
+        code=stage_fingerprint("plot_merge_candidates"),
+    script:
+        "../workflow/scripts/plot_merge_candidates.py"
 
 
 rule plot_activations:

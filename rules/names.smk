@@ -5,10 +5,11 @@ from spdclust.files.ensemble_folder import GROUPS
 from spdclust.plotting.names import (
     ACTIVATION_FIGURES,
     CURVE_FIGURES,
+    FOUND_FIGURES,
     GROUP_FIGURES,
     STABILITY_FIGURES,
 )
-from spdclust.stability.names import AUTOMATIC_CUTS, STABILITY_FILES
+from spdclust.stability.names import STABILITY_FILES
 from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
 
@@ -65,18 +66,29 @@ def drawn(start, figures, *, category, labels, captions=""):
     return files
 
 
+def has_description_length(ensemble):
+    """Scalar activations have none that means something: no shortest description."""
+    return ensemble.run.merge_config.activation_threshold is not None
+
+
 def ensemble_files(ensembles):
     names = ["pipeline_config.yaml", "clustering_run_config.json", "ensemble_meta.json"]
     names += ["ensemble_merge_array.npz", "summary.json", *STABILITY_FILES.values()]
     names += GROUPS.values()
-    names += [f"cluster_mapping_consensus_{cut}.json" for cut in AUTOMATIC_CUTS]
-    return [
-        f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names
-    ] + [
-        f"{folder_of(ensemble)}/distances_{method}.npz"
-        for ensemble in ensembles
-        for method in ensemble.methods
-    ]
+    names += ["cluster_mapping_consensus_stability_drop.json"]
+    return (
+        [f"{folder_of(ensemble)}/{name}" for ensemble in ensembles for name in names]
+        + [
+            f"{folder_of(ensemble)}/cluster_mapping_consensus_least_mdl.json"
+            for ensemble in ensembles
+            if has_description_length(ensemble)
+        ]
+        + [
+            f"{folder_of(ensemble)}/distances_{method}.npz"
+            for ensemble in ensembles
+            for method in ensemble.methods
+        ]
+    )
 
 
 def registered_files(ensembles):
@@ -91,6 +103,7 @@ def figure_files(ensembles):
         f"{folder_of(ensemble)}/plots/{name}"
         for ensemble in ensembles
         for name in [
+            *FOUND_FIGURES,
             *CURVE_FIGURES,
             "merge_tree_run_0",
             *STABILITY_FIGURES,
@@ -102,7 +115,9 @@ def figure_files(ensembles):
     # temporary batches would be drawn again for them
     kept = [ensemble for ensemble in ensembles if BATCH_KINDS[ensemble.run_name][1]]
     stems += [
-        f"{folder_of(ensemble)}/plots/merge_state_run_0_least_mdl" for ensemble in kept
+        f"{folder_of(ensemble)}/plots/merge_state_run_0_least_mdl"
+        for ensemble in kept
+        if has_description_length(ensemble)
     ]
     stems += [
         f"{RESULTS}/{run_config}/plots/activations_run_0_{name}"

@@ -13,6 +13,10 @@ rule compare_points:
             f"{folder_of(ensemble)}/{STABILITY_FILES['record']}"
             for ensemble in points_of(wildcards)
         ],
+        groups=lambda wildcards: [
+            f"{folder_of(ensemble)}/{GROUPS['record']}"
+            for ensemble in points_of(wildcards)
+        ],
     output:
         [f"{RESULTS}/{{run_config}}/{{sweep}}/{name}" for name in SWEEP_FILES.values()],
     log:

@@ -8,7 +8,13 @@ from conftest import REPOSITORY
 
 from spdclust.partitions.methods import METHODS
 from spdclust.plotting.captions import CAPTIONS, caption_files, figure_caption, main
-from spdclust.plotting.names import ACTIVATION_FIGURES, CURVE_FIGURES, GROUP_FIGURES, STABILITY_FIGURES
+from spdclust.plotting.names import (
+    ACTIVATION_FIGURES,
+    CURVE_FIGURES,
+    FOUND_FIGURES,
+    GROUP_FIGURES,
+    STABILITY_FIGURES,
+)
 from spdclust.sweeps.names import SWEEP_FIGURES
 
 FOLDER = REPOSITORY / "report" / "captions"
@@ -27,7 +33,7 @@ def test_the_captions_that_rules_name_are_those_that_there_are():
         for rules in (REPOSITORY / "rules").glob("*.smk")
         for name in re.findall(r"report/captions/(.+?)\.rst", rules.read_text(encoding="utf-8"))
     }
-    drawn = {*CURVE_FIGURES, *STABILITY_FIGURES, *GROUP_FIGURES, *SWEEP_FIGURES}
+    drawn = {*FOUND_FIGURES, *CURVE_FIGURES, *STABILITY_FIGURES, *GROUP_FIGURES, *SWEEP_FIGURES}
     drawn |= {f"activations_{name}" for name in ACTIVATION_FIGURES}
     assert "{captions}{figure}" in named  # of figures that are drawn together
     assert named - {"{captions}{figure}"} | drawn == {path.stem for path in FOLDER.iterdir()} == set(CAPTIONS)
@@ -36,12 +42,14 @@ def test_the_captions_that_rules_name_are_those_that_there_are():
 @pytest.mark.parametrize(
     "stem",
     [
+        *FOUND_FIGURES,
         *CURVE_FIGURES,
         *STABILITY_FIGURES,
         *GROUP_FIGURES,
         *SWEEP_FIGURES,
         *(f"{kind}_{method}" for kind in ("distances", "runs") for method in METHODS),
         *(f"activations_run_12_{name}" for name in ACTIVATION_FIGURES),
+        "merge_candidates_run_0",
         "merge_tree_run_0",
         "merge_state_run_0_least_mdl",
         "merge_state_run_3_iteration_40",

@@ -73,9 +73,7 @@ def test_pairs_and_contested_components_are_those_of_the_cuts(analysed):
         assert pairs.get_title(loc="left").startswith(CUT_NAMES[name].capitalize())
         heights = [bar.get_height() for bar in pairs.containers[0]]
         assert heights == at.coclustering.histogram[1:].tolist()
-        assert [bar.get_height() for bar in pairs.containers[1]] == at.null_coclustering.histogram[
-            1:
-        ].tolist()
+        assert [bar.get_height() for bar in pairs.containers[1]] == at.null.histogram[1:].tolist()
         contested = np.sort(at.components.contestedness[at.components.contestedness > 0])[::-1]
         if not len(contested):
             assert components.get_title(loc="left") == "No component is contested"

@@ -1,6 +1,7 @@
 """Agreement along the trajectory, group sizes, cuts and the null baseline, against plain counting."""
 
 import json
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,9 +13,11 @@ from spdclust.config.merge import MergeConfig
 from spdclust.ensemble import NormalizedHistories, normalize_ensemble
 from spdclust.errors import InputError
 from spdclust.merge.history import MergeHistory
-from spdclust.partitions.distances import compute_all_distances
+from spdclust.partitions.distances import compute_all_distances, compute_distances
 from spdclust.stability.agreement import QUANTILES, summarize_agreement
 from spdclust.stability.analysis import analyze_stability, find_cut
+from spdclust.stability.coclustering import coclustering
+from spdclust.stability.components import component_stability
 from spdclust.stability.cut import (
     cut_at_iteration,
     cut_at_least_mdl,
@@ -23,8 +26,9 @@ from spdclust.stability.cut import (
     groups_at,
     stability_drop,
 )
-from spdclust.stability.null import permute_labels
+from spdclust.stability.null import FEWEST_SHUFFLES, MOST_SHUFFLES, n_shuffles, permute_labels
 from spdclust.stability.sizes import group_sizes
+from spdclust.stability.tables import iteration_table
 
 
 def history(labels: list[str], pairs: list[list[int]], mdl: list[float] | None = None) -> MergeHistory:
@@ -123,13 +127,14 @@ def test_cuts_name_the_merge_of_every_run() -> None:
     [
         ([1.0, 0.2, 0.1, 0.1, 0.1, 0.9, 0.8, 0.9], 4),
         ([0.3, 0.5, 0.1, 0.7, 0.2, 0.6], 2),  # the largest rise, not the last
-        ([0.0, 0.0, 0.0], 2),
-        ([0.9, 0.5, 0.1], 2),
-        ([0.4], 0),
+        ([0.0, 0.0, 0.0], None),
+        ([0.9, 0.5, 0.1], None),
+        ([0.4], None),
+        ([0.5, 0.509, 0.505], None),  # a hundredth of what chance is apart
         ([0.0, 1.0], 0),
     ],
 )
-def test_the_drop_is_the_foot_of_the_largest_rise(distance: list[float], row: int) -> None:
+def test_the_drop_is_the_foot_of_the_largest_rise(distance: list[float], row: int | None) -> None:
     assert stability_drop(np.array(distance)) == row
 
 
@@ -138,7 +143,7 @@ def test_the_drop_finds_the_bottom_of_a_valley_and_ignores_a_lucky_start() -> No
     curve = np.concatenate([falling, np.full(30, 0.05), rising])
     curve[0] = 0.0  # all runs happen to merge the same pair first
     assert stability_drop(curve) == 100  # the last row at 0.05
-    assert stability_drop(np.concatenate([falling, np.full(30, 0.05)])) == 99
+    assert stability_drop(np.concatenate([falling, np.full(30, 0.05)])) is None
 
 
 @settings(deadline=None, max_examples=50)
@@ -147,8 +152,9 @@ def test_short_curves_are_searched_pair_by_pair(distance: list[float]) -> None:
     row = stability_drop(np.array(distance))
     rises = [late - early for early, late in combinations(distance, 2)]
     if max(rises, default=0.0) <= 1e-9:
-        assert row == len(distance) - 1
+        assert row is None
     else:
+        assert row is not None
         assert max(distance[row:]) - distance[row] == pytest.approx(max(rises), abs=1e-9)
 
 
@@ -177,11 +183,11 @@ def test_equal_runs_are_stable_throughout_and_their_null_is_not() -> None:
     assert (at.coclustering.always, at.coclustering.contested) == (120, 0)
     assert (at.components.consistency == 1).all()
     assert at.coclustering.consensus.mean_support == 1
-    assert at.null_coclustering.contested > 0
-    assert at.null_components.consistency.mean() < 1
+    assert at.null.mean("contested") > 0
+    assert at.null.mean("mean_consistency") < 1
     assert stability.null_agreement.means["adjusted_rand_dist"].mean() > 0.5
     text = json.dumps(stability.to_dict(), allow_nan=False)
-    assert json.loads(text)["cuts"]["n_groups"]["null"]["contested"] == at.null_coclustering.contested
+    assert json.loads(text)["cuts"]["n_groups"]["null"]["contested"] == at.null.mean("contested")
 
 
 def test_histories_without_description_length_have_no_such_cut() -> None:
@@ -190,6 +196,94 @@ def test_histories_without_description_length_have_no_such_cut() -> None:
     stability = analyze_stability(normalized)
     assert list(stability.cuts) == ["stability_drop"]
     assert json.dumps(stability.to_dict(), allow_nan=False)
+
+
+def test_the_baseline_is_the_mean_and_range_over_many_shuffles() -> None:
+    normalized = random_ensemble(3, [12, 12, 11], 8)
+    stability = analyze_stability(normalized, iteration=4, seed=7)
+    n = stability.null_agreement.n_shuffles
+    assert n == MOST_SHUFFLES
+    cut, support, contested, apart, equal = stability.cuts["iteration"], [], [], [], []
+    for shuffle in range(n):
+        null = permute_labels(normalized, (7, shuffle))
+        groups = groups_at(null, cut.cut)
+        support.append(coclustering(groups).consensus.mean_support)
+        contested.append(component_stability(groups, normalized.labels).contestedness.mean())
+        agreement = summarize_agreement({"adjusted_rand_dist": compute_distances(null, "adjusted_rand_dist")})
+        apart.append(agreement.quantiles["adjusted_rand_dist"])
+        equal.append(agreement.n_equal_pairs)
+    assert len(set(support)) > n / 2  # not one shuffle again and again
+    record = cut.to_dict()["null"]
+    assert record["mean_support"] == pytest.approx(np.mean(support))
+    assert record["range"]["mean_support"] == pytest.approx([min(support), max(support)])
+    assert record["mean_contestedness"] == pytest.approx(np.mean(contested))
+    assert sum(record["histogram"]) == pytest.approx(12 * 11 / 2)
+    quantiles = stability.null_agreement.quantiles["adjusted_rand_dist"]
+    np.testing.assert_allclose(quantiles[:, 3], np.mean(apart, axis=0)[:, 3])
+    np.testing.assert_allclose(quantiles[:, 0], np.min(apart, axis=0)[:, 0])
+    np.testing.assert_allclose(quantiles[:, -1], np.max(apart, axis=0)[:, -1])
+    np.testing.assert_allclose(stability.null_agreement.n_equal_pairs, np.mean(equal, axis=0))
+    table = iteration_table(normalized, stability)
+    low, mean, high = (
+        table[f"null.adjusted_rand_dist.{name}"] for name in ("mean_least", "mean", "mean_largest")
+    )
+    assert (low < mean).any()
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+
+
+def test_large_ensembles_are_shuffled_less_often() -> None:
+    small = random_ensemble(0, [5, 7], 3)
+    large = replace(small, labels=[f"m:{i}" for i in range(1_000_000)])
+    some = replace(small, labels=[f"m:{i}" for i in range(50_000)])
+    assert [n_shuffles(each) for each in (small, some, large)] == [MOST_SHUFFLES, 8, FEWEST_SHUFFLES]
+
+
+def notes(curves, *, n_merges=(3, 3), iters=3, distance=None):
+    labels = ["a", "b", "c", "d", "e"]
+    runs = [
+        replace(history(labels, [[0, 1]] * n, curve[:n]), config=MergeConfig(iters=iters))
+        for curve, n in zip(curves, n_merges, strict=True)
+    ]
+    normalized = normalize_ensemble(runs)
+    if distance is not None:
+        return cut_before_stability_drop(normalized, np.array(distance)).notes
+    return cut_at_least_mdl(normalized).notes
+
+
+def test_cuts_at_an_edge_say_so() -> None:
+    falling, rising, valley = [3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [3.0, 1.0, 2.0]
+    assert notes([valley] * 2) == ()
+    assert notes([falling] * 2) == (
+        "The description is still getting shorter at the last merge: raise iters.",
+    )
+    assert notes([falling] * 2, iters=None) == (
+        "The description is still getting shorter at the last merge: lower min_groups.",
+    )
+    assert notes([rising] * 2) == ("No merge after the first shortens the description.",)
+    assert notes([valley] * 2, distance=[0.3, 0.1, 0.9]) == ()
+    assert notes([valley] * 2, distance=[0.3, 0.2, 0.1]) == (
+        "No drop found: the runs do not part. The cut is at the last merge.",
+    )
+    assert notes([valley] * 2, distance=[0.0, 0.5, 0.9]) == ("The runs part from the first merge on.",)
+    unlike = "Runs have 2 to 4 merges; they are compared up to the end of the shortest."
+    assert notes([[1.0, 0.5], [3.0, 2.0, 1.5, 1.0]], n_merges=(2, 4))[1:] == (unlike,)
+    assert notes([[1.0, 0.5], [3.0, 2.0, 1.5, 1.0]], n_merges=(2, 4), distance=[0.1, 0.9])[1:] == (unlike,)
+
+
+def test_scalar_activations_have_no_shortest_description() -> None:
+    scalar = MergeConfig(activation_threshold=None)
+    run = replace(history(["a", "b", "c", "d"], [[0, 1]] * 2, [2.0, 1.0]), config=scalar)
+    normalized = normalize_ensemble([run, run])
+    assert list(analyze_stability(normalized).cuts) == ["stability_drop"]
+    for call in (lambda: find_cut(normalized, "least_mdl"), run.best_iteration):
+        with pytest.raises(
+            InputError, match="the description length of scalar activations means nothing"
+        ) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert not run.has_description_length
+    assert history(["a", "b", "c", "d"], [[0, 1]] * 2, [2.0, 1.0]).has_description_length
 
 
 @pytest.mark.parametrize("stride", [1, 3])

@@ -1,9 +1,13 @@
 """The few numbers of an ensemble, counted by hand."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from spdclust.config.merge import MergeConfig
+from spdclust.files.summaries import _format
 from spdclust.merge.history import MergeHistory
 from spdclust.summary import summarize, summarize_stability
 
@@ -48,5 +52,17 @@ def test_the_stability_analysis_is_summarized_where_it_is_given() -> None:
         "n_consensus_groups": 2,
         "mean_support": 0.75,
         "null_mean_support": 0.5,
+        "notes": [],
         "n_contested_components": 1,
     }
+
+
+def test_scalar_activations_have_no_shortest_description() -> None:
+    scalar = [replace(run([3.0, 1.0, 2.0]), config=MergeConfig(activation_threshold=None))] * 2
+    apart = np.stack([(t + 1.0) * (1 - np.eye(2)) for t in range(3)])
+    found = summarize(scalar, {"matching_dist": apart})
+    assert not [key for key in found if "mdl" in key]
+    assert found["distances"]["matching_dist"]["iteration"] == 2
+    assert "shortest" not in (text := _format(Path("e"), found))
+    assert "least description" not in text
+    assert "at iteration 2: mean 3" in text

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_loaded, resolve_workflow
 from spdclust.ensemble import normalize_ensemble
 from spdclust.errors import InputError
+from spdclust.example_ensemble import example_found
 from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.sweeps import load_sweep
@@ -24,6 +26,7 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.every_pair import distance_matrices
 from spdclust.partitions.methods import METHODS
 from spdclust.partitions.pairwise import distance
+from spdclust.plotting.sweep_bits import plot_sweep_bits
 from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
@@ -72,6 +75,69 @@ def ensemble(seed, n=24, n_runs=3, shift=0, least=9, same=False):
 def point(name, values, histories):
     normalized = normalize_ensemble(histories)
     return sweep_point(name, values, normalized, stability_record(normalized, analyze_stability(normalized)))
+
+
+def found_with(answer, merged, *, alone=9.0, threshold=0.1):
+    """Groups with some evidence: only what a sweep compares matters."""
+    bits = {"alone": alone, "answer": answer, "formed_by_most": merged, "least_mdl": merged + 1}
+    settings = {"activation_threshold": threshold}
+    return replace(example_found(), bits=bits, settings=settings)
+
+
+def test_points_are_compared_by_the_held_out_bits_of_their_groups():
+    merged = {0.5: 6.0, 1.0: 5.5, 5.0: 7.0}
+    points = []
+    for number, (alpha, bits) in enumerate(merged.items()):
+        normalized = normalize_ensemble(ensemble(number))
+        record = stability_record(normalized, analyze_stability(normalized))
+        points.append(sweep_point(f"a~{alpha}", {"alpha": alpha}, normalized, record, found_with(5.0, bits)))
+    record = compare_points(points)
+    assert [row["bits_formed_by_most"] for row in record["points"]] == [6.0, 5.5, 7.0]
+    assert [row["bits_least_mdl"] for row in record["points"]] == [7.0, 6.5, 8.0]
+    first = record["points"][0]
+    assert (first["bits_alone"], first["bits_answer"], first["n_groups_found"]) == (9.0, 5.0, 3)
+    assert (first["expected_false"], first["coded_above"]) == (0.25, 0.1)
+    assert "bits_answer" in point_rows(record)[0]
+    described, groups = plot_sweep_bits(record).axes
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in described.lines}
+    assert drawn["groups that most merges form"] == [6.0, 5.5, 7.0]
+    rings = [
+        (line.get_xdata()[0], line.get_ydata()[0]) for line in described.lines if line.get_markersize() == 10
+    ]
+    assert (1.0, 5.5) in rings  # the best of the merges
+    assert groups.lines[0].get_ydata().tolist() == [3, 3, 3]
+
+
+def test_points_that_code_other_activations_are_neither_joined_nor_ranked():
+    points = [
+        {"name": str(t), "values": {"t": t}, "bits_alone": alone, "bits_answer": answer, "n_groups_found": 2}
+        for t, alone, answer in [(0.1, 9.0, 5.0), (0.2, 9.0, 6.0), (0.5, 4.0, 1.0)]
+    ]
+    described = plot_sweep_bits({"swept": ["t"], "points": points}).axes[0]
+    assert "different activations" in described.get_title(loc="left")
+    joined = [line.get_xdata().tolist() for line in described.lines if line.get_markersize() == 4]
+    assert [0.1, 0.2] in joined
+    assert [0.5] in joined
+    assert [0.1, 0.2, 0.5] not in joined
+    rings = [line.get_ydata()[0] for line in described.lines if line.get_markersize() == 10]
+    assert rings == [5.0]
+
+
+def test_points_without_evidence_have_empty_cells_and_a_figure_that_says_so(compared):
+    _, _, record = compared
+    row = record["points"][0]
+    assert [row[key] for key in ("n_groups_found", "expected_false", "bits_alone", "bits_answer")] == [
+        None
+    ] * 4
+    assert point_rows(record)[1][0]["bits_answer"] == ""
+    assert "not known" in plot_sweep_bits(record).axes[0].get_title(loc="left")
+
+
+def test_a_point_of_scalar_activations_is_cut_before_stability_drops():
+    runs = [replace(run, config=MergeConfig(iters=None, activation_threshold=None)) for run in ensemble(1)]
+    row = compare_points([point("scalar", {"t": None}, runs)])["points"][0]
+    assert (row["cut"], row["mdl"]) == ("stability_drop", None)
+    assert compare_points([point("s", {"t": 0.1}, ensemble(1))])["points"][0]["cut"] == "least_mdl"
 
 
 def variation_of_information(first, second):

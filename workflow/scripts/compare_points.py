@@ -7,7 +7,10 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
 
     compare_points(
         point_files(
-            snakemake.params.points, list(snakemake.input.histories), list(snakemake.input.stability)
+            snakemake.params.points,
+            list(snakemake.input.histories),
+            list(snakemake.input.stability),
+            list(snakemake.input.groups),
         ),
         Path(snakemake.output[0]).parent,
     )

@@ -12,4 +12,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         stride=snakemake.params.stride,
         n_workers=snakemake.threads,
         mapping_names=snakemake.params.names,
+        mapping_cuts=["stability_drop"],  # the other one is cheap, and has a rule
     )

@@ -32,16 +32,19 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
+    from spdclust.files.ensemble_folder import GROUPS
     from spdclust.files.summaries import format_sweeps
     from spdclust.stability.names import STABILITY_FILES
     from spdclust.stages.compare_points import PointFiles, compare_points
     from spdclust.stages.plot_sweep import plot_sweep
     from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
 
-    points = [
-        PointFiles(folder.name, _point_of(folder), folder, folder / STABILITY_FILES["record"])
-        for folder in options.ensembles
-    ]
+    points = []
+    for folder in options.ensembles:
+        groups = folder / GROUPS["record"]
+        record = folder / STABILITY_FILES["record"]
+        known = groups if groups.is_file() else None
+        points.append(PointFiles(folder.name, _point_of(folder), folder, record, known))
     compare_points(points, options.output)
     figures = {figure: [options.output / "plots" / f"{figure}.png"] for figure in SWEEP_FIGURES}
     plot_sweep(options.output / SWEEP_FILES["record"], paths=figures)

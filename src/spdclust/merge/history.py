@@ -195,16 +195,30 @@ class MergeHistory(Brief):
         """
         return GroupMerge(self.group_idxs(iteration), self.labels)
 
+    @property
+    def has_description_length(self) -> bool:
+        """Whether there is a description length that means something: not of scalar activations."""
+        return self.config.activation_threshold is not None and bool(np.isfinite(self.mdl_loss).any())
+
     def best_iteration(self) -> int:
         """Return the iteration with the least description length, the first one of several.
 
+        A cut through one run, not an answer: `find_groups` says which groups hold.
+
         Raises:
             InputError: the history has no merges, or no description lengths (those of the reference
-                implementation have none).
+                implementation have none, and those of scalar activations mean nothing).
         """
         if self.n_iterations == 0:
             raise InputError(
                 "the history has no merges", field="selected_pairs", allowed="at least one merge"
+            )
+        if self.config.activation_threshold is None:
+            raise InputError(
+                "the description length of scalar activations means nothing",
+                field="activation_threshold",
+                found="null",
+                allowed="an iteration or a number of groups, or the groups of find_groups",
             )
         if np.isnan(self.mdl_loss).all():
             raise InputError(

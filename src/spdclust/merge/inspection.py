@@ -34,7 +34,9 @@ def describe_history(history: MergeHistory) -> str:
     if history.n_iterations == 0:
         return lines[0]
     shown = {round(share * (history.n_iterations - 1) / _SHOWN) for share in range(_SHOWN + 1)}
-    if np.isnan(history.mdl_loss).all():
+    if history.config.activation_threshold is None:
+        lines.append("no shortest description: the lengths of scalar activations mean nothing")
+    elif not history.has_description_length:
         lines.append("no description lengths: files of the reference implementation have none")
     else:
         best = history.best_iteration()

@@ -9,22 +9,17 @@ from scipy import sparse
 
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
+from spdclust.plotting import coactivation
 from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
 from spdclust.plotting.names import ACTIVATION_FIGURES as ACTIVATION_FIGURES
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
-from spdclust.types import Float, Int, make_generator
+from spdclust.types import Float, Int
 
 ACTIVITY_THRESHOLD = 0.01
 """A component is active above this: the merge's own default."""
 
-MOST_SAMPLES = 50_000
-"""Coactivations of more samples are counted on a sample of that many, drawn with `SAMPLE_SEED`."""
-
-SAMPLE_SEED = 0
-
 _SAMPLE_CELLS = 250
-_STRETCH = 4096
 _STORED = 1 << 22
 
 
@@ -57,10 +52,10 @@ def activation_figures(
     said = f"{len(alive)} of {activations.n_components} components are ever active (> {threshold:g})"
     frequent = _most_frequent_first(frequency[columns], modules)
     matrix = activations.matrix
-    coactivation = _mean_coactivation(matrix, columns, threshold)
+    together = coactivation.mean_coactivation(matrix, columns, threshold)
     sampled = (
-        f"; {MOST_SAMPLES} of {activations.n_samples} samples, drawn at random"
-        if activations.n_samples > MOST_SAMPLES
+        f"; {coactivation.MOST_SAMPLES} of {activations.n_samples} samples, drawn at random"
+        if activations.n_samples > coactivation.MOST_SAMPLES
         else ""
     )
     return {
@@ -78,8 +73,8 @@ def activation_figures(
             ("Activations, sorted", said),
             "sample, by its most distinctive component",
         ),
-        "coactivation": _draw_coactivation(coactivation, modules, said + sampled, "linear"),
-        "log_coactivation": _draw_coactivation(coactivation, modules, said + sampled, "log"),
+        "coactivation": _draw_coactivation(together, modules, said + sampled, "linear"),
+        "log_coactivation": _draw_coactivation(together, modules, said + sampled, "log"),
         "histograms": _draw_histograms(activations, frequency, threshold),
     }
 
@@ -240,35 +235,3 @@ def _sample_order(matrix: sparse.csr_array, columns: np.ndarray) -> Int[np.ndarr
         leader[first + some] = np.minimum.reduceat(np.where(leads, where, len(columns)), starts)
         excess[first + some] = most
     return np.lexsort((-excess, leader))
-
-
-def _mean_coactivation(
-    matrix: sparse.csr_array, columns: np.ndarray, threshold: float
-) -> Float[np.ndarray, "_ _"]:
-    """Return the share of samples on which two components are active, averaged over blocks of pairs.
-
-    The mean over a block is the product of the numbers of active components in either range, summed over
-    samples: neither the samples × components nor the components × components matrix is built.
-    """
-    edges = bin_edges(len(columns))
-    n_bins = len(edges) - 1
-    if 0 in (matrix.shape[0], len(columns)):
-        return np.full((n_bins, n_bins), np.nan)
-    if matrix.shape[0] > MOST_SAMPLES:
-        chosen = make_generator(SAMPLE_SEED).choice(matrix.shape[0], MOST_SAMPLES, replace=False)
-        matrix = matrix[np.sort(chosen)]
-    place = _positions(columns, matrix.shape[1])
-    bin_of = np.repeat(np.arange(n_bins), np.diff(edges))
-    together = np.zeros((n_bins, n_bins))
-    for start in range(0, matrix.shape[0], _STRETCH):
-        rows = matrix[start : start + _STRETCH]
-        column = place[rows.indices]
-        inside = (rows.data > threshold) & (column >= 0)
-        sample = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[inside]
-        flat = sample * n_bins + bin_of[column[inside]]
-        # float32 holds counts up to 2^24 exactly, more than a stretch of sparse activations has in a cell
-        active = np.bincount(flat, minlength=rows.shape[0] * n_bins).reshape(-1, n_bins).astype(np.float32)
-        together += active.T @ active
-    width = np.diff(edges)
-    cells: np.ndarray = together / (width[:, None] * width[None, :]) / matrix.shape[0]
-    return cells

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from spdclust.plotting.cuts import cut_title
-from spdclust.plotting.modules import OTHER, module_colors, number_modules
-from spdclust.plotting.style import BLUE, GREY, plain_text, styled
+from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.style import BLUE, GREY, styled
 
 MOST_GROUPS = 20
 """Consensus groups shown one by one, the largest."""
@@ -51,11 +50,7 @@ def plot_consensus(
         _draw_largest(bars, groups[name], components[name], names, colors)
         bars.set_title(f"{cut_title(name, at)}\n{several}")
         _draw_support(support, groups[name], at, record["n_runs"])
-    handles = [
-        Patch(color=colors[name], label=plain_text(name, 40)) for name in names if colors[name] != OTHER
-    ]
-    if len(handles) < len(names):
-        handles.append(Patch(color=OTHER, label=f"{len(names) - len(handles)} other modules"))
+    handles = module_handles(colors)
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)), fontsize=8)
     return figure
@@ -115,6 +110,8 @@ def _draw_support(
     )
     null = at["null"]["mean_support"]
     axes.axhline(at["mean_support"], color=BLUE, lw=1.2, label=f"mean: {at['mean_support']:.2f}")
+    low, high = at["null"].get("range", {}).get("mean_support", (null, null))
+    axes.axhspan(low, high, color=GREY, alpha=0.25, lw=0)
     axes.axhline(null, color=GREY, ls="--", lw=1.2, label=f"of shuffled runs: {null:.2f}")
     axes.set(xscale="log", ylim=(-0.04, 1.06))
     axes.set(xlabel="size [components]", ylabel=f"support [share of {n_runs} runs]")

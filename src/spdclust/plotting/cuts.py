@@ -1,5 +1,6 @@
 """The cuts of a stability record, as figures name them."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ CUT_NAMES = {
     "n_groups": "chosen number of groups",
 }
 """What figures call the cuts."""
+
+
+_WIDTH = 52
 
 
 def groups_span(n_groups: Sequence[int]) -> str:
@@ -31,5 +35,19 @@ def cut_title(name: str, at: Mapping[str, Any]) -> str:
     Example:
         >>> cut_title("least_mdl", {"cut": {"n_groups": [4, 5]}})
         'Shortest description: 4 to 5 groups'
+        >>> cut_title("least_mdl", {"cut": {"n_groups": [4, 5], "notes": ["Raise iters."]}}).splitlines()[1]
+        'Raise iters.'
     """
-    return f"{CUT_NAMES[name].capitalize()}: {groups_span(at['cut']['n_groups'])}"
+    title = f"{CUT_NAMES[name].capitalize()}: {groups_span(at['cut']['n_groups'])}"
+    return "\n".join([title, *cut_notes(at)])
+
+
+def cut_notes(at: Mapping[str, Any]) -> list[str]:
+    """Return what makes a cut a doubtful one, in lines that fit a figure.
+
+    Example:
+        >>> note = "The description is still getting shorter at the last merge: raise iters."
+        >>> cut_notes({"cut": {"notes": [note]}})
+        ['The description is still getting shorter at the last', 'merge: raise iters.']
+    """
+    return [line for note in at["cut"].get("notes", []) for line in textwrap.wrap(note, _WIDTH)]

@@ -138,12 +138,18 @@ def draw_matrix(
     )
     image = axes.imshow(values, norm=norm, cmap=colors, extent=extent, aspect="auto", interpolation="nearest")
     assert axes.figure is not None
-    ticks = _change_ticks(float(norm.vmax or 1.0)) if scale == "change" else None
+    ticks = change_ticks(float(norm.vmax or 1.0)) if scale == "change" else None
     extend = "max" if float(values.max()) > float(norm.vmax or np.inf) else "neither"
     return axes.figure.colorbar(image, ax=axes, label=label, ticks=ticks, extend=extend)
 
 
-def _change_ticks(reach: float) -> list[float]:
+def change_ticks(reach: float) -> list[float]:
+    """Return ticks of an axis or colour bar of changes, on both sides of zero.
+
+    Example:
+        >>> change_ticks(0.3)
+        [-0.1, -0.01, 0.0, 0.01, 0.1]
+    """
     top = 10.0 ** math.floor(math.log10(reach))
     return [-top, -top / 10, 0.0, top / 10, top]
 

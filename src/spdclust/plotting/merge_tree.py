@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.merge.history import MergeHistory
-from spdclust.plotting.modules import OTHER, module_colors, number_modules
+from spdclust.plotting.modules import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, plain_text, styled
 from spdclust.plotting.tree_layout import TreeLayout, lay_out_tree
 
@@ -56,15 +56,11 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     tree.yaxis.set_major_locator(MaxNLocator(integer=True))
     if history.n_iterations == 0:
         tree.text(0.5, 0.5, "no merges: every component alone", ha="center", transform=tree.transAxes)
-    best = history.best_iteration() + 1 if np.isfinite(history.mdl_loss).any() else 0
+    best = history.best_iteration() + 1 if history.has_description_length else 0
     if best > layout.first:
         groups = f"shortest description: {history.n_components - best} groups"
         tree.axhline(best, color=BLUE, ls="--", lw=1.2, label=groups)
-    handles = [
-        Patch(color=colors[name], label=plain_text(name, 40)) for name in names if colors[name] != OTHER
-    ]
-    if len(handles) < len(names):
-        handles.append(Patch(color=OTHER, label=f"{len(names) - len(handles)} other modules"))
+    handles = module_handles(colors)
     if len(names) > 1:
         handles.append(Patch(color=MIXED, label="several modules"))
     handles += tree.get_legend_handles_labels()[0]
@@ -77,7 +73,7 @@ def _truncation(history: MergeHistory, layout: TreeLayout) -> str:
     if layout.first == 0:
         return ""
     said = f"\nits last {len(layout.corners)} merges"
-    if np.isfinite(history.mdl_loss).any() and history.best_iteration() < layout.first:
+    if history.has_description_length and history.best_iteration() < layout.first:
         said += f"; the shortest description, {history.k_groups[history.best_iteration()]} groups, is below"
     return said
 

@@ -31,9 +31,11 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     figure, (axes,) = new_figure()
     axes.set(xlabel="iteration [merges]", ylabel="description length [bits per sample]")
     axes.margins(x=0.01)
-    known = [history for history in histories if np.isfinite(history.mdl_loss).any()]
+    known = [history for history in histories if history.has_description_length]
     if not known:
         said = "no merges" if not any(history.n_iterations for history in histories) else "not recorded"
+        if any(history.config.activation_threshold is None for history in histories):
+            said = "means nothing for scalar activations"
         axes.set_title(f"Description length: {said}")
         return figure
     for number, history in enumerate(known):

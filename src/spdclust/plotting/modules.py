@@ -1,10 +1,11 @@
 """Modules along an axis of components: in which order, where one ends, what it is called."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from spdclust.merge.filtering import module_of
 from spdclust.plotting.style import GREY, PALETTE, plain_text
@@ -76,6 +77,24 @@ def module_colors(names: Sequence[str], sizes: Sequence[int] | None = None) -> d
         kept = [names[n] for n in sorted(largest)]
     colors = dict(zip(kept, PALETTE, strict=False))
     return {name: colors.get(name, OTHER) for name in names}
+
+
+def module_handles(colors: Mapping[str, str]) -> list[Patch]:
+    """Return the entries of a legend of modules; those without a colour of their own share one.
+
+    Example:
+        >>> [patch.get_label() for patch in module_handles({"attn": PALETTE[0], "a": OTHER, "b": OTHER})]
+        ['attn', '2 other modules']
+
+    Args:
+        colors: see `module_colors`.
+    """
+    handles = [
+        Patch(color=color, label=plain_text(name, 40)) for name, color in colors.items() if color != OTHER
+    ]
+    if len(handles) < len(colors):
+        handles.append(Patch(color=OTHER, label=f"{len(colors) - len(handles)} other modules"))
+    return handles
 
 
 def draw_modules(axes: Axes, modules: ModuleOrder, *, x: bool = True, y: bool = True) -> None:

@@ -14,6 +14,9 @@ STABILITY_FIGURES = ("stability", "contested")
 GROUP_FIGURES = ("coclustering", "consensus")
 """Of who is with whom at the cuts."""
 
+FOUND_FIGURES = ("groups", "groups_tree")
+"""Of the groups that hold: their evidence, and the tree they were chosen from."""
+
 
 def by_figure(files: Sequence[str], figures: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the files of each figure, from those of all figures, one figure after the other.

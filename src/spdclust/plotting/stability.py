@@ -1,5 +1,6 @@
-"""Figures: where the runs of an ensemble agree, and which components they contest, beside shuffled runs."""
+"""Figures: where the runs of an ensemble agree, and which components they contest, next to shuffled runs."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,7 +60,14 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
     distinct = panels[-1]
     distinct.plot(iterations, table["n_distinct"], color=BLUE, drawstyle="steps-mid")
     distinct.plot(iterations, table["null.n_distinct"], color=GREY, drawstyle="steps-mid", zorder=1)
-    distinct.set(xlabel="iteration [merges]", ylabel="groupings\n[count]")
+    notes = [
+        f"{CUT_NAMES[name]}: {' '.join(at['cut']['notes'])}"
+        for name, at in record["cuts"].items()
+        if at["cut"].get("notes")
+    ]
+    lines = [line for note in notes for line in textwrap.wrap(note, 90)]
+    distinct.set_xlabel("\n".join(["iteration [merges]", *lines]))
+    distinct.set(ylabel="groupings\n[count]")
     distinct.set_ylim(0, record["n_runs"] + 0.5)
     distinct.yaxis.set_major_locator(MaxNLocator(integer=True))
     distinct.set_title(f"Distinct groupings among {record['n_runs']} runs (1: all agree)")
@@ -125,6 +133,7 @@ def _draw_pairs(axes: Axes, at: Mapping[str, Any], n_runs: int) -> None:
 def _draw_most_contested(axes: Axes, at: Mapping[str, Any]) -> None:
     shown = [each for each in at["most_contested"] if each["contestedness"] > 0][:MOST_CONTESTED]
     null = at["null"]["mean_contestedness"]
+    low, high = at["null"].get("range", {}).get("mean_contestedness", (null, null))
     if not shown:
         axes.set_title("No component is contested")
         axes.set_axis_off()
@@ -135,6 +144,7 @@ def _draw_most_contested(axes: Axes, at: Mapping[str, Any]) -> None:
     axes.set(xlabel="contestedness [components]")
     places = np.arange(len(shown))
     axes.barh(places, [each["contestedness"] for each in shown], height=0.7, color=BLUE)
+    axes.axvspan(low, high, color=GREY, alpha=0.25, lw=0)
     axes.axvline(null, color=GREY, ls="--")
     axes.set_yticks(places, [plain_text(each["component"], 40) for each in shown], fontsize=8)
     axes.invert_yaxis()

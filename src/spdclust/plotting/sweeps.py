@@ -10,16 +10,20 @@ from matplotlib.figure import Figure
 
 from spdclust.partitions.methods import METHODS
 from spdclust.plotting.style import BLUE, GREY, ORANGE, new_figure, styled
+from spdclust.plotting.sweep_axis import (
+    MOST_NUMBERS,
+    along_axis,
+    is_number,
+    label_axis,
+    point_name,
+    short,
+    shown_value,
+)
+from spdclust.plotting.sweep_bits import plot_sweep_bits
 from spdclust.sweeps.names import SWEEP_FIGURES
 
 METHOD = "adjusted_rand_dist"
 """The distance that the figures show."""
-
-MOST_NUMBERS = 10
-"""Rows or columns of a heat map above which its cells carry no numbers."""
-
-_LOG_SPAN = 20.0
-"""Positive values that span more than this factor are drawn on a logarithmic axis."""
 
 _QUANTITIES = (
     ("n_groups_mean", "groups [count]", "{:.4g}"),
@@ -57,12 +61,8 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
 
 
 def _draw_curves(record: Mapping[str, Any]) -> Figure:
-    swept, points = record["swept"], list(record["points"])
-    values = [point["values"][swept[0]] for point in points] if len(swept) == 1 else []
-    numeric = bool(values) and all(_is_number(value) for value in values)
-    order = np.argsort(values) if numeric else np.arange(len(points))
-    x = np.array(values, dtype=float)[order] if numeric else np.arange(len(points), dtype=float)
-    points = [points[each] for each in order]
+    swept = record["swept"]
+    points, order, x, numeric = along_axis(record)
     figure, (groups, support, apart) = new_figure(3, size=(6.4, 7.2))
 
     low, high = (np.array([point[f"n_groups_{end}"] for point in points]) for end in ("min", "max"))
@@ -98,22 +98,8 @@ def _draw_curves(record: Mapping[str, Any]) -> Figure:
     apart.set_ylim(bottom=0)
     apart.set_title(f"{METHOD} there")
     apart.legend()
-    _label_axis(apart, swept, points, x, numeric)
+    label_axis(apart, swept, points, x, numeric)
     return figure
-
-
-def _label_axis(
-    axes: Axes, swept: Sequence[str], points: Sequence[Mapping[str, Any]], x: np.ndarray, numeric: bool
-) -> None:
-    axes.set_xlabel(", ".join(_short(key) for key in swept))
-    if numeric:
-        if x.min() > 0 and x.max() / x.min() > _LOG_SPAN:
-            axes.set_xscale("log")
-        if len(x) <= MOST_NUMBERS:
-            axes.set_xticks(x, [f"{value:g}" for value in x])
-            axes.minorticks_off()
-        return
-    axes.set_xticks(x, [_point_name(point, swept) for point in points], rotation=30, ha="right", fontsize=8)
 
 
 def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -> Figure:
@@ -127,10 +113,12 @@ def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -
             values[_place(row, rows), _place(column, columns)] = point[quantity]
         _draw_heat_map(axes, values, written)
         axes.set_title(title)
-        axes.set_xticks(range(len(columns)), [_value(value) for value in columns], rotation=30, ha="right")
-        axes.set_xlabel(_short(swept[1]))
-    panels[0].set_yticks(range(len(rows)), [_value(value) for value in rows])
-    panels[0].set_ylabel(_short(swept[0]))
+        axes.set_xticks(
+            range(len(columns)), [shown_value(value) for value in columns], rotation=30, ha="right"
+        )
+        axes.set_xlabel(short(swept[1]))
+    panels[0].set_yticks(range(len(rows)), [shown_value(value) for value in rows])
+    panels[0].set_ylabel(short(swept[0]))
     return figure
 
 
@@ -149,7 +137,7 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     Args:
         record: see `sweeps.comparison.compare_points`.
     """
-    names = [_point_name(point, record["swept"]) for point in record["points"]]
+    names = [point_name(point, record["swept"]) for point in record["points"]]
     side = max(3.0, 0.42 * len(names) + 1.4)
     figure = Figure(figsize=(2 * side + 0.6, side + 0.4), layout="constrained")
     panels = figure.subplots(1, 2, squeeze=False, sharey=True)[0]
@@ -184,7 +172,7 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
     for value in values:
         if not any(_equal(value, other) for other in seen):
             seen.append(value)
-    return sorted(seen) if all(_is_number(value) for value in seen) else seen
+    return sorted(seen) if all(is_number(value) for value in seen) else seen
 
 
 def _place(value: Any, among: Sequence[Any]) -> int:
@@ -195,28 +183,12 @@ def _equal(value: Any, other: Any) -> bool:
     return type(value) is type(other) and bool(value == other)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _runs(points: Sequence[Mapping[str, Any]]) -> str:
     low, high = (end(point["n_runs"] for point in points) for end in (min, max))
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _point_name(point: Mapping[str, Any], swept: Sequence[str]) -> str:
-    return ", ".join(f"{_short(key)} {_value(point['values'][key])}" for key in swept) or str(point["name"])
-
-
-def _short(key: str) -> str:
-    return key.rsplit(".", 1)[-1]
-
-
-def _value(value: Any) -> str:
-    return "null" if value is None else f"{value:g}" if _is_number(value) else str(value)
-
-
 FIGURES: dict[str, Callable[[Mapping[str, Any]], Figure]] = dict(
-    zip(SWEEP_FIGURES, (plot_sweep, plot_sweep_distances), strict=True)
+    zip(SWEEP_FIGURES, (plot_sweep, plot_sweep_distances, plot_sweep_bits), strict=True)
 )
 """Figures drawn from the comparison of a sweep, by file name."""

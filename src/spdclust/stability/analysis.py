@@ -1,4 +1,4 @@
-"""The whole stability analysis of an ensemble: along the trajectory and at cuts, each beside its null."""
+"""The whole stability analysis of an ensemble: along the trajectory and at cuts, each next to its null."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,17 @@ from spdclust.stability.cut import (
     cut_at_n_groups,
     cut_before_stability_drop,
     groups_at,
-    mean_mdl,
+    has_description_length,
 )
 from spdclust.stability.names import AUTOMATIC_CUTS
-from spdclust.stability.null import permute_labels
+from spdclust.stability.null import (
+    NullAgreement,
+    NullAtCut,
+    n_shuffles,
+    null_at_cut,
+    shuffled,
+    summarize_null_agreement,
+)
 from spdclust.stability.sizes import GroupSizes, group_sizes
 
 DROP_METHOD = "adjusted_rand_dist"
@@ -45,15 +52,13 @@ class StabilityAtCut(Brief):
         cut: where.
         components: steadiness of every component's company.
         coclustering: pair counts and consensus groups.
-        null_components: the same for shuffled labels.
-        null_coclustering: the same for shuffled labels.
+        null: the same for shuffled labels, over several shuffles.
     """
 
     cut: Cut
     components: ComponentStability
     coclustering: Coclustering
-    null_components: ComponentStability
-    null_coclustering: Coclustering
+    null: NullAtCut
 
     def _facts(self) -> dict[str, object]:
         return {"cut": self.cut.name, **self.coclustering._facts()}
@@ -66,11 +71,7 @@ class StabilityAtCut(Brief):
             "mean_consistency": _mean(self.components.consistency),
             "mean_contestedness": _mean(self.components.contestedness),
             "most_contested": self.components.to_rows(n_contested),
-            "null": {
-                **self.null_coclustering.to_dict(),
-                "mean_consistency": _mean(self.null_components.consistency),
-                "mean_contestedness": _mean(self.null_components.contestedness),
-            },
+            "null": self.null.to_dict(),
         }
 
 
@@ -85,13 +86,13 @@ class Stability(Brief):
 
     Attributes:
         agreement: along the trajectory.
-        null_agreement: the same for shuffled labels.
+        null_agreement: the same for shuffled labels, over several shuffles.
         sizes: group sizes at the iterations of the cuts and at tenths of the trajectory.
         cuts: the analysis at each cut, by the cut's name.
     """
 
     agreement: Agreement
-    null_agreement: Agreement
+    null_agreement: NullAgreement
     sizes: GroupSizes
     cuts: dict[str, StabilityAtCut]
 
@@ -150,12 +151,14 @@ def analyze_stability(
         wanted.append(cut_at_n_groups(normalized, n_groups))
     names = list(dict.fromkeys([*methods, DROP_METHOD]))
     kept = kept_iterations(normalized.n_iterations, stride)
-    null = permute_labels(normalized, seed)
-    agreement, null_agreement = (
-        summarize_agreement(compute_all_distances(runs, names, stride=stride, n_workers=n_workers), kept)
-        for runs in (normalized, null)
-    )
-    if np.isfinite(mean_mdl(normalized)).any():
+
+    def agreement_of(runs: NormalizedHistories) -> Agreement:
+        distances = compute_all_distances(runs, names, stride=stride, n_workers=n_workers)
+        return summarize_agreement(distances, kept)
+
+    agreement, n = agreement_of(normalized), n_shuffles(normalized)
+    null_agreement = summarize_null_agreement([agreement_of(null) for null in shuffled(normalized, seed, n)])
+    if has_description_length(normalized):
         wanted.append(cut_at_least_mdl(normalized))
     wanted.append(cut_before_stability_drop(normalized, agreement.means[DROP_METHOD], kept))
 
@@ -165,7 +168,7 @@ def analyze_stability(
         agreement=agreement,
         null_agreement=null_agreement,
         sizes=group_sizes(normalized, sorted(rows)),
-        cuts={cut.name: _at_cut(normalized, null, cut) for cut in wanted},
+        cuts={cut.name: _at_cut(normalized, cut, seed, n) for cut in wanted},
     )
 
 
@@ -224,14 +227,13 @@ def split_cut(name: str) -> tuple[str, int]:
     return kind, int(number)
 
 
-def _at_cut(normalized: NormalizedHistories, null: NormalizedHistories, cut: Cut) -> StabilityAtCut:
-    groups, shuffled = groups_at(normalized, cut), groups_at(null, cut)
+def _at_cut(normalized: NormalizedHistories, cut: Cut, seed: int, n: int) -> StabilityAtCut:
+    groups = groups_at(normalized, cut)
     return StabilityAtCut(
         cut=cut,
         components=component_stability(groups, normalized.labels),
         coclustering=coclustering(groups),
-        null_components=component_stability(shuffled, normalized.labels),
-        null_coclustering=coclustering(shuffled),
+        null=null_at_cut(normalized, cut, seed=seed, n=n),
     )
 
 

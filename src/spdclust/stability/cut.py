@@ -1,6 +1,6 @@
 """Where to cut the merge trees of an ensemble: by iteration, by number of groups, or automatically."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,12 @@ from spdclust.types import Float, Int
 _ROUNDING = 1e-12
 """Differences of distances below this are rounding of the running sums."""
 
+_LEAST_DROP = 0.01
+"""Runs whose mean distance rises by no more than this do not part: 1 is chance."""
+
+_UNLIKE_LENGTHS = 1.2
+"""The longest run has more than so many times the merges of the shortest: worth a note."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -19,19 +25,21 @@ class Cut:
 
     Example:
         >>> Cut("iteration", np.array([3, 3]), np.array([5, 4]), 2.5).to_dict()
-        {'name': 'iteration', 'merges': [3, 3], 'n_groups': [5, 4], 'mdl': 2.5}
+        {'name': 'iteration', 'merges': [3, 3], 'n_groups': [5, 4], 'mdl': 2.5, 'notes': []}
 
     Attributes:
         name: `iteration`, `n_groups`, `least_mdl` or `stability_drop`.
         merges: `(runs,)` the merge that each run's grouping is the state after.
         n_groups: `(runs,)` groups of each run's own components there.
         mdl: mean over runs of the description length there, bits per sample; NaN where histories lack it.
+        notes: what makes the cut a doubtful one, a sentence each; empty if nothing does.
     """
 
     name: str
     merges: Int[np.ndarray, " runs"]
     n_groups: Int[np.ndarray, " runs"]
     mdl: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers."""
@@ -40,6 +48,7 @@ class Cut:
             "merges": self.merges.tolist(),
             "n_groups": self.n_groups.tolist(),
             "mdl": self.mdl if np.isfinite(self.mdl) else None,
+            "notes": list(self.notes),
         }
 
 
@@ -89,17 +98,59 @@ def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
         >>> cut_at_least_mdl(example_normalized()).n_groups.tolist()  # the four concepts that are in it
         [4, 4]
 
+    A shortest description at the first or the last row, or of runs of very different lengths, has a note.
+
     Raises:
-        InputError: the histories hold no description length (reference histories may not).
+        InputError: the histories hold no description length (reference histories may not), or activations
+            were scalar, whose description length means nothing.
     """
-    curve = mean_mdl(normalized)
-    if not np.isfinite(curve).any():
+    if _is_scalar(normalized):
+        raise InputError(
+            "the description length of scalar activations means nothing",
+            field="activation_threshold",
+            found="null",
+            allowed="a cut by iteration or n_groups, or the groups in groups.json",
+        )
+    if not has_description_length(normalized):
         raise InputError(
             "the histories hold no description length",
             field="mdl_loss",
             allowed="a cut by iteration or n_groups",
         )
-    return cut_at_iteration(normalized, int(np.nanargmin(curve)), name="least_mdl")
+    curve = mean_mdl(normalized)
+    row = int(np.nanargmin(curve))
+    notes = []
+    if row == normalized.n_iterations - 1 and row > 0:
+        whole = any(config["iters"] is None for config in normalized.configs)
+        remedy = "lower min_groups" if whole else "raise iters"
+        notes.append(f"The description is still getting shorter at the last merge: {remedy}.")
+    if row == 0:
+        notes.append("No merge after the first shortens the description.")
+    at = cut_at_iteration(normalized, row, name="least_mdl")
+    return replace(at, notes=(*notes, *_notes_on_lengths(normalized)))
+
+
+def has_description_length(normalized: NormalizedHistories) -> bool:
+    """Return whether there are description lengths that mean something: not those of scalar activations.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> has_description_length(example_normalized())
+        True
+    """
+    return not _is_scalar(normalized) and bool(np.isfinite(mean_mdl(normalized)).any())
+
+
+def _is_scalar(normalized: NormalizedHistories) -> bool:
+    return any(config["activation_threshold"] is None for config in normalized.configs)
+
+
+def _notes_on_lengths(normalized: NormalizedHistories) -> list[str]:
+    n_merges = [len(pairs) for pairs in normalized.selected_pairs]
+    low, high = min(n_merges), max(n_merges)
+    if high <= _UNLIKE_LENGTHS * low:
+        return []
+    return [f"Runs have {low} to {high} merges; they are compared up to the end of the shortest."]
 
 
 def cut_before_stability_drop(
@@ -107,7 +158,7 @@ def cut_before_stability_drop(
     mean_distance: Float[np.ndarray, " kept"],
     iterations: Int[np.ndarray, " kept"] | None = None,
 ) -> Cut:
-    """Cut at the last row before stability drops, see `stability_drop`.
+    """Cut before stability drops, see `stability_drop`; at the last row, with a note, if it does not.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -131,24 +182,34 @@ def cut_before_stability_drop(
             found=len(mean_distance),
             allowed=f"{len(iterations)} values",
         )
-    row = int(iterations[stability_drop(mean_distance)])
-    return cut_at_iteration(normalized, row, name="stability_drop")
+    kept = stability_drop(mean_distance)
+    if kept is None:
+        row, notes = (
+            int(iterations[-1]),
+            ["No drop found: the runs do not part. The cut is at the last merge."],
+        )
+    else:
+        row, notes = int(iterations[kept]), []
+        if kept == 0:
+            notes.append("The runs part from the first merge on.")
+    at = cut_at_iteration(normalized, row, name="stability_drop")
+    return replace(at, notes=(*notes, *_notes_on_lengths(normalized)))
 
 
-def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int:
-    """Return the row at the foot of the largest rise of the distance between runs.
+def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int | None:
+    """Return the row at the foot of the largest rise of the distance between runs; None if it does not rise.
 
     Runs usually differ at first (which pair of a group-to-be merges first is chance), agree best when those
     groups are complete, and part again. The curve is smoothed by a running mean over a twentieth of the rows,
     so that a single lucky row does not count. The largest rise from one row to a later one has its foot where
     runs begin to part; the result is the row of least distance, the last of several, within the window around
-    that foot. A curve that never rises gives the last row.
+    that foot. A curve that rises by a hundredth or less has no drop.
 
     Example:
         >>> stability_drop(np.array([0.3, 0.1, 0.1, 0.1, 0.8, 0.7, 0.9]))
         3
-        >>> stability_drop(np.array([0.5, 0.2, 0.1]))
-        2
+        >>> stability_drop(np.array([0.5, 0.2, 0.1])) is None
+        True
     """
     n = len(mean_distance)
     width = max(1, n // 20)
@@ -158,8 +219,8 @@ def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int:
     smooth = (total[ends] - total[starts]) / (ends - starts)
     rise = smooth - np.minimum.accumulate(smooth)
     top = int(np.argmax(rise))
-    if rise[top] <= _ROUNDING:
-        return n - 1
+    if rise[top] <= _LEAST_DROP:
+        return None
     foot = _last_least(smooth[: top + 1])
     start, end = starts[foot], min(int(ends[foot]), top + 1)
     return int(start) + _last_least(mean_distance[start:end])

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from spdclust.normalized import NormalizedHistories
-from spdclust.stability.agreement import QUANTILES
+from spdclust.stability.agreement import QUANTILES, Agreement
 from spdclust.stability.analysis import Stability
 from spdclust.stability.cut import mean_mdl
+from spdclust.stability.null import NullAgreement
 
 QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
 """Names of the quantiles of a distance over run pairs: least (`q0`) to largest (`q100`)."""
@@ -18,7 +19,8 @@ def iteration_table(normalized: NormalizedHistories, stability: Stability) -> di
 
     Columns: `iteration`; `n_groups` and `mdl`, means over runs (groups of own components; bits per sample);
     `n_distinct` groupings; `n_equal_pairs` of runs; `<method>.mean` and `<method>.q0` … `<method>.q100` over
-    run pairs, in the method's unit.
+    run pairs, in the method's unit. Of shuffled runs these are means over shuffles, `q0` and `q100` extremes
+    over all of them, and `null.<method>.mean_least` and `mean_largest` the range of the shuffles' means.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -39,13 +41,19 @@ def iteration_table(normalized: NormalizedHistories, stability: Stability) -> di
         "n_groups": first_groups - kept,
         "mdl": mean_mdl(normalized)[kept],
     }
-    for prefix, agreement in (("", stability.agreement), ("null.", stability.null_agreement)):
+    both: tuple[tuple[str, Agreement | NullAgreement], ...] = (
+        ("", stability.agreement),
+        ("null.", stability.null_agreement),
+    )
+    for prefix, agreement in both:
         table[f"{prefix}n_distinct"] = agreement.n_distinct
         table[f"{prefix}n_equal_pairs"] = agreement.n_equal_pairs
         for method, mean in agreement.means.items():
             table[f"{prefix}{method}.mean"] = mean
             for column, name in enumerate(QUANTILE_COLUMNS):
                 table[f"{prefix}{method}.{name}"] = agreement.quantiles[method][:, column]
+    for method, ranges in stability.null_agreement.mean_ranges.items():
+        table[f"null.{method}.mean_least"], table[f"null.{method}.mean_largest"] = ranges.T
     return table
 
 
@@ -123,6 +131,7 @@ def stability_record(
         "align": normalized.align,
         "stride": stride,
         "null_seed": seed,
+        "n_shuffles": stability.null_agreement.n_shuffles,
         "methods": list(agreement.means),
         "last_agreement": agreement.last_agreement,
         "null_last_agreement": stability.null_agreement.last_agreement,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from spdclust.errors import InputError
 from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.groups import load_groups
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import sweep_lines
 from spdclust.files.sweeps import save_sweep
@@ -18,47 +19,51 @@ log = logging.getLogger(__name__)
 
 
 class PointFiles(NamedTuple):
-    """Where a point of a sweep stands.
+    """The files of a point of a sweep.
 
     Attributes:
         name: what tables and figures call the point.
         values: the swept settings and their values there.
         histories: its ensemble's folder, or its histories.
         stability: its `stability.json`.
+        groups: its `groups.json`; None where there is none.
     """
 
     name: str
     values: Mapping[str, Any]
     histories: str | Path | Sequence[str | Path]
     stability: str | Path
+    groups: str | Path | None = None
 
 
 def point_files(
     points: Sequence[tuple[str, Mapping[str, Any], int]],
     histories: Sequence[str | Path],
     stability: Sequence[str | Path],
+    groups: Sequence[str | Path],
 ) -> list[PointFiles]:
-    """Return where the points stand, given all their histories one after the other.
+    """Return where the files of the points are, given all their histories one after the other.
 
     Example:
-        >>> points = point_files([("a", {}, 1), ("b", {}, 2)], ["0", "1", "2"], ["x", "y"])
-        >>> [(point.name, point.histories, point.stability) for point in points]
-        [('a', ['0'], 'x'), ('b', ['1', '2'], 'y')]
+        >>> points = point_files([("a", {}, 1), ("b", {}, 2)], ["0", "1", "2"], ["x", "y"], ["u", "v"])
+        >>> [(point.name, point.histories, point.stability, point.groups) for point in points]
+        [('a', ['0'], 'x', 'u'), ('b', ['1', '2'], 'y', 'v')]
 
     Args:
         points: name, swept values and number of runs of each.
         histories: of the first point's runs, then of the second's, …
         stability: one `stability.json` for each point.
+        groups: one `groups.json` for each point.
     """
     remaining = iter(histories)
     return [
-        PointFiles(name, values, list(itertools.islice(remaining, n_runs)), record)
-        for (name, values, n_runs), record in zip(points, stability, strict=True)
+        PointFiles(name, values, list(itertools.islice(remaining, n_runs)), record, found)
+        for (name, values, n_runs), record, found in zip(points, stability, groups, strict=True)
     ]
 
 
 def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str, Any]:
-    """Write `sweep.json` and the tables beside it, and return what they hold.
+    """Write `sweep.json` and its tables, and return what they hold.
 
     Example:
         >>> import tempfile
@@ -92,6 +97,7 @@ def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str
                     point.values,
                     load_normalized(point.histories),
                     load_stability_record(point.stability),
+                    None if point.groups is None else load_groups(point.groups),
                 )
             )
         except InputError as error:

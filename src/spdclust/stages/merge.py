@@ -125,7 +125,7 @@ def merge(
     git = git_state() if git_snapshot else None
     known = history_provenance(source.digests, source.made_from, code, git)
     made = replace(made, provenance=made.provenance | known)
-    if made.n_iterations:
+    if made.has_description_length:
         best = made.best_iteration()
         log.info(
             "%d components, %d merges; least description length %.6g bits per sample at %d groups",

@@ -28,8 +28,9 @@ def stability(
     iteration: int | None = None,
     n_groups: int | None = None,
     mapping_names: Mapping[str, str] | None = None,
+    mapping_cuts: Sequence[str] = AUTOMATIC_CUTS,
 ) -> Stability:
-    """Write `stability.json` and the tables beside it, and return what they hold.
+    """Write `stability.json` and its tables, and return what they hold.
 
     Example:
         >>> import tempfile
@@ -52,8 +53,10 @@ def stability(
         n_workers: number of threads; the result does not depend on it.
         iteration: also cut at this iteration.
         n_groups: also cut every run at this number of groups.
-        mapping_names: `ensemble` and `model`; where given, `cluster_mapping_consensus_<cut>.json` of the
-            automatic cuts are written too.
+        mapping_names: `ensemble` and `model`; where given, `cluster_mapping_consensus_<cut>.json` are written
+            too.
+        mapping_cuts: at which automatic cuts; those that there are not (`least_mdl` without description
+            lengths) are left out.
 
     Raises:
         InputError: a history cannot be read, there is only one, the runs do not fit together, a cut does not
@@ -75,7 +78,9 @@ def stability(
     made_from = ensemble_record(histories)
     save_stability(normalized, found, folder, stride=stride, seed=NULL_SEED, provenance=made_from)
     if mapping_names is not None:
-        for name in AUTOMATIC_CUTS:
+        for name in mapping_cuts:
+            if name not in found.cuts:
+                continue
             at = found.cuts[name]
             groups = at.coclustering.consensus.group_idxs
             record = consensus_record(normalized, at.cut, groups, **mapping_names)
@@ -85,6 +90,8 @@ def stability(
         log.info(
             "%s: %d to %d groups, %d consensus groups, mean support %.3g (shuffled runs: %.3g)",
             name, at.cut.n_groups.min(), at.cut.n_groups.max(), len(at.coclustering.consensus.sizes),
-            at.coclustering.consensus.mean_support, at.null_coclustering.consensus.mean_support,
+            at.coclustering.consensus.mean_support, at.null.mean("mean_support"),
         )  # fmt: skip
+        for note in at.cut.notes:
+            log.warning("%s: %s", name, note)
     return found

@@ -1,4 +1,4 @@
-"""The points of a sweep side by side: what each found, and how far their groupings are apart."""
+"""The points of a sweep side by side: what each found, how well that describes the activations, distances."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from spdclust.errors import InputError
+from spdclust.groups.found import FoundGroups
 from spdclust.normalized import NormalizedHistories
 from spdclust.partitions.every_pair import distance_matrices
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.cut import Cut, cut_at_least_mdl, groups_at
+from spdclust.stability.cut import Cut, cut_at_iteration, cut_at_least_mdl, groups_at
 from spdclust.types import Float, Int, Labels
 
 SWEEP_METHODS = ("adjusted_rand_dist", "variation_of_information")
@@ -20,7 +21,9 @@ SWEEP_METHODS = ("adjusted_rand_dist", "variation_of_information")
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One point of a sweep: an ensemble cut where its mean description is shortest.
+    """One point of a sweep: an ensemble, cut where its mean description is shortest.
+
+    Scalar activations have no shortest description; there the cut is before stability drops.
 
     Attributes:
         name: what tables and figures call it.
@@ -30,6 +33,7 @@ class SweepPoint:
         groups: `(runs, components)` group of every component in every run at the cut.
         consensus: `(components,)` consensus group of every component there.
         stability: the record of its stability analysis, see `stability_record`.
+        found: the groups that hold there, with their evidence; None where they are not known.
     """
 
     name: str
@@ -39,12 +43,17 @@ class SweepPoint:
     groups: Int[np.ndarray, "runs components"]
     consensus: Int[np.ndarray, " components"]
     stability: Mapping[str, Any]
+    found: FoundGroups | None = None
 
 
 def sweep_point(
-    name: str, values: Mapping[str, Any], normalized: NormalizedHistories, stability: Mapping[str, Any]
+    name: str,
+    values: Mapping[str, Any],
+    normalized: NormalizedHistories,
+    stability: Mapping[str, Any],
+    found: FoundGroups | None = None,
 ) -> SweepPoint:
-    """Cut an ensemble where its mean description is shortest.
+    """Cut an ensemble where its mean description is shortest; of scalar activations, before stability drops.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -57,14 +66,19 @@ def sweep_point(
         values: the swept settings and their values there.
         normalized: the ensemble.
         stability: the record of its stability analysis.
+        found: the groups that hold there.
 
     Raises:
         InputError: fewer than two runs, or histories without description length.
     """
-    cut = cut_at_least_mdl(normalized)
+    if any(config["activation_threshold"] is None for config in normalized.configs):
+        iteration = stability["cuts"]["stability_drop"]["iteration"]
+        cut = cut_at_iteration(normalized, iteration, name="stability_drop")
+    else:
+        cut = cut_at_least_mdl(normalized)
     groups = groups_at(normalized, cut)
     consensus = coclustering(groups).consensus.group_idxs
-    return SweepPoint(name, values, normalized.labels, cut, groups, consensus, stability)
+    return SweepPoint(name, values, normalized.labels, cut, groups, consensus, stability, found)
 
 
 def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
@@ -132,22 +146,23 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
 
 
 def _point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float]) -> dict[str, Any]:
-    """Return the figures of one point, all at its shortest mean description.
+    """Return the numbers of one point, at its cut; and of the groups that hold, which need no cut.
 
     Args:
         point: the point.
         n_distinct: distinct groupings among its runs there.
         within: mean distance between two of its runs there, by method.
     """
-    at = point.stability["cuts"]["least_mdl"]
+    at = point.stability["cuts"][point.cut.name]
     n_groups = point.cut.n_groups.tolist()
     return {
         "name": point.name,
         "values": dict(point.values),
         "n_runs": len(point.groups),
         "n_components": len(point.labels),
+        "cut": point.cut.name,
         "iteration": at["iteration"],
-        "mdl": point.cut.mdl,
+        "mdl": point.cut.mdl if point.cut.name == "least_mdl" else None,
         "n_groups_mean": float(np.mean(n_groups)),
         "n_groups_min": min(n_groups),
         "n_groups_max": max(n_groups),
@@ -158,6 +173,23 @@ def _point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float
         "n_contested_components": at["n_contested_components"],
         "last_agreement": point.stability["last_agreement"],
         **{f"within.{method}": value for method, value in within.items()},
+        **_evidence(point.found),
+    }
+
+
+BITS = ("alone", "answer", "formed_by_most", "least_mdl")
+"""Whose held-out bits per sample the points of a sweep are compared by, as in `FoundGroups.bits`."""
+
+
+def _evidence(found: FoundGroups | None) -> dict[str, Any]:
+    """Return the groups that hold at a point and the bits that describe its held-out samples."""
+    bits = {} if found is None else found.bits
+    known = found is not None and len(found.null_groups) > 0
+    return {
+        "n_groups_found": None if found is None else found.n_groups,
+        "expected_false": found.expected_false if found is not None and known else None,
+        "coded_above": None if found is None else found.settings.get("activation_threshold"),
+        **{f"bits_{name}": bits.get(name) for name in BITS},
     }
 
 

@@ -7,5 +7,5 @@ SWEEP_FILES = {
 }
 """File names by what they hold."""
 
-SWEEP_FIGURES = ("sweep", "sweep_distances")
+SWEEP_FIGURES = ("sweep", "sweep_distances", "sweep_bits")
 """Figures drawn from them, by file name."""

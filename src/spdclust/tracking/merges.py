@@ -106,7 +106,7 @@ class MergeLog:
             }
             self._tracker.artifact(f"{self._run_id}-history", "merge_history", {path.name: path}, metadata)
         found: dict[str, Any] = {"n_components": history.n_components, "n_iterations": history.n_iterations}
-        if history.n_iterations and not np.isnan(history.mdl_loss).all():
+        if history.has_description_length:
             best = history.best_iteration()
             found |= {
                 "least_mdl": float(history.mdl_loss[best]),

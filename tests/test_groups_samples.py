@@ -1,0 +1,142 @@
+"""The samples as the group analysis reads them, against dense arrays, and the two kinds of null runs."""
+
+import groups_plain as plain
+import numpy as np
+import pytest
+
+from spdclust.errors import InputError
+from spdclust.groups import samples
+from spdclust.groups.samples import Folds, fold_samples, null_folds
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.costs import group_activations
+
+
+def dense_of(folds: Folds, fold: int) -> np.ndarray:
+    return np.concatenate([piece.by_sample.toarray() for piece in folds.pieces(fold)])
+
+
+def check_against(folds: Folds, dense: list[np.ndarray]) -> None:
+    for fold, values in enumerate(dense):
+        np.testing.assert_array_equal(dense_of(folds, fold), values)
+    assert folds.n_folds == len(dense)
+    assert folds.n_samples.tolist() == [len(each) for each in dense]
+    np.testing.assert_array_equal(folds.counts, [(each > 0).sum(0) for each in dense])
+    np.testing.assert_allclose(folds.squares, [np.square(each, dtype=np.float64).sum(0) for each in dense])
+
+
+@pytest.mark.parametrize("room", [60_000_000, 40, 0])
+@pytest.mark.parametrize("seed", range(12))
+def test_folds_are_the_active_values_of_every_run(seed, room, monkeypatch):
+    monkeypatch.setattr(samples, "_KEEP_ENTRIES", room)  # nothing is kept, or the first batches only
+    ensemble = plain.random_ensemble(seed)
+    folds = ensemble.folds
+    check_against(folds, ensemble.dense)
+    check_against(folds, ensemble.dense)  # once more, now from memory
+
+
+def test_counts_are_known_before_anything_was_read_to_the_end():
+    ensemble = plain.random_ensemble(5, n_runs=3)
+    folds = ensemble.folds
+    next(folds.pieces(1))  # given up half way
+    assert folds.n_samples.tolist() == [len(each) for each in ensemble.dense]
+    np.testing.assert_array_equal(folds.counts, [(each > 0).sum(0) for each in ensemble.dense])
+
+
+def test_every_piece_has_its_components_in_order_and_by_component_its_samples():
+    for seed in range(10):
+        folds = plain.random_ensemble(seed).folds
+        for fold in range(folds.n_folds):
+            for piece in folds.pieces(fold):
+                assert piece.by_sample.has_canonical_format
+                by_component = piece.by_component()
+                assert by_component.has_sorted_indices
+                np.testing.assert_array_equal(by_component.toarray(), piece.by_sample.toarray())
+
+
+@pytest.mark.parametrize("sizes", [[1] * 7, [3, 3], [4, 4, 4], [2, 3], [12, 1, 1], [100, 7, 1]])
+def test_blocks_of_one_run_are_even_however_the_batches_are_cut(sizes):
+    labels = ["m:0"]
+    batches = [ProcessedActivations.from_dense(np.ones((n, 1)), labels) for n in sizes]
+    n_samples = fold_samples([batches], labels, [labels], 0.1).n_samples
+    assert n_samples.sum() == sum(sizes)
+    assert n_samples.max() - n_samples.min() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_value_just_on_the_threshold_is_what_it_is_in_the_merge(dtype):
+    dense = np.array([[0.1], [np.nextafter(dtype(0.1), dtype(1))], [0.0], [0.5]], dtype=dtype)
+    acts = ProcessedActivations.from_dense(dense, ["m:0"])
+    folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+    of_merge = group_activations(dense, np.array([0]), 0.1).ravel() > 0
+    assert of_merge.tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(dense_of(folds, 0).ravel() > 0, of_merge)
+
+
+def test_batches_that_lack_components_of_the_merge_are_named():
+    acts = ProcessedActivations.from_dense(np.eye(2), ["m:0", "m:1"])
+    with pytest.raises(InputError, match="components of the merge are missing") as error:
+        fold_samples([acts, acts], ["m:0", "m:1", "m:2"], [["m:0", "m:1"], ["m:1", "m:2"]], 0.1)
+    assert (error.value.field, error.value.found) == ("batches[1].labels", "1 missing, such as m:2")
+
+
+@pytest.mark.parametrize("keep_busy", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_null_runs_keep_every_components_activations_and_leave_the_samples_alone(seed, keep_busy):
+    ensemble = plain.random_ensemble(seed, n_components=8)
+    folds = ensemble.folds
+    check_against(folds, ensemble.dense)
+    null = null_folds(folds, seed=seed, keep_busy=keep_busy)
+    moved = 0
+    for fold, before in enumerate(ensemble.dense):
+        pieces, of_null = list(folds.pieces(fold)), list(null.pieces(fold))
+        for piece, other in zip(pieces, of_null, strict=True):
+            assert other.by_sample.has_canonical_format
+            a, b = piece.by_sample.toarray(), other.by_sample.toarray()
+            np.testing.assert_array_equal(np.sort(a, axis=0), np.sort(b, axis=0))
+            if keep_busy:
+                np.testing.assert_array_equal((a > 0).sum(1), (b > 0).sum(1))
+            moved += (a != b).any()
+        np.testing.assert_array_equal(dense_of(null, fold), dense_of(null, fold))  # the same when read again
+        np.testing.assert_array_equal(null.counts[fold], (before > 0).sum(0))
+    assert moved
+    check_against(folds, ensemble.dense)
+    other_seed = null_folds(folds, seed=seed + 1, keep_busy=keep_busy)
+    assert any((dense_of(null, fold) != dense_of(other_seed, fold)).any() for fold in range(folds.n_folds))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8, 1.0])
+def test_in_null_runs_every_sample_is_as_likely_as_any_other(rate):
+    """Two components that always went together meet as often as chance has it, on samples spread evenly."""
+    n = 20_000
+    on = np.arange(n) < rate * n
+    acts = ProcessedActivations.from_dense(np.stack([on, on], 1), ["m:0", "m:1"])
+    null = null_folds(fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1), seed=3)
+    a, b = dense_of(null, 0).T > 0
+    expected, sd = rate * rate * n, np.sqrt(n) * rate * (1 - rate)
+    assert abs((a & b).sum() - expected) <= 4 * sd
+    assert abs(a[: n // 4].sum() - rate * n / 4) <= 4 * np.sqrt(n / 4 * rate * (1 - rate))
+    assert not np.array_equal(dense_of(null, 0), dense_of(null, 1)) or rate == 1
+
+
+def test_trades_visit_every_arrangement_with_these_margins_evenly():
+    """Three components of one sample each, on three samples of one component each: six arrangements."""
+    acts = ProcessedActivations.from_dense(np.tile(np.eye(4)[:3], (1, 1)), plain.names(4))
+    folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+    seen: dict[bytes, int] = {}
+    for seed in range(600):
+        arranged = dense_of(null_folds(folds, seed=seed, keep_busy=True), 0).tobytes()
+        seen[arranged] = seen.get(arranged, 0) + 1
+    assert len(seen) == 6
+    assert max(seen.values()) < 100 + 6 * np.sqrt(100)
+
+
+def test_a_null_run_takes_the_first_samples_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(samples, "NULL_ENTRIES", 100)
+    dense = np.tile(np.arange(40)[:, None] % 2 == 0, (1, 4)).astype(np.float32)
+    acts = [ProcessedActivations.from_dense(dense, plain.names(4)) for _ in range(2)]
+    folds = fold_samples([acts, acts], acts[0].labels, [acts[0].labels] * 2, 0.1)
+    null = null_folds(folds, seed=0)
+    # 50 a fold: 12 samples with 4 each, up to the next active one; then a single sample of the second batch
+    first, second = null.pieces(0)
+    assert (first.n_samples, first.by_sample.nnz, second.n_samples) == (24, 48, 1)
+    assert folds.n_samples.tolist() == [80, 80]
