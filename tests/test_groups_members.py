@@ -118,7 +118,7 @@ def test_memberships_are_those_that_counting_sample_by_sample_gives(seed, false_
         1, [min(4, len(group)) + 1 for group in groups]
     )  # any gate, up to all members
     evidence = Evidence(evidence.bits, gates, evidence.opened, evidence.n_codes)
-    found = find_memberships(folds, groups, evidence, false_alarm)
+    found = find_memberships(folds, groups, evidence, 2, false_alarm)
     expected = rows_plainly(ensemble.dense, groups, gates.tolist(), false_alarm)
     rows = list(zip(found.component.tolist(), found.group.tolist(), strict=True))
     assert sorted(rows) == sorted(expected)
@@ -134,7 +134,7 @@ def test_enough_of_these_cases_have_memberships_of_both_kinds():
     for seed in range(50):
         ensemble, groups = case(seed)
         folds = ensemble.folds
-        found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1))
+        found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=2)
         in_group = np.isin(found.component, np.concatenate(groups))
         joined, shared = joined + (~in_group).sum(), shared + in_group.sum()
     assert joined >= 10
@@ -143,7 +143,7 @@ def test_enough_of_these_cases_have_memberships_of_both_kinds():
 
 def test_without_groups_there_are_no_memberships():
     folds = plain.random_ensemble(7).folds
-    found = find_memberships(folds, [], evidence_of_groups(folds, [], threads=1))
+    found = find_memberships(folds, [], evidence_of_groups(folds, [], threads=1), threads=1)
     assert found.bits.shape == (0, folds.n_folds)
     assert len(found.component) == len(found.group) == len(found.share) == 0
 
@@ -161,7 +161,7 @@ def test_a_member_is_shared_only_by_what_it_does_while_its_own_group_is_inactive
     groups = [np.array([0, 1, 2, 6]), np.array([3, 4, 5])]
     ensemble = plain.Ensemble(runs[0].labels, [runs[0].labels] * 3, [[run] for run in runs], [])
     folds = ensemble.folds
-    found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1))
+    found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=2)
     assert list(zip(found.component.tolist(), found.group.tolist(), found.share.tolist(), strict=True)) == [
         (6, 1, 1.0)
     ]
