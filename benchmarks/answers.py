@@ -4,7 +4,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from alternatives import METHODS, alternatives
@@ -30,10 +30,12 @@ class Answer:
     Attributes:
         groups: `(components,)` group of each component, -1 for a component in no group.
         cpu_s: CPU seconds of this process, counting or merging included.
+        shared: by group, components of other groups that the answer counts to it as well.
     """
 
     groups: np.ndarray
     cpu_s: float
+    shared: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 def answer_all(
@@ -73,7 +75,8 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-Own = Callable[[Sequence[MergeHistory], Sequence[ProcessedActivations]], np.ndarray]
+Groups = np.ndarray | tuple[np.ndarray, dict[int, np.ndarray]]
+Own = Callable[[Sequence[MergeHistory], Sequence[ProcessedActivations]], Groups]
 
 
 def _apply(
@@ -87,11 +90,13 @@ def _apply(
         n_runs = 1 if source == "one run" else len(runs)
         began = time.process_time()
         try:
-            groups = answer(histories[:n_runs], runs[:n_runs])
+            found = answer(histories[:n_runs], runs[:n_runs])
         except _NotThere as missing:
             note(f"{name} ({source}) is left out: {missing}")
             continue
-        results[name, source + suffix] = Answer(groups, time.process_time() - began + merging * n_runs)
+        groups, shared = found if isinstance(found, tuple) else (found, {})
+        cpu_s = time.process_time() - began + merging * n_runs
+        results[name, source + suffix] = Answer(groups, cpu_s, shared)
     return results
 
 
@@ -99,13 +104,23 @@ class _NotThere(Exception):
     """An answer that the installed package does not have."""
 
 
-def _find_groups(histories: Sequence[MergeHistory], runs: Sequence[ProcessedActivations]) -> np.ndarray:
+def _find_groups(
+    histories: Sequence[MergeHistory], runs: Sequence[ProcessedActivations]
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     try:
         find_groups = spdclust.find_groups
     except AttributeError as missing:
         raise _NotThere(str(missing)) from None
-    found = find_groups(histories, runs)
-    return _over(runs, found.labels, found.group_idxs)
+    found = find_groups(histories, runs, n_null=0)  # null runs do not change the groups
+    groups = _over(runs, found.labels, found.group_idxs)
+    number = {label: component for component, label in enumerate(runs[0].labels)}
+    shared = {
+        int(groups[number[found.members(group)[0]]]): np.array(
+            [number[label] for label in found.shared_with(group)], dtype=np.int64
+        )
+        for group in np.unique(found.shared.group).tolist()
+    }
+    return groups, shared
 
 
 def _shortest(histories: Sequence[MergeHistory], runs: Sequence[ProcessedActivations]) -> np.ndarray:

@@ -143,7 +143,7 @@ class NeuronCourse:
     """How the components of neurons come together, merge by merge.
 
     Attributes:
-        gathered: largest number of always-active components in one group.
+        gathered: largest number of often active components in one group.
         n_always: how many there are.
         wrong: pairs of components in one group that read different features.
     """

@@ -3,7 +3,7 @@
 Groups are an integer per component, -1 for a component in no group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ class Scores:
         ari: adjusted Rand index against the groups that components belong to first.
         ami: adjusted mutual information against the same.
         exact: share of the known groups that are reported member for member.
+        exact_shared: the same where reported groups have the members that they share with others, too.
         close: share of the known groups with a reported group of Jaccard similarity .75 or more.
         false: number of reported groups of which more than half of the pairs are wrong.
         n_groups: number of reported groups.
@@ -35,6 +36,7 @@ class Scores:
     ari: float
     ami: float
     exact: float
+    exact_shared: float
     close: float
     false: int
     n_groups: int
@@ -48,15 +50,23 @@ def without_singletons(groups: np.ndarray) -> np.ndarray:
     return np.where(real, np.cumsum(real) - 1, -1)[inverse]
 
 
-def score(groups: np.ndarray, known: Sequence[np.ndarray], primary: np.ndarray) -> Scores:
+def score(
+    groups: np.ndarray,
+    known: Sequence[np.ndarray],
+    primary: np.ndarray,
+    shared: Mapping[int, np.ndarray] | None = None,
+) -> Scores:
     """Compare reported groups with known ones, which may overlap.
 
     Args:
         groups: `(components,)` reported group of each component; -1, and a group of one, mean no group.
         known: the members of each known group. A pair is true if some known group holds both.
         primary: `(components,)` the known group that a component belongs to first; -1 for none.
+        shared: components that a reported group shares with others, which are its members too, by the number
+            in `groups`. Only `exact_shared` counts them.
     """
-    groups = without_singletons(groups)
+    shared = shared or {}
+    numbers, groups = np.asarray(groups), without_singletons(groups)
     together = true_pairs(known, len(groups))
     reported = members(groups)
     right = np.array([_pairs_inside(together, each) for each in reported], dtype=np.int64)
@@ -65,6 +75,8 @@ def score(groups: np.ndarray, known: Sequence[np.ndarray], primary: np.ndarray) 
     precision, recall, f1 = rates(int(right.sum()), int(possible.sum()), int(np.triu(together, 1).sum()))
     overlap = jaccard(reported, known, len(groups))
     best = overlap.max(axis=0, initial=0.0) if len(known) else np.zeros(0)
+    extended = [np.union1d(each, shared.get(int(numbers[each[0]]), each)) for each in reported]
+    best_extended = jaccard(extended, known, len(groups)).max(axis=0, initial=0.0) if len(known) else best
     alone, primary_alone = each_alone(groups), each_alone(primary)
     return Scores(
         precision=precision,
@@ -73,6 +85,7 @@ def score(groups: np.ndarray, known: Sequence[np.ndarray], primary: np.ndarray) 
         ari=float(adjusted_rand_score(primary_alone, alone)),
         ami=float(adjusted_mutual_info_score(primary_alone, alone)),
         exact=float((best == 1).mean()) if len(known) else 1.0,
+        exact_shared=float((best_extended == 1).mean()) if len(known) else 1.0,
         close=float((best >= CLOSE).mean()) if len(known) else 1.0,
         false=int((2 * right < possible).sum()),
         n_groups=len(reported),

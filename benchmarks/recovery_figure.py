@@ -19,7 +19,7 @@ COUNTS = ("false", "n_groups")
 
 def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the results of all laws, the best answers first."""
-    save_figure(recovery_figure(results), path)
+    save_figure(recovery_figure(results), path, dpi=100)
 
 
 @styled

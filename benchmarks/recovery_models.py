@@ -65,10 +65,10 @@ def known_components(runs: Sequence[ProcessedActivations], mechanism: Mechanism,
 
 
 def describe(groups: np.ndarray, known: Known, labels: Sequence[str]) -> dict[str, Any]:
-    """Return the scores over the components of one feature, and where the always-active ones are.
+    """Return the scores over the components of one feature, and where the often active ones are.
 
     `wrong_pairs` counts pairs of components of different features in one group, `always` the largest number
-    of always-active components of `mlp_out` in one group, `beside_always` the other components of that group.
+    of often active components of `mlp_out` in one group, `beside_always` the other components of that group.
     A model in which no two components serve one feature has no other scores.
     """
     inside = groups[known.readers]

@@ -9,12 +9,12 @@ from planted import INDEPENDENT, LAWS
 
 SCORES = {
     "f1": "F1", "precision": "precision", "recall": "recall", "ari": "ARI", "ami": "AMI", "exact": "exact",
-    "close": "Jaccard ≥ .75", "false": "false", "cpu_s": "CPU s",
+    "exact_shared": "with shared", "close": "Jaccard ≥ .75", "false": "false", "cpu_s": "CPU s",
 }  # fmt: skip
-SHARES = ("f1", "precision", "recall", "ari", "ami", "exact", "close")
+SHARES = ("f1", "precision", "recall", "ari", "ami", "exact", "exact_shared", "close")
 OF_MODELS = {
     "precision": "precision", "recall": "recall", "f1": "F1", "exact": "exact", "wrong_pairs": "wrong pairs",
-    "n_groups": "groups", "always": "always-active together", "beside_always": "others with them",
+    "n_groups": "groups", "always": "often active together", "beside_always": "others with them",
     "cpu_s": "CPU s",
 }  # fmt: skip
 

@@ -7,8 +7,9 @@ import groups_plain as plain
 import numpy as np
 import pytest
 
-from spdclust.groups.find import _formed_by, _key_of, find_groups
+from spdclust.groups.find import find_groups
 from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
+from spdclust.groups.support import _key_of, formed_by
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.groups import group_idxs_at
@@ -205,7 +206,7 @@ def test_groups_that_most_or_all_runs_form_are_counted_one_by_one(seed):
     for least in (n_runs // 2 + 1, n_runs):
         enough = [group for group, count in formed.items() if count >= least]
         largest = {group for group in enough if not any(group < other for other in enough)}
-        found = _formed_by(own, trees, least)
+        found = formed_by(own, trees, least)
         assert {frozenset(group.tolist()) for group in found} == largest
         assert len(found) == len(largest)
     histories = [

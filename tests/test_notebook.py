@@ -44,7 +44,8 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert "components," in said
     assert "config/pipelines/none.yaml: no such file" in said
     assert cells["between"].shape[1:] == (3, 3)
-    assert cells["trusted"]
+    assert cells["in_all_runs"]
+    assert cells["groups"].n_groups > 0
     assert cells["figure"].axes
     assert (tmp_path / "results/notebook/notebook/summary.json").is_file()
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from types import SimpleNamespace
 
 import alternatives
 import answers
@@ -48,6 +49,16 @@ def test_a_pair_across_known_groups_is_right_if_a_shared_member_makes_it_one():
     found = score(np.array([0, 0, 0]), known, np.array([0, 0, 1]))
     assert found.precision == pytest.approx(2 / 3)  # 0 and 2 share no known group
     assert (found.recall, found.false) == (1, 0)
+
+
+def test_shared_members_complete_a_group_and_spoil_another():
+    known = [np.array([0, 1, 2]), np.array([2, 3, 4])]
+    groups = np.array([5, 5, 5, 8, 8, -1])
+    primary = np.array([0, 0, 0, 1, 1, -1])
+    assert (score(groups, known, primary).exact, score(groups, known, primary).exact_shared) == (0.5, 0.5)
+    found = score(groups, known, primary, {8: np.array([2])})
+    assert (found.exact, found.exact_shared) == (0.5, 1.0)
+    assert score(groups, known, primary, {5: np.array([3]), 8: np.array([2])}).exact_shared == 0.5
 
 
 @pytest.mark.parametrize(
@@ -287,8 +298,15 @@ def test_our_answer_is_matched_with_components_by_label(monkeypatch):
     class Found:
         labels = LABELS[::-1][:11]  # m:11 … m:1; m:0 is missing
         group_idxs = np.array([0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7])
+        shared = SimpleNamespace(group=np.array([1, 1]))
 
-    def find_groups(histories, batches):
+        def members(group):
+            return [["m:11", "m:10"], ["m:9", "m:8", "m:7"]][group]
+
+        def shared_with(group):
+            return [[], ["m:11", "m:10"]][group]
+
+    def find_groups(histories, batches, n_null):
         seen.append((len(histories), len(batches)))
         return Found
 
@@ -300,6 +318,7 @@ def test_our_answer_is_matched_with_components_by_label(monkeypatch):
     assert list(found) == [("find_groups", "one run"), ("find_groups", "all runs")]
     for answer in found.values():
         assert answer.groups.tolist() == [-1] * 7 + [1, 1, 1, 0, 0]
+        assert {group: shared.tolist() for group, shared in answer.shared.items()} == {1: [11, 10]}
 
 
 def test_cuts_are_made_from_the_merges_asked_for_and_from_greedy_ones():

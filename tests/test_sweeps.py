@@ -98,7 +98,9 @@ def test_points_are_compared_by_the_held_out_bits_of_their_groups():
     assert (first["bits_alone"], first["bits_answer"], first["n_groups_found"]) == (9.0, 5.0, 3)
     assert (first["expected_false"], first["coded_above"]) == (0.25, 0.1)
     assert "bits_answer" in point_rows(record)[0]
-    described, groups = plot_sweep_bits(record).axes
+    described, beyond, groups = plot_sweep_bits(record).axes
+    assert beyond.lines[0].get_ydata().tolist() == [1.0, 0.5, 2.0]  # more than the 5 of the groups that hold
+    assert beyond.lines[1].get_ydata().tolist() == [2.0, 1.5, 3.0]
     drawn = {line.get_label(): line.get_ydata().tolist() for line in described.lines}
     assert drawn["groups that most merges form"] == [6.0, 5.5, 7.0]
     rings = [

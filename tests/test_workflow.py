@@ -67,6 +67,8 @@ def test_all_files_of_the_contract_are_made(finished):
         *(
             f"small/tiny/plots/{figure}.{suffix}"
             for figure in (
+                "groups",
+                "groups_tree",
                 "mdl",
                 "cluster_sizes",
                 "distances_matching_dist",
@@ -140,6 +142,27 @@ def test_one_figure_by_its_path_makes_what_it_needs_and_nothing_else(tmp_path):
     assert workflow.due(f"{TINY}/cluster_mapping_run_1_iteration_7.json") == {
         "precompute_batches": 1, "merge": 1, "map_run": 1,
     }  # fmt: skip
+
+
+def test_scalar_activations_run_to_the_end_without_a_shortest_description(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    merge = RUN["merge_config"] | {"activation_threshold": None}
+    workflow.write("config/runs/small.yaml", RUN | {"merge_config": merge})
+    outcome = workflow.run()
+    assert outcome.code == 0, outcome.output
+    assert "least" not in outcome.output.split("2 runs of")[1]
+    names = set(workflow.results())
+    assert "small/tiny/cluster_mapping_consensus_stability_drop.json" in names
+    assert "small/tiny/plots/groups_tree.png" in names
+    assert not [name for name in names if "least_mdl" in name]
+    folder = workflow.folder / TINY
+    assert list(json.loads((folder / "stability.json").read_text())["cuts"]) == ["stability_drop"]
+    assert not [key for key in json.loads((folder / "summary.json").read_text()) if "mdl" in key]
+    asked = workflow.run(f"{TINY}/cluster_mapping_consensus_least_mdl.json")
+    assert asked.code != 0
+    assert "the description length of scalar activations means nothing" in asked.output
+    candidates = workflow.run(f"{TINY}/plots/merge_candidates_run_0.png")
+    assert candidates.code == 0, candidates.output
 
 
 def test_ensembles_with_other_methods_have_their_own_files_and_no_others(tmp_path):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from spdclust.groups import kernels
+from spdclust.groups.kernels import nodes as kernels
 from spdclust.groups.samples import Folds
 from spdclust.groups.trees import Tree
 from spdclust.merge.threads import even_parts, run_parts

@@ -1,11 +1,9 @@
 """Which groups are real: from the runs of an ensemble and their samples to groups with evidence."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from spdclust.config.merge import MergeConfig
 from spdclust.ensemble import MergeHistoryEnsemble
@@ -22,6 +20,7 @@ from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMemb
 from spdclust.groups.members import Memberships, find_memberships
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples, null_folds
 from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
+from spdclust.groups.support import cuts_of_merges, formed_by, support_columns
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.threads import available_threads
@@ -123,9 +122,9 @@ def find_groups(
         warnings.append(f"No component is active above {level:g} on any sample: there is nothing to group.")
     of_chosen = np.searchsorted(nodes, chosen)
     groups, shared = _with_joined(
-        folds, [tree.members(node) for node in chosen], _rows(evidence, of_chosen), false_alarm=FALSE_ALARM
+        folds, [tree.members(node) for node in chosen], _rows(evidence, of_chosen), threads
     )
-    answers = {"answer": groups} | _other_answers(runs, own, merges)
+    answers = {"answer": groups} | cuts_of_merges(runs, own, merges)
     progress("gathering evidence of groups")
     of_all = evidence_of_groups(folds, [group for answer in answers.values() for group in answer], threads)
     ends = np.cumsum([len(answer) for answer in answers.values()])
@@ -264,11 +263,11 @@ def _analyse(
 
 
 def _with_joined(
-    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, false_alarm: float
+    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, threads: int
 ) -> tuple[list[Int[np.ndarray, "_"]], Memberships]:
     """Return the groups with the components that join them, and the members that they share."""
     groups = [np.sort(group) for group in groups]
-    found = find_memberships(folds, groups, evidence, false_alarm)
+    found = find_memberships(folds, groups, evidence, threads)
     taken = set(np.concatenate(groups).tolist()) if groups else set()
     joins = np.zeros(len(found.component), dtype=bool)
     for row, (component, group) in enumerate(
@@ -294,7 +293,7 @@ def _standard_error(values: np.ndarray) -> np.ndarray:
 def _columns(
     folds: Folds, sums: PairSums, merges: list[Tree], groups: list[np.ndarray], evidence: Evidence
 ) -> dict[str, np.ndarray]:
-    columns = _support_columns(merges, groups)
+    columns = support_columns(merges, groups)
     per_sample = evidence.bits / folds.n_samples
     rates = folds.counts.sum(0) / folds.n_samples.sum()
     cohesion, lift = np.empty(len(groups)), np.empty(len(groups))
@@ -314,33 +313,6 @@ def _columns(
         "lift": lift,
     }
     return {name: columns[name] for name in COLUMNS}
-
-
-def _support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns that the runs' merge trees give."""
-    n_runs = len(merges)
-    exact = np.zeros(len(groups), dtype=np.int64)
-    support = np.zeros(len(groups))
-    keys = [_key_of(merges[0], members) for members in groups]
-    for tree in merges:
-        exact += np.array([key in tree.node_keys for key in keys], dtype=np.int64).reshape(len(groups))
-        support += tree.best_overlaps(groups) / n_runs
-    # Clopper and Pearson 1934
-    low = np.where(exact > 0, beta.ppf(0.025, np.maximum(exact, 1), n_runs - exact + 1), 0.0)
-    high = np.where(exact < n_runs, beta.ppf(0.975, exact + 1, np.maximum(n_runs - exact, 1)), 1.0)
-    return {
-        "size": np.array([len(members) for members in groups], dtype=np.int64),
-        "support": support,
-        "runs_exact": exact,
-        "runs_exact_low": low,
-        "runs_exact_high": high,
-    }
-
-
-def _key_of(tree: Tree, members: np.ndarray) -> tuple[int, int]:
-    high = sum(tree.keys[component][0] for component in members.tolist())
-    low = sum(tree.keys[component][1] for component in members.tolist())
-    return high % 2**64, low % 2**64
 
 
 def _cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, float]]:
@@ -374,61 +346,10 @@ def _numbered(n_components: int, groups: list[np.ndarray]) -> Int[np.ndarray, " 
     return numbers
 
 
-def _other_answers(
-    runs: list[MergeHistory], own: list[np.ndarray], merges: list[Tree]
-) -> dict[str, list[np.ndarray]]:
-    """Return the groups that a cut through the merges gives, to be compared in bits."""
-    answers = {
-        "formed_by_most": _formed_by(own, merges, len(merges) // 2 + 1),
-        "formed_by_all": _formed_by(own, merges, len(merges)),
-    }
-    first = runs[0]
-    if (
-        first.n_iterations
-        and first.config.activation_threshold is not None
-        and not np.isnan(first.mdl_loss).all()
-    ):
-        at = first.at(first.best_iteration())
-        order = np.argsort(at.group_idxs, kind="stable")
-        parts = np.split(own[0][order], np.cumsum(at.sizes())[:-1])
-        answers["least_mdl"] = [np.sort(part) for part in parts if len(part) > 1]
-    return answers
-
-
-def _formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np.ndarray]:
-    """Return the largest groups that so many runs form, more than half of them: always disjoint, or one
-    within the other.
-
-    Such groups make up the majority-rule consensus tree (Margush and McMorris 1981). All components that a
-    run has are no group that it forms: whatever is merged for long enough ends in one.
-    """
-    formed: Counter[tuple[int, int]] = Counter()
-    nodes_of = []
-    for has, tree in zip(own, merges, strict=True):
-        nodes = [tree.n_leaves + t for t in np.flatnonzero(tree.sizes[tree.n_leaves :] < len(has)).tolist()]
-        nodes_of.append(nodes)
-        formed.update(tree.keys[node] for node in nodes)
-    kept, taken = [], set()
-    for nodes, tree in zip(nodes_of, merges, strict=True):
-        for node in nodes:
-            key = tree.keys[node]
-            if formed[key] >= n_runs and key not in taken:
-                taken.add(key)
-                kept.append(np.sort(tree.members(node)))
-    kept.sort(key=lambda members: (-len(members), members.tolist()))
-    seen = np.zeros(merges[0].n_leaves, dtype=bool)
-    largest = []
-    for members in kept:
-        if not seen[members].any():
-            seen[members] = True
-            largest.append(members)
-    return largest
-
-
 def _by_support_only(labels: Labels, own: list[np.ndarray], merges: list[Tree]) -> FoundGroups:
     """Return the groups that more than half of the runs form, without any evidence."""
-    groups = _formed_by(own, merges, len(merges) // 2 + 1)
-    columns = _support_columns(merges, groups)
+    groups = formed_by(own, merges, len(merges) // 2 + 1)
+    columns = support_columns(merges, groups)
     first = np.array([int(members[0]) for members in groups])
     order = np.lexsort((first, -columns["size"], -columns["runs_exact"]))
     groups = [groups[g] for g in order]

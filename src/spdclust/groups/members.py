@@ -9,13 +9,15 @@ inactive: what remains is shared with a second group.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from spdclust.groups import kernels
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
+from spdclust.groups.kernels import memberships as kernels
 from spdclust.groups.samples import Folds
 from spdclust.groups.similarity import MIN_SIMILARITY
+from spdclust.merge.threads import even_parts, run_parts
 from spdclust.types import Float, Int
 
 MIN_RELATIVE_RATE = 0.5
@@ -46,7 +48,11 @@ class Memberships:
 
 
 def find_memberships(
-    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, false_alarm: float = FALSE_ALARM
+    folds: Folds,
+    groups: list[Int[np.ndarray, "_"]],
+    evidence: Evidence,
+    threads: int,
+    false_alarm: float = FALSE_ALARM,
 ) -> Memberships:
     """Return the components that act with a group as its members do, for every group but their own.
 
@@ -58,7 +64,7 @@ def find_memberships(
         >>> acts = ProcessedActivations.from_dense(np.stack([together] * 3, 1), ["m:0", "m:1", "m:2"])
         >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
         >>> groups = [np.array([0, 1])]
-        >>> found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1))
+        >>> found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=1)
         >>> found.component.tolist(), found.group.tolist(), found.share.tolist()
         ([2], [0], [1.0])
 
@@ -66,6 +72,7 @@ def find_memberships(
         folds: the samples.
         groups: disjoint groups.
         evidence: of these groups.
+        threads: how many threads may work; the result does not depend on it.
         false_alarm: rate of ensembles in which any row is due to chance.
     """
     n_groups, n_components = len(groups), len(folds.labels)
@@ -94,9 +101,30 @@ def find_memberships(
         n_active = np.zeros((n_groups, 2), dtype=np.int64)
         for piece in folds.pieces(fold):
             matrix = piece.by_sample
-            common = (matrix.indptr, matrix.indices, np.square(matrix.data), group_of, at_least, others)
-            kernels.count_with_groups(*common, hits[fold], extra[fold], energy, opened[fold], both)
-            kernels.count_own(*common, own_hits, alone[fold], alone_energy, edge, n_active)
+            entries, squares = (matrix.indptr, matrix.indices), np.square(matrix.data)
+            state = np.empty(matrix.nnz, dtype=np.int8)
+            busy_start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
+            busy, busy_active = np.empty(matrix.nnz, dtype=np.int32), np.empty(matrix.nnz, dtype=np.bool_)
+            active_here = np.zeros((n_groups, 2), dtype=np.int64)
+            kernels.mark_samples(
+                *entries, squares, group_of, at_least, others, state, own_hits, alone[fold], alone_energy,
+                edge, active_here, busy_start, busy, busy_active,
+            )  # fmt: skip
+            sample_start = np.concatenate([[0], np.cumsum(active_here[:, 0])])
+            samples = np.empty(sample_start[-1], dtype=np.int32)
+            kernels.samples_of_groups(busy_start, busy, busy_active, sample_start[:-1].copy(), samples)
+
+            given = (sample_start, samples, *entries, squares, state, group_of, busy_start, busy)
+            counted = (hits[fold], extra[fold], energy, both)
+
+            def count(
+                first: int, last: int, given: tuple[Any, ...] = given, counted: tuple[Any, ...] = counted
+            ) -> None:
+                kernels.count_with_groups(first, last, *given, *counted)
+
+            run_parts(count, even_parts(active_here[:, 0] + 1, 8 * threads), threads)
+            n_active += active_here
+            opened[fold] += active_here[:, 0]
         closed[fold] = opened[fold][:, None] - both
         inactive[fold] = folds.n_samples[fold] - np.where(in_group, n_active[group_of, 1], 0) + edge
 

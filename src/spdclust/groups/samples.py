@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.errors import InputError
-from spdclust.groups import kernels
+from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source
 from spdclust.types import Float, Int, Labels
 

@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 
-from spdclust.groups import kernels
+from spdclust.groups.kernels import pairs as kernels
 from spdclust.groups.samples import Folds
 from spdclust.groups.trees import Tree
 from spdclust.merge.threads import even_parts, run_parts

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from spdclust.groups import kernels
+from spdclust.groups.kernels import nodes as kernels
 from spdclust.merge.groups import merge_tree
 from spdclust.types import Float, Int
 

@@ -211,11 +211,11 @@ CAPTIONS: dict[str, Caption] = {
         "Top: bits per sample that describe held-out samples at each point of the sweep, by all components "
         "alone, by the groups that hold, by the groups that more than half of the merges form, and by the "
         "first run cut at its shortest description; less is better, and a ring marks the least of each "
-        "curve. The groups that hold depend on samples and activation threshold, hardly on how components "
-        "were merged; the other two show which setting of the merge describes the activations best. Only "
-        "points at which all components alone take equally many bits code the same activations and are "
-        "joined by a line; others must not be compared. Bottom: groups that hold, and how many of them "
-        "chance would give.",
+        "curve. Middle: how many more bits the last two take than the groups that hold. The groups that "
+        "hold depend on samples and activation threshold, not on how components were merged; the other two "
+        "show which setting of the merge describes the activations best. Only points at which all "
+        "components alone take equally many bits code the same activations and are joined by a line; others "
+        "must not be compared. Bottom: groups that hold, and how many of them chance would give.",
     ),
 }
 """Captions by kind of figure; `{method}` stands for the name of a distance."""

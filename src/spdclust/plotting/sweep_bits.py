@@ -22,7 +22,7 @@ _SAME = 1e-6
 
 @styled
 def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
-    """Draw the held-out bits per sample of every point, and the number of groups that hold.
+    """Draw the held-out bits per sample of every point, what merges take more, and the number of groups.
 
     Points are comparable where all components alone take equally many bits: then the same activations are
     coded. Of two or more such points the best of each curve is marked.
@@ -44,13 +44,12 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
     bits = {
         name: np.array([_number(point.get(f"bits_{name}")) for point in points]) for name, _, _ in _CURVES
     }
-    known = np.isfinite(bits["alone"])
-    if not known.any():
+    if not np.isfinite(bits["alone"]).any():
         figure, (axes,) = new_figure(size=(6.4, 1.6))
         axes.set_axis_off()
         axes.set_title("Held-out description of the activations: not known, no batches")
         return figure
-    figure, (described, groups) = new_figure(2, size=(6.4, 6.0))
+    figure, (described, beyond, groups) = new_figure(3, size=(6.4, 7.4))
     sets = comparable_sets(bits["alone"])
     for name, color, label in _CURVES:
         for number, same in enumerate(sets):
@@ -58,16 +57,18 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
                 x[same], bits[name][same], "o-" if numeric else "o", color=color, ms=4,
                 label=label if number == 0 else None,
             )  # fmt: skip
-            if name != "alone" and len(same) > 1 and np.isfinite(bits[name][same]).any():
-                best = same[int(np.nanargmin(bits[name][same]))]
+            known = same[np.isfinite(bits[name][same])]
+            if name != "alone" and len(known) > 1 and np.ptp(bits[name][known]) > _SAME:
+                best = known[int(np.argmin(bits[name][known]))]
                 described.plot(x[best], bits[name][best], "o", ms=10, mfc="none", mec=color, mew=1.4)
     described.set(ylabel="bits per sample")
-    described.set_ylim(bottom=0)
+    described.set_ylim(0, 1.08 * float(np.nanmax(list(bits.values()))))
     described.set_title(
         "Held-out description of the activations (less is better)"
         + ("\npoints not joined by a line code different activations" if len(sets) > 1 else "")
     )
     described.legend(fontsize=8, loc="best")
+    _draw_beyond(beyond, bits, sets, x, "o-" if numeric else "o")
     _draw_groups(groups, points, x, numeric)
     label_axis(groups, record["swept"], points, x, numeric)
     return figure
@@ -94,6 +95,23 @@ def comparable_sets(alone: Sequence[float] | np.ndarray) -> list[np.ndarray]:
         else:
             sets.append([point])
     return [np.array(points) for points in sets]
+
+
+def _draw_beyond(
+    axes: Axes, bits: Mapping[str, np.ndarray], sets: Sequence[np.ndarray], x: np.ndarray, style: str
+) -> None:
+    """Draw how many bits more the answers from the merges take than the groups that hold."""
+    values = {name: bits[name] - bits["answer"] for name in ("formed_by_most", "least_mdl")}
+    for name, color, label in _CURVES[2:]:
+        for number, same in enumerate(sets):
+            axes.plot(
+                x[same], values[name][same], style, color=color, ms=4, label=label if number == 0 else None
+            )
+    known = np.concatenate([each[np.isfinite(each)] for each in values.values()])
+    if len(known) and known.min() > 0:
+        axes.set_yscale("log")
+    axes.set(ylabel="bits per sample")
+    axes.set_title("What the merges take more than the groups that hold (less is better)")
 
 
 def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray, numeric: bool) -> None:

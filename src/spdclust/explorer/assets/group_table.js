@@ -15,7 +15,7 @@ function groupTable(app) {
     several && { name: "support", term: "support", numeric: true, value: (g) => app.state.support[g], cell: (g) => supportCell(g) },
     several && { name: "runs", term: "exact", numeric: true, value: (g) => app.state.exact[g], cell: (g) => [number(app.state.exact[g]), ` of ${ensemble.runs.length}`] },
     { name: "members", value: (g) => app.state.members.of(g)[0], cell: (g) => modulesCell(ensemble, app.state.members.of(g)), class: "wide" },
-    app.found && { name: "found group", term: "found_here", numeric: true, value: (g) => foundHere(g).groups.map((each) => each.group)[0] ?? NaN, cell: (g) => foundCell(app, foundHere(g)) },
+    app.found && { name: "found", term: "found_here", numeric: true, value: (g) => foundHere(g).groups.map((each) => each.group)[0] ?? NaN, cell: (g) => foundCell(app, foundHere(g)) },
   ].filter(Boolean);
   const show = sortedTable(byId("group-table"), {
     caption: "Groups at the chosen iteration",
@@ -93,7 +93,7 @@ function modulesCell(ensemble, members) {
     const named = some.filter(Boolean).join(" ");
     return el("div", { class: "one-line" }, el("span", { class: "quiet" }, n > 1 ? `${n.toLocaleString("en-GB")} × ` : "", name, named ? ": " : ""), named, n > 5 ? " …" : "");
   });
-  if (counts.size > 2) parts.push(el("div", { class: "quiet" }, `and ${count(counts.size - 2, "further module")}`));
+  if (counts.size > 2) parts.push(el("div", { class: "quiet one-line" }, `+ ${count(counts.size - 2, "module")}`));
   return parts;
 }
 
@@ -101,7 +101,7 @@ function modulesCell(ensemble, members) {
 function foundCell(app, { groups }) {
   if (!groups.length) return "–";
   const [{ group, n, size }] = groups;
-  return [foundButton(app, group, String(group)), el("span", { class: "quiet" }, n === size ? " (all of it)" : ` (${n} of ${size})`, groups.length > 1 ? ` +${groups.length - 1}` : "")];
+  return [foundButton(app, group, String(group)), el("div", { class: "quiet sub" }, n === size ? "all of it" : `${n} of ${size}`, groups.length > 1 ? ` +${groups.length - 1}` : "")];
 }
 
 function componentButton(app, component, text) {

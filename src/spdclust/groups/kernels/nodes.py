@@ -1,0 +1,131 @@
+"""Counts and code lengths for the nodes of a tree, and overlaps with them."""
+
+import numpy as np
+
+from spdclust.compiling import compiled
+
+
+@compiled
+def count_nodes(
+    first, last, order, lo, size, gate_start, gate_members, member_start,
+    column_start, column_samples, n_samples, opened, active,
+):  # fmt: skip
+    """Count, for nodes `first` to `last`, on how many samples every gate is open, and where each member is
+    active then.
+
+    A node's members are `order[lo : lo + size]`; its gates, ascending, are in `gate_members`. Counts are by
+    the last gate that is open; `sum_from_above` turns them into counts by every open gate.
+    """
+    present = np.zeros(n_samples, dtype=np.int32)
+    for v in range(first, last):
+        gates = gate_members[gate_start[v] : gate_start[v + 1]]
+        n_gates, base = len(gates), member_start[v]
+        for p in range(size[v]):
+            i = order[lo[v] + p]
+            for e in range(column_start[i], column_start[i + 1]):
+                present[column_samples[e]] += 1
+        for p in range(size[v]):
+            i = order[lo[v] + p]
+            for e in range(column_start[i], column_start[i + 1]):
+                active[base + p * n_gates + _last_open(gates, present[column_samples[e]])] += 1
+        for p in range(size[v]):
+            i = order[lo[v] + p]
+            for e in range(column_start[i], column_start[i + 1]):
+                count = present[column_samples[e]]
+                if count > 0:
+                    opened[gate_start[v] + _last_open(gates, count)] += 1
+                    present[column_samples[e]] = 0
+
+
+@compiled
+def _last_open(gates, count):
+    """Return the last gate that so many active members open; the first one asks for 1."""
+    k = 0
+    while k + 1 < len(gates) and gates[k + 1] <= count:
+        k += 1
+    return k
+
+
+@compiled
+def sum_from_above(size, gate_start, member_start, opened, active):
+    """Turn counts by the last open gate into counts by every open gate."""
+    for v in range(len(size)):
+        n_gates = gate_start[v + 1] - gate_start[v]
+        for k in range(n_gates - 2, -1, -1):
+            opened[gate_start[v] + k] += opened[gate_start[v] + k + 1]
+            for p in range(size[v]):
+                at = member_start[v] + p * n_gates + k
+                active[at] += active[at + 1]
+
+
+@compiled
+def code_length(hits, trials, other_hits, other_trials):
+    """Return the bits that code `hits` of `trials`, with the probability that the other samples give."""
+    share = (other_hits + 0.5) / (other_trials + 1)
+    return -(hits * np.log2(share) + (trials - hits) * np.log2(1 - share))
+
+
+@compiled
+def node_bits(lo, size, order, gate_start, member_start, opened, active, n_active, n_samples, saved, best):
+    """Write the bits that every node saves in every run, under the gate that saves most in all, and that
+    gate.
+
+    `opened` is `(runs, gates)`, `active` `(runs, members and gates)`, `n_active` `(runs, components)`.
+    """
+    n_runs = len(n_samples)
+    all_samples = n_samples.sum()
+    for v in range(len(lo)):
+        n_gates = gate_start[v + 1] - gate_start[v]
+        most = -np.inf
+        bits = np.zeros(n_runs)
+        for k in range(n_gates):
+            gate = gate_start[v] + k
+            all_open = opened[:, gate].sum()
+            for r in range(n_runs):
+                bits[r] = -code_length(
+                    opened[r, gate], n_samples[r], all_open - opened[r, gate], all_samples - n_samples[r]
+                )
+            for p in range(size[v]):
+                at, i = member_start[v] + p * n_gates + k, order[lo[v] + p]
+                inside, everywhere = active[:, at].sum(), n_active[:, i].sum()
+                for r in range(n_runs):
+                    bits[r] += code_length(
+                        n_active[r, i], n_samples[r], everywhere - n_active[r, i], all_samples - n_samples[r]
+                    )
+                    bits[r] -= code_length(
+                        active[r, at], opened[r, gate], inside - active[r, at], all_open - opened[r, gate]
+                    )
+                    bits[r] -= code_length(
+                        n_active[r, i] - active[r, at],
+                        n_samples[r] - opened[r, gate],
+                        everywhere - n_active[r, i] - (inside - active[r, at]),
+                        all_samples - n_samples[r] - (all_open - opened[r, gate]),
+                    )
+            if bits.sum() > most:
+                most = bits.sum()
+                best[v] = k
+                saved[v] = bits
+
+
+@compiled
+def best_overlaps(leaf_start, leaves, parents, node_size, overlap, touched, best):
+    """Write the best Jaccard similarity of every group with a node of a tree, its leaves among them.
+
+    A group's members that the tree has are `leaves[leaf_start[g] : leaf_start[g + 1]]`; `best[g]` holds the
+    group's size on entry. `overlap` is zero for every node, `touched` has room for them all.
+    """
+    for g in range(len(leaf_start) - 1):
+        size, n_touched, most = best[g], 0, 0.0
+        for e in range(leaf_start[g], leaf_start[g + 1]):
+            v = leaves[e]
+            while v >= 0:
+                if overlap[v] == 0:
+                    touched[n_touched] = v
+                    n_touched += 1
+                overlap[v] += 1
+                v = parents[v]
+        for t in range(n_touched):
+            v = touched[t]
+            most = max(most, overlap[v] / (size + node_size[v] - overlap[v]))
+            overlap[v] = 0
+        best[g] = most

@@ -1,0 +1,87 @@
+"""What the runs' merges say of groups: how often each is formed, and which groups a cut gives."""
+
+from collections import Counter
+
+import numpy as np
+from scipy.stats import beta
+
+from spdclust.groups.trees import Tree
+from spdclust.merge.history import MergeHistory
+
+
+def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns that the runs' merge trees give."""
+    n_runs = len(merges)
+    exact = np.zeros(len(groups), dtype=np.int64)
+    support = np.zeros(len(groups))
+    keys = [_key_of(merges[0], members) for members in groups]
+    for tree in merges:
+        exact += np.array([key in tree.node_keys for key in keys], dtype=np.int64).reshape(len(groups))
+        support += tree.best_overlaps(groups) / n_runs
+    # Clopper and Pearson 1934
+    low = np.where(exact > 0, beta.ppf(0.025, np.maximum(exact, 1), n_runs - exact + 1), 0.0)
+    high = np.where(exact < n_runs, beta.ppf(0.975, exact + 1, np.maximum(n_runs - exact, 1)), 1.0)
+    return {
+        "size": np.array([len(members) for members in groups], dtype=np.int64),
+        "support": support,
+        "runs_exact": exact,
+        "runs_exact_low": low,
+        "runs_exact_high": high,
+    }
+
+
+def _key_of(tree: Tree, members: np.ndarray) -> tuple[int, int]:
+    high = sum(tree.keys[component][0] for component in members.tolist())
+    low = sum(tree.keys[component][1] for component in members.tolist())
+    return high % 2**64, low % 2**64
+
+
+def cuts_of_merges(
+    runs: list[MergeHistory], own: list[np.ndarray], merges: list[Tree]
+) -> dict[str, list[np.ndarray]]:
+    """Return the groups that a cut through the merges gives, to be compared in bits."""
+    answers = {
+        "formed_by_most": formed_by(own, merges, len(merges) // 2 + 1),
+        "formed_by_all": formed_by(own, merges, len(merges)),
+    }
+    first = runs[0]
+    if (
+        first.n_iterations
+        and first.config.activation_threshold is not None
+        and not np.isnan(first.mdl_loss).all()
+    ):
+        at = first.at(first.best_iteration())
+        order = np.argsort(at.group_idxs, kind="stable")
+        parts = np.split(own[0][order], np.cumsum(at.sizes())[:-1])
+        answers["least_mdl"] = [np.sort(part) for part in parts if len(part) > 1]
+    return answers
+
+
+def formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np.ndarray]:
+    """Return the largest groups that so many runs form, more than half of them: always disjoint, or one
+    within the other.
+
+    Such groups make up the majority-rule consensus tree (Margush and McMorris 1981). All components that a
+    run has are no group that it forms: whatever is merged for long enough ends in one.
+    """
+    formed: Counter[tuple[int, int]] = Counter()
+    nodes_of = []
+    for has, tree in zip(own, merges, strict=True):
+        nodes = [tree.n_leaves + t for t in np.flatnonzero(tree.sizes[tree.n_leaves :] < len(has)).tolist()]
+        nodes_of.append(nodes)
+        formed.update(tree.keys[node] for node in nodes)
+    kept, taken = [], set()
+    for nodes, tree in zip(nodes_of, merges, strict=True):
+        for node in nodes:
+            key = tree.keys[node]
+            if formed[key] >= n_runs and key not in taken:
+                taken.add(key)
+                kept.append(np.sort(tree.members(node)))
+    kept.sort(key=lambda members: (-len(members), members.tolist()))
+    seen = np.zeros(merges[0].n_leaves, dtype=bool)
+    largest = []
+    for members in kept:
+        if not seen[members].any():
+            seen[members] = True
+            largest.append(members)
+    return largest

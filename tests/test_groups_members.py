@@ -1,0 +1,167 @@
+"""Components that join a group or are shared by a second one, against counting sample by sample."""
+
+import math
+
+import groups_plain as plain
+import numpy as np
+import pytest
+
+from spdclust.groups.evidence import Evidence, evidence_of_groups, log_evidence
+from spdclust.groups.members import MIN_RELATIVE_RATE, find_memberships
+from spdclust.groups.similarity import MIN_SIMILARITY
+from spdclust.merge.activations import ProcessedActivations
+
+
+def bits(hits: list[int], trials: list[int], fold: int) -> float:
+    """Bits that code the hits of one fold by the rate in the others."""
+    p = plain.rate(sum(hits) - hits[fold], sum(trials) - trials[fold])
+    return -hits[fold] * math.log2(p) - (trials[fold] - hits[fold]) * math.log2(1 - p)
+
+
+def acts_with(
+    dense: list[np.ndarray], group: list[int], at_least: int, own: list[int], own_gate: int, i: int
+):
+    """What the samples on which a component's own group, itself left out, is inactive say about it and a group.
+
+    Returns the bits saved in each fold, the share of the group's events on which it is active, and the overlap of
+    the two in units of the samples on which it is as active as usual.
+    """
+    alone, inactive, hits, trials = [], [], [], []
+    energy_both = energy_alone = 0.0
+    for values in dense:
+        active = values > 0
+        others = [j for j in own if j != i]
+        free = (
+            active[:, others].sum(1) < min(own_gate, len(others)) if own else np.ones(len(values), dtype=bool)
+        )
+        event = active[:, group].sum(1) >= at_least
+        inactive.append(int(free.sum()))
+        alone.append(int((free & active[:, i]).sum()))
+        trials.append(int((free & event).sum()))
+        hits.append(int((free & event & active[:, i]).sum()))
+        energy_both += np.square(values[free & event, i], dtype=np.float64).sum()
+        energy_alone += np.square(values[free, i], dtype=np.float64).sum()
+    pooled = np.concatenate(dense)[:, i].astype(np.float64)
+    usual = np.square(pooled[pooled > 0]).mean() if pooled.any() else 1.0
+    both = energy_both / usual
+    overlap = both / max(energy_alone / usual + sum(trials) - both, 1)
+    saved = [
+        bits(alone, inactive, fold)
+        - bits(hits, trials, fold)
+        - bits([a - h for a, h in zip(alone, hits, strict=True)], [n - t for n, t in zip(inactive, trials, strict=True)], fold)
+        for fold in range(len(dense))
+    ]  # fmt: skip
+    return saved, sum(hits) / sum(trials) if sum(trials) else 0.0, overlap
+
+
+def rows_plainly(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tuple[list[float], float]]:
+    pooled = np.concatenate(dense) > 0
+    n_components = pooled.shape[1]
+    own_of = {i: g for g, group in enumerate(groups) for i in group.tolist()}
+    found = {}
+    for g, group in enumerate(groups):
+        event = pooled[:, group].sum(1) >= gates[g]
+        usual_share = np.mean([pooled[event, j].mean() if event.any() else 0.0 for j in group])
+        for i in range(n_components):
+            if own_of.get(i) == g:
+                continue
+            own = own_of.get(i)
+            saved, share, overlap = acts_with(
+                dense,
+                group.tolist(),
+                gates[g],
+                groups[own].tolist() if own is not None else [],
+                gates[own] if own is not None else 0,
+                i,
+            )
+            evidence = float(log_evidence(np.array(saved)))
+            enough = math.log2(len(groups) * n_components / false_alarm)
+            alike = overlap >= MIN_SIMILARITY * (1 - 1e-9)
+            if share >= MIN_RELATIVE_RATE * usual_share and alike and sum(saved) > 0 and evidence >= enough:
+                found[i, g] = saved, share
+    return found
+
+
+def case(seed: int) -> tuple[plain.Ensemble, list[np.ndarray]]:
+    """An ensemble with two or three disjoint groups and components of no group.
+
+    The groups of every second one are real, and some components are active with two of them.
+    """
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(6, 14))
+    order = rng.permutation(n)
+    cuts = np.sort(rng.choice(np.arange(2, n - 1), 2, replace=False))
+    groups = [part for part in np.split(order, cuts) if len(part) >= 2][: rng.integers(1, 4)]
+    if seed % 2:
+        return plain.random_ensemble(1000 + seed, n_components=n), groups
+    source = rng.integers(3, size=n)
+    for g, group in enumerate(groups):
+        source[group] = g
+    second = np.where(rng.random(n) < 0.3, rng.integers(3, size=n), source)
+    labels, dense = plain.names(n), []
+    for _ in range(rng.integers(2, 5)):
+        n_samples = int(rng.choice([50, 200, 400]))
+        events = rng.random((n_samples, 3)) < 0.1
+        on = (events[:, source] | events[:, second]) & (rng.random((n_samples, n)) < 0.85)
+        dense.append(np.where(on, 0.2 + rng.random((n_samples, n)), 0).astype(np.float32))
+    batches = [[ProcessedActivations.from_dense(values, labels)] for values in dense]
+    return plain.Ensemble(labels, [labels] * len(dense), batches, dense), groups
+
+
+@pytest.mark.parametrize("false_alarm", [0.05, 30.0])
+@pytest.mark.parametrize("seed", range(50))
+def test_memberships_are_those_that_counting_sample_by_sample_gives(seed, false_alarm):
+    ensemble, groups = case(seed)
+    folds = ensemble.folds
+    evidence = evidence_of_groups(folds, groups, threads=1)
+    gates = np.random.default_rng(seed).integers(
+        1, [min(4, len(group)) + 1 for group in groups]
+    )  # any gate, up to all members
+    evidence = Evidence(evidence.bits, gates, evidence.opened, evidence.n_codes)
+    found = find_memberships(folds, groups, evidence, 2, false_alarm)
+    expected = rows_plainly(ensemble.dense, groups, gates.tolist(), false_alarm)
+    rows = list(zip(found.component.tolist(), found.group.tolist(), strict=True))
+    assert sorted(rows) == sorted(expected)
+    for row, saved, share in zip(rows, found.bits, found.share, strict=True):
+        np.testing.assert_allclose(saved, expected[row][0], rtol=1e-9, atol=1e-7)
+        assert share == pytest.approx(expected[row][1])
+    in_all = found.bits.sum(1)
+    assert (np.diff(in_all) <= 0).all()
+
+
+def test_enough_of_these_cases_have_memberships_of_both_kinds():
+    joined = shared = 0
+    for seed in range(50):
+        ensemble, groups = case(seed)
+        folds = ensemble.folds
+        found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=2)
+        in_group = np.isin(found.component, np.concatenate(groups))
+        joined, shared = joined + (~in_group).sum(), shared + in_group.sum()
+    assert joined >= 10
+    assert shared >= 10
+
+
+def test_without_groups_there_are_no_memberships():
+    folds = plain.random_ensemble(7).folds
+    found = find_memberships(folds, [], evidence_of_groups(folds, [], threads=1), threads=1)
+    assert found.bits.shape == (0, folds.n_folds)
+    assert len(found.component) == len(found.group) == len(found.share) == 0
+
+
+def test_a_member_is_shared_only_by_what_it_does_while_its_own_group_is_inactive():
+    """Two groups that are always active together share nobody; a member that fires with the second alone is shared."""
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(3):
+        first, second = rng.random(3000) < 0.05, rng.random(3000) < 0.05
+        both = rng.random(3000) < 0.05
+        members = [first | both] * 3 + [second | both] * 3
+        values = np.stack([*members, first | second | both], axis=1).astype(np.float32)
+        runs.append(ProcessedActivations.from_dense(values, plain.names(7)))
+    groups = [np.array([0, 1, 2, 6]), np.array([3, 4, 5])]
+    ensemble = plain.Ensemble(runs[0].labels, [runs[0].labels] * 3, [[run] for run in runs], [])
+    folds = ensemble.folds
+    found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=2)
+    assert list(zip(found.component.tolist(), found.group.tolist(), found.share.tolist(), strict=True)) == [
+        (6, 1, 1.0)
+    ]
