@@ -17,7 +17,7 @@ from scipy import sparse
 
 import spdclust
 from spdclust import InputError
-from spdclust.example_ensemble import example_activations, example_history, example_normalized
+from spdclust.example_ensemble import example_activations, example_found, example_history, example_normalized
 from spdclust.models import load_model
 
 LABELS = ["m:0", "m:1", "m:2"]
@@ -45,6 +45,7 @@ def pipeline(folder):
 def calls(folder: Path) -> dict[str, tuple]:
     """By name: the function, and right arguments that it is called with, one of them replaced at a time."""
     acts, history, normalized = example_activations(), example_history(), example_normalized()
+    found = example_found()
     config = spdclust.ClusteringRunConfig(**RUN)
     model = load_model(RUN["model_path"], device="cpu")
     spdclust.save_merge_history(history, folder / "history.zip")
@@ -95,6 +96,10 @@ def calls(folder: Path) -> dict[str, tuple]:
         "compute_distances": (spdclust.compute_distances, {"normalized": normalized, "method": "matching_dist", "stride": 1, "n_workers": 1, "progress": None}),
         "compute_merge_costs": (spdclust.compute_merge_costs, {"coact": np.eye(3), "ranks": [1, 1, 1], "alpha": 1.0}),
         "extract_and_process_activations": (spdclust.extract_and_process_activations, {"model": model, "inputs": np.eye(100, dtype=np.float32), "batch_size": 8, "causal_importance": "upper_leaky"}),
+        "FoundGroups.members": (found.members, {"group": 0}),
+        "FoundGroups.member_idxs": (found.member_idxs, {"group": 0}),
+        "FoundGroups.shared_with": (found.shared_with, {"group": 0}),
+        "find_groups": (spdclust.find_groups, {"histories": [history], "batches": [acts], "n_null": 1, "seed": 0, "threads": 1}),
         "load_merge_histories": (spdclust.load_merge_histories, {"source": [folder / "history.zip"]}),
         "load_merge_history": (spdclust.load_merge_history, {"path": folder / "history.zip"}),
         "merge_iteration": (spdclust.merge_iteration, {"activations": acts, "config": merge, "seed": 0, "progress": False, "callback_at": 1, "checkpoint": None, "checkpoint_seconds": 1.0, "threads": 1, "thorough": False}),
@@ -108,6 +113,7 @@ def calls(folder: Path) -> dict[str, tuple]:
 
 
 NOT_CALLED = {
+    "FoundGroups": "what find_groups returns; its methods are called",
     "ClusteringResults": "what cluster_analysis_pipeline returns",
     "InputError": "the error itself",
     "NormalizedHistories": "what normalize_ensemble returns; its methods are called",

@@ -65,7 +65,9 @@ def test_evidence_sizes_and_support_are_those_of_the_groups():
 
 
 def test_null_runs_are_next_to_the_groups_found():
-    found = replace(example_found(), null_groups=np.repeat([0, 1], [15, 5]), null_groups_busy=np.arange(20) * 3)
+    found = replace(
+        example_found(), null_groups=np.repeat([0, 1], [15, 5]), null_groups_busy=np.arange(20) * 3
+    )
     null = titled(plot_found_groups(found), "Groups in null runs")
     assert [patch.get_width() for patch in null.patches] == [3, 0, 1, 0, 15, 30, 42, 57]
     assert [text.get_text() for text in null.get_yticklabels()][:4] == [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.argument_kinds import file_path, text, whole
-from spdclust.arguments import checked, either, instance, optional, several
+from spdclust.arguments import checked, either, function, instance, optional, several
 from spdclust.brief import Brief
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.pipeline import ClusteringPipelineConfig
@@ -221,6 +221,9 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
     return history, batches
 
 
+@checked(
+    n_null=whole(at_least=0), seed=whole(at_least=0), threads=optional(whole(at_least=1)), progress=function
+)
 def find_groups(
     histories: MergeHistoryEnsemble | Sequence[MergeHistory],
     batches: Sequence[Any] | None = None,

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.argument_kinds import whole
+from spdclust.arguments import checked
+from spdclust.brief import Brief
 from spdclust.errors import InputError
 from spdclust.types import Bool, Float, Int, Labels
 
@@ -64,8 +67,8 @@ class SharedMembers:
     share: Float[np.ndarray, " rows"]
 
 
-@dataclass(frozen=True, eq=False)
-class FoundGroups:
+@dataclass(frozen=True, eq=False, repr=False)
+class FoundGroups(Brief):
     """Groups of components, the best supported by evidence first.
 
     Attributes:
@@ -103,8 +106,13 @@ class FoundGroups:
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
-        return f"FoundGroups(n_groups={self.n_groups}, n_components={len(self.labels)})"
+    def _facts(self) -> dict[str, object]:
+        return {
+            "n_groups": self.n_groups,
+            "n_components": len(self.labels),
+            "n_alone": self.n_alone,
+            "expected_false": self.expected_false,
+        }
 
     @property
     def expected_false(self) -> float:
@@ -118,6 +126,7 @@ class FoundGroups:
         """Number of components that belong to no group."""
         return int((self.group_idxs >= self.n_groups).sum())
 
+    @checked(group=whole())
     def members(self, group: int) -> Labels:
         """Return the labels of a group's members.
 
@@ -126,6 +135,7 @@ class FoundGroups:
         """
         return [self.labels[component] for component in self.member_idxs(group)]
 
+    @checked(group=whole())
     def member_idxs(self, group: int) -> Int[np.ndarray, " members"]:
         """Return the numbers of a group's members.
 
@@ -137,6 +147,7 @@ class FoundGroups:
             raise InputError("no such group", field="group", found=group, allowed=allowed)
         return np.flatnonzero(self.group_idxs == group)
 
+    @checked(group=whole())
     def shared_with(self, group: int) -> Labels:
         """Return the labels of components of other groups that are also active with this one.
 
