@@ -1,0 +1,415 @@
+"""Groups from runs and samples, end to end: planted and independent data, what it may not depend on, and errors."""
+
+import dataclasses
+
+import groups_plain as plain
+import numpy as np
+import pytest
+from planted import planted
+
+from spdclust import find_groups
+from spdclust.config.merge import MergeConfig
+from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.errors import InputError
+from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
+from spdclust.groups.find import _check_runs
+from spdclust.groups.find import find_groups as find_groups_in_memory
+from spdclust.groups.found import COLUMNS
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.merging import merge_iteration
+
+MERGE = MergeConfig(activation_threshold=plain.THRESHOLD, iters=None, min_groups=1)
+
+
+def answer(found) -> list[list[str]]:
+    return [found.members(group) for group in range(found.n_groups)]
+
+
+def everything(found) -> list[bytes]:
+    """All numbers of an answer, to the bit."""
+    arrays = [found.group_idxs, *found.columns.values(), found.null_groups, found.null_groups_busy]
+    arrays += [found.bits_saved_runs, *dataclasses.astuple(found.shared)]
+    if found.tree is not None:
+        arrays += dataclasses.astuple(found.tree)
+    return [np.asarray(each).tobytes() for each in arrays] + [
+        repr(found.bits).encode(),
+        repr(found.cohesion).encode(),
+    ]
+
+
+def find_in(runs, **settings):
+    """Groups of runs that merged nothing."""
+    return find_groups([plain.history(run.labels) for run in runs], list(runs), **({"n_null": 0} | settings))
+
+
+def known(law: str, seed: int = 0):
+    return planted(law, seed, n_components=100, n_samples=4000, n_runs=3)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("law", ["drop-out .1", "drop-out .3", "false firing .1", "contexts"])
+def test_planted_groups_are_found_member_for_member(law, seed):
+    data = known(law, seed)
+    labels = data.runs[0].labels
+    expected = sorted(sorted(labels[i] for i in group) for group in data.groups)
+    assert len(expected) >= 4
+    assert sorted(answer(find_in(data.runs))) == expected
+
+
+def test_members_of_two_planted_groups_are_shared():
+    data = known("overlap", 1)
+    found = find_in(data.runs)
+    labels = data.runs[0].labels
+    truth = [{labels[i] for i in group} for group in data.groups]
+    assert len(found.shared.component)
+    for component, group in zip(found.shared.component.tolist(), found.shared.group.tolist(), strict=True):
+        members = set(found.members(group))
+        (second,) = [each for each in truth if len(members & each) > len(members) / 2]
+        assert found.labels[component] in second
+        assert found.labels[component] in found.shared_with(group)
+    both = {label for label in labels if sum(label in each for each in truth) > 1}
+    often = {
+        labels[i] for i in np.flatnonzero(np.sum([run.matrix.sum(0) for run in data.runs], axis=0) >= 300)
+    }
+    named = {found.labels[component] for component in found.shared.component}
+    assert len(both & often) >= 3
+    assert len(named & both & often) >= 0.6 * len(both & often)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("law", ["independent", "independent, 30 of rate .97", "independent, 50 of rate .25"])
+def test_independent_components_form_no_group(law, seed):
+    data = known(law, seed)
+    found = find_in(data.runs, n_null=1)
+    assert found.n_groups == 0
+    assert found.null_groups.tolist() == found.null_groups_busy.tolist() == [0]
+    one = find_in(data.runs[:1])
+    assert one.n_groups == 0
+
+
+def test_where_coactivation_is_destroyed_nothing_is_found():
+    found = find_in(known("drop-out .1").runs, n_null=2)
+    assert found.n_groups > 5
+    assert found.null_groups.tolist() == [0, 0]
+    assert found.expected_false == 0
+
+
+def test_groups_that_are_there_because_samples_are_busy_are_found_in_busy_null_runs():
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(3):
+        busy = rng.random((3000, 1)) < 0.1
+        dense = rng.random((3000, 20)) < np.where(busy, 0.5, 0.01)
+        runs.append(ProcessedActivations.from_dense(dense.astype(np.float32), plain.names(20)))
+    found = find_in(runs, n_null=2)
+    assert found.n_groups >= 1
+    assert found.null_groups.tolist() == [0, 0]
+    assert (found.null_groups_busy >= 1).all()
+
+
+@pytest.fixture(scope="module")
+def example():
+    """Runs of the example with their merges, cut into batches."""
+    runs = [example_activations(seed) for seed in range(3)]
+    batches = [[_rows(run, 0, 90), _rows(run, 90, 200)] for run in runs]
+    return [example_history(seed) for seed in range(3)], batches
+
+
+def _rows(run, first, last):
+    return ProcessedActivations.from_sparse(run.matrix[first:last], run.labels)
+
+
+def test_the_answer_is_the_same_to_the_bit_for_any_number_of_threads_and_whenever_asked(example):
+    histories, batches = example
+    found = find_groups(histories, batches, threads=1)
+    assert sorted(map(tuple, answer(found))) == sorted(CONCEPTS)
+    for threads in (2, None, 1):
+        assert everything(find_groups(histories, batches, threads=threads)) == everything(found)
+    ensemble = MergeHistoryEnsemble(histories)
+    assert everything(find_groups(ensemble, batches)) == everything(found)
+
+
+def test_the_order_of_components_does_not_matter(example):
+    histories, batches = example
+    rng = np.random.default_rng(0)
+
+    def shuffled(run):
+        order = rng.permutation(len(run[0].labels))
+        labels = [run[0].labels[i] for i in order]
+        return [ProcessedActivations.from_sparse(batch.matrix[:, order], labels) for batch in run]
+
+    expected = find_groups(histories, batches, n_null=1)
+    found = find_groups(histories, [shuffled(run) for run in batches], n_null=1)
+    assert everything(found) == everything(expected)
+    # the histories' order neither, where their merges hold the same groups
+    none = [plain.history(history.labels) for history in histories]
+    reverse = [plain.history(history.labels[::-1]) for history in histories]
+    assert everything(find_groups(none, batches, n_null=0)) == everything(
+        find_groups(reverse, batches, n_null=0)
+    )
+
+
+def test_the_order_of_runs_does_not_change_the_groups(example):
+    histories, batches = example
+    found, turned = (
+        find_groups(histories, batches, n_null=0),
+        find_groups(histories[::-1], batches[::-1], n_null=0),
+    )
+    assert answer(found) == answer(turned)
+    np.testing.assert_allclose(found.bits_saved_runs, turned.bits_saved_runs[:, ::-1])
+    assert found.columns["runs_exact"].tolist() == turned.columns["runs_exact"].tolist()
+
+
+def test_the_seed_is_that_of_null_runs_only(example):
+    histories, batches = example
+    a, b = (find_groups(histories, batches, n_null=1, seed=seed) for seed in (0, 1))
+    assert (a.settings["seed"], b.settings["seed"]) == (0, 1)
+    np.testing.assert_array_equal(a.bits_saved_runs, b.bits_saved_runs)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_columns_are_what_they_say(seed):
+    """Of degenerate ensembles too: missing, silent, always active and duplicate components, tiny batches."""
+    ensemble = plain.random_ensemble(seed, n_components=13)
+    found = find_groups(ensemble.histories, ensemble.batches, n_null=1)
+    pooled = np.concatenate(ensemble.dense)
+    active, n_samples = pooled > 0, [len(each) for each in ensemble.dense]
+    similar = plain.similarity(pooled)
+    assert list(found.columns) == list(COLUMNS)
+    assert found.labels == ensemble.labels
+    assert found.settings["n_samples"] == n_samples
+    everyone = sorted(label for group in answer(found) for label in group)
+    assert len(everyone) == len(set(everyone)) == len(found.labels) - found.n_alone
+    assert sorted(set(found.group_idxs.tolist())) == list(range(found.n_groups + found.n_alone))
+    alone = np.zeros(len(n_samples))
+    for fold, values in enumerate(ensemble.dense):
+        others = np.concatenate([each for i, each in enumerate(ensemble.dense) if i != fold])
+        alone[fold] = sum(plain.coded(a > 0, b > 0) for a, b in zip(values.T, others.T, strict=True))
+    assert found.bits["alone"] == pytest.approx(alone.sum() / sum(n_samples))
+    saved_in_all = 0.0
+    for g in range(found.n_groups):
+        members = found.member_idxs(g).tolist()
+        by_gate = plain.evidence(ensemble.dense, members)
+        gate = int(found.columns["active_members"][g])
+        per_sample = np.array(by_gate[gate]) / n_samples
+        saved_in_all += sum(by_gate[gate])
+        assert sum(by_gate[gate]) >= max(map(sum, by_gate.values())) - 1e-6
+        np.testing.assert_allclose(found.bits_saved_runs[g], per_sample, atol=1e-9)
+        pairs = [(i, j) for i in members for j in members if i < j]
+        both = [similar[pair] * (active[:, list(pair)].sum()) / (1 + similar[pair]) for pair in pairs]
+        lift = [
+            b * len(active) / active[:, i].sum() / active[:, j].sum()
+            for b, (i, j) in zip(both, pairs, strict=True)
+        ]
+        expected = {
+            "size": len(members),
+            "bits_saved": per_sample.mean(),
+            "bits_saved_se": per_sample.std(ddof=1) / np.sqrt(len(per_sample)),
+            "activity": (active[:, members].sum(1) >= gate).mean(),
+            "cohesion": np.mean([similar[pair] for pair in pairs]),
+            "lift": np.median(lift),
+            "runs_exact": 0,
+            "support": 1 / len(members),  # nothing was merged
+        }
+        for name, value in expected.items():
+            assert found.columns[name][g] == pytest.approx(value, rel=1e-5, abs=1e-9), name
+    assert found.bits["answer"] == pytest.approx((alone.sum() - saved_in_all) / sum(n_samples))
+    assert (np.diff(found.bits_saved_runs @ n_samples) <= 1e-9).all()  # the best supported first
+    inside = [
+        similar[i, j]
+        for g in range(found.n_groups)
+        for i in found.member_idxs(g)
+        for j in found.member_idxs(g)
+        if i < j
+    ]
+    between = [
+        similar[i, j]
+        for i in range(13)
+        for j in range(i)
+        if max(found.group_idxs[[i, j]]) < found.n_groups and found.group_idxs[i] != found.group_idxs[j]
+    ]
+    for name, values in (("inside", inside), ("between", between)):
+        if values:
+            assert found.cohesion[name]["mean"] == pytest.approx(np.mean(values), abs=1e-6)
+            assert found.cohesion[name]["median"] == pytest.approx(np.median(values), abs=1e-6)
+            assert found.cohesion[name]["never"] == pytest.approx(np.mean(np.array(values) == 0))
+        else:
+            assert np.isnan(list(found.cohesion[name].values())).all()
+
+
+def test_enough_of_the_degenerate_ensembles_have_groups():
+    n_groups = 0
+    for seed in range(16):
+        ensemble = plain.random_ensemble(seed, n_components=13)
+        n_groups += find_groups(ensemble.histories, ensemble.batches, n_null=0).n_groups
+    assert n_groups >= 10
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_node_of_the_tree_has_its_bits_and_the_groups_are_among_them(seed):
+    ensemble = plain.random_ensemble(seed, n_components=13)
+    found = find_groups(ensemble.histories, ensemble.batches, n_null=0)
+    n_samples = [len(each) for each in ensemble.dense]
+    holds = [[i] for i in range(13)]
+    chosen = []
+    for children, bits, bits_se, is_chosen in zip(
+        found.tree.children.tolist(), found.tree.bits, found.tree.bits_se, found.tree.chosen, strict=True
+    ):
+        holds.append(holds[children[0]] + holds[children[1]])
+        assert not (is_chosen and np.isnan(bits))
+        if is_chosen:
+            chosen.append(set(holds[-1]))
+        if not np.isnan(bits):
+            best = max(plain.evidence(ensemble.dense, holds[-1]).values(), key=sum)
+            assert bits == pytest.approx(np.mean(np.array(best) / n_samples), abs=1e-9)
+            error = np.std(np.array(best) / n_samples, ddof=1) / np.sqrt(len(best))
+            assert bits_se == pytest.approx(error, abs=1e-9)
+    groups = [set(found.member_idxs(g).tolist()) for g in range(found.n_groups)]
+    assert len(groups) == len(chosen)
+    for node in chosen:
+        assert sum(node <= group for group in groups) == 1
+
+
+def test_a_node_that_only_one_run_supports_is_no_candidate():
+    """Two components go together in one run of three; without that run no tree has them."""
+    rng = np.random.default_rng(0)
+    runs = []
+    for run in range(3):
+        on = rng.random((3000, 2)) < 0.1
+        if run == 0:
+            on[:, 1] = on[:, 0]
+        runs.append(ProcessedActivations.from_dense(on.astype(np.float32), plain.names(2)))
+    assert find_in(runs[:1]).n_groups == 1  # it would save much in that run
+    found = find_in(runs)
+    assert found.n_groups == 0
+    assert np.isnan(found.tree.bits).all() or not found.tree.chosen.any()
+
+
+def test_other_answers_are_compared_in_the_same_bits(example):
+    histories, batches = example
+    found = find_groups(histories, batches, n_null=0)
+    folds = [np.concatenate([batch.matrix.toarray() for batch in run]) for run in batches]
+    active = [np.where(each > plain.THRESHOLD, each, 0) for each in folds]
+    cut = histories[0].at(histories[0].best_iteration())
+    number = {label: i for i, label in enumerate(batches[0][0].labels)}
+    groups = [[number[label] for label in cut.members(g)] for g in range(cut.k_groups)]
+    saved = sum(max(map(sum, plain.evidence(active, group).values())) for group in groups if len(group) > 1)
+    assert found.bits["least_mdl"] == pytest.approx(found.bits["alone"] - saved / 600)
+    assert set(found.bits) == {"alone", "answer", "least_mdl", "formed_by_most", "formed_by_all"}
+
+
+def test_without_batches_there_is_support_and_no_evidence(example):
+    histories, _ = example
+    found = find_groups(histories)
+    assert found.n_groups > 0
+    assert (found.bits, found.tree, found.null_groups.tolist()) == ({}, None, [])
+    assert np.isnan(found.expected_false)
+    assert (found.columns["runs_exact"] > len(histories) / 2).all()
+    for name in ("bits_saved", "bits_saved_se", "activity", "active_members", "cohesion", "lift"):
+        assert np.isnan(found.columns[name]).all()
+    (warning,) = found.warnings
+    assert "no evidence" in warning
+
+
+def test_scalar_activations_are_counted_at_the_default_threshold_and_the_answer_says_so():
+    runs = [example_activations(seed) for seed in range(2)]
+    config = MergeConfig(activation_threshold=None, iters=3)
+    found = find_groups([merge_iteration(run, config, seed=0) for run in runs], runs, n_null=0)
+    assert found.n_groups == len(CONCEPTS)
+    assert "least_mdl" not in found.bits
+    (warning,) = found.warnings
+    level = MergeConfig().activation_threshold
+    assert "scalar" in warning
+    assert f"above {level:g}" in warning
+    assert found.settings["activation_threshold"] == level
+
+
+def test_where_nothing_is_active_the_answer_says_so():
+    runs = [ProcessedActivations.from_dense(np.full((20, 3), 0.05), plain.names(3))] * 2
+    found = find_in(runs, n_null=1)
+    assert (found.n_groups, found.n_alone) == (0, 3)
+    assert found.null_groups.tolist() == [0]
+    (warning,) = found.warnings
+    assert "nothing to group" in warning
+
+
+def test_a_single_component_and_a_single_sample_a_run_are_no_error():
+    one = ProcessedActivations.from_dense([[1.0], [0.0]], ["m:0"])
+    assert find_in([one, one], n_null=1).n_groups == 0
+    single = ProcessedActivations.from_dense(np.ones((1, 4)), plain.names(4))
+    assert find_in([single, single], n_null=1).n_alone + 0 <= 4
+    five = ProcessedActivations.from_dense(np.eye(5), plain.names(5))
+    assert find_in([five], n_null=1).n_groups == 0
+
+
+def acts(n_samples: int = 20, labels=("m:0", "m:1")) -> ProcessedActivations:
+    return ProcessedActivations.from_dense(np.ones((n_samples, len(labels))), list(labels))
+
+
+TWO = [plain.history(["m:0", "m:1"])] * 2
+OTHER_THRESHOLD = dataclasses.replace(TWO[0], config=MergeConfig(activation_threshold=0.3))
+ERRORS = {
+    "no histories": ([], None, "histories", "no histories given"),
+    "thresholds": ([TWO[0], OTHER_THRESHOLD], None, "histories[1].config.activation_threshold", "0.3"),
+    "models": (
+        [plain.history(["m:0"], checkpoint_digest="a" * 64), plain.history(["m:0"], checkpoint_digest="b" * 64)],
+        None,
+        "checkpoint_digest",
+        "aaaaaaaaaaaa, bbbbbbbbbbbb",
+    ),
+    "fewer batches than runs": (TWO, [acts()], "batches", "1 for 2 runs"),
+    "no batches": (TWO, [], "batches", "0 for 2 runs"),
+    "labels": (TWO, [acts(), acts(labels=("m:0", "m:2"))], "batches[1].labels", "1 missing, such as m:1"),
+    "nothing of a run": (TWO, [acts(), []], "activations", "no batches given"),
+    "batches of different labels": (TWO, [acts(), [acts(), acts(labels=("m:1", "m:0"))]], "activations[1].labels", "differ"),
+    "no batches at all": (TWO, [acts(), None], "activations", "NoneType"),
+    "a run without samples": (TWO, [acts(), acts(0)], "batches[1]", "found: 0 samples"),
+    "too few samples of one run": (TWO[:1], [acts(4)], "batches[0]", "found: 4 samples"),
+    "too few in small batches": (TWO[:1], [[acts(1)] * 4], "batches[0]", "at least 5 samples"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_cannot_be_analysed_is_an_error_in_one_line(case):
+    histories, batches, field, said = ERRORS[case]
+    with pytest.raises(InputError) as error:
+        find_groups(histories, batches)
+    assert error.value.field == field
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("histories", "field", "found"),
+    [
+        (TWO[0], "histories", "MergeHistory"),
+        (None, "histories", "NoneType"),
+        ([TWO[0], "history.zip"], "histories[1]", "str"),
+    ],
+)
+def test_what_is_no_history_is_an_error(histories, field, found):
+    with pytest.raises(InputError, match="not a") as error:  # find_groups itself checks types in tests
+        _check_runs(histories)
+    assert (error.value.field, error.value.found) == (field, found)
+
+
+def test_batches_that_are_not_in_a_list_are_an_error():
+    for batches in ("a folder", acts()):
+        with pytest.raises(InputError, match="not a sequence with the batches of each run"):
+            find_groups_in_memory.__wrapped__(TWO[:1], batches)
+
+
+def test_runs_of_one_model_and_runs_that_do_not_say_are_no_error():
+    digest = {"checkpoint_digest": "a" * 64}
+    histories = [
+        plain.history(["m:0", "m:1"], **each) for each in (digest, digest, {}, {"checkpoint_digest": ""})
+    ]
+    assert find_groups(histories).settings["n_runs"] == 4
+
+
+def test_no_such_group_is_an_error(example):
+    found = find_groups(example[0])
+    for group in (-1, found.n_groups):
+        for ask in (found.members, found.member_idxs, found.shared_with):
+            with pytest.raises(InputError, match=f"found: {group}; allowed: 0 to {found.n_groups - 1}"):
+                ask(group)
