@@ -10,6 +10,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "compiling.use_own_cache": "names a folder of this machine and of this very code",
     "compiling.one_process_compiles": "what it does shows in a second process, as in test_merge_kernels",
     "datasets.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
+    "groups.describe.describe": "needs samples, sums and trees of an ensemble; `find_groups` shows what it returns",
     "models.reference.load": "needs the reference implementation's package",
     "snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
     "snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",

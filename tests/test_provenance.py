@@ -47,7 +47,7 @@ def add_function(text):
 @pytest.mark.parametrize(
     ("module", "due"),
     [
-        ("merge/costs.py", {"merge", "plot_merge_state", "track"}),
+        ("merge/costs.py", {"merge", "plot_merge_candidates", "plot_merge_state", "track"}),
         ("files/metrics.py", {"merge"}),
         ("plotting/distances.py", {"plot_distances"}),
         ("plotting/stability.py", {"plot_stability"}),

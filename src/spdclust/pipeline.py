@@ -222,7 +222,11 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
 
 
 @checked(
-    n_null=whole(at_least=0), seed=whole(at_least=0), threads=optional(whole(at_least=1)), progress=function
+    batches=optional(several(lambda value, field: value, "one entry a run")),
+    n_null=whole(at_least=0),
+    seed=whole(at_least=0),
+    threads=optional(whole(at_least=1)),
+    progress=function,
 )
 def find_groups(
     histories: MergeHistoryEnsemble | Sequence[MergeHistory],

@@ -129,6 +129,14 @@ def gather_evidence(
 def evidence_of_groups(folds: Folds, groups: list[Int[np.ndarray, "_"]], threads: int) -> Evidence:
     """Return what the samples say about groups of two or more components, disjoint or not.
 
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.ones((6, 2)), ["m:0", "m:1"])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> evidence_of_groups(folds, [np.array([0, 1])], threads=1).opened.tolist()
+        [[6, 6]]
+
     Raises:
         ValueError: a group has fewer than two components.
     """

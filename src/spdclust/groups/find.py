@@ -8,6 +8,7 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.errors import InputError
+from spdclust.groups.describe import cohesion, describe, standard_error
 from spdclust.groups.evidence import (
     FALSE_ALARM,
     Evidence,
@@ -142,7 +143,7 @@ def find_groups(
     progress("describing groups")
     alone = bits_alone(folds)
     n_samples = folds.n_samples
-    columns = _columns(folds, sums, merges, [groups[g] for g in order], _rows(final, order))
+    columns = describe(folds, sums, merges, [groups[g] for g in order], _rows(final, order))
     n_all = int(n_samples.sum())
     bits = {"alone": float(alone.sum() / n_all)}
     for name, saved in zip(answers, np.split(of_all.bits, ends[:-1]), strict=True):
@@ -170,10 +171,10 @@ def find_groups(
             tree.children,
             tree.height,
             node_bits.mean(1),
-            _standard_error(node_bits),
+            standard_error(node_bits),
             np.isin(tree.n_leaves + np.arange(len(tree.children)), chosen),
         ),
-        cohesion=_cohesion(sums, [groups[g] for g in order]),
+        cohesion=cohesion(sums, [groups[g] for g in order]),
         settings={
             "n_runs": len(runs),
             "n_folds": folds.n_folds,
@@ -282,58 +283,6 @@ def _with_joined(
 
 def _rows(evidence: Evidence, which: np.ndarray) -> Evidence:
     return Evidence(evidence.bits[which], evidence.at_least[which], evidence.opened[which], evidence.n_codes)
-
-
-def _standard_error(values: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the last axis."""
-    errors: np.ndarray = values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
-    return errors
-
-
-def _columns(
-    folds: Folds, sums: PairSums, merges: list[Tree], groups: list[np.ndarray], evidence: Evidence
-) -> dict[str, np.ndarray]:
-    columns = support_columns(merges, groups)
-    per_sample = evidence.bits / folds.n_samples
-    rates = folds.counts.sum(0) / folds.n_samples.sum()
-    cohesion, lift = np.empty(len(groups)), np.empty(len(groups))
-    for g, members in enumerate(groups):
-        similar = sums.among(members)
-        cohesion[g] = similar.mean()
-        a, b = np.triu_indices(len(members), 1)
-        n_a, n_b = sums.counts[members[a]], sums.counts[members[b]]
-        together = similar / (1 + similar) * (n_a + n_b)
-        lift[g] = np.median(together / (rates[members[a]] * rates[members[b]]) / folds.n_samples.sum())
-    columns |= {
-        "bits_saved": per_sample.mean(1),
-        "bits_saved_se": _standard_error(per_sample),
-        "activity": evidence.opened.sum(1) / folds.n_samples.sum(),
-        "active_members": evidence.at_least,
-        "cohesion": cohesion,
-        "lift": lift,
-    }
-    return {name: columns[name] for name in COLUMNS}
-
-
-def _cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return how alike pairs inside of groups and pairs between different groups are."""
-    inside = np.concatenate([np.empty(0), *(sums.among(members) for members in groups)])
-    group_of = np.full(sums.n_components, -1)
-    for g, members in enumerate(groups):
-        group_of[members] = g
-    rows = [
-        sums.row(i)[(group_of[:i] >= 0) & (group_of[:i] != group_of[i])].astype(np.float32)
-        for i in np.flatnonzero(group_of >= 0).tolist()
-    ]
-    between = np.concatenate([np.empty(0, dtype=np.float32), *rows])
-    return {
-        name: {
-            "mean": float(values.mean(dtype=np.float64)) if len(values) else float("nan"),
-            "median": float(np.median(values)) if len(values) else float("nan"),
-            "never": float((values <= 0).mean()) if len(values) else float("nan"),
-        }
-        for name, values in (("inside", inside), ("between", between))
-    }
 
 
 def _numbered(n_components: int, groups: list[np.ndarray]) -> Int[np.ndarray, " components"]:

@@ -109,7 +109,13 @@ def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
 
 
 def add_sums(parts: list[PairSums]) -> PairSums:
-    """Return the sums over the samples of all parts."""
+    """Return the sums over the samples of all parts.
+
+    Example:
+        >>> part = PairSums(np.ones(1, dtype=np.float32), np.array([1.0]), np.array([1.0]))
+        >>> add_sums([part, part]).packed.tolist()
+        [2.0]
+    """
     packed = parts[0].packed.copy()
     for part in parts[1:]:
         packed += part.packed

@@ -10,7 +10,21 @@ from spdclust.merge.history import MergeHistory
 
 
 def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns that the runs' merge trees give."""
+    """Return the columns that the runs' merge trees give.
+
+    Example:
+        >>> tree = Tree(3, np.array([[0, 2], [3, 1]]), np.zeros(2))
+        >>> columns = support_columns([tree, tree], [np.array([0, 2]), np.array([0, 1])])
+        >>> columns["runs_exact"].tolist(), columns["runs_exact_low"].round(2).tolist()
+        ([2, 0], [0.16, 0.0])
+
+    Args:
+        merges: the tree of each run's merges.
+        groups: the members of each group.
+
+    Returns:
+        `size`, `support`, `runs_exact` and the ends of its 95 % interval (Clopper and Pearson 1934).
+    """
     n_runs = len(merges)
     exact = np.zeros(len(groups), dtype=np.int64)
     support = np.zeros(len(groups))
@@ -18,7 +32,6 @@ def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, n
     for tree in merges:
         exact += np.array([key in tree.node_keys for key in keys], dtype=np.int64).reshape(len(groups))
         support += tree.best_overlaps(groups) / n_runs
-    # Clopper and Pearson 1934
     low = np.where(exact > 0, beta.ppf(0.025, np.maximum(exact, 1), n_runs - exact + 1), 0.0)
     high = np.where(exact < n_runs, beta.ppf(0.975, exact + 1, np.maximum(n_runs - exact, 1)), 1.0)
     return {
@@ -39,7 +52,22 @@ def _key_of(tree: Tree, members: np.ndarray) -> tuple[int, int]:
 def cuts_of_merges(
     runs: list[MergeHistory], own: list[np.ndarray], merges: list[Tree]
 ) -> dict[str, list[np.ndarray]]:
-    """Return the groups that a cut through the merges gives, to be compared in bits."""
+    """Return the groups that a cut through the merges gives, to be compared in bits.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.groups.trees import merge_history_tree
+        >>> run = example_history()
+        >>> own = np.arange(run.n_components)
+        >>> tree = merge_history_tree(run.selected_pairs, own, run.n_components)
+        >>> sorted(cuts_of_merges([run], [own], [tree]))
+        ['formed_by_all', 'formed_by_most', 'least_mdl']
+
+    Args:
+        runs: the histories.
+        own: for each run the numbers, among the components of all runs, of its own.
+        merges: the tree of each run's merges.
+    """
     answers = {
         "formed_by_most": formed_by(own, merges, len(merges) // 2 + 1),
         "formed_by_all": formed_by(own, merges, len(merges)),
@@ -58,11 +86,16 @@ def cuts_of_merges(
 
 
 def formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np.ndarray]:
-    """Return the largest groups that so many runs form, more than half of them: always disjoint, or one
-    within the other.
+    """Return the largest groups that so many runs form; `n_runs` is more than half of them.
 
-    Such groups make up the majority-rule consensus tree (Margush and McMorris 1981). All components that a
-    run has are no group that it forms: whatever is merged for long enough ends in one.
+    Example:
+        >>> tree = Tree(4, np.array([[0, 2], [1, 3], [4, 5]]), np.zeros(3))
+        >>> [members.tolist() for members in formed_by([np.arange(4)] * 2, [tree, tree], 2)]
+        [[0, 2], [1, 3]]
+
+    Two such groups are disjoint, or one lies within the other: they make up the majority-rule consensus tree
+    (Margush and McMorris 1981). All components that a run has are no group that it forms: whatever is merged
+    for long enough ends in one.
     """
     formed: Counter[tuple[int, int]] = Counter()
     nodes_of = []
