@@ -173,8 +173,8 @@ def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
     """Return where a batch of the only run is cut, so that blocks are of even size over all batches together.
 
     Example:
-        >>> block_edges(0, 12).tolist(), block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 0, 1, 1, 1, 1
-        ([0, 3, 6, 8, 10, 12], [0, 0, 1, 2, 3, 4])
+        >>> block_edges(0, 12).tolist(), block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 1, 0, 1, 1, 1
+        ([0, 3, 6, 8, 10, 12], [0, 1, 1, 2, 3, 4])
 
     Args:
         before: samples in the batches before this one.
