@@ -12,9 +12,14 @@ from spdclust.config.merge import MergeConfig
 from spdclust.ensemble import MergeHistoryEnsemble
 from spdclust.errors import InputError
 from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
+from spdclust.groups import find
+from spdclust.groups.evidence import choose_nodes, evidence_of_groups
 from spdclust.groups.find import _check_runs
 from spdclust.groups.find import find_groups as find_groups_in_memory
 from spdclust.groups.found import COLUMNS
+from spdclust.groups.members import find_memberships
+from spdclust.groups.samples import fold_samples
+from spdclust.groups.similarity import average_tree, pair_sums
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 
@@ -268,6 +273,55 @@ def test_every_node_of_the_tree_has_its_bits_and_the_groups_are_among_them(seed)
     assert len(groups) == len(chosen)
     for node in chosen:
         assert sum(node <= group for group in groups) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_node_is_judged_in_the_runs_without_which_the_tree_has_it_too(seed, monkeypatch):
+    ensemble = plain.random_ensemble(seed, n_components=13)
+    judged = {}
+
+    def spy(tree, evidence, nodes, chosen_without, *rest):
+        judged.update(
+            {
+                frozenset(tree.members(n).tolist()): w
+                for n, w in zip(nodes.tolist(), chosen_without, strict=True)
+            }
+        )
+        return choose_nodes(tree, evidence, nodes, chosen_without, *rest)
+
+    monkeypatch.setattr(find, "choose_nodes", spy)
+    found = find_groups(ensemble.histories, ensemble.batches, n_null=0)
+    folds, n_folds = ensemble.folds, len(ensemble.dense)
+    without = []
+    for fold in range(n_folds):
+        tree = average_tree(pair_sums(folds, [each for each in range(n_folds) if each != fold], threads=1))
+        without.append({frozenset(tree.members(13 + t).tolist()) for t in range(len(tree.children))})
+    holds = [frozenset([i]) for i in range(13)]
+    for a, b in found.tree.children.tolist():
+        holds.append(holds[a] | holds[b])
+        expected = [holds[-1] in nodes for nodes in without]
+        assert judged.get(holds[-1], np.zeros(n_folds)).tolist() == expected
+    assert np.isnan(found.tree.bits).tolist() == [node not in judged for node in holds[13:]]
+
+
+def test_components_that_act_as_the_members_do_join_and_are_shared_only_where_their_group_is_inactive():
+    """The last component acts with the first group alone; most events of the second group are the first's too."""
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(3):
+        first = rng.random(20_000) < 0.02
+        second = (first & (rng.random(20_000) < 0.3)) | (rng.random(20_000) < 0.001)
+        last = first & (rng.random(20_000) < 0.7)
+        dense = np.stack([first] * 3 + [second] * 3 + [last], axis=1).astype(np.float32)
+        runs.append(ProcessedActivations.from_dense(dense, plain.names(7)))
+    folds = fold_samples(runs, runs[0].labels, [runs[0].labels] * 3, plain.THRESHOLD)
+    nodes = [np.array([0, 1, 2]), np.array([3, 4, 5])]
+    evidence = evidence_of_groups(folds, nodes, threads=1)
+    both = find_memberships(folds, nodes, evidence, 1)
+    assert list(zip(both.component.tolist(), both.group.tolist(), strict=True)) == [(6, 0), (6, 1)]
+    groups, shared = find._with_joined(folds, nodes, evidence, 1)
+    assert [group.tolist() for group in groups] == [[0, 1, 2, 6], [3, 4, 5]]
+    assert len(shared.component) == 0
 
 
 def test_a_node_that_only_one_run_supports_is_no_candidate():

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from spdclust.groups.evidence import Evidence, evidence_of_groups, log_evidence
-from spdclust.groups.members import MIN_RELATIVE_RATE, find_memberships
-from spdclust.groups.similarity import MIN_SIMILARITY
+from spdclust.groups.members import find_memberships
 from spdclust.merge.activations import ProcessedActivations
 
 
@@ -76,8 +75,8 @@ def rows_plainly(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tup
             )
             evidence = float(log_evidence(np.array(saved)))
             enough = math.log2(len(groups) * n_components / false_alarm)
-            alike = overlap >= MIN_SIMILARITY * (1 - 1e-9)
-            if share >= MIN_RELATIVE_RATE * usual_share and alike and sum(saved) > 0 and evidence >= enough:
+            alike = overlap >= 1 / 9 * (1 - 1e-9)
+            if share >= usual_share / 2 and alike and sum(saved) > 0 and evidence >= enough:
                 found[i, g] = saved, share
     return found
 

@@ -270,15 +270,15 @@ def _with_joined(
     groups = [np.sort(group) for group in groups]
     found = find_memberships(folds, groups, evidence, threads)
     taken = set(np.concatenate(groups).tolist()) if groups else set()
-    joins = np.zeros(len(found.component), dtype=bool)
-    for row, (component, group) in enumerate(
-        zip(found.component.tolist(), found.group.tolist(), strict=True)
-    ):
+    joined = False
+    for component, group in zip(found.component.tolist(), found.group.tolist(), strict=True):
         if component not in taken:  # rows are in the order of bits saved
             taken.add(component)
-            joins[row] = True
+            joined = True
             groups[group] = np.sort(np.append(groups[group], component))
-    return groups, found.rows(~joins)
+    if joined:  # whoever joined has a group of its own now, and counts where that is inactive
+        found = find_memberships(folds, groups, evidence, threads)
+    return groups, found.rows(np.isin(found.component, list(taken)))
 
 
 def _rows(evidence: Evidence, which: np.ndarray) -> Evidence:
