@@ -234,7 +234,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
         keep_busy: whether samples keep their number of active components.
     """
 
-    def read(fold: int) -> Iterator[Piece]:
+    def draw(fold: int) -> Iterator[Piece]:
         room = NULL_ENTRIES // folds.n_folds
         for number, piece in enumerate(folds.pieces(fold)):
             rng = np.random.default_rng((seed, fold, number))
@@ -252,5 +252,12 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
                     order = rng.permutation(matrix.shape[0])
                     kernels.trade(order, matrix.indptr, matrix.indices, matrix.data, rng)
             yield Piece(matrix)
+
+    drawn: dict[int, list[Piece]] = {}  # kept: they are few, and reading the samples takes longer
+
+    def read(fold: int) -> Iterator[Piece]:
+        if fold not in drawn:
+            drawn[fold] = list(draw(fold))
+        yield from drawn[fold]
 
     return Folds(folds.labels, folds.n_folds, read)
