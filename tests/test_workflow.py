@@ -194,7 +194,14 @@ def test_the_size_of_figures_makes_figures_due_and_nothing_else(copied):
     pipelines = {"pipelines": ["config/pipelines/tiny.yaml"]}
     copied.write("config/config.yaml", pipelines | {"figures": {"dpi": 70}})
     assert set(copied.due()) == {
-        *("plot_activations", "plot_curves", "plot_distances", "plot_found_groups", "plot_groups", "plot_merge_state"),
+        *(
+            "plot_activations",
+            "plot_curves",
+            "plot_distances",
+            "plot_found_groups",
+            "plot_groups",
+            "plot_merge_state",
+        ),
         *("plot_merge_tree", "plot_runs", "plot_stability"),
     }
     copied.write("config/config.yaml", pipelines | {"figures": {"dip": 70}})
