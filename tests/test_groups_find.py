@@ -172,7 +172,7 @@ def test_the_seed_is_that_of_null_runs_only(example):
     np.testing.assert_array_equal(a.bits_saved_runs, b.bits_saved_runs)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(10))
 def test_columns_are_what_they_say(seed):
     """Of degenerate ensembles too: missing, silent, always active and duplicate components, tiny batches."""
     ensemble = plain.random_ensemble(seed, n_components=13)
@@ -244,13 +244,13 @@ def test_columns_are_what_they_say(seed):
 
 def test_enough_of_the_degenerate_ensembles_have_groups():
     n_groups = 0
-    for seed in range(16):
+    for seed in range(10):
         ensemble = plain.random_ensemble(seed, n_components=13)
         n_groups += find_groups(ensemble.histories, ensemble.batches, n_null=0).n_groups
-    assert n_groups >= 10
+    assert n_groups >= 8
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_every_node_of_the_tree_has_its_bits_and_the_groups_are_among_them(seed):
     ensemble = plain.random_ensemble(seed, n_components=13)
     found = find_groups(ensemble.histories, ensemble.batches, n_null=0)
@@ -275,7 +275,7 @@ def test_every_node_of_the_tree_has_its_bits_and_the_groups_are_among_them(seed)
         assert sum(node <= group for group in groups) == 1
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_node_is_judged_in_the_runs_without_which_the_tree_has_it_too(seed, monkeypatch):
     ensemble = plain.random_ensemble(seed, n_components=13)
     judged = {}
