@@ -467,3 +467,17 @@ def test_no_such_group_is_an_error(example):
         for ask in (found.members, found.member_idxs, found.shared_with):
             with pytest.raises(InputError, match=f"found: {group}; allowed: 0 to {found.n_groups - 1}"):
                 ask(group)
+
+
+@pytest.mark.parametrize("rates", [[0.25] * 4 + [0.9], [0.25] * 4 + [0.5], "drift"])
+def test_rates_that_change_from_run_to_run_or_within_one_are_no_evidence(rates):
+    rng = np.random.default_rng(0)
+    labels = [f"m:{i}" for i in range(20)]
+    of_runs = (
+        [np.linspace(0.2, 0.8, 20_000)] if rates == "drift" else [np.full(5_000, rate) for rate in rates]
+    )
+    runs = [
+        ProcessedActivations.from_dense(rng.random((len(rate), 20)) < rate[:, None], labels)
+        for rate in of_runs
+    ]
+    assert find_in(runs).n_groups == 0

@@ -2,9 +2,10 @@
 
 A group of members `G` is coded by a gate, "at least m members are active", and then every member given the
 gate. All probabilities come from the other folds (Krichevsky and Trofimov 1981), the samples coded are the
-fold's own; the comparison is coding the members one by one. What a code saves is a logarithm of a likelihood
-ratio: if the members are independent, a saving of `b` bits or more has a probability of at most `2^-b`
-(Kraft's inequality), whatever was looked at to choose the code, as long as it was not those samples.
+fold's own; what is reported is the difference to coding the members one by one. What is tested is the difference
+to the shortest code of independent members, each at its own rate in that fold: a logarithm of a likelihood ratio.
+If the members are independent, it is `b` bits or more with a probability of at most `2^-b` (Kraft's inequality),
+whatever was looked at to choose the code, as long as it was not those samples.
 """
 
 from dataclasses import dataclass
@@ -164,6 +165,28 @@ def bits_alone(folds: Folds) -> Float[np.ndarray, "folds components"]:
     return bits
 
 
+def rate_regret(folds: Folds) -> Float[np.ndarray, "folds components"]:
+    """Return by how many bits coding every component alone is shorter at the fold's own rate.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense([[1.0], [1.0]], ["m:0"])
+        >>> regret = rate_regret(fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1))
+        >>> regret.round(2).tolist()  # two samples at a rate of 5/6, or of 1
+        [[0.53], [0.53]]
+    """
+    share = folds.counts / folds.n_samples[:, None]
+    silent = folds.n_samples[:, None] - folds.counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shortest = -(
+            np.where(folds.counts > 0, folds.counts * np.log2(share), 0)
+            + np.where(silent > 0, silent * np.log2(1 - share), 0)
+        )
+    regret: np.ndarray = np.maximum(bits_alone(folds) - shortest, 0)
+    return regret
+
+
 def log_evidence(
     saved: Float[np.ndarray, "*sets folds"], chosen_without: Bool[np.ndarray, "*sets folds"] | None = None
 ) -> Float[np.ndarray, "*sets"]:
@@ -191,6 +214,7 @@ def choose_nodes(
     nodes: Int[np.ndarray, " candidates"],
     chosen_without: Bool[np.ndarray, "candidates folds"],
     false_alarm: float = FALSE_ALARM,
+    regret: Float[np.ndarray, "folds components"] | None = None,
 ) -> list[int]:
     """Return the best disjoint nodes of a tree: each saves more bits than the best of its parts, beyond
     chance.
@@ -211,11 +235,15 @@ def choose_nodes(
         nodes: the nodes that may be chosen.
         chosen_without: for each node and fold, whether a tree built without that fold has the node.
         false_alarm: rate of ensembles without groups that have one reported.
+        regret: for each fold and component, the bits by which coding it alone is shorter at the fold's own
+            rate. A component alone counts with that shortest code, so that rates that change from fold to
+            fold are no evidence (Wasserman, Ramdas and Balakrishnan 2020).
     """
     limit = np.log2(max(evidence.n_codes, 1) / false_alarm)
     place = {int(node): row for row, node in enumerate(nodes)}
     n_folds = evidence.bits.shape[1]
-    best = {leaf: np.zeros(n_folds) for leaf in range(tree.n_leaves)}
+    alone = np.zeros((n_folds, tree.n_leaves)) if regret is None else regret
+    best = {leaf: alone[:, leaf] for leaf in range(tree.n_leaves)}
     chosen: dict[int, list[int]] = {leaf: [] for leaf in range(tree.n_leaves)}
     for t, (a, b) in enumerate(tree.children.tolist()):
         node = tree.n_leaves + t

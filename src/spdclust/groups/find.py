@@ -16,6 +16,7 @@ from spdclust.groups.evidence import (
     choose_nodes,
     evidence_of_groups,
     gather_evidence,
+    rate_regret,
 )
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
@@ -260,7 +261,7 @@ def _analyse(
     nodes, found = nodes[found.any(1)], found[found.any(1)]
     progress("gathering evidence of candidates")
     evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
-    return sums, tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found)
+    return sums, tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found, regret=rate_regret(folds))
 
 
 def _with_joined(
