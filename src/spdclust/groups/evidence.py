@@ -2,10 +2,10 @@
 
 A group of members `G` is coded by a gate, "at least m members are active", and then every member given the
 gate. All probabilities come from the other folds (Krichevsky and Trofimov 1981), the samples coded are the
-fold's own; what is reported is the difference to coding the members one by one. What is tested is the difference
-to the shortest code of independent members, each at its own rate in that fold: a logarithm of a likelihood ratio.
-If the members are independent, it is `b` bits or more with a probability of at most `2^-b` (Kraft's inequality),
-whatever was looked at to choose the code, as long as it was not those samples.
+fold's own; what is reported is the difference to coding the members one by one. What is tested is the
+difference to the shortest code of independent members, each at its own rate in that fold: a logarithm of a
+likelihood ratio. If the members are independent, it is `b` bits or more with a probability of at most
+`2^-b` (Kraft's inequality), whatever was looked at to choose the code, as long as it was not those samples.
 """
 
 from dataclasses import dataclass
