@@ -8,7 +8,7 @@ from scipy import sparse
 
 from spdclust import ActivationBatch, BatchedActivations, MergeConfig, MergeHistory, ProcessedActivations
 from spdclust.ensemble import MergeHistoryEnsemble, normalize_ensemble
-from spdclust.example_ensemble import example_normalized
+from spdclust.example_ensemble import example_found, example_normalized
 from spdclust.pipeline import ClusteringResults
 from spdclust.stability.analysis import analyze_stability
 
@@ -31,7 +31,7 @@ def objects(tmp_path_factory):
     return [
         history, history.at(5), ensemble, normalized, activations, batch, BatchedActivations(folder), stability,
         stability.cuts["least_mdl"], stability.cuts["least_mdl"].components,
-        ClusteringResults(folder, ensemble, normalized, {"matching_dist": np.zeros((N, 2, 2))}, stability),
+        ClusteringResults(folder, ensemble, normalized, {"matching_dist": np.zeros((N, 2, 2))}, stability, example_found()),
     ]  # fmt: skip
 
 

@@ -280,14 +280,14 @@ def test_a_node_is_judged_in_the_runs_without_which_the_tree_has_it_too(seed, mo
     ensemble = plain.random_ensemble(seed, n_components=13)
     judged = {}
 
-    def spy(tree, evidence, nodes, chosen_without, *rest):
+    def spy(tree, evidence, nodes, chosen_without, **rest):
         judged.update(
             {
                 frozenset(tree.members(n).tolist()): w
                 for n, w in zip(nodes.tolist(), chosen_without, strict=True)
             }
         )
-        return choose_nodes(tree, evidence, nodes, chosen_without, *rest)
+        return choose_nodes(tree, evidence, nodes, chosen_without, **rest)
 
     monkeypatch.setattr(find, "choose_nodes", spy)
     found = find_groups(ensemble.histories, ensemble.batches, n_null=0)
