@@ -158,8 +158,8 @@ def load_groups(path: str | Path) -> FoundGroups:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_groups(example_found(), folder, ensemble="example/example")
         ...     found = load_groups(f"{folder}/groups.json")
-        >>> found, found.members(2), float(found.columns["bits_saved_se"][2])
-        (FoundGroups(n_groups=3, n_components=12), ['attn:4', 'mlp:2', 'mlp:3'], 0.04)
+        >>> found.n_groups, found.members(2), float(found.columns["bits_saved_se"][2])
+        (3, ['attn:4', 'mlp:2', 'mlp:3'], 0.04)
 
     Args:
         path: the file, or the ensemble's folder.
