@@ -1,15 +1,14 @@
 """The found groups on the page: their evidence, and what independent components would give."""
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from spdclust.errors import InputError
 from spdclust.explorer.collecting import PageData
 from spdclust.explorer.packing import narrow
+from spdclust.files.groups import json_types
 from spdclust.groups.found import FoundGroups
 from spdclust.types import Float, Int
 
@@ -56,7 +55,7 @@ def add_found(data: PageData, found: FoundGroups) -> None:
     places = np.array([number[label] for label in found.labels], dtype=np.int64)
     group = np.full(len(number), -1, dtype=np.int32)
     group[places] = np.where(found.group_idxs < found.n_groups, found.group_idxs, -1)
-    data.header["found"] = _plain(
+    data.header["found"] = json_types(
         {
             "n_groups": found.n_groups,
             "expected_false": found.expected_false,
@@ -171,14 +170,3 @@ def independent_cohesion(rates: Float[np.ndarray, " members"]) -> float:
         either = rate + rates[number + 1 :] - both
         total += float(np.divide(both, either, out=np.zeros_like(both), where=either > 0).sum())
     return total / n_pairs if n_pairs else math.nan
-
-
-def _plain(value: Any) -> Any:
-    """Return plain JSON types; numbers that JSON does not have become None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

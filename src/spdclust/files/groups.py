@@ -134,18 +134,23 @@ def groups_record(found: FoundGroups) -> dict[str, Any]:
             "chosen": tree.chosen.astype(int).tolist(),
         },
     }
-    plain: dict[str, Any] = _plain(told)
+    plain: dict[str, Any] = json_types(told)
     return plain
 
 
-def _plain(value: Any) -> Any:
-    """Return a value in the types of JSON, which has no NaN."""
+def json_types(value: Any) -> Any:
+    """Return a value in the types of JSON, which has no NaN.
+
+    Example:
+        >>> json_types({"a": np.array([1.0, np.nan])})
+        {'a': [1.0, None]}
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): json_types(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [json_types(each) for each in value]
     if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
+        return json_types(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
