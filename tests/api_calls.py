@@ -3,6 +3,7 @@
 Run as a program it prints what went wrong: tests check shapes and types as well, users of the package do not.
 """
 
+import faulthandler
 import inspect
 import logging
 import os
@@ -147,6 +148,7 @@ def main() -> None:
         os.chdir(folder)
         functions = calls(Path(folder))
         for name, (function, arguments) in functions.items():
+            faulthandler.dump_traceback_later(200, exit=True)  # a call that never ends is shown where it is
             for argument in arguments:
                 for value in [] if (name, argument) in UNCHECKED else NONSENSE:
                     if said := outcome(function, arguments | {argument: value}):

@@ -72,6 +72,7 @@ CONFIG = spdclust.MergeConfig(iters=2)
         (lambda: spdclust.compute_distances([1, 2], "matching_dist"), "normalized: not of the right type (found: [1, 2]; allowed: the result of normalize_ensemble)"),
         (lambda: spdclust.cluster_analysis_pipeline("p.yaml", n_workers="a"), "n_workers: not a whole number (found: a; allowed: 1 or more)"),
         (lambda: spdclust.cluster_analysis_pipeline("p.yaml", devices="cpu"), "devices: not of the right type (found: cpu; allowed: a list of devices)"),
+        (lambda: spdclust.find_groups([HISTORY], [ACTIVATIONS], n_null=2**31), "n_null: out of range (found: 2147483648; allowed: 0 to 1000)"),
         (lambda: spdclust.MergeConfig(iter=3), "iter: unknown key (allowed: iters)"),
         (lambda: spdclust.ClusteringRunConfig(model_path="m", merge_config={"alpah": 1}), "merge_config.alpah: unknown key (allowed: alpha)"),
         (lambda: spdclust.MergeConfig.model_validate({"alpha": "a"}), "alpha: not allowed (found: a; allowed: a valid number, unable to parse string as a number)"),

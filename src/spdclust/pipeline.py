@@ -223,7 +223,7 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
 
 @checked(
     batches=optional(several(lambda value, field: value, "one entry a run")),
-    n_null=whole(at_least=0),
+    n_null=whole(at_least=0, at_most=1000),
     seed=whole(at_least=0),
     threads=optional(whole(at_least=1)),
     progress=function,
@@ -251,7 +251,7 @@ def find_groups(
         histories: the runs.
         batches: for each run what it was merged on: `ProcessedActivations`, a list of them,
             `BatchedActivations`, a folder with `batch_<b>.pt` files, or one such file.
-        n_null: how often the analysis is repeated with coactivation destroyed.
+        n_null: how often the analysis is repeated with coactivation destroyed, 1000 times at most.
         seed: of the null runs.
         threads: how many threads may work; all cores if None.
         progress: called with a few words at the beginning of each step.

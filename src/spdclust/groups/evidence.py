@@ -176,7 +176,7 @@ def rate_regret(folds: Folds) -> Float[np.ndarray, "folds components"]:
         >>> regret.round(2).tolist()  # two samples at a rate of 5/6, or of 1
         [[0.53], [0.53]]
     """
-    share = folds.counts / folds.n_samples[:, None]
+    share = folds.counts / np.maximum(folds.n_samples, 1)[:, None]
     silent = folds.n_samples[:, None] - folds.counts
     with np.errstate(divide="ignore", invalid="ignore"):
         shortest = -(

@@ -35,6 +35,7 @@ def even_parts(work: Num[np.ndarray, " items"], n_parts: int) -> list[tuple[int,
     done = np.cumsum(work, dtype=np.float64)
     if len(done) == 0:
         return []
+    n_parts = min(n_parts, len(done))
     cuts = np.searchsorted(done, done[-1] * np.arange(1, n_parts) / n_parts, side="left") + 1
     edges = np.unique(np.concatenate([[0], np.minimum(cuts, len(done)), [len(done)]]))
     return list(itertools.pairwise(edges.tolist()))
