@@ -1,3 +1,4 @@
+import ast
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,14 @@ STAGES = sorted(path.stem for path in (SOURCE / "stages").glob("[a-z]*.py"))
 BY_HAND = {"examples"}
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One cache for all copies: what they have in common is parsed once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def package(tmp_path):
+def package(tmp_path, cache):
     """A copy of the package that tests may edit, and the fingerprints that it has."""
     shutil.copytree(SOURCE, tmp_path / "spdclust", ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -24,7 +31,7 @@ def package(tmp_path):
         )
         done = subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path,
-            env={"PYTHONPATH": str(tmp_path), "SPDCLUST_CACHE": str(tmp_path / "cache")},
+            env={"PYTHONPATH": str(tmp_path), "SPDCLUST_CACHE": str(cache)},
         )  # fmt: skip
         return dict(line.split() for line in done.stdout.splitlines())
 
@@ -35,33 +42,109 @@ def changed_by(package, module, edit):
     source, fingerprints = package
     before = fingerprints()
     path = source / module
-    path.write_text(edit(path.read_text()))
+    text = path.read_text()
+    path.write_text(edit(text))
+    assert path.read_text() != text
     after = fingerprints()
     return {stage for stage in before if before[stage] != after[stage]}
 
 
-def add_function(text):
-    return text + "\n\ndef added_for_the_test():\n    return 1\n"
+def change(name):
+    """Return an edit of one function or class of a module: it gets a statement of its own."""
+
+    def edit(text):
+        (node,) = [
+            node
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name
+        ]
+        last = node.body[-1]
+        lines = text.splitlines(keepends=True)
+        lines.insert(last.lineno - 1, " " * last.col_offset + "added_for_the_test = 1\n")
+        return "".join(lines)
+
+    return edit
 
 
 @pytest.mark.parametrize(
-    ("module", "due"),
+    ("module", "name", "due"),
     [
-        ("merge/costs.py", {"merge", "plot_merge_candidates", "plot_merge_state", "track"}),
-        ("files/metrics.py", {"merge"}),
-        ("plotting/distances.py", {"plot_distances"}),
-        ("plotting/stability.py", {"plot_stability"}),
-        ("models/targets/tms.py", {"precompute_batches"}),
-        ("partitions/distances.py", {"distances", "stability", "mapping"}),
-        ("stability/coclustering.py", {"stability", "mapping", "compare_points", "explorer"}),
-        ("files/registry.py", {"registry"}),
-        ("summary.py", {"summarize"}),
-        ("cli.py", set()),
-        ("config/merge.py", set()),
+        (
+            "merge/costs.py",
+            "compute_merge_costs",
+            {"merge", "track", "plot_merge_candidates", "plot_merge_state"},
+        ),
+        ("merge/merging.py", "merge_iteration", {"merge"}),
+        ("files/metrics.py", "save_metrics", {"merge"}),
+        ("plotting/distances.py", "plot_distances", {"plot_distances"}),
+        ("plotting/stability.py", "plot_contested", {"plot_stability"}),
+        ("models/targets/tms.py", "TMSModel", {"precompute_batches"}),
+        ("partitions/distances.py", "compute_all_distances", {"distances", "stability", "mapping"}),
+        ("stability/coclustering.py", "coclustering", {"stability", "mapping", "explorer", "compare_points"}),
+        ("files/registry.py", "register_ensembles", {"registry"}),
+        ("summary.py", "summarize", {"summarize"}),
+        ("cli.py", "main", set()),
+        ("config/merge.py", "MergeConfig", set()),
     ],
 )
-def test_editing_a_module_changes_only_the_stages_that_use_it(package, module, due):
-    assert changed_by(package, module, add_function) == due
+def test_editing_a_function_changes_only_the_stages_that_use_it(package, module, name, due):
+    assert changed_by(package, module, change(name)) == due
+
+
+def test_a_function_that_nothing_uses_changes_nothing(package):
+    def edit(text):
+        return text + "\n\ndef added_for_the_test():\n    return 1\n"
+
+    assert changed_by(package, "merge/costs.py", edit) == set()
+
+
+def test_moving_code_changes_nothing(package):
+    """A package is renamed, a module moved and another one split; who imports them follows."""
+    source, fingerprints = package
+    before = fingerprints()
+    (source / "merge").rename(source / "greedy")
+    (source / "greedy/costs.py").rename(source / "description_length.py")
+    metrics = source / "files/metrics.py"
+    text = metrics.read_text()
+    place = text.index("\ndef save_metrics")
+    imports = text[: text.index("\n\n\n")]
+    (source / "files/metrics_writing.py").write_text(
+        f"{imports}\nfrom spdclust.files.metrics import metrics_table\n{text[place:]}"
+    )
+    metrics.write_text(text[:place])
+    moved = {
+        "spdclust.merge.": "spdclust.greedy.",
+        "from spdclust.merge ": "from spdclust.greedy ",
+        "spdclust.greedy.costs ": "spdclust.description_length ",
+        "spdclust.files.metrics import save_metrics": "spdclust.files.metrics_writing import save_metrics",
+    }
+    for path in source.rglob("*.py"):
+        text = path.read_text()
+        for old, new in moved.items():
+            text = text.replace(old, new)
+        path.write_text(text)
+    assert fingerprints() == before
+
+
+def test_functions_of_one_name_do_not_change_places_unseen(tmp_path, package):
+    source, fingerprints = package
+    one, other = "def _read():\n    return 1\n", "def _read():\n    return 2\n"
+    use = "\n\ndef {}():\n    return _read()\n"
+
+    def write(first, second):
+        (source / "one.py").write_text(first + use.format("first"))
+        (source / "other.py").write_text(second + use.format("second"))
+        stage = source / "stages/registry.py"
+        if "first()" not in stage.read_text():
+            stage.write_text(
+                stage.read_text().replace(
+                    "\n\n\n", "\nfrom spdclust.one import first\nfrom spdclust.other import second\n\n\n", 1
+                )
+                + "\n\ndef both():\n    return first(), second()\n"
+            )
+        return fingerprints()["registry"]
+
+    assert write(one, other) != write(other, one)
 
 
 def test_comments_docstrings_and_layout_do_not_count(package):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spdclust import source_digests
-from spdclust.source_digests import SourceDigests, _write_tree
+from spdclust.source_digests import Source, SourceDigests, _Writer
 
 CODE = 'import json\nfrom spdclust.files import batches\n\ndef f(x):\n    """Say."""\n    return x + 1\n'
 
@@ -19,7 +19,7 @@ def own_cache(tmp_path, monkeypatch) -> Path:
 def digest(tmp_path: Path, code: str) -> str:
     path = tmp_path / "module.py"
     path.write_text(code)
-    return SourceDigests().of(path)[0]
+    return str([(each.code, each.names) for each in SourceDigests().of(path).statements])
 
 
 def test_comments_docstrings_and_layout_do_not_count_and_code_does(tmp_path) -> None:
@@ -37,13 +37,17 @@ EVERY_KIND_OF_FIELD = (
 
 def test_the_digest_is_the_same_on_every_version_of_python(tmp_path) -> None:
     # computed on 3.11; every other version must find it too
-    assert digest(tmp_path, EVERY_KIND_OF_FIELD).startswith("854b69588c8db8ee")
+    assert (
+        hashlib.sha256(digest(tmp_path, EVERY_KIND_OF_FIELD).encode())
+        .hexdigest()
+        .startswith("06e70166c78839de")
+    )
 
 
 def test_fields_and_parts_that_only_other_versions_write_do_not_count() -> None:
     def written(tree: ast.AST) -> str:
         made = hashlib.sha256()
-        _write_tree(tree, made.update)
+        _Writer(made.update, set(), {}).write(tree)
         return made.hexdigest()
 
     code = 'def f(x):\n    return f"a{x:}b"\n'
@@ -65,7 +69,7 @@ def test_what_is_kept_is_what_would_be_computed(tmp_path, own_cache, monkeypatch
     first = SourceDigests()
     computed = first.of(path)
     first.keep()
-    assert computed[1] == ("json", "spdclust.files", "spdclust.files.batches")
+    assert computed.imports == {"json": "json", "batches": "spdclust.files.batches"}
     monkeypatch.setattr("spdclust.source_digests._parse", lambda content: pytest.fail("parsed again"))
     assert SourceDigests().of(path) == computed
 
@@ -94,9 +98,52 @@ def test_other_versions_of_the_digesting_code_are_not_believed(tmp_path, own_cac
         other = tmp_path / "source_digests.py"
         other.write_text(Path(source_digests.__file__).read_text() + "\n# counts differently\n")
         changed.setattr(source_digests, "__file__", str(other))
-        changed.setattr(source_digests, "_parse", lambda content: ("0" * 64, ()))
+        changed.setattr(source_digests, "_parse", lambda content: Source([], {}, [], {}))
         digests = SourceDigests()
-        assert digests.of(path) == ("0" * 64, ())
+        assert digests.of(path) == Source([], {}, [], {})
         digests.keep()
     assert len(list(own_cache.rglob("*.json"))) == 1
     assert SourceDigests().of(path) == computed
+
+
+MODULE = """
+from package.other import helper as h
+import numpy as np
+if TYPE_CHECKING:
+    from package.third import Kind
+
+TABLE = np.zeros(3)
+for i in range(3):
+    TABLE[i] = i
+
+def f(x: Kind):
+    from package.inside import late
+    return h(late(x)), np.linalg.norm(TABLE)
+
+register(f)
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_statements_name_what_they_mention_and_make(tmp_path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(MODULE)
+    source = SourceDigests().of(path)
+    assert source.imports == {"h": "package.other.helper", "np": "numpy", "Kind": "package.third.Kind"}
+    assert source.defines == {"TABLE": [0, 1], "i": [1], "f": [2]}
+    assert source.effects == [3]
+    assert source.statements[2].imports == {"late": "package.inside.late"}
+    assert source.statements[2].names == ["Kind", "h", "late", "x", "np.linalg.norm", "TABLE"]
+
+
+def test_names_of_imported_things_do_not_count_and_their_number_does(tmp_path) -> None:
+    def code(text: str) -> list[str]:
+        path = tmp_path / "module.py"
+        path.write_text(text)
+        return [each.code for each in SourceDigests().of(path).statements]
+
+    one = "from a import f, g\ndef h(x): return f(x), g(x), k(x)\n"
+    assert code(one) == code("from b.c import f as m, g\ndef h(x): return m(x), g(x), k(x)\n")
+    assert code(one) != code("from a import f, g\ndef h(x): return f(x), f(x), k(x)\n")
+    assert code(one) != code("from a import f, g\ndef h(x): return f(x), g(x), m(x)\n")

@@ -5,44 +5,109 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from spdclust.source_digests import SourceDigests
+from spdclust.source_digests import Source, SourceDigests
 
 PACKAGE = "spdclust"
 _SOURCE = Path(__file__).resolve().parent
 
 
-def code_fingerprint(*modules: str, ignore: tuple[str, ...] = ()) -> str:
-    """Return a digest of the code that some modules of the package depend on, themselves included.
+def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
+    """Return a digest of the code that some parts of the package depend on, themselves included.
 
-    Imports inside the package are followed, wherever they stand in a file; comments, docstrings and layout
-    do not count. Nothing is imported.
+    What a function, class or constant mentions is followed, through imports too, to the statement that makes
+    it. Where these statements are does not count, nor do comments, docstrings and layout: code that is moved
+    to another module keeps its fingerprint. Nothing is imported.
 
     Example:
         >>> len(code_fingerprint("spdclust.config.merge"))
         16
-        >>> code_fingerprint("spdclust.config.merge") == code_fingerprint("spdclust.config.run")
+        >>> whole = code_fingerprint("spdclust.provenance")
+        >>> code_fingerprint("spdclust.provenance:git_state") == whole
         False
 
     Args:
-        modules: dotted names of modules of this package.
+        entries: dotted names of modules of this package, or `module:name` for one thing that it defines.
         ignore: modules, or packages with all that is in them, that do not count.
 
     Raises:
-        ValueError: no such module.
+        ValueError: no such module, or it does not define that name.
     """
-    reached: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module in reached or any(module == each or module.startswith(f"{each}.") for each in ignore):
-            continue
-        reached.add(module)
-        waiting.extend(_parsed(module)[1])
-    digest = hashlib.sha256()
-    for module in sorted(reached):
-        digest.update(f"{module}={_parsed(module)[0]};".encode())
+    graph = _Graph(ignore)
+    for entry in entries:
+        module, _, name = entry.partition(":")
+        if _file_of(module) is None or (name and name not in _source(module).defines):
+            raise ValueError(f"no module {entry}" if not name else f"nothing of the name {entry}")
+        graph.add(module, name)
     _digests().keep()
-    return digest.hexdigest()[:16]
+    return graph.digest()[:16]
+
+
+class _Graph:
+    """Statements that are reached from some entries, numbered in the order in which they are reached."""
+
+    def __init__(self, ignore: tuple[str, ...]) -> None:
+        self._ignore = ignore
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._waiting: list[tuple[str, int]] = []
+        self._entries: list[str] = []
+
+    def add(self, module: str, name: str) -> None:
+        """Begin with what a module defines, all of it or what one name stands for."""
+        self._entries.append(self._found(module, [name] if name else []))
+
+    def digest(self) -> str:
+        """Return the digest of what is reached.
+
+        It covers the numbers of what each statement mentions: two functions of the same name cannot change
+        places without a change of the digest.
+        """
+        digest = hashlib.sha256(";".join(self._entries).encode())
+        for module, number in self._waiting:  # which grows
+            statement = _source(module).statements[number]
+            mentioned = [self._mentioned(module, name, statement.imports) for name in statement.names]
+            effects = self._statements(module, _source(module).effects)
+            digest.update(f"{statement.code}({','.join(mentioned)}){effects};".encode())
+        return digest.hexdigest()
+
+    def _statements(self, module: str, numbers: list[int]) -> str:
+        found = []
+        for number in numbers:
+            if (module, number) not in self._numbers:
+                self._numbers[module, number] = len(self._numbers)
+                self._waiting.append((module, number))
+            found.append(self._numbers[module, number])
+        return "+".join(map(str, found))
+
+    def _mentioned(self, module: str, name: str, imports: dict[str, str]) -> str:
+        first, *rest = name.split(".")
+        full = imports.get(first) or _source(module).imports.get(first)
+        if full is None:  # of this module, built in, or a variable of the function
+            return f"{self._statements(module, _source(module).defines.get(first, []))}.{'.'.join(rest)}"
+        return self._imported(full.split("."), rest)
+
+    def _imported(self, full: list[str], rest: list[str]) -> str:
+        parts = full + rest
+        if parts[0] != PACKAGE:
+            return ".".join(parts)
+        for length in range(len(parts), 0, -1):
+            module = ".".join(parts[:length])
+            if _file_of(module) is not None:
+                return self._found(module, parts[length:])
+        return ".".join(rest)
+
+    def _found(self, module: str, parts: list[str]) -> str:
+        """Return numbers for what `module.part.part` is; attributes of what the module defines are added."""
+        if any(module == each or module.startswith(f"{each}.") for each in self._ignore):
+            return ".".join(parts[1:])
+        source = _source(module)
+        if not parts:  # the module itself: all that it defines
+            return "&".join(self._statements(module, source.defines[name]) for name in sorted(source.defines))
+        first, *rest = parts
+        if first in source.imports:
+            return self._imported(source.imports[first].split("."), rest)
+        if module == PACKAGE:  # the version, and how names are looked up
+            return ".".join(rest)
+        return f"{self._statements(module, source.defines.get(first, []))}.{'.'.join(rest)}"
 
 
 def stage_fingerprint(stage: str) -> str:
@@ -73,11 +138,13 @@ def rule_fingerprint(stage: str, script: str | Path) -> str:
         ValueError: no such stage.
         FileNotFoundError: no such script.
     """
-    code = f"{stage_fingerprint(stage)};{_digests().of(Path(script))[0]}"
+    source = _digests().of(Path(script))
+    said = [f"{each.code}({','.join(each.names)})" for each in source.statements]
     _digests().keep()
-    return hashlib.sha256(code.encode()).hexdigest()[:16]
+    return hashlib.sha256(";".join([stage_fingerprint(stage), *said]).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def _file_of(module: str) -> Path | None:
     base = _SOURCE.joinpath(*module.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):
@@ -92,14 +159,10 @@ def _digests() -> SourceDigests:
 
 
 @functools.cache
-def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
-    """Return the digest of one module's code and the modules of the package that it imports."""
+def _source(module: str) -> Source:
     path = _file_of(module)
-    if path is None:
-        raise ValueError(f"no module {module}")
-    digest, names = _digests().of(path)
-    inside = {name for name in names if name.split(".")[0] == PACKAGE and _file_of(name)}
-    return digest, tuple(sorted(inside - {PACKAGE}))
+    assert path is not None
+    return _digests().of(path)
 
 
 def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:
