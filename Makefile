@@ -9,7 +9,7 @@ SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 # for tests of faults: the package as its users have it, without shape checks
 AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
 # the files of the pure layer; its tests; those of its kernels, without those that are too slow for plain Python
-PURE_FILES = import sys; sys.path.insert(0, "tests"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.layer_of(name) == 1), sep=sys.argv[1])
+PURE_FILES = import sys; sys.path.insert(0, "tests"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.is_pure(name)), sep=sys.argv[1])
 PURE_TESTS := $(foreach each,merge_* partitions_* stability_* config* sweeps ensemble summary group_tokens ground_truth,tests/test_$(each).py)
 KERNEL_TESTS := $(foreach each,merge_kernels merge_batches merge_engine merge_laws merge_repeating partitions_* stability_*,tests/test_$(each).py)
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both

@@ -131,7 +131,7 @@ def _pre_sigmoid(model, tokens):
 
 def sample(given: argparse.Namespace) -> None:
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.precompute import precompute_batches_for_ensemble
+    from spdclust.sampling.precompute import precompute_batches_for_ensemble
 
     config = ClusteringRunConfig.model_validate({
         "model_path": str(given.folder / "run"), "n_tokens": given.tokens, "batch_size": 128, "device": "cpu",

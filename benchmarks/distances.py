@@ -23,11 +23,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import NormalizedHistories, normalize_ensemble
+from spdclust.core.distance_methods import METHODS
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_all_distances
-from spdclust.partitions.methods import METHODS
+from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 
 N_RUNS, MIN_GROUPS, SEED = 10, 3, 0
 Names = np.ndarray

@@ -19,7 +19,7 @@ from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.state import COMPONENTS, TARGET, modernised
 from spdclust.plotting.style import BLUE, GREY, ORANGE, save_figure
-from spdclust.precompute import process_data_batch
+from spdclust.sampling.precompute import process_data_batch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ORACLE = REPOSITORY.parent / "shared" / "oracle"

@@ -24,7 +24,7 @@ from recovery_models import model_results
 from recovery_tables import model_tables, planted_tables
 
 from spdclust import MergeConfig
-from spdclust.files.atomic import atomic_path
+from spdclust.core.atomic import atomic_path
 
 SMALL, LARGE = (600, 20_000, 5), (2_000, 50_000, 5)
 TRUTH = "known groups, one a component", "the truth"

@@ -29,11 +29,11 @@ from spdclust import (
     find_groups,
     merge_iteration,
 )
-from spdclust.files.atomic import atomic_path
+from spdclust.core.atomic import atomic_path
 from spdclust.groups.found import FoundGroups
 from spdclust.models import load_model
 from spdclust.plotting.style import PALETTE, save_figure, styled
-from spdclust.precompute import process_data_batch
+from spdclust.sampling.precompute import process_data_batch
 
 LAWS = ("drop-out .3", "all")
 MODEL = "resid_mlp2"

@@ -4,15 +4,15 @@ import sys
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
-from spdclust.datasets.settings import local_data_files
-from spdclust.errors import InputError
+from spdclust.sampling.settings import local_data_files
+from spdclust.core.errors import InputError
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
-from spdclust.name_patterns import one_of
-from spdclust.provenance import rule_fingerprint
-from spdclust.workflow_files import package_requirement
+from spdclust.core.name_patterns import one_of
+from spdclust.provenance.code import rule_fingerprint
+from spdclust.execution.workflow_files import package_requirement
 
 SNAKEFILE, SCRIPTS = (
     workflow.current_basedir.join(f"../{name}").get_path_or_uri(secret_free=True)

@@ -5,11 +5,11 @@ import sys
 from snakemake.settings.enums import Quietness
 
 from spdclust.config.resolve import unused_keys
-from spdclust.errors import InputError
-from spdclust.files.atomic import check_writable
-from spdclust.locks import forget_owner, note_owner, release_dead_locks
-from spdclust.slurm_queue import left_behind, queued_jobs
-from spdclust.snakemake_hooks import (
+from spdclust.core.errors import InputError
+from spdclust.core.atomic import check_writable
+from spdclust.core.locks import forget_owner, note_owner, release_dead_locks
+from spdclust.execution.slurm_queue import left_behind, queued_jobs
+from spdclust.execution.snakemake_hooks import (
     hide_account_guesses,
     report_each_refusal_once,
     report_jobs_that_never_start,

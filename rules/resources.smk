@@ -1,7 +1,7 @@
 # How much memory and time jobs need, by the size of what they read.
 import os
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.quick_sizes import batch_shape, history_length
 
 

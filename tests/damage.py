@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 SECONDS_AT_MOST = 30
 """After which a reader counts as hanging; the largest file here is read in far less than one."""

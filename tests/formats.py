@@ -17,7 +17,6 @@ from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
@@ -36,10 +35,11 @@ from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.counting import count_components
 from spdclust.models.loading import load_model
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
+from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
 from spdclust.stages.registry import registry
-from spdclust.summary import summarize, summarize_stability
 
 DATA = Path(__file__).parent / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -281,7 +281,7 @@ def make_merge_checkpoint(folder: Path) -> Path:
 
 
 def read_merge_checkpoint(path: Path) -> Any:
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
 
     arrays = MergeCheckpointFile(path, "these batches").load()
     if arrays is None:  # what it says is a warning: the merge starts from the beginning
@@ -293,7 +293,7 @@ def read_merge_checkpoint(path: Path) -> Any:
 
 
 def read_matrix(path: Path) -> Any:
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
 
     try:
         shape = shape_of_own(path)
@@ -448,7 +448,7 @@ def _language_task() -> Any:
 
 
 def read_texts(path: Path) -> Any:
-    from spdclust.datasets.language import LanguageSource
+    from spdclust.sampling.language import LanguageSource
 
     place = path.parent if path.suffix == ".arrow" or path.name == "state.json" else path
     column = {"column": "text"} if path.suffix == ".txt" else {}
@@ -457,7 +457,7 @@ def read_texts(path: Path) -> Any:
 
 
 def read_tokens(path: Path) -> Any:
-    from spdclust.datasets.language import LanguageSource
+    from spdclust.sampling.language import LanguageSource
 
     config = run_config(
         {"name": str(path), "column": "input_ids", "is_tokenized": True, "n_ctx": 16}, n_tokens=64
@@ -471,7 +471,7 @@ def make_tokenizer(folder: Path) -> Path:
 
 
 def read_tokenizer(path: Path) -> Any:
-    from spdclust.datasets.tokens import Tokenizer
+    from spdclust.sampling.tokens import Tokenizer
 
     tokenizer = Tokenizer(str(path.parent), 512)
     encoded = tokenizer.encode(TEXTS[:2])

@@ -32,8 +32,8 @@ from scipy import sparse
 
 from spdclust.config.load import load_config, read_mapping
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
-from spdclust.files import opening
+from spdclust.core import opening
+from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
@@ -132,7 +132,7 @@ def test_objects_in_a_history_are_never_unpickled(tmp_path):
 
 
 def test_a_tokenizer_cannot_name_code_of_its_own(tmp_path):
-    from spdclust.datasets.tokens import Tokenizer
+    from spdclust.sampling.tokens import Tokenizer
 
     folder = make_tokenizer(tmp_path).parent
     written(folder / "own.py", f"open({str(tmp_path / 'executed')!r}, 'w')\nclass Own: pass\n")
@@ -533,7 +533,7 @@ def test_a_member_of_another_length_than_announced_is_refused(tmp_path):
 
 
 def test_a_panic_of_the_tokenizer_is_one_line(tmp_path):
-    from spdclust.datasets.tokens import Tokenizer
+    from spdclust.sampling.tokens import Tokenizer
 
     path = make_tokenizer(tmp_path)
     content = json.loads(path.read_text())

@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from spdclust import ActivationBatch, BatchedActivations, MergeConfig, MergeHistory, ProcessedActivations
-from spdclust.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.example_ensemble import example_found, example_normalized
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.pipeline import ClusteringResults
 from spdclust.stability.analysis import analyze_stability
 

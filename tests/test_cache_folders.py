@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spdclust import compiling
-from spdclust.cache_folders import cache_folder, cache_root
+from spdclust.core import compiling
+from spdclust.core.cache_folders import cache_folder, cache_root
 from spdclust.models.wandb_paths import WandbRun
-from spdclust.source_digests import SourceDigests
+from spdclust.provenance.source_digests import SourceDigests
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import normalize_ensemble
 from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
 from spdclust.files.stability import load_coclustering
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_distances
+from spdclust.partitions.ensemble import normalize_ensemble
 
 LABELS = [f"m.a:{i}" for i in range(6)] + [f"m.b:{i}" for i in range(6)]
 
@@ -82,7 +82,7 @@ def test_stability_writes_tables_that_agree_with_the_histories(ensemble, capsys)
 
 
 def test_the_merge_array_is_written_in_full_whatever_the_limit(ensemble, monkeypatch):
-    monkeypatch.setattr("spdclust.normalized.MERGE_ARRAY_MAX_BYTES", 1)
+    monkeypatch.setattr("spdclust.partitions.normalized.MERGE_ARRAY_MAX_BYTES", 1)
     assert run("merge-array", ensemble) == 0
     with np.load(ensemble / "ensemble_merge_array.npz") as stored:
         array = stored["merge_array"]
@@ -274,7 +274,10 @@ def test_a_damaged_history_is_one_line_that_names_it(damage, ensemble, capsys):
 def test_the_installed_command_says_the_same_and_examples_stand_in_its_help(tmp_path):
     def spdclust(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "spdclust.cli", *arguments], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "spdclust.commands.cli", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     done = spdclust("stability", str(tmp_path))

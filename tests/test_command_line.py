@@ -7,7 +7,7 @@ import shlex
 import pytest
 from workflow import REPOSITORY
 
-from spdclust import cli, reference_cli
+from spdclust.commands import cli, reference_cli
 
 PAGE = REPOSITORY / "docs" / "command-line.md"
 

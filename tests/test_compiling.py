@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spdclust import compiling
-from spdclust.ensemble import normalize_ensemble
+from spdclust.core import compiling
 from spdclust.partitions.distances import compute_distances
+from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.kernels.walk import walk_pair, walk_run
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.kernels import count_together
 
-SOURCE = Path(compiling.__file__).parent
+SOURCE = Path(compiling.__file__).parents[1]
 KERNELS = ["merge/kernels/layout.py", "partitions/kernels/table.py", "stability/kernels.py"]
 
 
@@ -22,7 +22,7 @@ KERNELS = ["merge/kernels/layout.py", "partitions/kernels/table.py", "stability/
 def package(tmp_path, monkeypatch):
     """A copy of the package that a test may edit, and the cache folder that it would use."""
     shutil.copytree(SOURCE, tmp_path / "spdclust", ignore=shutil.ignore_patterns("__pycache__", "models"))
-    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "spdclust" / "compiling.py"))
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "spdclust/core/compiling.py"))
     monkeypatch.setenv("SPDCLUST_CACHE", str(tmp_path / "cache"))
 
     def folder():
@@ -40,7 +40,7 @@ def test_an_edit_of_any_kernel_file_gives_a_cache_of_its_own(package):
         with (source / name).open("a") as file:
             file.write("\n# edited\n")
         seen.append(folder())
-    with (source / "summary.py").open("a") as file:
+    with (source / "stability/summary.py").open("a") as file:
         file.write("\n# edited\n")
     assert folder() == seen[-1]
     assert len(set(seen)) == len(KERNELS) + 1
@@ -49,14 +49,14 @@ def test_an_edit_of_any_kernel_file_gives_a_cache_of_its_own(package):
 
 def test_kernels_are_compiled_nowhere_but_here():
     found = [path for path in SOURCE.rglob("*.py") if "njit" in path.read_text()]
-    assert [path.relative_to(SOURCE).as_posix() for path in found] == ["compiling.py"]
+    assert [path.relative_to(SOURCE).as_posix() for path in found] == ["core/compiling.py"]
 
 
 def test_kernels_depend_on_nothing_that_their_cache_is_not_keyed_by():
     keyed = {path.relative_to(SOURCE) for path in compiling._kernel_sources()}
     imported = {
         Path(*name.split(".")[1:]).with_suffix(".py")
-        for path in keyed - {Path("compiling.py")}
+        for path in keyed - {Path("core/compiling.py")}
         for node in ast.walk(ast.parse((SOURCE / path).read_text()))
         if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith("spdclust.")
     }

@@ -13,8 +13,8 @@ from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.config.yaml_text import MOST_VALUES, parse_yaml
-from spdclust.errors import InputError
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.errors import InputError
 
 RUN = {"model_path": "resources/resid_mlp1", "batch_size": 8}
 

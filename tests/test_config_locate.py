@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from workflow import REPOSITORY
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.resolve import resolve_pipeline
 
 WITHOUT_TORCH = """
@@ -18,7 +18,7 @@ class NoTorch:
         if name.split(".")[0] == "torch":
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 sys.meta_path.insert(0, NoTorch())
-from spdclust.cli import main
+from spdclust.commands.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from spdclust.datasets import docstrings
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.sampling import docstrings
 
 LONG = "A sentence about something. " * 10
 

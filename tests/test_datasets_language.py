@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 
-from spdclust.datasets.chunks import InputSource, ToySource
-from spdclust.datasets.inputs import open_inputs
-from spdclust.datasets.settings import language_data, samples_per_batch
-from spdclust.datasets.tokens import Tokenizer, shuffled_nearby, stored_blocks, text_blocks
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.targets import build_target
 from spdclust.models.task import ToyTask
+from spdclust.sampling.chunks import InputSource, ToySource
+from spdclust.sampling.inputs import open_inputs
+from spdclust.sampling.settings import language_data, samples_per_batch
+from spdclust.sampling.tokens import Tokenizer, shuffled_nearby, stored_blocks, text_blocks
 
 
 @pytest.fixture(autouse=True)

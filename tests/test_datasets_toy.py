@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spdclust.datasets.inputs import generate_inputs
-from spdclust.datasets.toy import N_ACTIVE, generate
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.task import LanguageTask, ToyTask
+from spdclust.sampling.inputs import generate_inputs
+from spdclust.sampling.toy import N_ACTIVE, generate
 
 N = 20_000
 

@@ -7,15 +7,15 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 
 WITHOUT_EXAMPLE: dict[str, str] = {
-    "compiling.use_own_cache": "names a folder of this machine and of this very code",
-    "compiling.one_process_compiles": "what it does shows in a second process, as in test_merge_kernels",
-    "datasets.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
+    "core.compiling.use_own_cache": "names a folder of this machine and of this very code",
+    "core.compiling.one_process_compiles": "what it does shows in a second process, as in test_merge_kernels",
+    "sampling.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
     "groups.describe.describe": "needs samples, sums and trees of an ensemble; `find_groups` shows what it returns",
     "models.reference.load": "needs the reference implementation's package",
-    "snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
-    "snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
-    "snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
-    "snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see test_workflow_failures",
+    "execution.snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
+    "execution.snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
+    "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
+    "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see test_workflow_failures",
     "stages.docstring_corpus.docstring_corpus": "as `write_docstring_corpus`, which it calls",
     "stages.report.report": "starts Snakemake on a whole workflow and its results",
     "tracking.live.main": "makes its own process, which follows a merge, give way to all others",

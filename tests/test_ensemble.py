@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 
 DATA = Path(__file__).parent / "data" / "ensemble"
 
@@ -182,6 +182,6 @@ def test_settings_may_differ_on_request() -> None:
 
 def test_an_array_above_the_limit_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     normalized = normalize_ensemble([history(ABC, [[0, 1]])])
-    monkeypatch.setattr("spdclust.normalized.MERGE_ARRAY_MAX_BYTES", 5)
+    monkeypatch.setattr("spdclust.partitions.normalized.MERGE_ARRAY_MAX_BYTES", 5)
     with pytest.raises(InputError, match=r"too large to build .*merge_array_rows\(iteration\) gives one row"):
         normalized.merge_array()

@@ -7,17 +7,17 @@ import pytest
 from language import CHECKPOINT
 from scipy import sparse
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
-from spdclust.estimate import Estimate, estimate
+from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.loading import load_batch
 from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.counting import count_components
+from spdclust.sampling.estimate import Estimate, estimate
 
 CHECKPOINTS = [
     "resources/resid_mlp1",

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.explorer.cofiring import MAX_MEMBERS, count_cofiring, group_counts
 from spdclust.explorer.collecting import spread
 from spdclust.explorer.found_groups import independent_activity, independent_cohesion

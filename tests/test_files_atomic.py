@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spdclust.errors import InputError
-from spdclust.files.atomic import atomic_path, write_text
+from spdclust.core.atomic import atomic_path, write_text
+from spdclust.core.errors import InputError
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -23,7 +23,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_killed_writer_leaves_no_final_name_and_the_next_one_cleans_up(tmp_path):
     code = (
         "import os, signal, sys\n"
-        "from spdclust.files.atomic import atomic_path\n"
+        "from spdclust.core.atomic import atomic_path\n"
         "with atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -43,8 +43,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 
     code = (
         "import sys\n"
-        "from spdclust.errors import InputError\n"
-        "from spdclust.files.atomic import write_text\n"
+        "from spdclust.core.errors import InputError\n"
+        "from spdclust.core.atomic import write_text\n"
         "try:\n"
         "    write_text(sys.argv[1], 'x' * 5000)\n"
         "except InputError as error:\n"

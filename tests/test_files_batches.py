@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.batch_format import read_head
 from spdclust.files.batches import ActivationBatch, BatchedActivations, find_batches
 

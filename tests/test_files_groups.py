@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.ensemble_folder import GROUPS
 from spdclust.files.groups import groups_record, load_groups, save_groups

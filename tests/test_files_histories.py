@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
 from spdclust.merge.history import MergeHistory
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.mapping import mapping_record
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.ensemble import normalize_ensemble
 
 
 class NewerFile(BaseModel):

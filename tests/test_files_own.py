@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
-from spdclust.estimate import estimate
+from spdclust.core.errors import InputError
 from spdclust.files import own_matrices
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import load_merge_history
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.files.own_matrices import read_own, shape_of_own
-from spdclust.precompute import precompute_batches_for_ensemble
+from spdclust.sampling.estimate import estimate
+from spdclust.sampling.precompute import precompute_batches_for_ensemble
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import save_merge_history
 from spdclust.files.quick_sizes import batch_shape, history_length

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.registry import (
     ENSEMBLE_COLUMNS,
     RUN_COLUMNS,

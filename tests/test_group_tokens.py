@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
+from spdclust.explorer.group_tokens import group_activity, rank_tokens, strongest_samples
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
-from spdclust.group_tokens import group_activity, rank_tokens, strongest_samples
 from spdclust.groups.found import FoundGroups, SharedMembers
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.groups.explain import closest_run, explain_group
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.history import MergeHistory

@@ -9,8 +9,7 @@ from planted import planted
 
 from spdclust import find_groups
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import MergeHistoryEnsemble
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
 from spdclust.groups import find
 from spdclust.groups.evidence import choose_nodes, evidence_of_groups
@@ -22,6 +21,7 @@ from spdclust.groups.samples import fold_samples
 from spdclust.groups.similarity import average_tree, pair_sums
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
+from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 MERGE = MergeConfig(activation_threshold=plain.THRESHOLD, iters=None, min_groups=1)
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.groups.match import group_cosines, group_overlaps, match_groups
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.component_weights import component_weights

@@ -4,7 +4,7 @@ import groups_plain as plain
 import numpy as np
 import pytest
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.groups import samples
 from spdclust.groups.samples import Folds, fold_samples, null_folds
 from spdclust.merge.activations import ProcessedActivations

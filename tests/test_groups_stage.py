@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder

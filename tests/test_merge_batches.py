@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import merge_plainly

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from merging import activations, config, random_dense
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge import merging
 from spdclust.merge.checkpoint import CheckpointStore
 from spdclust.merge.merging import merge_iteration

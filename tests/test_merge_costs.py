@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from merging import random_dense
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import (
     compute_mdl_cost,

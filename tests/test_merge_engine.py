@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense, steps, upper
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge import loading
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import recompute_coacts_from_scratch

@@ -5,7 +5,7 @@ import pytest
 from merging import config
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.filtering import components_to_merge, in_modules
 from spdclust.merge.merging import merge_iteration

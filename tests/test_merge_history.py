@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.groups import group_idxs_at, merge_tree
 from spdclust.merge.history import MergeHistory

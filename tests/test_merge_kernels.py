@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
-from spdclust import compiling
+from spdclust.core import compiling
+from spdclust.core.threads import even_parts
 from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
 from spdclust.merge.kernels import bounds, choosing_rank, coactivation, joining, layout, loop
 from spdclust.merge.loading import load_batch
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source
-from spdclust.merge.threads import even_parts
 from spdclust.merge.warming import warm_up
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from merging import activations, config, random_dense
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView

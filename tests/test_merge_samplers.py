@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import chi_square, chi_square_limit
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.samplers import (
     SAMPLERS,
     exp_rank_law,

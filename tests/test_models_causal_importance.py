@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.causal_importance import build_causal_importance
 from spdclust.models.config import CausalImportanceConfig
 from spdclust.models.modules import DecomposedModule

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.config import read_config
@@ -83,7 +83,7 @@ def test_of_several_steps_the_largest_number_is_taken_and_said(run, caplog):
 
 def test_importing_and_resolving_do_not_import_torch():
     code = (
-        "import sys, spdclust.models, spdclust.datasets\n"
+        "import sys, spdclust.models, spdclust.sampling\n"
         "from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint\n"
         f"resolve_checkpoint({str(DATA / 'tms_5-2')!r}).config\n"
         "assert 'torch' not in sys.modules and 'scipy' not in sys.modules\n"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.catching import InputCatcher
 from spdclust.models.config import DecompositionConfig, ModulePattern
 from spdclust.models.modules import Identity, describe, find_modules

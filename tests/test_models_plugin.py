@@ -14,13 +14,13 @@ from language import CHECKPOINT, TOKENIZER, write_jsonl
 from workflow import REPOSITORY
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_history
 from spdclust.models import load_model
 from spdclust.models.loader_names import function_of, loader_digest, model_files
 from spdclust.models.plugin import PluginModel, load_plugin
 from spdclust.models.reference import load as load_reference
-from spdclust.precompute import load_run_model, process_data_batch, request_digest
+from spdclust.sampling.precompute import load_run_model, process_data_batch, request_digest
 
 BLOCK = re.compile(r"```(\w+)\n# ([\w.]+)\n(.*?)```|```bash\n(.*?)```", re.DOTALL)
 
@@ -180,7 +180,7 @@ def test_the_documented_example_works_when_copied(tmp_path):
         if name == "make_weights.py":
             subprocess.run([sys.executable, name], cwd=tmp_path, check=True)
         for command in commands.splitlines():
-            arguments = [sys.executable, "-m", "spdclust.cli", *command.split()[1:]]
+            arguments = [sys.executable, "-m", "spdclust.commands.cli", *command.split()[1:]]
             done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
     history = load_merge_history(tmp_path / "by_hand" / "history.zip")

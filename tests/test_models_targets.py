@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.targets.llama_simple_mlp import Attention, LlamaSimpleMLPConfig
 

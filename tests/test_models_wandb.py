@@ -11,11 +11,11 @@ from wandb_server import WandbServer
 from workflow import RUN, Workflow
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
-from spdclust.estimate import estimate
+from spdclust.core.errors import InputError
 from spdclust.models import load_model, wandb_files
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import WandbRun, parse_wandb_path
+from spdclust.sampling.estimate import estimate
 
 ID = "s-62fce8c4"
 

@@ -9,7 +9,7 @@ from spdclust import pipeline as module
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.pipeline import cluster_analysis_pipeline
 
 PAGE = REPOSITORY / "docs" / "notebook.md"

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import NormalizedHistories, normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.errors import InputError
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.contingency import contingency
 from spdclust.partitions.distances import compute_all_distances, compute_distances
+from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 from spdclust.partitions.formulas import FORMULAS
-from spdclust.partitions.methods import METHODS
 from spdclust.partitions.overlap import overlap_sums
 
 DATA = Path(__file__).parent / "data" / "ensemble"
@@ -191,7 +191,7 @@ def test_bad_input_is_one_line() -> None:
 
 def test_the_list_of_methods_needs_no_heavy_import() -> None:
     code = (
-        "import sys, spdclust.partitions.methods; "
+        "import sys, spdclust.core.distance_methods; "
         "print(sorted({'numpy', 'scipy', 'numba', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 
-from spdclust.errors import InputError
+from spdclust.core.distance_methods import METHODS, check_method, check_methods
+from spdclust.core.errors import InputError
 from spdclust.partitions.contingency import contingency
-from spdclust.partitions.methods import METHODS, check_method, check_methods
 from spdclust.partitions.overlap import xlogx_table
 from spdclust.partitions.pairwise import distance
 

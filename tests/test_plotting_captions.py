@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
 from spdclust.plotting.captions import CAPTIONS, caption_files, figure_caption, main
 from spdclust.plotting.names import (
     ACTIVATION_FIGURES,

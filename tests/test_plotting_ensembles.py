@@ -8,10 +8,10 @@ from scipy.cluster import hierarchy
 from sklearn.metrics import euclidean_distances
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import normalize_ensemble
 from spdclust.files.stability import save_stability
 from spdclust.files.stability_groups import load_coclusterings, load_components, load_groups
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.ordination import classical_scaling
 from spdclust.plotting.coclustering import plot_coclustering
 from spdclust.plotting.consensus import plot_consensus

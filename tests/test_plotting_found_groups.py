@@ -7,7 +7,7 @@ import pytest
 from found_groups import groups_by_hand
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_activations, example_found
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.groups import save_groups

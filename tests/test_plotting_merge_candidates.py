@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_activations, example_history
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import save_merge_history

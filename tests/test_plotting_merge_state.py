@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.plotting.matrices import MOST_CELLS, aggregate_matrix
 from spdclust.plotting.merge_state import draw_merge_state
 from spdclust.plotting.style import save_figure

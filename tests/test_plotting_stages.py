@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.files.ensembles import save_distances
 from spdclust.files.histories import save_merge_history
@@ -14,6 +13,7 @@ from spdclust.files.stability import save_stability
 from spdclust.files.stability_groups import load_coclusterings, load_components
 from spdclust.merge.costs import compute_merge_costs, recompute_coacts_from_scratch
 from spdclust.merge.merging import merge_iteration
+from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.plotting import merge_state
 from spdclust.plotting.names import ACTIVATION_FIGURES
 from spdclust.stability.analysis import analyze_stability

@@ -6,11 +6,11 @@ import pytest
 from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.examples import TokenExamples
 from spdclust.models import component_model, load_model
-from spdclust.precompute import (
+from spdclust.sampling.precompute import (
     extract_and_process_activations,
     precompute_batches_for_ensemble,
     process_data_batch,

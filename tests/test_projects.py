@@ -11,7 +11,7 @@ import pytest
 import yaml
 from workflow import REPOSITORY, Outcome
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 
 MODEL = REPOSITORY / "resources/resid_mlp1"
 SMALL = {"batch_size": 64, "n_tokens": 64, "merge_config": {"filter_dead_threshold": 0.1, "iters": 4}}
@@ -42,13 +42,22 @@ def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
     made_small(project)
     for command in (
         [sys.executable, "-m", "snakemake", "-s", snakefile],
-        [sys.executable, "-m", "spdclust.cli", "workflow", "run"],
+        [sys.executable, "-m", "spdclust.commands.cli", "workflow", "run"],
     ):
         outcome = run(*command, "--cores", "1", "-n", "-q", "rules", folder=project)
         assert outcome.code == 0, outcome.output
         assert outcome.jobs["merge"] == 4
     outcome = run(
-        sys.executable, "-m", "spdclust.cli", "workflow", "run", "--cores", "1", "--", HISTORY, folder=project
+        sys.executable,
+        "-m",
+        "spdclust.commands.cli",
+        "workflow",
+        "run",
+        "--cores",
+        "1",
+        "--",
+        HISTORY,
+        folder=project,
     )
     assert outcome.code == 0, outcome.output
     assert (project / HISTORY).is_file()
@@ -59,7 +68,7 @@ def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
     outcome = run(
         sys.executable,
         "-m",
-        "spdclust.cli",
+        "spdclust.commands.cli",
         "workflow",
         "run",
         "-n",

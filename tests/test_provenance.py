@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spdclust.provenance import code_fingerprint, git_state, stage_fingerprint
+from spdclust.provenance.code import code_fingerprint, git_state, stage_fingerprint
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "spdclust"
 STAGES = sorted(path.stem for path in (SOURCE / "stages").glob("[a-z]*.py"))
@@ -26,7 +26,7 @@ def package(tmp_path, cache):
 
     def fingerprints():
         code = (
-            "from spdclust.provenance import stage_fingerprint\n"
+            "from spdclust.provenance.code import stage_fingerprint\n"
             f"for stage in {STAGES}: print(stage, stage_fingerprint(stage))"
         )
         done = subprocess.run(
@@ -82,8 +82,8 @@ def change(name):
         ("partitions/distances.py", "compute_all_distances", {"distances", "stability", "mapping"}),
         ("stability/coclustering.py", "coclustering", {"stability", "mapping", "explorer", "compare_points"}),
         ("files/registry.py", "register_ensembles", {"registry"}),
-        ("summary.py", "summarize", {"summarize"}),
-        ("cli.py", "main", set()),
+        ("stability/summary.py", "summarize", {"summarize"}),
+        ("commands/cli.py", "main", set()),
         ("config/merge.py", "MergeConfig", set()),
     ],
 )

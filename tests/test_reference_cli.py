@@ -10,9 +10,9 @@ import pytest
 import yaml
 from workflow import PIPELINE, REPOSITORY, RUN, Outcome, Workflow
 
+from spdclust.commands.reference_cli import NO_LONGER, find_workflow, main, notes, parser, snakemake_command
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
-from spdclust.errors import InputError
-from spdclust.reference_cli import NO_LONGER, find_workflow, main, notes, parser, snakemake_command
+from spdclust.core.errors import InputError
 
 INLINE = {
     "clustering_run_config": RUN | {"model_path": str(REPOSITORY / "resources/resid_mlp1")},
@@ -55,7 +55,7 @@ def value_after(words, option):
 
 def test_the_command_is_installed_under_its_name():
     scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts["spd-clustering"] == "spdclust.reference_cli:main"
+    assert scripts["spd-clustering"] == "spdclust.commands.reference_cli:main"
 
 
 def test_locally_it_runs_the_workflow_on_all_cores_for_that_file_alone(pipeline):
@@ -153,15 +153,18 @@ def test_a_machine_without_slurm_is_told_of_local(pipeline, capsys, monkeypatch,
 
 def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spdclust.workflow_files.__file__", str(tmp_path / "site/spdclust/workflow_files.py"))
-    monkeypatch.setattr("spdclust.workflow_files.metadata.files", lambda name: [])
+    monkeypatch.setattr(
+        "spdclust.execution.workflow_files.__file__",
+        str(tmp_path / "site/spdclust/execution/workflow_files.py"),
+    )
+    monkeypatch.setattr("spdclust.execution.workflow_files.metadata.files", lambda name: [])
     with pytest.raises(InputError, match=r"no workflow here \(allowed: the package installed by pip"):
         find_workflow()
 
 
 def run(*arguments, folder, environment=None):
     done = subprocess.run(
-        [sys.executable, "-m", "spdclust.reference_cli", *arguments],
+        [sys.executable, "-m", "spdclust.commands.reference_cli", *arguments],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
         check=False,
     )  # fmt: skip

@@ -13,12 +13,11 @@ import pytest
 import yaml
 from language import CHECKPOINT, TEXTS, TOKENIZER, write_jsonl
 
-from spdclust.batch_sampling import request_digest
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import write_archive
 from spdclust.files.histories import load_merge_history, save_merge_history
@@ -26,8 +25,9 @@ from spdclust.files.registry import read_registry
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.pipeline import cluster_analysis_pipeline
-from spdclust.provenance import stage_fingerprint
+from spdclust.provenance.code import stage_fingerprint
 from spdclust.reproduction.comparing import compare_files, compare_histories
+from spdclust.sampling.batch_sampling import request_digest
 
 MODEL = "resources/resid_mlp1"
 TOY = {

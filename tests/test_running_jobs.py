@@ -5,10 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from spdclust.cli import main
-from spdclust.jobs import _FOR_GOOD
-from spdclust.running_jobs import format_jobs, running_jobs
-from spdclust.slurm_queue import parse_queue
+from spdclust.commands.cli import main
+from spdclust.execution.jobs import _FOR_GOOD
+from spdclust.execution.running_jobs import format_jobs, running_jobs
+from spdclust.execution.slurm_queue import parse_queue
 from spdclust.tracking.recording import MergeRecorder
 
 MERGE = "mlp/demo/merge/run_1"

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import NormalizedHistories, normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_all_distances, compute_distances
+from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 from spdclust.stability.agreement import QUANTILES, summarize_agreement
 from spdclust.stability.analysis import analyze_stability, find_cut
 from spdclust.stability.coclustering import coclustering

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.stability.coclustering import coclustering, coclustering_frequency
 from spdclust.stability.components import component_stability
 

@@ -9,7 +9,7 @@ import pytest
 from spdclust.config.merge import MergeConfig
 from spdclust.files.summaries import _format
 from spdclust.merge.history import MergeHistory
-from spdclust.summary import summarize, summarize_stability
+from spdclust.stability.summary import summarize, summarize_stability
 
 PAIRS = np.array([[0, 1], [1, 2], [0, 1]])
 

@@ -12,19 +12,19 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from workflow import PIPELINE, Workflow
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_loaded, resolve_workflow
-from spdclust.ensemble import normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.sweeps import load_sweep
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.every_pair import distance_matrices
-from spdclust.partitions.methods import METHODS
 from spdclust.partitions.pairwise import distance
 from spdclust.plotting.sweep_bits import plot_sweep_bits
 from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances

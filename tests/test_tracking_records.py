@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.config.run import LoggingIntervals
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.live import RecordReader, partial_history

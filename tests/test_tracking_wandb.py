@@ -85,7 +85,7 @@ def merge_live(
 
 def sync(place: EnsemblePlace, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "spdclust.cli", "wandb-sync", str(place.folder), *arguments],
+        [sys.executable, "-m", "spdclust.commands.cli", "wandb-sync", str(place.folder), *arguments],
         env=env,
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from workflow import PIPELINE, REPOSITORY, RUN, Workflow
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import load_distance_rows, load_distances

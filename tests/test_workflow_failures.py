@@ -3,7 +3,7 @@
 import pytest
 from workflow import PIPELINE, RUN, Workflow
 
-from spdclust.jobs import failed_for_good
+from spdclust.execution.jobs import failed_for_good
 
 MERGED = "results/small/tiny/runs/run_0/history.zip"
 LOG = "results/logs/small/tiny/merge/run_0.log"

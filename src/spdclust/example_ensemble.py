@@ -11,7 +11,6 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.ensemble import normalize_ensemble
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.groups.found import EvidenceTree, FoundGroups, SharedMembers
@@ -20,7 +19,8 @@ from spdclust.merge.engine import Engine
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source
-from spdclust.normalized import NormalizedHistories
+from spdclust.partitions.ensemble import normalize_ensemble
+from spdclust.partitions.normalized import NormalizedHistories
 
 N_SAMPLES = 200
 CONCEPTS = (

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.argument_kinds import file_path, text, whole
-from spdclust.arguments import checked, either, function, instance, optional, several
-from spdclust.brief import Brief
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
-from spdclust.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.argument_kinds import file_path, text, whole
+from spdclust.core.arguments import checked, either, function, instance, optional, several
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensemble_folder import (
     GROUPS,
@@ -35,7 +35,8 @@ from spdclust.groups.find import N_NULL
 from spdclust.groups.find import find_groups as find_groups_in_memory
 from spdclust.groups.found import FoundGroups
 from spdclust.merge.history import MergeHistory
-from spdclust.precompute import precompute_batches_for_ensemble
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
+from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.stability.analysis import Stability
 from spdclust.stages.distances import distances as write_distances
 from spdclust.stages.groups import groups
@@ -46,7 +47,6 @@ from spdclust.stages.registry import registry
 from spdclust.stages.resolve_configuration import resolve_configuration
 from spdclust.stages.stability import stability
 from spdclust.stages.summarize import summarize_ensemble
-from spdclust.types import Float
 
 
 @dataclass(frozen=True, eq=False, repr=False)

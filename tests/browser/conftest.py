@@ -7,7 +7,7 @@ import pytest
 from browser.chromium import Chromium, find_chromium
 from browser.ensembles import generate
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline

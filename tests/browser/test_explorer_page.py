@@ -9,7 +9,7 @@ import pytest
 from browser.ensembles import history
 from found_groups import groups_by_hand
 
-from spdclust.cli import main
+from spdclust.commands.cli import main
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.examples import TokenExamples

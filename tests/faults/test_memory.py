@@ -11,8 +11,8 @@ from faults.tally import TALLY
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
+from spdclust.execution.jobs import job
 from spdclust.files.batches import ActivationBatch
-from spdclust.jobs import job
 from spdclust.merge.warming import warm_up
 from spdclust.stages.merge import merge
 

@@ -13,7 +13,7 @@ import pytest
 from faults.tally import TALLY
 from test_files_registry import record
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.registry import read_registry, register_ensembles
 
 pytestmark = pytest.mark.faults

@@ -11,7 +11,7 @@ import pytest
 from slurm_cluster import SLURM
 from workflow import PIPELINE, RUN, Workflow
 
-from spdclust.slurm_queue import queued_jobs
+from spdclust.execution.slurm_queue import queued_jobs
 
 TINY = "results/small/tiny"
 MERGED = f"{TINY}/runs/run_0/history.zip"
@@ -259,7 +259,7 @@ def test_the_references_command_submits_with_the_partition_and_the_names_of_its_
         profile.write("\nslurm-init-seconds-before-status-checks: 1\n")
     arguments = ["--config", "config/pipelines/tiny.yaml", "--n-runs", "3"]
     done = subprocess.run(
-        [sys.executable, "-m", "spdclust.reference_cli", *arguments],
+        [sys.executable, "-m", "spdclust.commands.reference_cli", *arguments],
         cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from spdclust.jobs import job
+from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.compare_points import compare_points, point_files

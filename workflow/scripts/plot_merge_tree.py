@@ -1,4 +1,4 @@
-from spdclust.jobs import job
+from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.plot_merge_tree import plot_merge_tree

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from spdclust.commands.adding import AddCommand, count
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
@@ -106,8 +106,8 @@ def _add_sharing(parser: argparse.ArgumentParser) -> None:
 
 
 def _distances(options: argparse.Namespace) -> None:
+    from spdclust.core.distance_methods import check_methods
     from spdclust.files.ensemble_folder import EnsembleFolder
-    from spdclust.partitions.methods import check_methods
     from spdclust.stages.distances import distances
 
     place = EnsembleFolder(options.output or options.ensemble)
@@ -117,14 +117,14 @@ def _distances(options: argparse.Namespace) -> None:
 
 
 def _stability(options: argparse.Namespace) -> None:
+    from spdclust.core.distance_methods import check_methods
     from spdclust.files.stability_reading import load_stability_record
     from spdclust.files.summaries import stability_lines
-    from spdclust.partitions.methods import check_methods
     from spdclust.plotting.stability import STABILITY_FIGURES
     from spdclust.stability.names import STABILITY_FILES
+    from spdclust.stability.summary import summarize_stability
     from spdclust.stages.plot_stability import plot_stability
     from spdclust.stages.stability import stability
-    from spdclust.summary import summarize_stability
 
     methods = check_methods(options.method)
     folder = options.output or options.ensemble
@@ -158,7 +158,7 @@ def _explorer(options: argparse.Namespace) -> None:
 
 
 def _mapping(options: argparse.Namespace) -> None:
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
     from spdclust.stages.mapping import map_consensus, map_run
 
     single = options.source.is_file()
@@ -196,7 +196,7 @@ def model_of(folder: Path) -> str:
     """
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import RUN_CONFIG
 
     file = folder / RUN_CONFIG
@@ -218,7 +218,7 @@ def model_or_nothing(folder: Path) -> str:
         >>> model_or_nothing(Path("no/such/folder"))
         ''
     """
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
 
     try:
         return model_of(folder)

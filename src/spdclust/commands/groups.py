@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from spdclust.commands.adding import AddCommand, count
 
 if TYPE_CHECKING:
+    from spdclust.core.types import Labels
     from spdclust.groups.explain import Formation
     from spdclust.groups.found import FoundGroups
-    from spdclust.types import Labels
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
@@ -47,8 +47,8 @@ def _groups(options: argparse.Namespace) -> None:
     from spdclust.commands.ensembles import model_or_nothing
     from spdclust.files.ensemble_folder import GROUPS
     from spdclust.files.summaries import group_lines
+    from spdclust.stability.summary import summarize_groups
     from spdclust.stages.groups import groups_of
-    from spdclust.summary import summarize_groups
 
     folder: Path = options.ensemble
     found, computed = groups_of(
@@ -168,7 +168,7 @@ def cohesion_lines(found: "FoundGroups") -> list[str]:
 
 
 def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) -> list[str]:
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.files.histories import find_histories, load_merge_histories
     from spdclust.files.merged_batches import kept_batches, merged_batches

@@ -56,7 +56,7 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
     from spdclust.files.histories import load_merge_history
     from spdclust.merge.inspection import describe_groups, describe_history
 

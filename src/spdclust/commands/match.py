@@ -10,8 +10,8 @@ from spdclust.commands.adding import AddCommand
 if TYPE_CHECKING:
     import numpy as np
 
+    from spdclust.core.types import Labels
     from spdclust.groups.match import GroupMatch, Weights
-    from spdclust.types import Labels
 
 
 def add_commands(command: AddCommand) -> None:
@@ -41,7 +41,7 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _match(options: argparse.Namespace) -> None:
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
     from spdclust.groups.match import group_cosines, group_overlaps, match_groups
     from spdclust.stages.groups import groups_of
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from spdclust.commands.adding import AddCommand
-from spdclust.errors import InputError
-from spdclust.files.atomic import write_text
-from spdclust.workflow_files import workflow_folder
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.execution.workflow_files import workflow_folder
 
 _PROFILES = ("local", "slurm", "generic")
 
@@ -129,8 +129,8 @@ def _workflow(options: argparse.Namespace) -> None:
 
 
 def _watch(options: argparse.Namespace) -> None:
-    from spdclust.running_jobs import format_jobs, running_jobs
-    from spdclust.slurm_queue import queued_jobs
+    from spdclust.execution.running_jobs import format_jobs, running_jobs
+    from spdclust.execution.slurm_queue import queued_jobs
 
     if not options.results.is_dir():
         raise InputError("no such folder", file=options.results, allowed="the folder of a workflow's results")

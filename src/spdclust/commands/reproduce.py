@@ -86,7 +86,7 @@ def _history(options: argparse.Namespace) -> None:
 def _ensemble(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
     from spdclust.files.histories import find_histories
     from spdclust.reproduction.recipe import read_recipe
 
@@ -112,7 +112,7 @@ def _tell(source: Path, compared: "list[Compared]") -> None:
     Raises:
         InputError: the numbers in one of them differ.
     """
-    from spdclust.errors import InputError
+    from spdclust.core.errors import InputError
 
     print("\n".join(each.line() for each in compared))
     unequal = [each.name for each in compared if not each.same_numbers]

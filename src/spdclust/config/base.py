@@ -38,7 +38,7 @@ class Section(BaseModel):
         >>> Sides(n=True)
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: n: found true (allowed: a number)
+        spdclust.InputError: n: found true (allowed: a number)
 
     Raises:
         InputError: the first setting that is wrong; in place of pydantic's `ValidationError`.

@@ -4,7 +4,7 @@ import difflib
 
 from pydantic import BaseModel, ValidationError
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 
 def first_error(model: type[BaseModel], error: ValidationError) -> InputError:

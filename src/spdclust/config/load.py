@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from spdclust.config.yaml_text import parse_yaml
-from spdclust.errors import InputError
-from spdclust.files.opening import parse_json, read_text, refused
+from spdclust.core.errors import InputError
+from spdclust.core.opening import parse_json, read_text, refused
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -46,7 +46,7 @@ def validate(model: type[Model], content: Any, *, file: str | Path | None = None
         >>> from spdclust.config.merge import MergeConfig
         >>> validate(MergeConfig, {"alpah": 2}, file="run.yaml")
         Traceback (most recent call last):
-        spdclust.errors.InputError: run.yaml: alpah: unknown key (allowed: alpha)
+        spdclust.InputError: run.yaml: alpah: unknown key (allowed: alpha)
 
     Raises:
         InputError: the first thing that is wrong, with the field, what was found and what is allowed.

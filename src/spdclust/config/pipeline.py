@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
 
 
 def _check_methods(methods: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from spdclust.config.locate import beside
 from spdclust.config.pipeline import NO_LONGER_KEYS, ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points, with_point
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 
 class WorkflowConfig(Section):

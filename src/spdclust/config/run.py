@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 EXPERIMENTS: dict[str, str] = {
     "tms_5-2": "wandb:goodfire/spd/runs/s-38e1a3e2",

@@ -10,7 +10,7 @@ from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 
 def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from spdclust.types import Int
+from spdclust.core.types import Int
 
 MAX_SAMPLES = 1 << 16
 """Samples that are counted, the first ones of the batch."""

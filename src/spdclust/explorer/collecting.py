@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.thinning import evenly
+from spdclust.core.types import Float, Int
 from spdclust.explorer.cofiring import CoFiring
 from spdclust.explorer.packing import narrow
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
-from spdclust.partitions.methods import METHODS
-from spdclust.thinning import evenly
-from spdclust.types import Float, Int
+from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT = 1
 MAX_CURVE_ROWS = 2000

@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
 from spdclust.explorer.collecting import PageData
 from spdclust.explorer.packing import narrow
 from spdclust.files.groups import json_types
 from spdclust.groups.found import FoundGroups
-from spdclust.types import Float, Int
 
 
 def add_found(data: PageData, found: FoundGroups) -> None:

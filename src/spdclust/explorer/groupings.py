@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from spdclust.types import Int
+from spdclust.core.types import Int
 
 STEPS = 10
 """Groupings taken on the way to the last cut, beside the cuts themselves."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.group_tokens import group_activity, rank_tokens, strongest_samples
-from spdclust.types import Int
+from spdclust.core.types import Int
+from spdclust.explorer.group_tokens import group_activity, rank_tokens, strongest_samples
 
 MAX_CHARACTERS = 1_200_000
 """Length of all descriptions together, before compression."""

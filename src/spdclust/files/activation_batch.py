@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.argument_kinds import dense_array, file_path, text_mapping, texts, whole
-from spdclust.arguments import check_fields, checked, instance, optional
-from spdclust.brief import Brief
-from spdclust.errors import InputError
-from spdclust.files.atomic import atomic_path
+from spdclust.core.argument_kinds import dense_array, file_path, text_mapping, texts, whole
+from spdclust.core.arguments import check_fields, checked, instance, optional
+from spdclust.core.atomic import atomic_path
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.opening import refused
+from spdclust.core.types import Float, Labels
 from spdclust.files.batch_format import (
     ALLOWED,
     FORMAT,
@@ -23,9 +25,7 @@ from spdclust.files.batch_format import (
     stored_provenance,
 )
 from spdclust.files.examples import TokenExamples
-from spdclust.files.opening import refused
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.types import Float, Labels
 
 _ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
 

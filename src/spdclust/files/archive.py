@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.files.atomic import atomic_path
-from spdclust.files.opening import refused, regular_file
+from spdclust.core.atomic import atomic_path
+from spdclust.core.errors import InputError
+from spdclust.core.opening import refused, regular_file
 from spdclust.files.zip_files import check_members_size, open_zip
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -241,7 +241,7 @@ def digest_of_file(path: str | Path) -> str:
         >>> digest_of_file("/dev/null")
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: /dev/null: not a regular file (found: a device; allowed: a file to read)
+        spdclust.InputError: /dev/null: not a regular file (found: a device; allowed: a file to read)
 
     Raises:
         InputError: the file cannot be read.

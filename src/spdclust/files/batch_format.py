@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.opening import check_size, refused
 from spdclust.files.archive import digest_of
-from spdclust.files.opening import check_size, refused
 from spdclust.files.torch_files import load_tensors
 
 FORMAT = "spdclust.activation_batch"
@@ -190,7 +190,7 @@ def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int
         ...     stored_shape(arrays, Path(file.name))
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...means: ... (found: float64 (3,) for 2 components...)
+        spdclust.InputError: ...means: ... (found: float64 (3,) for 2 components...)
 
     Raises:
         InputError: they do not, or a maximum or mean is not a finite number.

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.argument_kinds import file_path
-from spdclust.arguments import checked, either, several
-from spdclust.brief import Brief
-from spdclust.errors import InputError
+from spdclust.core.argument_kinds import file_path
+from spdclust.core.arguments import checked, either, several
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Labels
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batch_format import ALLOWED, read_head, stored_provenance, stored_shape
-from spdclust.types import Float, Labels
 
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 

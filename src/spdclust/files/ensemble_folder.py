@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.load import read_mapping
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
 
 RUN_CONFIG = "clustering_run_config.json"
 PIPELINE_CONFIG = "pipeline_config.yaml"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spdclust import __version__
+from spdclust.core.version import __version__
 from spdclust.files.archive import digest_of_file
 from spdclust.files.histories import find_histories, run_names
 

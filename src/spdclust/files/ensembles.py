@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.ensemble import normalize_ensemble
-from spdclust.errors import InputError
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
 from spdclust.files.archive import ArrayRows, Member, read_archive, write_archive
-from spdclust.files.atomic import write_text
 from spdclust.files.histories import load_merge_histories
-from spdclust.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
-from spdclust.types import Float, Int
+from spdclust.partitions.ensemble import normalize_ensemble
+from spdclust.partitions.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
 
 
 def load_normalized(

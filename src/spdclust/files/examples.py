@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.types import Int
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int
 
 _NAMES = ("example_tokens", "example_samples", "example_vocabulary")
 _ALLOWED = "tokens as spdclust writes them"

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.files.atomic import write_text
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.core.opening import refused
 from spdclust.files.ensemble_folder import GROUPS
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.files.newick import newick
-from spdclust.files.opening import refused
 from spdclust.files.records import GroupsRecord, read_record
 from spdclust.files.tables import save_rows
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.argument_kinds import file_path, truth
-from spdclust.arguments import checked, either, instance, optional, several
 from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import MergeHistoryEnsemble
-from spdclust.errors import InputError
+from spdclust.core.argument_kinds import file_path, truth
+from spdclust.core.arguments import checked, either, instance, optional, several
+from spdclust.core.errors import InputError
+from spdclust.core.opening import parse_json, refused
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
-from spdclust.files.opening import parse_json, refused
 from spdclust.merge.activations import check_labels
 from spdclust.merge.groups import iterate_group_idxs, merge_tree
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT_VERSION = 1
 GROUP_IDXS_LIMIT = 64 * 2**20

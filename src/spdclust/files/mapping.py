@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.files.atomic import write_text
-from spdclust.types import Int, Labels
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int, Labels
 
 VIEWERS = ("run", "ensemble")
 """Viewers of the reference implementation: the newer one knows single runs, the older one ensembles."""

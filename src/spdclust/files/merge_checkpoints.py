@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.opening import exists
 from spdclust.files.archive import digest_of, read_archive, write_archive
-from spdclust.files.opening import exists
 from spdclust.files.zip_files import open_zip
 
 log = logging.getLogger(__name__)

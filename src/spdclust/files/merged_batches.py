@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.files.histories import run_number

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.files.atomic import write_text
+from spdclust.core.atomic import write_text
 from spdclust.merge.history import MergeHistory
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 SUFFIXES = (".pt", ".npy", ".npz")
 SNAPSHOT = "memberships.npz"

@@ -22,17 +22,17 @@ from typing import Any, TypeGuard
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.opening import check_size, read_json, read_text, refused, regular_file
+from spdclust.core.types import Labels
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import array_header, check_announced
 from spdclust.files.batch_format import FORMAT
-from spdclust.files.opening import check_size, read_json, read_text, refused, regular_file
 from spdclust.files.own_folders import ALLOWED, LABEL_FILES, METADATA, SNAPSHOT
 from spdclust.files.sparse_parts import check_indices
 from spdclust.files.torch_files import load_tensors
 from spdclust.files.zip_files import check_members_size, open_zip
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.types import Labels
 
 _DENSE_NUMBERS = 1 << 24
 _BYTES_OF_LABEL = 100

@@ -4,7 +4,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 
 def batch_shape(path: str | Path) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.load import validate
-from spdclust.files.opening import read_json
+from spdclust.core.opening import read_json
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A number of things, or which of several; databases and arrays hold no larger ones."""
@@ -262,7 +262,7 @@ def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str
         ...     read_record(StabilityRecord, Path(folder) / "stability.json", "stability.json")
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...stability.json: n_runs: not allowed (found: -1; allowed: greater than
+        spdclust.InputError: ...stability.json: n_runs: not allowed (found: -1; allowed: greater than
         or equal to 0)
 
     Raises:
@@ -281,7 +281,7 @@ def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[
         >>> checked_record(ListedRun, {**run, "merge_seed": "none"}, "ensemble_registry.db")
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ensemble_registry.db: merge_seed: ...
+        spdclust.InputError: ensemble_registry.db: merge_seed: ...
 
     Raises:
         InputError: a key is missing, or a value is of another kind.

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spdclust.errors import InputError
-from spdclust.files.opening import exists, regular_file
+from spdclust.core.errors import InputError
+from spdclust.core.opening import exists, regular_file
 from spdclust.files.records import ListedEnsemble, checked_record
 
 FORMAT_VERSION = 1

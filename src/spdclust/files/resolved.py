@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from spdclust.files.atomic import write_text
+from spdclust.core.atomic import write_text
 
 
 def save_pipeline_config(settings: Mapping[str, Any], path: str | Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
-from spdclust.files.opening import check_size, refused
+from spdclust.core.errors import InputError
+from spdclust.core.opening import check_size, refused
 
 PARTS = ("data", "indices", "indptr", "shape")
 """What the arrays of a CSR matrix are called, in the order of `csr_of_parts`."""
@@ -45,7 +45,7 @@ def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> s
         >>> csr_of_parts(parts, __file__, "least_mdl")
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...: least_mdl: not a sparse matrix (found: ...; allowed: the data, ...)
+        spdclust.InputError: ...: least_mdl: not a sparse matrix (found: ...; allowed: the data, ...)
 
     Args:
         parts: the arrays, in the order of `PARTS`.

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
 from spdclust.files.archive import Member, read_archive, write_archive
-from spdclust.files.atomic import write_text
 from spdclust.files.sparse_parts import PARTS, csr_of_parts
 from spdclust.files.tables import save_columns, save_rows
-from spdclust.normalized import NormalizedHistories
+from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import Stability
 from spdclust.stability.coclustering import coclustering_frequency
 from spdclust.stability.cut import groups_at

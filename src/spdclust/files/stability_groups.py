@@ -8,10 +8,10 @@ from typing import Any
 
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Labels
 from spdclust.files.archive import read_archive
 from spdclust.files.sparse_parts import PARTS, csr_of_parts
-from spdclust.types import Labels
 
 _LONGEST_CELL = 1 << 28  # the members of a group are one cell
 

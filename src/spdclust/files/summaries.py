@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spdclust.files.atomic import write_text
+from spdclust.core.atomic import write_text
 from spdclust.files.ensemble_folder import SUMMARY
 from spdclust.files.records import Record, SummaryRecord, SweepRecord, read_record
 from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES

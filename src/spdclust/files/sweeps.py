@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spdclust.files.atomic import write_text
+from spdclust.core.atomic import write_text
 from spdclust.files.records import SweepRecord, read_record
 from spdclust.files.tables import save_rows
 from spdclust.sweeps.names import SWEEP_FILES
@@ -47,7 +47,7 @@ def load_sweep(path: str | Path) -> dict[str, Any]:
         ...     load_sweep(f"{folder}/sweep.json")
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...sweep.json: points: ...
+        spdclust.InputError: ...sweep.json: points: ...
 
     Raises:
         InputError: no such file, or not the comparison of a sweep.

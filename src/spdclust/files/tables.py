@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.files.atomic import write_text
-from spdclust.files.opening import read_text, refused
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.core.opening import read_text, refused
 
 
 def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:

@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spdclust.errors import InputError
-from spdclust.files.opening import check_size, refused, regular_file
+from spdclust.core.errors import InputError
+from spdclust.core.opening import check_size, refused, regular_file
 from spdclust.files.zip_files import check_crc, open_zip
 
 if TYPE_CHECKING:

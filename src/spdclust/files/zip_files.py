@@ -5,8 +5,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from spdclust.errors import InputError
-from spdclust.files.opening import check_size, refused, regular_file
+from spdclust.core.errors import InputError
+from spdclust.core.opening import check_size, refused, regular_file
 
 _BLOCK = 1 << 20
 _LONGEST_END = 22 + (1 << 16)
@@ -28,7 +28,7 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
         ...         pass
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...a.zip: ../a.npy: unusable name of a member (allowed: a whole
+        spdclust.InputError: ...a.zip: ../a.npy: unusable name of a member (allowed: a whole
         history.zip)
 
     Args:
@@ -98,7 +98,7 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
         ...         check_members_size(archive, path, ["a.npy"])
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...a.zip: a.npy: announces more than the file can mean (...)
+        spdclust.InputError: ...a.zip: a.npy: announces more than the file can mean (...)
 
     Raises:
         InputError: they would.
@@ -124,7 +124,7 @@ def check_crc(path: str | Path, what: str) -> None:
         ...     check_crc(f"{folder}/a.pt", "a checkpoint")
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: ...a.pt: ... (found: ...Bad CRC-32 for file 'data.pkl'; ...)
+        spdclust.InputError: ...a.pt: ... (found: ...Bad CRC-32 for file 'data.pkl'; ...)
 
     Raises:
         InputError: the file is no archive, or a member is damaged.

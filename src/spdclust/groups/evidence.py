@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.types import Bool, Float, Int
 from spdclust.groups.kernels import nodes as kernels
 from spdclust.groups.samples import Folds
 from spdclust.groups.trees import Tree
-from spdclust.merge.threads import even_parts, run_parts
-from spdclust.types import Bool, Float, Int
 
 FALSE_ALARM = 0.05
 """On data without any groups, at most this share of ensembles has one reported."""

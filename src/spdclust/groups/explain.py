@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Bool, Labels
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import Batch
-from spdclust.types import Bool, Labels
 
 _ROWS = 1 << 16
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.ensemble import MergeHistoryEnsemble
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.threads import available_threads
+from spdclust.core.types import Int, Labels
 from spdclust.groups.describe import cohesion, describe, standard_error
 from spdclust.groups.evidence import (
     FALSE_ALARM,
@@ -25,8 +26,7 @@ from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, avera
 from spdclust.groups.support import cuts_of_merges, formed_by, support_columns
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.threads import available_threads
-from spdclust.types import Int, Labels
+from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 N_NULL = 3
 """Null runs of the whole analysis by default."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.argument_kinds import whole
-from spdclust.arguments import checked
-from spdclust.brief import Brief
-from spdclust.errors import InputError
-from spdclust.types import Bool, Float, Int, Labels
+from spdclust.core.argument_kinds import whole
+from spdclust.core.arguments import checked
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.types import Bool, Float, Int, Labels
 
 COLUMNS = {
     "size": "components in the group",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from spdclust.errors import InputError
-from spdclust.types import Float, Labels
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Labels
 
 Weights = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """`V`, `(inputs, components)`, and `U`, `(components, outputs)`, by module."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.types import Float, Int
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
 from spdclust.groups.kernels import memberships as kernels
 from spdclust.groups.samples import Folds
 from spdclust.groups.similarity import MIN_SIMILARITY
-from spdclust.merge.threads import even_parts, run_parts
-from spdclust.types import Float, Int
 
 MIN_RELATIVE_RATE = 0.5
 """A component that joins or is shared is at least so often active on the group's events, relative to its

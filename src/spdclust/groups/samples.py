@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source
-from spdclust.types import Float, Int, Labels
 
 BLOCKS_OF_ONE_RUN = 5
 """The samples of a single run are cut into so many blocks, which take the place of runs."""

@@ -15,11 +15,11 @@ from scipy import sparse
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 
+from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.types import Float
 from spdclust.groups.kernels import pairs as kernels
 from spdclust.groups.samples import Folds
 from spdclust.groups.trees import Tree
-from spdclust.merge.threads import even_parts, run_parts
-from spdclust.types import Float
 
 MIN_SIMILARITY = 1 / 9
 """The two parts of a node are on average at least so alike; below, no tree is built."""

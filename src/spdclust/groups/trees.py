@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
+from spdclust.core.types import Float, Int
 from spdclust.groups.kernels import nodes as kernels
 from spdclust.merge.groups import merge_tree
-from spdclust.types import Float, Int
 
 _KEY_SEED = 0x5BDC1057
 

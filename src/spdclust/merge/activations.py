@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.argument_kinds import dense_array, texts, truth
-from spdclust.arguments import check_fields, checked, instance
-from spdclust.brief import Brief
-from spdclust.errors import InputError
-from spdclust.types import Float, Labels
+from spdclust.core.argument_kinds import dense_array, texts, truth
+from spdclust.core.arguments import check_fields, checked, instance
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Labels
 
 _PIECE = 1 << 22
 _CSR = instance(sparse.csr_array, allowed="a scipy.sparse.csr_array; from_sparse takes any matrix")
@@ -159,7 +159,7 @@ def check_labels(labels: Labels, n_components: int) -> None:
         >>> check_labels(["m:0", "m:0"], 2)
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: labels: label given twice (found: m:0; allowed: unique labels)
+        spdclust.InputError: labels: label given twice (found: m:0; allowed: unique labels)
 
     Raises:
         InputError: they are not.

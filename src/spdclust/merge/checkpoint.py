@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.types import Labels, Seed
+from spdclust.core.types import Labels, Seed
 
 FORMAT = 2
 

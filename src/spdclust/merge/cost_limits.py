@@ -3,8 +3,8 @@
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
-from spdclust.types import Num
+from spdclust.core.errors import InputError
+from spdclust.core.types import Num
 
 LARGEST_COST = 1e300
 """In counts; what is certain to cost less is merged."""
@@ -22,7 +22,7 @@ def check_costs_stay_finite(
         >>> check_costs_stay_finite(np.array([3.0, 5.0]), 10, 2, MergeConfig(alpha=1e308))
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: alpha: costs of merges would be too large for floating-point numbers
+        spdclust.InputError: alpha: costs of merges would be too large for floating-point numbers
         (found: 1e+308; allowed: a smaller one)
 
     Args:

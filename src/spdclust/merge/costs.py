@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.argument_kinds import dense_array, real
-from spdclust.arguments import checked
-from spdclust.errors import InputError
+from spdclust.core.argument_kinds import dense_array, real
+from spdclust.core.arguments import checked
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.types import Float, Int
 
 
 @checked(

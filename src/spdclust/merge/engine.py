@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int
 from spdclust.merge.checkpoint import generator_from_array, generator_to_array
 from spdclust.merge.kernels import joining, layout
 from spdclust.merge.kernels.layout import Rules, State
@@ -15,7 +16,6 @@ from spdclust.merge.loading import LoadedBatch, load_batch
 from spdclust.merge.sources import BatchSource
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 from spdclust.merge.stepping import merge_up_to, replay
-from spdclust.types import Int
 
 logger = logging.getLogger(__name__)
 

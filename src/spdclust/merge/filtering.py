@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
-from spdclust.types import Bool, Float, Int, Labels
+from spdclust.core.errors import InputError
+from spdclust.core.types import Bool, Float, Int, Labels
 
 
 def components_to_merge(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.types import Int
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int
 
 
 def group_idxs_at(

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.argument_kinds import dense_array, texts, whole
-from spdclust.arguments import check_fields, checked, instance
-from spdclust.brief import Brief
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.argument_kinds import dense_array, texts, whole
+from spdclust.core.arguments import check_fields, checked, instance
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 from spdclust.merge.groups import group_idxs_at, merge_tree
-from spdclust.types import Float, Int, Labels
 
 
 @dataclass(frozen=True, eq=False, repr=False)

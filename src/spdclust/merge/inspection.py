@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 
+from spdclust.core.types import Labels
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sizes import size_curves
-from spdclust.types import Labels
 
 _SHOWN = 10
 

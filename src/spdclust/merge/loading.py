@@ -9,13 +9,13 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError, memory_error
+from spdclust.core.errors import InputError, memory_error
+from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.types import Int
 from spdclust.merge.cost_limits import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import BLOCK, row_start
 from spdclust.merge.stretches import count_samples, stretches
-from spdclust.merge.threads import even_parts, run_parts
-from spdclust.types import Int
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
         ...     raise MemoryError
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: memory: not enough memory to merge (found: 13000 groups, 0.4 GB of
+        spdclust.InputError: memory: not enough memory to merge (found: 13000 groups, 0.4 GB of
         coactivations besides the activations; allowed: more memory, or fewer components: a higher
         filter_dead_threshold, a module_name_filter)
 

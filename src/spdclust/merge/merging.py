@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.argument_kinds import real, seed_number, truth, whole
-from spdclust.arguments import checked, either, function, instance, optional
 from spdclust.config.merge import MergeConfig
 from spdclust.config.without_effect import merge_settings_without_effect
+from spdclust.core.argument_kinds import real, seed_number, truth, whole
+from spdclust.core.arguments import checked, either, function, instance, optional
+from spdclust.core.threads import available_threads
+from spdclust.core.types import Float, Seed, make_generator
 from spdclust.merge.checkpoint import CheckpointStore, identity_of, load_fitting
 from spdclust.merge.engine import Engine
 from spdclust.merge.filtering import components_to_merge
@@ -20,10 +22,8 @@ from spdclust.merge.kernels import layout
 from spdclust.merge.loading import enough_memory
 from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source
-from spdclust.merge.threads import available_threads
 from spdclust.merge.view import MergeView
 from spdclust.merge.warming import warm_up
-from spdclust.types import Float, Seed, make_generator
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
+from spdclust.core.types import Seed, make_generator
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.samplers import SAMPLERS
 from spdclust.merge.sources import as_batch_source
-from spdclust.types import Seed, make_generator
 
 
 def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> MergeHistory:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.threads import available_threads
 from spdclust.merge.engine import Engine
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import view_of
 from spdclust.merge.sources import as_batch_source
-from spdclust.merge.threads import available_threads
 from spdclust.merge.view import MergeView
 from spdclust.merge.warming import warm_up
 

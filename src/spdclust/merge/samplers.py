@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.types import Bool, Float, Int
+from spdclust.core.errors import InputError
+from spdclust.core.types import Bool, Float, Int
 
 Pair = tuple[int, int]
 """Two groups, the smaller number first."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from spdclust.core.types import Int
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
-from spdclust.types import Int
 
 
 def size_curves(

@@ -5,9 +5,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Labels
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.types import Labels
 
 
 @runtime_checkable

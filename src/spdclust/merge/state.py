@@ -5,13 +5,13 @@ import math
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
+from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.types import Float, Int
 from spdclust.merge.kernels import layout, loop
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.choosing_mcmc import rescale, weigh_rows
 from spdclust.merge.kernels.layout import Rules, State
 from spdclust.merge.loading import LoadedBatch
-from spdclust.merge.threads import even_parts, run_parts
-from spdclust.types import Float, Int
 
 HEAP = 4096
 """Ranks below this are found from the rows' bounds, higher ones by reading all rows."""

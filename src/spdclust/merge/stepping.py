@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop, samples
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.layout import Rules, State
 from spdclust.merge.state import read_all_rows
-from spdclust.types import Float, Int
 
 
 def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generator) -> None:

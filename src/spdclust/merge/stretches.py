@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 ENTRIES_PER_STRETCH = 1 << 24
 """A batch is read in stretches of about this many stored values, to keep temporary arrays small."""

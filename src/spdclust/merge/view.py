@@ -5,12 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
+from spdclust.core.types import Float, Int
 from spdclust.merge.costs import compute_merge_costs
 from spdclust.merge.kernels import layout
 from spdclust.merge.kernels.joining import total_of
 from spdclust.merge.kernels.layout import State
 from spdclust.merge.stepping import open_slots
-from spdclust.types import Float, Int
 
 
 class MergeView:

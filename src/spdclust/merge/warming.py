@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from spdclust.compiling import ensure_compiled
 from spdclust.config.merge import MergeConfig
+from spdclust.core.compiling import ensure_compiled
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop
 from spdclust.merge.loading import capacity_for, entry_type, load_batch

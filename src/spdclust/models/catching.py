@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 
 class InputCatcher:

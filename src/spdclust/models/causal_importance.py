@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float
 from spdclust.models.config import CausalImportanceConfig
 from spdclust.models.global_causal_importance import (
     ReverseResidual,
@@ -22,7 +23,6 @@ from spdclust.models.global_causal_importance import (
 from spdclust.models.layers import mlp, parallel_mlp
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.state import LAYERWISE
-from spdclust.types import Float
 
 Modules = Sequence[DecomposedModule]
 

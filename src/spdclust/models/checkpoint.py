@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.errors import InputError
-from spdclust.files.opening import exists, regular_file
+from spdclust.core.errors import InputError
+from spdclust.core.opening import exists, regular_file
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config
 from spdclust.models.wandb_files import decomposition_folder

@@ -9,7 +9,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 from spdclust.models.catching import InputCatcher
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.inputs import checked_inputs
@@ -18,7 +19,6 @@ from spdclust.models.sigmoids import Sigmoid
 from spdclust.models.sparse_rows import checked_dense, sparse_rows
 from spdclust.models.targets.base import Target
 from spdclust.models.task import Task, ToyTask
-from spdclust.types import Float, Int, Labels
 
 _DENSE_BYTES = 1 << 28
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.state import COMPONENTS, modernised, part
 

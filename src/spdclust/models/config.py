@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 MOST_LAYERS = 10_000
 """Layers that a model may have; each is built before the weights are looked at."""

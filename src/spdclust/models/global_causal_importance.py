@@ -8,12 +8,12 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float
 from spdclust.models.config import AttentionConfig, CausalImportanceConfig
 from spdclust.models.layers import Linear, SelfAttention, mlp, rms_normalised
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.state import GLOBAL
-from spdclust.types import Float
 
 T = TypeVar("T")
 Modules = Sequence[DecomposedModule]

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.task import LanguageTask, Task, ToyTask
 
 
@@ -18,7 +18,7 @@ def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> to
         >>> checked_inputs([[0, 1]], task)
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: inputs: shape does not fit the model (found: (1, 2);
+        spdclust.InputError: inputs: shape does not fit the model (found: (1, 2);
         allowed: (samples, 5))
 
     Args:

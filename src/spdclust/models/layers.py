@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from spdclust.core.types import Float
 from spdclust.models.config import AttentionConfig
-from spdclust.types import Float
 
 
 class Linear(nn.Module):

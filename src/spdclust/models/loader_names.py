@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 
 ENTRY_POINTS = "spdclust.models"
 """Group in which packages register their loaders."""

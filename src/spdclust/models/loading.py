@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from spdclust.errors import InputError
-from spdclust.files.opening import refused
+from spdclust.core.errors import InputError
+from spdclust.core.opening import refused
 from spdclust.models.causal_importance import build_causal_importance
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.component_model import ComponentModel

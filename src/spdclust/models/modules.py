@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.config import DecompositionConfig, ModulePattern
 
 IDENTITY = "pre_identity"
@@ -100,7 +100,7 @@ def find_modules(
         >>> find_modules(model, DecompositionConfig.model_construct(module_info=patterns))
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: module_info: module cannot be decomposed (found: 1, a ReLU; ...)
+        spdclust.InputError: module_info: module cannot be decomposed (found: 1, a ReLU; ...)
 
     Args:
         target: the target model; changed in place.

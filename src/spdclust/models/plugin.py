@@ -13,11 +13,11 @@ import torch
 from scipy import sparse
 
 from spdclust.config.load import validate
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int, Labels
 from spdclust.models.loader_names import function_of, model_files
 from spdclust.models.sparse_rows import checked_dense, sparse_rows
 from spdclust.models.task import LanguageTask, Task, ToyTask
-from spdclust.types import Int, Labels
 
 _ALLOWED = "docs/loaders.md says what a loaded model has"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.config import read_config
 from spdclust.models.task import LanguageTask, Task, ToyTask

@@ -5,8 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from scipy import sparse
 
+from spdclust.core.types import Int, Labels
 from spdclust.models.task import Task
-from spdclust.types import Int, Labels
 
 
 @runtime_checkable

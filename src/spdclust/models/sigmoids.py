@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from spdclust.errors import InputError
-from spdclust.types import Float
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float
 
 Sigmoid = Callable[[torch.Tensor], torch.Tensor]
 

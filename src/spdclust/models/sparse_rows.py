@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from spdclust.errors import InputError
-from spdclust.types import Float
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float
 
 
 def checked_dense(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.modules import DecomposedModule
 
 State = dict[str, torch.Tensor]
@@ -106,7 +106,7 @@ def check_shapes(
         >>> check_shapes({"a": torch.zeros(2, 3)}, {"a": (2, 4)}, Path("model_1.pth"))
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: model_1.pth: a: shape does not fit the configuration (found: (2, 3);
+        spdclust.InputError: model_1.pth: a: shape does not fit the configuration (found: (2, 3);
         allowed: (2, 4))
 
     Args:

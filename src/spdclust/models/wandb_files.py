@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.wandb_paths import ALLOWED, BESIDE_CHECKPOINT, CHECKPOINT, OF_TARGET, WandbRun
 
 log = logging.getLogger(__name__)

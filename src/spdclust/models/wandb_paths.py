@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spdclust.cache_folders import cache_root
-from spdclust.errors import InputError
+from spdclust.core.cache_folders import cache_root
+from spdclust.core.errors import InputError
 
 _PREFIX = "wandb:"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"

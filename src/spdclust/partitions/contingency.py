@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
-from spdclust.types import Int
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int
 
 
 @dataclass(frozen=True)

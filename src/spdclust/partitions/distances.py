@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from spdclust.argument_kinds import text, whole
-from spdclust.arguments import checked, function, instance, optional
-from spdclust.ensemble import NormalizedHistories
+from spdclust.core.argument_kinds import text, whole
+from spdclust.core.arguments import checked, function, instance, optional
+from spdclust.core.distance_methods import METHODS, check_method, check_methods
+from spdclust.core.types import Float
+from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.formulas import FORMULAS
-from spdclust.partitions.methods import METHODS, check_method, check_methods
 from spdclust.partitions.trajectory import Progress, check_runs, kept_iterations, walk_run_pairs
-from spdclust.types import Float
 
 DistancesArray = Float[np.ndarray, "iterations runs runs"]
 """float64, symmetric in the runs, zero on the diagonal; in the unit of its method."""
@@ -35,7 +35,7 @@ def compute_distances(
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> def run(*pairs):
         ...     zeros = np.zeros(len(pairs))
@@ -72,7 +72,7 @@ def compute_all_distances(
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> one = np.ones(1)
         >>> def run(pair):

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import sparse
 
-from spdclust.errors import InputError
+from spdclust.core.distance_methods import METHODS, check_methods
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
 from spdclust.partitions.formulas import FORMULAS
-from spdclust.partitions.methods import METHODS, check_methods
 from spdclust.partitions.overlap import OverlapSums, xlogx_table
-from spdclust.types import Float, Int
 
 
 def distance_matrices(

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.types import Float
 from spdclust.partitions.overlap import OverlapSums
-from spdclust.types import Float
 
 Rows = Float[np.ndarray, " rows"]
 

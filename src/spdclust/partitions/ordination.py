@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spdclust.types import Float
+from spdclust.core.types import Float
 
 
 def classical_scaling(

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
+from spdclust.core.types import Int
 from spdclust.partitions.contingency import Contingency
-from spdclust.types import Int
 
 
 @dataclass(frozen=True)

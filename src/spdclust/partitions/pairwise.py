@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from spdclust.core.distance_methods import check_method
+from spdclust.core.types import Int
 from spdclust.partitions.contingency import contingency
 from spdclust.partitions.formulas import FORMULAS
-from spdclust.partitions.methods import check_method
 from spdclust.partitions.overlap import overlap_sums
-from spdclust.types import Int
 
 
 def distance(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"], method: str) -> float:

@@ -6,12 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
-from spdclust.compiling import ensure_compiled
-from spdclust.ensemble import NormalizedHistories
-from spdclust.errors import InputError
+from spdclust.core.compiling import ensure_compiled
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int
+from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.kernels.walk import walk_pair, walk_run
 from spdclust.partitions.overlap import OverlapSums, xlogx_table
-from spdclust.types import Int
 
 Progress = Callable[[int, int], None]
 """Called with the number of run pairs done and their total."""
@@ -47,7 +47,7 @@ def walk_run_pairs(
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> def run(*pairs):
         ...     zeros = np.zeros(len(pairs))
@@ -128,13 +128,13 @@ def check_runs(normalized: NormalizedHistories) -> None:
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> run = MergeHistory(["a", "b"], np.array([[0, 1]]), np.zeros(1), np.zeros(1), MergeConfig())
         >>> check_runs(normalize_ensemble([run]))
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: n_runs: distances need several runs (found: 1; allowed: 2 or more)
+        spdclust.InputError: n_runs: distances need several runs (found: 1; allowed: 2 or more)
 
     Raises:
         InputError: there are fewer than two runs.

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import sparse
 
+from spdclust.core.types import Float, Int
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import coactivation
@@ -14,7 +15,6 @@ from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
 from spdclust.plotting.names import ACTIVATION_FIGURES as ACTIVATION_FIGURES
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
-from spdclust.types import Float, Int
 
 ACTIVITY_THRESHOLD = 0.01
 """A component is active above this: the merge's own default."""

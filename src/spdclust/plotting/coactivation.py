@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from spdclust.core.types import Float, Int, make_generator
 from spdclust.plotting.matrices import bin_edges
-from spdclust.types import Float, Int, make_generator
 
 MOST_SAMPLES = 50_000
 """Coactivations of more samples are counted on a sample of that many, drawn with `SAMPLE_SEED`."""

@@ -11,9 +11,9 @@ from scipy import sparse
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
+from spdclust.core.types import Labels
 from spdclust.plotting.cuts import cut_title
 from spdclust.plotting.style import AMOUNT, GREY, plain_text, styled
-from spdclust.types import Labels
 
 MOST_COMPONENTS = 150
 """Contested components shown at each cut, those that runs disagree about most."""

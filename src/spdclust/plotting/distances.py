@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.thinning import evenly
+from spdclust.core.types import Float, Int
 from spdclust.plotting.style import BLUE, GREY, new_figure, styled
-from spdclust.thinning import evenly
-from spdclust.types import Float, Int
 
 _POINTS_UP_TO = 30
 _MOST_ITERATIONS = 2_000

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator, ScalarFormatter, SymmetricalLogLocator
 
+from spdclust.core.types import Int
 from spdclust.groups.found import FoundGroups
 from spdclust.plotting.modules import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, GREY, ORANGE, styled
-from spdclust.types import Int
 
 MOST_GROUPS = 40
 """Groups shown one by one, those with the strongest evidence."""

@@ -8,13 +8,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from spdclust.core.types import Float, Int
 from spdclust.groups.found import EvidenceTree, FoundGroups
 from spdclust.groups.trees import Tree
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import coactivation
 from spdclust.plotting.matrices import block_note, draw_matrix
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, new_figure, styled
-from spdclust.types import Float, Int
 
 MOST_NODES = 800
 """Nodes of the tree that are drawn: half of them chosen ones, if there are as many, then the largest."""

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import AsinhNorm, LogNorm, Normalize
 
+from spdclust.core.types import Float, Int, Num
 from spdclust.plotting.style import AMOUNT, CHANGE, UNDEFINED
-from spdclust.types import Float, Int, Num
 
 MOST_CELLS = 400
 """Cells along one axis of a picture; above that blocks of rows and columns share a cell."""

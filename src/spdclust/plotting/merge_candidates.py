@@ -8,11 +8,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from spdclust.core.types import Float, Int
 from spdclust.merge.view import MergeView
 from spdclust.plotting.cuts import groups_span
 from spdclust.plotting.matrices import change_ticks
 from spdclust.plotting.style import AMOUNT, GREY, ORANGE, plain_text, styled
-from spdclust.types import Float, Int
 
 _SIMILARITY_BINS, _COST_BINS = 60, 80
 _ROWS = 64

@@ -6,11 +6,11 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Num
 from spdclust.merge.view import MergeView
 from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
 from spdclust.plotting.style import AMOUNT, BLUE, new_figure, plain_text, styled
-from spdclust.types import Float, Int, Num
 
 _LONGEST_TITLE = 110
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from spdclust.ensemble import MergeHistoryEnsemble
+from spdclust.core.thinning import evenly
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sizes import size_curves
+from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.plotting.cuts import groups_span
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
-from spdclust.thinning import evenly
 
 
 @styled

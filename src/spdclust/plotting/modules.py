@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from spdclust.core.types import Int, Labels
 from spdclust.merge.filtering import module_of
 from spdclust.plotting.style import GREY, PALETTE, plain_text
-from spdclust.types import Int, Labels
 
 _MOST_NAMES = 24
 _LONGEST_NAME = 28

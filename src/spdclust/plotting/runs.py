@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
+from spdclust.core.types import Float, Int
 from spdclust.partitions.ordination import classical_scaling
 from spdclust.plotting.cuts import cut_title
 from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
-from spdclust.types import Float, Int
 
 _MOST_NAMED = 40
 _MOST_NUMBERS = 12

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
 from spdclust.plotting.cuts import CUT_NAMES as CUT_NAMES
 from spdclust.plotting.cuts import cut_title, groups_span
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled

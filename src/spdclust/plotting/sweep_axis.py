@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from spdclust.types import Float, Int
+from spdclust.core.types import Float, Int
 
 MOST_NUMBERS = 10
 """Rows or columns of a heat map above which its cells carry no numbers."""

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spdclust.partitions.methods import METHODS
+from spdclust.core.distance_methods import METHODS
 from spdclust.plotting.style import BLUE, GREY, ORANGE, new_figure, styled
 from spdclust.plotting.sweep_axis import (
     MOST_NUMBERS,

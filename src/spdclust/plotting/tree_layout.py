@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spdclust.core.types import Float, Int
 from spdclust.merge.history import MergeHistory
-from spdclust.types import Float, Int
 
 WHOLE_UP_TO = 300
 """Components up to which the whole tree is drawn."""

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spdclust.batch_sampling import load_run_model
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of_file
 from spdclust.files.batches import BatchedActivations, find_batches
@@ -17,10 +16,11 @@ from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
 from spdclust.files.own_folders import own_files
 from spdclust.merge.merging import merge_iteration
-from spdclust.precompute import convert_missing_batches, write_missing_batches
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
 from spdclust.reproduction.recipe import Recipe
-from spdclust.sampling_record import places_left_out
+from spdclust.sampling.batch_sampling import load_run_model
+from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
+from spdclust.sampling.sampling_record import places_left_out
 from spdclust.stages.merge import merge
 
 

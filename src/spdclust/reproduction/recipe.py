@@ -9,12 +9,12 @@ import yaml
 
 from spdclust.config.load import read_mapping, validate
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.files.own_folders import batches_per_run
 from spdclust.merge.history import MergeHistory
-from spdclust.sampling_record import places_left_out, without_places
+from spdclust.sampling.sampling_record import places_left_out, without_places
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.types import Float, Int
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Quantiles of the distances over run pairs that are reported."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.brief import Brief
-from spdclust.ensemble import NormalizedHistories
-from spdclust.errors import InputError
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
 from spdclust.partitions.distances import compute_all_distances
+from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.trajectory import check_runs, kept_iterations
 from spdclust.stability.agreement import Agreement, summarize_agreement
 from spdclust.stability.coclustering import Coclustering, coclustering
@@ -123,7 +123,7 @@ def analyze_stability(
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
         >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
@@ -177,7 +177,7 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
         >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.brief import Brief
-from spdclust.compiling import ensure_compiled
-from spdclust.errors import InputError
+from spdclust.core.brief import Brief
+from spdclust.core.compiling import ensure_compiled
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 from spdclust.stability.components import check_several_runs
 from spdclust.stability.kernels import count_together
-from spdclust.types import Float, Int, Labels
 
 MAX_STORED_PAIRS = 20_000_000
 """Above this many pairs (counted per run) the matrix of co-clustering frequencies is not built."""

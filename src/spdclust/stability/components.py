@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.brief import Brief
-from spdclust.errors import InputError
-from spdclust.types import Float, Int, Labels
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +91,7 @@ def check_several_runs(n_runs: int) -> None:
         >>> check_several_runs(1)
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: n_runs: stability needs several runs (found: 1; allowed: 2 or more)
+        spdclust.InputError: n_runs: stability needs several runs (found: 1; allowed: 2 or more)
 
     Raises:
         InputError: there are fewer than two runs.

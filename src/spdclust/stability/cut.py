@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.ensemble import NormalizedHistories
-from spdclust.errors import InputError
-from spdclust.types import Float, Int
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int
+from spdclust.partitions.ensemble import NormalizedHistories
 
 _ROUNDING = 1e-12
 """Differences of distances below this are rounding of the running sums."""

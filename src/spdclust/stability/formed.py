@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from spdclust.core.types import Labels
 from spdclust.merge.history import MergeHistory
-from spdclust.types import Labels
 
 
 def groups_formed_by_all(histories: Iterable[MergeHistory]) -> list[Labels]:

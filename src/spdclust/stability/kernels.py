@@ -2,7 +2,7 @@
 
 from typing import no_type_check
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 
 
 @compiled

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.ensemble import NormalizedHistories
+from spdclust.core.types import Float, Int, make_generator
+from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.stability.agreement import QUANTILES, Agreement
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.components import component_stability
 from spdclust.stability.cut import Cut, groups_at
-from spdclust.types import Float, Int, make_generator
 
 MOST_SHUFFLES = 20
 """Shuffles of a small ensemble."""
@@ -44,7 +44,7 @@ def permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] 
     Example:
         >>> import numpy as np
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> pairs = np.array([[0, 1]])
         >>> run = MergeHistory(["a", "b", "c", "d"], pairs, np.zeros(1), np.zeros(1), MergeConfig())

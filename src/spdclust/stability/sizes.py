@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.ensemble import NormalizedHistories
-from spdclust.types import Int
+from spdclust.core.types import Int
+from spdclust.partitions.ensemble import NormalizedHistories
 
 COLUMNS = ("n_groups", "largest", "second", "third", "singletons")
 """What the table says about one grouping, in counts of groups or components."""
@@ -49,7 +49,7 @@ def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> G
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> pairs = np.array([[0, 1], [0, 2]])
         >>> run = MergeHistory([f"m:{i}" for i in range(5)], pairs, np.zeros(2), np.zeros(2), MergeConfig())

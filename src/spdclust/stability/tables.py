@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.normalized import NormalizedHistories
+from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.agreement import QUANTILES, Agreement
 from spdclust.stability.analysis import Stability
 from spdclust.stability.cut import mean_mdl
@@ -24,7 +24,7 @@ def iteration_table(normalized: NormalizedHistories, stability: Stability) -> di
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.merge.history import MergeHistory
         >>> from spdclust.stability.analysis import analyze_stability
         >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])

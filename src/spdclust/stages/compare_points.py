@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.ensembles import common_folder, load_normalized
 from spdclust.files.groups import load_groups
 from spdclust.files.stability_reading import load_stability_record

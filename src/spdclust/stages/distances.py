@@ -4,11 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.distance_methods import check_methods
+from spdclust.core.errors import InputError
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import common_folder, load_normalized, save_distances
 from spdclust.partitions.distances import compute_all_distances
-from spdclust.partitions.methods import check_methods
 from spdclust.partitions.trajectory import kept_iterations
 
 log = logging.getLogger(__name__)

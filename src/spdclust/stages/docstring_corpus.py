@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from spdclust.datasets.docstrings import write_docstring_corpus
+from spdclust.sampling.docstrings import write_docstring_corpus
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.errors import InputError
-from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.batches import find_batches
-from spdclust.files.ensemble_folder import EnsembleFolder
-from spdclust.files.histories import find_histories, load_merge_history
-from spdclust.group_tokens import (
+from spdclust.core.errors import InputError
+from spdclust.core.types import Labels
+from spdclust.explorer.group_tokens import (
     TokenCount,
     describe_members,
     group_activity,
@@ -19,8 +16,11 @@ from spdclust.group_tokens import (
     strongest_samples,
     token_table,
 )
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.batches import find_batches
+from spdclust.files.ensemble_folder import EnsembleFolder
+from spdclust.files.histories import find_histories, load_merge_history
 from spdclust.stages.groups import groups_of
-from spdclust.types import Labels
 
 
 def examples(

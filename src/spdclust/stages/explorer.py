@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.ensemble import MergeHistoryEnsemble
-from spdclust.errors import InputError
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.core.types import Labels
 from spdclust.explorer.cofiring import active_counts, count_cofiring, group_counts
 from spdclust.explorer.collecting import (
     PageData,
@@ -22,7 +23,6 @@ from spdclust.explorer.groupings import distinct_groups, groups_over_union, rows
 from spdclust.explorer.packing import pack
 from spdclust.explorer.page import page_html
 from spdclust.explorer.token_examples import describe_by_tokens
-from spdclust.files.atomic import write_text
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
 from spdclust.files.ensembles import load_distance_rows
@@ -31,9 +31,9 @@ from spdclust.files.histories import find_histories, load_merge_histories, run_n
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.types import Labels
 
 log = logging.getLogger(__name__)
 

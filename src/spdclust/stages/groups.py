@@ -4,14 +4,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.opening import read_json
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import common_folder
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import find_histories, load_merge_histories
 from spdclust.files.merged_batches import kept_batches, merged_batches
-from spdclust.files.opening import read_json
 from spdclust.groups.find import find_groups
 from spdclust.groups.found import FoundGroups
 

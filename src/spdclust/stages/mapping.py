@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Int
 from spdclust.files.ensembles import common_folder, load_normalized
 from spdclust.files.histories import load_merge_history
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.merge.history import MergeHistory
-from spdclust.normalized import NormalizedHistories
+from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import find_cut, split_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, groups_at
-from spdclust.types import Int
 
 
 def map_consensus(
@@ -86,7 +86,7 @@ def consensus_record(
     """Return the mapping of an ensemble's consensus groups at a cut.
 
     Example:
-        >>> from spdclust.ensemble import normalize_ensemble
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.stability.cut import cut_at_least_mdl
         >>> normalized = normalize_ensemble([example_history(0), example_history(1)])

@@ -9,17 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
+from spdclust.core.types import Labels
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
-from spdclust.history_provenance import history_provenance
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
-from spdclust.provenance import git_state, stage_fingerprint
-from spdclust.types import Labels
+from spdclust.provenance.code import git_state, stage_fingerprint
+from spdclust.provenance.history import history_provenance
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory

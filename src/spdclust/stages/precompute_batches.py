@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spdclust.batch_sampling import load_run_model
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.precompute import convert_missing_batches, write_missing_batches
+from spdclust.sampling.batch_sampling import load_run_model
+from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
 
 
 def precompute_batches(

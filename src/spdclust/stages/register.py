@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spdclust import __version__
+from spdclust.core.atomic import write_text
+from spdclust.core.version import __version__
 from spdclust.files.archive import digest_of
-from spdclust.files.atomic import write_text
 from spdclust.files.histories import load_merge_history
 
 

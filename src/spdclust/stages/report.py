@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spdclust.errors import InputError
-from spdclust.files.atomic import atomic_path
+from spdclust.core.atomic import atomic_path
+from spdclust.core.errors import InputError
 
 
 def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, path: str | Path) -> None:

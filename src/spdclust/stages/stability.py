@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import common_folder, load_normalized
 from spdclust.files.mapping import save_mapping

@@ -8,7 +8,7 @@ from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import save_summary
-from spdclust.summary import summarize
+from spdclust.stability.summary import summarize
 
 
 def summarize_ensemble(

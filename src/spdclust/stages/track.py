@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.tracking import TrackingSettings
-from spdclust.errors import InputError
-from spdclust.files.atomic import write_text
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
 from spdclust.files.histories import find_histories, run_number
 from spdclust.tracking.live import MergeFollower
 from spdclust.tracking.members import Member, log_member

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 from spdclust.groups.found import FoundGroups
-from spdclust.normalized import NormalizedHistories
 from spdclust.partitions.every_pair import distance_matrices
+from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, cut_at_iteration, cut_at_least_mdl, groups_at
-from spdclust.types import Float, Int, Labels
 
 SWEEP_METHODS = ("adjusted_rand_dist", "variation_of_information")
 """Distances between points: adjusted for chance, and a metric in bits. Neither needs a matching."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Float, Int, Labels
 from spdclust.files.archive import Member, digest_of, read_archive, write_archive
 from spdclust.merge.history import GroupMerge, MergeHistory
-from spdclust.types import Float, Int, Labels
 
 FILE_NAME = "group_assignments.npz"
 _ARRAYS = ("iterations", "group_idxs", "k_groups", "selected_pairs", "costs", "time")

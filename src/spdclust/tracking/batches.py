@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations

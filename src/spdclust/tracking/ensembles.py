@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.tracking import TrackingSettings
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY
 from spdclust.files.ensembles import load_distance_rows

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.opening import read_json
+from spdclust.core.types import Labels
 from spdclust.files.histories import load_merge_history
-from spdclust.files.opening import read_json
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
@@ -32,7 +33,6 @@ from spdclust.tracking.merges import MergeLog
 from spdclust.tracking.naming import member_id
 from spdclust.tracking.notes import close, next_id, target_of
 from spdclust.tracking.recording import MergeRecorder
-from spdclust.types import Labels
 
 log = logging.getLogger(__name__)
 

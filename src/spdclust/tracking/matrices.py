@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.core.opening import refused
+from spdclust.core.types import Float, Int
 from spdclust.files.archive import read_array
-from spdclust.files.opening import refused
 from spdclust.merge.view import MergeView, pair_costs
-from spdclust.types import Float, Int
 
 PAIRS = 1 << 13
 """Pairs of groups that statistics are taken over at most."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.tracking import TrackingSettings
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import load_merge_history

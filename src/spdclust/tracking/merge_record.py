@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from spdclust.errors import InputError
-from spdclust.files.opening import check_size, parse_json, refused
+from spdclust.core.errors import InputError
+from spdclust.core.opening import check_size, parse_json, refused
+from spdclust.core.types import Float, Labels
 from spdclust.files.records import Count, Record, checked_record
 from spdclust.tracking.matrices import MergeSample
-from spdclust.types import Float, Labels
 
 FILE_NAME = "record.jsonl"
 FIGURES_NAME = "figures.f8"
@@ -64,7 +64,7 @@ def read_line(text: str | bytes, file: Path) -> dict[str, Any]:
         >>> read_line('{"first": 0, "n": -1}', Path("record.jsonl"))
         Traceback (most recent call last):
         ...
-        spdclust.errors.InputError: record.jsonl: n: not allowed (found: -1; allowed: greater than or equal
+        spdclust.InputError: record.jsonl: n: not allowed (found: -1; allowed: greater than or equal
         to 0)
 
     Raises:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.run import LoggingIntervals
+from spdclust.core.types import Float
 from spdclust.merge.history import MergeHistory
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
 from spdclust.tracking.matrices import MergeSample, group_idxs_shown
 from spdclust.tracking.statistics import row, stat_records
 from spdclust.tracking.tracker import Tracker
-from spdclust.types import Float
 
 
 class MergeLog:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.tracking import TrackingSettings
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.tracking.tracker import RunDescription

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from spdclust.config.tracking import TrackingSettings
-from spdclust.errors import InputError
-from spdclust.files.atomic import write_text
-from spdclust.files.opening import read_text
+from spdclust.core.atomic import write_text
+from spdclust.core.errors import InputError
+from spdclust.core.opening import read_text
 from spdclust.tracking.client import WandbTracker
 from spdclust.tracking.tracker import Tracker
 

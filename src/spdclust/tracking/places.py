@@ -4,7 +4,7 @@ from pathlib import Path
 
 from spdclust.config.run import LoggingIntervals
 from spdclust.config.tracking import TrackingSettings, project_of
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import EnsembleFolder
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.run import LoggingIntervals
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
+from spdclust.core.types import Labels
 from spdclust.merge.view import MergeView
 from spdclust.tracking.matrices import MergeSample
 from spdclust.tracking.merge_record import FIGURES_NAME, FILE_NAME, read_line
-from spdclust.types import Labels
 
 log = logging.getLogger(__name__)
 

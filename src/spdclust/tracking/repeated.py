@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.files.merged_batches import merged_batches
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.repeating import repeat_merge

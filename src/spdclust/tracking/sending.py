@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.tracking.notes import Note, load_note
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from spdclust.core.types import Float
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
-from spdclust.types import Float
 
 EPSILON = 1e-3
 """Costs nearer to zero than this stay as they are in `merge_pair_cost_semilog[1e-3]`."""

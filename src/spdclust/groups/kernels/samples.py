@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 
 
 @compiled

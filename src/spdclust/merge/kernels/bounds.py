@@ -6,7 +6,7 @@ bound now; the row with the least bound is read again until the least bound is a
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.layout import (
     ACTIVITY,
     BLOCK,

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.bounds import values_of_row
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (

@@ -8,7 +8,7 @@ that is a candidate no longer. Both give every candidate the same probability.
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.bounds import count_in_row, find_in_row, settle_greatest, settle_least
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.bounds import (
     count_in_row,
     find_in_row,

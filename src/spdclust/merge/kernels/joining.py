@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.bounds import least_of_row, set_low, update_least
 from spdclust.merge.kernels.layout import (
     ACTIVITY,

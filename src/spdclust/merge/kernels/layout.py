@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 
 BLOCK = 64
 """Slots per block: each block remembers its least bound and its total weight."""

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.bounds import least_of_row, read_peak, settle_least
 from spdclust.merge.kernels.choosing_mcmc import choose_mcmc, weigh_new_row
 from spdclust.merge.kernels.choosing_range import (

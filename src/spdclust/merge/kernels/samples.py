@@ -5,7 +5,7 @@ A set is a sorted list of sample numbers, or a bitmap once that is shorter. Sets
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.coactivation import lowest_bit
 from spdclust.merge.kernels.layout import (
     FIRST_ENTRY,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.targets import gpt2_simple, huggingface, llama_simple_mlp, resid_mlp, tms
 from spdclust.models.targets.base import Target

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from spdclust.config.load import validate
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
 from spdclust.models.state import check_shapes, module_shapes
 from spdclust.models.task import LanguageTask, Task, ToyTask

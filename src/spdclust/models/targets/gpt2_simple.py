@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import nn
 
+from spdclust.core.types import Float, Int
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import LARGEST, MOST_LAYERS
 from spdclust.models.targets.base import Target
 from spdclust.models.targets.pretrained import LanguageModelConfig, build_pretrained
-from spdclust.types import Float, Int
 
 
 class GPT2SimpleConfig(LanguageModelConfig):

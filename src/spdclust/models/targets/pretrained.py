@@ -11,7 +11,7 @@ from torch import nn
 
 from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
-from spdclust.errors import InputError
+from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import LARGEST
 from spdclust.models.targets.base import Target, first_file, language_task, read_own_weights

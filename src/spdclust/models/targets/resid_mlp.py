@@ -11,10 +11,10 @@ from torch import nn
 
 from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
+from spdclust.core.types import Float
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import MOST_LAYERS, CheckpointSection
 from spdclust.models.targets.base import Target, first_file, own_folders, read_own_weights, toy_task
-from spdclust.types import Float
 
 TRAIN_CONFIG = "resid_mlp_train_config.yaml"
 

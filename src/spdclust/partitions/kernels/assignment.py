@@ -13,7 +13,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.partitions.kernels.table import (
     COUNT,
     DISTANCE,

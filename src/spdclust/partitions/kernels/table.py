@@ -8,7 +8,7 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 
 # columns of `cells`: both ends, neighbours in the lists of either end, the count
 END, NEXT, PREV, COUNT = 0, 2, 4, 6

@@ -4,7 +4,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from spdclust.compiling import compiled
+from spdclust.core.compiling import compiled
 from spdclust.partitions.kernels.assignment import close_node, cover_after_merge, open_before_merge
 from spdclust.partitions.kernels.table import DEGREE, DUAL, MATE, NONE, identity_table, merge_nodes
 

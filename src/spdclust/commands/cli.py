@@ -1,0 +1,222 @@
+"""The `spdclust` command: one subcommand a stage, the same functions as the rules of the workflow."""
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spdclust.commands import (
+    ensembles,
+    groups,
+    histories,
+    match,
+    projects,
+    registry,
+    reproduce,
+    sweeps,
+    tracking,
+)
+from spdclust.commands.adding import adding_to
+from spdclust.core.errors import InputError, memory_error, missing_package
+from spdclust.core.version import __version__
+
+if TYPE_CHECKING:
+    from spdclust.config.run import ClusteringRunConfig
+
+_EXAMPLES = """examples:
+  spdclust init my_project
+  spdclust validate config/pipelines/demo.yaml
+  spdclust run --config config/runs/resid_mlp1.yaml --seed 0 --output results/by_hand
+  spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml
+  spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip
+  spdclust groups results/resid_mlp1/demo
+  spdclust distances results/resid_mlp1/demo --method matching_dist
+  spdclust stability results/resid_mlp1/demo
+  spdclust mapping results/resid_mlp1/demo --cut stability_drop
+  spdclust list
+  spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip --check
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; bad input is one line on standard error and exit code 1.
+
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = f"{folder}/history.zip"
+        ...     save_merge_history(example_history(), history)
+        ...     main(["mapping", history, "--model", "made up", "--output", f"{folder}/mapping.json"])
+        wrote /.../mapping.json
+        0
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+    act: Callable[[argparse.Namespace], None] = options.act
+    try:
+        act(options)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        told = error if isinstance(error, InputError) else memory_error(error) or missing_package(error)
+        if told is None:
+            raise
+        if options.debug:
+            traceback.print_exc()
+        print(f"Error: {told}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spdclust",
+        description="Groups of components inside decomposed neural networks, and how far to trust them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+    command = adding_to(parser)
+
+    run = command("run", _run, "Sample activations for one run and merge them.")
+    run.add_argument("--config", type=Path, required=True, help="run file (JSON or YAML)")
+    run.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
+    run.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+    run.add_argument(
+        "--precomputed-activations-dir",
+        type=Path,
+        help="folder of activations of your own, instead of a model",
+    )
+    run.add_argument("--batches", type=Path, help="folder to keep batches in (default: a temporary one)")
+    run.add_argument("--output", type=Path, default=Path("."), help="folder for history.zip (default: here)")
+    run.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
+
+    merge = command("merge", _merge, "Merge the components of a folder of activation batches.")
+    merge.add_argument("batches", type=Path, help="folder of batch_<b>.pt")
+    merge.add_argument("--config", type=Path, required=True, help="run file whose merge_config is used")
+    merge.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
+    merge.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+    merge.add_argument(
+        "--output", type=Path, default=Path("."), help="folder for history.zip (default: here)"
+    )
+    merge.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
+
+    groups.add_commands(command)
+    match.add_commands(command)
+    ensembles.add_commands(command)
+    histories.add_commands(command)
+    sweeps.add_commands(command)
+    registry.add_commands(command)
+    tracking.add_commands(command)
+    reproduce.add_commands(command)
+    projects.add_commands(command)
+
+    examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
+    examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
+    examples.add_argument("--run", type=int, help="groups of this run (default: the groups that hold)")
+    examples.add_argument("--iteration", type=int, help="after which merge (default: shortest description)")
+    examples.add_argument("--group", type=int, help="one group, with places in the texts")
+    examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")
+
+    validate = command("validate", _validate, "Check a pipeline or run file, without network or model.")
+    validate.add_argument("file", type=Path, help="pipeline or run file")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from spdclust.config.load import read_mapping
+    from spdclust.config.load import validate as check
+    from spdclust.config.locate import beside
+    from spdclust.config.run import ClusteringRunConfig
+
+    settings = read_mapping(options.config)
+    if options.precomputed_activations_dir is not None:
+        settings["precomputed_activations_dir"] = str(options.precomputed_activations_dir)
+    config = check(ClusteringRunConfig, settings, file=options.config)
+    if options.precomputed_activations_dir is None:
+        config = beside(config, options.config)
+    from spdclust.sampling.precompute import precompute_batches_for_ensemble
+
+    with TemporaryDirectory(prefix="spdclust_") as temporary:
+        folder = options.batches or Path(temporary)
+        precompute_batches_for_ensemble(config, options.seed + 1, folder, runs=[options.seed])
+        _merge_folder(folder / f"run_{options.seed}", config, options)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from spdclust.config.load import load_config
+    from spdclust.config.run import ClusteringRunConfig
+
+    _merge_folder(options.batches, load_config(ClusteringRunConfig, options.config), options)
+
+
+def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse.Namespace) -> None:
+    from spdclust.files.batches import find_batches
+    from spdclust.stages.merge import merge
+
+    history = options.output / "history.zip"
+    merge(
+        find_batches(folder),
+        config.merge_config.resolved(),
+        (options.base_seed, options.seed),
+        history=history,
+        metrics=options.output / "metrics.csv",
+        git_snapshot=options.git_snapshot,
+    )
+    print(f"wrote {history}; look at it with: spdclust inspect {history}")
+
+
+def _examples(options: argparse.Namespace) -> None:
+    from spdclust.stages.examples import examples
+
+    print(
+        examples(
+            options.ensemble,
+            run=options.run,
+            iteration=options.iteration,
+            group=options.group,
+            limit=options.limit,
+        )
+    )
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from spdclust.config.load import load_config, read_mapping
+    from spdclust.config.locate import beside
+    from spdclust.config.pipeline import ClusteringPipelineConfig
+    from spdclust.config.resolve import resolve_pipeline
+    from spdclust.config.run import ClusteringRunConfig
+    from spdclust.sampling.estimate import estimate
+
+    if set(read_mapping(options.file)) & set(ClusteringPipelineConfig.model_fields) - set(
+        ClusteringRunConfig.model_fields
+    ):
+        for ensemble in resolve_pipeline(options.file):
+            print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
+            print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
+    else:
+        config = beside(load_config(ClusteringRunConfig, options.file), options.file)
+        try:
+            needs = estimate(config)
+        except InputError as error:
+            raise error.located(file=options.file) from error
+        print(f"{options.file}: {needs.n_batches} batch(es) a run")
+        print(_indented(needs.lines()))
+
+
+def _indented(lines: list[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

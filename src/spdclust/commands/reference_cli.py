@@ -1,0 +1,233 @@
+"""The `spd-clustering` command: the flags of the reference implementation, run by this workflow."""
+
+import argparse
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spdclust.config.load import load_config, read_mapping, validate
+from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
+from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+from spdclust.core.errors import InputError
+from spdclust.core.version import __version__
+from spdclust.execution.workflow_files import workflow_folder
+
+_EXAMPLES = """examples:
+  spd-clustering --config config/pipelines/demo.yaml --local
+  spd-clustering --config config/pipelines/demo.yaml --local --n-runs 3 --distances-methods matching_dist
+  spd-clustering --config my/pipeline.yaml --wandb-project none          # on Slurm
+  spd-clustering --config my/pipeline.yaml --local --dry-run             # only say what would run
+"""
+
+NO_LONGER = {
+    "local_clustering_parallel": "runs share the cores anyway; --cores says how many there are",
+    "local_calc_distances_parallel": "one pass computes all distances, on the threads of its job",
+    "track_resources_calc_distances": "time and memory of every job stand in results/logs/, as .tsv",
+}
+"""Flags of the reference implementation that change nothing, and why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Become the workflow for one pipeline file; bad input is one line on standard error and exit code 1.
+
+    Example:
+        >>> main(["--config", "config/pipelines/none.yaml", "--local"])  # one line on standard error
+        1
+    """
+    options = parser().parse_args(arguments)
+    try:
+        command = snakemake_command(options)
+    except InputError as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    for line in notes(options):
+        print(line, file=sys.stderr)
+    print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
+    # replaced, not called: signals reach the workflow itself
+    os.execv(command[0], command)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what understands the arguments.
+
+    Example:
+        >>> options = parser().parse_args(["--config", "mine.yaml", "--local", "--n-runs", "3"])
+        >>> options.config.name, options.local, options.n_runs, options.wandb_project
+        ('mine.yaml', True, '3', None)
+    """
+    made = argparse.ArgumentParser(
+        prog="spd-clustering",
+        description="Run the workflow for one pipeline file, on Slurm unless --local. Flags take the place "
+        "of what the file says; the file stays as it is.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=__version__)
+    made.add_argument("--config", type=Path, required=True, help="pipeline file (YAML or JSON)")
+    made.add_argument("--n-runs", help="members of the ensemble")
+    made.add_argument("--distances-methods", help="comma-separated, such as matching_dist,jaccard_dist")
+    made.add_argument(
+        "--calc-distances",
+        action=argparse.BooleanOptionalAction,
+        help="whether anything beyond the merges is computed (default: yes)",
+    )
+    made.add_argument("--wandb-project", help="W&B project; `none` logs nothing")
+    made.add_argument("--wandb-entity", help="W&B user or team")
+    made.add_argument(
+        "--dataset-streaming",
+        action="store_true",
+        default=None,
+        help="read the dataset as it comes from the hub instead of storing it",
+    )
+    made.add_argument(
+        "--create-git-snapshot",
+        action=argparse.BooleanOptionalAction,
+        help="record the git commit with the results; no branch is made",
+    )
+    made.add_argument(
+        "--local", action=argparse.BooleanOptionalAction, default=False, help="this machine, not Slurm"
+    )
+    for flag in NO_LONGER:
+        made.add_argument(
+            f"--{flag.replace('_', '-')}", action="store_true", help="accepted, changes nothing"
+        )
+    ours = made.add_argument_group("not in the reference implementation")
+    ours.add_argument("--cores", help="with --local: cores to use (default: all)")
+    ours.add_argument("--results", help="folder of the results (default: results)")
+    ours.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
+    ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return made
+
+
+def snakemake_command(options: argparse.Namespace) -> list[str]:
+    """Return the command that runs the workflow for the options, everything checked that can be.
+
+    Example:
+        >>> arguments = ["--config", "config/pipelines/demo.yaml", "--local", "--cores", "2", "--n-runs", "3"]
+        >>> snakemake_command(parser().parse_args(arguments))[2:]
+        ['snakemake', '--config', 'pipelines=[config/pipelines/demo.yaml]', 'override={n_runs: 3}',
+         '--profile', 'profiles/local', '--cores', '2']
+
+    Raises:
+        InputError: the pipeline, what it names, or a flag is wrong; there is no workflow, or no Slurm.
+    """
+    override = _override(options)
+    settings: dict[str, Any] = {"pipelines": [str(options.config)]}
+    if options.results is not None:
+        settings["results"] = options.results
+    resolve_workflow(validate(WorkflowConfig, settings | {"override": override}))
+    pipeline = load_config(ClusteringPipelineConfig, options.config)
+    folder = find_workflow()
+    command = [sys.executable, "-m", "snakemake"]
+    if folder != Path():
+        command += ["--snakefile", str(folder / "Snakefile")]
+        command += ["--configfile", str(folder / "config" / "config.yaml")]
+    command += ["--config", f"pipelines={_flow(settings['pipelines'])}"]
+    if options.results is not None:
+        command.append(f"results={options.results}")
+    if override:
+        command.append(f"override={_flow(override)}")
+    command += _where(options, pipeline, folder)
+    if options.dry_run:
+        command += ["--dry-run", "--quiet", "rules"]
+    wanted = options.calc_distances
+    if wanted is None:
+        wanted = read_mapping(options.config).get("calc_distances")
+    targets = ["histories"] if wanted is False else []
+    return [*command, "--", *targets] if targets else command
+
+
+def find_workflow() -> Path:
+    """Return the folder of the workflow: the working folder, else the package's own.
+
+    Example:
+        >>> sorted(path.name for path in find_workflow().iterdir() if path.name in ("Snakefile", "profiles"))
+        ['Snakefile', 'profiles']
+
+    Raises:
+        InputError: there is none.
+    """
+    here = Path()
+    if (here / "Snakefile").is_file() and (here / "profiles").is_dir():
+        return here
+    return workflow_folder()
+
+
+def notes(options: argparse.Namespace) -> list[str]:
+    """Return a line for each flag that is accepted and changes nothing; of keys, the workflow says it.
+
+    Example:
+        >>> flag = "--local-clustering-parallel"
+        >>> notes(parser().parse_args(["--config", "config/pipelines/demo.yaml", flag]))
+        ['--local-clustering-parallel changes nothing: runs share the cores anyway; ...']
+    """
+    given = [flag for flag in NO_LONGER if getattr(options, flag)]
+    return [f"--{flag.replace('_', '-')} changes nothing: {NO_LONGER[flag]}" for flag in given]
+
+
+def _override(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the flags put in the place of the file's settings, checked under the flags' names."""
+    names = ("n_runs", "wandb_project", "wandb_entity", "create_git_snapshot", "dataset_streaming")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.distances_methods is not None:
+        given["distances_methods"] = [each.strip() for each in options.distances_methods.split(",")]
+    try:
+        checked = validate(PipelineOverride, given).given()
+    except InputError as error:
+        flag = f"--{(error.field or '').replace('_', '-')}"
+        raise InputError(error.problem, field=flag, found=error.found, allowed=error.allowed) from error
+    # the workflow reads the null of its command line as a word
+    return {name: "none" if value is None else value for name, value in checked.items()}
+
+
+def _where(options: argparse.Namespace, pipeline: ClusteringPipelineConfig, folder: Path) -> list[str]:
+    """Return the options of Snakemake that say where jobs run."""
+    if options.local:
+        return [
+            "--profile",
+            str(folder / "profiles" / "local"),
+            *(["--cores", options.cores] if options.cores is not None else []),
+        ]
+    if options.cores is not None:
+        raise InputError("on Slurm, jobs say what they need", field="--cores", allowed="with --local")
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        raise InputError(
+            "the Slurm executor is not installed",
+            field="--local",
+            allowed="pip install 'spdclust[slurm]', or --local",
+        )
+    if not options.dry_run and shutil.which("sbatch") is None:
+        raise InputError(
+            "no Slurm on this machine (no command sbatch)",
+            field="--local",
+            allowed="--local, or a login node of a cluster",
+        )
+    profile = folder / "profiles" / "slurm"
+    command = ["--profile", str(profile)]
+    if pipeline.slurm_job_name_prefix is not None:
+        command += ["--slurm-jobname-prefix", pipeline.slurm_job_name_prefix]
+    if pipeline.slurm_partition is not None:
+        # on the command line the option takes the place of the profile's whole block, so that is repeated
+        block = read_mapping(profile / "config.yaml").get("default-resources") or {}
+        resources = block | {"slurm_partition": pipeline.slurm_partition}
+        command += ["--default-resources", *(f"{name}={value!r}" for name, value in resources.items())]
+    return command
+
+
+def _flow(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+    return text.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

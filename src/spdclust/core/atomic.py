@@ -1,0 +1,123 @@
+"""Writing files so that nothing half-written ever carries a final name."""
+
+import contextlib
+import errno
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from spdclust.core.errors import InputError
+
+_attempts = itertools.count()
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, renamed to it when the block ends well, removed otherwise.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_path(Path(folder) / "a.txt") as temporary:
+        ...         _ = temporary.write_text("whole")
+        ...     (Path(folder) / "a.txt").read_text(), len(os.listdir(folder))
+        ('whole', 1)
+
+    Raises:
+        InputError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    path = Path(path)
+    owner = f"{socket.gethostname()}-{os.getpid()}"
+    temporary = path.with_name(f".{path.name}.tmp-{owner}-{next(_attempts)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_orphans(path)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        full = _full_disk(error)
+        if full is None:
+            raise
+        raise _cannot_write(path, full) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file atomically.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "a" / "note.txt", "whole")
+        ...     (Path(folder) / "a" / "note.txt").read_text()
+        'whole'
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder, which need not exist yet, in which no file can be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_writable(Path(folder) / "results")
+        ...     os.listdir(folder)
+        []
+
+    Raises:
+        InputError: it, or the folder above it that exists, cannot be written.
+    """
+    existing = Path(folder).absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    probe = existing / f".spdclust.tmp-{socket.gethostname()}-{os.getpid()}-{next(_attempts)}"
+    try:
+        with probe.open("x"):
+            pass
+        probe.unlink()
+    except OSError as error:
+        raise _cannot_write(Path(folder), error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    return InputError(
+        "cannot write",
+        file=path,
+        found=error.strerror or str(error),
+        allowed="a writable folder with space",
+    )
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """Return what a full disk raised below an error of a library that was writing."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove temporary files that killed processes of this host left for `path`."""
+    host = socket.gethostname()
+    for orphan in path.parent.glob(f".{_escaped(path.name)}.tmp-{_escaped(host)}-*"):
+        process = orphan.name.rsplit("-", 2)[1]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            orphan.unlink(missing_ok=True)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,0 +1,109 @@
+"""How the kernels are compiled, and where the compiled code is kept between processes."""
+
+import contextlib
+import hashlib
+import inspect
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from spdclust.core.cache_folders import cache_folder
+from spdclust.core.version import __version__
+
+numba_config: Any = numba.config  # its attributes are made at run time
+
+
+def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile a kernel to machine code that runs without the interpreter lock, cached between processes.
+
+    Example:
+        >>> @compiled
+        ... def double(x):
+        ...     return x + x
+        >>> double(21)
+        42
+
+    Args:
+        function: the kernel.
+        options: further options of `numba.njit`.
+    """
+    if function is None:
+        return lambda kernel: compiled(kernel, **options)
+    # the shape checks of the tests wrap every function; numba needs the function itself
+    plain = inspect.unwrap(function)
+    in_package = plain.__module__.startswith("spdclust.") and Path(plain.__code__.co_filename).exists()
+    return numba.njit(cache=in_package, nogil=True, error_model="numpy", **options)(plain)
+
+
+def use_own_cache() -> Path | None:
+    """Point numba at a cache folder that only this exact code uses, and return it.
+
+    Numba decides whether cached code is still good from the one file that a kernel stands in; kernels call
+    kernels of other files, so the folder's name carries a digest of them all. `NUMBA_CACHE_DIR` wins.
+    """
+    if numba_config.CACHE_DIR:
+        return Path(numba_config.CACHE_DIR)
+    digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
+    for source in _kernel_sources():
+        digest.update(source.read_bytes())
+    name = f"kernels-{__version__}-{digest.hexdigest()[:16]}"
+    folder = cache_folder(name)
+    if folder is not None:
+        numba_config.CACHE_DIR = str(folder)
+    return folder
+
+
+def _kernel_sources() -> list[Path]:
+    """Return every file that kernels stand in: `kernels.py` and what is in `kernels/`, and this one."""
+    package = Path(__file__).parents[1]
+    return sorted([Path(__file__), *package.rglob("kernels.py"), *package.rglob("kernels/*.py")])
+
+
+@contextlib.contextmanager
+def one_process_compiles() -> Iterator[None]:
+    """Let one process at a time compile; the others wait, then find the result in the cache.
+
+    Numba writes its cache without a lock: two processes that compile different types of one kernel at once
+    can leave an index that names the wrong code.
+    """
+    folder = use_own_cache()
+    try:
+        import fcntl
+
+        handle = (folder / "lock").open("w") if folder else None
+    except (ImportError, OSError):
+        handle = None
+    if handle is None:  # no lock to be had
+        yield
+        return
+    with handle:
+        with contextlib.suppress(OSError):  # some network file systems refuse
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+_ready: set[str] = set()
+
+
+def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
+    """Have kernels compiled, or loaded from the cache, before they are used: once in a process.
+
+    Jobs that start at the same time on one file system wait for the first one to compile.
+
+    Example:
+        >>> ensure_compiled("nothing", lambda: None)
+
+    Args:
+        name: what is compiled.
+        call_on_little: calls the kernels with the types that they will be used with.
+    """
+    if name not in _ready:
+        with one_process_compiles():
+            call_on_little()
+        _ready.add(name)
+
+
+use_own_cache()  # numba looks when a kernel is defined

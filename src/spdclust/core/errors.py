@@ -1,0 +1,132 @@
+"""The one error type for bad input: what is wrong, where, what was found and what is allowed.
+
+Example:
+    >>> print(InputError("unknown key", file="run.yaml", field="alpah", allowed="alpha"))
+    run.yaml: alpah: unknown key (allowed: alpha)
+"""
+
+import reprlib
+from pathlib import Path
+
+_LONGEST_LINE = 1500
+_BRIEF = reprlib.Repr()  # aliases in a file can unfold without end
+_BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxtuple = 40
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 400
+_BRIEF.maxlevel = 3
+
+
+class InputError(ValueError):
+    """Bad input, said in one line that names the file, the field, what was found and what is allowed.
+
+    Args:
+        problem: what is wrong, in a few words.
+        file: the file in which it was found.
+        field: the key, member or argument inside that file.
+        found: the offending value.
+        allowed: what would have been right, or what to do next.
+    """
+
+    __module__ = "spdclust"  # tracebacks show the name that users import
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        field: str | None = None,
+        found: object = None,
+        allowed: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.file = None if file is None else str(file)
+        self.field = field
+        self.found = found
+        self.allowed = allowed
+        super().__init__(self._line())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the keyword arguments when a worker process sends the error back."""
+        return (_rebuild, (self.problem, self.file, self.field, self.found, self.allowed))
+
+    def _line(self) -> str:
+        where = ": ".join(part for part in (self.file, self.field) if part)
+        details = []
+        if self.found is not None:
+            details.append(f"found: {_short(self.found)}")
+        if self.allowed is not None:
+            details.append(f"allowed: {self.allowed}")
+        line = f"{where}: {self.problem}" if where else self.problem
+        if details:
+            line += f" ({'; '.join(details)})"
+        # what stands in a file may be of any length, or steer a terminal
+        shown = "".join(
+            letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(line.split())
+        )
+        return shown if len(shown) <= _LONGEST_LINE else shown[: _LONGEST_LINE - 1] + "…"
+
+    def located(self, *, file: str | Path | None = None, field: str | None = None) -> "InputError":
+        """Return the same error with the file or field filled in where it had none.
+
+        Example:
+            >>> print(InputError("no component is alive").located(file="batch_0.pt"))
+            batch_0.pt: no component is alive
+        """
+        return _rebuild(
+            self.problem,
+            self.file if self.file is not None else (None if file is None else str(file)),
+            self.field if self.field is not None else field,
+            self.found,
+            self.allowed,
+        )
+
+
+def memory_error(error: BaseException) -> InputError | None:
+    """Return what to say when an error means that memory did not suffice, else None.
+
+    Example:
+        >>> memory_error(KeyError("a")) is None
+        True
+        >>> print(memory_error(MemoryError("Unable to allocate 3 GiB")))
+        not enough memory (found: Unable to allocate 3 GiB; allowed: more memory, or fewer jobs at once)
+    """
+    # those of torch and of threads carry no type of their own
+    said = (str(error) or "an allocation failed").strip().split("\n")[0]
+    if not isinstance(error, MemoryError) and not any(words in str(error) for words in _SAID):
+        return None
+    return InputError("not enough memory", found=said, allowed="more memory, or fewer jobs at once")
+
+
+_SAID = (
+    "can't allocate memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "failed to map segment from shared object",  # of a library that is loaded
+)
+
+
+def missing_package(error: BaseException) -> InputError | None:
+    """Return what to say when an error means that a package is not installed, else None.
+
+    Example:
+        >>> print(missing_package(ModuleNotFoundError("No module named 'torch'", name="torch")))
+        a package is not installed (found: no torch; allowed: pip install torch)
+    """
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    package = error.name.split(".")[0]
+    return InputError("a package is not installed", found=f"no {package}", allowed=f"pip install {package}")
+
+
+def _rebuild(
+    problem: str, file: str | None, field: str | None, found: object, allowed: str | None
+) -> InputError:
+    return InputError(problem, file=file, field=field, found=found, allowed=allowed)
+
+
+def _short(value: object, limit: int = 120) -> str:
+    try:
+        text = value if isinstance(value, str) else _BRIEF.repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = f"{type(value).__name__} too large to write"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,15 @@
+"""Which rows to keep where there are too many to show."""
+
+import numpy as np
+
+from spdclust.core.types import Int
+
+
+def evenly(n: int, limit: int) -> Int[np.ndarray, "_"]:
+    """Return at most `limit` places out of `n`, evenly spread, the first and the last among them.
+
+    Example:
+        >>> evenly(3, 10).tolist(), evenly(101, 3).tolist()
+        ([0, 1, 2], [0, 50, 100])
+    """
+    return np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(np.int64))

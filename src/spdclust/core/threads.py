@@ -1,0 +1,54 @@
+"""Share a kernel's work over threads; kernels release the interpreter lock, results do not depend on it."""
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from spdclust.core.types import Num
+
+Result = TypeVar("Result")
+
+
+def available_threads() -> int:
+    """Return how many cores this process may use.
+
+    Example:
+        >>> available_threads() >= 1
+        True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def even_parts(work: Num[np.ndarray, " items"], n_parts: int) -> list[tuple[int, int]]:
+    """Cut items into consecutive parts of about the same work.
+
+    Example:
+        >>> even_parts(np.array([1, 1, 1, 1, 4]), 2)
+        [(0, 4), (4, 5)]
+    """
+    done = np.cumsum(work, dtype=np.float64)
+    if len(done) == 0:
+        return []
+    n_parts = min(n_parts, len(done))
+    cuts = np.searchsorted(done, done[-1] * np.arange(1, n_parts) / n_parts, side="left") + 1
+    edges = np.unique(np.concatenate([[0], np.minimum(cuts, len(done)), [len(done)]]))
+    return list(itertools.pairwise(edges.tolist()))
+
+
+def run_parts(task: Callable[[int, int], Result], parts: list[tuple[int, int]], threads: int) -> list[Result]:
+    """Call `task(first, last)` for every part, on so many threads; results in the order of the parts.
+
+    Example:
+        >>> run_parts(lambda first, last: last - first, [(0, 4), (4, 5)], threads=2)
+        [4, 1]
+    """
+    if threads == 1 or len(parts) == 1:
+        return [task(*part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda part: task(*part), parts))

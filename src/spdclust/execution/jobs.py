@@ -1,0 +1,112 @@
+"""What every job of the workflow does around its one function call: logging, and errors in one line."""
+
+import contextlib
+import logging
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from spdclust.core.errors import InputError, memory_error
+from spdclust.core.version import __version__
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@contextlib.contextmanager
+def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
+    """Send everything the block prints or logs to its log file, and end the process with 1 if it fails.
+
+    Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
+    traceback in the log and one line that names the log.
+
+    Example:
+        >>> import subprocess, tempfile
+        >>> code = "from spdclust.execution.jobs import job\\nwith job('merge.log', 'merge'): print('merged')"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = subprocess.run([sys.executable, "-c", code], cwd=folder)
+        ...     print((Path(folder) / "merge.log").read_text(), end="")
+        2... INFO spdclust ..., Python 3...
+        merged
+
+    Args:
+        log_path: the job's log.
+        name: what the messages call the job.
+        threads: what the rule was given; libraries imported inside the block use no more.
+    """
+    # each library would otherwise take every core, for every job that runs at once
+    os.environ |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    log_path = Path(log_path)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log_file = log_path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        _tell(terminal, f"Error in {name}: {log_path}: cannot write (found: {error.strerror})")
+        raise SystemExit(1) from None
+    with log_file:
+        os.dup2(log_file.fileno(), 1)
+        os.dup2(log_file.fileno(), 2)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True
+        )
+        # not in results, which every version of Python gives the same bytes
+        logging.info("spdclust %s, Python %s", __version__, platform.python_version())
+        # what W&B could not do stops nothing, so nobody would open the log for it
+        logging.getLogger("spdclust.tracking").addHandler(_Warnings(terminal, name))
+        try:
+            yield
+        except Exception as error:
+            told = error if isinstance(error, InputError) else memory_error(error)
+            where = f"{type(error).__name__}: {error} [traceback in" if told is None else f"{told} [log:"
+            _tell(terminal, f"Error in {name}: {where} {log_path}]")
+            with contextlib.suppress(OSError):  # the log may be on the disk that is full
+                if told is None:
+                    traceback.print_exc()
+                else:
+                    print(f"Error: {told}", file=sys.stderr)
+                if memory_error(error) is None:
+                    print(_FOR_GOOD, file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+_FOR_GOOD = "The job is not tried again: more memory or time would not help."
+
+
+def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
+    """Return whether a job ended by an error of its own, not because it was killed or memory ran out.
+
+    Example:
+        >>> failed_for_good("no_such.log")
+        False
+
+    Args:
+        log_path: the job's log.
+        since: time, in seconds since 1970, before which a log says nothing.
+    """
+    try:
+        with open(log_path, "rb") as log:
+            if os.fstat(log.fileno()).st_mtime < since:
+                return False
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 1000))
+            last = log.read().decode(errors="replace")
+    except OSError:
+        return False
+    return last.rstrip().endswith(_FOR_GOOD)
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, terminal: int, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self._terminal, self._name = terminal, name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(self._terminal, f"Warning in {self._name}: {record.getMessage()}")
+
+
+def _tell(terminal: int, line: str) -> None:
+    os.write(terminal, (" ".join(line.split()) + "\n").encode())

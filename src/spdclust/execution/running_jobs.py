@@ -1,0 +1,178 @@
+"""The jobs of a running workflow, from their logs and the records of merges, and from the queue of Slurm."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spdclust.config.load import validate
+from spdclust.config.merge import MergeConfig
+from spdclust.core.errors import InputError
+from spdclust.execution.jobs import failed_for_good
+from spdclust.execution.slurm_queue import QueuedJob
+from spdclust.tracking.merge_record import load_record
+
+_RUN = re.compile(r"(.*?)_?run_(\d+)(.*)")
+_COLUMNS = ("rule", "ensemble", "run", "state", "since", "merges", "per s", "left")
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job that waits, runs, or has failed.
+
+    Attributes:
+        rule: name of its rule.
+        ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
+        run: number of the run, None for jobs of the whole ensemble.
+        state: `waiting`, `running`, `failed`, or what Slurm calls it.
+        seconds: since it began, None while it waits.
+        merges: merges done so far, None for other jobs.
+        of_merges: all merges that it will do.
+        per_second: merges per second of late.
+    """
+
+    rule: str
+    ensemble: str
+    run: int | None
+    state: str
+    seconds: float | None = None
+    merges: int | None = None
+    of_merges: int | None = None
+    per_second: float | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the merges still take at their present rate."""
+        if self.merges is None or self.of_merges is None or not self.per_second:
+            return None
+        return (self.of_merges - self.merges) / self.per_second
+
+
+def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[RunningJob]:
+    """Return the jobs of a workflow that wait, run, or have failed.
+
+    A job runs from the first line of its log to its benchmark, which Snakemake writes at its end.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = Path(folder, "logs/mlp/demo/merge/run_3.log")
+        ...     log.parent.mkdir(parents=True)
+        ...     _ = log.write_text("INFO spdclust")
+        ...     [(job.rule, job.ensemble, job.run, job.state) for job in running_jobs(folder)]
+        [('merge', 'mlp/demo', 3, 'running')]
+
+    Args:
+        results: folder of all results.
+        queued: jobs of the workflow in the queue, see `queued_jobs`.
+    """
+    states = {(job.rules, job.wildcards): job.state.lower() for job in queued}
+    logs = Path(results) / "logs"
+    jobs = []
+    for log in sorted(logs.rglob("*.log")):
+        began = _began(log)
+        if began is None:
+            continue
+        rule, ensemble, run = _named(log.relative_to(logs))
+        key = (rule, "_".join([*ensemble.split("/"), *([] if run is None else [str(run)])]))
+        state = "failed" if failed_for_good(log) else states.get(key, "running")
+        states.pop(key, None)
+        merged = _merges(log) if rule == "merge" else (None, None, None)
+        jobs.append(RunningJob(rule, ensemble, run, state, time.time() - began, *merged))
+    return [*jobs, *_not_begun(queued, states)]
+
+
+def format_jobs(jobs: Iterable[RunningJob]) -> str:
+    """Return a table of jobs as text.
+
+    Example:
+        >>> job = RunningJob("merge", "mlp/demo", 3, "running", 75.0, 200, 1000, 4.0)
+        >>> print(format_jobs([job]))
+        rule   ensemble  run  state    since    merges      per s  left
+        merge  mlp/demo  3    running  0:01:15  200 / 1000  4      0:03:20
+    """
+    rows = [_COLUMNS, *(_row(job) for job in jobs)]
+    if len(rows) == 1:
+        return "no job waits or runs"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _began(log: Path) -> float | None:
+    """Return when the job of a log began; None where it has ended well."""
+    try:
+        last, began = log.stat().st_mtime, _first_line_time(log)
+    except OSError:
+        return None
+    benchmark = log.with_suffix(".tsv")
+    ended = benchmark.exists() and benchmark.stat().st_mtime >= last
+    return None if ended else began
+
+
+def _first_line_time(log: Path) -> float:
+    with log.open("rb") as file:
+        stamp = file.readline()[:19].decode(errors="replace")
+    try:
+        return time.mktime(time.strptime(stamp, "%Y-%m-%d %H:%M:%S"))
+    except ValueError:
+        return log.stat().st_mtime
+
+
+def _named(log: Path) -> tuple[str, str, int | None]:
+    """Return rule, ensemble and run of a log, by its path below the logs."""
+    folders, found = list(log.parent.parts), _RUN.fullmatch(log.stem)
+    if found is not None and not found[1]:  # <run_config>/[<ensemble>/]<rule>/run_<r>.log
+        return folders[-1], "/".join(folders[:-1]), int(found[2])
+    if found is not None:
+        return found[1] + found[3], "/".join(folders), int(found[2])
+    return log.stem, "/".join(folders), None
+
+
+def _merges(log: Path) -> tuple[int | None, int | None, float | None]:
+    record = load_record(log.with_suffix(".record"))
+    if record.identity is None or not record.stretches:
+        return None, None, None
+    last = record.stretches[-1]
+    try:
+        config = validate(MergeConfig, record.identity["merge_config"])
+    except (InputError, KeyError):
+        return None, None, None
+    rate = last["n"] / last["seconds"] if last["seconds"] else None
+    return last["first"] + last["n"], config.n_merges(len(record.labels)), rate
+
+
+def _not_begun(queued: Sequence[QueuedJob], states: dict[tuple[str, str], str]) -> list[RunningJob]:
+    waiting = []
+    for job in queued:
+        if (job.rules, job.wildcards) not in states:
+            continue
+        state = "waiting" if job.state == "PENDING" else job.state.lower()
+        if job.can_never_start:
+            state = f"can never start: {job.reason}"
+        name, _, last = job.wildcards.rpartition("_")
+        run, ensemble = (int(last), name) if last.isdigit() else (None, job.wildcards)
+        waiting.append(RunningJob(job.rules, ensemble, run, state))
+    return waiting
+
+
+def _row(job: RunningJob) -> tuple[str, ...]:
+    return (
+        job.rule,
+        job.ensemble,
+        "" if job.run is None else str(job.run),
+        job.state,
+        _clock(job.seconds),
+        "" if job.merges is None else f"{job.merges} / {job.of_merges}",
+        "" if job.per_second is None else f"{job.per_second:.3g}",
+        _clock(job.seconds_left),
+    )
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -1,0 +1,138 @@
+"""Which tokens activate a group of components, and where in their texts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.core.types import Bool, Float, Int, Labels
+from spdclust.merge.filtering import module_of
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """How often a group is active on one token.
+
+    Attributes:
+        text: the token as it is written.
+        n_active: samples of this token on which the group is active.
+        n_samples: samples of this token.
+        bits: what this token adds to the relative entropy of tokens where the group is active, to all tokens.
+    """
+
+    text: str
+    n_active: int
+    n_samples: int
+    bits: float
+
+
+def group_activity(
+    matrix: sparse.csr_array,
+    members: Int[np.ndarray, " members"],
+    threshold: float | None,
+    *,
+    active_members: int = 1,
+) -> Bool[np.ndarray, " samples"]:
+    """Return the samples on which a group is active: any member, or `active_members` of them at once.
+
+    Example:
+        >>> matrix = sparse.csr_array(np.array([[0.0, 0.5], [0.0, 0.05], [0.9, 0.2]]))
+        >>> group_activity(matrix, np.array([0, 1]), 0.1).tolist()
+        [True, False, True]
+        >>> group_activity(matrix, np.array([0, 1]), 0.1, active_members=2).tolist()
+        [False, False, True]
+
+    Args:
+        matrix: `(samples, components)` causal importances.
+        members: columns of the group.
+        threshold: active is above this; None takes anything above 0.
+        active_members: members that have to be active at once, as in `FoundGroups.columns`.
+    """
+    chosen = matrix[:, members]
+    active: np.ndarray = np.asarray((chosen > (threshold or 0.0)).sum(axis=1)).ravel() >= active_members
+    return active
+
+
+def rank_tokens(
+    tokens: Int[np.ndarray, " samples"],
+    active: Bool[np.ndarray, " samples"],
+    texts: dict[int, str],
+) -> list[TokenCount]:
+    """Return the tokens on which a group is active, those that tell it apart most first.
+
+    A token's rank is its term p·log2(p/q) of the relative entropy, with p its share of the samples where the
+    group is active and q its share of all samples; the sum of all terms is the relative entropy itself, 0 for
+    a group that is active whatever the token.
+
+    Example:
+        >>> tokens, active = np.array([5, 5, 6, 6]), np.array([True, True, True, False])
+        >>> ranked = rank_tokens(tokens, active, {5: "a", 6: "b"})
+        >>> [(each.text, each.n_active, each.n_samples) for each in ranked]
+        [('a', 2, 2), ('b', 1, 2)]
+    """
+    numbers, places = np.unique(tokens, return_inverse=True)
+    total = np.bincount(places, minlength=len(numbers))
+    within = np.bincount(places[active], minlength=len(numbers))
+    n_active = max(1, int(active.sum()))
+    ranked = []
+    for place in np.flatnonzero(within):
+        p, q = within[place] / n_active, total[place] / len(tokens)
+        ranked.append(
+            TokenCount(
+                texts[int(numbers[place])], int(within[place]), int(total[place]), float(p * np.log2(p / q))
+            )
+        )
+    return sorted(ranked, key=lambda each: (-each.bits, each.text))
+
+
+def strongest_samples(
+    matrix: sparse.csr_array, members: Int[np.ndarray, " members"], n: int
+) -> Int[np.ndarray, " chosen"]:
+    """Return the samples on which a group's causal importances sum to most, the most first.
+
+    Example:
+        >>> matrix = sparse.csr_array(np.array([[0.0, 0.5], [0.0, 0.0], [0.9, 0.2]]))
+        >>> strongest_samples(matrix, np.array([0, 1]), 2).tolist()
+        [2, 0]
+    """
+    sums: Float[np.ndarray, " samples"] = np.asarray(matrix[:, members].sum(axis=1), dtype=np.float64).ravel()
+    order = np.argsort(-sums, kind="stable")[:n]
+    chosen: np.ndarray = order[sums[order] > 0]
+    return chosen
+
+
+def describe_members(labels: Labels) -> str:
+    """Return how many components of which modules a group holds.
+
+    Example:
+        >>> describe_members(["h.0.mlp:3", "h.0.mlp:5", "h.1.attn:0"])
+        'h.0.mlp ×2, h.1.attn'
+    """
+    counts = Counter(module_of(label) for label in labels)
+    return ", ".join(module if n == 1 else f"{module} ×{n}" for module, n in counts.items())
+
+
+def marked(texts: Sequence[str], position: int, before: int = 16, after: int = 6) -> str:
+    r"""Return the tokens around a position on one line, that one in brackets.
+
+    Example:
+        >>> marked(["the", " cat", "\n", "sat"], 1)
+        'the[ cat]⏎sat'
+    """
+    start = max(0, position - before)
+    shown = [f"[{text}]" if place == position else text for place, text in enumerate(texts)]
+    return "".join(shown[start : position + after + 1]).replace("\n", "⏎")
+
+
+def token_table(ranked: Sequence[TokenCount], limit: int = _SHOWN) -> str:
+    """Return the first tokens with how often the group is active on them.
+
+    Example:
+        >>> token_table([TokenCount(" a", 2, 3, 0.5)])
+        "' a' 2/3"
+    """
+    return ", ".join(f"{each.text!r} {each.n_active}/{each.n_samples}" for each in ranked[:limit])

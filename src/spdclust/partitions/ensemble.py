@@ -1,0 +1,196 @@
+"""An ensemble of merges over one set of components: one label order, one number of rows, for all runs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spdclust.core.argument_kinds import text, texts, truth
+from spdclust.core.arguments import check_fields, checked, instance, several
+from spdclust.core.brief import Brief
+from spdclust.core.errors import InputError
+from spdclust.merge.groups import merge_tree
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
+
+ALIGNMENTS = ("iteration", "n_groups")
+"""What equal rows of different runs share: the number of merges, or the number of groups."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MergeHistoryEnsemble(Brief):
+    """Merge histories of the same model under the same settings, one per seed.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> pairs = np.array([[0, 1]])
+        >>> history = MergeHistory(["m:0", "m:1"], pairs, np.zeros(1), np.zeros(1), MergeConfig())
+        >>> ensemble = MergeHistoryEnsemble([history, history], run_names=["run_0", "run_1"])
+        >>> len(ensemble), ensemble[0].n_iterations
+        (2, 1)
+
+    Attributes:
+        histories: the runs, in order.
+        run_names: what messages call each run; `run_0`, `run_1`, … when left out.
+
+    Raises:
+        InputError: no history, names that do not fit, a label given twice in one run.
+    """
+
+    histories: Sequence[MergeHistory]
+    run_names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            histories=several(
+                instance(MergeHistory, allowed="a MergeHistory"), "a list of MergeHistory, one per run"
+            ),
+            run_names=texts,
+        )
+        if not self.histories:
+            raise InputError(
+                "the ensemble has no runs", field="histories", allowed="at least one merge history"
+            )
+        if not self.run_names:
+            object.__setattr__(self, "run_names", [f"run_{r}" for r in range(len(self.histories))])
+        if len(self.run_names) != len(self.histories):
+            raise InputError(
+                "one name per run is needed",
+                field="run_names",
+                found=len(self.run_names),
+                allowed=f"{len(self.histories)} names",
+            )
+        for name, history in zip(self.run_names, self.histories, strict=True):
+            if len(set(history.labels)) != history.n_components:
+                twice = next(label for label in history.labels if history.labels.count(label) > 1)
+                raise InputError(
+                    "label given twice", field=f"{name}.labels", found=twice, allowed="unique labels"
+                )
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "runs": len(self),
+            "components": _fewest_to_most(history.n_components for history in self),
+            "merges": _fewest_to_most(history.n_iterations for history in self),
+        }
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+    def __iter__(self) -> Iterator[MergeHistory]:
+        return iter(self.histories)
+
+    def __getitem__(self, run: int) -> MergeHistory:
+        return self.histories[run]
+
+
+def _fewest_to_most(counts: Iterable[int]) -> int | str:
+    found = sorted(set(counts))
+    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+@checked(align=text(*ALIGNMENTS), require_same_config=truth)
+def normalize_ensemble(
+    ensemble: MergeHistoryEnsemble | Sequence[MergeHistory],
+    *,
+    align: str = "iteration",
+    require_same_config: bool = True,
+) -> NormalizedHistories:
+    """Bring the runs of an ensemble to one label order and one number of rows.
+
+    Example:
+        >>> from spdclust.config.merge import MergeConfig
+        >>> pairs = np.array([[0, 1], [0, 1]])
+        >>> history = MergeHistory(["b:0", "a:0", "a:1"], pairs, np.zeros(2), np.zeros(2), MergeConfig())
+        >>> normalized = normalize_ensemble([history, history])
+        >>> normalized.labels, normalized.n_iterations, normalized.merges(0).tolist()
+        (['a:0', 'a:1', 'b:0'], 2, [[2, 0], [2, 1]])
+
+    Args:
+        ensemble: the histories, one per run.
+        align: `"iteration"` puts the states after equally many merges side by side, from the first merge
+            to the last one of the shortest run. `"n_groups"` puts the states with equally many groups of own
+            components side by side, over the numbers of groups that every run passes through after its
+            first merge; it differs only when runs have different numbers of live components.
+        require_same_config: refuse runs merged under different settings.
+
+    Raises:
+        InputError: settings differ, a run has no merges, two runs share no component, or no number of
+            groups is common to all runs.
+    """
+    if not isinstance(ensemble, MergeHistoryEnsemble):
+        ensemble = MergeHistoryEnsemble(ensemble)
+    configs = [history.config.resolved() for history in ensemble]
+    if require_same_config:
+        _check_same_config(configs, ensemble.run_names)
+    for name, history in zip(ensemble.run_names, ensemble, strict=True):
+        if history.n_iterations == 0:
+            raise InputError(
+                "the history has no merges",
+                field=f"{name}.selected_pairs",
+                found=f"{history.n_components} components alive, min_groups {history.config.min_groups}",
+                allowed="more components alive than min_groups: lower filter_dead_threshold or min_groups",
+            )
+
+    labels = sorted({label for history in ensemble for label in history.labels})
+    number = {label: component for component, label in enumerate(labels)}
+    own_components = [
+        np.array([number[label] for label in history.labels], dtype=np.int64) for history in ensemble
+    ]
+    _check_overlap(own_components, len(labels), ensemble.run_names)
+
+    n_merges = np.array([history.n_iterations for history in ensemble])
+    n_own = np.array([len(own) for own in own_components])
+    # groups left after merge t are n_own - 1 - t, so equal numbers of groups are a shift per run
+    first_merges = n_own - n_own.min() if align == "n_groups" else np.zeros_like(n_own)
+    n_iterations = int((n_merges - first_merges).min())
+    if n_iterations < 1:
+        short = int(np.argmin(n_merges - first_merges))
+        raise InputError(
+            "runs share no number of groups",
+            field="align",
+            found=f"{ensemble.run_names[short]} stops at {n_own[short] - n_merges[short]} groups, "
+            f"another run starts with {n_own.min()}",
+            allowed="align='iteration', or longer merges",
+        )
+    return NormalizedHistories(
+        labels=labels,
+        run_names=list(ensemble.run_names),
+        own_components=own_components,
+        selected_pairs=[np.sort(history.selected_pairs.astype(np.int64), axis=1) for history in ensemble],
+        group_names=[merge_tree(history.selected_pairs, history.n_components)[1] for history in ensemble],
+        mdl_loss=[np.asarray(history.mdl_loss, dtype=np.float64) for history in ensemble],
+        first_merges=first_merges,
+        n_iterations=n_iterations,
+        align=align,
+        configs=configs,
+    )
+
+
+def _check_same_config(configs: list[dict[str, Any]], run_names: Sequence[str]) -> None:
+    for name, config in zip(run_names, configs, strict=True):
+        for key, value in config.items():
+            if value != configs[0][key]:
+                raise InputError(
+                    "the runs of an ensemble were merged under different settings",
+                    field=f"merge_config.{key}",
+                    found=f"{configs[0][key]!r} in {run_names[0]}, {value!r} in {name}",
+                    allowed="one value for all runs",
+                )
+
+
+def _check_overlap(own: list[np.ndarray], n_components: int, run_names: Sequence[str]) -> None:
+    present = np.zeros((len(own), n_components), dtype=np.float32)
+    for run, components in enumerate(own):
+        present[run, components] = 1
+    apart = np.argwhere(present @ present.T == 0)
+    if len(apart):
+        first, second = apart[0]
+        raise InputError(
+            "two runs have no component in common",
+            field="labels",
+            found=f"{run_names[first]} and {run_names[second]}",
+            allowed="runs of the same model",
+        )

@@ -1,0 +1,54 @@
+"""What a history says it was made from: batches, their model and settings, the program."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spdclust.core.version import __version__
+
+
+def history_provenance(
+    digests: Sequence[str],
+    made_from: Sequence[Mapping[str, str]],
+    code: str,
+    git: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what a history says of the batches and the program that made it, as plain JSON types.
+
+    Example:
+        >>> known = history_provenance(["ab"], [{"seed": "7", "checkpoint_digest": "cd"}], "ef")
+        >>> known["batches"], known["batch_seeds"], known["checkpoint_digest"]
+        (['ab'], [7], 'cd')
+
+    Args:
+        digests: `BatchedActivations.digests`.
+        made_from: `BatchedActivations.made_from`.
+        code: fingerprint of the code of the merge.
+        git: `git_state()`, where it is to be recorded.
+
+    Returns:
+        `batches`, `batch_seeds`, `spdclust` (version), `code` (fingerprints by stage); where the batches say
+        so `checkpoint_digest`, `inputs` (a digest of what each batch was computed from) and `sampling`
+        (settings); `git` (`commit`, `dirty`) where given.
+    """
+    codes = {"precompute_batches": _common(made_from, "code"), "merge": code}
+    sampling = _common(made_from, "sampling")
+    inputs = [made.get("source_digest") or made.get("inputs_digest") for made in made_from]
+    seeds = [made.get("seed", "") for made in made_from]
+    told = {
+        "batches": list(digests),
+        "batch_seeds": [int(seed) for seed in seeds] if all(map(str.isdigit, seeds)) else None,
+        "checkpoint_digest": _common(made_from, "checkpoint_digest"),
+        "inputs": inputs if all(inputs) else None,
+        "sampling": None if sampling is None else json.loads(sampling),
+        "spdclust": __version__,
+        "code": {stage: fingerprint for stage, fingerprint in codes.items() if fingerprint},
+        "git": None if git is None else dict(git),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _common(made_from: Sequence[Mapping[str, str]], name: str) -> str | None:
+    """Return what all batches say, or nothing where they differ or are silent."""
+    values = {made.get(name) for made in made_from}
+    return values.pop() if len(values) == 1 else None

@@ -1,0 +1,283 @@
+"""Sampling one batch of activations from a model: seeded inputs, causal importances, what made them."""
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from tqdm import tqdm
+
+from spdclust.config.run import MOST_BATCHES, ClusteringRunConfig
+from spdclust.core.argument_kinds import rows, text, whole
+from spdclust.core.arguments import checked, instance
+from spdclust.core.errors import InputError
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.archive import digest_of, digest_of_file
+from spdclust.files.examples import TokenExamples, samples_of
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.models import load_model
+from spdclust.models.loader_names import loader_digest
+from spdclust.models.sampling import SamplingModel
+from spdclust.provenance.code import stage_fingerprint
+from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource
+from spdclust.sampling.inputs import generate_inputs, open_inputs
+from spdclust.sampling.sampling_record import sampling_record, without_places
+from spdclust.sampling.settings import local_data_files
+
+__all__ = [
+    "draw_batch",
+    "extract_and_process_activations",
+    "generate_inputs",
+    "load_run_model",
+    "open_model_inputs",
+    "process_data_batch",
+    "request_digest",
+]
+
+
+_MODEL = instance(SamplingModel, allowed="a model, as load_model returns it")
+
+
+@checked(
+    model=_MODEL,
+    inputs=rows,
+    batch_size=whole(at_least=1),
+    causal_importance=text("lower_leaky", "upper_leaky"),
+)
+def extract_and_process_activations(
+    model: SamplingModel,
+    inputs: Any,
+    *,
+    batch_size: int = 1024,
+    causal_importance: str = "lower_leaky",
+) -> ProcessedActivations:
+    """Return the causal importances of every component on `inputs`, sparse.
+
+    The forward pass runs in chunks of `batch_size`, so that only one chunk is ever dense.
+
+    Example:
+        >>> model = load_model("resources/resid_mlp1", device="cpu")
+        >>> inputs = generate_inputs(model.task, 16, seed=0)
+        >>> extract_and_process_activations(model, inputs).matrix.shape
+        (16, 200)
+
+    Args:
+        model: from `spdclust.models.load_model`.
+        inputs: `(rows, …)` tensor of model inputs.
+        batch_size: rows in one forward pass.
+        causal_importance: `lower_leaky` or `upper_leaky`.
+
+    Raises:
+        InputError: a causal importance is NaN or infinite (names the component).
+    """
+    if len(inputs) == 0:
+        raise InputError("no inputs", field="inputs", found=len(inputs), allowed="at least one row")
+    chunks = [
+        model.sparse_activations(inputs[start : start + batch_size], causal_importance)
+        for start in range(0, len(inputs), batch_size)
+    ]
+    return ProcessedActivations.from_sparse(
+        sparse.vstack(chunks, format="csr"), list(model.labels), copy=False
+    )
+
+
+@checked(
+    config=instance(ClusteringRunConfig, allowed="a ClusteringRunConfig"),
+    model=_MODEL,
+    run=whole(at_least=0),
+    batch=whole(at_least=0, at_most=MOST_BATCHES - 1),
+)
+def process_data_batch(
+    config: ClusteringRunConfig, model: SamplingModel, *, run: int, batch: int
+) -> ActivationBatch:
+    """Draw the inputs of one batch of one run and return the components' activations on them.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8)
+        >>> model = load_model("resources/resid_mlp1", device="cpu")
+        >>> batch = process_data_batch(config, model, run=1, batch=0)
+        >>> batch.seed, batch.n_samples
+        (1000, 8)
+
+    Args:
+        config: the run's settings.
+        model: the model, loaded once for all batches.
+        run: which member of the ensemble.
+        batch: which batch of that run.
+
+    Raises:
+        InputError: the data cannot be drawn, or an activation is not finite.
+    """
+    seed = config.batch_seed(run, batch)
+    source = open_model_inputs(config, model)
+    return draw_batch(config, model, source, seed, request_digest(config, seed, model.digest))
+
+
+def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: str) -> str:
+    """Return a digest of everything that determines a batch.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="m")
+        >>> request_digest(config, 0, "") == request_digest(config, 1, "")
+        False
+    """
+    # the same model or data at another place give the same batch, other data of the same name do not
+    sampling = {k: v for k, v in without_places(config.sampling()).items() if k != "model_path"}
+    data = [_digest_now(file, *_stamp(file)) for file in local_data_files(config) if Path(file).exists()]
+    code = [stage_fingerprint("precompute_batches"), loader_digest(config.loader)]
+    return digest_of(sampling, str(seed), checkpoint_digest, data, *code)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest_now(file: str, changed: int, size: int) -> str:
+    # the stamp only tells the cache that the file is another now
+    return digest_of_file(file)
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    """Return what tells one state of a file from another without reading it."""
+    return Path(file).stat().st_mtime_ns, Path(file).stat().st_size
+
+
+def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
+    """Load the model of a run, with its own loader if it names one.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", device="cpu")
+        >>> load_run_model(config).labels[:2]
+        ['layers.0.mlp_in:0', 'layers.0.mlp_in:1']
+
+    Raises:
+        InputError: there is no model or no such loader, or the model cannot be loaded.
+    """
+    if config.loader is not None:
+        from spdclust.models.plugin import load_plugin
+
+        return load_plugin(config.loader, config.model_source, config.device)
+    if config.model_source is None:
+        raise InputError("no model", field="model_path", allowed="a model to compute activations with")
+    return load_model(config.model_source, device=config.device)
+
+
+def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> InputSource:
+    """Return where a model's inputs come from: its own function if it has one, else its task.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", n_tokens=5, batch_size=2)
+        >>> source = open_model_inputs(config, load_run_model(config))
+        >>> [tuple(chunk.inputs.shape) for chunk in source.draw(seed=0)]
+        [(2, 100), (2, 100), (1, 100)]
+
+    Raises:
+        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
+    """
+    draw_inputs = getattr(model, "draw_inputs", None)
+    if draw_inputs is not None:
+        return DrawnSource(draw_inputs, config.samples_per_batch, config.batch_size)
+    assert model.task is not None
+    return open_inputs(model.task, config)
+
+
+def draw_batch(
+    config: ClusteringRunConfig,
+    model: SamplingModel,
+    source: InputSource,
+    seed: int,
+    request: str,
+) -> ActivationBatch:
+    """Return the activations of one batch, only one chunk of them ever dense.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8, device="cpu")
+        >>> model = load_run_model(config)
+        >>> batch = draw_batch(config, model, open_model_inputs(config, model), seed=7, request="by hand")
+        >>> batch.seed, batch.matrix.shape, batch.provenance["request"]
+        (7, (8, 200), 'by hand')
+
+    Args:
+        config: the run's settings.
+        model: the model, loaded once for all batches.
+        source: its inputs, opened once for all batches.
+        seed: what the batch is drawn with.
+        request: a text kept in the batch, saying what was asked for.
+
+    Raises:
+        InputError: the data end too early, do not fit the model, or an activation is not finite.
+    """
+    rows: list[sparse.csr_array] = []
+    examples = _Kept(config.keep_examples)
+    drawn = hashlib.sha256()
+    left = source.n_samples
+    with tqdm(total=source.n_samples, desc=f"seed {seed}", unit="sample", disable=None, leave=False) as bar:
+        for chunk in source.draw(seed):
+            _add_inputs(drawn, chunk)
+            made = model.sparse_activations(chunk.inputs, config.causal_importance, chunk.positions)
+            examples.add(chunk.inputs, chunk.positions, min(left, made.shape[0]))
+            rows.append(made if made.shape[0] <= left else made[:left])
+            left -= rows[-1].shape[0]
+            bar.update(rows[-1].shape[0])
+    if left > 0:
+        raise InputError(
+            "too few inputs for a batch",
+            file=str(getattr(model, "source", config.loader)),
+            field="n_tokens",
+            found=f"{source.n_samples - left} samples",
+            allowed=f"{source.n_samples} samples",
+        )
+    matrix = rows[0] if len(rows) == 1 else sparse.vstack(rows, format="csr")
+    rows.clear()
+    provenance = {
+        "causal_importance": config.causal_importance,
+        "checkpoint_digest": model.digest,
+        "code": stage_fingerprint("precompute_batches"),
+        "inputs_digest": drawn.hexdigest(),
+        "request": request,
+        "sampling": sampling_record(config),
+        "task": "its own" if model.task is None else str(model.task.name),
+        **source.provenance,
+    }
+    return ActivationBatch(
+        ProcessedActivations.from_sparse(matrix, list(model.labels), copy=False),
+        seed,
+        provenance,
+        examples=examples.finished(source),
+    )
+
+
+class _Kept:
+    """Tokens of the first sequences of a batch."""
+
+    def __init__(self, n_sequences: int) -> None:
+        self._left = n_sequences
+        self._tokens: list[np.ndarray] = []
+        self._samples: list[np.ndarray] = []
+
+    def add(self, inputs: Any, positions: np.ndarray | None, n_samples: int) -> None:
+        tokens = np.asarray(inputs)
+        if self._left <= 0 or np.issubdtype(tokens.dtype, np.floating):
+            return
+        kept = tokens[: self._left]
+        before = sum(map(len, self._tokens))
+        samples = samples_of(len(kept), kept.shape[1], None if positions is None else positions[: len(kept)])
+        self._tokens.append(kept)
+        self._samples.append(samples[:n_samples] + np.array([before, 0]))
+        self._left -= len(kept)
+
+    def finished(self, source: InputSource) -> TokenExamples | None:
+        if not self._tokens:
+            return None
+        tokens = np.concatenate(self._tokens)
+        occurring = np.unique(tokens)
+        texts = dict(zip(occurring.tolist(), source.token_texts(occurring), strict=True))
+        return TokenExamples(tokens, np.concatenate(self._samples), texts)
+
+
+def _add_inputs(digest: "hashlib._Hash", chunk: InputChunk) -> None:
+    """Add what a model is fed with to a digest: it tells other data from other arithmetic."""
+    inputs = chunk.inputs.detach().cpu() if hasattr(chunk.inputs, "detach") else chunk.inputs
+    for part in (inputs, chunk.positions):
+        array = np.asarray([] if part is None else part)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,0 +1,97 @@
+"""What a model is fed with: inputs in pieces of one forward pass, and which of their positions count."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from spdclust.core.types import Int
+from spdclust.models.task import ToyTask
+from spdclust.sampling import toy
+
+
+@dataclass(frozen=True, eq=False)
+class InputChunk:
+    """Inputs of one forward pass.
+
+    Attributes:
+        inputs: `(rows, …)` as the model takes them.
+        positions: `(rows, chosen)` the positions of each sequence that become samples; None for all.
+    """
+
+    inputs: Any
+    positions: Int[np.ndarray, "rows chosen"] | None = None
+
+
+@runtime_checkable
+class InputSource(Protocol):
+    """Inputs of batches, one batch for each seed.
+
+    Attributes:
+        n_samples: samples in a batch.
+        provenance: texts saying where the inputs come from.
+    """
+
+    n_samples: int
+    provenance: dict[str, str]
+
+    def draw(self, seed: int) -> Iterator[InputChunk]:
+        """Yield the inputs of one batch; samples beyond `n_samples` in the last chunk do not count."""
+
+    def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
+        """Return how tokens are written, for showing them."""
+
+
+@dataclass
+class ToySource:
+    """Feature vectors of toy models.
+
+    Example:
+        >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
+        >>> [chunk.inputs.shape for chunk in ToySource(task, 5, batch_size=2).draw(seed=0)]
+        [torch.Size([2, 5]), torch.Size([2, 5]), torch.Size([1, 5])]
+    """
+
+    task: ToyTask
+    n_samples: int
+    batch_size: int
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def draw(self, seed: int) -> Iterator[InputChunk]:
+        """Yield feature vectors, `batch_size` at a time."""
+        import torch
+
+        rows = torch.from_numpy(toy.generate(self.task, self.n_samples, seed))
+        for start in range(0, len(rows), self.batch_size):
+            yield InputChunk(rows[start : start + self.batch_size])
+
+    def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
+        """Return the numbers; feature vectors have no tokens."""
+        return [str(token) for token in tokens]
+
+
+@dataclass
+class DrawnSource:
+    """Inputs that a model's own function draws.
+
+    Example:
+        >>> source = DrawnSource(lambda n, seed: np.full((n, 2), seed), 3, batch_size=2)
+        >>> [chunk.inputs.tolist() for chunk in source.draw(seed=7)]
+        [[[7, 7], [7, 7]], [[7, 7]]]
+    """
+
+    draw_inputs: Callable[[int, int], Any]
+    n_samples: int
+    batch_size: int
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def draw(self, seed: int) -> Iterator[InputChunk]:
+        """Yield what the function returns for the seed, `batch_size` rows at a time."""
+        rows = self.draw_inputs(self.n_samples, seed)
+        for start in range(0, len(rows), self.batch_size):
+            yield InputChunk(rows[start : start + self.batch_size])
+
+    def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
+        """Return the numbers; nothing is known of how they are written."""
+        return [str(token) for token in tokens]

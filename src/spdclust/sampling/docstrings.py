@@ -1,0 +1,98 @@
+"""A corpus for demonstrations that every installation has: docstrings of Python, NumPy and SciPy."""
+
+import ast
+import json
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from spdclust.core.atomic import atomic_path
+from spdclust.core.errors import InputError
+
+SHORTEST_TEXT = 200
+"""Characters below which a docstring is left out."""
+
+_LEFT_OUT = {
+    "test",
+    "tests",
+    "idlelib",
+    "lib2to3",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "turtledemo",
+}
+_PACKAGES = ("numpy", "scipy")
+
+
+def write_docstring_corpus(path: str | Path) -> int:
+    """Write texts, lower-cased, as `{"story": text}` a line; return how many.
+
+    The standard library's, NumPy's and SciPy's docstrings. The same versions of the three give the same
+    bytes, whatever else is installed. Nothing is imported.
+
+    Args:
+        path: a `.jsonl` file.
+
+    Raises:
+        InputError: no text is found, or the file cannot be written.
+    """
+    standard = Path(sysconfig.get_path("stdlib"))
+    installed = Path(sysconfig.get_path("purelib"))
+    n_texts = 0
+    seen: set[str] = set()
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        for text in _texts(standard, installed):
+            if text not in seen:
+                seen.add(text)
+                stream.write(json.dumps({"story": text}, ensure_ascii=False) + "\n")
+                n_texts += 1
+        if n_texts == 0:
+            raise InputError(
+                "no docstrings in this Python",
+                file=standard,
+                found=sys.version,
+                allowed="sources of the library",
+            )
+    return n_texts
+
+
+def docstrings(source: str) -> list[str]:
+    r"""Return the docstrings of a module's source that are long enough, lower-cased.
+
+    Example:
+        >>> long = "Say something at length. " * 9
+        >>> docstrings(f'def f():\n    \"\"\"{long}\"\"\"\n') == [long.strip().lower()]
+        True
+        >>> docstrings("not python at all")
+        []
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
+    return [text.strip().lower() for text in found if text and len(text) >= SHORTEST_TEXT]
+
+
+def _texts(standard: Path, installed: Path) -> Iterator[str]:
+    for folder in (standard, *(installed / name for name in _PACKAGES)):
+        for file in _sources_below(folder):
+            yield from docstrings(_read(file))
+
+
+def _sources_below(folder: Path) -> Iterable[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*.py")
+        if file.is_file() and _LEFT_OUT.isdisjoint(file.relative_to(folder).parts[:-1])
+    )
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

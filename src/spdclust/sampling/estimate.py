@@ -1,0 +1,166 @@
+"""What a configuration will need, before anything runs: components, samples, disk, memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.without_effect import run_settings_without_effect
+from spdclust.core.errors import InputError
+from spdclust.files.own_folders import batches_per_run, own_files
+from spdclust.files.own_matrices import shape_of_own
+from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.wandb_paths import parse_wandb_path
+
+TYPICAL_ACTIVE = 100
+"""Components above 0 on a sample of a language model, for an estimate where nothing is measured."""
+
+_MB = 1_000_000
+_LIBRARIES = 500 * _MB
+_NO_TORCH = "not known, since torch is not installed here"
+_ALWAYS_ABOVE_ZERO = ("normal", "swish_hard")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one ensemble needs.
+
+    Attributes:
+        n_components: of the model, alive or not; None where the model is not here yet.
+        n_samples: in a batch; None where the model, which says how long sequences are, is not here yet.
+        n_batches: of each run.
+        n_runs: of the ensemble.
+        always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
+        unknown_why: why `n_components` is not known.
+        notes: settings that were given and change nothing.
+        scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
+    """
+
+    n_components: int | None
+    n_samples: int | None
+    n_batches: int
+    n_runs: int
+    always_above_zero: bool = False
+    unknown_why: str = "not known before the model is here"
+    scalar: bool = False
+    notes: Sequence[str] = ()
+
+    def batch_bytes(self, active: int) -> int | None:
+        """Return the size of a batch file where `active` components are above 0 on every sample.
+
+        Example:
+            >>> Estimate(13_000, 100_000, 1, 1).batch_bytes(100) // 1_000_000
+            60
+        """
+        if self.n_components is None or self.n_samples is None:
+            return None
+        stored = self.n_samples * min(active, self.n_components)
+        index_bytes = 2 if self.n_components <= 2**16 else 4
+        return stored * (index_bytes + 4) + 4 * self.n_samples + 32 * self.n_components
+
+    def sampling_bytes(self, active: int) -> int | None:
+        """Return about how much memory it takes to make a batch: libraries, one dense chunk, sparse rows."""
+        stored = self.batch_bytes(active)
+        return None if stored is None else _LIBRARIES + 2 * 256 * _MB + 3 * stored
+
+    def merging_bytes(self, active: int) -> int | None:
+        """Return about how much memory a merge takes: half the coactivations, and what is active where."""
+        stored = self.batch_bytes(active)
+        if stored is None or self.n_components is None:
+            return None
+        # half of 4 or 8 bytes per pair, a quarter more components: merged groups take new rows
+        pairs = (6 if self.scalar else 3) * self.n_components**2
+        return _LIBRARIES // 2 + pairs + 5 * stored
+
+    def lines(self) -> list[str]:
+        """Return the estimate as text.
+
+        Example:
+            >>> print("\\n".join(Estimate(200, 4096, 1, 8).lines()))
+            components: 200
+            samples: 8 runs × 1 batch × 4,096
+            disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
+            memory: 1.0 GB to sample a run, 0.3 GB to merge one
+        """
+        return [*self._needs(), *(f"note: {line}" for line in self.notes)]
+
+    def _needs(self) -> list[str]:
+        n, samples = self.n_components, self.n_samples
+        batches = f"{self.n_batches} batch{'es' if self.n_batches > 1 else ''}"
+        out = [
+            f"components: {self.unknown_why if n is None else f'{n:,}'}",
+            f"samples: {self.n_runs} run{'s' if self.n_runs > 1 else ''} × {batches} × "
+            + (self.unknown_why if samples is None else f"{samples:,}"),
+        ]
+        active = n if n is not None and self.always_above_zero else TYPICAL_ACTIVE
+        typical, most = self.batch_bytes(active), self.batch_bytes(n or 0)
+        sampling, merging = self.sampling_bytes(active), self.merging_bytes(active)
+        if n is None or typical is None or most is None or sampling is None or merging is None:
+            return out
+        n_files = self.n_runs * self.n_batches
+        shown = f"{_size(n_files * most)} of batches"
+        if active < n:
+            shown = f"{_size(n_files * typical)} of batches with {active} components above 0 on a sample, "
+            shown += f"{_size(n_files * most)} with all"
+        out.append(f"disk: {shown}")
+        out.append(f"memory: {_size(sampling)} to sample a run, {_size(merging)} to merge one")
+        return out
+
+
+def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
+    """Return what an ensemble of one run's settings needs; nothing is downloaded and no model runs.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", n_tokens=4096)
+        >>> estimate(config, n_runs=8).n_components
+        200
+
+    Raises:
+        InputError: the model is local, and its files are missing or damaged.
+    """
+    n_batches = batches_per_run(config)
+    if config.precomputed_activations_dir is not None:
+        scalar = config.merge_config.activation_threshold is None
+        notes = run_settings_without_effect(config)
+        files = own_files(config.precomputed_activations_dir)[:n_batches]
+        try:
+            shapes = [shape_of_own(file) for file in files]
+        except ModuleNotFoundError:
+            return Estimate(None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes)
+        samples = max(samples for samples, _ in shapes)
+        return Estimate(shapes[0][1], samples, n_batches, n_runs, scalar=scalar, notes=notes)
+    source = config.model_source
+    if source is None or config.loader is not None:
+        notes = run_settings_without_effect(config)
+        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
+    run = parse_wandb_path(source)
+    if run is not None and not run.cache_folder.is_dir():
+        notes = run_settings_without_effect(config)
+        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
+    checkpoint = resolve_checkpoint(source)
+    task = checkpoint.config.task_config
+    samples = config.samples_per_batch
+    if task.get("task_name") == "lm" and config.n_tokens is None:
+        n_ctx = config.dataset.n_ctx or int(task.get("max_seq_len", 512))
+        samples = config.batch_size * (config.n_tokens_per_seq or n_ctx)
+    try:
+        from spdclust.models.counting import count_components
+    except ModuleNotFoundError:
+        return Estimate(None, samples, n_batches, n_runs, unknown_why=_NO_TORCH)
+    counts = count_components(checkpoint)
+    if not counts:
+        raise InputError(
+            "checkpoint has no components", file=checkpoint.weights, allowed="a decomposed model"
+        )
+    return Estimate(
+        sum(counts.values()),
+        samples,
+        n_batches,
+        n_runs,
+        checkpoint.config.sigmoid_type in _ALWAYS_ABOVE_ZERO,
+        scalar=config.merge_config.activation_threshold is None,
+        notes=run_settings_without_effect(config, toy=task.get("task_name") in ("tms", "resid_mlp")),
+    )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 0.1e9 else f"{n_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,64 @@
+"""Inputs of a decomposed model: what its task asks for, from toy data or from tokens.
+
+Nothing here imports torch or the libraries of the extra `lm` before inputs are made.
+"""
+
+from typing import TYPE_CHECKING
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.core.errors import InputError
+from spdclust.models.task import Task, ToyTask
+from spdclust.sampling import toy
+from spdclust.sampling.chunks import InputSource, ToySource
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
+    """Return where a run's inputs come from, opened once for all of its batches.
+
+    Example:
+        >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
+        >>> open_inputs(task, ClusteringRunConfig(model_path="m", n_tokens=100)).n_samples
+        100
+
+    Raises:
+        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
+    """
+    if isinstance(task, ToyTask):
+        return ToySource(task, config.samples_per_batch, config.batch_size)
+    from spdclust.sampling.language import LanguageSource
+
+    return LanguageSource(task, config)
+
+
+def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
+    """Make inputs of the kind that a toy model was trained on.
+
+    Example:
+        >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
+        >>> generate_inputs(task, n_samples=3, seed=0).shape
+        torch.Size([3, 5])
+
+    Args:
+        task: `model.task`.
+        n_samples: number of samples, 0 or more.
+        seed: what the samples are drawn with; the same seed gives the same bytes.
+
+    Returns:
+        `(samples, features)` float32.
+
+    Raises:
+        InputError: inputs of this kind cannot be made.
+    """
+    if isinstance(task, ToyTask):
+        import torch
+
+        return torch.from_numpy(toy.generate(task, n_samples, seed))
+    raise InputError(
+        "tokens come from a dataset; open_inputs(model.task, config) reads it",
+        field="task_name",
+        found=task.name,
+        allowed="resid_mlp, tms",
+    )

@@ -1,0 +1,215 @@
+"""From a model, or from activations of one's own, to activation batches on disk; what is there is kept."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.without_effect import run_settings_without_effect
+from spdclust.core.argument_kinds import file_path, whole
+from spdclust.core.arguments import checked, instance, optional, several
+from spdclust.core.errors import InputError
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.archive import digest_of, digest_of_file
+from spdclust.files.own_folders import batches_per_run, files_beside, own_files
+from spdclust.files.own_matrices import read_own
+from spdclust.models.sampling import SamplingModel
+from spdclust.models.task import ToyTask
+from spdclust.provenance.code import stage_fingerprint
+from spdclust.sampling.batch_sampling import (
+    draw_batch,
+    extract_and_process_activations,
+    generate_inputs,
+    load_run_model,
+    open_model_inputs,
+    process_data_batch,
+    request_digest,
+)
+from spdclust.sampling.sampling_record import sampling_record
+
+__all__ = [
+    "extract_and_process_activations",
+    "generate_inputs",
+    "load_run_model",
+    "precompute_batches_for_ensemble",
+    "process_data_batch",
+    "request_digest",
+    "write_missing_batches",
+]
+
+log = logging.getLogger(__name__)
+
+
+def write_batches(
+    config: ClusteringRunConfig, model: SamplingModel, asked: Mapping[Path, tuple[int, str]]
+) -> None:
+    """Write batches, each under its final name only once whole; the model and its data are opened once.
+
+    Example:
+        >>> import tempfile
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "batch_0.pt"
+        ...     write_batches(config, load_run_model(config), {path: (7, "by hand")})
+        ...     ActivationBatch.load(path).seed
+        7
+
+    Args:
+        config: the run's settings.
+        model: the model, loaded once for all batches.
+        asked: for each path the seed of the batch and a text kept in it, saying what was asked for.
+
+    Raises:
+        InputError: a batch cannot be made or written.
+    """
+    source = open_model_inputs(config, model) if asked else None
+    if asked:
+        _warn_of_no_effect(config, toy=isinstance(model.task, ToyTask))
+    for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
+        assert source is not None
+        batch = draw_batch(config, model, source, seed, request)
+        batch.save(path)
+        density = batch.matrix.nnz / max(1, batch.n_samples * batch.n_components)
+        log.info(
+            "seed %d: %d samples, %d components, %.2f %% of the causal importances above 0, %s",
+            seed, batch.n_samples, batch.n_components, 100 * density, path,
+        )  # fmt: skip
+
+
+def write_missing_batches(
+    config: ClusteringRunConfig, model: SamplingModel, seeds: Sequence[int], paths: Sequence[Path]
+) -> None:
+    """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
+
+    Example:
+        >>> import tempfile
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> model = load_run_model(config)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first, second = Path(folder) / "batch_0.pt", Path(folder) / "batch_1.pt"
+        ...     write_missing_batches(config, model, [0], [first])
+        ...     written = first.stat().st_mtime_ns
+        ...     write_missing_batches(config, model, [0, 1], [first, second])
+        ...     first.stat().st_mtime_ns == written, second.is_file()
+        (True, True)
+
+    Raises:
+        InputError: a batch cannot be made or written.
+    """
+    asked = {
+        path: (seed, request_digest(config, seed, model.digest))
+        for seed, path in zip(seeds, paths, strict=True)
+    }
+    write_batches(config, model, {path: ask for path, ask in asked.items() if not _is_there(path, ask[1])})
+
+
+def _is_there(path: Path, request: str) -> bool:
+    if not path.exists():
+        return False
+    try:
+        found = ActivationBatch.load(path).provenance.get("request")
+    except InputError as error:
+        log.warning("%s; it is made again", error)
+        return False
+    if found == request:
+        log.info("%s is there already", path)
+    return found == request
+
+
+def _warn_of_no_effect(config: ClusteringRunConfig, *, toy: bool = False) -> None:
+    for line in run_settings_without_effect(config, toy=toy):
+        log.warning("%s", line)
+
+
+def convert_missing_batches(
+    config: ClusteringRunConfig, own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]
+) -> None:
+    """Write activations of one's own as batches, one for each file; those that are there already are kept.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     own, path = Path(folder) / "latents.npy", Path(folder) / "batch_0.pt"
+        ...     np.save(own, np.array([[0.0, 0.5], [0.1, 0.0]]))
+        ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
+        ...     convert_missing_batches(config, [own], [7], [path])
+        ...     batch = ActivationBatch.load(path)
+        >>> batch.seed, batch.labels, batch.provenance["source"]
+        (7, ['latent:0', 'latent:1'], 'latents.npy')
+
+    Args:
+        config: the run's settings.
+        own: files that `read_own` reads.
+        seeds: kept with them.
+        paths: where each batch goes.
+
+    Raises:
+        InputError: a file is missing or damaged, or is no matrix.
+    """
+    beside = [digest_of_file(file) for file in files_beside(list(own))]
+    code = stage_fingerprint("precompute_batches")
+    _warn_of_no_effect(config)
+    for file, seed, path in zip(own, seeds, paths, strict=True):
+        source = digest_of_file(file)
+        request = digest_of(source, *beside, str(seed), code)
+        if _is_there(path, request):
+            continue
+        batch = read_own(file, seed)
+        made = {"code": code, "request": request, "sampling": sampling_record(config)}
+        made |= {"source": file.name, "source_digest": source}
+        replace(batch, provenance=dict(batch.provenance) | made).save(path)
+        log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
+
+
+@checked(
+    config=instance(ClusteringRunConfig, allowed="a ClusteringRunConfig"),
+    n_runs=whole(at_least=1),
+    folder=file_path,
+    runs=optional(several(whole(at_least=0), "numbers of runs")),
+)
+def precompute_batches_for_ensemble(
+    config: ClusteringRunConfig, n_runs: int, folder: str | Path, *, runs: Iterable[int] | None = None
+) -> list[list[Path]]:
+    """Write every run's batches as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
+
+    With `precomputed_activations_dir` they are made from the files there, and there is no model.
+
+    Example:
+        >>> import tempfile
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = precompute_batches_for_ensemble(config, 2, folder)
+        ...     [path.relative_to(folder).as_posix() for run in written for path in run]
+        ['run_0/batch_0.pt', 'run_1/batch_0.pt']
+
+    Args:
+        config: the run's settings.
+        n_runs: members of the ensemble.
+        folder: where `run_<r>/` go.
+        runs: only these runs.
+
+    Raises:
+        InputError: the model cannot be loaded, or a batch cannot be made or written.
+    """
+    chosen = range(n_runs) if runs is None else list(runs)
+    n_batches = batches_per_run(config)
+    asked = {
+        run: (
+            [config.batch_seed(run, batch) for batch in range(n_batches)],
+            [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in range(n_batches)],
+        )
+        for run in chosen
+    }
+    if config.precomputed_activations_dir is not None:
+        for run, (seeds, paths) in asked.items():
+            own = own_files(config.precomputed_activations_dir, run)[:n_batches]
+            convert_missing_batches(config, own, seeds, paths)
+    else:
+        model = load_run_model(config)
+        for seeds, paths in asked.values():
+            write_missing_batches(config, model, seeds, paths)
+    return [paths for _, paths in asked.values()]

@@ -1,0 +1,156 @@
+"""Where the tokens of a language model come from: the run's settings over the checkpoint's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spdclust.config.run import ClusteringRunConfig
+from spdclust.core.errors import InputError
+from spdclust.core.opening import exists
+from spdclust.models.task import LanguageTask
+
+FILE_TYPES = {
+    ".txt": "text",
+    ".jsonl": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".arrow": "arrow",
+}
+"""Local files that are read as data, by suffix, and who reads them."""
+
+
+@dataclass(frozen=True)
+class LanguageData:
+    """Everything that decides which tokens are read.
+
+    Attributes:
+        name: hub name, or what the user wrote for a local path.
+        path: the local file or folder; None for the hub.
+        subset: configuration of a hub dataset that has several.
+        split: which split.
+        column: which column.
+        column_is_asked: whether the user named the column, so that no other may stand in for it.
+        tokenizer: hub name or folder; None where tokens are stored.
+        n_ctx: tokens per sequence.
+        is_tokenized: whether the column holds token numbers.
+        streaming: whether data are read as they come, never stored.
+        lowercase: whether texts are lower-cased.
+        vocab_size: tokens that the model knows.
+    """
+
+    name: str
+    path: Path | None
+    subset: str | None
+    split: str
+    column: str
+    column_is_asked: bool
+    tokenizer: str | None
+    n_ctx: int
+    is_tokenized: bool
+    streaming: bool
+    lowercase: bool
+    vocab_size: int
+
+    @property
+    def places(self) -> list[Path]:
+        """Local files and folders that are read."""
+        tokenizer = [] if self.tokenizer is None else [Path(self.tokenizer)]
+        return [place for place in ([self.path] if self.path else []) + tokenizer if place.exists()]
+
+
+def language_data(task: LanguageTask, config: ClusteringRunConfig) -> LanguageData:
+    """Return what a run reads: its `dataset` section, and the checkpoint's settings for the rest.
+
+    Paths in the run's settings start from the working folder, those of the checkpoint from its folder. Other
+    data than the checkpoint's is read from its split `train`, unless the run says otherwise.
+
+    Example:
+        >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path("run"), dataset_name="a/b")
+        >>> run = ClusteringRunConfig.model_validate(
+        ...     {"model_path": "m", "dataset": {"n_ctx": 4, "tokenizer": "gpt2"}}
+        ... )
+        >>> data = language_data(task, run)
+        >>> data.name, data.path, data.n_ctx, data.column
+        ('a/b', None, 4, 'story')
+
+    Raises:
+        InputError: neither names a dataset or a tokenizer, a path does not exist, or `n_ctx` is longer than
+            the sequences that the model was decomposed on allow.
+    """
+    asked = config.dataset
+    name = asked.name or task.dataset_name
+    if name is None:
+        raise InputError("no dataset", field="dataset.name", allowed="a file, a folder, or a hub name")
+    own = asked.name is None
+    path = _local(name, [task.folder] if own else [Path()], "dataset.name")
+    is_tokenized = asked.is_tokenized if asked.is_tokenized is not None else own and task.is_tokenized
+    tokenizer = None
+    if not is_tokenized or config.keep_examples:
+        tokenizer = asked.tokenizer or task.tokenizer_name
+        if tokenizer is None and not is_tokenized:
+            raise InputError("no tokenizer", field="dataset.tokenizer", allowed="a folder or a hub name")
+        if tokenizer is not None:
+            place = _local(tokenizer, [Path()] if asked.tokenizer else [task.folder], "dataset.tokenizer")
+            tokenizer = tokenizer if place is None else str(place)
+    lowercase = asked.lowercase if asked.lowercase is not None else "simplestories" in name.lower()
+    return LanguageData(
+        name=name,
+        path=path,
+        subset=asked.subset,
+        split=asked.split or (task.train_data_split if own else "train"),
+        column=asked.column or task.column_name,
+        column_is_asked=asked.column is not None,
+        tokenizer=tokenizer,
+        n_ctx=asked.n_ctx or task.max_seq_len,
+        is_tokenized=is_tokenized,
+        streaming=config.dataset_streaming or (own and task.streaming),
+        lowercase=lowercase,
+        vocab_size=task.vocab_size,
+    )
+
+
+def samples_per_batch(task: LanguageTask, config: ClusteringRunConfig) -> int:
+    """Return how many tokens of a language model make a batch of activations.
+
+    `n_tokens`; where it is null, `n_tokens_per_seq` (or all) positions of `batch_size` sequences.
+
+    Example:
+        >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path("run"), max_seq_len=48)
+        >>> samples_per_batch(task, ClusteringRunConfig(model_path="m", batch_size=8))
+        384
+    """
+    if config.n_tokens is not None:
+        return config.n_tokens
+    return config.batch_size * (config.n_tokens_per_seq or config.dataset.n_ctx or task.max_seq_len)
+
+
+def _local(name: str, folders: list[Path], field: str) -> Path | None:
+    """Return the local file or folder of a name, or None for a name on the hub."""
+    written = Path(name).expanduser()
+    for folder in [*folders, Path()]:
+        if exists(folder / written):
+            return folder / written
+    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or written.suffix in FILE_TYPES
+    if looks_local:
+        raise InputError(
+            "no such file or folder", field=field, found=name, allowed="a local path, or a name on the hub"
+        )
+    return None
+
+
+def local_data_files(config: ClusteringRunConfig) -> list[str]:
+    """Return the local data files that a run's settings name, there already or not.
+
+    Example:
+        >>> run = ClusteringRunConfig.model_validate({"model_path": "m", "dataset": {"name": "texts.jsonl"}})
+        >>> local_data_files(run)
+        ['texts.jsonl']
+        >>> local_data_files(ClusteringRunConfig(model_path="m"))
+        []
+    """
+    if config.dataset.name is None:
+        return []
+    place = Path(config.dataset.name).expanduser()
+    if place.is_dir():
+        return [str(file) for file in sorted(place.rglob("*")) if file.is_file()]
+    return [str(place)] if place.is_file() or place.suffix in FILE_TYPES else []
