@@ -31,11 +31,13 @@ class Answer:
         groups: `(components,)` group of each component, -1 for a component in no group.
         cpu_s: CPU seconds of this process, counting or merging included.
         shared: by group, components of other groups that the answer counts to it as well.
+        sure: groups that save more than two standard errors of bits, where the answer has such a measure.
     """
 
     groups: np.ndarray
     cpu_s: float
     shared: dict[int, np.ndarray] = field(default_factory=dict)
+    sure: tuple[int, ...] = ()
 
 
 def answer_all(
@@ -75,8 +77,8 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-Groups = np.ndarray | tuple[np.ndarray, dict[int, np.ndarray]]
-Own = Callable[[Sequence[MergeHistory], Sequence[ProcessedActivations]], Groups]
+Groups = tuple[np.ndarray, dict[int, np.ndarray], tuple[int, ...]]
+Own = Callable[[Sequence[MergeHistory], Sequence[ProcessedActivations]], np.ndarray | Groups]
 
 
 def _apply(
@@ -94,9 +96,9 @@ def _apply(
         except _NotThere as missing:
             note(f"{name} ({source}) is left out: {missing}")
             continue
-        groups, shared = found if isinstance(found, tuple) else (found, {})
+        groups, shared, sure = found if isinstance(found, tuple) else (found, {}, ())
         cpu_s = time.process_time() - began + merging * n_runs
-        results[name, source + suffix] = Answer(groups, cpu_s, shared)
+        results[name, source + suffix] = Answer(groups, cpu_s, shared, sure)
     return results
 
 
@@ -104,9 +106,7 @@ class _NotThere(Exception):
     """An answer that the installed package does not have."""
 
 
-def _find_groups(
-    histories: Sequence[MergeHistory], runs: Sequence[ProcessedActivations]
-) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+def _find_groups(histories: Sequence[MergeHistory], runs: Sequence[ProcessedActivations]) -> Groups:
     try:
         find_groups = spdclust.find_groups
     except AttributeError as missing:
@@ -120,7 +120,9 @@ def _find_groups(
         )
         for group in np.unique(found.shared.group).tolist()
     }
-    return groups, shared
+    beyond_error = found.columns["bits_saved"] > 2 * found.columns["bits_saved_se"]
+    sure = [int(groups[number[found.members(group)[0]]]) for group in np.flatnonzero(beyond_error).tolist()]
+    return groups, shared, tuple(sure)
 
 
 def _shortest(histories: Sequence[MergeHistory], runs: Sequence[ProcessedActivations]) -> np.ndarray:

@@ -3,7 +3,7 @@
 Groups are an integer per component, -1 for a component in no group.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ class Scores:
         close: share of the known groups with a reported group of Jaccard similarity .75 or more.
         false: number of reported groups of which more than half of the pairs are wrong.
         n_groups: number of reported groups.
+        sure: number of reported groups that the answer calls sure.
+        sure_true: of these, how many have mostly true pairs.
     """
 
     precision: float
@@ -40,6 +42,8 @@ class Scores:
     close: float
     false: int
     n_groups: int
+    sure: int = 0
+    sure_true: int = 0
 
 
 def without_singletons(groups: np.ndarray) -> np.ndarray:
@@ -55,6 +59,7 @@ def score(
     known: Sequence[np.ndarray],
     primary: np.ndarray,
     shared: Mapping[int, np.ndarray] | None = None,
+    sure: Collection[int] = (),
 ) -> Scores:
     """Compare reported groups with known ones, which may overlap.
 
@@ -64,6 +69,7 @@ def score(
         primary: `(components,)` the known group that a component belongs to first; -1 for none.
         shared: components that a reported group shares with others, which are its members too, by the number
             in `groups`. Only `exact_shared` counts them.
+        sure: the numbers in `groups` of those that the answer calls sure.
     """
     shared = shared or {}
     numbers, groups = np.asarray(groups), without_singletons(groups)
@@ -77,6 +83,7 @@ def score(
     best = overlap.max(axis=0, initial=0.0) if len(known) else np.zeros(0)
     extended = [np.union1d(each, shared.get(int(numbers[each[0]]), each)) for each in reported]
     best_extended = jaccard(extended, known, len(groups)).max(axis=0, initial=0.0) if len(known) else best
+    called_sure = np.array([int(numbers[each[0]]) in set(sure) for each in reported], dtype=bool)
     alone, primary_alone = each_alone(groups), each_alone(primary)
     return Scores(
         precision=precision,
@@ -89,6 +96,8 @@ def score(
         close=float((best >= CLOSE).mean()) if len(known) else 1.0,
         false=int((2 * right < possible).sum()),
         n_groups=len(reported),
+        sure=int(called_sure.sum()),
+        sure_true=int((called_sure & (2 * right >= possible)).sum()),
     )
 
 

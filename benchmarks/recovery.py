@@ -46,7 +46,7 @@ def planted_results(
             found = answer_all(data.runs, config, only)
             for (answer, mode), each in (found | {TRUTH: Answer(data.primary, 0.0)}).items():
                 record = {"law": law, "seed": seed, "answer": answer, "mode": mode}
-                scores = asdict(score(each.groups, data.groups, data.primary, each.shared))
+                scores = asdict(score(each.groups, data.groups, data.primary, each.shared, each.sure))
                 yield record | scores | {"cpu_s": round(each.cpu_s, 3)}
             note(f"{law}, seed {seed}: done")
 

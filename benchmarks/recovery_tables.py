@@ -39,7 +39,22 @@ def planted_tables(results: Sequence[dict[str, Any]]) -> str:
         if names:
             cells = {row: [_cell(values(results, row, [law], key), key) for law in names] for row in rows}
             parts.append(_titled(title, names, cells))
+    if any(each.get("sure") for each in results):
+        parts.append(_sure_table(results, laws))
     return "\n\n".join(parts)
+
+
+def _sure_table(results: Sequence[dict[str, Any]], laws: Sequence[str]) -> str:
+    """Return by law how many of the groups with `bits_saved` > 2 standard errors are true, over all seeds."""
+    cells = {}
+    for row in _rows([each for each in results if each.get("sure")]):
+        chosen = [each for each in results if (each["answer"], each["mode"]) == row]
+        counts = [
+            [sum(each[key] for each in chosen if each["law"] == law) for key in ("sure_true", "sure")]
+            for law in laws
+        ]
+        cells[row] = [f"{true} of {sure}" for true, sure in counts]
+    return _titled("Groups that save more than two standard errors: how many are true", laws, cells)
 
 
 def model_tables(results: Sequence[dict[str, Any]]) -> str:

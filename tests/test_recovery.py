@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import alternatives
 import answers
@@ -299,6 +300,7 @@ def test_our_answer_is_matched_with_components_by_label(monkeypatch):
         labels = LABELS[::-1][:11]  # m:11 … m:1; m:0 is missing
         group_idxs = np.array([0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7])
         shared = SimpleNamespace(group=np.array([1, 1]))
+        columns: ClassVar = {"bits_saved": np.array([3.0, 3.0]), "bits_saved_se": np.array([1.5, 1.4])}
 
         def members(group):
             return [["m:11", "m:10"], ["m:9", "m:8", "m:7"]][group]
@@ -319,6 +321,7 @@ def test_our_answer_is_matched_with_components_by_label(monkeypatch):
     for answer in found.values():
         assert answer.groups.tolist() == [-1] * 7 + [1, 1, 1, 0, 0]
         assert {group: shared.tolist() for group, shared in answer.shared.items()} == {1: [11, 10]}
+        assert answer.sure == (1,)  # twice its error is not more than it
 
 
 def test_cuts_are_made_from_the_merges_asked_for_and_from_greedy_ones():
@@ -409,3 +412,12 @@ def test_an_unknown_answer_is_named(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         recovery.main()
     assert "unknown answer 'k-means'" in capsys.readouterr().err
+
+
+def test_sure_groups_are_counted_apart():
+    known = [np.array([0, 1]), np.array([2, 3])]
+    primary = np.array([0, 0, 1, 1, -1, -1])
+    groups = np.array([7, 7, 2, -1, 2, 5])  # true, false, one alone
+    found = score(groups, known, primary, sure=[7, 2, 5])
+    assert (found.sure, found.sure_true, found.false) == (2, 1, 1)
+    assert (score(groups, known, primary, sure=[2]).sure_true, score(groups, known, primary).sure) == (0, 0)
