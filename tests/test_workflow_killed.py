@@ -31,10 +31,11 @@ def undisturbed(tmp_path_factory):
     return workflow.results(), time.monotonic() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "whole_group",
     # `make test-faults` kills far more; orphaned jobs are the harder case
-    [pytest.param(True, id="with its jobs", marks=pytest.mark.slow), pytest.param(False, id="alone")],
+    [pytest.param(True, id="with its jobs"), pytest.param(False, id="alone")],
 )
 def test_the_same_command_after_kills_gives_the_same_files(undisturbed, tmp_path, whole_group):
     expected, seconds = undisturbed

@@ -44,6 +44,7 @@ def test_its_rules_carry_the_prefix_and_nothing_is_warned_of(other):
     assert not re.search("warn|localrule", outcome.output, re.IGNORECASE), outcome.output
 
 
+@pytest.mark.slow  # test_workflow.py makes a report, too
 def test_results_and_the_report_are_made_for_the_other_workflow(other):
     outcome = run(other, "--", "groups.txt", "results/report.html")
     assert outcome.code == 0, outcome.output
