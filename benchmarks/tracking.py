@@ -4,8 +4,8 @@
     python benchmarks/tracking.py --size 1000x10000   smaller
 
 Measured is what the process that merges does: `stages.merge` from start to end, at the default intervals,
-W&B offline. A merge under `LIVE_AFTER_SECONDS` is logged from its history afterwards, which is timed by
-itself; `--live` starts the process that logs at once instead, and times the merge beside it.
+W&B offline. A merge under `LIVE_AFTER_SECONDS` is logged from its history afterwards, which is timed
+separately; `--live` starts the thread that logs at once instead.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     )
     parser.add_argument("--size", default="4000x50000", help="components x samples")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--live", action="store_true", help="start the process that logs at once")
+    parser.add_argument("--live", action="store_true", help="start the thread that logs at once")
     args = parser.parse_args()
     components, samples = map(int, args.size.split("x"))
     os.environ["WANDB_MODE"] = "offline"
@@ -42,9 +42,9 @@ def main() -> None:
     from spdclust.files.resolved import save_run_config
     from spdclust.stages.merge import merge
     from spdclust.stages.track import member_of
-    from spdclust.tracking.live import LIVE_AFTER_SECONDS, MergeFollower
+    from spdclust.tracking.callback import LIVE_AFTER_SECONDS, MergeCallback
     from spdclust.tracking.members import log_member
-    from spdclust.tracking.places import EnsemblePlace
+    from spdclust.tracking.runs import TrackedEnsemble
 
     config = ClusteringRunConfig(
         precomputed_activations_dir="benchmark",
@@ -61,7 +61,7 @@ def main() -> None:
         for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
             os.environ[name] = temporary
         (root / "results/logs").mkdir(parents=True)
-        place = EnsemblePlace(root / "results/sampling/ensemble")
+        place = TrackedEnsemble(root / "results/sampling/ensemble")
         batch = ActivationBatch.from_sparse(
             generate.Model(components).chunk(0, samples), [f"m:{i}" for i in range(components)]
         )
@@ -75,7 +75,7 @@ def main() -> None:
             observer = None
             if logged:
                 live_after = 0.0 if args.live else LIVE_AFTER_SECONDS
-                observer = MergeFollower(place.record(0), member, live_after=live_after)
+                observer = MergeCallback(member, live_after=live_after)
             wall, cpu = _clock()
             merge(
                 [place.batches(0) / "batch_0.pt"],

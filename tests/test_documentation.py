@@ -18,7 +18,6 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see test_workflow_failures",
     "stages.docstring_corpus.docstring_corpus": "as `write_docstring_corpus`, which it calls",
     "stages.report.report": "starts Snakemake on a whole workflow and its results",
-    "tracking.live.main": "makes its own process, which follows a merge, give way to all others",
 }
 """Module and name without `spdclust.`: why no example of a few lines would help."""
 

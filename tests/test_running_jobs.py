@@ -1,4 +1,4 @@
-"""`spdclust watch`: jobs by their logs, records of merges and the queue."""
+"""`spdclust watch`: jobs by their logs, the progress of merges and the queue."""
 
 import os
 
@@ -9,7 +9,7 @@ from spdclust.commands.cli import main
 from spdclust.execution.jobs import _FOR_GOOD
 from spdclust.execution.running_jobs import format_jobs, running_jobs
 from spdclust.execution.slurm_queue import parse_queue
-from spdclust.tracking.recording import MergeRecorder
+from spdclust.files.merge_progress import ProgressRecorder
 
 MERGE = "mlp/demo/merge/run_1"
 
@@ -62,8 +62,8 @@ def test_a_failed_job_is_shown(tmp_path, logs):
 def test_merges_done_their_rate_and_the_time_left(tmp_path, logs):
     log = logs(MERGE)
     labels = [f"m:{each}" for each in range(11)]
-    identity = {"merge_config": {"iters": None, "min_groups": 3}}
-    recorder = MergeRecorder(log.with_suffix(".record"), identity, labels)
+    recorder = ProgressRecorder(log.with_suffix(".progress.jsonl"))
+    recorder.begin(labels, {"iters": None, "min_groups": 3}, (0, 1), [], [])
     recorder._last -= 2.0  # these merges took two seconds
     recorder.watch(0, {"names": np.array([[0, 1], [0, 2], [0, 3], [0, 4]])})
     (job,) = running_jobs(tmp_path / "results")

@@ -1,5 +1,4 @@
 import json
-import re
 
 import numpy as np
 import pytest
@@ -8,17 +7,13 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.config.run import LoggingIntervals
-from spdclust.core.errors import InputError
+from spdclust.files.merge_progress import ProgressRecorder, load_progress, merge_digest
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
-from spdclust.tracking.live import RecordReader, partial_history
-from spdclust.tracking.matrices import PAIRS, MergeSample, describe_values, group_idxs_shown, some_pairs
-from spdclust.tracking.merge_record import load_record
-from spdclust.tracking.merges import MergeLog
-from spdclust.tracking.naming import describe_run, member_id, parent_of
-from spdclust.tracking.notes import Note, load_note
-from spdclust.tracking.recording import MergeRecorder
-from spdclust.tracking.statistics import EPSILON, row, semilog, stat_records
+from spdclust.tracking.client import Tracker
+from spdclust.tracking.merges import EPSILON, MergeLog, row, semilog, stat_records
+from spdclust.tracking.runs import Note, describe_run, load_note, parent_of, wandb_id
+from spdclust.tracking.samples import PAIRS, MergeSample, describe_values, group_idxs_shown, some_pairs
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
 
@@ -141,132 +136,94 @@ def test_nothing_but_nan_is_described_by_its_share():
     assert sum(describe_values(np.full(5, 2.0))["histogram"]["counts"]) == 5
 
 
-def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypatch, tmp_path):
-    monkeypatch.setattr("spdclust.tracking.matrices.SHOWN", 6)
+def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypatch):
+    monkeypatch.setattr("spdclust.tracking.samples.SHOWN", 6)
     shots = []
 
     def look(view):
-        MergeSample.of(view).save(tmp_path / "state.npy")
-        shot = MergeSample.load(tmp_path / "state.npy")
+        shot = MergeSample.of(view)
         at = np.ix_(shot.shown, shot.shown)
         np.testing.assert_array_equal(shot.shown_coactivations, view.coactivations[at])
-        np.testing.assert_allclose(shot.shown_costs(), view.costs[at], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(shot.shown_costs, view.costs[at], rtol=1e-9, atol=1e-9)
         others = np.delete(view.ranks, shot.shown)
         assert len(shot.shown) == min(6, view.k_groups)
         assert not len(others) or view.ranks[shot.shown].min() >= others.max()
         idxs = group_idxs_shown(view.group_idxs, shot.shown)
         np.testing.assert_array_equal(np.bincount(idxs), view.ranks[shot.shown])
-        assert shot.statistics() == MergeSample.of(view).statistics()
         shots.append(shot)
 
     merged(callback=look, at=4)
     assert len(shots) > 3
 
 
-def recorded(tmp_path, kind=None, intervals=None):
-    intervals = intervals or LoggingIntervals(tensor=3, plot=5)
-    identity = {
-        "merge_config": config("range", 0.2, **(kind or {}), min_groups=4).resolved(),
-        "seed": 3,
-        "batches": [],
-    }
-    labels = [f"m:{i}" for i in range(24)]
-    recorder = MergeRecorder(tmp_path / "record", identity, labels, intervals)
-    reader, parts = RecordReader(tmp_path / "record"), []
-
-    def watch(first, figures):
-        recorder.watch(first, figures)
-        reader.read()
-        parts.append(partial_history(reader.record))
-
-    def look(view):
-        if recorder.wants(view.iteration):
-            recorder.look(view)
-
-    history = merged(kind, look, watch)
-    recorder.end()
-    return history, parts, load_record(tmp_path / "record")
+def begin(recorder, go_on=False, seed=3):
+    resolved = config("range", 0.2, min_groups=4).resolved()
+    recorder.begin([f"m:{i}" for i in range(24)], resolved, (seed,), ["1f2e"], [{"task": "tms"}], go_on=go_on)
+    return merge_digest(resolved, [seed], ["1f2e"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_record_of_a_merge_under_way_gives_the_figures_of_its_history(tmp_path, kind):
-    history, parts, record = recorded(tmp_path, kind)
-    whole = records_of(history)
-    assert len(parts) > 1
-    for part in parts:
-        for name, values in records_of(part).items():
-            np.testing.assert_array_equal(values, whole[name][: part.n_iterations], err_msg=name)
-    assert parts[-1].n_iterations == history.n_iterations
-    assert record.ended
-    assert sorted(record.states) == [t for t in range(history.n_iterations) if t % 3 == 0 or t % 5 == 0]
-    assert all(record.sample(t).iteration == t for t in record.states)
-    seconds, memory = record.per_iteration(history.n_iterations)
+@pytest.fixture
+def progress_file(tmp_path):
+    """The progress of a whole merge."""
+    recorder = ProgressRecorder(tmp_path / "logs/run_0.progress.jsonl")
+    begin(recorder)
+    merged(watch=recorder.watch)
+    return tmp_path / "logs/run_0.progress.jsonl"
+
+
+def test_the_progress_of_a_merge_has_its_merges_times_and_memory(progress_file):
+    progress = load_progress(progress_file)
+    resolved = config("range", 0.2, min_groups=4).resolved()
+    assert (progress.merge, progress.task) == (merge_digest(resolved, [3], ["1f2e"]), "tms")
+    assert progress.n_done == progress.n_merges == 20
+    seconds, memory = progress.per_iteration(20)
     assert (seconds >= 0).all()
     assert (memory > 1).all()
+    assert np.isnan(progress.per_iteration(21)[0][20])
 
 
-def test_a_record_that_went_on_after_a_kill_counts_each_iteration_once(tmp_path):
-    history, _, record = recorded(tmp_path)
-    again = record.stretches[-1]
-    record.add(again, tmp_path / "record")  # the stretch after the last checkpoint, done twice
-    figures = record.figures()
-    np.testing.assert_array_equal(figures["mdl_loss"], history.mdl_loss)
+def test_an_interrupted_merge_goes_on_with_its_progress_and_another_merge_does_not(progress_file):
+    before = len(load_progress(progress_file).stretches)
+    recorder = ProgressRecorder(progress_file)
+    begin(recorder, go_on=True)
+    recorder.watch(15, {"names": np.zeros((2, 2))})  # from the last checkpoint on
+    progress = load_progress(progress_file)
+    assert (len(progress.stretches), progress.n_done) == (before + 1, 17)
+    assert recorder.progress.stretches == progress.stretches
+    begin(ProgressRecorder(progress_file), go_on=True, seed=4)
+    assert load_progress(progress_file).stretches == []
 
 
-def test_a_record_that_breaks_off_is_read_up_to_there(tmp_path):
-    recorded(tmp_path)
-    file = tmp_path / "record" / "record.jsonl"
-    text = file.read_text()
-    file.write_text(text[: len(text) // 2])
-    record = load_record(tmp_path / "record")
-    assert record.identity is not None
-    assert not record.ended
-    assert load_record(tmp_path / "nowhere").identity is None
+def test_progress_that_breaks_off_is_read_up_to_there(progress_file):
+    text = progress_file.read_text()
+    progress_file.write_text(text[: len(text) - 10])
+    assert 0 < load_progress(progress_file).n_done < 20
+    progress_file.write_text("")
+    assert load_progress(progress_file).merge == ""
+    assert load_progress(progress_file.with_name("nowhere")).merge == ""
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    "line",
     [
-        ("[" * 100_000, "not a line of a record"),
-        ('{"identity": {}, "identity": {}}', "key given twice"),
-        ('{"identity": {}}', "found alone (allowed: with labels)"),
-        ('{"first": 0, "n": true, "seconds": 1.0, "memory_mb": 1.0}', "n: not allowed"),
-        ('{"state": 3, "iteration": 0}', "state: not allowed"),
-        ("[1]", "record.jsonl"),
+        "[" * 100_000,
+        '{"first": 0, "first": 0, "n": 1, "seconds": 1.0, "memory_mb": 1.0}',
+        '{"first": 0, "n": 1}',
+        '{"first": 0, "n": true, "seconds": 1.0, "memory_mb": 1.0}',
+        '{"first": -1, "n": 1, "seconds": 1.0, "memory_mb": 1.0}',
+        "[1]",
+        "\udcff",
     ],
 )
-def test_a_damaged_line_of_a_record_is_one_line_and_ends_what_is_read(tmp_path, line, problem):
-    recorded(tmp_path)
-    file = tmp_path / "record" / "record.jsonl"
-    whole = file.read_text().splitlines()
-    file.write_text("\n".join([*whole[:2], line, *whole[2:]]) + "\n")
-    with pytest.raises(InputError, match=re.escape(problem)) as caught:
-        RecordReader(tmp_path / "record").read()
-    assert "\n" not in str(caught.value)
-    record = load_record(tmp_path / "record")
-    assert record.identity is not None
-    assert not record.ended
-
-
-def test_figures_that_are_cut_off_are_refused(tmp_path):
-    _, _, record = recorded(tmp_path)
-    file = tmp_path / "record" / "figures.f8"
-    file.write_bytes(file.read_bytes()[:-8])
-    with pytest.raises(InputError, match="not the figures of a merge"):
-        record.figures()
-
-
-@pytest.mark.parametrize(
-    "values", [np.arange(3.0), np.zeros(()), np.array([0, 1, 1, 1, -1, 1, 1.0]), np.full(9, np.nan)]
-)
-def test_a_damaged_sample_of_a_merge_is_refused_and_left_out(tmp_path, values):
-    _, _, record = recorded(tmp_path)
-    np.save(record.states[0], values)
-    with pytest.raises(InputError, match=r"state_0\.npy: not a sample of a merge"):
-        MergeSample.load(record.states[0])
-    assert record.sample(0) is None
-    record.states[0].write_bytes(b"\x93NUMPY\x01\x00")
-    assert record.sample(0) is None
+def test_a_damaged_line_of_the_progress_ends_what_is_read(progress_file, line):
+    whole = progress_file.read_text().splitlines()
+    damaged = "\n".join([*whole[:2], line, *whole[2:]]) + "\n"
+    progress_file.write_bytes(damaged.encode(errors="surrogateescape"))
+    progress = load_progress(progress_file)
+    assert progress.merge != ""
+    assert len(progress.stretches) == 1
+    progress_file.write_bytes((line + "\n").encode(errors="surrogateescape"))
+    assert load_progress(progress_file).merge == ""
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"run_id": 3}', "[" * 100_000, "\xff", '{"run_id": "a"}'])
@@ -278,20 +235,16 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path, text):
     assert load_note(tmp_path / "note.json") is None
 
 
-def test_a_record_that_cannot_be_written_stops_no_merge(tmp_path, caplog):
-    (tmp_path / "record").write_text("a file where the folder should be")
-    history = None
-    recorder = MergeRecorder(tmp_path / "record", {}, [], LoggingIntervals())
-    history = merged(callback=recorder.look, watch=recorder.watch)
-    recorder.end()
-    assert history.n_iterations == 20
-    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert len(warnings) == 1
-    assert "the merge goes on" in warnings[0]
-    assert "spdclust wandb-sync" in warnings[0]
+def test_progress_that_cannot_be_written_stops_no_merge(tmp_path, caplog):
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    recorder = ProgressRecorder(tmp_path / "logs/run_0.progress.jsonl")
+    begin(recorder)
+    assert merged(watch=recorder.watch).n_iterations == 20
+    (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert "the merge goes on" in warning
 
 
-class Kept:
+class Kept(Tracker):
     """A tracker that keeps what it is given."""
 
     def __init__(self):
@@ -320,13 +273,13 @@ def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
         "statistics",
         lambda self: {"costs": {"mean": 2.0 * self.iteration, "median": -self.iteration}},
     )
-    empty = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
-    monkeypatch.setattr("spdclust.tracking.merges._draw", lambda history, sample: "picture")
+    some, none, square = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 0))
+    monkeypatch.setattr(MergeSample, "draw", lambda self, group_idxs: "picture")
     log = MergeLog(
         kept,
         "id",
         intervals,
-        lambda t: MergeSample(t, 1, 1.0, 0.0, *empty, np.zeros((0, 0))),
+        lambda t: MergeSample(t, 1, some, none, none, none, some, square, square),
     )
     seconds = np.full(history.n_iterations, 0.5)
     log.log(history, seconds, seconds)
@@ -380,12 +333,15 @@ def test_the_parent_run_is_found_in_every_form_of_its_path(path, monkeypatch):
 
 
 def test_ids_depend_on_what_was_merged_and_are_names_that_wandb_takes():
-    one = member_id("resid/demo-alpha~0.5", 3, {"seed": [0, 3]})
-    assert one == member_id("resid/demo-alpha~0.5", 3, {"seed": [0, 3]})
-    assert one != member_id("resid/demo-alpha~0.5", 3, {"seed": [1, 3]})
+    def id_of(ensemble, seed):
+        return wandb_id(f"{ensemble}-run_3", merge_digest({"alpha": 1.0}, seed, []))
+
+    one = id_of("resid/demo-alpha~0.5", (0, 3))
+    assert one == id_of("resid/demo-alpha~0.5", [0, 3])
+    assert one != id_of("resid/demo-alpha~0.5", (1, 3))
     assert one.startswith("resid-demo-alpha~0.5-run_3-")
     assert not set(one) & set("/\\#?%:")
-    assert len(member_id("x" * 300, 3, {})) <= 128
+    assert len(id_of("x" * 300, (0, 3))) <= 128
 
 
 def test_tags_and_settings_name_the_ensemble_the_model_and_the_run():

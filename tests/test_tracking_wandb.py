@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,11 +26,10 @@ from spdclust.files.resolved import save_run_config
 from spdclust.stages.merge import merge
 from spdclust.stages.track import member_of, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
-from spdclust.tracking.client import open_tracker
-from spdclust.tracking.live import MergeFollower
-from spdclust.tracking.notes import load_note
-from spdclust.tracking.places import EnsemblePlace
-from spdclust.tracking.tracker import NoTracker, RunDescription
+from spdclust.tracking.callback import MergeCallback
+from spdclust.tracking.client import RunDescription, Tracker, WandbTracker, open_tracker
+from spdclust.tracking.members import log_batches
+from spdclust.tracking.runs import TrackedEnsemble, load_note
 
 CONFIG = ClusteringRunConfig(
     model_path="wandb:goodfire/spd/runs/s-38e1a3e2",
@@ -48,9 +49,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return kept | places | {"NETRC": str(folder / "none")} | more
 
 
-def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> EnsemblePlace:
+def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> TrackedEnsemble:
     (root / "results/logs").mkdir(parents=True)
-    place = EnsemblePlace(root / "results/sampling/ens")
+    place = TrackedEnsemble(root / "results/sampling/ens")
     for b in (0, 1):
         dense = random_dense(b, 200, 45)
         made = ActivationBatch.from_dense(dense, [f"m:{i}" for i in range(45)], provenance={"task": "tms"})
@@ -61,16 +62,16 @@ def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> EnsemblePlace:
 
 
 def merge_live(
-    place: EnsemblePlace, config: ClusteringRunConfig = CONFIG, live_after: float | None = 0.0
+    place: TrackedEnsemble, config: ClusteringRunConfig = CONFIG, wait: float = 900.0, **options
 ) -> None:
     settings = tracking_settings(config)
-    follower = None
+    callback = None
     if settings is not None:
         member = member_of(place.folder, 0, settings)
-        follower = MergeFollower(place.record(0), member, live_after=live_after)
-    # a machine under load may take long to start the process that logs
+        callback = MergeCallback(member, **{"live_after": 0.0} | options)
+    # a machine under load may take long to start the client
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("spdclust.tracking.live.WAIT_SECONDS", 900.0)
+    monkeypatch.setattr("spdclust.tracking.callback.WAIT_SECONDS", wait)
     merge(
         [place.batches(0) / f"batch_{b}.pt" for b in (0, 1)],
         config.merge_config.resolved(),
@@ -78,12 +79,12 @@ def merge_live(
         history=place.history(0),
         metrics=place.folder / "runs/run_0/metrics.csv",
         threads=1,
-        observer=follower,
+        observer=callback,
     )
     monkeypatch.undo()
 
 
-def sync(place: EnsemblePlace, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
+def sync(place: TrackedEnsemble, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "spdclust.commands.cli", "wandb-sync", str(place.folder), *arguments],
         env=env,
@@ -106,7 +107,7 @@ def logged(tmp_path_factory):
         merge_live(place)
         bytes_after_live = place.history(0).read_bytes()
         live_note = load_note(place.note("run_0"))
-        (place.record(0) / "record.jsonl").unlink()
+        place.progress(0).unlink()
         # another project: the same merge is logged there from its history
         outcome = sync(place, env, "--project", "other")
         again = sync_ensemble(place.folder, project="other")  # would take the client of this process
@@ -262,26 +263,173 @@ def test_logging_changes_no_byte_of_the_history(logged, plain):
     assert logged.bytes == plain
 
 
-def test_a_server_that_cannot_be_reached_stops_no_merge(tmp_path, plain, capfd):
+def merge_in_a_process(
+    place: TrackedEnsemble, url: str, wait: float, fails: bool = False, **more: str
+) -> str:
+    """Merge where W&B is online, in a process that ends as a job does; return what it wrote on standard error."""
+    script = f"""
+import time
+import sys
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from pathlib import Path
+import spdclust.stages.merge
+from test_tracking_wandb import TrackedEnsemble, merge_live
+def fail(*_):
+    time.sleep(5)  # the client has begun by then
+    raise SystemExit("failed")
+if {fails}:
+    spdclust.stages.merge.save_metrics = fail
+merge_live(TrackedEnsemble(Path({str(place.folder)!r})), wait={wait})
+print("merged")
+"""
+    root = place.folder.parents[2]
+    env = environment(root, WANDB_MODE="online", WANDB_BASE_URL=url, WANDB_API_KEY="a" * 40, **more)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, cwd=root, capture_output=True, text=True, timeout=900, check=False
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == ((1, "") if fails else (0, "merged\n")), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "a" * 40 not in done.stderr
+    return done.stderr
+
+
+def test_a_server_that_cannot_be_reached_stops_no_merge(tmp_path, plain):
     place = ensemble(tmp_path)
-    env = environment(
-        tmp_path, WANDB_MODE="online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="a" * 40
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
-            if name.startswith("WANDB_"):
-                patch.delenv(name)
-        for name, value in env.items():
-            patch.setenv(name, value)
-        merge_live(place)
+    said = merge_in_a_process(place, "http://127.0.0.1:9", wait=900.0)
     assert place.history(0).read_bytes() == plain
-    said = capfd.readouterr().err
     assert "W&B cannot be used" in said
     assert "`wandb sync " in said
     (folder,) = recorded_runs(tmp_path).values()
     note = load_note(place.note("run_0"))
     assert note is not None
     assert (note.complete, note.offline, note.folder) == (True, True, str(folder))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_server_that_never_answers_holds_a_merge_up_for_the_stated_time_only(tmp_path, plain, fails):
+    """The client is told to wait for it far longer than this test may take."""
+    place = ensemble(tmp_path)
+    patience = dict.fromkeys(
+        ("WANDB_INIT_TIMEOUT", "WANDB_LOGIN_TIMEOUT", "WANDB__GRAPHQL_TIMEOUT_SECONDS"), "100000"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        said = merge_in_a_process(place, url, wait=2.0, fails=fails, **patience)
+    assert f"within {0.2 if fails else 2:g} s" in said
+    assert fails or place.history(0).read_bytes() == plain
+
+
+def test_nothing_that_fails_while_logging_reaches_the_merge(tmp_path, plain, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise ZeroDivisionError("of all things")
+
+    for number, name in enumerate(
+        ["callback.LoggedRun", "callback.MergeSample.of", "merges.stat_records", "runs.open_tracker"]
+    ):
+        place = ensemble(tmp_path / str(number))
+        with monkeypatch.context() as patch:
+            patch.setenv("WANDB_MODE", "disabled")
+            patch.setattr(f"spdclust.tracking.{name}", fail)
+            merge_live(place)
+        assert place.history(0).read_bytes() == plain
+        (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+        assert "of all things" in warning
+        note = load_note(place.note("run_0"))
+        assert note is None or not note.complete
+        caplog.clear()
+
+
+class Kept(Tracker):
+    """Keeps the rows, and can say that it was finished."""
+
+    def __init__(self):
+        self.rows, self.finished = [], False
+
+    def log(self, values):
+        self.rows.append(values)
+
+    def finish(self):
+        self.finished = True
+        return True
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The runs that are logged, without a client."""
+    runs = {}
+
+    def open_run(description):
+        return runs.setdefault(description.job_type, Kept())
+
+    monkeypatch.setattr("spdclust.tracking.runs.open_tracker", open_run)
+    return runs
+
+
+def test_a_short_merge_is_left_to_be_logged_later_unless_its_batches_go(tmp_path, opened):
+    merge_live(ensemble(tmp_path / "a"), live_after=1e9)
+    assert opened == {}
+    merge_live(ensemble(tmp_path / "b"), live_after=1e9, keep_batches=False)
+    assert opened.keys() == {"merge", "batches"}
+    assert any("costs/mean" in row for row in opened["merge"].rows)
+
+
+def test_temporary_batches_that_were_logged_are_not_missed(tmp_path, opened, caplog):
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9, keep_batches=False)
+    member = member_of(place.folder, 0, tracking_settings(CONFIG))
+    for path in place.batches(0).iterdir():
+        path.unlink()
+    caplog.clear()
+    log_batches(member)
+    assert "not logged" not in caplog.text
+    place.batches_note(0).unlink()
+    log_batches(member)
+    assert "the activations are not logged" in caplog.text
+
+
+def test_what_comes_before_the_first_merges_does_not_make_a_merge_long(tmp_path, opened, monkeypatch):
+    """Compiling for 17 s made a merge of 0.03 s wait for W&B."""
+    now = [1.0]
+    monkeypatch.setattr("spdclust.tracking.callback.time", SimpleNamespace(monotonic=lambda: now[0]))
+    place = ensemble(tmp_path)
+    callback = MergeCallback(member_of(place.folder, 0, tracking_settings(CONFIG)), live_after=10.0)
+    callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [])
+    now[0] += 17
+    callback.watch(0, {"names": np.array([[0, 1]])})
+    callback.end()
+    assert opened == {}
+
+
+def test_more_states_than_memory_should_hold_are_logged_when_the_merge_is_over(
+    tmp_path, opened, monkeypatch, plain, caplog
+):
+    monkeypatch.setattr("spdclust.tracking.callback.MOST_SAMPLES", 3)
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9)
+    assert "3 states wait" in caplog.text
+    assert place.history(0).read_bytes() == plain
+    assert all(run.finished for run in opened.values())
+    assert not (note := load_note(place.note("run_0"))) or not note.complete
+
+
+def test_an_interrupted_merge_is_logged_when_it_is_over(tmp_path):
+    place = ensemble(tmp_path)
+    callback = MergeCallback(member_of(place.folder, 0, tracking_settings(CONFIG)), live_after=0.0)
+    callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [], go_on=True)
+    assert not callback.wants(0)
+    callback.watch(1, {"names": np.array([[0, 1]])})
+    callback.end()
+    assert load_note(place.note("run_0")) is None
+
+
+def test_a_merge_that_was_killed_is_logged_again_under_another_id(tmp_path, opened):
+    place = ensemble(tmp_path)
+    merge_live(place)
+    note = load_note(place.note("run_0"))
+    assert note.complete
+    replace(note, complete=False, offline=False).save(place.note("run_0"))
+    merge_live(place)
+    assert load_note(place.note("run_0")).run_id == f"{note.run_id}-2"
 
 
 class Client:
@@ -343,15 +491,14 @@ def test_a_mode_that_is_set_after_the_client_was_used_is_obeyed(tmp_path):
 import os, wandb
 wandb.setup()
 os.environ["WANDB_MODE"] = "disabled"
-from spdclust.tracking.client import open_tracker
-from spdclust.tracking.tracker import RunDescription
+from spdclust.tracking.client import RunDescription, open_tracker
 print(type(open_tracker(RunDescription("p", None, "id", "g", "merge"))).__name__)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True,
         check=True, timeout=120,
     )  # fmt: skip
-    assert done.stdout.splitlines() == ["NoTracker"]
+    assert done.stdout.splitlines() == ["Tracker"]
     assert list((tmp_path / "wandb").glob("*run-*")) == []
 
 
@@ -369,7 +516,7 @@ def test_a_run_id_that_is_taken_is_recorded_on_disk_to_be_sent_under_another(mon
 def test_where_not_even_the_disk_takes_the_record_nothing_is_logged(monkeypatch, caplog):
     client = Client(begin=[RuntimeError("no network"), OSError(28, "No space left on device")])
     client.install(monkeypatch)
-    assert isinstance(open_tracker(RunDescription("p", None, "id", "g", "merge")), NoTracker)
+    assert not isinstance(open_tracker(RunDescription("p", None, "id", "g", "merge")), WandbTracker)
     assert "no network" in caplog.text
     assert "WANDB_DIR" in caplog.text
     assert "spdclust wandb-sync" in caplog.text

@@ -1,4 +1,4 @@
-"""The jobs of a running workflow, from their logs and the records of merges, and from the queue of Slurm."""
+"""The jobs of a running workflow, from their logs, the progress of merges, and the queue of Slurm."""
 
 import re
 import time
@@ -6,12 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spdclust.config.load import validate
-from spdclust.config.merge import MergeConfig
-from spdclust.core.errors import InputError
 from spdclust.execution.jobs import failed_for_good
 from spdclust.execution.slurm_queue import QueuedJob
-from spdclust.tracking.merge_record import load_record
+from spdclust.files.merge_progress import load_progress
 
 _RUN = re.compile(r"(.*?)_?run_(\d+)(.*)")
 _COLUMNS = ("rule", "ensemble", "run", "state", "since", "merges", "per s", "left")
@@ -132,16 +129,10 @@ def _named(log: Path) -> tuple[str, str, int | None]:
 
 
 def _merges(log: Path) -> tuple[int | None, int | None, float | None]:
-    record = load_record(log.with_suffix(".record"))
-    if record.identity is None or not record.stretches:
+    progress = load_progress(log.with_suffix(".progress.jsonl"))
+    if not progress.stretches:
         return None, None, None
-    last = record.stretches[-1]
-    try:
-        config = validate(MergeConfig, record.identity["merge_config"])
-    except (InputError, KeyError):
-        return None, None, None
-    rate = last["n"] / last["seconds"] if last["seconds"] else None
-    return last["first"] + last["n"], config.n_merges(len(record.labels)), rate
+    return progress.n_done, progress.n_merges, progress.per_second
 
 
 def _not_begun(queued: Sequence[QueuedJob], states: dict[tuple[str, str], str]) -> list[RunningJob]:

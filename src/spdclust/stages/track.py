@@ -10,11 +10,9 @@ from spdclust.config.tracking import TrackingSettings
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.files.histories import find_histories, run_number
-from spdclust.tracking.live import MergeFollower
-from spdclust.tracking.members import Member, log_member
-from spdclust.tracking.notes import Note
-from spdclust.tracking.places import EnsemblePlace
-from spdclust.tracking.sending import send
+from spdclust.files.merge_progress import ProgressRecorder
+from spdclust.tracking.members import Member, log_batches, log_member
+from spdclust.tracking.runs import Note, TrackedEnsemble, send
 
 log = logging.getLogger("spdclust.tracking.stage")
 
@@ -26,84 +24,78 @@ def member_of(
     run_config: Mapping[str, Any] | None = None,
     pipeline_config: Mapping[str, Any] | None = None,
 ) -> Member:
-    """Return what is to be known of one merge to log it.
+    """Return what is needed to log one merge.
 
     Example:
         >>> config = {"merge_config": {"alpha": 1.0}}
         >>> settings = TrackingSettings(project="mine")
         >>> member = member_of("results/resid_mlp1/demo", 3, settings, run_config=config, pipeline_config={})
-        >>> member.ensemble, member.history.relative_to("results").as_posix()
-        ('resid_mlp1/demo', 'resid_mlp1/demo/runs/run_3/history.zip')
+        >>> member.ensemble.name, member.note.name
+        ('resid_mlp1/demo', 'run_3.json')
 
     Args:
         folder: of the ensemble.
         run: number of the run.
-        settings: where records go.
+        settings: where it is logged, and how often.
         run_config: the run's settings, resolved; from the ensemble's folder when left out.
         pipeline_config: the pipeline's settings, resolved; from the ensemble's folder when left out.
 
     Raises:
         InputError: settings in the folder cannot be read.
     """
-    place = EnsemblePlace(Path(folder))
+    ensemble = TrackedEnsemble(Path(folder))
     return Member(
-        ensemble=place.name,
-        run=run,
-        settings=settings,
-        run_config=place.run_config() if run_config is None else run_config,
-        pipeline_config=place.pipeline_config() if pipeline_config is None else pipeline_config,
-        history=place.history(run),
-        record=place.record(run),
-        batches=place.batches(run),
-        note=place.note(f"run_{run}"),
+        ensemble,
+        run,
+        settings,
+        run_config=ensemble.run_config() if run_config is None else run_config,
+        pipeline_config=ensemble.pipeline_config() if pipeline_config is None else pipeline_config,
     )
 
 
 def follow_merge(
     history: str | Path, config: Mapping[str, Any] | None, *, keep_batches: bool = True
-) -> MergeFollower:
-    """Return an observer of the merge of one run: it keeps the times of its iterations, and logs long merges.
+) -> ProgressRecorder:
+    """Return an observer of the merge of one run: it records the progress, and logs long merges to W&B.
 
     Example:
         >>> import tempfile
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
+        >>> from spdclust.files.merge_progress import load_progress
         >>> from spdclust.stages.merge import merge
-        >>> from spdclust.tracking.merge_record import load_record
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
         ...     history, batches = place.history(0), [place.batches(0) / "batch_0.pt"]
         ...     observer = follow_merge(history, None)
         ...     metrics = history.with_name("metrics.csv")
         ...     merge(batches, MERGE.resolved(), (0, 0), history=history, metrics=metrics, observer=observer)
-        ...     record = load_record(place.record(0))
-        >>> record.ended, record.identity["seed"], len(record.labels)
-        (True, [0, 0], 12)
+        ...     progress = load_progress(place.progress(0))
+        >>> progress.n_done, progress.n_merges
+        (11, 11)
 
     Args:
         history: the `history.zip` that will be written, `<results>/<run_config>/<ensemble>/runs/run_<r>/…`.
         config: configuration of the workflow; None where the merge is not logged.
-        keep_batches: whether the batches can still be looked at when the merge is over; otherwise it logs the
-            activations itself.
+        keep_batches: whether the batches can still be read when the merge is over; otherwise everything that
+            needs them is logged by its process.
     """
     path = Path(history)
     folder, run = path.parents[2], run_number(path)
-    record = EnsemblePlace(folder).record(run)
-    if config is None:
-        return MergeFollower(record)
-    from spdclust.config.load import validate  # a merge that is not tracked starts without them
-    from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+    if config is not None:
+        with _warned(folder):
+            # a merge that is not tracked starts without these
+            from spdclust.config.load import validate
+            from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+            from spdclust.tracking.callback import MergeCallback
 
-    follower = MergeFollower(record)
-    with _warned(folder):
-        name = EnsemblePlace(folder).name
-        ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
-        (ensemble,) = (each for each in ensembles if each.folder == name)
-        assert ensemble.tracking is not None
-        settings = ensemble.resolved_run(), ensemble.resolved_pipeline()
-        member = member_of(folder, run, ensemble.tracking, *settings)
-        then = None if keep_batches else lambda: _track_batches(member, again=False)
-        follower = MergeFollower(record, member, then=then)
-    return follower
+            name = TrackedEnsemble(folder).name
+            ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
+            (ensemble,) = (each for each in ensembles if each.folder == name)
+            assert ensemble.tracking is not None
+            settings = ensemble.resolved_run(), ensemble.resolved_pipeline()
+            member = member_of(folder, run, ensemble.tracking, *settings)
+            return MergeCallback(member, keep_batches=keep_batches)
+    return ProgressRecorder(TrackedEnsemble(folder).progress(run))
 
 
 def track_run(
@@ -122,7 +114,7 @@ def track_run(
         >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
         ...     track_run(place.folder, 0, {"project": "mine"}, path=f"{folder}/tracked")
         ...     Path(folder, "tracked").is_file(), place.note("run_0").is_file()
         (True, True)
@@ -140,7 +132,7 @@ def track_run(
         member = member_of(folder, run, chosen)
         log_member(member, again=again)
         if batches:
-            _track_batches(member, again=again)
+            log_batches(member, again=again)
     if path is not None:
         write_text(path, "")
 
@@ -155,7 +147,7 @@ def track_ensemble(
         >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
+        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
         ...     track_ensemble(place.folder, {"project": "mine"})
         ...     [place.note(name).is_file() for name in ("distances", "report")]
         [True, True]
@@ -170,17 +162,9 @@ def track_ensemble(
 
     chosen = TrackingSettings.model_validate(dict(settings))
     with _warned(folder):
-        log_ensemble(EnsemblePlace(Path(folder)), chosen, again=again)
+        log_ensemble(TrackedEnsemble(Path(folder)), chosen, again=again)
     if path is not None:
         write_text(path, "")
-
-
-def _track_batches(member: Member, *, again: bool) -> None:
-    from spdclust.tracking.batches import log_batches
-
-    folder = member.history.parents[2]
-    with _warned(folder):
-        log_batches(member, EnsemblePlace(folder).batches_note(member.run), again=again)
 
 
 @contextlib.contextmanager
@@ -228,7 +212,7 @@ def sync_ensemble(
     Raises:
         InputError: no such ensemble or run, or nobody names a project.
     """
-    place = EnsemblePlace(Path(folder))
+    place = TrackedEnsemble(Path(folder))
     runs = list(map(run_number, find_histories(place.folder)))
     if run is not None and run not in runs:
         raise InputError("no such run", file=folder, field="--run", found=run, allowed=f"one of {runs}")

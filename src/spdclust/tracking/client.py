@@ -1,16 +1,16 @@
-"""The only module that calls W&B: nothing it does can stop, or long hold up, what it reports on."""
+"""The only module that calls W&B. What it cannot do is one warning, never an error, and has a time limit."""
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from spdclust.tracking.tracker import NoTracker, RunDescription, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ _SECONDS: dict[str, float] = {
     "x_file_stream_retry_max": 3,
     "x_file_transfer_retry_max": 3,
 }
-"""How long W&B may take before it is left alone; the variables `WANDB_<NAME>` say otherwise."""
+"""Time limits of the client; its variables `WANDB_<NAME>` come first."""
 
 _LEAST_SPACE = 2**20
-"""Bytes that must be free when a run ends, or what it recorded is not trusted to be whole."""
+"""Bytes that must be free when a run ends, or what it recorded may be incomplete."""
 
 _FIXED: dict[str, Any] = {
     "silent": True,
@@ -40,28 +40,91 @@ _FIXED: dict[str, Any] = {
     "x_disable_meta": True,
     "x_save_requirements": False,
 }
-"""What belongs to the process that logs, which need not be the one that merged, is left out."""
+"""What describes the process that logs, which need not be the one that merged, is left out."""
 
 
-class WandbTracker:
+@dataclass(frozen=True)
+class RunDescription:
+    """What a W&B run is called and belongs to.
+
+    Attributes:
+        project: W&B project.
+        entity: W&B user or team, None for the default one of the account.
+        run_id: id and name.
+        group: ensemble.
+        job_type: `batches`, `merge`, `distances` or `report`.
+        tags: short texts to filter by.
+        config: settings, plain JSON types.
+        axis: the metric that is the horizontal axis of all others.
+        notes: free text; links to the parent run.
+    """
+
+    project: str
+    entity: str | None
+    run_id: str
+    group: str
+    job_type: str
+    tags: Sequence[str] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    axis: str = "iteration"
+    notes: str | None = None
+
+
+class Tracker:
+    """Takes everything and keeps nothing; the base of `WandbTracker`.
+
+    Example:
+        >>> tracker = Tracker()
+        >>> tracker.log({"iteration": 0})
+        >>> tracker.finish()  # whether everything was recorded
+        False
+    """
+
+    folder: Path | None = None
+    """Where W&B keeps the run on this machine."""
+    offline = True
+    """Whether the run is still to be sent."""
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Add one row; figures and paths are pictures.
+
+        Mappings of `counts` and `edges` are histograms, of `columns` and `rows` tables.
+        """
+
+    def artifact(
+        self,
+        name: str,
+        kind: str,
+        files: Mapping[str, Path],
+        metadata: Mapping[str, Any],
+        aliases: Sequence[str] = (),
+    ) -> None:
+        """Add files under their names, with what describes them."""
+
+    def summarize(self, values: Mapping[str, Any]) -> None:
+        """Set single values of the whole run."""
+
+    def finish(self) -> bool:
+        """End the run; return whether all of it was recorded."""
+        return False
+
+
+class WandbTracker(Tracker):
     """A W&B run that warns once and switches itself off at the first error.
 
     Args:
         run: what `wandb.init` returned.
-        description: what it was made from.
     """
 
-    def __init__(self, run: Any, description: RunDescription) -> None:
+    def __init__(self, run: Any) -> None:
         self._run = run
-        self._description = description
         self._works = True
-        self.folder = Path(run.settings.sync_dir)
+        self.folder: Path = Path(run.settings.sync_dir)
         self.offline = bool(run.offline)
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Add one row."""
-        with self._guarded():
-            self._run.log({name: _for_wandb(value) for name, value in values.items()})
+        self._try(lambda: self._run.log({name: _for_wandb(value) for name, value in values.items()}))
 
     def artifact(
         self,
@@ -72,56 +135,50 @@ class WandbTracker:
         aliases: Sequence[str] = (),
     ) -> None:
         """Add files."""
-        with self._guarded():
+
+        def add() -> None:
             import wandb
 
-            made = wandb.Artifact(name, type=kind, metadata=dict(metadata))
+            artifact = wandb.Artifact(name, type=kind, metadata=dict(metadata))
             for file_name, path in files.items():
-                # copied by the client now: the caller's file may go
-                made.add_file(str(path), name=file_name, policy="mutable")
-            self._run.log_artifact(made, aliases=["latest", *aliases])
+                # copied by the client now: the caller may remove the file
+                artifact.add_file(str(path), name=file_name, policy="mutable")
+            self._run.log_artifact(artifact, aliases=["latest", *aliases])
+
+        self._try(add)
 
     def summarize(self, values: Mapping[str, Any]) -> None:
-        """Set single figures."""
-        with self._guarded():
-            self._run.summary.update({name: _for_wandb(value) for name, value in values.items()})
+        """Set single values."""
+        self._try(
+            lambda: self._run.summary.update({name: _for_wandb(value) for name, value in values.items()})
+        )
 
     def finish(self) -> bool:
         """End the run."""
-        with self._guarded():
+
+        def end() -> None:
             self._run.finish(exit_code=0)
-            # the client says nothing of a full disk: it records what fits
+            # the client does not report a full disk: it records what fits
             if shutil.disk_usage(self.folder).free < _LEAST_SPACE:
                 raise OSError(f"no space left in WANDB_DIR, {self.folder.parent}")
+
+        self._try(end)
         if not self._works:
-            with contextlib.suppress(Exception):
-                _teardown(1)
+            _teardown()
         return self._works
 
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _try(self, action: Callable[[], None]) -> None:
         if not self._works:
-            # a block cannot be skipped from here; the run's own methods are no longer there
-            with contextlib.suppress(Exception):
-                yield
             return
         try:
-            yield
+            action()
         except Exception as error:  # the client raises nearly anything
             self._works = False
-            self._run = _Gone()
             log.warning(
                 "W&B failed (%s); the run goes on without it. What was recorded is in %s: send it with "
                 "`wandb sync %s`, or record everything again with `spdclust wandb-sync <ensemble> --again`",
                 _one_line(error), self.folder, self.folder,
             )  # fmt: skip
-
-
-class _Gone:
-    """Stands in for a run that failed: every use of it fails at once."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError("the W&B run failed before")
 
 
 def open_tracker(description: RunDescription) -> Tracker:
@@ -132,7 +189,6 @@ def open_tracker(description: RunDescription) -> Tracker:
 
     Example:
         >>> from unittest.mock import patch
-        >>> from spdclust.tracking.tracker import RunDescription
         >>> described = RunDescription("mine", None, run_id="demo-run_0", group="demo", job_type="merge")
         >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
         ...     tracker = open_tracker(described)
@@ -147,31 +203,31 @@ def open_tracker(description: RunDescription) -> Tracker:
         importlib.import_module("wandb")
     except Exception as error:
         log.warning("W&B cannot be loaded (%s); nothing is logged: pip install wandb", _one_line(error))
-        return NoTracker()
+        return Tracker()
     try:
         with _no_questions():
             return _begin(description)
     except Exception as error:
         problem = _one_line(error)
-    with contextlib.suppress(Exception):
-        _teardown(1)
+    _teardown()
     try:
         with _no_questions():
             tracker = _begin(description, mode="offline")
     except Exception as error:
-        with contextlib.suppress(Exception):
-            _teardown(1)
+        _teardown()
         log.warning(
             "W&B cannot be used (%s), nor can the run be recorded on disk (%s); nothing is logged. Set "
             "WANDB_DIR to a folder with space, then: spdclust wandb-sync <ensemble>",
             problem, _one_line(error),
         )  # fmt: skip
-        return NoTracker()
-    folder = tracker.folder if isinstance(tracker, WandbTracker) else None
+        return Tracker()
+    if "resume='never'" in problem or "already exists" in problem:
+        then = f" --id {description.run_id}-2"
+    else:
+        then = " after `wandb login`" if "API key" in problem or "log in" in problem else " later"
     log.warning(
         "W&B cannot be used: %s. The run is recorded in %s; send it with `wandb sync %s`%s",
-        problem, folder, folder,
-        f" --id {description.run_id}-2" if _is_taken(problem) else _after_login(problem),
+        problem, tracker.folder, tracker.folder, then,
     )  # fmt: skip
     return tracker
 
@@ -193,17 +249,17 @@ def _begin(description: RunDescription, mode: str | None = None) -> Tracker:
         tags=[tag[:64] for tag in description.tags],
         config=dict(description.config),
         notes=description.notes,
-        # what is there is never written over
+        # an existing run is never overwritten
         resume="never",
         reinit="finish_previous",
         settings=wandb.Settings(**settings),
     )
     if run.disabled:
         log.info("W&B is disabled (WANDB_MODE); nothing is logged")
-        return NoTracker()
+        return Tracker()
     run.define_metric(description.axis)
     run.define_metric("*", step_metric=description.axis)
-    return WandbTracker(run, description)
+    return WandbTracker(run)
 
 
 def _variable(name: str) -> str:
@@ -213,27 +269,34 @@ def _variable(name: str) -> str:
 @contextlib.contextmanager
 def _no_questions() -> Iterator[None]:
     """Take the terminal away, so that a missing key is an error and not a question."""
-    kept = sys.stdin
+    before = sys.stdin
     with open(os.devnull, encoding="utf-8") as nothing:
         sys.stdin = nothing
         try:
             yield
         finally:
-            sys.stdin = kept
+            sys.stdin = before
 
 
-def _teardown(exit_code: int) -> None:
-    import wandb
+def _teardown() -> None:
+    with contextlib.suppress(Exception):
+        import wandb
 
-    wandb.teardown(exit_code)
-
-
-def _is_taken(problem: str) -> bool:
-    return "resume='never'" in problem or "already exists" in problem
+        wandb.teardown(1)
 
 
-def _after_login(problem: str) -> str:
-    return " after `wandb login`" if "API key" in problem or "log in" in problem else " later"
+def kill_service() -> None:
+    """End the client's own process, so that neither a thread nor the end of this process waits for it.
+
+    Example:
+        >>> kill_service()  # where none runs, nothing happens
+    """
+    with contextlib.suppress(Exception):
+        setup: Any = importlib.import_module("wandb.sdk.wandb_setup")
+        # no public way; pyproject.toml allows only the minor version of the client that has these names
+        connection = setup._singleton._connection
+        connection._cleanup()  # its hook at the end of this process would find nobody
+        connection._proc._process.kill()
 
 
 def _for_wandb(value: Any) -> Any:
@@ -252,8 +315,6 @@ def _for_wandb(value: Any) -> Any:
 
 def _picture(figure: Any) -> Any:
     """Return a figure as pixels: written by matplotlib, so that no global state of it is needed."""
-    import io
-
     from PIL import Image
 
     written = io.BytesIO()

@@ -1,7 +1,7 @@
 """The W&B runs of a whole ensemble: its distances, and a report of what its members have in common."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,115 +19,97 @@ from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.history import MergeHistory
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.tracking.client import open_tracker
-from spdclust.tracking.matrices import describe_values
-from spdclust.tracking.naming import describe_run, ensemble_id
-from spdclust.tracking.notes import already_logged, close, next_id, target_of
-from spdclust.tracking.places import EnsemblePlace
-from spdclust.tracking.tracker import Tracker
+from spdclust.tracking.client import Tracker
+from spdclust.tracking.runs import LoggedRun, TrackedEnsemble, already_logged, describe_run, wandb_id
+from spdclust.tracking.samples import describe_values
 
 log = logging.getLogger(__name__)
 
+Rows = Mapping[int, Mapping[str, float]]
 
-def log_ensemble(place: EnsemblePlace, settings: TrackingSettings, *, again: bool = False) -> None:
+
+def log_ensemble(ensemble: TrackedEnsemble, settings: TrackingSettings, *, again: bool = False) -> None:
     """Log what the folder of an ensemble holds, as two W&B runs: `distances` and `report`.
 
     Example:
         >>> import os, tempfile
         >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> from spdclust.tracking.notes import load_note
+        >>> from spdclust.tracking.runs import load_note
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = EnsemblePlace(write_example_ensemble(folder).folder)
-        ...     log_ensemble(place, TrackingSettings(project="mine"))
-        ...     [load_note(place.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
+        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        ...     log_ensemble(ensemble, TrackingSettings(project="mine"))
+        ...     [load_note(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
         ['example-example-distances', 'example-example-report']
 
     Args:
-        place: the ensemble.
-        settings: where records go.
+        ensemble: what is logged.
+        settings: where it is logged, and how often.
         again: log it all the same, where it was logged before.
 
     Raises:
         InputError: a history cannot be read.
     """
-    histories = find_histories(place.folder)
-    distances = dict(sorted(place.distances().items()))
+    histories = find_histories(ensemble.folder)
+    distances = dict(sorted(ensemble.distances().items()))
     made_of = [digest_of_file(path) for path in histories]
-    members = list(load_merge_histories(histories))
-    if distances:
-        rows = distance_statistics(distances)
-        with _Run(place, settings, "distances", made_of, list(distances.values()), again) as tracker:
-            if tracker is not None:
-                _log_rows(tracker, 1, rows)
-                _log_figures(tracker, place, "distances_")
-                _save_distances(tracker, place, distances)
-    else:
-        rows = {}
-    found = [
-        *distances.values(),
-        *(place.folder / name for name in (SUMMARY, STABILITY_FILES["record"], GROUPS["record"])),
-    ]
-    with _Run(
-        place, settings, "report", made_of, [path for path in found if path.is_file()], again
-    ) as tracker:
-        if tracker is None:
-            return
-        stability = _stability_rows(place)
-        _log_rows(tracker, settings.intervals.stat, member_rows(members), rows, stability)
-        _log_figures(tracker, place, "")
-        last = max(history.n_iterations for history in members) - 1
-        tracker.log({"iteration": last, **member_distribution(members)})
-        _save_normalized(tracker, place)
-        _save_distances(tracker, place, distances)
-        log_groups(tracker, place)
-        tracker.summarize(_summary(place, members))
 
-
-class _Run:
-    """The W&B run of one job type, None where it was logged before."""
-
-    def __init__(
-        self,
-        place: EnsemblePlace,
-        settings: TrackingSettings,
-        job_type: str,
-        made_of: list[str],
-        files: list[Path],
-        again: bool,
-    ) -> None:
-        self._place, self._settings, self._job_type = place, settings, job_type
-        self._note = place.note(job_type)
-        self._source = digest_of([made_of, [digest_of_file(path) for path in files]])[:16]
-        self._target = target_of(settings)
-        self._again = again
-        self._made_of = made_of
-        self._tracker: Tracker | None = None
-
-    def __enter__(self) -> Tracker | None:
-        if already_logged(self._note, self._source, self._target, again=self._again):
+    def begin(job_type: str, files: list[Path]) -> LoggedRun | None:
+        note = ensemble.note(job_type)
+        source = digest_of([made_of, [digest_of_file(path) for path in files if path.is_file()]])[:16]
+        if already_logged(note, source, settings, again=again):
             return None
-        wanted = ensemble_id(self._place.name, self._job_type, self._made_of)
-        self._run_id, self._times = next_id(self._note, wanted, again=self._again)
         described = describe_run(
-            self._settings,
-            run_id=self._run_id,
-            ensemble=self._place.name,
-            job_type=self._job_type,
-            run_config=self._place.run_config(),
-            pipeline_config=self._place.pipeline_config(),
-            more={"histories": self._made_of},
+            settings,
+            run_id=wandb_id(f"{ensemble.name}-{job_type}", digest_of([job_type, made_of])),
+            ensemble=ensemble.name,
+            job_type=job_type,
+            run_config=ensemble.run_config(),
+            pipeline_config=ensemble.pipeline_config(),
+            more={"histories": made_of},
         )
-        self._tracker = open_tracker(described)
-        return self._tracker
+        return LoggedRun(described, note, source, again=again)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if self._tracker is None:
-            return
-        if error is None:
-            close(self._tracker, self._note, self._run_id, self._source, self._target, self._times)
-        else:
-            self._tracker.finish()
+    rows = distance_statistics(distances)
+    if distances and (run := begin("distances", list(distances.values()))):
+        with run:
+            _log_rows(run.tracker, 1, rows)
+            _log_figures(run.tracker, ensemble, "distances_")
+            _save(run.tracker, ensemble, "distances", list(distances.values()), methods=list(distances))
+    named = [ensemble.folder / name for name in (SUMMARY, STABILITY_FILES["record"], GROUPS["record"])]
+    if run := begin("report", [*distances.values(), *named]):
+        with run:
+            members = list(load_merge_histories(histories))
+            _log_report(run.tracker, ensemble, settings, members, rows)
+
+
+def _log_report(
+    tracker: Tracker,
+    ensemble: TrackedEnsemble,
+    settings: TrackingSettings,
+    members: list[MergeHistory],
+    distances: Rows,
+) -> None:
+    folder = ensemble.folder
+    _log_rows(tracker, settings.intervals.stat, _member_rows(members), distances, _stability_rows(ensemble))
+    _log_figures(tracker, ensemble, "")
+    last = max(history.n_iterations for history in members) - 1
+    tracker.log({"iteration": last, **member_distribution(members)})
+    _save(tracker, ensemble, "normalized", [folder / MERGE_ARRAY, folder / META], kind="ensemble")
+    methods = ensemble.distances()
+    _save(
+        tracker, ensemble, "distances", [methods[name] for name in sorted(methods)], methods=sorted(methods)
+    )
+    stability = [folder / name for name in STABILITY_FILES.values()]
+    _save(tracker, ensemble, "stability", [*stability, *sorted(folder.glob("cluster_mapping_*.json"))])
+    _log_groups(tracker, ensemble)
+    summary: dict[str, Any] = {"n_runs": len(members)}
+    if (folder / SUMMARY).is_file():
+        try:
+            summary |= read_record(SummaryRecord, folder / SUMMARY, SUMMARY)
+        except InputError as error:
+            log.warning("%s; the summary is left out", error)
+    tracker.summarize(summary)
 
 
 def distance_statistics(distances: Mapping[str, Path]) -> dict[int, dict[str, float]]:
@@ -152,26 +134,15 @@ def distance_statistics(distances: Mapping[str, Path]) -> dict[int, dict[str, fl
             between = matrix[pairs]
             if not len(between):
                 continue
-            q25, median, q75 = np.quantile(between, [0.25, 0.5, 0.75]).tolist()
-            told = {"mean": float(between.mean()), "min": float(between.min()), "max": float(between.max())}
-            told |= {"q25": q25, "median": median, "q75": q75}
-            rows.setdefault(iteration, {}).update(
-                {f"distances/{method}/{name}": v for name, v in told.items()}
-            )
+            found = dict(zip(("q25", "median", "q75"), np.quantile(between, [0.25, 0.5, 0.75]), strict=True))
+            found |= {"mean": between.mean(), "min": between.min(), "max": between.max()}
+            named = {f"distances/{method}/{name}": float(value) for name, value in found.items()}
+            rows.setdefault(iteration, {}).update(named)
     return rows
 
 
-def member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
-    """Return the curves of all members by iteration: mean, least and greatest of those that got so far.
-
-    Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> member_rows([history, history])[0]["members/mdl_loss/mean"]
-        2.5
-    """
+def _member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
+    """Return the curves of all members by iteration: mean, least and greatest of those that got so far."""
     rows: dict[int, dict[str, float]] = {}
     for iteration in range(max(history.n_iterations for history in members)):
         there = [history for history in members if history.n_iterations > iteration]
@@ -179,8 +150,9 @@ def member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
         for name in ("mdl_loss", "merge_pair_cost", "k_groups"):
             values = np.array([getattr(history, name)[iteration] for history in there], dtype=np.float64)
             if not np.isnan(values).all():
-                told = {"mean": np.nanmean(values), "min": np.nanmin(values), "max": np.nanmax(values)}
-                row |= {f"members/{name}/{figure}": float(value) for figure, value in told.items()}
+                row[f"members/{name}/mean"] = float(np.nanmean(values))
+                row[f"members/{name}/min"] = float(np.nanmin(values))
+                row[f"members/{name}/max"] = float(np.nanmax(values))
         rows[iteration] = row
     return rows
 
@@ -190,8 +162,8 @@ def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
 
     Example:
         >>> from spdclust.example_ensemble import example_history
-        >>> told = member_distribution([example_history(0), example_history(1)])
-        >>> told["members/k_groups_at_least_mdl/mean"], told["members/k_groups_at_least_mdl/std"]
+        >>> found = member_distribution([example_history(0), example_history(1)])
+        >>> found["members/k_groups_at_least_mdl/mean"], found["members/k_groups_at_least_mdl/std"]
         (4.0, 0.0)
 
     Args:
@@ -211,8 +183,8 @@ def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
     }
 
 
-def _stability_rows(place: EnsemblePlace) -> dict[int, dict[str, float]]:
-    file = place.folder / STABILITY_FILES["iterations"]
+def _stability_rows(ensemble: TrackedEnsemble) -> dict[int, dict[str, float]]:
+    file = ensemble.folder / STABILITY_FILES["iterations"]
     if not file.is_file():
         return {}
     try:
@@ -222,105 +194,55 @@ def _stability_rows(place: EnsemblePlace) -> dict[int, dict[str, float]]:
         return {}
     iterations = table.pop("iteration", np.arange(0)).astype(np.int64).tolist()
     # quantiles of the distances are left to the file
-    kept = {
-        name: column for name, column in table.items() if "." not in name or name.endswith(("mean", "_pairs"))
+    columns = {
+        f"stability/{name.replace('.', '/')}": column
+        for name, column in table.items()
+        if "." not in name or name.endswith(("mean", "_pairs"))
     }
     return {
         iteration: {
-            f"stability/{name.replace('.', '/')}": float(column[place_in])
-            for name, column in kept.items()
-            if not np.isnan(column[place_in])
+            name: float(column[number]) for name, column in columns.items() if not np.isnan(column[number])
         }
-        for place_in, iteration in enumerate(iterations)
+        for number, iteration in enumerate(iterations)
     }
 
 
-def log_groups(tracker: Tracker, place: EnsemblePlace) -> None:
-    """Log the groups that hold, numbered as in their files: a table `groups`, and an artifact with the files.
+def _log_rows(tracker: Tracker, stride: int, *parts: Rows) -> None:
+    for iteration in sorted(set().union(*parts)):
+        if iteration % stride == 0:
+            row: dict[str, Any] = {"iteration": iteration}
+            for part in parts:
+                row |= part.get(iteration, {})
+            tracker.log(row)
 
-    Example:
-        >>> import tempfile
-        >>> from spdclust.example_ensemble import example_found
-        >>> from spdclust.files.groups import save_groups
-        >>> from spdclust.tracking.tracker import NoTracker
-        >>> class Printing(NoTracker):
-        ...     def log(self, values):
-        ...         print(values["groups"]["columns"][:3], values["groups"]["rows"][0][:3])
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_groups(example_found(), folder, ensemble="a/b")
-        ...     log_groups(Printing(), EnsemblePlace(Path(folder)))
-        ['group', 'size', 'bits_saved'] [0, 3, 0.5]
 
-    Args:
-        tracker: where they go.
-        place: the ensemble; nothing is logged where it has no groups, or they cannot be read.
-    """
-    files = {name: path for name in GROUPS.values() if (path := place.folder / name).is_file()}
-    if GROUPS["record"] not in files:
+def _log_figures(tracker: Tracker, ensemble: TrackedEnsemble, prefix: str) -> None:
+    pictures = sorted((ensemble.folder / "plots").glob(f"{prefix}*.png"))
+    if pictures:
+        tracker.log({f"figures/{path.stem}": path for path in pictures})
+
+
+def _log_groups(tracker: Tracker, ensemble: TrackedEnsemble) -> None:
+    """Log the groups that hold, numbered as in their files: a table `groups`, and the files."""
+    files = [ensemble.folder / name for name in GROUPS.values()]
+    if not files[0].is_file():
         return
     try:
-        record = groups_record(load_groups(files[GROUPS["record"]]))
+        record = groups_record(load_groups(files[0]))
     except InputError as error:
         log.warning("%s; the groups are left out", error)
         return
     columns = ["group", *COLUMNS]
     rows = [[*(group[name] for name in columns), " ".join(group["members"])] for group in record["groups"]]
     tracker.log({"groups": {"columns": [*columns, "members"], "rows": rows}})
-    tracker.artifact(f"{_name(place)}-groups", "groups", files, {"ensemble": place.name})
+    _save(tracker, ensemble, "groups", files)
 
 
-def _merged(*parts: Mapping[int, Mapping[str, float]]) -> Iterator[tuple[int, dict[str, float]]]:
-    for iteration in sorted(set().union(*parts)):
-        row: dict[str, float] = {}
-        for part in parts:
-            row |= part.get(iteration, {})
-        yield iteration, row
-
-
-def _log_rows(tracker: Tracker, stride: int, *parts: Mapping[int, Mapping[str, float]]) -> None:
-    for iteration, row in _merged(*parts):
-        if iteration % stride == 0:
-            tracker.log({"iteration": iteration, **row})
-
-
-def _log_figures(tracker: Tracker, place: EnsemblePlace, prefix: str) -> None:
-    pictures = sorted((place.folder / "plots").glob(f"{prefix}*.png"))
-    if pictures:
-        tracker.log({f"figures/{path.stem}": path for path in pictures})
-
-
-def _save_distances(tracker: Tracker, place: EnsemblePlace, distances: Mapping[str, Path]) -> None:
-    if distances:
-        files = {path.name: path for path in distances.values()}
-        tracker.artifact(
-            f"{_name(place)}-distances",
-            "distances",
-            files,
-            {"ensemble": place.name, "methods": list(distances)},
-        )
-
-
-def _save_normalized(tracker: Tracker, place: EnsemblePlace) -> None:
-    files = {name: place.folder / name for name in (MERGE_ARRAY, META) if (place.folder / name).is_file()}
-    if files:
-        tracker.artifact(f"{_name(place)}-normalized", "ensemble", files, {"ensemble": place.name})
-    files = {name: place.folder / name for name in STABILITY_FILES.values()}
-    files = {name: path for name, path in files.items() if path.is_file()}
-    files |= {path.name: path for path in sorted(place.folder.glob("cluster_mapping_*.json"))}
-    if files:
-        tracker.artifact(f"{_name(place)}-stability", "stability", files, {"ensemble": place.name})
-
-
-def _summary(place: EnsemblePlace, members: list[MergeHistory]) -> dict[str, Any]:
-    told: dict[str, Any] = {"n_runs": len(members)}
-    file = place.folder / SUMMARY
-    if file.is_file():
-        try:
-            told |= read_record(SummaryRecord, file, SUMMARY)
-        except InputError as error:
-            log.warning("%s; the summary is left out", error)
-    return told
-
-
-def _name(place: EnsemblePlace) -> str:
-    return place.name.replace("/", "-").replace("~", "_").replace("+", "_")
+def _save(
+    tracker: Tracker, ensemble: TrackedEnsemble, what: str, files: list[Path], kind: str = "", **metadata: Any
+) -> None:
+    """Add those of some files that are there, as one artifact."""
+    there = {path.name: path for path in files if path.is_file()}
+    if there:
+        name = ensemble.name.replace("/", "-").replace("~", "_").replace("+", "_")
+        tracker.artifact(f"{name}-{what}", kind or what, there, {"ensemble": ensemble.name, **metadata})

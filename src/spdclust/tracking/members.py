@@ -1,25 +1,36 @@
-"""The W&B run of one member of an ensemble, from its history, its record and its batches."""
+"""The W&B runs of one member of an ensemble: its finished merge, and the activations that it reads."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spdclust.config.tracking import TrackingSettings
 from spdclust.core.errors import InputError
+from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import load_merge_history
+from spdclust.files.merge_progress import MergeProgress, load_progress, merge_digest
+from spdclust.files.merged_batches import merged_batches
 from spdclust.merge.history import MergeHistory
-from spdclust.tracking.client import open_tracker
-from spdclust.tracking.matrices import MergeSample
-from spdclust.tracking.merge_record import MergeRecord, load_record
+from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.view import MergeView
+from spdclust.tracking.client import RunDescription
 from spdclust.tracking.merges import MergeLog
-from spdclust.tracking.naming import describe_run, member_id, provenance_of
-from spdclust.tracking.notes import Note, already_logged, close, next_id, target_of
-from spdclust.tracking.repeated import Repeated
-from spdclust.tracking.tracker import Tracker
+from spdclust.tracking.runs import (
+    LoggedRun,
+    Note,
+    TrackedEnsemble,
+    already_logged,
+    describe_run,
+    load_note,
+    wandb_id,
+)
+from spdclust.tracking.samples import MergeSample, describe_values
 
 log = logging.getLogger(__name__)
 
@@ -29,65 +40,50 @@ class Member:
     """One merge that is logged.
 
     Attributes:
-        ensemble: folder of the ensemble, below the results.
+        ensemble: where its files are.
         run: number of the run.
-        settings: where records go.
+        settings: where it is logged, and how often.
         run_config: the run's settings, resolved.
         pipeline_config: the pipeline's settings, resolved.
-        history: its `history.zip`, which need not be there yet.
-        record: folder of what the merge wrote down.
-        batches: folder of its batches, which may be gone.
-        note: where it is noted what was logged.
     """
 
-    ensemble: str
+    ensemble: TrackedEnsemble
     run: int
     settings: TrackingSettings
     run_config: Mapping[str, Any]
     pipeline_config: Mapping[str, Any]
-    history: Path
-    record: Path
-    batches: Path
-    note: Path
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain JSON types."""
-        paths = {name: str(getattr(self, name)) for name in ("history", "record", "batches", "note")}
-        return {
-            "ensemble": self.ensemble,
-            "run": self.run,
-            "settings": self.settings.model_dump(mode="json"),
-            "run_config": dict(self.run_config),
-            "pipeline_config": dict(self.pipeline_config),
-            **paths,
-        }
+    @property
+    def note(self) -> Path:
+        """Note of the merge's W&B run."""
+        return self.ensemble.note(f"run_{self.run}")
 
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Member":
-        """Build from what `to_json` returned."""
-        paths = {name: Path(told[name]) for name in ("history", "record", "batches", "note")}
-        return cls(
-            told["ensemble"],
-            told["run"],
-            TrackingSettings.model_validate(told["settings"]),
-            told["run_config"],
-            told["pipeline_config"],
-            **paths,
+    def describe_merge(self, digest: str, seed: Any, task: str | None) -> RunDescription:
+        """Return what the W&B run of the merge is called; `digest` is its `merge_digest`."""
+        run_id = wandb_id(f"{self.ensemble.name}-run_{self.run}", digest)
+        return self._describe(run_id, "merge", task, more={"seed": seed, "run_idx": self.run})
+
+    def describe_batches(self, digests: list[str], task: str | None) -> RunDescription:
+        """Return what the W&B run of the activations is called, which ensembles that share them share too."""
+        name = f"{self.ensemble.name.split('/')[0]}-run_{self.run}-batches"
+        return self._describe(wandb_id(name, digest_of(["batches", digests])), "batches", task, axis="batch")
+
+    def _describe(self, run_id: str, job_type: str, task: str | None, **more: Any) -> RunDescription:
+        return describe_run(
+            self.settings,
+            run_id=run_id,
+            ensemble=self.ensemble.name,
+            job_type=job_type,
+            run_config=self.run_config,
+            pipeline_config=self.pipeline_config,
+            task=task,
+            run=self.run,
+            **more,
         )
 
 
-def identity_of(merge_config: Mapping[str, Any], seed: Any, batches: Any, task: str | None) -> dict[str, Any]:
-    """Return what a record says its merge is: plain JSON.
-
-    Example:
-        >>> identity_of({"alpha": 1.0}, seed=[0, 3], batches=["1f2e"], task="tms")
-        {'merge_config': {'alpha': 1.0}, 'seed': [0, 3], 'batches': ['1f2e'], 'task': 'tms'}
-    """
-    return provenance_of(merge_config, seed, batches) | {"task": task}
-
-
 def log_member(member: Member, *, again: bool = False) -> Note:
-    """Log a finished merge, once: what was logged before, while it was under way or after, is not repeated.
+    """Log a finished merge, unless it was logged before, while it ran or after.
 
     Example:
         >>> import os, tempfile
@@ -107,84 +103,23 @@ def log_member(member: Member, *, again: bool = False) -> Note:
     Raises:
         InputError: the history cannot be read.
     """
-    history = load_merge_history(member.history)
-    identity = _identity(member, history)
-    said = already_logged(member.note, source_of(history), target_of(member.settings), again=again)
-    if said is not None:
-        return said
-    record = load_record(member.record)
-    if record.identity != identity:
-        record = MergeRecord()  # of another merge, or none: times are not known then
-    run_id, times = next_id(
-        member.note, member_id(member.ensemble, member.run, made_of(identity)), again=again
-    )
-    tracker = begin(member, run_id, identity)
-    repeated = Repeated(member.batches, history)
-
-    def sample_at(iteration: int) -> MergeSample | None:
-        return record.sample(iteration) or repeated.sample(iteration)
-
-    rows = MergeLog(tracker, run_id, member.settings.intervals, sample_at)
-    seconds, memory = record.per_iteration(history.n_iterations)
-    rows.log(history, seconds, memory)
-    rows.end(history, member.history, seconds)
-    return close(tracker, member.note, run_id, source_of(history), target_of(member.settings), times)
-
-
-def begin(member: Member, run_id: str, identity: Mapping[str, Any]) -> Tracker:
-    """Begin the W&B run of a merge.
-
-
-    Example:
-        >>> import os
-        >>> from unittest.mock import patch
-        >>> from spdclust.stages.track import member_of
-        >>> member = member_of("results/resid_mlp1/demo", 0, TrackingSettings(project="mine"))
-        >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     tracker = begin(member, "demo-run_0", {"seed": [0, 0], "task": "resid_mlp"})
-        >>> tracker.finish()  # whether everything was recorded: not where W&B is off
-        False
-    """
-    more = {"seed": identity.get("seed"), "run_idx": member.run}
-    return open_run(member, run_id, "merge", identity.get("task"), more=more)
-
-
-def open_run(
-    member: Member,
-    run_id: str,
-    job_type: str,
-    task: str | None,
-    *,
-    axis: str = "iteration",
-    more: Mapping[str, Any] | None = None,
-) -> Tracker:
-    """Begin a W&B run of what belongs to one merge; the arguments as `describe_run` takes them.
-
-
-    Example:
-        >>> import os
-        >>> from unittest.mock import patch
-        >>> from spdclust.stages.track import member_of
-        >>> member = member_of("results/resid_mlp1/demo", 0, TrackingSettings(project="mine"))
-        >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     tracker = open_run(member, "demo-run_0-batches", "batches", "resid_mlp", axis="batch")
-        >>> tracker.log({"batch": 0})
-        >>> tracker.finish()  # whether everything was recorded: not where W&B is off
-        False
-    """
-    described = describe_run(
-        member.settings,
-        run_id=run_id,
-        ensemble=member.ensemble,
-        job_type=job_type,
-        run_config=member.run_config,
-        pipeline_config=member.pipeline_config,
-        task=task,
-        run=member.run,
-        axis=axis,
-        more=more,
-    )
-    return open_tracker(described)
+    path, batches = member.ensemble.history(member.run), member.ensemble.batches(member.run)
+    history = load_merge_history(path)
+    source = source_of(history)
+    if note := already_logged(member.note, source, member.settings, again=again):
+        return note
+    made, progress = history.provenance, load_progress(member.ensemble.progress(member.run))
+    digest = merge_digest(history.config.resolved(), made.get("seed"), made.get("batches", []))
+    if progress.merge != digest:
+        progress = MergeProgress()  # of another merge, or none: times are not known then
+    task = progress.task or _task_of(batches)
+    described, intervals = member.describe_merge(digest, made.get("seed"), task), member.settings.intervals
+    with LoggedRun(described, member.note, source, again=again) as run:
+        rows = MergeLog(run.tracker, run.run_id, intervals, _Repeated(batches, history).sample)
+        seconds, memory = progress.per_iteration(history.n_iterations)
+        rows.log(history, seconds, memory)
+        rows.end(history, path, seconds)
+    return run.note
 
 
 def source_of(history: MergeHistory) -> str:
@@ -192,36 +127,117 @@ def source_of(history: MergeHistory) -> str:
 
     Example:
         >>> from spdclust.example_ensemble import example_history
-        >>> source_of(example_history(0)) == source_of(example_history(0))
-        True
         >>> source_of(example_history(0)) == source_of(example_history(1))
         False
     """
     return digest_of(history.selected_pairs, history.mdl_loss, history.labels)[:16]
 
 
-def made_of(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a record's identity that names the W&B run.
+def _task_of(batches: Path) -> str | None:
+    try:
+        return BatchedActivations(batches).made_from[0].get("task")
+    except InputError:
+        log.info("%s: the batches are gone or cannot be read; the tag of the task is left out", batches)
+        return None
+
+
+class _Repeated:
+    """The states of a finished merge, computed again from its batches when first asked for."""
+
+    def __init__(self, batches: Path, history: MergeHistory) -> None:
+        self._batches = batches
+        self._history = history
+        self._views: Iterator[MergeView] | None = None
+        self._wanted: list[int] = []
+        self._works = True
+
+    def sample(self, iteration: int) -> MergeSample | None:
+        """Return the state after a merge; iterations must be asked for in order."""
+        if not self._works:
+            return None
+        try:
+            if self._views is None:
+                source = merged_batches(self._history, self._batches)
+                self._views = repeat_merge(source, self._history, iter(lambda: self._wanted.pop(0), None))
+            self._wanted.append(iteration)
+            return MergeSample.of(next(self._views))
+        except (InputError, MemoryError) as error:
+            self._works = False
+            log.warning(
+                "%s; statistics of the matrices and pictures of the merge state are left out: they need the "
+                "batches",
+                error,
+            )
+            return None
+
+
+def log_batches(member: Member, *, again: bool = False) -> None:
+    """Log the activations of one run, once: ensembles that share batches share this too.
 
     Example:
-        >>> made_of({"seed": [0, 1], "task": "tms"})
-        {'seed': [0, 1]}
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.stages.track import member_of
+        >>> from spdclust.tracking.runs import load_note
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
+        ...     log_batches(member)
+        ...     load_note(member.ensemble.batches_note(0)).run_id.rpartition("-")[0]
+        'example-run_0-batches'
+
+    Args:
+        member: a merge that reads them.
+        again: log them all the same, as another W&B run.
     """
-    return {name: value for name, value in identity.items() if name != "task"}
-
-
-def _identity(member: Member, history: MergeHistory) -> dict[str, Any]:
-    """Return what the record of a finished merge would say it is."""
-    task = None
+    note = member.ensemble.batches_note(member.run)
     try:
-        task = (load_record(member.record).identity or {}).get("task") or _task_in(member.batches)
-    except InputError:
-        log.info(
-            "%s: the batches are gone or cannot be read; the tag of the task is left out", member.batches
-        )
-    made = history.provenance
-    return identity_of(history.config.resolved(), made.get("seed"), made.get("batches", []), task)
+        batches = BatchedActivations(member.ensemble.batches(member.run))
+        first = batches.get_next_batch()
+        digests = batches.digests
+    except InputError as error:
+        before = load_note(note)
+        if before is None or not before.complete:  # temporary batches were logged by the merge
+            log.warning("%s; the activations are not logged", error)
+        return
+    source = digest_of(digests)[:16]
+    if already_logged(note, source, member.settings, again=again):
+        return
+    from spdclust.plotting.activations import activation_figures  # slow, and not needed by every merge
+
+    described = member.describe_batches(digests, first.provenance.get("task"))
+    with LoggedRun(described, note, source, again=again) as run:
+        pictures = {f"activations/{name}": figure for name, figure in activation_figures(first).items()}
+        run.tracker.log({"batch": 0, **activation_record(first), **pictures})
+        run.tracker.summarize({"n_batches": batches.n_batches, "batch_digests": digests})
 
 
-def _task_in(batches: Path) -> str | None:
-    return BatchedActivations(batches).made_from[0].get("task")
+def activation_record(batch: ActivationBatch) -> dict[str, Any]:
+    """Return statistics of a batch by name: of the stored values, and of the components.
+
+    Example:
+        >>> record = activation_record(ActivationBatch.from_dense([[0.0, 0.5], [0.0, 1.0]], ["m:0", "m:1"]))
+        >>> record["activations/nonzero_share"], record["activations/never_active"]
+        (0.5, 1)
+    """
+    matrix = batch.matrix
+    times = np.bincount(matrix.indices, minlength=batch.n_components)
+    parts = {
+        "value": matrix.data.astype(np.float64),
+        "component_maximum": np.asarray(batch.maxima, dtype=np.float64),
+        "component_mean": np.asarray(batch.means, dtype=np.float64),
+        "component_frequency": times / max(batch.n_samples, 1),
+        "active_per_sample": np.diff(matrix.indptr).astype(np.float64),
+    }
+    record: dict[str, Any] = {
+        f"activations/{name}/{statistic}": value
+        for name, values in parts.items()
+        for statistic, value in describe_values(values).items()
+    }
+    cells = batch.n_samples * batch.n_components
+    return record | {
+        "activations/n_samples": batch.n_samples,
+        "activations/n_components": batch.n_components,
+        "activations/nonzero_share": matrix.nnz / cells if cells else 0.0,
+        "activations/never_active": int((times == 0).sum()),
+    }
