@@ -199,11 +199,11 @@ EXPLANATION = """\
 # How long a merge takes
 
 Complete merges down to three groups, boolean activations, α = {alpha:g}, about 100 components active per
-sample (`benchmarks/generate.py`). *Load* is counting all coactivations, *merge* every merge after that,
-*all* is `merge_iteration` from start to end. `X.T @ X` is scipy's sparse product alone, on the same data in
-the same run: what any other way needs before its first merge.
+sample (`benchmarks/generate.py`). *Load* is the time to count all coactivations, *merge* the time of all
+merges after that, and *all* the time of `merge_iteration` from start to end. `X.T @ X` is SciPy's sparse
+product alone, on the same data in the same run: any other method needs it before its first merge.
 
-Made by `benchmarks/merge.py --write`. Beside it ran: {note}.
+Written by `benchmarks/merge.py --write`. Also running on the machine: {note}.
 
 {text}
 """
