@@ -93,6 +93,7 @@ lint: env
 
 format: env
 	$(BIN)/python -m spdclust.config.generate
+	$(BIN)/python -m spdclust.plotting.captions
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(WORKFLOW)

@@ -23,9 +23,9 @@ SNAKEFILE, SCRIPTS = (
 os.environ.setdefault("SPDCLUST_REQUIREMENT", package_requirement())
 
 
-def stage_fingerprint(stage, script=None):
+def stage_fingerprint(stage, script=None, functions=None):
     """Fingerprint of a rule's code, among its `params`: the modification time of its script does not count."""
-    return rule_fingerprint(stage, f"{SCRIPTS}/{script or stage}.py")
+    return rule_fingerprint(stage, f"{SCRIPTS}/{script or stage}.py", functions)
 
 
 def name_of_form(rule_name, number):
@@ -127,6 +127,7 @@ wildcard_constraints:
     run=r"\d+",
     batch=r"\d+",
     method="|".join(METHODS_ASKED),
+    moment=r"least_mdl|iteration_\d+",
     sweep=one_of(folder.split("/")[1] for folder in SWEEPS),
 
 

@@ -2,15 +2,9 @@
 from glob import escape, glob
 
 from spdclust.files.ensemble_folder import GROUPS
-from spdclust.plotting.names import (
-    ACTIVATION_FIGURES,
-    CURVE_FIGURES,
-    FOUND_FIGURES,
-    GROUP_FIGURES,
-    STABILITY_FIGURES,
-)
+from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
+from spdclust.sweeps.names import SWEEP_FILES
 
 
 def folder_of(ensemble):
@@ -52,20 +46,6 @@ def batch_outputs(n_batches, kept):
     ]
 
 
-def drawn(start, figures, *, category, labels, captions=""):
-    """Each figure as .png, for the report, and as .pdf: `start` is all of a path before the figure's name."""
-    files = []
-    for figure in figures:
-        picture = report(
-            f"{start}{figure}.png",
-            caption=f"../report/captions/{captions}{figure}.rst",
-            category=category,
-            labels=labels | {"figure": figure},
-        )
-        files += [picture, f"{start}{figure}.pdf"]
-    return files
-
-
 def has_description_length(ensemble):
     """Scalar activations have none that means something: no shortest description."""
     return ensemble.run.merge_config.activation_threshold is not None
@@ -98,33 +78,33 @@ def registered_files(ensembles):
 
 
 def figure_files(ensembles):
-    """Those that everyone wants; what else there is for other runs and iterations is a target all the same."""
-    stems = [
-        f"{folder_of(ensemble)}/plots/{name}"
+    """The default set; what else there is for other runs and iterations is a target all the same."""
+    return _with_suffixes(
+        stem
         for ensemble in ensembles
-        for name in [
-            *FOUND_FIGURES,
-            *CURVE_FIGURES,
-            "merge_tree_run_0",
-            *STABILITY_FIGURES,
-            *GROUP_FIGURES,
-            *(f"distances_{method}" for method in ensemble.methods),
-            f"runs_{ensemble.methods[0]}",
-        ]
+        for figures in FIGURE_RULES.values()
+        if figures.of != "sweep" and _drawn_by_default(figures, ensemble)
+        for stem in figures.default_stems(
+            {"run_config": ensemble.run_name, "ensemble": ensemble.name},
+            ensemble.methods,
+        )
+    )
+
+
+def _drawn_by_default(figures, ensemble):
+    # temporary batches would be sampled again
+    if figures.needs_batches and not BATCH_KINDS[ensemble.run_name][1]:
+        return False
+    at_shortest = "least_mdl" in (figures.by_default or {}).values()
+    return has_description_length(ensemble) or not at_shortest
+
+
+def _with_suffixes(stems):
+    return [
+        f"{RESULTS}/{stem}.{suffix}"
+        for stem in dict.fromkeys(stems)
+        for suffix in ("png", "pdf")
     ]
-    # temporary batches would be drawn again for them
-    kept = [ensemble for ensemble in ensembles if BATCH_KINDS[ensemble.run_name][1]]
-    stems += [
-        f"{folder_of(ensemble)}/plots/merge_state_run_0_least_mdl"
-        for ensemble in kept
-        if has_description_length(ensemble)
-    ]
-    stems += [
-        f"{RESULTS}/{run_config}/plots/activations_run_0_{name}"
-        for run_config in dict.fromkeys(ensemble.run_name for ensemble in kept)
-        for name in ACTIVATION_FIGURES
-    ]
-    return [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
 
 
 def page_files(ensembles):
@@ -140,12 +120,16 @@ def sweep_files(sweeps):
 
 
 def sweep_figure_files(sweeps):
-    return [
-        f"{RESULTS}/{folder}/plots/{figure}.{suffix}"
-        for folder in sweeps
-        for figure in SWEEP_FIGURES
-        for suffix in ("png", "pdf")
+    folders = [
+        dict(zip(("run_config", "sweep"), folder.split("/"))) for folder in sweeps
     ]
+    return _with_suffixes(
+        stem
+        for folder in folders
+        for figures in FIGURE_RULES.values()
+        if figures.of == "sweep"
+        for stem in figures.default_stems(folder)
+    )
 
 
 def tracking_files(ensembles):

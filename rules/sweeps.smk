@@ -1,4 +1,4 @@
-# The points of a sweep -> their comparison, and its figures. No group: Snakemake asks for every history anew, each time
+# The points of a sweep -> their comparison. No group: Snakemake asks for every history anew, each time
 # another one is there, whether a group may begin, which takes a quarter of the plan of 100 ensembles of 20 runs.
 
 
@@ -38,29 +38,3 @@ rule compare_points:
         code=stage_fingerprint("compare_points"),
     script:
         "../workflow/scripts/compare_points.py"
-
-
-rule plot_sweep:
-    input:
-        record=f"{RESULTS}/{{run_config}}/{{sweep}}/{SWEEP_FILES['record']}",
-    output:
-        drawn(
-            f"{RESULTS}/{{run_config}}/{{sweep}}/plots/",
-            SWEEP_FIGURES,
-            category="Sweeps",
-            labels={"sweep": "{sweep}"},
-        ),
-    log:
-        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_sweep.log",
-    benchmark:
-        f"{RESULTS}/logs/{{run_config}}/{{sweep}}/plot_sweep.tsv"
-    conda:
-        "../envs/spdclust.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
-    params:
-        size=FIGURE_SIZE,
-        code=stage_fingerprint("plot_sweep"),
-    script:
-        "../workflow/scripts/plot_sweep.py"

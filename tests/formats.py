@@ -190,13 +190,13 @@ def make_stability(folder: Path) -> Path:
 
 
 def read_stability(path: Path) -> Any:
-    from spdclust.plotting.stability import STABILITY_FIGURES
+    from spdclust.plotting.stability import plot_agreement, plot_contested
 
     record = load_stability_record(path)
     summarize_stability(record)
     table = load_stability_iterations(path.with_name("stability_iterations.csv"))
-    for draw in STABILITY_FIGURES.values():
-        draw(record, table)
+    plot_agreement(record, table)
+    plot_contested(record, table)
     return record
 
 

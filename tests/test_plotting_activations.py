@@ -10,8 +10,9 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import activations as plotting
 from spdclust.plotting import coactivation
-from spdclust.plotting.activations import ACTIVATION_FIGURES, activation_figures
+from spdclust.plotting.activations import activation_figures
 from spdclust.plotting.matrices import MOST_CELLS
+from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.plotting.style import save_figure
 
 STRANGE = 'a<"$x$/é漢">'
@@ -108,7 +109,7 @@ def test_many_components_and_samples_give_small_pictures():
 def test_batches_with_little_in_them_are_drawn(dense, tmp_path):
     batch = ActivationBatch.from_dense(dense, [f"m:{c}" for c in range(dense.shape[1])])
     figures = activation_figures(batch)
-    assert tuple(figures) == ACTIVATION_FIGURES
+    assert list(figures) == [figure.part for figure in FIGURE_RULES["plot_activations"].figures]
     for name in ("sorted", "histograms"):
         save_figure(figures[name], tmp_path / f"{name}.png", dpi=40)
     if not (dense > 0).any():

@@ -1,54 +1,38 @@
-"""Captions: one place, the files made from it, and every figure of the workflow has one."""
+"""Captions: the files made from the registry, and every figure of the workflow has one."""
 
-import re
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 
 from spdclust.core.distance_methods import METHODS
-from spdclust.plotting.captions import CAPTIONS, caption_files, figure_caption, main
-from spdclust.plotting.names import (
-    ACTIVATION_FIGURES,
-    CURVE_FIGURES,
-    FOUND_FIGURES,
-    GROUP_FIGURES,
-    STABILITY_FIGURES,
-)
-from spdclust.sweeps.names import SWEEP_FIGURES
+from spdclust.plotting.captions import caption_files, figure_caption, main
+from spdclust.plotting.registry import FIGURE_RULES
 
 FOLDER = REPOSITORY / "report" / "captions"
 
 
 def test_the_files_are_those_of_the_package():
     for name, text in caption_files().items():
-        assert (FOLDER / name).read_text(encoding="utf-8") == text, (
-            "run: python -m spdclust.plotting.captions"
-        )
+        assert (FOLDER / name).read_text(encoding="utf-8") == text, "run: make format"
 
 
-def test_the_captions_that_rules_name_are_those_that_there_are():
-    named = {
-        name
-        for rules in (REPOSITORY / "rules").glob("*.smk")
-        for name in re.findall(r"report/captions/(.+?)\.rst", rules.read_text(encoding="utf-8"))
-    }
-    drawn = {*FOUND_FIGURES, *CURVE_FIGURES, *STABILITY_FIGURES, *GROUP_FIGURES, *SWEEP_FIGURES}
-    drawn |= {f"activations_{name}" for name in ACTIVATION_FIGURES}
-    assert "{captions}{figure}" in named  # of figures that are drawn together
-    assert named - {"{captions}{figure}"} | drawn == {path.stem for path in FOLDER.iterdir()} == set(CAPTIONS)
+def test_there_are_no_other_files():
+    keys = [figure.key for rule in FIGURE_RULES.values() for figure in rule.figures]
+    assert len(keys) == len(set(keys)) == len(caption_files())
+    assert {path.name for path in FOLDER.iterdir()} == set(caption_files())
 
 
 @pytest.mark.parametrize(
     "stem",
     [
-        *FOUND_FIGURES,
-        *CURVE_FIGURES,
-        *STABILITY_FIGURES,
-        *GROUP_FIGURES,
-        *SWEEP_FIGURES,
+        *("groups", "groups_tree", "mdl", "cluster_sizes", "stability", "contested", "coclustering"),
+        *("consensus", "sweep", "sweep_distances", "sweep_bits"),
         *(f"{kind}_{method}" for kind in ("distances", "runs") for method in METHODS),
-        *(f"activations_run_12_{name}" for name in ACTIVATION_FIGURES),
+        *(
+            f"activations_run_12_{name}"
+            for name in ("raw", "sorted", "coactivation", "log_coactivation", "histograms")
+        ),
         "merge_candidates_run_0",
         "merge_tree_run_0",
         "merge_state_run_0_least_mdl",
@@ -65,7 +49,8 @@ def test_every_figure_has_a_caption(stem):
 
 
 def test_other_files_have_none():
-    assert figure_caption("explorer") is None
+    for stem in ("explorer", "merge_tree_run_", "merge_tree_run_x", "distances", "activations_run_0_none"):
+        assert figure_caption(stem) is None
 
 
 def test_all_files_are_written(tmp_path):

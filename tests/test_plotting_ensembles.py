@@ -9,7 +9,7 @@ from sklearn.metrics import euclidean_distances
 
 from spdclust.config.merge import MergeConfig
 from spdclust.files.stability import save_stability
-from spdclust.files.stability_groups import load_coclusterings, load_components, load_groups
+from spdclust.files.stability_groups import CutComponent, load_coclusterings, load_components, load_groups
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.ordination import classical_scaling
@@ -17,7 +17,7 @@ from spdclust.plotting.coclustering import plot_coclustering
 from spdclust.plotting.consensus import plot_consensus
 from spdclust.plotting.distances import plot_distances
 from spdclust.plotting.merge_tree import plot_merge_tree
-from spdclust.plotting.merges import CURVES, plot_cluster_sizes, plot_mdl
+from spdclust.plotting.merges import plot_cluster_sizes, plot_mdl
 from spdclust.plotting.runs import plot_runs, seriated
 from spdclust.plotting.style import save_figure
 from spdclust.plotting.tree_layout import MOST_LEAVES, lay_out_tree
@@ -109,7 +109,11 @@ def test_thirteen_thousand_components_make_a_tree_of_few_artists_and_small_files
     ids=["one component", "no merges", "strange labels", "no description length"],
 )
 def test_small_histories_give_figures_that_say_so(made, tmp_path):
-    figures = {"tree": plot_merge_tree(made), **{name: draw([made]) for name, draw in CURVES.items()}}
+    figures = {
+        "tree": plot_merge_tree(made),
+        "mdl": plot_mdl([made]),
+        "cluster_sizes": plot_cluster_sizes([made]),
+    }
     for name, figure in figures.items():
         save_figure(figure, tmp_path / f"{name}.png", dpi=40)
     if made.n_iterations == 0:
@@ -197,14 +201,14 @@ def analysed(request, tmp_path_factory):
     record = stability_record(normalized, stability)
     components = load_components(folder / "stability_components.csv")
     groups = load_groups(folder / "stability_groups.csv")
-    coclustering = load_coclusterings(folder / "stability_coclustering.npz", record["cuts"])
+    coclustering = load_coclusterings(folder / "stability_coclustering.npz")
     return normalized, stability, record, components, groups, coclustering
 
 
 def draw_coclustering(analysed):
     _, _, record, components, _, (labels, frequencies) = analysed
     contested = {cut: [c.label for c in of if c.contestedness > 0] for cut, of in components.items()}
-    return plot_coclustering(record, contested, frequencies, labels), contested
+    return plot_coclustering(record, components, labels, frequencies), contested
 
 
 def test_the_table_of_contested_components_holds_their_frequencies(analysed):
@@ -236,12 +240,15 @@ def test_where_runs_agree_the_figure_says_so():
     record = stability_record(normalized, stability)
     empty = sparse.csr_array((12, 12))
     figure = plot_coclustering(
-        record, {cut: [] for cut in record["cuts"]}, dict.fromkeys(record["cuts"], empty), normalized.labels
+        record, {cut: [] for cut in record["cuts"]}, normalized.labels, dict.fromkeys(record["cuts"], empty)
     )
     said = [axes.get_title(loc="left") for part in figure.subfigs for axes in part.axes]
     assert all(text.endswith("no component is contested: all runs agree") for text in said)
     left_out = plot_coclustering(
-        record, {cut: ["a"] for cut in record["cuts"]}, dict.fromkeys(record["cuts"]), normalized.labels
+        record,
+        {cut: [CutComponent("a", 0, 0.5)] for cut in record["cuts"]},
+        normalized.labels,
+        dict.fromkeys(record["cuts"]),
     )
     said = [axes.get_title(loc="left") for part in left_out.subfigs for axes in part.axes]
     assert all("more pairs than are kept" in text for text in said)
@@ -250,7 +257,7 @@ def test_where_runs_agree_the_figure_says_so():
 def test_bars_are_the_modules_of_the_largest_consensus_groups(analysed):
     _, stability, record, components, groups, _ = analysed
     numbers = {cut: {c.label: c.consensus_group for c in of} for cut, of in components.items()}
-    figure = plot_consensus(record, groups, numbers)
+    figure = plot_consensus(record, groups, components)
     for axes, (name, at) in zip(figure.axes[::2], stability.cuts.items(), strict=True):
         consensus = at.coclustering.consensus
         several = np.sort(consensus.sizes[consensus.sizes > 1])[::-1][:20]
@@ -294,11 +301,11 @@ def test_thirteen_thousand_contested_components_make_few_artists(tmp_path):
     low, high = np.sort(rng.choice(n, (2, 20_000)), axis=0)
     pairs = sparse.coo_array((np.full(20_000, 0.25), (low, high)), shape=(n, n))
     frequency = sparse.csr_array(sparse.triu(pairs, k=1))
-    figures = [plot_coclustering(record, {"least_mdl": labels}, {"least_mdl": frequency}, labels)]
+    components = {"least_mdl": [CutComponent(label, c % 6000, 0.5) for c, label in enumerate(labels)]}
+    figures = [plot_coclustering(record, components, labels, {"least_mdl": frequency})]
     groups = [{"group": g, "size": 1 + g % 7, "support": rng.random()} for g in range(6000)]
     groups.sort(key=lambda group: -group["size"])
-    numbers = {label: c % 6000 for c, label in enumerate(labels)}
-    figures.append(plot_consensus(record, {"least_mdl": groups}, {"least_mdl": numbers}))
+    figures.append(plot_consensus(record, {"least_mdl": groups}, components))
     between = np.abs(rng.normal(size=(1, 100, 100)))
     between = between + between.transpose(0, 2, 1)
     between[0][np.eye(100, dtype=bool)] = 0

@@ -18,7 +18,7 @@ from spdclust.plotting.found_groups import MOST_GROUPS, MOST_POINTS, plot_found_
 from spdclust.plotting.found_tree import MOST_NODES, lay_out_found_tree, plot_found_tree
 from spdclust.plotting.matrices import MOST_CELLS
 from spdclust.plotting.style import save_figure
-from spdclust.stages.plot_found_groups import plot_found_groups as stage
+from spdclust.stages.figures import draw_figures
 
 
 def titled(figure, start):
@@ -176,10 +176,12 @@ def test_the_stage_draws_both_from_files_and_repeats_byte_for_byte(tmp_path):
             name: [tmp_path / f"{name}{number}.png", tmp_path / f"{name}{number}.pdf"]
             for name in ("groups", "groups_tree")
         }
-        stage(tmp_path / "groups.json", tmp_path / "batch_0.pt", paths=paths, dpi=40)
+        inputs = {"groups": tmp_path / "groups.json", "kept_batch": tmp_path / "batch_0.pt"}
+        draw_figures("plot_found_groups", inputs, paths, dpi=40)
     for name in ("groups", "groups_tree"):
         for suffix in ("png", "pdf"):
             files = [(tmp_path / f"{name}{number}.{suffix}").read_bytes() for number in (0, 1)]
             assert files[0] == files[1]
     with pytest.raises(InputError, match=r"nothing\.json"):
-        stage(tmp_path / "nothing.json", paths={"groups": [tmp_path / "a.png"]})
+        inputs = {"groups": tmp_path / "nothing.json", "kept_batch": []}
+        draw_figures("plot_found_groups", inputs, {"groups": [tmp_path / "a.png"]})

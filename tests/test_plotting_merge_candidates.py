@@ -12,9 +12,8 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.costs import compute_merge_costs
 from spdclust.merge.repeating import repeat_merge
-from spdclust.plotting.merge_candidates import count_candidates, plot_merge_candidates
-from spdclust.stages.plot_merge_candidates import moments_of
-from spdclust.stages.plot_merge_candidates import plot_merge_candidates as stage
+from spdclust.plotting.merge_candidates import count_candidates, draw_candidates, moments_of
+from spdclust.stages.figures import draw_figures
 
 
 @pytest.mark.parametrize("iteration", [0, 4, 9])
@@ -53,7 +52,12 @@ def test_after_the_last_merge_there_is_nothing_to_choose(tmp_path):
     (view,) = repeat_merge(example_activations(), history, [history.n_iterations - 1])
     found = count_candidates(view)
     assert (found.chosen, found.k_groups, found.counts.sum()) == (None, 1, 0)
-    assert plot_merge_candidates([found]).axes[0].get_title(loc="left") == "After merge 10: 1 group"
+    assert draw_candidates([found]).axes[0].get_title(loc="left") == "After merge 10: 1 group"
+
+
+def draw(folder, batch, paths):
+    inputs = {"history": folder / "history.zip", "batches": [folder / batch]}
+    draw_figures("plot_merge_candidates", inputs, {"merge_candidates": paths}, dpi=40)
 
 
 def test_the_stage_draws_a_panel_a_moment_and_names_batches_of_another_run(tmp_path):
@@ -62,10 +66,10 @@ def test_the_stage_draws_a_panel_a_moment_and_names_batches_of_another_run(tmp_p
         ActivationBatch(example_activations(seed)).save(tmp_path / f"batch_{seed}.pt")
     for number in (0, 1):
         picture = [tmp_path / f"{number}.png", tmp_path / f"{number}.pdf"]
-        stage(tmp_path / "history.zip", [tmp_path / "batch_0.pt"], paths=picture, dpi=40)
+        draw(tmp_path, "batch_0.pt", picture)
     for suffix in ("png", "pdf"):
         assert (tmp_path / f"0.{suffix}").read_bytes() == (tmp_path / f"1.{suffix}").read_bytes()
     other = ActivationBatch.from_dense(np.ones((4, 2)), ["x:0", "x:1"])
     other.save(tmp_path / "other.pt")
-    with pytest.raises(InputError, match="not those that were merged"):
-        stage(tmp_path / "history.zip", [tmp_path / "other.pt"], paths=[tmp_path / "a.png"])
+    with pytest.raises(InputError, match=f"^{tmp_path}: labels: .*not those that were merged"):
+        draw(tmp_path, "other.pt", [tmp_path / "a.png"])

@@ -1,4 +1,9 @@
-"""Stages of figures: from files to pictures, with one line where something is wrong."""
+"""The stage of figures: from files to pictures, with one line where something is wrong."""
+
+import inspect
+import json
+import re
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -6,6 +11,7 @@ from PIL import Image
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
+from spdclust.files.archive import read_arrays, write_archive
 from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.files.ensembles import save_distances
 from spdclust.files.histories import save_merge_history
@@ -15,13 +21,9 @@ from spdclust.merge.costs import compute_merge_costs, recompute_coacts_from_scra
 from spdclust.merge.merging import merge_iteration
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.plotting import merge_state
-from spdclust.plotting.names import ACTIVATION_FIGURES
+from spdclust.plotting.registry import FIGURE_RULES, INPUTS, figure_code
 from spdclust.stability.analysis import analyze_stability
-from spdclust.stages.plot_activations import plot_activations
-from spdclust.stages.plot_groups import plot_groups
-from spdclust.stages.plot_merge_state import plot_merge_state
-from spdclust.stages.plot_merge_tree import plot_merge_tree
-from spdclust.stages.plot_runs import plot_runs
+from spdclust.stages.figures import draw_figures
 
 CONFIG = MergeConfig(iters=None, activation_threshold=0.1)
 
@@ -45,6 +47,11 @@ def made(tmp_path_factory):
     return folder, histories
 
 
+def draw_state(history, batch, moment, paths):
+    inputs, arguments = {"history": history, "batches": [batch]}, {"moment": moment, "title": "R"}
+    draw_figures("plot_merge_state", inputs, {"merge_state": paths}, arguments=arguments)
+
+
 def test_the_moment_shown_is_that_of_the_slow_formulas(made, tmp_path, monkeypatch):
     folder, histories = made
     seen = {}
@@ -56,9 +63,7 @@ def test_the_moment_shown_is_that_of_the_slow_formulas(made, tmp_path, monkeypat
     draw = merge_state.draw_merge_state_cells
     monkeypatch.setattr(merge_state, "draw_merge_state_cells", spy)
     path = tmp_path / "state.png"
-    plot_merge_state(
-        folder / "history_0.zip", [folder / "batch_0.pt"], "iteration_4", paths=[path], title="R"
-    )
+    draw_state(folder / "history_0.zip", folder / "batch_0.pt", "iteration_4", [path])
     assert path.is_file()
     groups = histories[0].group_idxs(4)
     np.testing.assert_array_equal(seen["groups"], groups)
@@ -75,7 +80,8 @@ def test_dpi_and_scale_are_those_of_the_file(made, tmp_path):
     folder, _ = made
     sizes = []
     for number, size in enumerate(({"dpi": 50}, {"dpi": 100}, {"dpi": 50, "scale": 2.0})):
-        plot_merge_tree(folder / "history_0.zip", paths=[tmp_path / f"{number}.png"], **size)
+        paths = {"merge_tree": [tmp_path / f"{number}.png"]}
+        draw_figures("plot_merge_tree", {"history": folder / "history_0.zip"}, paths, **size)
         sizes.append(np.array(Image.open(tmp_path / f"{number}.png").size))
     assert (abs(sizes[1] - 2 * sizes[0]) <= 1).all()
     assert (abs(sizes[2] - 2 * sizes[0]) <= 1).all()
@@ -83,39 +89,42 @@ def test_dpi_and_scale_are_those_of_the_file(made, tmp_path):
 
 def test_every_other_figure_is_written_from_files(made, tmp_path):
     folder, _ = made
-    record = folder / "stability.json"
-    plot_activations(
-        folder / "batch_0.pt", paths={n: [tmp_path / f"{n}.png"] for n in ACTIVATION_FIGURES}, dpi=40
-    )
-    plot_runs(folder / "distances.npz", record, "matching_dist", paths=[tmp_path / "runs.png"], dpi=40)
-    plot_groups(
-        record,
-        folder / "stability_components.csv",
-        folder / "stability_groups.csv",
-        folder / "stability_coclustering.npz",
-        paths={name: [tmp_path / f"{name}.pdf"] for name in ("coclustering", "consensus")},
-        dpi=40,
-    )
-    assert len(list(tmp_path.iterdir())) == len(ACTIVATION_FIGURES) + 3
+    stability = {
+        f"stability_{what}": folder / f"stability_{what}.{suffix}"
+        for what, suffix in (("components", "csv"), ("groups", "csv"), ("coclustering", "npz"))
+    }
+    inputs = {
+        "batch": folder / "batch_0.pt",
+        "distances": folder / "distances.npz",
+        "stability": folder / "stability.json",
+    } | stability
+    n_drawn = 0
+    for rule in ("plot_activations", "plot_runs", "plot_groups"):
+        keys = [figure.key for figure in FIGURE_RULES[rule].figures]
+        paths = {key: [tmp_path / f"{key}.png"] for key in keys}
+        draw_figures(rule, inputs, paths, arguments={"method": "matching_dist"}, dpi=40)
+        n_drawn += len(keys)
+    assert len(list(tmp_path.iterdir())) == n_drawn == 8
 
 
 def test_a_history_without_merges_and_a_moment_that_is_not_there(made, tmp_path):
     folder, _ = made
     with pytest.raises(InputError, match=r"history_0\.zip: iteration: no such iteration \(found: 99; "):
-        plot_merge_state(folder / "history_0.zip", [folder / "batch_0.pt"], "iteration_99", paths=[])
-    with pytest.raises(InputError, match="the activations are not those that were merged"):
+        draw_state(folder / "history_0.zip", folder / "batch_0.pt", "iteration_99", [])
+    with pytest.raises(
+        InputError, match=f"^{tmp_path}: labels: the activations are not those that were merged"
+    ):
         ActivationBatch.from_dense(np.ones((3, 2)), ["m0:0", "m0:1"]).save(tmp_path / "batch_0.pt")
-        plot_merge_state(folder / "history_0.zip", [tmp_path / "batch_0.pt"], "least_mdl", paths=[])
+        draw_state(folder / "history_0.zip", tmp_path / "batch_0.pt", "least_mdl", [])
     one = merge_iteration(ActivationBatch.from_dense(np.ones((5, 2)), ["a:0", "a:1"]).activations, CONFIG)
     assert one.n_iterations == 0
     save_merge_history(one, tmp_path / "history.zip")
     path = tmp_path / "none.png"
-    plot_merge_state(tmp_path / "history.zip", [tmp_path / "batch_0.pt"], "least_mdl", paths=[path])
+    draw_state(tmp_path / "history.zip", tmp_path / "batch_0.pt", "least_mdl", [path])
     assert path.is_file()
 
 
-def test_damaged_tables_are_one_line(made, tmp_path):
-    folder, _ = made
+def test_damaged_tables_are_one_line(tmp_path):
     table = tmp_path / "stability_components.csv"
     table.write_text("cut,component,consensus_group,contestedness\nleast_mdl,a:0,one,0.5\n")
     with pytest.raises(InputError) as error:
@@ -126,5 +135,46 @@ def test_damaged_tables_are_one_line(made, tmp_path):
         load_components(table)
     with pytest.raises(InputError, match="no such file"):
         load_components(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="n_groups: no such cut"):
-        load_coclusterings(folder / "stability_coclustering.npz", ["n_groups"])
+
+
+def test_cuts_that_are_not_in_the_coclustering_and_damaged_ones_are_one_line(made, tmp_path):
+    folder, _ = made
+    record = json.loads((folder / "stability.json").read_text())
+    record["cuts"]["n_groups"] = record["cuts"]["least_mdl"]
+    (tmp_path / "stability.json").write_text(json.dumps(record))
+    whole = read_arrays(folder / "stability_coclustering.npz")
+    inputs = {
+        "stability": tmp_path / "stability.json",
+        "stability_components": folder / "stability_components.csv",
+        "stability_groups": folder / "stability_groups.csv",
+        "stability_coclustering": folder / "stability_coclustering.npz",
+    }
+    with pytest.raises(InputError, match=r"stability\.json: cuts: cut without co-clustering .*n_groups"):
+        draw_figures("plot_groups", inputs, {"coclustering": [tmp_path / "a.png"]})
+    for name in ("labels", "least_mdl.indptr"):
+        path = tmp_path / "damaged.npz"
+        write_archive(path, {f"{each}.npy": array for each, array in whole.items() if each != name})
+        with pytest.raises(InputError, match=f"{name}: member missing"):
+            load_coclusterings(path)
+
+
+@pytest.mark.parametrize("rule", FIGURE_RULES.values(), ids=FIGURE_RULES)
+def test_every_entry_of_the_registry_fits_its_functions(rule):
+    """Names are not checked by mypy: each resolves, and what a function needs is there and of use."""
+    assert all(callable(resolve_name(name)) for name in figure_code(rule).values())
+    given = [*rule.arguments, *(name for each in rule.inputs for name in INPUTS[each].gives)]
+    assert len(given) == len(set(given))
+    used = set()
+    for figure in rule.figures:
+        parameters = inspect.signature(resolve_name(figure.draw)).parameters
+        needed = {name for name, each in parameters.items() if each.default is each.empty}
+        assert needed <= {*given, "threads"}, figure.key
+        used |= set(parameters)
+    assert set(rule.arguments) <= used
+    for name in rule.inputs:
+        assert not used.isdisjoint(INPUTS[name].gives), name
+    wildcards = [re.findall(r"{\w+}", figure.file) for figure in rule.figures]
+    assert all(each == wildcards[0] for each in wildcards)
+    known = {"{run_config}", "{ensemble}", "{sweep}", *wildcards[0]}
+    templates = [*rule.arguments.values(), *(INPUTS[each].file or "" for each in rule.inputs)]
+    assert set(re.findall(r"{\w+}", " ".join(templates))) <= known

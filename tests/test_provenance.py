@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.provenance.code import code_fingerprint, git_state, stage_fingerprint
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "spdclust"
-STAGES = sorted(path.stem for path in (SOURCE / "stages").glob("[a-z]*.py"))
+STAGES = sorted({path.stem for path in (SOURCE / "stages").glob("[a-z]*.py")} - {"figures"})
 BY_HAND = {"examples"}
 
 
@@ -27,7 +28,9 @@ def package(tmp_path, cache):
     def fingerprints():
         code = (
             "from spdclust.provenance.code import stage_fingerprint\n"
-            f"for stage in {STAGES}: print(stage, stage_fingerprint(stage))"
+            "from spdclust.plotting.registry import FIGURE_RULES, figure_code\n"
+            f"for stage in {STAGES}: print(stage, stage_fingerprint(stage))\n"
+            "for name, rule in FIGURE_RULES.items(): print(name, stage_fingerprint('figures', figure_code(rule)))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path,
@@ -77,7 +80,12 @@ def change(name):
         ("merge/merging.py", "merge_iteration", {"merge"}),
         ("files/metrics.py", "save_metrics", {"merge"}),
         ("plotting/distances.py", "plot_distances", {"plot_distances"}),
+        ("plotting/merge_tree.py", "plot_merge_tree", {"plot_merge_tree"}),
+        ("plotting/merge_state.py", "plot_merge_state", {"plot_merge_state"}),
+        ("plotting/merge_candidates.py", "plot_merge_candidates", {"plot_merge_candidates"}),
+        ("plotting/sweep_bits.py", "plot_sweep_bits", {"plot_sweep"}),
         ("plotting/stability.py", "plot_contested", {"plot_stability"}),
+        ("stages/figures.py", "draw_figures", set(FIGURE_RULES)),
         ("models/targets/tms.py", "TMSModel", {"precompute_batches"}),
         ("partitions/distances.py", "compute_all_distances", {"distances", "stability", "mapping"}),
         ("stability/coclustering.py", "coclustering", {"stability", "mapping", "explorer", "compare_points"}),
@@ -154,16 +162,31 @@ def test_comments_docstrings_and_layout_do_not_count(package):
     assert changed_by(package, "merge/costs.py", edit) == set()
 
 
+@pytest.mark.parametrize(
+    ("edit", "due"),
+    [
+        (("Description length of the activations", "Length of"), set()),  # a caption
+        (("plotting.merges:plot_mdl", "plotting.merges:plot_cluster_sizes"), {"plot_curves"}),
+        (("plotting.merge_tree:plot_merge_tree", "plotting.style:new_figure"), {"plot_merge_tree"}),
+    ],
+)
+def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(package, edit, due):
+    assert changed_by(package, "plotting/registry/merges.py", lambda text: text.replace(*edit)) == due
+
+
 def test_every_stage_of_the_rules_has_a_fingerprint():
     rules = "".join(path.read_text() for path in (SOURCE.parents[1] / "rules").glob("*.smk"))
+    assert 'stage_fingerprint("figures", functions=figure_code(figures))' in rules
     for stage in set(STAGES) - BY_HAND:
         assert f'stage_fingerprint("{stage}"' in rules
         assert len(stage_fingerprint(stage)) == 16
 
 
-def test_an_unknown_module_is_an_error():
+def test_an_unknown_module_or_function_is_an_error():
     with pytest.raises(ValueError, match=r"no module spdclust\.nowhere"):
         code_fingerprint("spdclust.nowhere")
+    with pytest.raises(ValueError, match=r"nothing of the name spdclust\.merge\.costs:nothing"):
+        code_fingerprint("spdclust.merge.costs:nothing")
 
 
 def test_git_state_tells_changed_files_and_passes_over_new_ones(tmp_path):

@@ -31,7 +31,7 @@ from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.tables import stability_record
-from spdclust.stages.plot_sweep import plot_sweep as plot_stage
+from spdclust.stages.figures import draw_figures
 from spdclust.sweeps.comparison import compare_points, sweep_point
 from spdclust.sweeps.tables import distance_rows, point_rows
 
@@ -375,7 +375,7 @@ def test_what_is_no_comparison_is_refused(tmp_path):
         if text is not None:
             path.write_text(text)
         with pytest.raises(InputError, match=said):
-            plot_stage(path, paths={"sweep": [tmp_path / "f.png"]})
+            draw_figures("plot_sweep", {"sweep": path}, {"sweep": [tmp_path / "f.png"]})
     assert not (tmp_path / "f.png").exists()
 
 

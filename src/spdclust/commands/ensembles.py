@@ -120,10 +120,9 @@ def _stability(options: argparse.Namespace) -> None:
     from spdclust.core.distance_methods import check_methods
     from spdclust.files.stability_reading import load_stability_record
     from spdclust.files.summaries import stability_lines
-    from spdclust.plotting.stability import STABILITY_FIGURES
     from spdclust.stability.names import STABILITY_FILES
     from spdclust.stability.summary import summarize_stability
-    from spdclust.stages.plot_stability import plot_stability
+    from spdclust.stages.figures import draw_all_figures
     from spdclust.stages.stability import stability
 
     methods = check_methods(options.method)
@@ -138,8 +137,8 @@ def _stability(options: argparse.Namespace) -> None:
         n_groups=options.n_groups,
     )
     record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
-    figures = {figure: [folder / "plots" / f"{figure}.png"] for figure in STABILITY_FIGURES}
-    plot_stability(record, iterations, paths=figures)
+    inputs = {"stability": record, "stability_iterations": iterations}
+    draw_all_figures("plot_stability", inputs, folder / "plots")
     print("\n".join(stability_lines(summarize_stability(load_stability_record(record)))))
     print(f"wrote {record}, tables beside it, and figures in {folder / 'plots'}")
 

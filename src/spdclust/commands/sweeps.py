@@ -36,8 +36,8 @@ def _compare(options: argparse.Namespace) -> None:
     from spdclust.files.summaries import format_sweeps
     from spdclust.stability.names import STABILITY_FILES
     from spdclust.stages.compare_points import PointFiles, compare_points
-    from spdclust.stages.plot_sweep import plot_sweep
-    from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
+    from spdclust.stages.figures import draw_all_figures
+    from spdclust.sweeps.names import SWEEP_FILES
 
     points = []
     for folder in options.ensembles:
@@ -46,8 +46,9 @@ def _compare(options: argparse.Namespace) -> None:
         known = groups if groups.is_file() else None
         points.append(PointFiles(folder.name, _point_of(folder), folder, record, known))
     compare_points(points, options.output)
-    figures = {figure: [options.output / "plots" / f"{figure}.png"] for figure in SWEEP_FIGURES}
-    plot_sweep(options.output / SWEEP_FILES["record"], paths=figures)
+    draw_all_figures(
+        "plot_sweep", {"sweep": options.output / SWEEP_FILES["record"]}, options.output / "plots"
+    )
     print(format_sweeps([options.output]))
 
 

@@ -1,7 +1,6 @@
 """Reading who is with whom in a stability analysis: its components, consensus groups and co-clustering."""
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from scipy import sparse
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
-from spdclust.files.archive import read_archive
+from spdclust.files.archive import read_arrays
 from spdclust.files.sparse_parts import PARTS, csr_of_parts
 
 _LONGEST_CELL = 1 << 28  # the members of a group are one cell
@@ -83,7 +82,7 @@ def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def load_coclusterings(
-    path: str | Path, cuts: Iterable[str]
+    path: str | Path,
 ) -> tuple[Labels, dict[str, sparse.csr_array | None]]:
     """Read `stability_coclustering.npz`: its labels, and for each cut how often two components are together.
 
@@ -95,7 +94,7 @@ def load_coclusterings(
         ...     left_out = {"least_mdl.left_out.npy": np.array("too many pairs")}
         ...     left_out["labels.npy"] = np.array(["a", "b"])
         ...     write_archive(f"{folder}/stability_coclustering.npz", left_out)
-        ...     load_coclusterings(f"{folder}/stability_coclustering.npz", ["least_mdl"])
+        ...     load_coclusterings(f"{folder}/stability_coclustering.npz")
         (['a', 'b'], {'least_mdl': None})
 
     Returns:
@@ -103,23 +102,21 @@ def load_coclusterings(
         file says that it was left out.
 
     Raises:
-        InputError: no such file, damaged, or a cut is not in it.
+        InputError: no such file, damaged, or a part of a cut is missing.
     """
-    cuts = list(cuts)
-    members = [f"{cut}.{part}.npy" for cut in cuts for part in PARTS]
-    read = read_archive(path, arrays=["labels.npy"], optional=members, what="co-clustering file")
-    marks = [f"{cut}.left_out.npy" for cut in cuts]
-    left_out = read_archive(path, optional=marks, what="co-clustering file")
+    read = read_arrays(path, what="co-clustering file")
+    if "labels" not in read:
+        raise InputError("member missing", file=path, field="labels", allowed="a co-clustering file")
     found: dict[str, sparse.csr_array | None] = {}
-    for cut, mark in zip(cuts, marks, strict=True):
-        names = [f"{cut}.{part}.npy" for part in PARTS]
-        if mark in left_out:
+    for cut in sorted({name.rpartition(".")[0] for name in read} - {""}):
+        if f"{cut}.left_out" in read:
             found[cut] = None
-        elif all(name in read for name in names):
-            found[cut] = csr_of_parts([read[name] for name in names], path, cut)
-        else:
-            raise InputError("no such cut", file=path, field=cut, allowed="a cut of the stability analysis")
-    return [str(label) for label in read["labels.npy"]], found
+            continue
+        missing = [name for part in PARTS if (name := f"{cut}.{part}") not in read]
+        if missing:
+            raise InputError("member missing", file=path, field=missing[0], allowed="a co-clustering file")
+        found[cut] = csr_of_parts([read[f"{cut}.{part}"] for part in PARTS], path, cut)
+    return [str(label) for label in read["labels"]], found
 
 
 def _rows(path: str | Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

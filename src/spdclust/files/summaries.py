@@ -9,7 +9,7 @@ from typing import Any
 from spdclust.core.atomic import write_text
 from spdclust.files.ensemble_folder import SUMMARY
 from spdclust.files.records import Record, SummaryRecord, SweepRecord, read_record
-from spdclust.sweeps.names import SWEEP_FIGURES, SWEEP_FILES
+from spdclust.sweeps.names import SWEEP_FILES
 
 
 def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
@@ -156,7 +156,7 @@ def format_sweeps(folders: Iterable[str | Path]) -> str:
     blocks = []
     for folder, record in _records(folders, SWEEP_FILES["record"], SweepRecord):
         head = f"{folder}: {len(record['points'])} points of the sweep over {', '.join(record['swept'])}"
-        open_next = f"  open next: {folder / 'plots' / SWEEP_FIGURES[0]}.png"
+        open_next = f"  open next: {folder / 'plots' / 'sweep.png'}"
         blocks.append("\n".join([head, *sweep_lines(record), open_next]))
     return "\n\n".join(blocks)
 

@@ -13,7 +13,6 @@ from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import coactivation
 from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
-from spdclust.plotting.names import ACTIVATION_FIGURES as ACTIVATION_FIGURES
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 
 ACTIVITY_THRESHOLD = 0.01
@@ -28,7 +27,7 @@ def activation_figures(
     *,
     activation_threshold: float | None = None,
 ) -> dict[str, Figure]:
-    """Draw one batch of activations in every way of `ACTIVATION_FIGURES`.
+    """Draw one batch of activations in every way.
 
     Components stand module by module; those that are never active in the batch are left out of the
     matrices, and the titles say how many. Large batches are aggregated to at most 400 × 400 cells.

@@ -11,7 +11,9 @@ from scipy import sparse
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
+from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
+from spdclust.files.stability_groups import CutComponent
 from spdclust.plotting.cuts import cut_title
 from spdclust.plotting.style import AMOUNT, GREY, plain_text, styled
 
@@ -24,30 +26,37 @@ _MOST_NAMED = 70
 @styled
 def plot_coclustering(
     record: Mapping[str, Any],
-    contested: Mapping[str, Sequence[str]],
-    frequencies: Mapping[str, sparse.csr_array | None],
+    components: Mapping[str, Sequence[CutComponent]],
     labels: Labels,
+    frequencies: Mapping[str, sparse.csr_array | None],
 ) -> Figure:
     """Draw, at each cut, the share of runs that put two contested components together.
 
     Example:
         >>> record = {"cuts": {"least_mdl": {"cut": {"n_groups": [2, 2]}, "n_contested_components": 2}}}
         >>> share = sparse.csr_array(np.array([[0.0, 0.5, 0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
-        >>> contested, frequencies = {"least_mdl": ["a", "b"]}, {"least_mdl": share}
-        >>> figure = plot_coclustering(record, contested, frequencies, ["a", "b", "c"])
+        >>> components = {"least_mdl": [CutComponent(label, 0, 0.5) for label in "ab"]}
+        >>> figure = plot_coclustering(record, components, ["a", "b", "c"], {"least_mdl": share})
         >>> [text.get_text() for text in figure.axes[1].get_yticklabels()]
         ['a', 'b']
 
     Args:
         record: the few numbers of the stability analysis, see `stability_record`.
-        contested: for each cut, the contested components, the most contested first.
+        components: for each cut, its components, the most contested first.
+        labels: names of the components of the matrices.
         frequencies: for each cut, `(components, components)` share of runs, upper triangle; None where there
             were too many pairs to keep.
-        labels: names of the components of the matrices.
+
+    Raises:
+        InputError: no frequencies of a cut.
     """
     cuts = record["cuts"]
+    if unknown := [name for name in cuts if name not in frequencies]:
+        raise InputError(
+            "cut without co-clustering", field="cuts", found=unknown, allowed=", ".join(frequencies)
+        )
     number = {label: component for component, label in enumerate(labels)}
-    panels = [(name, at, list(contested[name])[:MOST_COMPONENTS]) for name, at in cuts.items()]
+    panels = [(name, at, _contested(components.get(name, []))) for name, at in cuts.items()]
     drawn = [frequencies[name] is not None and len(shown) > 1 for name, _, shown in panels]
     heights = [6.6 if each else 0.9 for each in drawn]
     figure = Figure(figsize=(8.2, sum(heights) + 0.3), layout="constrained")
@@ -74,6 +83,10 @@ def plot_coclustering(
         )
         tree.set_title(f"{title}\nhow often runs put them together: {of} contested components")
     return figure
+
+
+def _contested(components: Sequence[CutComponent]) -> list[str]:
+    return [each.label for each in components if each.contestedness > 0][:MOST_COMPONENTS]
 
 
 def _square(frequency: sparse.csr_array, which: np.ndarray) -> np.ndarray:

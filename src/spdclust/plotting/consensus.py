@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spdclust.files.stability_groups import CutComponent
 from spdclust.plotting.cuts import cut_title
 from spdclust.plotting.modules import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, GREY, styled
@@ -19,14 +20,14 @@ MOST_GROUPS = 20
 def plot_consensus(
     record: Mapping[str, Any],
     groups: Mapping[str, Sequence[Mapping[str, Any]]],
-    components: Mapping[str, Mapping[str, int]],
+    components: Mapping[str, Sequence[CutComponent]],
 ) -> Figure:
     """Draw the consensus groups at each cut: the largest by module, and the support of all by size.
 
     Example:
         >>> at = {"cut": {"n_groups": [2, 2]}, "mean_support": 1.0, "null": {"mean_support": 0.5}}
         >>> groups = [{"group": 0, "size": 2, "support": 1.0}, {"group": 1, "size": 1, "support": 1.0}]
-        >>> components = {"attn:0": 0, "mlp:0": 0, "mlp:1": 1}
+        >>> components = [CutComponent(*each, 0.0) for each in (("attn:0", 0), ("mlp:0", 0), ("mlp:1", 1))]
         >>> record = {"n_runs": 2, "cuts": {"least_mdl": at}}
         >>> figure = plot_consensus(record, {"least_mdl": groups}, {"least_mdl": components})
         >>> figure.axes[0].get_title(loc="left").splitlines()
@@ -35,19 +36,20 @@ def plot_consensus(
     Args:
         record: the few numbers of the stability analysis, see `stability_record`.
         groups: for each cut, the consensus groups (`group`, `size`, `support`), the largest first.
-        components: for each cut, the consensus group of every component, by label.
+        components: for each cut, all components.
     """
     cuts = record["cuts"]
     figure = Figure(figsize=(9.8, 4.4 * len(cuts) + 0.6), layout="constrained")
     panels = figure.subplots(len(cuts), 2, squeeze=False, width_ratios=(3, 2))
-    labels = list(next(iter(components.values()), {}))
+    numbers = {name: {each.label: each.consensus_group for each in components.get(name, [])} for name in cuts}
+    labels = list(next(iter(numbers.values()), {}))
     names, _ = number_modules(sorted(labels))
     totals = np.bincount(number_modules(sorted(labels))[1], minlength=len(names)) if labels else np.zeros(0)
     colors = module_colors(names, [int(total) for total in totals])
     for (bars, support), (name, at) in zip(panels, cuts.items(), strict=True):
         n_several = sum(group["size"] > 1 for group in groups[name])
         several = f"{n_several} consensus group{'s' if n_several != 1 else ''} of several components"
-        _draw_largest(bars, groups[name], components[name], names, colors)
+        _draw_largest(bars, groups[name], numbers[name], names, colors)
         bars.set_title(f"{cut_title(name, at)}\n{several}")
         _draw_support(support, groups[name], at, record["n_runs"])
     handles = module_handles(colors)

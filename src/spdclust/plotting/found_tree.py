@@ -9,6 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from spdclust.core.types import Float, Int
+from spdclust.files.batches import ActivationBatch
 from spdclust.groups.found import EvidenceTree, FoundGroups
 from spdclust.groups.trees import Tree
 from spdclust.merge.activations import ProcessedActivations
@@ -100,7 +101,9 @@ def lay_out_found_tree(
 
 
 @styled
-def plot_found_tree(found: FoundGroups, activations: ProcessedActivations | None = None) -> Figure:
+def plot_found_tree(
+    found: FoundGroups, activations: ProcessedActivations | ActivationBatch | None = None
+) -> Figure:
     """Draw the tree of the groups, and next to it which components are active together, in the same order.
 
     Example:
@@ -119,6 +122,8 @@ def plot_found_tree(found: FoundGroups, activations: ProcessedActivations | None
         axes.set_axis_off()
         axes.set_title("No tree: no batches" if tree is None else "No tree: no two components act together")
         return figure
+    if isinstance(activations, ActivationBatch):
+        activations = activations.activations
     layout = lay_out_found_tree(tree, len(found.labels))
     figure = Figure(figsize=(12.4 if activations is not None else 6.6, 6.4), layout="constrained")
     panels = figure.subplots(1, 1 if activations is None else 2, squeeze=False, sharey=True)[0]

@@ -9,9 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from spdclust.core.types import Float, Int
+from spdclust.files.batches import BatchedActivations
+from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
 from spdclust.plotting.cuts import groups_span
 from spdclust.plotting.matrices import change_ticks
+from spdclust.plotting.repeated_merge import draw_nothing, views_of
 from spdclust.plotting.style import AMOUNT, GREY, ORANGE, plain_text, styled
 
 _SIMILARITY_BINS, _COST_BINS = 60, 80
@@ -103,15 +106,61 @@ def _compare(view: MergeView, first: np.ndarray, second: np.ndarray) -> tuple[np
     return np.clip(similarity[known], 0, 1), costs[known]
 
 
+def plot_merge_candidates(
+    history: MergeHistory, batches: BatchedActivations, *, title: str = "Merge", threads: int | None = None
+) -> Figure:
+    """Repeat a merge, and draw the candidate pairs at its start, halfway, and at its shortest description.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history, write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
+        ...     figure = plot_merge_candidates(example_history(), batches, title="Run 0")
+        >>> figure.axes[2].get_title(loc="left")
+        'After merge 7: 4 groups'
+
+    Args:
+        history: the merge.
+        batches: what was merged.
+        title: which run this is.
+        threads: how many may be used to repeat the merge; None for all cores.
+
+    Raises:
+        InputError: the batches are not those of the history.
+    """
+    if history.n_iterations == 0:
+        return draw_nothing(f"{title}: no merges")
+    counted = []
+    for view in views_of(history, batches, moments_of(history), threads):
+        after = view.iteration + 1
+        following = history.selected_pairs[after].tolist() if after < history.n_iterations else None
+        counted.append(count_candidates(view, following))
+    return draw_candidates(counted, title=title)
+
+
+def moments_of(history: MergeHistory) -> list[int]:
+    """Return the first iteration, one halfway, and that of the shortest description, or else the last one.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> moments_of(example_history())
+        [0, 3, 7]
+    """
+    known = history.has_description_length
+    end = history.best_iteration() if known else history.n_iterations - 1
+    return sorted({0, end // 2, end})
+
+
 @styled
-def plot_merge_candidates(moments: Sequence[CandidatePairs], *, title: str = "Merge") -> Figure:
+def draw_candidates(moments: Sequence[CandidatePairs], *, title: str = "Merge") -> Figure:
     """Draw the candidate pairs of a few moments of a merge, cost against Jaccard similarity.
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
         >>> from spdclust.merge.repeating import repeat_merge
         >>> views = repeat_merge(example_activations(), example_history(), [0, 7])
-        >>> figure = plot_merge_candidates([count_candidates(view) for view in views])
+        >>> figure = draw_candidates([count_candidates(view) for view in views])
         >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
         ['After merge 0: 11 groups', 'After merge 7: 4 groups']
 

@@ -8,9 +8,12 @@ from matplotlib.ticker import MaxNLocator
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Num
+from spdclust.files.batches import BatchedActivations
+from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
 from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
-from spdclust.plotting.style import AMOUNT, BLUE, new_figure, plain_text, styled
+from spdclust.plotting.repeated_merge import draw_nothing, views_of
+from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
 
 _LONGEST_TITLE = 110
 
@@ -89,22 +92,47 @@ def draw_merge_view(view: MergeView, *, title: str) -> Figure:
     )
 
 
-def _whole(activities: np.ndarray) -> bool:
-    return bool((np.mod(activities[~np.isnan(activities)], 1) == 0).all())
-
-
-@styled
-def draw_nothing(title: str) -> Figure:
-    """Return a figure that only says why there is nothing to draw.
+def plot_merge_state(
+    history: MergeHistory,
+    batches: BatchedActivations,
+    moment: str,
+    *,
+    title: str = "Merge",
+    threads: int | None = None,
+) -> Figure:
+    """Repeat a merge up to one moment, and draw its state.
 
     Example:
-        >>> draw_nothing("run_0: no merges").axes[0].get_title(loc="left")
-        'run_0: no merges'
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history, write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
+        ...     figure = plot_merge_state(example_history(), batches, "least_mdl", title="Run 0")
+        >>> figure.get_suptitle()
+        'Run 0 after merge 7 (shortest description): 4 groups'
+
+    Args:
+        history: the merge.
+        batches: what was merged.
+        moment: `iteration_<i>` (from 0), or `least_mdl` for the shortest description.
+        title: which run this is.
+        threads: how many may be used to repeat the merge; None for all cores.
+
+    Raises:
+        InputError: the batches are not those of the history, or there is no such merge.
     """
-    figure, (axes,) = new_figure(size=(6.4, 1.6))
-    axes.set_axis_off()
-    axes.set_title(plain_text(title, _LONGEST_TITLE))
-    return figure
+    if history.n_iterations == 0:
+        return draw_nothing(f"{title}: no merges")
+    shortest = moment == "least_mdl"
+    iteration = history.best_iteration() if shortest else int(moment.removeprefix("iteration_"))
+    history.group_idxs(iteration)  # is there such a merge?
+    (view,) = views_of(history, batches, [iteration], threads)
+    best = " (shortest description)" if shortest else ""
+    return draw_merge_view(view, title=f"{title} after merge {iteration}{best}: {view.k_groups} groups")
+
+
+def _whole(activities: np.ndarray) -> bool:
+    return bool((np.mod(activities[~np.isnan(activities)], 1) == 0).all())
 
 
 @styled

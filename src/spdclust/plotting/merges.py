@@ -1,6 +1,6 @@
 """Figures: what happens over the iterations of a merge, all runs of an ensemble in one picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -91,10 +91,3 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
 
 _MOST_ITERATIONS = 2_000
 _RANKS = ("largest", "second", "third")
-
-
-CURVES: dict[str, Callable[[MergeHistoryEnsemble], Figure]] = {
-    "mdl": plot_mdl,
-    "cluster_sizes": plot_cluster_sizes,
-}
-"""Figures drawn from the histories of an ensemble, by file name."""

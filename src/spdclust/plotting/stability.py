@@ -1,7 +1,7 @@
 """Figures: where the runs of an ensemble agree, and which components they contest, next to shuffled runs."""
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -150,10 +150,3 @@ def _draw_most_contested(axes: Axes, at: Mapping[str, Any]) -> None:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=0)
-
-
-STABILITY_FIGURES: dict[str, Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Figure]] = {
-    "stability": plot_agreement,
-    "contested": plot_contested,
-}
-"""Figures drawn from the stability analysis, by file name."""

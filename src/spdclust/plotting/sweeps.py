@@ -1,7 +1,7 @@
 """Figures: what the points of a sweep found, over the swept values, and how far they are apart."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from spdclust.plotting.sweep_axis import (
     short,
     shown_value,
 )
-from spdclust.plotting.sweep_bits import plot_sweep_bits
-from spdclust.sweeps.names import SWEEP_FIGURES
 
 METHOD = "adjusted_rand_dist"
 """The distance that the figures show."""
@@ -186,9 +184,3 @@ def _equal(value: Any, other: Any) -> bool:
 def _runs(points: Sequence[Mapping[str, Any]]) -> str:
     low, high = (end(point["n_runs"] for point in points) for end in (min, max))
     return f"{low}" if low == high else f"{low} to {high}"
-
-
-FIGURES: dict[str, Callable[[Mapping[str, Any]], Figure]] = dict(
-    zip(SWEEP_FIGURES, (plot_sweep, plot_sweep_distances, plot_sweep_bits), strict=True)
-)
-"""Figures drawn from the comparison of a sweep, by file name."""

@@ -3,12 +3,15 @@
 import functools
 import hashlib
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from spdclust.provenance.source_digests import Source, SourceDigests
 
 PACKAGE = "spdclust"
-_NOT_COUNTED = (f"{PACKAGE}.config", f"{PACKAGE}.core.errors", f"{PACKAGE}.core.version")
+_NOT_COUNTED = tuple(
+    f"{PACKAGE}.{each}" for each in ("config", "core.errors", "core.version", "plotting.registry")
+)
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -36,9 +39,12 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
     graph = _Graph(ignore)
     for entry in entries:
         module, _, name = entry.partition(":")
-        if _file_of(module) is None or (name and name not in _source(module).defines):
-            raise ValueError(f"no module {entry}" if not name else f"nothing of the name {entry}")
-        graph.add(module, name)
+        if _file_of(module) is None:
+            raise ValueError(f"no module {entry}")
+        known = _source(module).defines.keys() | _source(module).imports.keys()
+        if name and name.split(".")[0] not in known:
+            raise ValueError(f"nothing of the name {entry}")
+        graph.add(module, name.split(".") if name else [])
     _digests().keep()
     return graph.digest()[:16]
 
@@ -52,9 +58,9 @@ class _Graph:
         self._waiting: list[tuple[str, int]] = []
         self._entries: list[str] = []
 
-    def add(self, module: str, name: str) -> None:
-        """Begin with what a module defines, all of it or what one name stands for."""
-        self._entries.append(self._found(module, [name] if name else []))
+    def add(self, module: str, parts: list[str]) -> None:
+        """Start from `module.part.part`, or from all that a module defines."""
+        self._entries.append(self._found(module, parts))
 
     def digest(self) -> str:
         """Return the digest of what is reached.
@@ -111,20 +117,34 @@ class _Graph:
         return f"{self._statements(module, source.defines.get(first, []))}.{'.'.join(rest)}"
 
 
-def stage_fingerprint(stage: str) -> str:
+def stage_fingerprint(stage: str, functions: Mapping[str, str] | None = None) -> str:
     """Return the fingerprint of one stage of the workflow, as results record it.
 
     Configuration models do not count, since their values reach the rules through `params`; the texts of
-    errors and the number of the version change no result.
+    errors and the number of the version change no result. Of the registry of figures only what is in
+    `functions` counts.
 
     Example:
         >>> stage_fingerprint("merge") == stage_fingerprint("precompute_batches")
         False
+
+    Args:
+        stage: name of the module in `spdclust.stages`.
+        functions: functions that the stage finds by name, as `module:function`, by what they are for.
+
+    Raises:
+        ValueError: no such stage, or no such function.
     """
-    return code_fingerprint(f"{PACKAGE}.stages.{stage}", ignore=_NOT_COUNTED)
+    named = sorted((functions or {}).items())
+    code = code_fingerprint(
+        f"{PACKAGE}.stages.{stage}", *[function for _, function in named], ignore=_NOT_COUNTED
+    )
+    if not named:
+        return code
+    return hashlib.sha256(f"{code};{[purpose for purpose, _ in named]}".encode()).hexdigest()[:16]
 
 
-def rule_fingerprint(stage: str, script: str | Path) -> str:
+def rule_fingerprint(stage: str, script: str | Path, functions: Mapping[str, str] | None = None) -> str:
     """Return the fingerprint of a rule: of its stage, and of the script that calls it.
 
     Example:
@@ -134,15 +154,17 @@ def rule_fingerprint(stage: str, script: str | Path) -> str:
     Args:
         stage: name of the module in `spdclust.stages`.
         script: the Python file of the rule's `script:`.
+        functions: functions that the stage finds by name, see `stage_fingerprint`.
 
     Raises:
-        ValueError: no such stage.
+        ValueError: no such stage, or no such function.
         FileNotFoundError: no such script.
     """
     source = _digests().of(Path(script))
-    said = [f"{each.code}({','.join(each.names)})" for each in source.statements]
+    written = [f"{each.code}({','.join(each.names)})" for each in source.statements]
     _digests().keep()
-    return hashlib.sha256(";".join([stage_fingerprint(stage), *said]).encode()).hexdigest()[:16]
+    code = ";".join([stage_fingerprint(stage, functions), *written])
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Names of the files and figures of a sweep's comparison. Imports nothing slow."""
+"""Names of the files of a sweep's comparison. Imports nothing slow."""
 
 SWEEP_FILES = {
     "record": "sweep.json",
@@ -6,6 +6,3 @@ SWEEP_FILES = {
     "distances": "sweep_distances.csv",
 }
 """File names by what they hold."""
-
-SWEEP_FIGURES = ("sweep", "sweep_distances", "sweep_bits")
-"""Figures drawn from them, by file name."""
