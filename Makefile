@@ -12,15 +12,21 @@ AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
 PURE_FILES = import sys; sys.path.insert(0, "tests"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.is_pure(name)), sep=sys.argv[1])
 PURE_TESTS := $(foreach each,merge_* partitions_* stability_* config* sweeps ensemble summary group_tokens ground_truth,tests/test_$(each).py)
 KERNEL_TESTS := $(foreach each,merge_kernels merge_batches merge_engine merge_laws merge_repeating partitions_* stability_*,tests/test_$(each).py)
+# those, the groups and the contract: without files that take long for what they find, and without that one test
+FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_stage.py %_members.py %_memory.py tests/test_sweeps.py,$(wildcard \
+    $(PURE_TESTS) $(foreach each,groups_* api_arguments architecture cache_folders compiling documentation environment files_atomic \
+    files_batches files_histories files_mapping files_quick_sizes name_patterns source_digests,tests/test_$(each).py)))
+NOT_FAST := limit_of_values
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env slurm browser demo demo-lm test test-slow test-slurm test-browser test-faults coverage bench lint format clean
+.PHONY: help env hooks slurm browser demo demo-lm test test-fast test-slow test-slurm test-browser test-faults coverage bench lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
 	@echo "make demo-lm    the same for a small language model, on text made from this Python's docstrings"
 	@echo "make test       lint, type check, tests"
+	@echo "make test-fast  the pure layer and the contract, within a minute on two quiet cores"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-slurm the workflow through a real Slurm that it starts on this machine (root, Debian)"
 	@echo "make test-browser  the page of an ensemble in headless Chromium, without network (installs it: root, Debian)"
@@ -28,6 +34,7 @@ help:
 	@echo "make coverage   which lines of the pure layer the tests run, kernels as plain Python among them"
 	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
+	@echo "make hooks      ruff, mypy and snakefmt before each commit, from .venv/"
 	@echo "make env        set up .venv/ and do nothing else             make clean    remove what make made"
 
 env: $(INSTALLED)
@@ -47,8 +54,14 @@ demo-lm: env
 test: lint
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not faults"
 
+test-fast: env
+	$(BIN)/pytest -q -n $(CORES) --dist loadfile -k "not ($(NOT_FAST))" -m "not slow" $(FAST_TESTS) $$($(BIN)/python -c '$(PURE_FILES)' " ")
+
 test-slow: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
+
+hooks: env
+	$(BIN)/pre-commit install
 
 slurm: env
 	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "no Slurm here: starting one for the tests needs root on Debian or Ubuntu"; exit 1; }

@@ -223,8 +223,7 @@ rule registry:
     input:
         registered_files(ENSEMBLES),
     output:
-        # added to: other workflows register in the same file
-        update(f"{RESULTS}/ensemble_registry.db"),
+        f"{RESULTS}/ensemble_registry.db",
     log:
         f"{RESULTS}/logs/registry.log",
     benchmark:

@@ -3,6 +3,7 @@ import os
 
 from spdclust.core.errors import InputError
 from spdclust.files.quick_sizes import batch_shape, history_length
+from spdclust.merge.memory import merging_bytes
 
 
 def megabytes(files):
@@ -11,16 +12,14 @@ def megabytes(files):
 
 
 def merging_megabytes(wildcards, batches):
-    """Memory of one merge: what is active where in one batch, and half a matrix of coactivations."""
+    """Memory of one merge, of which the largest batch decides."""
     try:
         n_components = max(batch_shape(file)[1] for file in batches)
     except InputError:  # the merge says it better
         n_components = 0
     scalar = ensemble_of(wildcards).run.merge_config.activation_threshold is None
-    # half of 4 or 8 bytes, and a quarter more: merged groups take new rows
-    per_pair = 6 if scalar else 3
-    entries = 8 * max(megabytes([file]) for file in batches)
-    return 1000 + entries + per_pair * n_components**2 / 2**20
+    largest = max(os.path.getsize(file) for file in batches)
+    return merging_bytes(n_components, largest, scalar=scalar) / 2**20
 
 
 def grouping_megabytes(batches):

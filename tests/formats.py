@@ -17,6 +17,7 @@ from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
@@ -27,7 +28,7 @@ from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.newick import newick
 from spdclust.files.own_matrices import read_own, shape_of_own
-from spdclust.files.registry import format_registry, read_registry, register_ensembles
+from spdclust.files.registry import format_registry, read_registered
 from spdclust.files.stability import load_coclustering, save_stability
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.files.summaries import format_summaries, save_summary
@@ -39,7 +40,6 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensembl
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
-from spdclust.stages.registry import registry
 
 DATA = Path(__file__).parent / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -254,23 +254,15 @@ A_RECORD = {
 
 
 def make_record(folder: Path) -> Path:
-    return written(folder / "registered.json", json.dumps(A_RECORD))
+    place = folder / "demo" / "demo"
+    place.mkdir(parents=True)
+    return written(place / "registered.json", json.dumps(A_RECORD))
 
 
-def read_record(path: Path) -> Any:
-    database = path.with_name("registry.db")
-    database.unlink(missing_ok=True)
-    registry([path], path=database)
-    return format_registry(read_registry(database), runs=True)
-
-
-def make_registry(folder: Path) -> Path:
-    register_ensembles([A_RECORD], folder / "registry.db")
-    return folder / "registry.db"
-
-
-def read_whole_registry(path: Path) -> Any:
-    ensembles = read_registry(path)
+def read_registry(path: Path) -> Any:
+    ensembles = read_registered(path.parents[2])
+    if not ensembles:  # a link that leads nowhere is no ensemble
+        raise InputError("no such file", file=path)
     return format_registry(ensembles, runs=True) + format_registry(ensembles)
 
 
@@ -494,8 +486,7 @@ FORMATS: dict[str, Format] = {
     "stability_coclustering.npz": Format(make_coclustering, read_coclustering, "zip", verified=True),
     "summary.json": Format(make_summary, read_summary, "json"),
     "groups.json": Format(make_groups, read_groups, "json"),
-    "registered.json": Format(make_record, read_record, "json"),
-    "ensemble_registry.db": Format(make_registry, read_whole_registry),
+    "registered.json": Format(make_record, read_registry, "json"),
     "merge checkpoint": Format(make_merge_checkpoint, read_merge_checkpoint, "zip", verified=True),
     "own .npy": Format(own("x.npy", lambda p: np.save(p, DENSE)), read_matrix),
     "own .npz, dense": Format(own("x.npz", lambda p: np.savez_compressed(p, activations=DENSE, labels=np.array(LABELS))), read_matrix, "zip", verified=True),

@@ -20,6 +20,7 @@ READ_FILES = {"config.load", "config.locate", "config.sweep_points", "config.res
 NOT_IN_PURE = {"os", "pathlib", "shutil", "subprocess", "tempfile", "zipfile", "torch", "matplotlib", "wandb"}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path

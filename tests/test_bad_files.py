@@ -54,7 +54,7 @@ NO_FILES = {
 """What may stand where a file is expected."""
 
 PASSED_OVER = {("labels.txt", "missing"), ("labels.json", "missing"), ("metadata.json", "missing"),
-               ("summary.json", "missing"), ("batch_<b>.pt, statistics", "missing"), ("texts, saved folder, state.json", "missing"), ("ensemble_registry.db", "empty")}  # fmt: skip
+               ("summary.json", "missing"), ("batch_<b>.pt, statistics", "missing"), ("texts, saved folder, state.json", "missing")}  # fmt: skip
 """Files that need not be there, and contents that mean something."""
 
 

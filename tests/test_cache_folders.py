@@ -1,16 +1,19 @@
 """One root for all caches, chosen by the same variables for each."""
 
+import errno
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from spdclust.core import compiling
-from spdclust.core.cache_folders import cache_folder, cache_root
+from spdclust.core.cache_folders import cache_folder, cache_root, one_process_at_a_time, remove_unused
+from spdclust.core.source_digests import SourceDigests
 from spdclust.models.wandb_paths import WandbRun
-from spdclust.provenance.source_digests import SourceDigests
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def test_kernels_digests_and_downloads_obey_the_same_variables(environment, tmp_
     digests.of(Path(__file__))
     digests.keep()
     assert cache_root() == tmp_path / root
-    assert compiling.use_own_cache().is_relative_to(tmp_path / root)
+    assert compiling.kernel_cache() == tmp_path / root / "kernels"
     assert len(list((tmp_path / root).glob("source-digests/*.json"))) == 1
     assert WandbRun("a", "b", "c").cache_folder.is_relative_to(tmp_path / root)
 
@@ -62,4 +65,76 @@ def test_downloads_are_keyed_by_the_patterns_that_choose_files(monkeypatch):
 def test_tests_use_a_cache_of_their_own():
     repository = Path(__file__).resolve().parents[1]
     assert cache_root().is_relative_to(repository)
-    assert Path(compiling.numba_config.CACHE_DIR).is_relative_to(repository)
+    assert compiling.module_cache("spdclust.stability.kernels").is_relative_to(repository)
+
+
+OLD = "merge.kernels.loop-numba0.68.1-py3.11.7-0123456789abcdef"
+
+
+def test_only_folders_of_compiled_kernels_that_nobody_uses_are_removed(tmp_path):
+    kept = {
+        "lock": "file",
+        "mine": "folder",
+        "stability.kernels-numba0.68.1-py3.11.7-0123456789abcdef": "used",
+        "groups.kernels.nodes-numba0.68.1-py3.11.7-0123456789abcdef": "link",
+        "wandb-01234567": "folder",
+        f"{OLD}0": "folder",
+    }
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    root = tmp_path / "kernels"
+    root.mkdir()
+    for name, kind in {**kept, OLD: "folder"}.items():
+        if kind == "link":
+            (root / name).symlink_to(elsewhere)
+        elif kind == "file":
+            (root / name).touch()
+        else:
+            (root / name).mkdir()
+            (root / name / "a.nbc").touch()
+        if kind != "used":
+            os.utime(root / name, (0, 0), follow_symlinks=False)
+    assert remove_unused(root) == [OLD]
+    assert {path.name for path in root.iterdir()} == set(kept)
+    assert elsewhere.is_dir()
+
+
+def test_the_name_of_a_folder_of_kernels_is_one_that_is_removed_when_nobody_uses_it(tmp_path, environment):
+    environment.setenv("SPDCLUST_CACHE", str(tmp_path))
+    environment.setattr(compiling.numba_config, "CACHE_DIR", "")
+    folder = compiling.module_cache.__wrapped__("spdclust.merge.kernels.loop")
+    assert remove_unused(tmp_path / "kernels") == []
+    os.utime(folder, (0, 0))
+    assert compiling.module_cache.__wrapped__("spdclust.merge.kernels.loop") == folder
+    assert remove_unused(tmp_path / "kernels") == []  # loaded again: in use
+    os.utime(folder, (0, 0))
+    assert remove_unused(tmp_path / "kernels") == [folder.name]
+
+
+TRY = (
+    "import fcntl, sys\n"
+    "handle = open(sys.argv[1])\n"
+    "try:\n    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+    "except OSError:\n    sys.exit(3)\n"
+)
+
+
+def test_one_process_at_a_time(tmp_path):
+    lock = tmp_path / "lock"
+    with one_process_at_a_time(lock):
+        assert subprocess.run([sys.executable, "-c", TRY, lock], check=False).returncode == 3
+    assert subprocess.run([sys.executable, "-c", TRY, lock], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_lets_all_go_on_and_leaves_no_lock_behind(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with one_process_at_a_time(tmp_path / "lock"), one_process_at_a_time(tmp_path / "lock"):
+        pass
+    monkeypatch.undo()
+    lock = tmp_path / "lock"
+    lock.touch()
+    assert subprocess.run([sys.executable, "-c", TRY, lock], check=False).returncode == 0

@@ -1,7 +1,10 @@
 """How kernels are compiled: one cache for exactly this code, one process at a time."""
 
-import ast
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,53 +18,87 @@ from spdclust.stability.coclustering import coclustering
 from spdclust.stability.kernels import count_together
 
 SOURCE = Path(compiling.__file__).parents[1]
-KERNELS = ["merge/kernels/layout.py", "partitions/kernels/table.py", "stability/kernels.py"]
+CALLED = """
+from spdclust.core.compiling import compiled
+@compiled
+def plus(x):
+    return x + 1
+"""
+CALLING = """
+from spdclust.core.compiling import compiled
+from spdclust.trial.called import plus
+@compiled
+def twice(x):
+    return 2 * plus(x)
+"""
+ALONE = """
+from spdclust.core.compiling import compiled
+@compiled
+def half(x):
+    return x / 2
+"""
+REPORT = """
+import json, numba
+from spdclust.trial import alone, called, calling
+results = {"twice": calling.twice(3), "plus": called.plus(3), "half": alone.half(3)}
+kernels = {"twice": calling.twice, "plus": called.plus, "half": alone.half}
+reused = sorted(name for name, each in kernels.items() if each.stats.cache_hits)
+print(json.dumps([results, reused, numba.config.CACHE_DIR]))
+"""
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A copy of the package that a test may edit, and the cache folder that it would use."""
-    shutil.copytree(SOURCE, tmp_path / "spdclust", ignore=shutil.ignore_patterns("__pycache__", "models"))
-    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "spdclust/core/compiling.py"))
-    monkeypatch.setenv("SPDCLUST_CACHE", str(tmp_path / "cache"))
+def trial(tmp_path):
+    """A copy of the package with three files of kernels that a test may edit, and what a process finds."""
+    package = tmp_path / "spdclust"
+    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__", "models"))
+    (package / "trial").mkdir()
+    for name, code in {"__init__": "", "called": CALLED, "calling": CALLING, "alone": ALONE}.items():
+        (package / "trial" / f"{name}.py").write_text(code)
 
-    def folder():
-        monkeypatch.setattr(compiling.numba_config, "CACHE_DIR", "")
-        return compiling.use_own_cache()
+    def report(**variables):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SPDCLUST_CACHE": str(tmp_path / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-c", REPORT],
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
 
-    return tmp_path / "spdclust", folder
+    return package / "trial", report
 
 
-def test_an_edit_of_any_kernel_file_gives_a_cache_of_its_own(package):
-    source, folder = package
-    seen = [folder()]
-    assert folder() == seen[0]
-    for name in KERNELS:
-        with (source / name).open("a") as file:
-            file.write("\n# edited\n")
-        seen.append(folder())
-    with (source / "stability/summary.py").open("a") as file:
-        file.write("\n# edited\n")
-    assert folder() == seen[-1]
-    assert len(set(seen)) == len(KERNELS) + 1
-    assert all(each.is_dir() and "cache" in each.parts for each in seen)
+def test_an_edit_recompiles_the_kernels_of_its_file_and_of_those_that_import_it(trial):
+    folder, report = trial
+    first = {"twice": 8, "plus": 4, "half": 1.5}
+    assert report() == [first, [], ""]
+    assert report() == [first, ["half", "plus", "twice"], ""]
+    (folder / "called.py").write_text(CALLED.replace("x + 1", "x + 2"))
+    assert report() == [{"twice": 10, "plus": 5, "half": 1.5}, ["half"], ""]
+    (folder / "called.py").write_text(CALLED)
+    assert report() == [first, ["half", "plus", "twice"], ""]
+    (folder / "called.py").write_text(CALLED.replace("x + 1", "x + 1  # one more"))
+    assert set(report()[1]) >= {"half", "twice"}
+    (folder / "alone.py").write_text(ALONE.replace("x / 2", "x / 4"))
+    results, reused, _ = report()
+    assert results["half"] == 0.75
+    assert reused == ["plus", "twice"]
+
+
+def test_the_cache_of_numba_itself_is_kept_apart_and_its_variable_obeyed(trial, tmp_path):
+    _, report = trial
+    theirs = str(tmp_path / "theirs")
+    assert report(NUMBA_CACHE_DIR=theirs)[1:] == [[], theirs]
+    assert report(NUMBA_CACHE_DIR=theirs)[1] == ["half", "plus", "twice"]
+    assert [each.name for each in Path(theirs).iterdir()] == ["spdclust-kernels"]
+    assert not (tmp_path / "cache" / "kernels").exists()
 
 
 def test_kernels_are_compiled_nowhere_but_here():
     found = [path for path in SOURCE.rglob("*.py") if "njit" in path.read_text()]
     assert [path.relative_to(SOURCE).as_posix() for path in found] == ["core/compiling.py"]
-
-
-def test_kernels_depend_on_nothing_that_their_cache_is_not_keyed_by():
-    keyed = {path.relative_to(SOURCE) for path in compiling._kernel_sources()}
-    imported = {
-        Path(*name.split(".")[1:]).with_suffix(".py")
-        for path in keyed - {Path("core/compiling.py")}
-        for node in ast.walk(ast.parse((SOURCE / path).read_text()))
-        if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith("spdclust.")
-    }
-    assert len(imported) > 5
-    assert imported <= keyed
 
 
 def test_what_is_compiled_beforehand_is_what_is_used(make_run):

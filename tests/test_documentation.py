@@ -2,13 +2,12 @@
 
 import ast
 import doctest
+import functools
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 
 WITHOUT_EXAMPLE: dict[str, str] = {
-    "core.compiling.use_own_cache": "names a folder of this machine and of this very code",
-    "core.compiling.one_process_compiles": "what it does shows in a second process, as in test_merge_kernels",
     "sampling.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
     "groups.describe.describe": "needs samples, sums and trees of an ensemble; `find_groups` shows what it returns",
     "models.reference.load": "needs the reference implementation's package",
@@ -22,6 +21,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
 """Module and name without `spdclust.`: why no example of a few lines would help."""
 
 
+@functools.cache
 def public_functions() -> dict[str, str]:
     """Docstrings of the public functions outside of kernels."""
     found = {}

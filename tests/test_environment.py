@@ -1,6 +1,7 @@
 """The conda environment, the extras and the project file name the same."""
 
 import re
+import subprocess
 import tomllib
 
 import yaml
@@ -49,6 +50,29 @@ def test_every_file_of_the_workflow_is_in_the_wheel():
     for folder, globs in DATA_FILES.items():
         for glob in globs:
             assert f"share/spdclust/workflow/{glob}".rpartition("/")[0] == folder
+
+
+def test_hooks_are_the_checks_of_make_lint_and_need_no_network():
+    """pre-commit downloads hooks of other repositories and of any language but `system`."""
+    (repository,) = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"
+    assert {hook["language"] for hook in repository["hooks"]} == {"system"}
+    lint = (REPOSITORY / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    for hook in repository["hooks"]:
+        command = hook["entry"].removesuffix(" --force-exclude").replace(".venv/bin", "$(BIN)")
+        assert f"\t{command}" in lint
+
+
+def test_the_fast_tests_are_there_and_need_neither_network_nor_cluster():
+    database = subprocess.run(
+        ["make", "-npq", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout
+    files = re.search(r"^FAST_TESTS := (.*)$", database, re.MULTILINE)[1].split()
+    assert len(files) > 30
+    needs = re.compile(
+        r"^from (wandb_server|slurm_cluster) |^from workflow import .*\bWorkflow\b", re.MULTILINE
+    )
+    assert [name for name in files if needs.search((REPOSITORY / name).read_text())] == []
 
 
 def test_no_requirement_stands_twice():

@@ -1,21 +1,22 @@
-"""The registry: same rows from same results, several writers at once, a writer that is killed."""
+"""The registry: what is in the records of the ensembles, for every number of writers."""
 
-import os
-import signal
+import json
 import sqlite3
 import subprocess
 import sys
-import time
+from contextlib import closing
 
 import pytest
 
+from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
+from spdclust.files import registry
 from spdclust.files.registry import (
     ENSEMBLE_COLUMNS,
     RUN_COLUMNS,
     format_registry,
-    read_registry,
-    register_ensembles,
+    read_registered,
+    write_registry,
 )
 
 N_WRITERS = 8
@@ -23,148 +24,120 @@ N_WRITERS = 8
 
 def record(name, n_runs=2, digest="d"):
     runs = [
-        {**dict.fromkeys(RUN_COLUMNS[1:], None), "run": run, "digest": f"{digest}{run}", "merge_seed": f"[0, {run}]",
-         "history": f"{name}/runs/run_{run}/history.zip"}
+        {"run": run, "history": f"{name}/runs/run_{run}/history.zip", "digest": f"{digest}{run}", "n_components": 3,
+         "n_merges": 2, "merge_seed": f"[0, {run}]", "batch_seeds": "[]", "package_version": None}
         for run in range(n_runs)
     ]  # fmt: skip
-    filled = dict.fromkeys(ENSEMBLE_COLUMNS, None)
     return {
-        **filled,
-        "ensemble": name,
-        "n_runs": n_runs,
-        "configuration": "c",
-        "git_dirty": None,
-        "runs": runs,
-    }
+        "ensemble": name, "n_runs": n_runs, "configuration": "c", "model": None, "base_seed": 0, "dataset_seed": 0,
+        "package_version": "1", "git_commit": None, "git_dirty": None, "runs": runs,
+    }  # fmt: skip
 
 
-def dump(path):
-    with sqlite3.connect(path) as database:
-        return list(database.iterdump())
+def put(results, each):
+    write_text(results / each["ensemble"] / "registered.json", json.dumps(each))
 
 
-def test_registering_again_changes_nothing_not_even_a_byte(tmp_path):
-    path = tmp_path / "r.db"
-    assert register_ensembles([record("a"), record("b")], path) == 2
-    before = path.read_bytes()
-    assert register_ensembles([record("b"), record("a")], path) == 0
-    assert path.read_bytes() == before
+def rows(results):
+    with closing(sqlite3.connect(results / "ensemble_registry.db")) as database:
+        return [
+            database.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
+            for table, order in (("ensembles", "ensemble"), ("runs", "ensemble, run"))
+        ]
 
 
-def test_rows_do_not_depend_on_the_order_of_registration(tmp_path):
-    first, second = tmp_path / "1.db", tmp_path / "2.db"
-    register_ensembles([record("a"), record("b")], first)
-    for each in (record("b", 5, "old"), record("a"), record("b")):
-        register_ensembles([each], second)
-    assert dump(first) == dump(second)
-
-
-def test_a_changed_ensemble_replaces_its_rows_and_no_others(tmp_path):
-    path = tmp_path / "r.db"
-    register_ensembles([record("a", 3), record("b", 3)], path)
-    assert register_ensembles([record("a", 1, "new"), record("b", 3)], path) == 1
-    found = {each["ensemble"]: [run["digest"] for run in each["runs"]] for each in read_registry(path)}
-    assert found == {"a": ["new0"], "b": ["d0", "d1", "d2"]}
-
-
-def test_the_list_shows_ensembles_or_runs(tmp_path):
-    path = tmp_path / "r.db"
-    register_ensembles([record("a/x", 2)], path)
-    assert [line.split()[:3] for line in format_registry(read_registry(path)).splitlines()] == [
-        ["ensemble", "runs", "configuration"],
-        ["a/x", "2", "c"],
+def test_the_rows_are_the_records_in_any_order_of_writing_to_the_byte(tmp_path):
+    records = [record("a/y"), record("a/x", 3), record("b/z", 1)]
+    for each in records:
+        put(tmp_path / "1", each)
+    assert write_registry(tmp_path / "1") == 3
+    for each in [record("a/x", 1, "old"), *reversed(records)]:
+        put(tmp_path / "2", each)
+        write_registry(tmp_path / "2")
+    database = "ensemble_registry.db"
+    assert (tmp_path / "1" / database).read_bytes() == (tmp_path / "2" / database).read_bytes()
+    ordered = sorted(records, key=lambda each: each["ensemble"])
+    assert rows(tmp_path / "1") == [
+        [tuple(each[name] for name in ENSEMBLE_COLUMNS) for each in ordered],
+        [tuple({**each, **run}[name] for name in RUN_COLUMNS) for each in ordered for run in each["runs"]],
     ]
-    lines = format_registry(read_registry(path), runs=True).splitlines()
-    assert [line.split()[-1] for line in lines[1:]] == [f"a/x/runs/run_{r}/history.zip" for r in range(2)]
+
+
+def test_what_is_deleted_is_not_in_the_registry(tmp_path):
+    put(tmp_path, record("a/x"))
+    put(tmp_path, record("a/y"))
+    assert write_registry(tmp_path) == 2
+    (tmp_path / "a/x/registered.json").unlink()
+    assert write_registry(tmp_path) == 1
+    assert [row[0] for row in rows(tmp_path)[0]] == ["a/y"]
+
+
+def test_a_copied_folder_is_not_another_ensemble(tmp_path):
+    put(tmp_path, record("a/x"))
+    (tmp_path / "a/copy").mkdir()
+    (tmp_path / "a/copy/registered.json").write_text(json.dumps(record("a/x")))
+    write_registry(tmp_path)
+    assert [len(each) for each in rows(tmp_path)] == [1, 2]
+
+
+def test_an_ensemble_that_is_registered_while_another_process_writes_is_not_lost(tmp_path, monkeypatch):
+    put(tmp_path, record("a/x"))
+    database = registry._database
+
+    def slow(records):
+        if len(records) == 1:
+            put(tmp_path, record("a/y"))
+            write_registry(tmp_path)  # the other process, which ends first
+        return database(records)
+
+    monkeypatch.setattr(registry, "_database", slow)
+    assert write_registry(tmp_path) == 2
+    assert [row[0] for row in rows(tmp_path)[0]] == ["a/x", "a/y"]
 
 
 _WRITER = """
 import sys
+from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_files_registry import record
-from spdclust.files.registry import register_ensembles
-number, path = int(sys.argv[1]), sys.argv[2]
+from test_files_registry import put, record
+from spdclust.files.registry import write_registry
 for round in range(5):
-    register_ensembles([record(f"e{{number}}", 1 + round), record("shared", 3)], path)
+    put(Path(sys.argv[2]), record(f"e/{{sys.argv[1]}}-{{round}}", 1 + round))
+    write_registry(sys.argv[2])
 """
-
-
-def start(number, path):
-    code = _WRITER.format(tests=os.path.dirname(__file__))
-    return subprocess.Popen([sys.executable, "-c", code, str(number), str(path)], stderr=subprocess.PIPE)
 
 
 def test_eight_writers_at_once_lose_nothing(tmp_path):
-    path = tmp_path / "r.db"
-    writers = [start(number, path) for number in range(N_WRITERS)]
+    code = _WRITER.format(tests=str(registry.Path(__file__).parent))
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(number), str(tmp_path)], stderr=subprocess.PIPE)
+        for number in range(N_WRITERS)
+    ]
     for writer in writers:
         _, error = writer.communicate(timeout=120)
         assert writer.returncode == 0, error
-    alone = tmp_path / "alone.db"
-    register_ensembles([*(record(f"e{n}", 5) for n in range(N_WRITERS)), record("shared", 3)], alone)
-    assert dump(path) == dump(alone)
+    assert [len(each) for each in rows(tmp_path)] == [5 * N_WRITERS, 15 * N_WRITERS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e", "ensemble_registry.db"]
 
 
-_KILLED = """
-import sqlite3, sys, time
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN IMMEDIATE")
-database.execute("DELETE FROM runs")
-database.execute("PRAGMA cache_spill = 1")
-database.executemany("INSERT INTO ensembles (ensemble) VALUES (?)", [(f"junk{i}" * 300,) for i in range(3000)])
-print("holding", flush=True)
-time.sleep(60)
-"""
+def test_the_list_shows_ensembles_or_runs(tmp_path):
+    put(tmp_path, record("a/x", 2))
+    found = read_registered(tmp_path)
+    assert [line.split()[:3] for line in format_registry(found).splitlines()] == [
+        ["ensemble", "runs", "configuration"],
+        ["a/x", "2", "c"],
+    ]
+    lines = format_registry(found, runs=True).splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == [f"a/x/runs/run_{r}/history.zip" for r in range(2)]
 
 
-def test_a_writer_killed_in_the_middle_leaves_the_state_before_it_and_blocks_nobody(tmp_path):
-    path = tmp_path / "r.db"
-    register_ensembles([record("a")], path)
-    before = dump(path)
-    killed = subprocess.Popen([sys.executable, "-c", _KILLED, str(path)], stdout=subprocess.PIPE, text=True)
-    assert killed.stdout.readline() == "holding\n"
-    waiting = start(0, path)
-    time.sleep(0.2)
-    assert waiting.poll() is None  # another writer waits for its turn
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    _, error = waiting.communicate(timeout=120)
-    assert waiting.returncode == 0, error
-    assert set(before) <= set(dump(path))
-    assert {each["ensemble"] for each in read_registry(path)} == {"a", "e0", "shared"}
-
-
-def test_a_lock_that_stays_is_one_line(tmp_path):
-    path = tmp_path / "r.db"
-    register_ensembles([record("a")], path)
-    with sqlite3.connect(path, isolation_level=None) as holder:
-        holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(InputError, match=r"r\.db: registry cannot be used \(found: database is locked; "):
-            register_ensembles([record("b")], path, wait_seconds=0.05)
-        holder.execute("ROLLBACK")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(b"not a database at all" * 50, "file is not a database"), (None, "no such file")],
-)
-def test_what_is_no_registry_is_one_line(content, said, tmp_path):
-    path = tmp_path / "r.db"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=said) as caught:
-        read_registry(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_another_program_s_database_is_left_alone(tmp_path):
-    path = tmp_path / "r.db"
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE theirs (x)")
-    before = path.read_bytes()
-    with pytest.raises(
-        InputError, match=r"r\.db: user_version: not an ensemble registry \(found: 0; allowed: 1\)"
-    ):
-        register_ensembles([record("a")], path)
-    assert path.read_bytes() == before
+def test_what_cannot_be_read_or_written_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="none: no such folder"):
+        read_registered(tmp_path / "none")
+    put(tmp_path, record("a/x"))
+    (tmp_path / "ensemble_registry.db").mkdir()
+    with pytest.raises(InputError, match=r"ensemble_registry\.db: cannot write"):
+        write_registry(tmp_path)
+    (tmp_path / "a/x/registered.json").write_text("{}")
+    with pytest.raises(InputError, match=r"registered\.json: ensemble: missing"):
+        write_registry(tmp_path)

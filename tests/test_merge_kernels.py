@@ -1,15 +1,11 @@
 """Kernels against slow twins, and what numba is asked to compile."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
-from spdclust.core import compiling
 from spdclust.core.threads import even_parts
 from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
@@ -173,16 +169,3 @@ def test_a_merge_compiles_nothing_that_warming_up_did_not(method, argument) -> N
     before = [len(kernel.signatures) for kernel in kernels]
     merge_iteration(activations(random_dense(3, 150, 90)), chosen)
     assert [len(kernel.signatures) for kernel in kernels] == before
-
-
-def test_one_process_at_a_time_compiles(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(compiling.numba_config, "CACHE_DIR", str(tmp_path))
-    code = (
-        "import fcntl, sys\n"
-        f"handle = open({str(tmp_path / 'lock')!r})\n"
-        "try:\n    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-        "except OSError:\n    sys.exit(3)\n"
-    )
-    with compiling.one_process_compiles():
-        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

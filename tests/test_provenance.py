@@ -89,7 +89,7 @@ def change(name):
         ("models/targets/tms.py", "TMSModel", {"precompute_batches"}),
         ("partitions/distances.py", "compute_all_distances", {"distances", "stability", "mapping"}),
         ("stability/coclustering.py", "coclustering", {"stability", "mapping", "explorer", "compare_points"}),
-        ("files/registry.py", "register_ensembles", {"registry"}),
+        ("files/registry.py", "write_registry", {"registry"}),
         ("stability/summary.py", "summarize", {"summarize"}),
         ("commands/cli.py", "main", set()),
         ("config/merge.py", "MergeConfig", set()),

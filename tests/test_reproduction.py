@@ -21,7 +21,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import write_archive
 from spdclust.files.histories import load_merge_history, save_merge_history
-from spdclust.files.registry import read_registry
+from spdclust.files.registry import read_registered
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.pipeline import cluster_analysis_pipeline
@@ -310,7 +310,7 @@ def test_the_commit_is_recorded_where_asked_and_the_registry_takes_it_from_the_h
     assert [
         path for path in files if (Path("again") / path).read_bytes() != (Path("results") / path).read_bytes()
     ] == []
-    (registered,) = read_registry("results/ensemble_registry.db")
+    (registered,) = read_registered("results")
     assert (registered["git_commit"], registered["git_dirty"]) == (commit, 0)
     meta = json.loads((second.folder / "ensemble_meta.json").read_text())["provenance"]
     assert meta["git"]["commit"] == commit

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spdclust.provenance import source_digests
-from spdclust.provenance.source_digests import Source, SourceDigests, _Writer
+from spdclust.core import source_digests
+from spdclust.core.source_digests import Source, SourceDigests, _Writer
 
 CODE = 'import json\nfrom spdclust.files import batches\n\ndef f(x):\n    """Say."""\n    return x + 1\n'
 
@@ -70,9 +70,7 @@ def test_what_is_kept_is_what_would_be_computed(tmp_path, own_cache, monkeypatch
     computed = first.of(path)
     first.keep()
     assert computed.imports == {"json": "json", "batches": "spdclust.files.batches"}
-    monkeypatch.setattr(
-        "spdclust.provenance.source_digests._parse", lambda content: pytest.fail("parsed again")
-    )
+    monkeypatch.setattr("spdclust.core.source_digests._parse", lambda content: pytest.fail("parsed again"))
     assert SourceDigests().of(path) == computed
 
 

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -16,7 +18,6 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories
-from spdclust.files.registry import read_registry, register_ensembles
 from spdclust.pipeline import cluster_analysis_pipeline
 
 TINY = "results/small/tiny"
@@ -321,35 +322,43 @@ def test_the_mapping_of_one_run_is_a_target(copied):
     one_line(outcome, "Error in map_run:", "no such iteration (found: 70; allowed: 0 to 19)")
 
 
-def test_the_registry_holds_what_was_made_and_keeps_what_others_registered(copied):
+def test_the_registry_holds_the_records_that_are_there_and_no_others(copied):
     path = copied.folder / "results" / "ensemble_registry.db"
-    (ensemble,) = read_registry(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        (ensemble,) = database.execute("SELECT * FROM ensembles")
+        runs = list(database.execute("SELECT * FROM runs ORDER BY run"))
     assert (ensemble["ensemble"], ensemble["n_runs"], ensemble["git_commit"]) == ("small/tiny", 2, None)
-    for run, row in enumerate(ensemble["runs"]):
+    assert [row["run"] for row in runs] == [0, 1]
+    for run, row in enumerate(runs):
         history = copied.folder / "results" / row["history"]
         assert row["digest"] == hashlib.sha256(history.read_bytes()).hexdigest()
         assert (row["merge_seed"], row["batch_seeds"]) == (f"[0, {run}]", f"[{1000 * run}]")
         assert row["n_merges"] == 20
-    other = ensemble | {"ensemble": "of/another", "runs": []}
-    register_ensembles([other], path)
-    outcome = copied.run("--forcerun", "register", "--", "results/ensemble_registry.db")
-    assert outcome.code == 0, outcome.output
-    assert [each["ensemble"] for each in read_registry(path)] == ["of/another", "small/tiny"]
-    assert copied.due() == {}
+    before = path.read_bytes()
     path.unlink()
     assert copied.due() == {"registry": 1}
+    assert copied.run("--", "results/ensemble_registry.db").code == 0
+    assert path.read_bytes() == before
 
 
-def test_what_another_pipeline_made_is_registered_once_and_makes_nothing_due_again(copied):
+def test_what_another_pipeline_made_is_registered_while_it_is_there(copied):
     own = copied.folder / TINY / "registered.json"
+    path = copied.folder / "results" / "ensemble_registry.db"
+    before = path.read_bytes()
     other = copied.folder / "results" / "small" / "older" / "registered.json"
     other.parent.mkdir()
     other.write_text(own.read_text().replace("small/tiny", "small/older"))
     assert copied.due() == {"registry": 1}
     assert copied.run("--", "results/ensemble_registry.db").code == 0
     assert copied.due() == {}
-    registered = read_registry(copied.folder / "results" / "ensemble_registry.db")
-    assert [each["ensemble"] for each in registered] == ["small/older", "small/tiny"]
+    with closing(sqlite3.connect(path)) as database:
+        names = database.execute("SELECT ensemble FROM ensembles ORDER BY ensemble").fetchall()
+    assert names == [("small/older",), ("small/tiny",)]
+    other.unlink()
+    assert copied.due() == {"registry": 1}
+    assert copied.run("--", "results/ensemble_registry.db").code == 0
+    assert path.read_bytes() == before
 
 
 def test_in_one_process_the_same_bytes_come_out(finished, tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ from spdclust.files.ensemble_folder import (
 )
 from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
+from spdclust.files.registry import write_registry
 from spdclust.groups.find import N_NULL
 from spdclust.groups.find import find_groups as find_groups_in_memory
 from spdclust.groups.found import FoundGroups
@@ -43,7 +44,6 @@ from spdclust.stages.groups import groups
 from spdclust.stages.merge import merge
 from spdclust.stages.normalize import normalize
 from spdclust.stages.register import register
-from spdclust.stages.registry import registry
 from spdclust.stages.resolve_configuration import resolve_configuration
 from spdclust.stages.stability import stability
 from spdclust.stages.summarize import summarize_ensemble
@@ -194,9 +194,8 @@ def run_ensemble(
     summarize_ensemble(
         paths, files, folder / "stability.json", folder / GROUPS["record"], path=folder / SUMMARY
     )
-    record = folder / "registered.json"
-    register(paths, ensemble.identity(), path=record)
-    registry([record], path=Path(results) / "ensemble_registry.db")
+    register(paths, ensemble.identity(), path=folder / "registered.json")
+    write_registry(results)
     histories = load_merge_histories(paths)
     distances = {method: load_distances(file) for method, file in files.items()}
     return ClusteringResults(folder, histories, normalize_ensemble(histories), distances, found, found_groups)

@@ -86,7 +86,8 @@ def jobs_at_work(folder: Path) -> dict[int, str]:
 
 def check_nothing_looks_finished(folder: Path, expected: dict[str, bytes]) -> None:
     for name, content in files_in(folder).items():
-        if not hidden(name) and not name.startswith("results/ensemble_registry.db"):
+        # a workflow that has not registered all its ensembles yet has a registry of those it has
+        if not hidden(name) and name != "results/ensemble_registry.db":
             assert content == expected[name.removeprefix("results/")], f"{name} looks finished and is not"
 
 

@@ -3,4 +3,4 @@ from spdclust.execution.jobs import job
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.registry import registry
 
-    registry(list(snakemake.input), path=snakemake.output[0])
+    registry(snakemake.output[0])

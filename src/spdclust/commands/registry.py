@@ -1,11 +1,9 @@
-"""Subcommands on the registry: what is in it, and adding an ensemble by hand."""
+"""Subcommands on the registry: which ensembles there are, and adding one by hand."""
 
 import argparse
 from pathlib import Path
 
 from spdclust.commands.adding import AddCommand
-
-_NAME = "ensemble_registry.db"
 
 
 def add_commands(command: AddCommand) -> None:
@@ -28,7 +26,7 @@ def add_commands(command: AddCommand) -> None:
     listed = command(
         "list",
         _list,
-        "List the ensembles of the registry, or their runs.",
+        "List the registered ensembles of a folder of results, or their runs.",
         "spdclust list",
         "spdclust list my_results --runs",
     )
@@ -49,9 +47,9 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from spdclust.files.registry import format_registry, read_registry
+    from spdclust.files.registry import format_registry, read_registered
 
-    print(format_registry(read_registry(options.results / _NAME), runs=options.runs))
+    print(format_registry(read_registered(options.results), runs=options.runs))
 
 
 def _register(options: argparse.Namespace) -> None:
@@ -60,8 +58,8 @@ def _register(options: argparse.Namespace) -> None:
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
     from spdclust.files.histories import find_histories
+    from spdclust.files.registry import REGISTRY, write_registry
     from spdclust.stages.register import register
-    from spdclust.stages.registry import registry
 
     folder: Path = options.ensemble
     results = folder.resolve().parent.parent
@@ -69,7 +67,6 @@ def _register(options: argparse.Namespace) -> None:
     pipeline = read_mapping(folder / PIPELINE_CONFIG)
     name = folder.resolve().relative_to(results).as_posix()
     settings = ensemble_identity(name, run, int(pipeline.get("base_seed", 0)))
-    record = folder / "registered.json"
-    register(find_histories(folder), settings, path=record)
-    registry([record], path=results / _NAME)
-    print(f"{name} is in {options.ensemble.parent.parent / _NAME}")
+    register(find_histories(folder), settings, path=folder / "registered.json")
+    write_registry(results)
+    print(f"{name} is in {options.ensemble.parent.parent / REGISTRY}")

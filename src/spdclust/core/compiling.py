@@ -1,19 +1,26 @@
-"""How the kernels are compiled, and where the compiled code is kept between processes."""
+"""How the kernels are compiled, and where the compiled code is cached between processes."""
 
 import contextlib
-import hashlib
+import functools
 import inspect
 import platform
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numba
 
-from spdclust.core.cache_folders import cache_folder
-from spdclust.core.version import __version__
+from spdclust.core.cache_folders import cache_folder, mark_used, one_process_at_a_time, remove_unused
+from spdclust.core.code_fingerprint import code_fingerprint
 
 numba_config: Any = numba.config  # its attributes are made at run time
+
+_NO_KERNELS = (
+    "spdclust.core.cache_folders",
+    "spdclust.core.code_fingerprint",
+    "spdclust.core.source_digests",
+)
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -35,54 +42,71 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     # the shape checks of the tests wrap every function; numba needs the function itself
     plain = inspect.unwrap(function)
     in_package = plain.__module__.startswith("spdclust.") and Path(plain.__code__.co_filename).exists()
-    return numba.njit(cache=in_package, nogil=True, error_model="numpy", **options)(plain)
+    folder = module_cache(plain.__module__) if in_package else None
+    with _numba_cache_in(folder):
+        return numba.njit(cache=folder is not None, nogil=True, error_model="numpy", **options)(plain)
 
 
-def use_own_cache() -> Path | None:
-    """Point numba at a cache folder that only this exact code uses, and return it.
+@functools.cache
+def module_cache(module: str) -> Path | None:
+    """Return the folder for the compiled kernels of one module; None where nothing can be written.
 
-    Numba decides whether cached code is still good from the one file that a kernel stands in; kernels call
-    kernels of other files, so the folder's name carries a digest of them all. `NUMBA_CACHE_DIR` wins.
+    Numba decides from one file whether its cached code is still valid, but the code of a kernel contains
+    that of the kernels it calls, from other files. The folder's name therefore has a digest of the module
+    and of all that it imports: an edit recompiles the kernels of that file and of those that import it.
+
+    Example:
+        >>> folder = module_cache("spdclust.stability.kernels")
+        >>> folder is None or folder.name.startswith("stability.kernels-")
+        True
+
+    Args:
+        module: dotted name.
     """
-    if numba_config.CACHE_DIR:
-        return Path(numba_config.CACHE_DIR)
-    digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
-    for source in _kernel_sources():
-        digest.update(source.read_bytes())
-    name = f"kernels-{__version__}-{digest.hexdigest()[:16]}"
-    folder = cache_folder(name)
-    if folder is not None:
-        numba_config.CACHE_DIR = str(folder)
+    root = kernel_cache()
+    if root is None:
+        return None
+    code = code_fingerprint(module, ignore=_NO_KERNELS)
+    versions = f"numba{numba.__version__}-py{platform.python_version()}"
+    folder = root / f"{module.removeprefix('spdclust.')}-{versions}-{code}"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    mark_used(folder)
     return folder
 
 
-def _kernel_sources() -> list[Path]:
-    """Return every file that kernels stand in: `kernels.py` and what is in `kernels/`, and this one."""
-    package = Path(__file__).parents[1]
-    return sorted([Path(__file__), *package.rglob("kernels.py"), *package.rglob("kernels/*.py")])
+def kernel_cache() -> Path | None:
+    """Return the folder of all compiled kernels: in `$NUMBA_CACHE_DIR` if set, else in the package's cache.
+
+    Example:
+        >>> folder = kernel_cache()
+        >>> folder is None or folder.is_dir()
+        True
+    """
+    if not numba_config.CACHE_DIR:
+        return cache_folder("kernels")
+    folder = Path(numba_config.CACHE_DIR) / "spdclust-kernels"
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    return None
+
+
+_defining = threading.Lock()  # two threads may import kernels
 
 
 @contextlib.contextmanager
-def one_process_compiles() -> Iterator[None]:
-    """Let one process at a time compile; the others wait, then find the result in the cache.
-
-    Numba writes its cache without a lock: two processes that compile different types of one kernel at once
-    can leave an index that names the wrong code.
-    """
-    folder = use_own_cache()
-    try:
-        import fcntl
-
-        handle = (folder / "lock").open("w") if folder else None
-    except (ImportError, OSError):
-        handle = None
-    if handle is None:  # no lock to be had
-        yield
-        return
-    with handle:
-        with contextlib.suppress(OSError):  # some network file systems refuse
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _numba_cache_in(folder: Path | None) -> Iterator[None]:
+    """Set numba's cache folder while a kernel is defined, which is when numba looks."""
+    with _defining:
+        before = numba_config.CACHE_DIR
+        numba_config.CACHE_DIR = "" if folder is None else str(folder)
+        try:
+            yield
+        finally:
+            numba_config.CACHE_DIR = before
 
 
 _ready: set[str] = set()
@@ -91,7 +115,8 @@ _ready: set[str] = set()
 def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
     """Have kernels compiled, or loaded from the cache, before they are used: once in a process.
 
-    Jobs that start at the same time on one file system wait for the first one to compile.
+    Numba writes its cache without a lock: two processes that compile different types of one kernel at once
+    can leave an index that names the wrong code. Jobs that start together wait for the first to compile.
 
     Example:
         >>> ensure_compiled("nothing", lambda: None)
@@ -100,10 +125,11 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
         name: what is compiled.
         call_on_little: calls the kernels with the types that they will be used with.
     """
-    if name not in _ready:
-        with one_process_compiles():
-            call_on_little()
-        _ready.add(name)
-
-
-use_own_cache()  # numba looks when a kernel is defined
+    if name in _ready:
+        return
+    root = kernel_cache()
+    with contextlib.nullcontext() if root is None else one_process_at_a_time(root / "lock"):
+        call_on_little()
+        if root is not None:
+            remove_unused(root)
+    _ready.add(name)

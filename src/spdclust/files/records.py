@@ -12,8 +12,6 @@ from spdclust.core.opening import read_json
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A number of things, or which of several; databases and arrays hold no larger ones."""
 
-SEEDS = r"^\[\d+(, \d+)*\]$"
-
 
 class Record(Section, extra="allow", strict=True):
     """A part of a record: what readers use is checked, the rest is kept."""
@@ -210,20 +208,20 @@ class SweepRecord(Record):
 
 
 class RegisteredRun(Record):
-    """One run in `registered.json` and in the registry."""
+    """One run in `registered.json`, and its row in the registry."""
 
     run: Count
     history: str
     digest: str
     n_components: Count
     n_merges: Count
-    merge_seed: str = Field(pattern=SEEDS)
+    merge_seed: str = Field(pattern=r"^\[\d+(, \d+)*\]$")
     batch_seeds: str = Field(pattern=r"^\[(\d+(, \d+)*)?\]$")
     package_version: str | None
 
 
 class RegisteredEnsemble(Record):
-    """One ensemble in `registered.json` and in the registry."""
+    """One ensemble in `registered.json`, and its row in the registry."""
 
     ensemble: str
     n_runs: Count
@@ -235,21 +233,6 @@ class RegisteredEnsemble(Record):
     git_commit: str | None
     git_dirty: Count | None
     runs: list[RegisteredRun]
-
-
-class ListedRun(Record):
-    """What the list of runs shows of a row of the registry."""
-
-    digest: str
-    merge_seed: str = Field(pattern=SEEDS)
-
-
-class ListedEnsemble(Record):
-    """What the list of ensembles shows of a row of the registry."""
-
-    ensemble: str
-    git_commit: str | None
-    runs: list[ListedRun]
 
 
 def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str, Any]:
@@ -275,13 +258,13 @@ def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[
     """Return a record that is read already, once it is checked; numbers are what the model says they are.
 
     Example:
-        >>> run = {"digest": "ab12", "merge_seed": "[0, 3]", "n_merges": 11}
-        >>> checked_record(ListedRun, run, "ensemble_registry.db") == run
+        >>> distances = {"mean": 0.5, "min": 0.0, "max": 1.0, "median": 0.4}
+        >>> checked_record(SummarizedDistances, distances, "summary.json") == distances
         True
-        >>> checked_record(ListedRun, {**run, "merge_seed": "none"}, "ensemble_registry.db")
+        >>> checked_record(SummarizedDistances, {**distances, "mean": "none"}, "summary.json")
         Traceback (most recent call last):
         ...
-        spdclust.InputError: ensemble_registry.db: merge_seed: ...
+        spdclust.InputError: summary.json: mean: ...
 
     Raises:
         InputError: a key is missing, or a value is of another kind.

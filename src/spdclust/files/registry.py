@@ -1,154 +1,104 @@
-"""`ensemble_registry.db`: which ensemble holds which runs, in SQLite.
+"""Which ensemble holds which runs: all `registered.json` below the results, and a copy of them in SQLite."""
 
-Every change is one transaction under the file's own lock: a process that is killed leaves the state before
-it, and several processes take turns. The plain rollback journal is used, since write-ahead logs do not work
-on network file systems. Rows hold no times, so the same results always give the same rows.
-"""
-
-import contextlib
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
-from spdclust.core.opening import exists, regular_file
-from spdclust.files.records import ListedEnsemble, checked_record
+from spdclust.files.records import RegisteredEnsemble, RegisteredRun, read_record
 
+REGISTRY = "ensemble_registry.db"
 FORMAT_VERSION = 1
-WAIT_SECONDS = 120.0
-"""How long a process waits for others to finish their changes."""
 
-ENSEMBLE_COLUMNS = (
-    "ensemble",
-    "n_runs",
-    "configuration",
-    "model",
-    "base_seed",
-    "dataset_seed",
-    "package_version",
-    "git_commit",
-    "git_dirty",
-)
+ENSEMBLE_COLUMNS = tuple(name for name in RegisteredEnsemble.model_fields if name != "runs")
 """Columns of the table `ensembles`; `ensemble` is its folder below the results, `configuration` a digest."""
 
-RUN_COLUMNS = (
-    "ensemble",
-    "run",
-    "history",
-    "digest",
-    "n_components",
-    "n_merges",
-    "merge_seed",
-    "batch_seeds",
-    "package_version",
-)
+RUN_COLUMNS = ("ensemble", *RegisteredRun.model_fields)
 """Columns of the table `runs`; `history` is its path below the results, `digest` the SHA-256 of its bytes."""
 
 _TABLES = f"""
-CREATE TABLE IF NOT EXISTS ensembles ({", ".join(ENSEMBLE_COLUMNS)}, PRIMARY KEY (ensemble)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs ({", ".join(RUN_COLUMNS)}, PRIMARY KEY (ensemble, run)) WITHOUT ROWID;
+CREATE TABLE ensembles ({", ".join(ENSEMBLE_COLUMNS)}, PRIMARY KEY (ensemble)) WITHOUT ROWID;
+CREATE TABLE runs ({", ".join(RUN_COLUMNS)}, PRIMARY KEY (ensemble, run)) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT_VERSION};
 """
 
 
-def register_ensembles(
-    records: Sequence[Mapping[str, Any]], path: str | Path, *, wait_seconds: float = WAIT_SECONDS
-) -> int:
-    """Put ensembles and their runs into the registry; what is there already stays as it is.
-
-    Runs that an ensemble no longer has are taken out; other ensembles are left alone.
+def read_registered(results: str | Path) -> list[dict[str, Any]]:
+    """Return the `registered.json` of every ensemble below the results, in the order of their names.
 
     Example:
         >>> import tempfile
-        >>> run = {**dict.fromkeys(RUN_COLUMNS[1:], 0), "digest": "ab", "merge_seed": "[0, 0]"}
-        >>> record = {**dict.fromkeys(ENSEMBLE_COLUMNS), "ensemble": "small/tiny", "runs": [run]}
+        >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = f"{folder}/ensemble_registry.db"
-        ...     changes = register_ensembles([record], path), register_ensembles([record], path)
-        ...     changes, [ensemble["ensemble"] for ensemble in read_registry(path)]
-        ((1, 0), ['small/tiny'])
+        ...     _ = write_example_ensemble(folder)
+        ...     [(each["ensemble"], len(each["runs"])) for each in read_registered(f"{folder}/results")]
+        [('example/example', 2)]
+
+    Raises:
+        InputError: no such folder, or one of the files is damaged.
+    """
+    if not Path(results).is_dir():
+        raise InputError("no such folder", file=results, allowed="a folder of results")
+    files = Path(results).glob("*/*/registered.json")
+    records = [read_record(RegisteredEnsemble, file, "a registered.json") for file in sorted(files)]
+    return sorted(records, key=lambda record: str(record["ensemble"]))
+
+
+def write_registry(results: str | Path) -> int:
+    """Write `ensemble_registry.db`: the rows of every `registered.json` below the results, and nothing else.
+
+    The file is replaced as a whole. Processes that write at once need no lock: each looks again after
+    writing, so that the last one has seen every record. The same records give the same bytes.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_example_ensemble(folder)
+        ...     n_ensembles = write_registry(f"{folder}/results")
+        ...     with closing(sqlite3.connect(f"{folder}/results/ensemble_registry.db")) as database:
+        ...         n_ensembles, database.execute("SELECT ensemble, run, n_merges FROM runs").fetchall()
+        (1, [('example/example', 0, 11), ('example/example', 1, 11)])
 
     Args:
-        records: what `registered.json` holds, see `stages.register`.
-        path: the registry; made if it is not there.
-        wait_seconds: how long to wait for other processes.
+        results: folder of all results.
 
     Returns:
-        Number of ensembles that changed.
+        Number of ensembles.
 
     Raises:
-        InputError: the file is no registry, cannot be written, or stays locked.
+        InputError: a record is damaged, or the file cannot be written.
     """
-    changed = 0
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with _opened(path, wait_seconds) as database:
-        # the lock is taken before anything is read: what is compared cannot change in between
-        database.execute("BEGIN IMMEDIATE")
-        if _version(database, path) == 0:
-            for statement in filter(None, map(str.strip, _TABLES.split(";"))):
-                database.execute(statement)
+    written, records = None, read_registered(results)
+    while records != written:
+        content = _database(records)
+        with atomic_path(Path(results) / REGISTRY) as temporary:
+            temporary.write_bytes(content)
+        written, records = records, read_registered(results)
+    return len(records)
+
+
+def _database(records: Sequence[Mapping[str, Any]]) -> bytes:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(_TABLES)
         for record in records:
-            ensemble = [tuple(record[column] for column in ENSEMBLE_COLUMNS)]
-            runs = [
-                tuple({"ensemble": record["ensemble"], **run}[column] for column in RUN_COLUMNS)
-                for run in sorted(record["runs"], key=lambda run: int(run["run"]))
-            ]
-            name = (record["ensemble"],)
-            if (
-                database.execute("SELECT * FROM ensembles WHERE ensemble = ?", name).fetchall() == ensemble
-                and database.execute("SELECT * FROM runs WHERE ensemble = ? ORDER BY run", name).fetchall()
-                == runs
+            rows = [{"ensemble": record["ensemble"], **run} for run in record["runs"]]
+            for table, columns, values in (
+                ("ensembles", ENSEMBLE_COLUMNS, [record]),
+                ("runs", RUN_COLUMNS, rows),
             ):
-                continue
-            changed += 1
-            for table, columns, rows in (
-                ("ensembles", ENSEMBLE_COLUMNS, ensemble),
-                ("runs", RUN_COLUMNS, runs),
-            ):
-                database.execute(f"DELETE FROM {table} WHERE ensemble = ?", name)
-                marks = ", ".join("?" * len(columns))
-                database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-        database.execute("COMMIT")
-    return changed
-
-
-def read_registry(path: str | Path) -> list[dict[str, Any]]:
-    """Return every ensemble of the registry in the order of their names, its runs under `runs`.
-
-    Example:
-        >>> import tempfile
-        >>> run = {**dict.fromkeys(RUN_COLUMNS[1:], 0), "digest": "ab", "merge_seed": "[0, 0]"}
-        >>> record = {**dict.fromkeys(ENSEMBLE_COLUMNS), "ensemble": "small/tiny", "runs": [run]}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = register_ensembles([record], f"{folder}/ensemble_registry.db")
-        ...     (ensemble,) = read_registry(f"{folder}/ensemble_registry.db")
-        >>> ensemble["ensemble"], ensemble["runs"][0]["digest"]
-        ('small/tiny', 'ab')
-
-    Raises:
-        InputError: no such file, or it is no registry.
-    """
-    regular_file(path, "an ensemble_registry.db")
-    with _opened(path, WAIT_SECONDS, read_only=True) as database:
-        database.execute("BEGIN")
-        if _version(database, path) == 0:
-            return []
-        ensembles = [
-            dict(zip(ENSEMBLE_COLUMNS, row, strict=True))
-            for row in database.execute("SELECT * FROM ensembles ORDER BY ensemble")
-        ]
-        for ensemble in ensembles:
-            rows = database.execute(
-                "SELECT * FROM runs WHERE ensemble = ? ORDER BY run", (ensemble["ensemble"],)
-            )
-            ensemble["runs"] = [dict(zip(RUN_COLUMNS, row, strict=True)) for row in rows]
-    return [checked_record(ListedEnsemble, ensemble, path) for ensemble in ensembles]
+                # a copied folder has the record of the original
+                statement = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(columns))})"
+                database.executemany(statement, [[row[column] for column in columns] for row in values])
+        database.commit()
+        return database.serialize()
 
 
 def format_registry(ensembles: Sequence[Mapping[str, Any]], *, runs: bool = False) -> str:
-    """Return the registry as a table for the terminal: a line for each ensemble, or for each run.
+    """Return ensembles as a table for the terminal: a line for each ensemble, or for each run.
 
     Example:
         >>> print(format_registry([]))
@@ -160,8 +110,8 @@ def format_registry(ensembles: Sequence[Mapping[str, Any]], *, runs: bool = Fals
         head: tuple[str, ...] = ("ensemble", "run", "components", "merges", "seed", "digest", "history")
         lines: list[tuple[Any, ...]] = [
             (
-                run["ensemble"], run["run"], run["n_components"], run["n_merges"],
-                "/".join(map(str, json.loads(run["merge_seed"]))), run["digest"][:12], run["history"],
+                ensemble["ensemble"], run["run"], run["n_components"], run["n_merges"],
+                run["merge_seed"].strip("[]").replace(", ", "/"), run["digest"][:12], run["history"],
             )
             for ensemble in ensembles
             for run in ensemble["runs"]
@@ -182,45 +132,3 @@ def format_registry(ensembles: Sequence[Mapping[str, Any]], *, runs: bool = Fals
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in table
     )
-
-
-@contextlib.contextmanager
-def _opened(
-    path: str | Path, wait_seconds: float, *, read_only: bool = False
-) -> Iterator[sqlite3.Connection]:
-    mode = "ro" if read_only else "rwc"
-    if exists(path):
-        regular_file(path, "an ensemble_registry.db")
-    try:
-        with contextlib.closing(
-            sqlite3.connect(
-                f"{Path(path).resolve().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=wait_seconds,
-                isolation_level=None,  # transactions begin and end where this module says so
-            )
-        ) as database:
-            yield database
-    except InputError:
-        raise
-    except (sqlite3.Error, ValueError, OverflowError) as error:  # a damaged table may have any columns
-        raise InputError(
-            "registry cannot be used",
-            file=path,
-            found=str(error),
-            allowed="an ensemble_registry.db, not in use by a process that hangs",
-        ) from error
-
-
-def _version(database: sqlite3.Connection, path: str | Path) -> int:
-    version = int(database.execute("PRAGMA user_version").fetchone()[0])
-    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if version not in (0, FORMAT_VERSION) or (version == 0 and tables):
-        raise InputError(
-            "not an ensemble registry",
-            file=path,
-            field="user_version",
-            found=version,
-            allowed=str(FORMAT_VERSION),
-        )
-    return version

@@ -14,7 +14,8 @@ from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Int
 from spdclust.merge.cost_limits import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
-from spdclust.merge.kernels.layout import BLOCK, row_start
+from spdclust.merge.kernels.layout import row_start
+from spdclust.merge.memory import capacity_for, coactivation_bytes
 from spdclust.merge.stretches import count_samples, stretches
 
 
@@ -60,16 +61,6 @@ class LoadedBatch:
     zero_pairs: int
     samples: SampleSets
     monotone: bool
-
-
-def capacity_for(n_groups: int) -> int:
-    """Return how many slots are made for so many groups; `move_together` keeps within them.
-
-    Example:
-        >>> capacity_for(13_000) - 13_000
-        1753
-    """
-    return n_groups + n_groups // 8 + 2 * BLOCK
 
 
 def load_batch(
@@ -136,8 +127,8 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
     except Exception as error:
         if memory_error(error) is None:
             raise
-        size = 8 if config.activation_threshold is None else 4
-        needed = (capacity or capacity_for(n_groups)) ** 2 / 2 * size / 1e9
+        scalar = config.activation_threshold is None
+        needed = coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
         raise InputError(
             "not enough memory to merge",
             field="memory",

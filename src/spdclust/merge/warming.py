@@ -6,7 +6,8 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.compiling import ensure_compiled
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop
-from spdclust.merge.loading import capacity_for, entry_type, load_batch
+from spdclust.merge.loading import entry_type, load_batch
+from spdclust.merge.memory import capacity_for
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 from spdclust.merge.stepping import merge_up_to, move_together, pack_words
 

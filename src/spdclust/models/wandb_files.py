@@ -1,7 +1,6 @@
 """Files of W&B runs, downloaded once into the cache: whole or not at all."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from spdclust.core.cache_folders import one_process_at_a_time
 from spdclust.core.errors import InputError
 from spdclust.models.wandb_paths import ALLOWED, BESIDE_CHECKPOINT, CHECKPOINT, OF_TARGET, WandbRun
 
@@ -92,7 +92,13 @@ def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]
     folder = run.cache_folder
     if folder.is_dir():
         return folder
-    with _locked(folder):
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            "cannot write", file=folder.parent, found=error.strerror, allowed="a folder for SPDCLUST_CACHE"
+        ) from error
+    with one_process_at_a_time(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():  # another job was quicker
             return folder
         _remove_orphans(folder)
@@ -161,22 +167,6 @@ def _watched(folder: Path, bar: Any) -> Iterator[None]:
         done.set()
         watcher.join()
         bar.update(max(0, size() - bar.n))
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time download a run; where the file system knows no locks, all do."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_name(f".{folder.name}.lock").open("w")
-    except OSError as error:
-        raise InputError(
-            "cannot write", file=folder.parent, found=error.strerror, allowed="a folder for SPDCLUST_CACHE"
-        ) from error
-    with lock:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_orphans(folder: Path) -> None:

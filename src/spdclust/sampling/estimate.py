@@ -8,6 +8,7 @@ from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.errors import InputError
 from spdclust.files.own_folders import batches_per_run, own_files
 from spdclust.files.own_matrices import shape_of_own
+from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
 
@@ -63,13 +64,11 @@ class Estimate:
         return None if stored is None else _LIBRARIES + 2 * 256 * _MB + 3 * stored
 
     def merging_bytes(self, active: int) -> int | None:
-        """Return about how much memory a merge takes: half the coactivations, and what is active where."""
+        """Return how much memory a merge takes at most, see `merge.memory`."""
         stored = self.batch_bytes(active)
         if stored is None or self.n_components is None:
             return None
-        # half of 4 or 8 bytes per pair, a quarter more components: merged groups take new rows
-        pairs = (6 if self.scalar else 3) * self.n_components**2
-        return _LIBRARIES // 2 + pairs + 5 * stored
+        return merging_bytes(self.n_components, stored, scalar=self.scalar)
 
     def lines(self) -> list[str]:
         """Return the estimate as text.
@@ -79,7 +78,7 @@ class Estimate:
             components: 200
             samples: 8 runs × 1 batch × 4,096
             disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
-            memory: 1.0 GB to sample a run, 0.3 GB to merge one
+            memory: 1.0 GB to sample a run, 1.0 GB to merge one
         """
         return [*self._needs(), *(f"note: {line}" for line in self.notes)]
 

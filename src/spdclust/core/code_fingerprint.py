@@ -1,0 +1,148 @@
+"""A digest of the code that parts of the package depend on: it keys results and compiled kernels."""
+
+import functools
+import hashlib
+from pathlib import Path
+
+from spdclust.core.source_digests import Source, SourceDigests
+
+PACKAGE = "spdclust"
+_SOURCE = Path(__file__).resolve().parents[1]
+
+
+def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
+    """Return a digest of the code that some parts of the package depend on, themselves included.
+
+    What a function, class or constant mentions is followed, through imports too, to the statement that makes
+    it. Where these statements are does not count, nor do comments, docstrings and layout: code that is moved
+    to another module keeps its fingerprint. Nothing is imported.
+
+    Example:
+        >>> len(code_fingerprint("spdclust.config.merge"))
+        16
+        >>> whole = code_fingerprint("spdclust.provenance.code")
+        >>> code_fingerprint("spdclust.provenance.code:git_state") == whole
+        False
+
+    Args:
+        entries: dotted names of modules of this package, or `module:name` for one thing that it defines.
+        ignore: modules, or packages with all that is in them, that do not count.
+
+    Raises:
+        ValueError: no such module, or it does not define that name.
+    """
+    graph = _Graph(ignore)
+    for entry in entries:
+        module, _, name = entry.partition(":")
+        if _file_of(module) is None:
+            raise ValueError(f"no module {entry}")
+        known = _source(module).defines.keys() | _source(module).imports.keys()
+        if name and name.split(".")[0] not in known:
+            raise ValueError(f"nothing of the name {entry}")
+        graph.add(module, name.split(".") if name else [])
+    _digests().keep()
+    return graph.digest()[:16]
+
+
+class _Graph:
+    """Statements that are reached from some entries, numbered in the order in which they are reached."""
+
+    def __init__(self, ignore: tuple[str, ...]) -> None:
+        self._ignore = ignore
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._waiting: list[tuple[str, int]] = []
+        self._entries: list[str] = []
+
+    def add(self, module: str, parts: list[str]) -> None:
+        """Start from `module.part.part`, or from all that a module defines."""
+        self._entries.append(self._found(module, parts))
+
+    def digest(self) -> str:
+        """Return the digest of what is reached.
+
+        It covers the numbers of what each statement mentions: two functions of the same name cannot change
+        places without a change of the digest.
+        """
+        digest = hashlib.sha256(";".join(self._entries).encode())
+        for module, number in self._waiting:  # which grows
+            statement = _source(module).statements[number]
+            mentioned = [self._mentioned(module, name, statement.imports) for name in statement.names]
+            effects = self._statements(module, _source(module).effects)
+            digest.update(f"{statement.code}({','.join(mentioned)}){effects};".encode())
+        return digest.hexdigest()
+
+    def _statements(self, module: str, numbers: list[int]) -> str:
+        found = []
+        for number in numbers:
+            if (module, number) not in self._numbers:
+                self._numbers[module, number] = len(self._numbers)
+                self._waiting.append((module, number))
+            found.append(self._numbers[module, number])
+        return "+".join(map(str, found))
+
+    def _mentioned(self, module: str, name: str, imports: dict[str, str]) -> str:
+        first, *rest = name.split(".")
+        full = imports.get(first) or _source(module).imports.get(first)
+        if full is None:  # of this module, built in, or a variable of the function
+            return f"{self._statements(module, _source(module).defines.get(first, []))}.{'.'.join(rest)}"
+        return self._imported(full.split("."), rest)
+
+    def _imported(self, full: list[str], rest: list[str]) -> str:
+        parts = full + rest
+        if parts[0] != PACKAGE:
+            return ".".join(parts)
+        for length in range(len(parts), 0, -1):
+            module = ".".join(parts[:length])
+            if _file_of(module) is not None:
+                return self._found(module, parts[length:])
+        return ".".join(rest)
+
+    def _found(self, module: str, parts: list[str]) -> str:
+        """Return numbers for what `module.part.part` is; attributes of what the module defines are added."""
+        if any(module == each or module.startswith(f"{each}.") for each in self._ignore):
+            return ".".join(parts[1:])
+        source = _source(module)
+        if not parts:  # the module itself: all that it defines
+            return "&".join(self._statements(module, source.defines[name]) for name in sorted(source.defines))
+        first, *rest = parts
+        if first in source.imports:
+            return self._imported(source.imports[first].split("."), rest)
+        if module == PACKAGE:  # the version, and how names are looked up
+            return ".".join(rest)
+        return f"{self._statements(module, source.defines.get(first, []))}.{'.'.join(rest)}"
+
+
+def file_code(path: str | Path) -> str:
+    """Return what one file says, such as a script of the workflow: its statements and what they mention.
+
+    Example:
+        >>> "hashlib.sha256" in file_code(__file__)
+        True
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    source = _digests().of(Path(path))
+    _digests().keep()
+    return ";".join(f"{each.code}({','.join(each.names)})" for each in source.statements)
+
+
+@functools.cache
+def _file_of(module: str) -> Path | None:
+    base = _SOURCE.joinpath(*module.split(".")[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@functools.cache
+def _digests() -> SourceDigests:
+    return SourceDigests()
+
+
+@functools.cache
+def _source(module: str) -> Source:
+    path = _file_of(module)
+    assert path is not None
+    return _digests().of(path)

@@ -1,0 +1,49 @@
+"""The formula for the memory of a merge, against what a process takes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from spdclust.files.batches import ActivationBatch
+from spdclust.merge.memory import LIBRARIES, merging_bytes
+
+MERGE = """
+import json, sys, torch
+from spdclust import BatchedActivations, MergeConfig, merge_iteration
+from spdclust.merge.warming import warm_up
+
+def peak():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+threshold = json.loads(sys.argv[2])
+config = MergeConfig(activation_threshold=threshold, filter_dead_threshold=0.0, iters=5)
+warm_up(config, 2500)
+before = peak()
+merge_iteration(BatchedActivations(sys.argv[1]), config, seed=0)
+print(before, peak())
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak from /proc")
+@pytest.mark.parametrize("threshold", [0.01, None])
+def test_a_merge_takes_no_more_than_predicted_and_no_third_of_it(tmp_path, threshold):
+    rng = np.random.default_rng(0)
+    active = sparse.random(10_000, 2500, density=0.1, format="csr", dtype=np.float32, random_state=rng)
+    labels = [f"m:{i}" for i in range(2500)]
+    ActivationBatch.from_sparse(active, labels, seed=0).save(tmp_path / "batch_0.pt")
+    done = subprocess.run(
+        [sys.executable, "-c", MERGE, str(tmp_path), json.dumps(threshold)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    before, peak = map(int, done.stdout.split())
+    size = (tmp_path / "batch_0.pt").stat().st_size
+    predicted = merging_bytes(2500, size, scalar=threshold is None)
+    assert 1 < predicted / peak < 3
+    # without the libraries: most of what is left is the formula itself
+    assert 1 < (predicted - LIBRARIES) / (peak - before) < 3
