@@ -166,7 +166,7 @@ def fold_samples(
 
 
 def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
-    """Return the block edges within a batch of a single run, such that blocks are equal in size over all batches.
+    """Return the block edges within a batch of a single run; blocks are equal in size over all batches.
 
     Example:
         >>> block_edges(0, 12).tolist(), block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 1, 0, 1, 1, 1
