@@ -1,4 +1,4 @@
-"""How the kernels are compiled, and where the compiled code is kept between processes."""
+"""Compilation of the kernels, and the cache of compiled code."""
 
 import contextlib
 import hashlib
@@ -13,11 +13,11 @@ import numba
 from spdclust.core.cache_folders import cache_folder
 from spdclust.core.version import __version__
 
-numba_config: Any = numba.config  # its attributes are made at run time
+numba_config: Any = numba.config  # its attributes are created at run time
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile a kernel to machine code that runs without the interpreter lock, cached between processes.
+    """Compile a kernel to machine code that releases the interpreter lock, cached between processes.
 
     Example:
         >>> @compiled
@@ -32,17 +32,18 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """
     if function is None:
         return lambda kernel: compiled(kernel, **options)
-    # the shape checks of the tests wrap every function; numba needs the function itself
+    # the shape checks of the tests wrap every function; numba needs the wrapped function
     plain = inspect.unwrap(function)
     in_package = plain.__module__.startswith("spdclust.") and Path(plain.__code__.co_filename).exists()
     return numba.njit(cache=in_package, nogil=True, error_model="numpy", **options)(plain)
 
 
 def use_own_cache() -> Path | None:
-    """Point numba at a cache folder that only this exact code uses, and return it.
+    """Set numba's cache folder to one that is used only by this exact code, and return it.
 
-    Numba decides whether cached code is still good from the one file that a kernel stands in; kernels call
-    kernels of other files, so the folder's name carries a digest of them all. `NUMBA_CACHE_DIR` wins.
+    Numba decides whether cached code is valid from the file that defines the kernel, but kernels call kernels
+    in other files. The folder's name therefore contains a digest of all of them. `NUMBA_CACHE_DIR` takes
+    precedence.
     """
     if numba_config.CACHE_DIR:
         return Path(numba_config.CACHE_DIR)
@@ -57,17 +58,17 @@ def use_own_cache() -> Path | None:
 
 
 def _kernel_sources() -> list[Path]:
-    """Return every file that kernels stand in: `kernels.py` and what is in `kernels/`, and this one."""
+    """Return every file that defines kernels: `kernels.py`, the files in `kernels/`, and this file."""
     package = Path(__file__).parents[1]
     return sorted([Path(__file__), *package.rglob("kernels.py"), *package.rglob("kernels/*.py")])
 
 
 @contextlib.contextmanager
 def one_process_compiles() -> Iterator[None]:
-    """Let one process at a time compile; the others wait, then find the result in the cache.
+    """Serialise compilation between processes: the others wait, then load the result from the cache.
 
-    Numba writes its cache without a lock: two processes that compile different types of one kernel at once
-    can leave an index that names the wrong code.
+    Numba writes its cache without a lock: two processes that compile one kernel for different types at the
+    same time can leave an index that refers to the wrong code.
     """
     folder = use_own_cache()
     try:
@@ -76,11 +77,11 @@ def one_process_compiles() -> Iterator[None]:
         handle = (folder / "lock").open("w") if folder else None
     except (ImportError, OSError):
         handle = None
-    if handle is None:  # no lock to be had
+    if handle is None:  # no lock available
         yield
         return
     with handle:
-        with contextlib.suppress(OSError):  # some network file systems refuse
+        with contextlib.suppress(OSError):  # some network file systems do not support it
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -89,7 +90,7 @@ _ready: set[str] = set()
 
 
 def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
-    """Have kernels compiled, or loaded from the cache, before they are used: once in a process.
+    """Compile kernels, or load them from the cache, before they are used; once per process.
 
     Jobs that start at the same time on one file system wait for the first one to compile.
 
@@ -97,8 +98,8 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
         >>> ensure_compiled("nothing", lambda: None)
 
     Args:
-        name: what is compiled.
-        call_on_little: calls the kernels with the types that they will be used with.
+        name: name of the kernels.
+        call_on_little: calls the kernels on small inputs with the types that they will be used with.
     """
     if name not in _ready:
         with one_process_compiles():
@@ -106,4 +107,4 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
         _ready.add(name)
 
 
-use_own_cache()  # numba looks when a kernel is defined
+use_own_cache()  # numba reads the setting when a kernel is defined
