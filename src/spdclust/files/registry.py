@@ -1,8 +1,8 @@
-"""`ensemble_registry.db`: which ensemble holds which runs, in SQLite.
+"""`ensemble_registry.db`: an SQLite database of ensembles and their runs.
 
-Every change is one transaction under the file's own lock: a process that is killed leaves the state before
-it, and several processes take turns. The plain rollback journal is used, since write-ahead logs do not work
-on network file systems. Rows hold no times, so the same results always give the same rows.
+Every change is one transaction under the file's lock: a killed process leaves the previous state, and several
+processes take turns. The rollback journal is used, because write-ahead logs do not work on network file
+systems. Rows contain no times, so the same results always give the same rows.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from spdclust.files.records import ListedEnsemble, checked_record
 
 FORMAT_VERSION = 1
 WAIT_SECONDS = 120.0
-"""How long a process waits for others to finish their changes."""
+"""Time that a process waits for others to finish their changes."""
 
 ENSEMBLE_COLUMNS = (
     "ensemble",
@@ -31,7 +31,7 @@ ENSEMBLE_COLUMNS = (
     "git_commit",
     "git_dirty",
 )
-"""Columns of the table `ensembles`; `ensemble` is its folder below the results, `configuration` a digest."""
+"""Columns of the table `ensembles`; `ensemble` is the folder below the results, `configuration` a digest."""
 
 RUN_COLUMNS = (
     "ensemble",
@@ -44,7 +44,7 @@ RUN_COLUMNS = (
     "batch_seeds",
     "package_version",
 )
-"""Columns of the table `runs`; `history` is its path below the results, `digest` the SHA-256 of its bytes."""
+"""Columns of the table `runs`; `history` is the path relative to the results, `digest` the file's SHA-256."""
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS ensembles ({", ".join(ENSEMBLE_COLUMNS)}, PRIMARY KEY (ensemble)) WITHOUT ROWID;
@@ -56,9 +56,9 @@ PRAGMA user_version = {FORMAT_VERSION};
 def register_ensembles(
     records: Sequence[Mapping[str, Any]], path: str | Path, *, wait_seconds: float = WAIT_SECONDS
 ) -> int:
-    """Put ensembles and their runs into the registry; what is there already stays as it is.
+    """Add or update ensembles and their runs in the registry; unchanged entries are left as they are.
 
-    Runs that an ensemble no longer has are taken out; other ensembles are left alone.
+    Runs that an ensemble no longer has are removed; other ensembles are not changed.
 
     Example:
         >>> import tempfile
@@ -71,20 +71,20 @@ def register_ensembles(
         ((1, 0), ['small/tiny'])
 
     Args:
-        records: what `registered.json` holds, see `stages.register`.
-        path: the registry; made if it is not there.
-        wait_seconds: how long to wait for other processes.
+        records: contents of `registered.json`, see `stages.register`.
+        path: the registry; created if it does not exist.
+        wait_seconds: time to wait for other processes.
 
     Returns:
         Number of ensembles that changed.
 
     Raises:
-        InputError: the file is no registry, cannot be written, or stays locked.
+        InputError: the file is not a registry, cannot be written, or stays locked.
     """
     changed = 0
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with _opened(path, wait_seconds) as database:
-        # the lock is taken before anything is read: what is compared cannot change in between
+        # the lock is acquired before reading, so that the compared rows cannot change in between
         database.execute("BEGIN IMMEDIATE")
         if _version(database, path) == 0:
             for statement in filter(None, map(str.strip, _TABLES.split(";"))):
@@ -115,7 +115,7 @@ def register_ensembles(
 
 
 def read_registry(path: str | Path) -> list[dict[str, Any]]:
-    """Return every ensemble of the registry in the order of their names, its runs under `runs`.
+    """Return the ensembles of the registry, sorted by name, each with its runs under `runs`.
 
     Example:
         >>> import tempfile
@@ -128,7 +128,7 @@ def read_registry(path: str | Path) -> list[dict[str, Any]]:
         ('small/tiny', 'ab')
 
     Raises:
-        InputError: no such file, or it is no registry.
+        InputError: the file does not exist or is not a registry.
     """
     regular_file(path, "an ensemble_registry.db")
     with _opened(path, WAIT_SECONDS, read_only=True) as database:
@@ -148,7 +148,7 @@ def read_registry(path: str | Path) -> list[dict[str, Any]]:
 
 
 def format_registry(ensembles: Sequence[Mapping[str, Any]], *, runs: bool = False) -> str:
-    """Return the registry as a table for the terminal: a line for each ensemble, or for each run.
+    """Return the registry as a table for the terminal, with one line per ensemble or per run.
 
     Example:
         >>> print(format_registry([]))
@@ -197,7 +197,7 @@ def _opened(
                 f"{Path(path).resolve().as_uri()}?mode={mode}",
                 uri=True,
                 timeout=wait_seconds,
-                isolation_level=None,  # transactions begin and end where this module says so
+                isolation_level=None,  # transactions are controlled explicitly in this module
             )
         ) as database:
             yield database
