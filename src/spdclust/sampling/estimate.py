@@ -1,4 +1,4 @@
-"""What a configuration will need, before anything runs: components, samples, disk, memory."""
+"""Estimate the components, samples, disk space and memory of a configuration before running it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
 
 TYPICAL_ACTIVE = 100
-"""Components above 0 on a sample of a language model, for an estimate where nothing is measured."""
+"""Components above 0 on a sample of a language model, for estimates without measurements."""
 
 _MB = 1_000_000
 _LIBRARIES = 500 * _MB
@@ -22,16 +22,17 @@ _ALWAYS_ABOVE_ZERO = ("normal", "swish_hard")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one ensemble needs.
+    """Resources needed by one ensemble.
 
     Attributes:
-        n_components: of the model, alive or not; None where the model is not here yet.
-        n_samples: in a batch; None where the model, which says how long sequences are, is not here yet.
-        n_batches: of each run.
-        n_runs: of the ensemble.
+        n_components: components of the model, alive or not; None if the model is not downloaded yet.
+        n_samples: samples per batch; None if the model, which defines the sequence length, is not
+            downloaded yet.
+        n_batches: batches per run.
+        n_runs: runs of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
-        unknown_why: why `n_components` is not known.
-        notes: settings that were given and change nothing.
+        unknown_why: reason why `n_components` is unknown.
+        notes: settings that have no effect.
         scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
     """
 
@@ -45,7 +46,7 @@ class Estimate:
     notes: Sequence[str] = ()
 
     def batch_bytes(self, active: int) -> int | None:
-        """Return the size of a batch file where `active` components are above 0 on every sample.
+        """Return the size of a batch file with `active` components above 0 on every sample.
 
         Example:
             >>> Estimate(13_000, 100_000, 1, 1).batch_bytes(100) // 1_000_000
@@ -58,16 +59,16 @@ class Estimate:
         return stored * (index_bytes + 4) + 4 * self.n_samples + 32 * self.n_components
 
     def sampling_bytes(self, active: int) -> int | None:
-        """Return about how much memory it takes to make a batch: libraries, one dense chunk, sparse rows."""
+        """Return the approximate memory for sampling a batch: libraries, one dense chunk, sparse rows."""
         stored = self.batch_bytes(active)
         return None if stored is None else _LIBRARIES + 2 * 256 * _MB + 3 * stored
 
     def merging_bytes(self, active: int) -> int | None:
-        """Return about how much memory a merge takes: half the coactivations, and what is active where."""
+        """Return the approximate memory of a merge: half the coactivations, and the sparse activations."""
         stored = self.batch_bytes(active)
         if stored is None or self.n_components is None:
             return None
-        # half of 4 or 8 bytes per pair, a quarter more components: merged groups take new rows
+        # half of 4 or 8 bytes per pair, for a quarter more components: merged groups take new rows
         pairs = (6 if self.scalar else 3) * self.n_components**2
         return _LIBRARIES // 2 + pairs + 5 * stored
 
@@ -107,7 +108,7 @@ class Estimate:
 
 
 def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
-    """Return what an ensemble of one run's settings needs; nothing is downloaded and no model runs.
+    """Estimate the resources of an ensemble with one run's settings, without downloads or model runs.
 
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", n_tokens=4096)
