@@ -1,4 +1,4 @@
-"""Subcommands on the registry: what is in it, and adding an ensemble by hand."""
+"""Subcommands on the registry: list its contents, and add an ensemble manually."""
 
 import argparse
 from pathlib import Path
