@@ -1,4 +1,4 @@
-"""What made a result: fingerprints of the package's code, digests of files, git state."""
+"""Fingerprints of the package's code, digests of files, git state."""
 
 import functools
 import hashlib
@@ -13,11 +13,11 @@ _SOURCE = Path(__file__).resolve().parents[1]
 
 
 def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
-    """Return a digest of the code that some parts of the package depend on, themselves included.
+    """Return a digest of given parts of the package and all code that they depend on.
 
-    What a function, class or constant mentions is followed, through imports too, to the statement that makes
-    it. Where these statements are does not count, nor do comments, docstrings and layout: code that is moved
-    to another module keeps its fingerprint. Nothing is imported.
+    Every name used in a function, class or constant is followed, also through imports, to the statement that
+    defines it. The location of these statements is ignored, as are comments, docstrings and layout: code that
+    is moved to another module keeps its fingerprint. Nothing is imported.
 
     Example:
         >>> len(code_fingerprint("spdclust.config.merge"))
@@ -28,10 +28,10 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
 
     Args:
         entries: dotted names of modules of this package, or `module:name` for one thing that it defines.
-        ignore: modules, or packages with all that is in them, that do not count.
+        ignore: modules, or packages with their contents, to exclude.
 
     Raises:
-        ValueError: no such module, or it does not define that name.
+        ValueError: there is no such module, or it does not define the name.
     """
     graph = _Graph(ignore)
     for entry in entries:
@@ -44,7 +44,7 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
 
 
 class _Graph:
-    """Statements that are reached from some entries, numbered in the order in which they are reached."""
+    """Statements reachable from given entries, numbered in the order of discovery."""
 
     def __init__(self, ignore: tuple[str, ...]) -> None:
         self._ignore = ignore
@@ -53,17 +53,17 @@ class _Graph:
         self._entries: list[str] = []
 
     def add(self, module: str, name: str) -> None:
-        """Begin with what a module defines, all of it or what one name stands for."""
+        """Add an entry: one name of a module, or everything that the module defines."""
         self._entries.append(self._found(module, [name] if name else []))
 
     def digest(self) -> str:
-        """Return the digest of what is reached.
+        """Return the digest of all reachable statements.
 
         It covers the numbers of what each statement mentions: two functions of the same name cannot change
         places without a change of the digest.
         """
         digest = hashlib.sha256(";".join(self._entries).encode())
-        for module, number in self._waiting:  # which grows
+        for module, number in self._waiting:  # grows during the loop
             statement = _source(module).statements[number]
             mentioned = [self._mentioned(module, name, statement.imports) for name in statement.names]
             effects = self._statements(module, _source(module).effects)
@@ -112,10 +112,10 @@ class _Graph:
 
 
 def stage_fingerprint(stage: str) -> str:
-    """Return the fingerprint of one stage of the workflow, as results record it.
+    """Return the fingerprint of one stage of the workflow, as recorded in results.
 
-    Configuration models do not count, since their values reach the rules through `params`; the texts of
-    errors and the number of the version change no result.
+    Configuration models are excluded, because their values reach the rules through `params`. Error messages
+    and the version number are excluded, because they do not change results.
 
     Example:
         >>> stage_fingerprint("merge") == stage_fingerprint("precompute_batches")
@@ -125,7 +125,7 @@ def stage_fingerprint(stage: str) -> str:
 
 
 def rule_fingerprint(stage: str, script: str | Path) -> str:
-    """Return the fingerprint of a rule: of its stage, and of the script that calls it.
+    """Return the fingerprint of a rule: its stage, and the script that calls it.
 
     Example:
         >>> rule_fingerprint("merge", "workflow/scripts/merge.py") == stage_fingerprint("merge")
@@ -167,9 +167,9 @@ def _source(module: str) -> Source:
 
 
 def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:
-    """Return the commit of the work tree and whether its files are changed; None outside git.
+    """Return the commit of the work tree and whether it has changes; None outside git.
 
-    Files that git does not know do not count: results appear while a workflow runs.
+    Untracked files are ignored, because results appear while a workflow runs.
 
     Example:
         >>> git_state("/") is None
