@@ -1,4 +1,4 @@
-# Model, or activations of one's own -> batches. One job a run: the model is loaded once for all batches of that run.
+# Model or user-supplied activations -> batches. One job per run: the model is loaded once for all its batches.
 
 
 # The outputs of a rule are fixed, so it has a form for each number of batches in use, kept or temporary.

@@ -1,4 +1,4 @@
-# Loads the configuration; what rules ask of it.
+# Load the configuration, and the look-ups that rules use.
 import os
 import sys
 

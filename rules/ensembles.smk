@@ -1,4 +1,4 @@
-# Histories -> what the ensemble as a whole says.
+# Histories -> results of the whole ensemble.
 
 
 rule resolve_configuration:

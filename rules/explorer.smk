@@ -1,4 +1,4 @@
-# Everything known of an ensemble -> one page to explore it.
+# All results of an ensemble -> one page to explore it.
 from spdclust.explorer.page import assets_digest
 
 

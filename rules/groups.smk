@@ -1,4 +1,4 @@
-# Histories and the batches that they were merged on -> the groups that hold, with the evidence for each.
+# Histories and the batches that they were merged on -> groups, with the evidence for each.
 
 
 rule groups:

@@ -1,4 +1,4 @@
-# Batches -> one merge history a run.
+# Batches -> one merge history per run.
 
 
 rule merge:
@@ -19,10 +19,10 @@ rule merge:
             merging_megabytes(wildcards, input.batches) * attempt
         ),
         runtime=lambda wildcards, attempt: 120 * attempt,
-        # a resource, since how often the state is kept changes no result
+        # a resource, because the checkpoint interval does not change results
         checkpoint_seconds=300,
-        # a resource too: the commit that made a finished history cannot be told afterwards, so asking for it
-        # later makes nothing due
+        # also a resource: the commit of a finished history cannot be determined afterwards, so enabling this
+        # later does not trigger a re-run
         git_snapshot=lambda wildcards: int(
             ensemble_of(wildcards).pipeline.create_git_snapshot
         ),

@@ -1,4 +1,4 @@
-# What the workflow says before and after its jobs, and whether it may begin.
+# Messages before and after the jobs of the workflow, and checks at its start.
 import os
 import sys
 

@@ -36,7 +36,7 @@ def evidence_of_temporary_batches(ensembles):
 
 
 def batch_outputs(n_batches, kept):
-    # updated, not made anew: the script keeps the batches that are there and still right
+    # updated in place: the script keeps existing batches that are still valid
     mark = update if kept else temp
     return [
         mark(

@@ -1,4 +1,4 @@
-# How much memory and time jobs need, by the size of what they read.
+# Memory and time of jobs, from the size of their inputs.
 import os
 
 from spdclust.core.errors import InputError

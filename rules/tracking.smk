@@ -1,4 +1,4 @@
-# Histories and what an ensemble found -> Weights & Biases; in the plan where a project is named.
+# Histories and results of an ensemble -> Weights & Biases, if a project is configured.
 
 
 rule track_run:
@@ -7,7 +7,7 @@ rule track_run:
         pipeline=f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
         run=f"{RESULTS}/{{run_config}}/{{ensemble}}/clustering_run_config.json",
     output:
-        # batches are no input: where they are gone, they must not be made again to be logged
+        # batches are not an input: if they are gone, they must not be sampled again for logging
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/run_{{run}}.done",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_run_{{run}}.log",

@@ -1,4 +1,4 @@
-"""A small made-up ensemble to try things on: what belongs together in it is known, and it takes a moment.
+"""A small synthetic ensemble for examples: fast to compute, with known groups.
 
 Twelve components in two modules, `attn` and `mlp`, and four concepts: the three components of a concept are
 active on the same samples, but for one time in twenty that each stays silent.
@@ -39,7 +39,7 @@ MERGE = MergeConfig(activation_threshold=0.1, iters=None, min_groups=1)
 
 
 def example_activations(seed: int = 0) -> ProcessedActivations:
-    """Return activations of the made-up components.
+    """Return activations of the synthetic components.
 
     Example:
         >>> activations = example_activations()
@@ -96,7 +96,7 @@ def example_engine(rng: np.random.Generator | None = None) -> Engine:
 
 
 def example_normalized(n_runs: int = 2) -> NormalizedHistories:
-    """Return the merges of several runs side by side, as distances and stability take them.
+    """Return the aligned merges of several runs, the input of distances and stability.
 
     Example:
         >>> normalized = example_normalized()
@@ -110,7 +110,7 @@ def example_normalized(n_runs: int = 2) -> NormalizedHistories:
 
 
 def example_found() -> FoundGroups:
-    """Return an answer as `find_groups` gives it, made up by hand: the first three concepts are groups.
+    """Return a hand-made result of `find_groups` in which the first three concepts are groups.
 
     Example:
         >>> found = example_found()

@@ -1,4 +1,4 @@
-"""The whole path in one process, for notebooks: model -> batches -> histories -> ensemble -> groups."""
+"""The whole pipeline in one process, for notebooks: model -> batches -> histories -> ensemble -> groups."""
 
 import itertools
 import multiprocessing
@@ -51,15 +51,15 @@ from spdclust.stages.summarize import summarize_ensemble
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClusteringResults(Brief):
-    """What a pipeline found, in memory, and where its files are.
+    """Results of a pipeline in memory, and the folder of its files.
 
     Attributes:
-        folder: the ensemble's folder, laid out as the workflow does.
-        histories: one merge history a run.
-        normalized: the runs over one set of labels.
+        folder: the ensemble's folder, with the same layout as in the workflow.
+        histories: one merge history per run.
+        normalized: the runs aligned to one set of labels.
         distances: by method, `(iterations, runs, runs)`, at every `distances_stride`-th iteration.
-        stability: what the runs agree on.
-        groups: the groups that hold, with the evidence for each.
+        stability: agreement of the runs.
+        groups: the groups found, with the evidence for each.
     """
 
     folder: Path
@@ -95,7 +95,7 @@ def cluster_analysis_pipeline(
     n_workers: int = 1,
     devices: Sequence[str] | None = None,
 ) -> ClusteringResults:
-    """Run a whole pipeline without the workflow: the same functions, the same files, the same bytes.
+    """Run a whole pipeline without the workflow; the files are byte for byte the same.
 
     Example:
         >>> import tempfile
@@ -111,10 +111,10 @@ def cluster_analysis_pipeline(
 
     Args:
         config: the pipeline, or its file.
-        results: where the files go.
-        name: the ensemble's name where `config` is not a file.
-        n_workers: processes that runs are shared among; 1 stays in the calling process, for debugging.
-        devices: where the models run, given out to the runs in turn; by default what the run's settings say.
+        results: output folder.
+        name: name of the ensemble if `config` is not a file.
+        n_workers: number of worker processes for the runs; 1 uses the calling process, for debugging.
+        devices: devices of the models, assigned to the runs in turn; by default that of the run's settings.
 
     Raises:
         InputError: the configuration or an input is wrong; errors of workers are raised as they are.
@@ -140,7 +140,7 @@ def run_ensemble(
     n_workers: int = 1,
     devices: Sequence[str] | None = None,
 ) -> ClusteringResults:
-    """Run one ensemble of which everything is decided, see `cluster_analysis_pipeline`.
+    """Run one ensemble with resolved settings, see `cluster_analysis_pipeline`.
 
     Example:
         >>> import tempfile
@@ -167,7 +167,7 @@ def run_ensemble(
     if n_workers == 1:
         merged = [_sample_and_merge(*task) for task in tasks]
     else:
-        # spawned, not forked: the libraries' threads do not survive a fork
+        # spawn instead of fork: the libraries' threads do not survive a fork
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(n_workers, len(tasks)), context) as pool:
             merged = list(pool.map(_sample_and_merge, *zip(*tasks, strict=True)))
@@ -202,7 +202,7 @@ def run_ensemble(
 
 
 def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -> tuple[Path, list[Path]]:
-    """Make the batches of one run and merge them; the model is out of memory before the merge starts."""
+    """Sample the batches of one run and merge them; the model is freed before the merge starts."""
     config = ensemble.run.model_copy(update={"device": device})
     batches = precompute_batches_for_ensemble(
         config, ensemble.n_runs, Path(results) / ensemble.run_name / "precomputed_batches", runs=[run]
@@ -236,9 +236,9 @@ def find_groups(
     threads: int | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> FoundGroups:
-    """Return the groups that the samples support, each with its evidence, the best supported first.
+    """Return the groups that the samples support, each with its evidence, best supported first.
 
-    As `spdclust.groups.find.find_groups`, which explains the analysis; batches may be folders or files too.
+    Like `spdclust.groups.find.find_groups`, which describes the analysis, but also accepts folders and files.
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
@@ -248,12 +248,12 @@ def find_groups(
 
     Args:
         histories: the runs.
-        batches: for each run what it was merged on: `ProcessedActivations`, a list of them,
+        batches: for each run, the activations it was merged on: `ProcessedActivations`, a list of them,
             `BatchedActivations`, a folder with `batch_<b>.pt` files, or one such file.
-        n_null: how often the analysis is repeated with coactivation destroyed, 1000 times at most.
-        seed: of the null runs.
-        threads: how many threads may work; all cores if None.
-        progress: called with a few words at the beginning of each step.
+        n_null: number of repetitions of the analysis with coactivation destroyed, at most 1000.
+        seed: seed of the null runs.
+        threads: number of threads; None for all cores.
+        progress: called with a short description at the start of each step.
 
     Raises:
         InputError: a batch cannot be read, there is no history, runs were merged at different activation

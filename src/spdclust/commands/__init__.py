@@ -1,1 +1,1 @@
-"""Subcommands of `spdclust`, by what they work on. Each imports what it needs when it runs."""
+"""Subcommands of `spdclust`, by subject. Each one defers its imports until it runs."""

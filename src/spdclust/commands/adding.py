@@ -1,4 +1,4 @@
-"""How a module of subcommands adds one to the command line."""
+"""Helpers to add subcommands to the command line."""
 
 import argparse
 from collections.abc import Callable
@@ -12,7 +12,7 @@ AddCommand = Callable[..., argparse.ArgumentParser]
 
 
 def adding_to(parser: argparse.ArgumentParser) -> AddCommand:
-    """Return what adds subcommands to a parser.
+    """Return a function that adds subcommands to a parser.
 
     Example:
         >>> parser = argparse.ArgumentParser(prog="spdclust")
@@ -42,14 +42,14 @@ def adding_to(parser: argparse.ArgumentParser) -> AddCommand:
 
 
 def count(text: str) -> int:
-    """Read a number of things, 0 or more, from the command line.
+    """Parse a count, 0 or more, from the command line.
 
     Example:
         >>> count("3")
         3
 
     Raises:
-        ArgumentTypeError: anything else.
+        ArgumentTypeError: the text is not such a number.
     """
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"found {text!r} (allowed: a whole number, 0 or more)")

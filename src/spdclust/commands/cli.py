@@ -1,4 +1,4 @@
-"""The `spdclust` command: one subcommand a stage, the same functions as the rules of the workflow."""
+"""The `spdclust` command: one subcommand per stage, using the same functions as the workflow rules."""
 
 import argparse
 import logging
@@ -42,7 +42,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; bad input is one line on standard error and exit code 1.
+    """Run the command line; report invalid input in one line on standard error, with exit code 1.
 
 
     Example:
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print more on standard error")
     command = adding_to(parser)
 
     run = command("run", _run, "Sample activations for one run and merge them.")

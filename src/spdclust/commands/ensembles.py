@@ -180,7 +180,7 @@ def _mapping(options: argparse.Namespace) -> None:
 
 
 def model_of(folder: Path) -> str:
-    """Return the decomposed model of an ensemble, as its `clustering_run_config.json` names it.
+    """Return the decomposed model of an ensemble, as given in its `clustering_run_config.json`.
 
     Example:
         >>> import tempfile
@@ -211,7 +211,7 @@ def model_of(folder: Path) -> str:
 
 
 def model_or_nothing(folder: Path) -> str:
-    """Return the decomposed model of an ensemble, empty where its folder does not name one.
+    """Return the decomposed model of an ensemble; empty if its folder does not name one.
 
     Example:
         >>> model_or_nothing(Path("no/such/folder"))

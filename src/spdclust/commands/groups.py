@@ -1,4 +1,4 @@
-"""Subcommand on the groups that hold: their table, and how one came together."""
+"""Subcommand on the groups: their table, and how one was formed."""
 
 import argparse
 from pathlib import Path
@@ -39,8 +39,8 @@ def add_commands(command: AddCommand) -> None:
         "--run", type=count, help="with --explain: in this run (default: the one closest to it)"
     )
     groups.add_argument("--limit", type=count, default=30, help="how many groups (default 30; 0 for all)")
-    groups.add_argument("--again", action="store_true", help="compute and write them, whatever is there")
-    groups.add_argument("--threads", type=count, help="how many may be used (default: all cores)")
+    groups.add_argument("--again", action="store_true", help="recompute and overwrite existing groups")
+    groups.add_argument("--threads", type=count, help="number of threads (default: all cores)")
 
 
 def _groups(options: argparse.Namespace) -> None:
@@ -67,7 +67,7 @@ def _groups(options: argparse.Namespace) -> None:
 
 
 def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
-    """Return the groups as the lines of a table, the best supported by evidence first.
+    """Return the groups as the lines of a table, best supported by evidence first.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
@@ -79,8 +79,8 @@ def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[s
 
     Args:
         found: what `find_groups` returned.
-        limit: how many groups; 0 for all.
-        width: how many letters of members to show.
+        limit: maximum number of groups; 0 for all.
+        width: maximum number of characters of the members.
     """
     shown = found.n_groups if limit == 0 else min(limit, found.n_groups)
     rows = [_cells(found, group, width) for group in range(shown)]
@@ -122,7 +122,7 @@ def _cells(found: "FoundGroups", group: int, width: int) -> list[str]:
 
 
 def short_labels(labels: "Labels") -> str:
-    """Return labels with each module named once, before the numbers of its components.
+    """Return labels with each module named once, before the indices of its components.
 
     Example:
         >>> short_labels(["mlp.in:10", "mlp.in:9", "mlp.out:3"])
@@ -139,7 +139,7 @@ def short_labels(labels: "Labels") -> str:
 
 
 def cohesion_lines(found: "FoundGroups") -> list[str]:
-    """Return how similar two components of one group are, against two of different groups.
+    """Return the similarity of components within groups and between groups, as lines for the terminal.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
@@ -205,7 +205,7 @@ def _header(found: "FoundGroups", group: int) -> str:
 
 
 def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]:
-    """Return how a group came together, as lines for the terminal.
+    """Return the formation of a group as lines for the terminal.
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
@@ -218,8 +218,8 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
            10  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
 
     Args:
-        formation: see `explain_group`.
-        name: what the run is called.
+        formation: the result of `explain_group`.
+        name: name of the run.
         n_runs: number of runs of the ensemble.
     """
     head = ["merge", "sizes", "both", "either", "Jaccard", "runs", "parts"]

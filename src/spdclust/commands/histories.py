@@ -1,4 +1,4 @@
-"""Subcommands on merge histories: look at one, write it in full, take over those of the reference."""
+"""Subcommands on merge histories: inspect, export in full, import those of the reference."""
 
 import argparse
 from pathlib import Path
@@ -84,7 +84,7 @@ def _export(options: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace) -> None:
     from spdclust.files.histories import load_merge_histories, save_merge_history
 
-    histories = load_merge_histories(options.histories)  # all are read before anything is written
+    histories = load_merge_histories(options.histories)  # read all before writing anything
     for run, history in enumerate(histories):
         save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
     if len(histories) > 1:

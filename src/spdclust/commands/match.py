@@ -101,10 +101,10 @@ def match_table(
             1       –    2 –       –        –       –
 
     Args:
-        matches: see `match_groups`.
-        members: the groups of the first ensemble, and of the second.
-        overlaps: Jaccard similarity of the members of each two groups.
-        cosines: cosine similarity of the weights of each two groups, where both models are there.
+        matches: the result of `match_groups`.
+        members: the groups of the first and of the second ensemble.
+        overlaps: Jaccard similarity of the members of each pair of groups.
+        cosines: cosine similarity of the weights of each pair of groups, if both models are available.
     """
     rows = [["first", "second", "sizes", "shared", "Jaccard", "cosine"]]
     for match in matches:

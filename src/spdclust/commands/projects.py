@@ -1,4 +1,4 @@
-"""Subcommands on projects: a folder to begin with, the workflow to run in it, and its jobs while it runs."""
+"""Subcommands on projects: create a folder, run the workflow in it, and watch its jobs."""
 
 import argparse
 import os
@@ -124,7 +124,7 @@ def _workflow(options: argparse.Namespace) -> None:
         return
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
     print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
-    # replaced, not called: signals reach the workflow itself
+    # exec instead of a child process, so that signals reach the workflow
     os.execv(command[0], command)
 
 

@@ -32,11 +32,11 @@ NO_LONGER = {
     "local_calc_distances_parallel": "one pass computes all distances, on the threads of its job",
     "track_resources_calc_distances": "time and memory of every job stand in results/logs/, as .tsv",
 }
-"""Flags of the reference implementation that change nothing, and why."""
+"""Flags of the reference implementation that have no effect, and why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Become the workflow for one pipeline file; bad input is one line on standard error and exit code 1.
+    """Run the workflow for one pipeline file; report invalid input in one line, with exit code 1.
 
     Example:
         >>> main(["--config", "config/pipelines/none.yaml", "--local"])  # one line on standard error
@@ -53,12 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in notes(options):
         print(line, file=sys.stderr)
     print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
-    # replaced, not called: signals reach the workflow itself
+    # exec instead of a child process, so that signals reach the workflow
     os.execv(command[0], command)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what understands the arguments.
+    """Return the argument parser.
 
     Example:
         >>> options = parser().parse_args(["--config", "mine.yaml", "--local", "--n-runs", "3"])
@@ -99,18 +99,18 @@ def parser() -> argparse.ArgumentParser:
     )
     for flag in NO_LONGER:
         made.add_argument(
-            f"--{flag.replace('_', '-')}", action="store_true", help="accepted, changes nothing"
+            f"--{flag.replace('_', '-')}", action="store_true", help="accepted for compatibility; ignored"
         )
     ours = made.add_argument_group("not in the reference implementation")
     ours.add_argument("--cores", help="with --local: cores to use (default: all)")
     ours.add_argument("--results", help="folder of the results (default: results)")
-    ours.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
+    ours.add_argument("-n", "--dry-run", action="store_true", help="show the jobs without running them")
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
 
 
 def snakemake_command(options: argparse.Namespace) -> list[str]:
-    """Return the command that runs the workflow for the options, everything checked that can be.
+    """Return the command that runs the workflow for the options, after checking them.
 
     Example:
         >>> arguments = ["--config", "config/pipelines/demo.yaml", "--local", "--cores", "2", "--n-runs", "3"]
@@ -148,7 +148,7 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
 
 
 def find_workflow() -> Path:
-    """Return the folder of the workflow: the working folder, else the package's own.
+    """Return the folder of the workflow: the working folder, otherwise the package's copy.
 
     Example:
         >>> sorted(path.name for path in find_workflow().iterdir() if path.name in ("Snakefile", "profiles"))
@@ -164,7 +164,7 @@ def find_workflow() -> Path:
 
 
 def notes(options: argparse.Namespace) -> list[str]:
-    """Return a line for each flag that is accepted and changes nothing; of keys, the workflow says it.
+    """Return a line for each ignored flag; the workflow reports ignored configuration keys.
 
     Example:
         >>> flag = "--local-clustering-parallel"
@@ -176,7 +176,7 @@ def notes(options: argparse.Namespace) -> list[str]:
 
 
 def _override(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the flags put in the place of the file's settings, checked under the flags' names."""
+    """Return the settings that flags override, checked under the names of the flags."""
     names = ("n_runs", "wandb_project", "wandb_entity", "create_git_snapshot", "dataset_streaming")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.distances_methods is not None:
@@ -186,12 +186,12 @@ def _override(options: argparse.Namespace) -> dict[str, Any]:
     except InputError as error:
         flag = f"--{(error.field or '').replace('_', '-')}"
         raise InputError(error.problem, field=flag, found=error.found, allowed=error.allowed) from error
-    # the workflow reads the null of its command line as a word
+    # the workflow parses null on its command line as a string
     return {name: "none" if value is None else value for name, value in checked.items()}
 
 
 def _where(options: argparse.Namespace, pipeline: ClusteringPipelineConfig, folder: Path) -> list[str]:
-    """Return the options of Snakemake that say where jobs run."""
+    """Return the Snakemake options that select where jobs run."""
     if options.local:
         return [
             "--profile",
@@ -217,7 +217,7 @@ def _where(options: argparse.Namespace, pipeline: ClusteringPipelineConfig, fold
     if pipeline.slurm_job_name_prefix is not None:
         command += ["--slurm-jobname-prefix", pipeline.slurm_job_name_prefix]
     if pipeline.slurm_partition is not None:
-        # on the command line the option takes the place of the profile's whole block, so that is repeated
+        # the command-line option replaces the profile's whole block, so the block is repeated
         block = read_mapping(profile / "config.yaml").get("default-resources") or {}
         resources = block | {"slurm_partition": pipeline.slurm_partition}
         command += ["--default-resources", *(f"{name}={value!r}" for name, value in resources.items())]

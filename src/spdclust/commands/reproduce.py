@@ -1,4 +1,4 @@
-"""The subcommand that says how a result was made, makes it again and compares."""
+"""The subcommand that shows the provenance of a result, reproduces it and compares."""
 
 import argparse
 from pathlib import Path
@@ -44,12 +44,10 @@ def add_commands(command: AddCommand) -> None:
     )
     reproduce.add_argument("source", type=Path, help="history.zip, or the folder of an ensemble")
     reproduce.add_argument(
-        "--check", action="store_true", help="make it again in a temporary folder, compare"
+        "--check", action="store_true", help="reproduce it in a temporary folder and compare"
     )
-    reproduce.add_argument(
-        "--model", help="where the model, or the folder of activations, is now, if not where it was"
-    )
-    reproduce.add_argument("--batches", type=Path, help="merge these batches instead of making them again")
+    reproduce.add_argument("--model", help="new path of the model or activations folder, if it has moved")
+    reproduce.add_argument("--batches", type=Path, help="merge these batches instead of sampling them again")
     reproduce.add_argument(
         "--write", type=Path, metavar="RUN.YAML", help="also write the settings as a run file"
     )
@@ -107,10 +105,10 @@ def _ensemble(options: argparse.Namespace) -> None:
 
 
 def _tell(source: Path, compared: "list[Compared]") -> None:
-    """Print a line for each file.
+    """Print one line per file.
 
     Raises:
-        InputError: the numbers in one of them differ.
+        InputError: the numbers in a file differ.
     """
     from spdclust.core.errors import InputError
 

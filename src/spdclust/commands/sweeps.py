@@ -1,4 +1,4 @@
-"""Subcommand on several ensembles: the points of a sweep side by side."""
+"""Subcommand on several ensembles: compare the points of a sweep."""
 
 import argparse
 from pathlib import Path
@@ -53,7 +53,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _point_of(folder: Path) -> dict[str, object]:
-    """Return the swept settings of an ensemble and their values there; its name where none is recorded."""
+    """Return the swept settings of an ensemble and their values, or its name if none are recorded."""
     from spdclust.config.load import read_mapping
 
     file = folder / "pipeline_config.yaml"

@@ -1,4 +1,4 @@
-"""Subcommand on Weights & Biases: log what was not logged while it was made."""
+"""Subcommand on Weights & Biases: log results after the fact."""
 
 import argparse
 from pathlib import Path
@@ -28,8 +28,8 @@ def add_commands(command: AddCommand) -> None:
     sync.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
     sync.add_argument("--project", help="W&B project (default: as the ensemble was configured)")
     sync.add_argument("--entity", help="W&B user or team (default: as configured, else the account's)")
-    sync.add_argument("--run", type=count, help="only this run, without what is of the whole ensemble")
-    sync.add_argument("--again", action="store_true", help="log it once more, as other W&B runs")
+    sync.add_argument("--run", type=count, help="sync this run only, not the ensemble-level results")
+    sync.add_argument("--again", action="store_true", help="log again, as new W&B runs")
 
 
 def _sync(options: argparse.Namespace) -> None:

@@ -15,10 +15,10 @@ LARGEST = 2**53 - 1
 
 
 def _no_truth_value(value: Any) -> Any:
-    """Return a value that may stand for a number.
+    """Return the value unless it is a boolean.
 
     Raises:
-        ValueError: it is true or false, which Python counts as 1 and 0.
+        ValueError: the value is true or false, which Python treats as 1 and 0.
     """
     if isinstance(value, bool):
         raise ValueError(f"found {str(value).lower()} (allowed: a number)")
@@ -46,13 +46,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
-    if not TYPE_CHECKING:  # type checkers read pydantic's own signatures
+    if not TYPE_CHECKING:  # type checkers use pydantic's own signatures
 
         def __init__(self, /, **values: Any) -> None:
             with _one_error(type(self)):
                 super().__init__(**values)
 
-        # sections inside others are filled in without a call of this: errors name the whole path
+        # nested sections are validated without this call, so errors give the full path
         __init__.__pydantic_base_init__ = True
 
         @classmethod
@@ -89,6 +89,6 @@ def _one_error(model: type[BaseModel]) -> Iterator[None]:
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """Return what a setting may be: the types of its union, or its only one."""
+    """Return the allowed types of a setting: the members of its union, or its only type."""
     is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
     return typing.get_args(annotation) if is_union else (annotation,)

@@ -1,4 +1,4 @@
-"""One ensemble of a workflow, with everything decided."""
+"""One ensemble of a workflow, with all settings resolved."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,42 +30,42 @@ class Ensemble:
 
     @property
     def folder(self) -> str:
-        """Folder of the ensemble's files, below the results folder."""
+        """Folder of the ensemble's files, relative to the results folder."""
         return f"{self.run_name}/{self.name}"
 
     @property
     def n_runs(self) -> int:
-        """Members of the ensemble."""
+        """Number of runs of the ensemble."""
         return self.pipeline.n_runs
 
     @property
     def methods(self) -> list[str]:
-        """Distances asked for."""
+        """Requested distances."""
         return self.pipeline.distances_methods
 
     @property
     def stride(self) -> int:
-        """Every how manieth iteration the runs are compared at."""
+        """Compare the runs at every n-th iteration."""
         return self.pipeline.distances_stride
 
     @property
     def tracking(self) -> TrackingSettings | None:
-        """What goes to W&B; None where nothing does."""
+        """Settings for W&B; None if nothing is logged."""
         return tracking_settings(self.run, self.pipeline)
 
     def identity(self) -> dict[str, Any]:
-        """Return what the registry knows the ensemble by: its name, and all that its histories depend on."""
+        """Return the ensemble's identity in the registry: its name and the settings of its histories."""
         return ensemble_identity(self.folder, self.run, self.pipeline.base_seed)
 
     def resolved_pipeline(self) -> dict[str, Any]:
-        """Return the pipeline's settings with every value filled in, as plain JSON types."""
+        """Return the fully resolved settings of the pipeline, as plain JSON types."""
         settings = self.pipeline.model_dump(
             mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"}
         )
         return settings | {"sweep_point": self.sweep_point}
 
     def resolved_run(self) -> dict[str, Any]:
-        """Return the run's settings with every value filled in, as plain JSON types."""
+        """Return the fully resolved settings of the run, as plain JSON types."""
         return self.run.resolved()
 
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, as one `InputError`."""
+"""Convert pydantic's validation errors to one `InputError`."""
 
 import difflib
 
@@ -8,7 +8,7 @@ from spdclust.core.errors import InputError
 
 
 def first_error(model: type[BaseModel], error: ValidationError) -> InputError:
-    """Return the first thing that is wrong, with the field, what was found and what is allowed.
+    """Return the first error, with the field, the value found and the values allowed.
 
     Example:
         >>> from pydantic import create_model
@@ -19,7 +19,7 @@ def first_error(model: type[BaseModel], error: ValidationError) -> InputError:
         ...     print(first_error(Sides, error))
         n: not allowed (found: many; allowed: a valid integer, unable to parse string as an integer)
     """
-    # a misspelt key often makes others fail; it is the one to tell first
+    # a misspelt key often causes other errors, so report it first
     errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
     location = [part for part in first["loc"] if not _is_union_tag(part)]
@@ -47,7 +47,7 @@ def _is_union_tag(part: int | str) -> bool:
 
 
 def _meaning(model: type[BaseModel], location: list[int | str]) -> str:
-    """Return what a key is for, as its section describes it."""
+    """Return the description of a key in its section."""
     section = _section_at(model, location[:-1])
     field = section.model_fields.get(str(location[-1])) if section is not None else None
     said = " ".join((field.description or "").split()) if field is not None else ""

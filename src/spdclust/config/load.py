@@ -1,4 +1,4 @@
-"""Reading configuration files: YAML or JSON to checked settings, with errors that name file and field."""
+"""Read YAML or JSON configuration files to validated settings, with errors that name file and field."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from spdclust.core.opening import parse_json, read_text, refused
 Model = TypeVar("Model", bound=BaseModel)
 
 SETTINGS_LIMIT = 2**20
-"""Bytes above which a file is not one of settings."""
+"""Maximum size of a settings file in bytes."""
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         {'n_runs': 3}
 
     Raises:
-        InputError: no such file, not YAML or JSON, or not a mapping.
+        InputError: the file does not exist, or is not a mapping in YAML or JSON.
     """
     path = Path(path)
     text = read_text(path, "a YAML or JSON file", limit=SETTINGS_LIMIT)
@@ -49,7 +49,7 @@ def validate(model: type[Model], content: Any, *, file: str | Path | None = None
         spdclust.InputError: run.yaml: alpah: unknown key (allowed: alpha)
 
     Raises:
-        InputError: the first thing that is wrong, with the field, what was found and what is allowed.
+        InputError: the first error, with the field, the value found and the values allowed.
     """
     try:
         return model.model_validate(content)
@@ -69,6 +69,6 @@ def load_config(model: type[Model], path: str | Path) -> Model:
         2.0
 
     Raises:
-        InputError: the file cannot be read, or holds something that is not allowed.
+        InputError: the file cannot be read, or contains invalid settings.
     """
     return validate(model, read_mapping(path), file=path)

@@ -1,4 +1,4 @@
-"""Where the paths of a run's settings lead: beside the file that names them, else from the working folder."""
+"""Resolve the paths in a run's settings relative to the settings file, or else to the working folder."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from spdclust.config.run import ClusteringRunConfig
 
 
 def beside(run: ClusteringRunConfig, file: str | Path) -> ClusteringRunConfig:
-    """Return a run's settings, each relative path that exists beside the file that names it leading there.
+    """Return a run's settings, with relative paths resolved against the settings file where they exist.
 
-    All other paths stay as they are: they lead from the working folder.
+    All other paths are unchanged and relative to the working folder.
 
     Example:
         >>> import tempfile
@@ -22,7 +22,7 @@ def beside(run: ClusteringRunConfig, file: str | Path) -> ClusteringRunConfig:
 
     Args:
         run: the settings.
-        file: the run file, or the pipeline file that holds them.
+        file: the run file, or the pipeline file that contains the settings.
     """
     folder = Path(file).parent
 

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, checks of arguments, types, caches, threads, files read safely."""
+"""The base layer of the package: errors, argument checks, types, caches, threads, safe file access."""

@@ -1,4 +1,4 @@
-"""Kinds of plain value that arguments are checked for: numbers, texts, paths, arrays."""
+"""Validators for arguments that are plain values: numbers, strings, paths, arrays."""
 
 import contextlib
 import math
@@ -13,11 +13,11 @@ from spdclust.core.arguments import Kind, several, shown
 from spdclust.core.errors import InputError
 
 LARGEST = 2**53 - 1
-"""The largest count that is meant seriously, and that JSON and floats hold exactly."""
+"""The largest accepted count; JSON and floats represent it exactly."""
 
 
 def whole(at_least: int = -LARGEST, at_most: int = LARGEST) -> Kind:
-    """Return the kind of integers within limits, NumPy's included; truth values are none.
+    """Return the kind of integers within limits, including NumPy integers but not booleans.
 
     Example:
         >>> whole()(np.uint8(3), "n")
@@ -29,7 +29,7 @@ def whole(at_least: int = -LARGEST, at_most: int = LARGEST) -> Kind:
 
     def kind(value: Any, field: str) -> int:
         number = None
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # the last two: tensors of several
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # the last two: tensors
             number = None if isinstance(value, bool) else operator.index(value)
         if number is None:
             raise InputError("not a whole number", field=field, found=shown(value), allowed=allowed)
@@ -41,15 +41,15 @@ def whole(at_least: int = -LARGEST, at_most: int = LARGEST) -> Kind:
 
 
 def real(at_least: float = -math.inf, *, infinite: bool = False) -> Kind:
-    """Return the kind of real numbers, NumPy's included, never NaN.
+    """Return the kind of real numbers, including NumPy numbers but not NaN.
 
     Example:
         >>> real(at_least=0.0)(np.float32(0.5), "alpha")
         0.5
 
     Args:
-        at_least: the smallest one.
-        infinite: whether infinity is one.
+        at_least: smallest allowed number.
+        infinite: whether infinity is allowed.
     """
     allowed = "a finite number" if at_least == -math.inf else f"{at_least:g} or more"
 
@@ -66,14 +66,14 @@ def real(at_least: float = -math.inf, *, infinite: bool = False) -> Kind:
 
 
 def seed_number(value: Any, field: str) -> int | tuple[int, ...]:
-    """Return a seed: an integer of at least 0, or several.
+    """Return a seed: one or several integers of at least 0.
 
     Example:
         >>> seed_number(np.int64(3), "seed"), seed_number([0, 1], "seed")
         (3, (0, 1))
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a seed.
     """
     several = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1)
     with contextlib.suppress(InputError):
@@ -87,14 +87,14 @@ def seed_number(value: Any, field: str) -> int | tuple[int, ...]:
 
 
 def truth(value: Any, field: str) -> bool:
-    """Return a truth value.
+    """Return a boolean.
 
     Example:
         >>> truth(np.True_, "progress")
         True
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a boolean.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise InputError("not a truth value", field=field, found=shown(value), allowed="True or False")
@@ -102,7 +102,7 @@ def truth(value: Any, field: str) -> bool:
 
 
 def text(*choices: str) -> Kind:
-    """Return the kind of texts, any non-empty one or one of some choices.
+    """Return the kind of strings: any non-empty one, or one of the given choices.
 
     Example:
         >>> text("iteration", "n_groups")("iteration", "align")
@@ -120,14 +120,14 @@ def text(*choices: str) -> Kind:
 
 
 def texts(value: Any, field: str) -> list[str]:
-    """Return a list of texts, such as labels or names.
+    """Return a list of strings, such as labels or names.
 
     Example:
         >>> texts(np.array(["m:0", "m:1"]), "labels")
         ['m:0', 'm:1']
 
     Raises:
-        InputError: it is none, or one of them cannot be written as UTF-8.
+        InputError: the value is not a list of strings, or one of them cannot be encoded as UTF-8.
     """
     found: list[str] = several(_text_of_any_length, "a list of texts")(value, field)
     return found
@@ -138,7 +138,7 @@ def _text_of_any_length(value: Any, field: str) -> str:
         raise InputError("not a text", field=field, found=shown(value), allowed="a text")
     try:
         value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # an unpaired surrogate
         raise InputError(
             "cannot be written as UTF-8", field=field, found=ascii(value), allowed="whole characters"
         ) from None
@@ -146,14 +146,14 @@ def _text_of_any_length(value: Any, field: str) -> str:
 
 
 def text_mapping(value: Any, field: str) -> dict[str, str]:
-    """Return a mapping of texts to texts as a dictionary.
+    """Return a mapping of strings to strings as a dictionary.
 
     Example:
         >>> text_mapping({"source": "a.npy"}, "provenance")
         {'source': 'a.npy'}
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a mapping of strings to strings.
     """
     if not isinstance(value, Mapping):
         raise InputError(
@@ -164,14 +164,14 @@ def text_mapping(value: Any, field: str) -> dict[str, str]:
 
 
 def file_path(value: Any, field: str) -> Any:
-    """Return a path as it was given.
+    """Return a path unchanged.
 
     Example:
         >>> file_path("results", "folder")
         'results'
 
     Raises:
-        InputError: it is none, or none that a file system can hold.
+        InputError: the value is not a path, or not valid in a file system.
     """
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise InputError("not a path", field=field, found=shown(value), allowed="a text or a Path")
@@ -192,9 +192,9 @@ def dense_array(n_axes: int, kinds: str = "biuf", *, axes: str) -> Kind:
         spdclust.InputError: ranks: not an array of numbers (found: <U1 (1,); allowed: (groups,))
 
     Args:
-        n_axes: how many axes it has.
+        n_axes: number of axes.
         kinds: letters of the allowed `numpy.dtype.kind`.
-        axes: what the error calls its shape.
+        axes: description of the shape in the error message.
     """
 
     def kind(value: Any, field: str) -> np.ndarray:
@@ -208,14 +208,14 @@ def dense_array(n_axes: int, kinds: str = "biuf", *, axes: str) -> Kind:
 
 
 def rows(value: Any, field: str) -> Any:
-    """Return rows of model inputs: a dense tensor as it is, else an array of numbers.
+    """Return rows of model inputs: a dense tensor unchanged, anything else as an array of numbers.
 
     Example:
         >>> rows([[1, 0]], "inputs")
         array([[1, 0]])
 
     Raises:
-        InputError: it is neither.
+        InputError: the value is neither a dense tensor nor convertible to an array of numbers.
     """
     axes = "(rows, …) of numbers"
     found = _dense(value, field, axes)

@@ -1,8 +1,8 @@
-"""Checks of the arguments of public functions: a decorator, and what combines kinds of value.
+"""Checks for the arguments of public functions: a decorator, and combinators for kinds of values.
 
-A kind is a function `(value, field) -> value`: it returns the value in the form that the code behind it works
-with (a NumPy integer becomes an `int`, a tensor an array), or raises an `InputError` that names the argument.
-`argument_kinds` has those of plain values.
+A kind is a function `(value, field) -> value`. It returns the value in the form that the checked function
+uses (a NumPy integer becomes an `int`, a tensor an array), or raises an `InputError` that names the argument.
+The kinds of plain values are in `argument_kinds`.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Check the arguments of a function before it is called; defaults are not checked.
+    """Check the arguments of a function before calling it; defaults are not checked.
 
     Example:
         >>> from spdclust.core.argument_kinds import whole
@@ -36,7 +36,7 @@ def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
         spdclust.InputError: times: out of range (found: 0; allowed: 1 or more)
 
     Args:
-        kinds: of arguments, by name; others pass unchecked.
+        kinds: kinds of the arguments, by name; other arguments are not checked.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -56,7 +56,7 @@ def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_fields(record: Any, **kinds: Kind) -> None:
-    """Check the fields of a frozen dataclass, from its `__post_init__`.
+    """Check the fields of a frozen dataclass; to be called from its `__post_init__`.
 
     Example:
         >>> from dataclasses import dataclass
@@ -76,7 +76,7 @@ def check_fields(record: Any, **kinds: Kind) -> None:
 
 
 def instance(*types: type, allowed: str) -> Kind:
-    """Return the kind of objects of some types.
+    """Return the kind of objects of given types.
 
     Example:
         >>> instance(dict, allowed="a mapping")(3, "provenance")
@@ -85,8 +85,8 @@ def instance(*types: type, allowed: str) -> Kind:
         spdclust.InputError: provenance: not of the right type (found: 3; allowed: a mapping)
 
     Args:
-        types: classes, or protocols that can be checked.
-        allowed: what the error calls them.
+        types: classes, or runtime-checkable protocols.
+        allowed: description of the types in the error message.
     """
 
     def kind(value: Any, field: str) -> Any:
@@ -105,7 +105,7 @@ def function(value: Any, field: str) -> Any:
         True
 
     Raises:
-        InputError: it cannot be called.
+        InputError: the value is not callable.
     """
     if not callable(value):
         raise InputError("not a function", field=field, found=shown(value), allowed="a function")
@@ -113,7 +113,7 @@ def function(value: Any, field: str) -> Any:
 
 
 def optional(kind: Kind) -> Kind:
-    """Return a kind that None belongs to as well.
+    """Return a kind that also accepts None.
 
     Example:
         >>> from spdclust.core.argument_kinds import whole
@@ -124,7 +124,7 @@ def optional(kind: Kind) -> Kind:
 
 
 def either(first: Kind, second: Kind) -> Kind:
-    """Return the kind of what belongs to one of two kinds; errors are those of the second.
+    """Return the union of two kinds; errors are those of the second.
 
     Example:
         >>> from spdclust.core.argument_kinds import whole
@@ -141,7 +141,7 @@ def either(first: Kind, second: Kind) -> Kind:
 
 
 def several(kind: Kind, allowed: str) -> Kind:
-    """Return the kind of sequences and other iterables of a kind, never a single text; a list comes back.
+    """Return the kind of iterables of a kind, excluding a single string; values are converted to a list.
 
     Example:
         >>> from spdclust.core.argument_kinds import text
@@ -154,7 +154,7 @@ def several(kind: Kind, allowed: str) -> Kind:
             raise InputError("not of the right type", field=field, found=shown(value), allowed=allowed)
         try:
             found = list(value)
-        except TypeError:  # arrays without axes
+        except TypeError:  # zero-dimensional arrays
             raise InputError(
                 "not of the right type", field=field, found=shown(value), allowed=allowed
             ) from None
@@ -164,7 +164,7 @@ def several(kind: Kind, allowed: str) -> Kind:
 
 
 def shown(value: Any) -> Any:
-    """Return what an error shows of a value: plain ones as they are, of others the type.
+    """Return the form of a value in error messages: plain values unchanged, otherwise the type.
 
     Example:
         >>> shown(3), shown(np.eye(2))

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever carries a final name."""
+"""Atomic file writes: a partially written file never has its final name."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, renamed to it when the block ends well, removed otherwise.
+    """Yield a temporary path next to `path`; rename it to `path` on success and remove it on failure.
 
     Example:
         >>> import tempfile
@@ -27,7 +27,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ('whole', 1)
 
     Raises:
-        InputError: the folder cannot be written or the disk is full; nothing is left behind.
+        InputError: the folder is not writable or the disk is full; the temporary file is removed.
     """
     path = Path(path)
     owner = f"{socket.gethostname()}-{os.getpid()}"
@@ -70,7 +70,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Refuse a folder, which need not exist yet, in which no file can be made.
+    """Raise an error if no file can be created in a folder, which need not exist yet.
 
     Example:
         >>> import tempfile
@@ -80,7 +80,7 @@ def check_writable(folder: str | Path) -> None:
         []
 
     Raises:
-        InputError: it, or the folder above it that exists, cannot be written.
+        InputError: the folder, or its nearest existing parent, is not writable.
     """
     existing = Path(folder).absolute()
     while not existing.exists() and existing != existing.parent:
@@ -104,14 +104,14 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:
-    """Return what a full disk raised below an error of a library that was writing."""
+    """Return the disk-full error in the cause chain of a library's error."""
     while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
         error = error.__cause__ or error.__context__
     return error
 
 
 def _remove_orphans(path: Path) -> None:
-    """Remove temporary files that killed processes of this host left for `path`."""
+    """Remove temporary files for `path` left by killed processes of this host."""
     host = socket.gethostname()
     for orphan in path.parent.glob(f".{_escaped(path.name)}.tmp-{_escaped(host)}-*"):
         process = orphan.name.rsplit("-", 2)[1]

@@ -1,11 +1,11 @@
-"""One line, and one small table in notebooks, for objects that hold too much to be printed."""
+"""Short representations of large objects: one line, or a small table in notebooks."""
 
 import html
 from collections.abc import Mapping
 
 
 class Brief:
-    """An object that prints a few facts about itself instead of all that it holds.
+    """Mixin for objects whose representation is a short summary instead of their full contents.
 
     Dataclasses that derive from it need `repr=False`.
 
@@ -20,7 +20,7 @@ class Brief:
     """
 
     def _facts(self) -> Mapping[str, object]:
-        """Return what is printed, each of a few characters; nothing that takes long to compute."""
+        """Return the facts to print, each of a few characters and cheap to compute."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

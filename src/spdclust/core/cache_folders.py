@@ -1,7 +1,7 @@
-"""Where work that can be repeated is kept between processes: compiled kernels, source digests, downloads.
+"""Folders for cached data that persists between processes: compiled kernels, source digests, downloads.
 
-Every cache is below one folder, and every entry is keyed by what it was computed from *and* by the code that
-computed it: checkouts and versions of the package share the folder without reading each other's entries.
+Every cache is below one folder. Every entry is keyed by its input *and* by the code that computed it, so
+checkouts and versions of the package share the folder without reading each other's entries.
 """
 
 import contextlib
@@ -43,9 +43,9 @@ def cache_root() -> Path:
 
 
 def cache_folder(name: str) -> Path | None:
-    """Return a writable folder below `cache_root()`, created if need be; None if there is none.
+    """Return a writable folder below `cache_root()`, created if needed; None if there is none.
 
-    Where the root cannot be written, a folder of the same user below the system's temporary one is used.
+    If the root is not writable, use a per-user folder below the system's temporary folder.
 
     Example:
         >>> folder = cache_folder("doctest")
@@ -53,7 +53,7 @@ def cache_folder(name: str) -> Path | None:
         'doctest'
 
     Args:
-        name: of the folder below the root.
+        name: name of the folder below the root.
     """
     bases: list[Callable[[], Path]] = [
         cache_root,

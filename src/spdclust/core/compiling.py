@@ -14,7 +14,7 @@ import numba
 from spdclust.core.cache_folders import cache_folder, mark_used, one_process_at_a_time, remove_unused
 from spdclust.core.code_fingerprint import code_fingerprint
 
-numba_config: Any = numba.config  # its attributes are made at run time
+numba_config: Any = numba.config  # its attributes are created at run time
 
 _NO_KERNELS = (
     "spdclust.core.cache_folders",
@@ -24,7 +24,7 @@ _NO_KERNELS = (
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile a kernel to machine code that runs without the interpreter lock, cached between processes.
+    """Compile a kernel to machine code that releases the interpreter lock, cached between processes.
 
     Example:
         >>> @compiled
@@ -39,7 +39,7 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """
     if function is None:
         return lambda kernel: compiled(kernel, **options)
-    # the shape checks of the tests wrap every function; numba needs the function itself
+    # the shape checks of the tests wrap every function; numba needs the wrapped function
     plain = inspect.unwrap(function)
     in_package = plain.__module__.startswith("spdclust.") and Path(plain.__code__.co_filename).exists()
     folder = module_cache(plain.__module__) if in_package else None
@@ -113,7 +113,7 @@ _ready: set[str] = set()
 
 
 def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
-    """Have kernels compiled, or loaded from the cache, before they are used: once in a process.
+    """Compile kernels, or load them from the cache, before they are used; once per process.
 
     Numba writes its cache without a lock: two processes that compile different types of one kernel at once
     can leave an index that names the wrong code. Jobs that start together wait for the first to compile.
@@ -122,8 +122,8 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
         >>> ensure_compiled("nothing", lambda: None)
 
     Args:
-        name: what is compiled.
-        call_on_little: calls the kernels with the types that they will be used with.
+        name: name of the kernels.
+        call_on_little: calls the kernels on small inputs with the types that they will be used with.
     """
     if name in _ready:
         return

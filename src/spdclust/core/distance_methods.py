@@ -1,6 +1,6 @@
-"""The distances by name: what configuration, command line and documentation take their lists from.
+"""The distances by name, as used by the configuration, the command line and the documentation.
 
-Imports nothing heavy, so that configuration can be checked without numpy.
+Free of heavy imports, so that the configuration can be checked without numpy.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ class DistanceMethod:
     Attributes:
         name: the key in configurations and file names.
         description: one sentence.
-        unit: what the numbers count.
-        also_called: names under which people look for it; only suggested, never accepted.
-        needs_matching: whether assignment problems must be solved, most of the work there can be.
+        unit: unit of the values.
+        also_called: other names of the distance, for suggestions only; they are not accepted.
+        needs_matching: whether assignment problems must be solved, which dominates the running time.
     """
 
     name: str
@@ -78,7 +78,7 @@ METHODS: dict[str, DistanceMethod] = {method.name: method for method in _ALL}
 
 
 def check_method(name: str) -> DistanceMethod:
-    """Return the method of that name.
+    """Return the method with the given name.
 
     Example:
         >>> check_method("matching_dist").unit
@@ -89,7 +89,7 @@ def check_method(name: str) -> DistanceMethod:
         spdclust.InputError: distances_methods: unknown method, did you mean matching_dist? ...
 
     Raises:
-        InputError: there is none; the nearest name is suggested.
+        InputError: there is no such method; the nearest name is suggested.
     """
     if name in METHODS:
         return METHODS[name]
@@ -104,14 +104,14 @@ def check_method(name: str) -> DistanceMethod:
 
 
 def check_methods(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names in the given order, each once.
+    """Return the names in the given order, without duplicates.
 
     Example:
         >>> check_methods(["matching_dist", "jaccard_dist", "matching_dist"])
         ('matching_dist', 'jaccard_dist')
 
     Raises:
-        InputError: an unknown name, or none at all.
+        InputError: a name is unknown, or there are no names.
     """
     names = tuple(dict.fromkeys(check_method(name).name for name in names))
     if not names:

@@ -1,4 +1,4 @@
-"""The one error type for bad input: what is wrong, where, what was found and what is allowed.
+"""The error type for invalid input: what is wrong, where, what was found and what is allowed.
 
 Example:
     >>> print(InputError("unknown key", file="run.yaml", field="alpah", allowed="alpha"))
@@ -9,24 +9,24 @@ import reprlib
 from pathlib import Path
 
 _LONGEST_LINE = 1500
-_BRIEF = reprlib.Repr()  # aliases in a file can unfold without end
+_BRIEF = reprlib.Repr()  # aliases in a file can expand without limit
 _BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxtuple = 40
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 400
 _BRIEF.maxlevel = 3
 
 
 class InputError(ValueError):
-    """Bad input, said in one line that names the file, the field, what was found and what is allowed.
+    """Invalid input, reported in one line with the file, the field, the value found and the values allowed.
 
     Args:
-        problem: what is wrong, in a few words.
-        file: the file in which it was found.
+        problem: short description of the error.
+        file: the file that contains the error.
         field: the key, member or argument inside that file.
-        found: the offending value.
-        allowed: what would have been right, or what to do next.
+        found: the invalid value.
+        allowed: the allowed values, or what to do next.
     """
 
-    __module__ = "spdclust"  # tracebacks show the name that users import
+    __module__ = "spdclust"  # show the import name of users in tracebacks
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class InputError(ValueError):
         super().__init__(self._line())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keep the keyword arguments when a worker process sends the error back."""
+        """Preserve the keyword arguments when a worker process returns the error."""
         return (_rebuild, (self.problem, self.file, self.field, self.found, self.allowed))
 
     def _line(self) -> str:
@@ -58,14 +58,14 @@ class InputError(ValueError):
         line = f"{where}: {self.problem}" if where else self.problem
         if details:
             line += f" ({'; '.join(details)})"
-        # what stands in a file may be of any length, or steer a terminal
+        # values from files may be of any length or contain terminal escape codes
         shown = "".join(
             letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(line.split())
         )
         return shown if len(shown) <= _LONGEST_LINE else shown[: _LONGEST_LINE - 1] + "…"
 
     def located(self, *, file: str | Path | None = None, field: str | None = None) -> "InputError":
-        """Return the same error with the file or field filled in where it had none.
+        """Return the same error with a missing file or field filled in.
 
         Example:
             >>> print(InputError("no component is alive").located(file="batch_0.pt"))
@@ -81,7 +81,7 @@ class InputError(ValueError):
 
 
 def memory_error(error: BaseException) -> InputError | None:
-    """Return what to say when an error means that memory did not suffice, else None.
+    """Return the `InputError` for an error that means out of memory, otherwise None.
 
     Example:
         >>> memory_error(KeyError("a")) is None
@@ -89,7 +89,7 @@ def memory_error(error: BaseException) -> InputError | None:
         >>> print(memory_error(MemoryError("Unable to allocate 3 GiB")))
         not enough memory (found: Unable to allocate 3 GiB; allowed: more memory, or fewer jobs at once)
     """
-    # those of torch and of threads carry no type of their own
+    # memory errors of torch and of threads have no type of their own
     said = (str(error) or "an allocation failed").strip().split("\n")[0]
     if not isinstance(error, MemoryError) and not any(words in str(error) for words in _SAID):
         return None
@@ -101,12 +101,12 @@ _SAID = (
     "out of memory",
     "Cannot allocate memory",
     "can't start new thread",
-    "failed to map segment from shared object",  # of a library that is loaded
+    "failed to map segment from shared object",  # when loading a shared library
 )
 
 
 def missing_package(error: BaseException) -> InputError | None:
-    """Return what to say when an error means that a package is not installed, else None.
+    """Return the `InputError` for an error that means a missing package, otherwise None.
 
     Example:
         >>> print(missing_package(ModuleNotFoundError("No module named 'torch'", name="torch")))
@@ -127,6 +127,6 @@ def _rebuild(
 def _short(value: object, limit: int = 120) -> str:
     try:
         text = value if isinstance(value, str) else _BRIEF.repr(value)
-    except ValueError:  # Python writes no integer of more than 4,300 digits
+    except ValueError:  # Python does not format integers of more than 4,300 digits
         text = f"{type(value).__name__} too large to write"
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,7 +1,7 @@
-"""Locks that a killed workflow left behind: released when whoever held them is surely gone.
+"""Release of stale locks left behind by a killed workflow.
 
-Snakemake locks the files of a running workflow below `.snakemake/locks`, without saying who holds them. Each
-running workflow therefore notes its process below `.snakemake/owners`, while it holds its locks.
+Snakemake locks the files of a running workflow below `.snakemake/locks` without recording the owner. Each
+running workflow therefore records its process below `.snakemake/owners` while it holds its locks.
 """
 
 import json
@@ -13,7 +13,7 @@ _FOLDER = Path(".snakemake")
 
 
 def note_owner(folder: Path = _FOLDER) -> None:
-    """Note that this process runs a workflow in the working folder; call it once the locks are held.
+    """Record that this process runs a workflow in the working folder; call it after acquiring the locks.
 
     Example:
         >>> import tempfile
@@ -34,7 +34,7 @@ def note_owner(folder: Path = _FOLDER) -> None:
 
 
 def forget_owner(folder: Path = _FOLDER) -> None:
-    """Take this process's note away; call it when the workflow has ended.
+    """Remove the record of this process; call it when the workflow has ended.
 
     Example:
         >>> import tempfile
@@ -48,7 +48,7 @@ def forget_owner(folder: Path = _FOLDER) -> None:
 
 
 def release_dead_locks(folder: Path = _FOLDER) -> bool:
-    """Remove the locks of the working folder if all that ever held them were killed on this machine.
+    """Remove the locks of the working folder if every recorded owner is a dead process on this host.
 
     Example:
         >>> import tempfile
@@ -56,7 +56,7 @@ def release_dead_locks(folder: Path = _FOLDER) -> bool:
         False
 
     Returns:
-        Whether locks were removed. They stay when an owner is alive, on another machine, or not known.
+        Whether locks were removed. They are kept if an owner is alive, on another machine, or unknown.
     """
     locks = list((folder / "locks").glob("*.lock"))
     notes = list((folder / "owners").glob("*.json"))
@@ -72,7 +72,7 @@ def _is_dead(note: Path) -> bool:
         owner = json.loads(note.read_text())
         if owner["host"] != socket.gethostname():
             return False
-        # the same number can be another process by now; its start tells
+        # process ids are reused; the start time identifies the process
         return bool(owner["boot"] != _boot() or _started(owner["process"]) != owner["started"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
@@ -84,7 +84,7 @@ def _boot() -> str:
 
 
 def _started(process: int) -> str | None:
-    """Return when a process started, in clock ticks since boot; None when there is none of that number."""
+    """Return the start time of a process in clock ticks since boot; None if there is no such process."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

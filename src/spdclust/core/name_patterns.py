@@ -1,4 +1,4 @@
-"""A short regular expression that matches exactly some names."""
+"""Short regular expressions that match exactly a given set of names."""
 
 import re
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from itertools import groupby
 def one_of(names: Iterable[str]) -> str:
     """Return a regular expression that matches each of the names and nothing else.
 
-    What names begin with in common stands once. Snakemake reads through the constraints of a path each time
-    it fills in its wildcards, which took three times as long with the 100 names of a sweep side by side.
+    Common prefixes are factored out. Snakemake scans the constraints of a path each time it fills in the
+    wildcards, which took three times as long with a plain alternation of the 100 names of a sweep.
 
     Example:
         >>> one_of(["demo-alpha~1", "demo-alpha~2.5", "other"])
@@ -24,7 +24,7 @@ def one_of(names: Iterable[str]) -> str:
 def _one_of(names: list[str]) -> str:
     if len(names) == 1:
         return re.escape(names[0])
-    # sorted: what the first and the last share, all share
+    # sorted: a prefix shared by the first and the last is shared by all
     shared = _shared(names[0], names[-1])
     branches = [
         _one_of(list(group))

@@ -1,4 +1,4 @@
-"""Opening files that may be damaged or hostile: what is checked before a library reads them."""
+"""Checks on files that may be damaged or hostile, before a library reads them."""
 
 import contextlib
 import json
@@ -12,17 +12,17 @@ from typing import Any
 from spdclust.core.errors import InputError, memory_error
 
 TEXT_LIMIT = 256 * 2**20
-"""Bytes above which a text is refused."""
+"""Maximum size of a text file in bytes."""
 LEAST_LIMIT = 256 * 2**20
-"""Bytes that what is read from a file may take in memory, however small the file is."""
+"""Bytes in memory that the contents of any file may take, however small the file."""
 MOST_EXPANSION = 100
-"""How many times its own size, above `LEAST_LIMIT`, what is read from a file may take in memory."""
+"""Maximum ratio of the size in memory to the file size, for contents above `LEAST_LIMIT`."""
 
-_TELLING = (ValueError, OSError, RuntimeError, EOFError)  # whose message says enough without their name
+_TELLING = (ValueError, OSError, RuntimeError, EOFError)  # their messages are clear without the type's name
 
 
 def regular_file(path: str | Path, allowed: str) -> Path:
-    """Return the path of a file that can be read to its end; a pipe or a device might have none.
+    """Return the path of a regular file; pipes and devices may be endless.
 
     Example:
         >>> regular_file("/dev/zero", "a history.zip")
@@ -32,7 +32,7 @@ def regular_file(path: str | Path, allowed: str) -> Path:
 
     Args:
         path: the file.
-        allowed: what it should be, for messages.
+        allowed: description of the expected file, for messages.
 
     Raises:
         InputError: there is no such file, or it is a folder, a pipe or a device.
@@ -42,7 +42,7 @@ def regular_file(path: str | Path, allowed: str) -> Path:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise InputError("no such file", file=path, allowed=allowed) from error
-    except (OSError, ValueError) as error:  # a loop of links, a name too long or with a zero in it
+    except (OSError, ValueError) as error:  # a symlink loop, or an invalid name
         said = getattr(error, "strerror", None) or str(error)
         raise InputError("cannot be read", file=path, found=said, allowed=allowed) from error
     if not stat.S_ISREG(mode):
@@ -56,7 +56,7 @@ def _kind(mode: int) -> str:
 
 
 def exists(path: str | Path) -> bool:
-    """Return whether there is such a file or folder, False for names that there cannot be.
+    """Return whether a file or folder exists; False for invalid names.
 
     Example:
         >>> exists("x" * 5000), exists("a\\0b"), exists("/")
@@ -69,7 +69,7 @@ def exists(path: str | Path) -> bool:
 
 
 def check_folder(folder: str | Path, allowed: str) -> None:
-    """Check that all files below a folder can be read to their end, before a library opens them.
+    """Check that all files below a folder are regular, before a library opens them.
 
     Example:
         >>> import tempfile
@@ -81,7 +81,7 @@ def check_folder(folder: str | Path, allowed: str) -> None:
         spdclust.InputError: ...tokenizer.json: not a regular file (found: a pipe; allowed: a folder)
 
     Raises:
-        InputError: one of them is a pipe or a device, or a link that leads nowhere.
+        InputError: one of them is a pipe, a device or a broken link.
     """
     for place, _, names in os.walk(folder):
         for name in names:
@@ -89,7 +89,7 @@ def check_folder(folder: str | Path, allowed: str) -> None:
 
 
 def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str:
-    """Return a UTF-8 text, line ends as they are.
+    """Return the contents of a UTF-8 text file, with unchanged line endings.
 
     Example:
         >>> import tempfile
@@ -102,11 +102,11 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
 
     Args:
         path: the file.
-        allowed: what it should be, for messages.
-        limit: bytes above which it is refused.
+        allowed: description of the expected file, for messages.
+        limit: maximum size in bytes.
 
     Raises:
-        InputError: no such file, too large, or not UTF-8.
+        InputError: the file does not exist, is too large, or is not UTF-8.
     """
     path = regular_file(path, allowed)
     try:
@@ -123,7 +123,7 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
 
 
 def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any:
-    """Return what a JSON file holds.
+    """Return the contents of a JSON file.
 
     Example:
         >>> import tempfile
@@ -135,7 +135,7 @@ def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any
         spdclust.InputError: ...a.json: not JSON (found: key given twice: a; allowed: a summary.json)
 
     Raises:
-        InputError: no such file, too large, not UTF-8, not JSON, or a key is given twice.
+        InputError: the file does not exist, is too large, is not UTF-8 or JSON, or has a duplicate key.
     """
     text = read_text(path, allowed, limit=limit)
     with refused("not JSON", path, allowed):
@@ -143,15 +143,15 @@ def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any
 
 
 def parse_json(text: str) -> Any:
-    """Return what a JSON text says; a key given twice is an error.
+    """Parse a JSON text; duplicate keys are an error.
 
     Example:
         >>> parse_json('{"a": [1]}')
         {'a': [1]}
 
     Raises:
-        ValueError: it is not JSON, or a key is given twice.
-        RecursionError: it is nested too deeply.
+        ValueError: the text is not JSON, or has a duplicate key.
+        RecursionError: the text is nested too deeply.
     """
     return json.loads(text, object_pairs_hook=_once)
 
@@ -166,10 +166,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def refused(problem: str, path: str | Path, allowed: str, field: str | None = None) -> Iterator[None]:
-    """Turn whatever a library raises inside the block into one line that names the file.
+    """Convert any exception raised inside the block to an `InputError` that names the file.
 
-    Damaged files make libraries raise nearly anything: of `zipfile`, NumPy and torch alone, ten kinds of
-    errors have been seen.
+    Damaged files make libraries raise almost any exception: ten types have been observed from `zipfile`,
+    NumPy and torch alone.
 
     Example:
         >>> with refused("not a readable history", "history.zip", "a history.zip"):
@@ -180,7 +180,7 @@ def refused(problem: str, path: str | Path, allowed: str, field: str | None = No
         range; allowed: a history.zip)
 
     Raises:
-        InputError: anything was raised; an InputError passes, with the file filled in.
+        InputError: any exception was raised; an `InputError` is re-raised with the file filled in.
     """
     try:
         yield
@@ -196,7 +196,7 @@ def refused(problem: str, path: str | Path, allowed: str, field: str | None = No
 
 
 def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None:
-    """Refuse what a file announces when it is out of proportion to the file.
+    """Raise an error if the declared size of data is out of proportion to the file.
 
     Example:
         >>> import tempfile
@@ -208,12 +208,12 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
         bytes; allowed: at most 268435456 bytes, for a file of 0 bytes)
 
     Args:
-        n_bytes: what would have to be held in memory.
+        n_bytes: size of the data in memory.
         path: the file.
-        field: what would be so large.
+        field: the part of the file with that size.
 
     Raises:
-        InputError: it is more than `LEAST_LIMIT`, and more than `MOST_EXPANSION` times the file's size.
+        InputError: the size exceeds both `LEAST_LIMIT` and `MOST_EXPANSION` times the file's size.
     """
     stored = Path(path).stat().st_size
     limit = max(LEAST_LIMIT, MOST_EXPANSION * stored)

@@ -1,9 +1,8 @@
-"""What the code of a source file says, whatever its comments, docstrings, layout and place, on every Python.
+"""Digests of the code of a source file, independent of comments, docstrings, layout and Python version.
 
-Every job of a workflow needs this of the whole package, and reading 150 syntax trees takes longer than
-everything else that a job does before its work: it is kept in the user's cache, under the digest of the
-file's bytes, in a file whose name carries the digest of this module: another version of this code never
-reads what this one wrote.
+Every job of a workflow needs the digests of the whole package, and parsing 150 files takes longer than the
+rest of a job's start-up. They are therefore cached per user, keyed by the digest of the file's bytes. The
+name of the cache file contains the digest of this module, so other versions of this code never read it.
 """
 
 import ast
@@ -18,22 +17,22 @@ from typing import Any, NamedTuple
 from spdclust.core.cache_folders import cache_folder
 
 MOST_KEPT = 2000
-"""Files of which this is kept; the oldest go first."""
+"""Maximum number of cached files; the oldest are dropped first."""
 
 
 class Statement(NamedTuple):
     """A statement at the top of a file: a function, a class, an assignment, something that is executed."""
 
     code: str
-    """Digest of what it says. What the file defines or imports is written as its number in `names`."""
+    """Digest of the code. Names that the file defines or imports are replaced by their index in `names`."""
     names: list[str]
-    """What it mentions, in the order of the first mention; with attributes: `np.linalg.norm`."""
+    """Names used, in the order of first use, including attributes: `np.linalg.norm`."""
     imports: dict[str, str]
     """Names that it imports itself, inside a function for example, and what they are."""
 
 
 class Source(NamedTuple):
-    """The statements of one file and how they belong together."""
+    """The statements of one file and their relations."""
 
     statements: list[Statement]
     defines: dict[str, list[int]]
@@ -45,7 +44,7 @@ class Source(NamedTuple):
 
 
 class SourceDigests:
-    """What is known of source files, remembered between processes.
+    """Digests of source files, cached between processes.
 
     Example:
         >>> digests = SourceDigests()
@@ -72,10 +71,10 @@ class SourceDigests:
         return self._known[key]
 
     def keep(self) -> None:
-        """Write what was new to the cache; without one, nothing happens."""
+        """Write new entries to the cache, if there is one."""
         if self._file is None or not self._new:
             return
-        known = _read(self._file) | self._new  # other processes may have written meanwhile
+        known = _read(self._file) | self._new  # other processes may have written in the meantime
         temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(dict(list(known.items())[-MOST_KEPT:])))
@@ -138,7 +137,7 @@ def _imports(node: ast.AST) -> dict[str, str]:
 
 
 def _made_by(node: ast.stmt) -> list[str]:
-    """Return the names that a statement makes or changes in the file; `x[0] = 1` changes `x`."""
+    """Return the names that a statement defines or modifies in the file; `x[0] = 1` modifies `x`."""
     if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         return [node.name]
     made = []
@@ -195,12 +194,12 @@ class _Writer:
                 self._write(b",")
             self._write(b"]")
         else:
-            # which characters `repr` escapes depends on the version of Unicode
+            # the characters escaped by `repr` depend on the Unicode version
             self._write(ascii(node).encode())
 
 
 def _chain(node: object) -> list[str]:
-    """Return the parts of `a` or of `a.b.c`, nothing for anything else."""
+    """Return the parts of `a` or `a.b.c`; empty for any other node."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

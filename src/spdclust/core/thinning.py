@@ -1,4 +1,4 @@
-"""Which rows to keep where there are too many to show."""
+"""Selection of evenly spaced rows where there are too many to show."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from spdclust.core.types import Int
 
 
 def evenly(n: int, limit: int) -> Int[np.ndarray, "_"]:
-    """Return at most `limit` places out of `n`, evenly spread, the first and the last among them.
+    """Return at most `limit` evenly spaced indices out of `n`, including the first and the last.
 
     Example:
         >>> evenly(3, 10).tolist(), evenly(101, 3).tolist()

@@ -1,4 +1,4 @@
-"""Share a kernel's work over threads; kernels release the interpreter lock, results do not depend on it."""
+"""Distribute a kernel's work over threads; results do not depend on the number of threads."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def available_threads() -> int:
-    """Return how many cores this process may use.
+    """Return the number of cores available to this process.
 
     Example:
         >>> available_threads() >= 1
@@ -26,7 +26,7 @@ def available_threads() -> int:
 
 
 def even_parts(work: Num[np.ndarray, " items"], n_parts: int) -> list[tuple[int, int]]:
-    """Cut items into consecutive parts of about the same work.
+    """Split items into consecutive parts of about equal work.
 
     Example:
         >>> even_parts(np.array([1, 1, 1, 1, 4]), 2)
@@ -42,7 +42,7 @@ def even_parts(work: Num[np.ndarray, " items"], n_parts: int) -> list[tuple[int,
 
 
 def run_parts(task: Callable[[int, int], Result], parts: list[tuple[int, int]], threads: int) -> list[Result]:
-    """Call `task(first, last)` for every part, on so many threads; results in the order of the parts.
+    """Call `task(first, last)` for every part on `threads` threads; return results in the order of the parts.
 
     Example:
         >>> run_parts(lambda first, last: last - first, [(0, 4), (4, 5)], threads=2)

@@ -1,4 +1,4 @@
-"""Array types of the package and the one vocabulary of axis names.
+"""Array types of the package and the shared vocabulary of axis names.
 
 ========== ==================================================================
 axis       meaning
@@ -6,12 +6,12 @@ axis       meaning
 samples    tokens, or rows of a toy data set
 components components of a decomposed model, in the order of their labels
 groups     groups of the current grouping, numbered by their smallest component
-iterations merges done, one row per merge, the state after it
+iterations merges, one row per merge, for the state after it
 runs       members of an ensemble, one per seed
 nnz        stored entries of a sparse matrix
 ========== ==================================================================
 
-Shapes are checked while the tests run, not in use.
+Shapes are checked only while the tests run.
 """
 
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ Labels = list[str]
 """One name per component, ``"<module>:<index>"``."""
 
 Seed = int | tuple[int, ...]
-"""What a random generator starts from; a run of an ensemble uses ``(base_seed, run)``."""
+"""Seed of a random generator; a run of an ensemble uses ``(base_seed, run)``."""
 
 
 def make_generator(seed: Seed | Sequence[int]) -> np.random.Generator:
-    """Return the generator that every random choice of one computation is drawn from.
+    """Return the generator for all random choices of one computation.
 
     Example:
         >>> int(make_generator((0, 3)).integers(100))
         50
 
     Args:
-        seed: an int, or several that together name the stream.
+        seed: one integer, or several that together identify the stream.
     """
     entropy: Any = seed if isinstance(seed, int) else list(seed)
     return np.random.default_rng(entropy)

@@ -1,1 +1,1 @@
-"""Jobs: what a process of the workflow, or a profile, needs around its stage."""
+"""Support for the jobs of a workflow: logging, progress, the Slurm queue."""

@@ -1,4 +1,4 @@
-"""What every job of the workflow does around its one function call: logging, and errors in one line."""
+"""Logging and one-line error reports for the jobs of a workflow."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 @contextlib.contextmanager
 def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
-    """Send everything the block prints or logs to its log file, and end the process with 1 if it fails.
+    """Redirect all output of the block to its log file, and exit with 1 if the block fails.
 
     Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
     traceback in the log and one line that names the log.
@@ -33,10 +33,10 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
 
     Args:
         log_path: the job's log.
-        name: what the messages call the job.
-        threads: what the rule was given; libraries imported inside the block use no more.
+        name: name of the job in messages.
+        threads: number of threads of the rule; also limits the libraries imported inside the block.
     """
-    # each library would otherwise take every core, for every job that runs at once
+    # otherwise each library would use every core in every concurrent job
     os.environ |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
     log_path = Path(log_path)
     sys.stdout.flush()
@@ -64,7 +64,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
             told = error if isinstance(error, InputError) else memory_error(error)
             where = f"{type(error).__name__}: {error} [traceback in" if told is None else f"{told} [log:"
             _tell(terminal, f"Error in {name}: {where} {log_path}]")
-            with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            with contextlib.suppress(OSError):  # the log may be on the full disk
                 if told is None:
                     traceback.print_exc()
                 else:
@@ -78,7 +78,7 @@ _FOR_GOOD = "The job is not tried again: more memory or time would not help."
 
 
 def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
-    """Return whether a job ended by an error of its own, not because it was killed or memory ran out.
+    """Return whether a job failed by its own error, not because it was killed or ran out of memory.
 
     Example:
         >>> failed_for_good("no_such.log")
@@ -86,7 +86,7 @@ def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
 
     Args:
         log_path: the job's log.
-        since: time, in seconds since 1970, before which a log says nothing.
+        since: ignore logs older than this time, in seconds since 1970.
     """
     try:
         with open(log_path, "rb") as log:

@@ -16,17 +16,17 @@ _COLUMNS = ("rule", "ensemble", "run", "state", "since", "merges", "per s", "lef
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job that waits, runs, or has failed.
+    """A job that is waiting, running or failed.
 
     Attributes:
         rule: name of its rule.
         ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
         run: number of the run, None for jobs of the whole ensemble.
-        state: `waiting`, `running`, `failed`, or what Slurm calls it.
-        seconds: since it began, None while it waits.
+        state: `waiting`, `running`, `failed`, or the state in Slurm.
+        seconds: time since the start, None while waiting.
         merges: merges done so far, None for other jobs.
-        of_merges: all merges that it will do.
-        per_second: merges per second of late.
+        of_merges: total number of merges.
+        per_second: recent merges per second.
     """
 
     rule: str
@@ -40,16 +40,16 @@ class RunningJob:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time that the merges still take at their present rate."""
+        """Remaining time of the merges at the current rate."""
         if self.merges is None or self.of_merges is None or not self.per_second:
             return None
         return (self.of_merges - self.merges) / self.per_second
 
 
 def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[RunningJob]:
-    """Return the jobs of a workflow that wait, run, or have failed.
+    """Return the jobs of a workflow that are waiting, running or failed.
 
-    A job runs from the first line of its log to its benchmark, which Snakemake writes at its end.
+    A job is running from the first line of its log until Snakemake writes its benchmark.
 
     Example:
         >>> import tempfile
@@ -99,7 +99,7 @@ def format_jobs(jobs: Iterable[RunningJob]) -> str:
 
 
 def _began(log: Path) -> float | None:
-    """Return when the job of a log began; None where it has ended well."""
+    """Return the start time of a log's job; None if it ended successfully."""
     try:
         last, began = log.stat().st_mtime, _first_line_time(log)
     except OSError:
@@ -119,7 +119,7 @@ def _first_line_time(log: Path) -> float:
 
 
 def _named(log: Path) -> tuple[str, str, int | None]:
-    """Return rule, ensemble and run of a log, by its path below the logs."""
+    """Return the rule, ensemble and run of a log, from its path."""
     folders, found = list(log.parent.parts), _RUN.fullmatch(log.stem)
     if found is not None and not found[1]:  # <run_config>/[<ensemble>/]<rule>/run_<r>.log
         return folders[-1], "/".join(folders[:-1]), int(found[2])

@@ -17,16 +17,16 @@ _NEVER = re.compile(
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job of Snakemake's Slurm executor that waits or runs.
+    """A waiting or running job of Snakemake's Slurm executor.
 
     Attributes:
         number: the job's number in Slurm.
         state: such as PENDING or RUNNING.
-        reason: why it waits, in Slurm's words; `None` where it runs.
+        reason: reason for waiting, as reported by Slurm; `None` while running.
         cpus: CPUs asked for.
         memory: memory asked for, as Slurm writes it.
         time_limit: time asked for, as Slurm writes it.
-        elapsed: how long it has been running.
+        elapsed: running time so far.
         rules: name of the rule, or of the group and its rules.
         wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
         folder: working folder of the workflow.

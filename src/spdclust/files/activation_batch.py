@@ -1,4 +1,4 @@
-"""One activation batch: sparse causal importances and what they were made from, saved and loaded."""
+"""One activation batch, saved and loaded: sparse causal importances with their provenance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ _ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ActivationBatch(Brief):
-    """One batch of activations with what it was made from.
+    """One batch of activations with its provenance.
 
     Example:
         >>> batch = ActivationBatch.from_dense(np.array([[0.0, 0.9]]), ["m:0", "m:1"], seed=7)
@@ -41,11 +41,11 @@ class ActivationBatch(Brief):
 
     Attributes:
         activations: the causal importances, sparse, with their labels.
-        seed: seed that the samples were drawn with.
-        provenance: texts saying what made it (source checkpoint, its digest, …).
+        seed: seed used to draw the samples.
+        provenance: origin of the batch as strings (source checkpoint, its digest, …).
         maxima: each component's largest causal importance over the samples.
         means: each component's mean causal importance over the samples.
-        examples: tokens of the first samples, where they were kept.
+        examples: tokens of the first samples, if they were stored.
     """
 
     activations: ProcessedActivations
@@ -78,7 +78,7 @@ class ActivationBatch(Brief):
         """Build from a dense `(samples, components)` NumPy array or torch tensor.
 
         Raises:
-            InputError: shape, labels or values do not fit.
+            InputError: the shape, labels or values are invalid.
         """
         return cls(ProcessedActivations.from_dense(array, labels), seed, dict(provenance or {}))
 
@@ -90,7 +90,7 @@ class ActivationBatch(Brief):
         """Build from any `scipy.sparse` `(samples, components)` matrix.
 
         Raises:
-            InputError: labels or values do not fit.
+            InputError: the labels or values are invalid.
         """
         return cls(ProcessedActivations.from_sparse(matrix, labels), seed, dict(provenance or {}))
 
@@ -147,7 +147,7 @@ class ActivationBatch(Brief):
         payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         payload |= texts
         payload |= checksums(arrays, texts)
-        # through a stream: given a path, torch.save would put the temporary name into the file
+        # write to a stream: given a path, torch.save would store the temporary name in the file
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             torch.save(payload, stream)
 
@@ -158,9 +158,9 @@ class ActivationBatch(Brief):
             "shape": np.array(matrix.shape, dtype=np.int64),
             "indptr": matrix.indptr.astype(np.int32 if matrix.nnz < 2**31 else np.int64),
             "indices": matrix.indices.astype(np.uint16 if self.n_components <= 2**16 else np.int32),
-            # an active component is most often exactly 1, and then needs no value
+            # active components are usually exactly 1, and then no value is stored
             "values": np.empty(0, matrix.data.dtype) if all_ones else matrix.data,
-            # in the activations' own precision, in which thresholds are compared
+            # in the precision of the activations, in which thresholds are compared
             "maxima": np.asarray(self.maxima, dtype=matrix.data.dtype),
             "means": np.asarray(self.means, dtype=np.float64),
         }
@@ -171,7 +171,7 @@ class ActivationBatch(Brief):
         """Read and verify a batch.
 
         Raises:
-            InputError: no such file, truncated, damaged, or not a batch of ours.
+            InputError: the file does not exist, is truncated or damaged, or is not an spdclust batch.
         """
         path = Path(path)
         arrays, texts = read_whole(path)

@@ -1,4 +1,4 @@
-"""Zip archives of arrays and texts whose bytes depend on their contents alone."""
+"""Reproducible zip archives of arrays and texts: the bytes depend only on the contents."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class ArrayRows:
-    """An array given row by row, so that it can be written without ever being held whole.
+    """An array given row by row, so that it can be written without holding all of it in memory.
 
     Example:
         >>> rows = ArrayRows((2, 3), np.int16, ([row] * 3 for row in range(2)))
@@ -98,7 +98,7 @@ def read_archive(
         {'note.txt': 'three'}
 
     Raises:
-        InputError: no such file, not a zip, a member is missing, truncated or damaged.
+        InputError: the file does not exist or is not a zip, or a member is missing, truncated or damaged.
     """
     path = Path(path)
     wanted_arrays, wanted_texts, may_miss = list(arrays), list(texts), set(optional)
@@ -130,7 +130,7 @@ def read_archive(
 
 
 def read_arrays(path: str | Path, *, what: str = "archive") -> dict[str, np.ndarray]:
-    """Read every array of a zip, by the name it was saved under.
+    """Read every array of a zip, by name.
 
     Example:
         >>> import tempfile
@@ -140,7 +140,7 @@ def read_arrays(path: str | Path, *, what: str = "archive") -> dict[str, np.ndar
         {'x': [0, 1, 2]}
 
     Raises:
-        InputError: no such file, not a zip, an array is truncated or damaged.
+        InputError: the file does not exist or is not a zip, or an array is truncated or damaged.
     """
     with open_zip(path, what) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -159,7 +159,7 @@ def read_array(path: str | Path, *, what: str) -> np.ndarray:
         [0, 1, 2]
 
     Raises:
-        InputError: no such file, truncated or damaged, or not an array of plain values.
+        InputError: the file does not exist, is truncated or damaged, or is not an array of plain values.
     """
     path = regular_file(path, f"a {what}")
     with refused(f"not a readable {what}", path, f"a whole {what}"), path.open("rb") as stream:
@@ -167,16 +167,16 @@ def read_array(path: str | Path, *, what: str) -> np.ndarray:
 
 
 def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
-    """Read one `.npy` file or member, refusing a header that announces another size than is stored."""
+    """Read one `.npy` file or member; raise an error if the header does not match the stored size."""
     shape, fortran, dtype = array_header(stream)
     check_announced(shape, dtype, stored_bytes - stream.tell())
-    data = stream.read()  # to the end, so that the archive's checksum is verified
+    data = stream.read()  # read to the end, so that the archive's checksum is verified
     array = np.frombuffer(data, dtype=dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
 def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, whether columns come first, and type of a `.npy` stream, which is left at the data.
+    """Return the shape, Fortran order and type of a `.npy` stream, and leave the stream at the data.
 
     Example:
         >>> stream = io.BytesIO()
@@ -186,7 +186,7 @@ def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         (((2, 3), False, dtype('float64')), 48)
 
     Raises:
-        ValueError: not an array of plain values (NumPy raises other errors too).
+        ValueError: the stream is not an array of plain values (NumPy raises other errors too).
     """
     version = np.lib.format.read_magic(stream)
     reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -199,7 +199,7 @@ def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def check_announced(shape: tuple[int, ...], dtype: np.dtype[Any], stored_bytes: int) -> None:
-    """Refuse an array that announces another size than is stored.
+    """Raise an error if the size in an array's header differs from the stored size.
 
     Example:
         >>> check_announced((2, 3), np.dtype(np.float64), 48)
@@ -209,7 +209,7 @@ def check_announced(shape: tuple[int, ...], dtype: np.dtype[Any], stored_bytes: 
         ValueError: header announces 16000000000000 bytes, 48 are stored
 
     Raises:
-        ValueError: it does.
+        ValueError: the sizes differ.
     """
     announced = math.prod(shape) * dtype.itemsize
     if announced != stored_bytes or min(shape, default=0) < 0 or dtype.itemsize == 0:

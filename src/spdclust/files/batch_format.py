@@ -1,8 +1,8 @@
-"""The layout of `batch_<b>.pt`: plain tensors and strings, nothing else is ever read.
+"""The layout of `batch_<b>.pt`: only plain tensors and strings are read.
 
-Two checksums (SHA-256) stand among the texts: `checksum` of all tensors and texts with their names, and
-`head_checksum` of what is read without the activations: shape, maxima, means and all texts. Version 1 had the
-first one only, without the names of the tensors.
+Two checksums (SHA-256) are stored among the texts: `checksum` of all tensors and texts with their names, and
+`head_checksum` of the parts that are read without the activations: shape, maxima, means and all texts.
+Version 1 had only the first one, without the names of the tensors.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ Texts = dict[str, str]
 
 
 def checksums(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the texts that are put beside the others, so that damage is noticed.
+    """Return the checksums to store with the other texts, so that damage is detected.
 
     Example:
         >>> arrays = {name: np.zeros(1) for name in ("shape", "maxima", "means", "values")}
@@ -68,9 +68,9 @@ def read_whole(path: Path) -> tuple[Arrays, Texts]:
 
 
 def read_head(path: Path) -> tuple[Arrays, Texts]:
-    """Read and verify what is known of a batch without its activations: maxima, means and all strings.
+    """Read and verify a batch without its activations: maxima, means and all strings.
 
-    Files of version 1 are read and verified whole.
+    Files of version 1 are read and verified in full.
 
     Example:
         >>> import tempfile
@@ -98,7 +98,7 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
 
 
 def _read(path: Path) -> tuple[Arrays, Texts]:
-    # unverified here: the checksums inside are stricter than those of the archive
+    # not verified here: the checksums inside are stricter than those of the archive
     payload = load_tensors(path, "batch", ALLOWED, verify=False)
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError("not an activation batch", file=path, field="format", allowed=ALLOWED)
@@ -145,7 +145,7 @@ def _damaged(path: Path) -> InputError:
 
 
 def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_array:
-    """Return the `(samples, components)` matrix that the arrays of a file make.
+    """Return the `(samples, components)` matrix built from the arrays of a file.
 
     Example:
         >>> import tempfile
@@ -157,7 +157,7 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
         [[1.0, 0.0], [1.0, 0.5]]
 
     Raises:
-        InputError: the arrays do not fit together.
+        InputError: the arrays are inconsistent.
     """
     n_samples, n_components = stored_shape(arrays, path)
     for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("values", "f")):
@@ -181,7 +181,7 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
 
 
 def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int]:
-    """Return samples and components of a file, once its maxima and means are known to fit them.
+    """Return the number of samples and components of a file, after checking its maxima and means.
 
     Example:
         >>> import tempfile
@@ -193,7 +193,7 @@ def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int
         spdclust.InputError: ...means: ... (found: float64 (3,) for 2 components...)
 
     Raises:
-        InputError: they do not, or a maximum or mean is not a finite number.
+        InputError: the maxima or means have the wrong shape, or contain a value that is not finite.
     """
     shape = arrays["shape"]
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or (shape < 0).any():
@@ -216,7 +216,7 @@ def _misfit(path: Path, name: str, found: object) -> InputError:
 
 
 def stored_provenance(texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the texts of a file that say what made the batch.
+    """Return the texts of a file that describe the origin of the batch.
 
     Example:
         >>> stored_provenance({"seed": "0", "provenance.task": "tms"})

@@ -17,7 +17,7 @@ __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 
 
 class BatchedActivations(Brief):
-    """All `batch_*.pt` of a folder in numeric order, given round-robin, one in memory at a time.
+    """All `batch_*.pt` of a folder in numeric order, served round-robin, one in memory at a time.
 
     Example:
         >>> import tempfile
@@ -30,10 +30,10 @@ class BatchedActivations(Brief):
         (2, [1.0, 2.0, 1.0])
 
     Args:
-        source: a folder of batches, or the batch files themselves in the order wanted.
+        source: a folder of batches, or an ordered list of batch files.
 
     Raises:
-        InputError: no batches there, or their labels differ.
+        InputError: there are no batches, or their labels differ.
     """
 
     @checked(source=either(file_path, several(file_path, "a folder of batches, or the files of batches")))
@@ -65,7 +65,7 @@ class BatchedActivations(Brief):
         return len(self.paths)
 
     def get_next_batch(self) -> ActivationBatch:
-        """Return the next batch; after the last one comes the first again.
+        """Return the next batch, wrapping around after the last one.
 
         Raises:
             InputError: the batch cannot be read.
@@ -73,7 +73,7 @@ class BatchedActivations(Brief):
         number = self._next
         self._next = (number + 1) % self.n_batches
         if self._held is None or self._held[0] != number:
-            self._held = None  # let the old batch go before the new one is read
+            self._held = None  # free the old batch before reading the next one
             self._held = (number, self._load(number))
         batch = self._held[1]
         if self.n_batches > 1:
@@ -86,7 +86,7 @@ class BatchedActivations(Brief):
         """Return every component's maximum and mean in every batch, without reading the activations.
 
         Raises:
-            InputError: a batch cannot be read or has other labels.
+            InputError: a batch cannot be read or has different labels.
         """
         if self._stats is None:
             maxima, means, self._digests, self._made_from = [], [], [], []
@@ -112,7 +112,7 @@ class BatchedActivations(Brief):
 
     @property
     def digests(self) -> list[str]:
-        """The checksum of every batch, in order: what the activations were."""
+        """The checksum of every batch, in order."""
         self.component_stats()
         return self._digests
 
@@ -151,7 +151,7 @@ def find_batches(folder: str | Path) -> list[Path]:
         ['batch_9.pt', 'batch_10.pt']
 
     Raises:
-        InputError: no such folder, no batch in it, two files with one number, or a gap in the numbers.
+        InputError: the folder does not exist or has no batches, or numbers are duplicated or missing.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Where the files of an ensemble stand: its own folder, and the batches beside it. Imports nothing slow."""
+"""Paths of an ensemble's files: its own folder, and the batches next to it. Free of slow imports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ GROUPS = {
     "tree": "groups.nwk",
     "mapping": "cluster_mapping_groups.json",
 }
-"""Files of the groups that hold, by what is inside."""
+"""Files of the groups, by their contents."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EnsembleFolder:
 
     @property
     def name(self) -> str:
-        """Folder of the ensemble, below the results."""
+        """Folder of the ensemble, relative to the results."""
         return "/".join(self.folder.resolve().parts[-2:])
 
     def history(self, run: int) -> Path:
@@ -54,11 +54,11 @@ class EnsembleFolder:
         return self.folder / f"distances_{method}.npz"
 
     def distances(self) -> dict[str, Path]:
-        """Return the files of distances that are there, by method."""
+        """Return the existing files of distances, by method."""
         return {method: path for method in METHODS if (path := self.distance_file(method)).is_file()}
 
     def run_config(self) -> dict[str, Any]:
-        """Return the settings of the runs, empty where the ensemble does not hold them.
+        """Return the settings of the runs; empty if the ensemble does not contain them.
 
         Raises:
             InputError: the file cannot be read.
@@ -66,7 +66,7 @@ class EnsembleFolder:
         return _mapping(self.folder / RUN_CONFIG)
 
     def pipeline_config(self) -> dict[str, Any]:
-        """Return the settings of the pipeline, empty where the ensemble does not hold them.
+        """Return the settings of the pipeline; empty if the ensemble does not contain them.
 
         Raises:
             InputError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""What the files of an ensemble say they were made from: its histories and the package."""
+"""Provenance of an ensemble's files: its histories and the package version."""
 
 import json
 from collections.abc import Iterable, Sequence

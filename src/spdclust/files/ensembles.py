@@ -1,4 +1,4 @@
-"""Files of a whole ensemble: its histories side by side, normalised labels and assignments, distances."""
+"""Files of a whole ensemble: its histories, normalised labels and assignments, distances."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ from spdclust.partitions.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHist
 def load_normalized(
     histories: str | Path | Sequence[str | Path], *, align: str = "iteration"
 ) -> NormalizedHistories:
-    """Read the histories of an ensemble and bring them to one label order and one number of rows.
+    """Read the histories of an ensemble and align them to a common label order and number of rows.
 
     Example:
         >>> import tempfile
@@ -39,7 +39,7 @@ def load_normalized(
         align: see `normalize_ensemble`.
 
     Raises:
-        InputError: a history cannot be read, or the runs do not fit together; the error names the folder.
+        InputError: a history cannot be read, or the runs are incompatible; the error names the folder.
     """
     ensemble = load_merge_histories(histories)
     try:
@@ -49,7 +49,7 @@ def load_normalized(
 
 
 def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
-    """Return the folder that an ensemble's histories lie in.
+    """Return the folder that contains an ensemble's histories.
 
     Example:
         >>> common_folder(["a/demo/runs/run_0/history.zip", "a/demo/runs/run_1/history.zip"]).as_posix()
@@ -69,7 +69,7 @@ def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
 def save_ensemble_meta(
     normalized: NormalizedHistories, path: str | Path, provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Write `ensemble_meta.json`: component labels, what the runs have in common, what they are made from.
+    """Write `ensemble_meta.json`: component labels, properties shared by the runs, and their provenance.
 
     Example:
         >>> import tempfile
@@ -83,7 +83,7 @@ def save_ensemble_meta(
     Args:
         normalized: the ensemble.
         path: the `.json` file.
-        provenance: kept under this name where given.
+        provenance: stored under this name if given.
 
     Raises:
         InputError: the file cannot be written.
@@ -109,8 +109,8 @@ def save_merge_array(
     Args:
         normalized: the ensemble.
         path: the `.npz` file.
-        limit: above this many bytes the array is left out, and the file says so in `left_out`; None writes
-            it whatever its size.
+        limit: size in bytes above which the array is omitted, which is recorded in `left_out`; None for no
+            limit.
 
     Returns:
         Whether the array was written.
@@ -146,10 +146,10 @@ def save_distances(
         [0, 10]
 
     Args:
-        distances: of one method.
+        distances: distances of one method.
         path: the `.npz` file.
-        iterations: which iterations the rows are; 0, 1, 2, … when left out.
-        provenance: what they were computed from, kept as a JSON text under this name where given.
+        iterations: iterations of the rows; 0, 1, 2, … by default.
+        provenance: origin of the distances, stored as a JSON text under this name if given.
 
     Raises:
         InputError: the file cannot be written.
@@ -165,7 +165,7 @@ def save_distances(
 
 
 def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"]:
-    """Read the distances of `distances_<method>.npz`, ours or the reference implementation's.
+    """Read the distances of `distances_<method>.npz`, written by spdclust or the reference implementation.
 
     Example:
         >>> import tempfile
@@ -183,7 +183,7 @@ def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"
 def load_distance_rows(
     path: str | Path,
 ) -> tuple[Int[np.ndarray, " iterations"], Float[np.ndarray, "iterations runs runs"]]:
-    """Read which iterations a `distances_<method>.npz` holds, and the distances there.
+    """Read the iterations and the distances of a `distances_<method>.npz`.
 
     Example:
         >>> import tempfile
@@ -220,7 +220,7 @@ def load_distance_rows(
         raise InputError(
             "iterations do not rise", file=path, field="iterations", allowed="0 or more, each once, in order"
         )
-    # rounding may leave a little less than 0
+    # rounding may give values slightly below 0
     if np.isinf(array).any() or (array < -1e-9).any():
         raise InputError(
             "not distances", file=path, field="distances", found="a negative or infinite one",

@@ -1,4 +1,4 @@
-"""Tokens kept beside activations, so that what activates a group can be shown."""
+"""Tokens stored with activations, to show the contexts that activate a group."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ _ALLOWED = "tokens as spdclust writes them"
 
 @dataclass(frozen=True, eq=False)
 class TokenExamples:
-    """The tokens of some sequences of a batch, and which samples they are.
+    """The tokens of some sequences of a batch, and the samples that they belong to.
 
     Example:
         >>> examples = TokenExamples(np.array([[7, 8, 7]]), np.array([[0, 0], [0, 2]]), {7: "a", 8: " b"})
@@ -23,9 +23,9 @@ class TokenExamples:
         (2, (['a', ' b', 'a'], 2))
 
     Attributes:
-        tokens: `(sequences, positions)` token numbers.
+        tokens: `(sequences, positions)` token ids.
         samples: `(samples, 2)` the sequence and the position of the batch's first samples, in their order.
-        vocabulary: how each token that occurs is written.
+        vocabulary: text of each token that occurs.
     """
 
     tokens: Int[np.ndarray, "sequences positions"]
@@ -34,16 +34,16 @@ class TokenExamples:
 
     @property
     def n_samples(self) -> int:
-        """Number of samples, the first ones of the batch, whose tokens are known."""
+        """Number of samples, from the start of the batch, whose tokens are known."""
         return len(self.samples)
 
     def context(self, sample: int) -> tuple[list[str], int]:
-        """Return the texts of the tokens of a sample's sequence, and which of them the sample is."""
+        """Return the token texts of a sample's sequence and the position of the sample in it."""
         sequence, position = (int(n) for n in self.samples[sample])
         return [self.vocabulary[int(token)] for token in self.tokens[sequence]], position
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what is stored as tensors."""
+        """Return the parts that are stored as tensors."""
         largest = int(self.tokens.max(initial=0))
         return {
             "example_tokens": self.tokens.astype(np.uint16 if largest < 2**16 else np.int32),
@@ -52,7 +52,7 @@ class TokenExamples:
         }
 
     def texts(self) -> dict[str, str]:
-        """Return what is stored as text."""
+        """Return the parts that are stored as text."""
         written = [self.vocabulary[number] for number in sorted(self.vocabulary)]
         return {"example_texts": json.dumps(written, ensure_ascii=False)}
 
@@ -61,7 +61,7 @@ class TokenExamples:
         """Return the examples among the members of a batch file, or None if it has none.
 
         Raises:
-            InputError: they do not fit together.
+            InputError: the members are inconsistent.
         """
         if "example_tokens" not in arrays:
             return None
@@ -100,7 +100,7 @@ def samples_of(
 
 
 def known_texts(numbers: Sequence[int], texts: Sequence[str]) -> dict[int, str]:
-    """Return how tokens are written, by number.
+    """Return the text of each token, by token id.
 
     Example:
         >>> known_texts([17, 4], [" the", "a"])

@@ -1,4 +1,4 @@
-"""The groups that hold on disk: `groups.json`, `groups.csv`, `groups.nwk` and the mapping for the viewer."""
+"""Files of the groups: `groups.json`, `groups.csv`, `groups.nwk` and the mapping for the viewer."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from spdclust.merge.activations import check_labels
 FORMAT = "spdclust groups"
 FORMAT_VERSION = 1
 NO_ITERATION = -1
-"""`iteration` of the mapping: the groups are not the state after one merge."""
+"""Value of `iteration` in the mapping: the groups are not the state after a single merge."""
 
 _ALLOWED = "a groups.json"
 _COUNTS = ("size", "runs_exact", "active_members")
@@ -49,11 +49,11 @@ def save_groups(
         '0,3,0.5,0.02,1.0,2,0.16,1.0,0.'
 
     Args:
-        found: what `find_groups` returned.
-        folder: where the files go.
-        ensemble: what the mapping calls the ensemble.
+        found: the result of `find_groups`.
+        folder: output folder.
+        ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`, for the mapping.
-        provenance: what the groups were computed from, stored in `groups.json` under this name where given.
+        provenance: origin of the groups, stored in `groups.json` under this name if given.
 
     Raises:
         InputError: a file cannot be written.
@@ -76,12 +76,12 @@ def save_groups(
     save_rows(cells, ["group", *COLUMNS, "members", "shared_members"], paths["table"])
     write_text(paths["tree"], newick(found))
     save_mapping(mapping, paths["mapping"])
-    # last: whoever finds it finds the others
+    # written last: if it exists, the others do too
     write_text(paths["record"], json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def groups_record(found: FoundGroups) -> dict[str, Any]:
-    """Return what `groups.json` holds: plain JSON types, None for NaN.
+    """Return the contents of `groups.json` as plain JSON types, with None for NaN.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
@@ -139,7 +139,7 @@ def groups_record(found: FoundGroups) -> dict[str, Any]:
 
 
 def json_types(value: Any) -> Any:
-    """Return a value in the types of JSON, which has no NaN.
+    """Convert a value to JSON types, with None for NaN.
 
     Example:
         >>> json_types({"a": np.array([1.0, np.nan])})
@@ -170,7 +170,7 @@ def load_groups(path: str | Path) -> FoundGroups:
         path: the file, or the ensemble's folder.
 
     Raises:
-        InputError: no such file, damaged, or not the groups of an ensemble.
+        InputError: the file does not exist, is damaged, or does not contain the groups of an ensemble.
     """
     path = Path(path)
     path = path / GROUPS["record"] if path.is_dir() else path
@@ -180,7 +180,7 @@ def load_groups(path: str | Path) -> FoundGroups:
 
 
 def found_of(record: Mapping[str, Any]) -> FoundGroups:
-    """Return the groups that a record describes.
+    """Return the groups described by a record.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
@@ -188,10 +188,10 @@ def found_of(record: Mapping[str, Any]) -> FoundGroups:
         ['attn:2']
 
     Args:
-        record: of `groups_record`.
+        record: the result of `groups_record`.
 
     Raises:
-        InputError: its parts do not fit together.
+        InputError: the parts of the record are inconsistent.
     """
     labels, groups = list(record["labels"]), record["groups"]
     check_labels(labels, len(labels))

@@ -1,8 +1,9 @@
-"""Merge histories on disk: `history.zip`, readable by the reference implementation too.
+"""Merge histories on disk: `history.zip`, also readable by the reference implementation.
 
 Members: `merge.group_idxs.npy` `(iterations, components)`, `merge.k_groups.npy`, `selected_pairs.npy`,
-`labels.txt` and `metadata.json` as in the reference implementation; `mdl_loss.npy`, `merge_pair_cost.npy` and
-`records.<name>.npy` beside them. `metadata.json` holds the settings and provenance under `spdclust`.
+`labels.txt` and `metadata.json` as in the reference implementation; additionally `mdl_loss.npy`,
+`merge_pair_cost.npy` and `records.<name>.npy`. `metadata.json` holds the settings and provenance under
+`spdclust`.
 """
 
 import json
@@ -27,7 +28,7 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT_VERSION = 1
 GROUP_IDXS_LIMIT = 64 * 2**20
-"""Bytes above which `merge.group_idxs.npy` is left out of a history; it can be rebuilt from the pairs."""
+"""Size in bytes above which `merge.group_idxs.npy` is omitted; it can be rebuilt from the pairs."""
 
 _REFERENCE_KEYS = (
     "activation_threshold",
@@ -44,7 +45,7 @@ _ALLOWED = "a history.zip"
 
 @checked(history=instance(MergeHistory, allowed="a MergeHistory"), path=file_path, group_idxs=optional(truth))
 def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None) -> None:
-    """Write a history; the same history always gives the same bytes.
+    """Write a history, reproducibly byte for byte.
 
     Example:
         >>> import tempfile
@@ -56,10 +57,10 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
         True
 
     Args:
-        history: what to write.
+        history: the history.
         path: the `.zip` file.
-        group_idxs: whether to write the full `(iterations, components)` array; by default only while it stays
-            under `GROUP_IDXS_LIMIT` bytes.
+        group_idxs: whether to write the full `(iterations, components)` array; by default only if it is
+            smaller than `GROUP_IDXS_LIMIT` bytes.
 
     Raises:
         InputError: the file cannot be written.
@@ -103,16 +104,16 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
 
 
 def _for_reference(value: Any) -> Any:
-    # its reader knows a single prefix only
+    # the reference reader supports a single prefix only
     return None if isinstance(value, list) else value
 
 
 @checked(path=file_path)
 def load_merge_history(path: str | Path) -> MergeHistory:
-    """Read a history, ours or one of the reference implementation.
+    """Read a history written by spdclust or by the reference implementation.
 
-    A file of the reference implementation has no description lengths: `mdl_loss` and `merge_pair_cost` are
-    NaN then, and rows that it allocated but never filled are left out.
+    Files of the reference implementation have no description lengths, so `mdl_loss` and `merge_pair_cost` are
+    NaN. Rows that were allocated but never filled are dropped.
 
     Example:
         >>> import tempfile
@@ -124,7 +125,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
         (12, 11, 4)
 
     Raises:
-        InputError: no such file, damaged, or not a history.
+        InputError: the file does not exist, is damaged, or is not a history.
     """
     path = Path(path)
     with refused("not a readable history.zip", path, _ALLOWED):
@@ -154,7 +155,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             _check_reference_labels(metadata, labels)
             pairs = pairs[: _rows_filled(metadata["n_iters_current"], len(pairs))]
         pairs = np.sort(pairs.astype(np.int64), axis=1)
-        merge_tree(pairs, len(labels))  # refuses pairs that cannot have been merged
+        merge_tree(pairs, len(labels))  # raises for pairs that cannot have been merged
         for name in own[1:] if ours else []:
             _check_figures(arrays[name], name, len(pairs))
         nothing = np.full(len(pairs), np.nan)
@@ -196,7 +197,7 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
 
 
 def _check_reference_labels(metadata: dict[str, Any], labels: list[str]) -> None:
-    """Refuse a history whose own counts differ: the labels stand in it twice."""
+    """Raise an error if the two copies of the labels in a reference history differ in number."""
     for key, said in (("labels", labels), ("c_components", len(labels))):
         if metadata.get(key, said) != said:
             raise InputError(
@@ -258,17 +259,17 @@ def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHist
         ['run_0', 'run_1']
 
     Args:
-        source: an ensemble's folder (its `runs/run_<r>/history.zip` in numeric order), or the files.
+        source: an ensemble's folder (reads `runs/run_<r>/history.zip` in numeric order), or the files.
 
     Raises:
-        InputError: no histories there, or one of them cannot be read.
+        InputError: there are no histories, or one of them cannot be read.
     """
     paths = find_histories(source) if isinstance(source, (str, Path)) else list(map(Path, source))
     return MergeHistoryEnsemble([load_merge_history(path) for path in paths], run_names(paths))
 
 
 def run_names(paths: Sequence[str | Path]) -> list[str]:
-    """Return what messages and tables call each history: its folder, its file's stem, or else its path.
+    """Return the name of each history in messages and tables: its folder, its file's stem, or its path.
 
     Example:
         >>> run_names(["demo/runs/run_0/history.zip", "demo/runs/run_1/history.zip"])
@@ -297,7 +298,7 @@ def find_histories(folder: str | Path) -> list[Path]:
         InputError: there are none.
     """
     places = [run / "history.zip" for run in Path(folder).glob("runs/run_*")]
-    # a link that leads nowhere is refused when it is read, not passed over
+    # a broken link is not skipped; reading it raises an error
     found = sorted((path for path in places if os.path.lexists(path)), key=run_number)
     if not found:
         raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
@@ -305,7 +306,7 @@ def find_histories(folder: str | Path) -> list[Path]:
 
 
 def run_number(path: Path) -> int:
-    """Return the number of the run that a history lies in the folder of, -1 where that is not numbered.
+    """Return the run number of a history's folder, or -1 if the folder is not numbered.
 
     Example:
         >>> run_number(Path("demo/runs/run_3/history.zip"))

@@ -1,4 +1,4 @@
-"""Which component is in which group, as the JSON that the viewer of the reference implementation reads."""
+"""The group of every component, as JSON for the viewer of the reference implementation."""
 
 import json
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Int, Labels
 
 VIEWERS = ("run", "ensemble")
-"""Viewers of the reference implementation: the newer one knows single runs, the older one ensembles."""
+"""Viewers of the reference implementation: the newer one shows single runs, the older one ensembles."""
 
 
 def cluster_mapping(group_idxs: Int[np.ndarray, " components"], labels: Labels) -> dict[str, int | None]:
-    """Return the group number of every component by label; None where it is alone.
+    """Return the group number of every component by label; None if the component is alone.
 
     Example:
         >>> cluster_mapping(np.array([0, 1, 0]), ["m:0", "m:1", "m:2"])
@@ -39,7 +39,7 @@ def mapping_record(
     notes: str = "",
     viewer: str = "run",
 ) -> dict[str, Any]:
-    """Return the record that a viewer reads; both viewers refuse any other key.
+    """Return the record for a viewer; both viewers reject any additional key.
 
     Example:
         >>> mapping_record({"m:0": None}, made_by="demo/run_0", model="wandb:e/p/runs/s-1", iteration=4)
@@ -48,9 +48,9 @@ def mapping_record(
 
     Args:
         clusters: see `cluster_mapping`.
-        made_by: the ensemble, with the run where it is one run's mapping.
+        made_by: the ensemble, including the run for the mapping of a single run.
         model: the decomposed model, as in `model_path`; W&B runs become `entity/project/run`.
-        iteration: the merge that the grouping is the state after.
+        iteration: the merge after which the grouping is taken.
         run: number of the run; None for the consensus (−1 in the older viewer's file).
         notes: free text.
         viewer: a name in `VIEWERS`: `run` writes `clustering_run_id`, `ensemble` (the older one)
@@ -73,7 +73,7 @@ def mapping_record(
 
 
 def model_name(model: str) -> str:
-    """Return how the viewer names a model: `entity/project/run` for W&B, or the path as it is.
+    """Return the name of a model in the viewer: `entity/project/run` for W&B, otherwise the unchanged path.
 
     Example:
         >>> model_name("wandb:goodfire/spd/runs/s-38e1a3e2"), model_name("resources/resid_mlp1")

@@ -1,4 +1,4 @@
-"""The state of an unfinished merge on disk, so that a killed one goes on where it was."""
+"""The state of an unfinished merge on disk, so that an interrupted merge can resume."""
 
 import logging
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def _digest(members: Mapping[str, np.ndarray]) -> str:
 
 
 class MergeCheckpointFile:
-    """A `CheckpointStore` in one file, of use only to the merge of the same batches by the same code.
+    """A `CheckpointStore` in one file, valid only for the merge of the same batches by the same code.
 
     Example:
         >>> import tempfile
@@ -35,7 +35,7 @@ class MergeCheckpointFile:
 
     Args:
         path: the file.
-        key: says what is merged; a file with another key is not used.
+        key: identifies the merge; a file with a different key is not used.
     """
 
     def __init__(self, path: str | Path, key: str) -> None:
@@ -43,7 +43,7 @@ class MergeCheckpointFile:
         self.key = key
 
     def load(self) -> dict[str, np.ndarray] | None:
-        """Return the arrays saved last, or None when there are none of this key."""
+        """Return the last saved arrays, or None if there are none with this key."""
         if not exists(self.path):
             return None
         try:
@@ -59,11 +59,11 @@ class MergeCheckpointFile:
             log.warning("%s belongs to other batches; the merge starts from the beginning", self.path)
             return None
         log.info("going on from %s", self.path)
-        # read-only as read; the engine changes them in place
+        # arrays are read-only when loaded, but the engine changes them in place
         return {name.removesuffix(".npy"): np.array(array) for name, array in members.items()}
 
     def save(self, arrays: dict[str, np.ndarray]) -> None:
-        """Keep these arrays in place of the last ones.
+        """Replace the saved arrays with these.
 
         Raises:
             InputError: the file cannot be written.
@@ -72,5 +72,5 @@ class MergeCheckpointFile:
         write_archive(self.path, {"key.txt": self.key, "digest.txt": _digest(members), **members})
 
     def remove(self) -> None:
-        """Remove the file, once the merge is done."""
+        """Remove the file after the merge is done."""
         self.path.unlink(missing_ok=True)

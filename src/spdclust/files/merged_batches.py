@@ -1,4 +1,4 @@
-"""Which batches a history was merged on: found by number, verified by the digests in the history."""
+"""Find the batches that a history was merged on, by number, and verify them by the history's digests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from spdclust.merge.history import MergeHistory
 
 
 def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Path]) -> BatchedActivations:
-    """Return the batches that a history was made from: the first ones of a folder that other merges share.
+    """Return the batches of a history: the first ones of a folder that other merges may share.
 
     Example:
         >>> import tempfile
@@ -23,11 +23,11 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
         1
 
     Args:
-        history: the run. One that records no digests takes all batches, unverified.
+        history: the run. If it records no digests, all batches are used, unverified.
         source: the folder of the run's batches, or the files in order.
 
     Raises:
-        InputError: a batch is missing or damaged, or they are not those that were merged.
+        InputError: a batch is missing or damaged, or is not the one that was merged.
     """
     known = history.provenance.get("batches")
     files = find_batches(source) if isinstance(source, str | Path) else list(map(Path, source))
@@ -43,7 +43,7 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
 
 
 def kept_batches(place: EnsembleFolder, histories: Sequence[str | Path]) -> list[Path] | None:
-    """Return the folders with the batches of an ensemble's runs, or None where those of any run are gone.
+    """Return the batch folders of an ensemble's runs, or None if those of any run are missing.
 
     Example:
         >>> import shutil, tempfile

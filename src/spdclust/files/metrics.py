@@ -1,4 +1,4 @@
-"""Per-iteration figures of one merge as a table: `metrics.csv`."""
+"""Per-iteration values of one merge as a table: `metrics.csv`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from spdclust.merge.history import MergeHistory
 
 
 def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
-    """Return the per-iteration figures of a history by name, each `(iterations,)`.
+    """Return the per-iteration values of a history by name, each `(iterations,)`.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -53,5 +53,5 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
 
 
 def _text(value: float | int) -> str:
-    # repr gives the shortest text that reads back as the same number
+    # repr gives the shortest text that parses to the same number
     return repr(value)

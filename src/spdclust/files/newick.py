@@ -1,4 +1,4 @@
-"""Trees over components as Newick, the text format that tree viewers read."""
+"""Trees over components in Newick, the text format of tree viewers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,12 +8,12 @@ from spdclust.groups.found import EvidenceTree, FoundGroups
 
 
 def newick(found: FoundGroups) -> str:
-    """Return the tree that groups were chosen from, with the evidence of each node as its comment.
+    """Return the tree that the groups were chosen from, with the evidence for each node as a comment.
 
-    Labels are quoted, so that any label survives. The length of a branch is the difference in height of its
-    two ends; components have height 0. A comment holds `bits` and `bits_se` where the node was a candidate,
-    and `group` where it was chosen: `[&bits=0.5,bits_se=0.01,group=3]`, as FigTree reads them. Without a tree
-    (no batches) each group is one node below the root, with its number.
+    Labels are quoted, so any label is allowed. The length of a branch is the difference in height of its two
+    ends; components have height 0. A comment holds `bits` and `bits_se` if the node was a candidate, and
+    `group` if it was chosen: `[&bits=0.5,bits_se=0.01,group=3]`, in the format of FigTree. Without a tree (no
+    batches), each group is one node below the root, with its number.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
@@ -21,7 +21,7 @@ def newick(found: FoundGroups) -> str:
         "((('attn:0':0.1,'attn:1':0.1):0.1,'mlp:0':0.2)[&bits=0.5,bits_se=0.02,group=0]:0.8,(('att"
 
     Args:
-        found: the groups, and the tree where there is one.
+        found: the groups, and the tree if there is one.
     """
     if found.tree is None:
         groups = [found.member_idxs(group).tolist() for group in range(found.n_groups)]
@@ -32,7 +32,7 @@ def newick(found: FoundGroups) -> str:
     leaf = list(range(n))  # a component below each node
     for row, parts in enumerate(tree.children.tolist()):
         leaf.append(leaf[parts[0]])
-        # averages may round to a parent that is lower in its last digit
+        # rounding of averages may place a parent lower in the last digit
         lengths |= {part: f":{round(max(0.0, heights[n + row] - heights[part]), 9)!r}" for part in parts}
     comments = [
         _comment(tree, row, int(found.group_idxs[leaf[n + row]])) for row in range(len(tree.children))
@@ -53,7 +53,7 @@ def _written(
     comments: Sequence[str],
     lengths: Mapping[int, str] = {},
 ) -> str:
-    """Return the text; what is below no other node is joined at a root. No recursion: trees may be deep."""
+    """Return the Newick text, with top-level nodes joined at a root; iterative, because trees may be deep."""
     n = len(labels)
     below = {part for parts in children for part in parts}
     roots = [node for node in range(n + len(children)) if node not in below]
@@ -74,7 +74,7 @@ def _written(
 
 
 def _between(nodes: Sequence[int]) -> list[int | str]:
-    """Return nodes from the last to the first, a comma between each two."""
+    """Return the nodes in reverse order, separated by commas."""
     listed: list[int | str] = []
     for node in reversed(nodes):
         listed += [node, ","]

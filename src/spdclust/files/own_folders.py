@@ -1,4 +1,4 @@
-"""Where activations of one's own are: which files hold the batches of which run. Reads none of them."""
+"""Find the files of user-supplied activations for each run, without reading them."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, or memberships.npz with metadata.json"
 
 
 def folder_of_run(folder: str | Path, run: int) -> Path:
-    """Return where the files of one run are: `run_<r>/` if there is any such folder, else the folder itself.
+    """Return the folder of one run's files: `run_<r>/` if there are such folders, else the folder itself.
 
     Example:
         >>> import tempfile
@@ -24,7 +24,7 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
         'run_1'
 
     Raises:
-        InputError: no such folder, or other runs have one and this run has none.
+        InputError: the folder does not exist, or other runs have a folder but this run has none.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -51,7 +51,7 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
 
 
 def own_files(folder: str | Path, run: int = 0) -> list[Path]:
-    """Return the files of one run that each hold a batch, in the order of the numbers in their names.
+    """Return the batch files of one run, in the order of the numbers in their names.
 
     Example:
         >>> import tempfile
@@ -62,12 +62,12 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
         ['part_9.npy', 'part_10.npy']
 
     Raises:
-        InputError: no such folder, or none in it.
+        InputError: the folder does not exist or contains no such files.
     """
     place = folder_of_run(folder, run)
     if (place / SNAPSHOT).is_file():
         return [place / SNAPSHOT]
-    # a link that leads nowhere is refused when it is read, not passed over
+    # a broken link is not skipped; reading it raises an error
     found = [file for file in place.iterdir() if file.suffix in SUFFIXES and not file.is_dir()]
     found += [inner / SNAPSHOT for inner in place.iterdir() if (inner / SNAPSHOT).is_file()]
     if not found:
@@ -78,7 +78,7 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
 
 
 def files_beside(files: list[Path]) -> list[Path]:
-    """Return the label and metadata files that say what the columns of some files are.
+    """Return the label and metadata files that describe the columns of given files.
 
     Example:
         >>> import tempfile
@@ -93,14 +93,14 @@ def files_beside(files: list[Path]) -> list[Path]:
 
 
 def batches_per_run(config: ClusteringRunConfig) -> int:
-    """Return how many batches each run has: what its merge uses, at most one for each file of one's own.
+    """Return the number of batches of each run: those its merge uses, at most one per user-supplied file.
 
     Example:
         >>> batches_per_run(ClusteringRunConfig(model_path="m"))
         1
 
     Raises:
-        InputError: there are no such files, or the settings do not say how many.
+        InputError: there are no such files, or the settings do not determine the number.
     """
     needed = config.batches_needed()
     if config.precomputed_activations_dir is None:

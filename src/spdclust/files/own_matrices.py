@@ -1,13 +1,13 @@
-"""Activations of one's own, instead of a model's: matrices in the usual files, read as batches.
+"""User-supplied activations, used instead of a model: matrices in common file formats, read as batches.
 
 ========================= ===========================================================================
-file                      what it holds
+file                      contents
 ========================= ===========================================================================
 `batch_<b>.pt`            a batch written by spdclust
 `.pt`                     a tensor, dense or sparse; or `{"activations": tensor, "labels": [...]}`
 `.npy`                    a dense array
 `.npz`                    a `scipy.sparse` matrix, or dense: one array, or `activations` and `labels`
-`memberships.npz`         beside a `metadata.json`: a harvest snapshot, which component is active where
+`memberships.npz`         next to a `metadata.json`: a harvest snapshot of the active components
 ========================= ===========================================================================
 
 Rows are samples, columns components; further leading axes (sequence, position) are flattened.
@@ -40,7 +40,7 @@ _PROBLEM = "not a readable matrix"
 
 
 def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
-    """Read one file of one's own as a batch.
+    """Read one user-supplied file as a batch.
 
     Example:
         >>> import tempfile
@@ -52,10 +52,10 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
 
     Args:
         path: one of `own_files`.
-        seed: kept with it, unless it is a batch of ours, which has one.
+        seed: seed of the batch, unless the file is an spdclust batch, which has its own.
 
     Raises:
-        InputError: the file is missing or damaged, is no matrix, or labels or values do not fit.
+        InputError: the file is missing, damaged or not a matrix, or its labels or values are invalid.
     """
     path = regular_file(path, ALLOWED)
     with refused(_PROBLEM, path, ALLOWED):
@@ -77,7 +77,7 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
 
 
 def shape_of_own(path: str | Path) -> tuple[int, int]:
-    """Return the samples and components of one file of one's own, reading no more of it than its kind allows.
+    """Return the number of samples and components of a user-supplied file, reading as little as possible.
 
     Example:
         >>> import tempfile
@@ -87,7 +87,7 @@ def shape_of_own(path: str | Path) -> tuple[int, int]:
         (6, 4)
 
     Raises:
-        InputError: the file is missing or damaged, or is no matrix.
+        InputError: the file is missing, damaged or not a matrix.
     """
     path = regular_file(path, ALLOWED)
     with refused(_PROBLEM, path, ALLOWED):
@@ -151,7 +151,7 @@ def _shape_of_npz(path: Path) -> tuple[int, ...]:
 
 
 def _checked_names(path: Path) -> list[str]:
-    """Return the names of the arrays, once every header announces just what is stored."""
+    """Return the names of the arrays, after checking that every header matches the stored size."""
     with open_zip(path, "matrix") as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         check_members_size(archive, path, members)
@@ -163,7 +163,7 @@ def _checked_names(path: Path) -> list[str]:
 
 
 def _sparse(matrix: Any, path: Path) -> sparse.csr_array:
-    """Return any matrix as float rows without zeros; a dense one is read a piece at a time."""
+    """Return any matrix as sparse float rows without zeros; a dense matrix is read piece by piece."""
     if hasattr(matrix, "to_sparse_csr"):
         matrix = matrix.detach()
         if matrix.is_complex():
@@ -187,7 +187,7 @@ def _sparse(matrix: Any, path: Path) -> sparse.csr_array:
     rows = matrix.reshape(math.prod(matrix.shape[:-1]), matrix.shape[-1])
     kind = np.float64 if rows.dtype == np.float64 else np.float32
     at_once = max(1, _DENSE_NUMBERS // max(1, rows.shape[1]))
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are rejected
         pieces = [
             sparse.csr_array(np.asarray(rows[start : start + at_once], dtype=kind))
             for start in range(0, len(rows), at_once)
@@ -196,7 +196,7 @@ def _sparse(matrix: Any, path: Path) -> sparse.csr_array:
 
 
 def _check_shape(shape: Any, path: Path) -> None:
-    """Refuse rows and columns that cost memory without holding anything."""
+    """Raise an error for numbers of rows and columns that would only waste memory."""
     if len(shape) < 2:
         raise _not_a_matrix(path, f"shape {tuple(shape)}")
     n_rows, n_columns = math.prod(int(n) for n in shape[:-1]), int(shape[-1])
@@ -232,11 +232,11 @@ def _snapshot_labels(path: Path) -> Labels:
 
 
 def _labels_beside(path: Path, n_components: int) -> Labels:
-    """Return the labels in a file beside a matrix or one folder up, or generated ones."""
+    """Return the labels in a file next to a matrix or one folder up, or generated labels."""
     for place in (path.parent, path.parent.parent):
         for name in LABEL_FILES:
             file = place / name
-            if not os.path.lexists(file):  # a link that leads nowhere is refused, not passed over
+            if not os.path.lexists(file):  # a broken link raises an error below
                 continue
             is_json = file.suffix == ".json"
             labels = read_json(file, "a list of labels") if is_json else _lines(file)

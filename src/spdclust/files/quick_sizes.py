@@ -1,4 +1,4 @@
-"""How large what a file holds is, told in a millisecond: jobs are given memory by it."""
+"""Fast look-up of the size of a file's contents, to choose the memory of jobs."""
 
 import struct
 import zipfile
@@ -10,7 +10,7 @@ from spdclust.core.errors import InputError
 def batch_shape(path: str | Path) -> tuple[int, int]:
     """Return the number of samples and of components of a `batch_<b>.pt`.
 
-    Nothing is verified and nothing else is read; the merge itself does both.
+    Nothing is verified and nothing else is read; the merge does both.
 
     Example:
         >>> import tempfile
@@ -23,11 +23,11 @@ def batch_shape(path: str | Path) -> tuple[int, int]:
 
     Raises:
         FileNotFoundError: no such file.
-        InputError: not a batch of ours.
+        InputError: the file is not an spdclust batch.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # tensors are numbered in the order in which they were put in: the shape is the first
+            # tensors are numbered in the order of writing; the shape is the first
             first = next(info for info in archive.infolist() if info.filename.endswith("/data/0"))
             if first.file_size != 16:
                 raise ValueError
@@ -42,7 +42,7 @@ def batch_shape(path: str | Path) -> tuple[int, int]:
 
 
 def history_length(path: str | Path) -> int:
-    """Return the number of merges in a `history.zip`; 0 where the file does not say.
+    """Return the number of merges in a `history.zip`; 0 if it cannot be determined.
 
     Example:
         >>> import tempfile
@@ -58,7 +58,7 @@ def history_length(path: str | Path) -> int:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # a header of 128 bytes, then two int32 a merge
+            # a header of 128 bytes, then two int32 per merge
             return max(0, archive.getinfo("selected_pairs.npy").file_size - 128) // 8
     except FileNotFoundError:
         raise

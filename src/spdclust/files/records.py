@@ -1,4 +1,4 @@
-"""The JSON records that are read back: which keys they must have, and what may stand there."""
+"""Schemas of the JSON records that are read back: required keys and allowed values."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from spdclust.config.load import validate
 from spdclust.core.opening import read_json
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""A number of things, or which of several; databases and arrays hold no larger ones."""
+"""A count or an index; databases and arrays cannot hold larger ones."""
 
 
 class Record(Section, extra="allow", strict=True):
@@ -236,7 +236,7 @@ class RegisteredEnsemble(Record):
 
 
 def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str, Any]:
-    """Read a JSON record and check what its readers use.
+    """Read a JSON record and check the parts that are used.
 
     Example:
         >>> import tempfile
@@ -249,13 +249,13 @@ def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str
         or equal to 0)
 
     Raises:
-        InputError: no such file, not JSON, a key is missing, or a value is of another kind.
+        InputError: the file does not exist or is not JSON, a key is missing, or a value is of the wrong type.
     """
     return checked_record(model, read_json(path, allowed), path)
 
 
 def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[str, Any]:
-    """Return a record that is read already, once it is checked; numbers are what the model says they are.
+    """Check a record that has been read, and return it with numbers converted to the types of the model.
 
     Example:
         >>> distances = {"mean": 0.5, "min": 0.0, "max": 1.0, "median": 0.4}
@@ -267,6 +267,6 @@ def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[
         spdclust.InputError: summary.json: mean: ...
 
     Raises:
-        InputError: a key is missing, or a value is of another kind.
+        InputError: a key is missing, or a value is of the wrong type.
     """
     return validate(model, content, file=path).model_dump(exclude_unset=True)

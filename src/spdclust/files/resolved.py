@@ -1,4 +1,4 @@
-"""The settings an ensemble was made from, every value filled in, beside its results."""
+"""The fully resolved settings of an ensemble, stored with its results."""
 
 import json
 from collections.abc import Mapping

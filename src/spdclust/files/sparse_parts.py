@@ -1,4 +1,4 @@
-"""Sparse matrices from the arrays that a file holds, which may not fit together."""
+"""Build sparse matrices from the arrays of a file, which may be inconsistent."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ from spdclust.core.errors import InputError
 from spdclust.core.opening import check_size, refused
 
 PARTS = ("data", "indices", "indptr", "shape")
-"""What the arrays of a CSR matrix are called, in the order of `csr_of_parts`."""
+"""Names of the arrays of a CSR matrix, in the order of `csr_of_parts`."""
 
 _ALLOWED = "the data, indices, indptr and shape of a CSR matrix"
 
 
 def check_indices(matrix: Any) -> None:
-    """Check that all indices of a CSR, CSC or BSR matrix lead into it; the C++ behind follows any.
+    """Check that all indices of a CSR, CSC or BSR matrix are in range; SciPy's C++ code does not check them.
 
     Example:
         >>> matrix = sparse.csr_array((np.ones(2), np.array([0, 1]), np.array([0, 2])), shape=(1, 2))
@@ -29,16 +29,16 @@ def check_indices(matrix: Any) -> None:
         ValueError: index pointers decrease
 
     Raises:
-        ValueError: they do not.
+        ValueError: an index is out of range.
     """
-    # scipy's own check passes over them where the last one is 0
+    # SciPy's own check skips them if the last one is 0
     if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
         raise ValueError("index pointers decrease")
     matrix.check_format(full_check=True)
 
 
 def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> sparse.csr_array:
-    """Return the matrix of finite numbers that four arrays of a file make.
+    """Return the matrix of finite numbers built from four arrays of a file.
 
     Example:
         >>> parts = np.ones(1), np.array([7]), np.array([0, 1]), np.array([1, 2])
@@ -50,10 +50,10 @@ def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> s
     Args:
         parts: the arrays, in the order of `PARTS`.
         path: the file.
-        field: which of its matrices.
+        field: name of the matrix in the file.
 
     Raises:
-        InputError: types, lengths or numbers do not fit, or a value is NaN or infinite.
+        InputError: types, lengths or indices are inconsistent, or a value is NaN or infinite.
     """
     data, indices, indptr, shape = parts
     with refused("not a sparse matrix", path, _ALLOWED, field):

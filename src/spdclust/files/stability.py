@@ -1,4 +1,4 @@
-"""Writing the stability analysis of an ensemble: `stability.json` and the tables beside it."""
+"""Write the stability analysis of an ensemble: `stability.json` and the tables next to it."""
 
 import json
 from collections.abc import Mapping
@@ -45,11 +45,11 @@ def save_stability(
 
     Args:
         normalized: the ensemble.
-        stability: its analysis.
-        folder: where the files go.
-        stride: what the analysis was made with.
-        seed: of the null baseline.
-        provenance: what it was computed from, kept in `stability.json` under this name where given.
+        stability: the stability analysis of the ensemble.
+        folder: output folder.
+        stride: stride used for the analysis.
+        seed: seed of the null baseline.
+        provenance: origin of the analysis, stored in `stability.json` under this name if given.
 
     Raises:
         InputError: a file cannot be written.
@@ -72,9 +72,9 @@ def save_stability(
 
 
 def _save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:
-    """Write `stability_coclustering.npz`: for each cut, how often two components are together.
+    """Write `stability_coclustering.npz`: the co-clustering frequencies at each cut.
 
-    A cut with more pairs than `MAX_STORED_PAIRS` is left out, and the file says so in `<cut>.left_out`.
+    A cut with more pairs than `MAX_STORED_PAIRS` is omitted and marked by `<cut>.left_out`.
 
     Raises:
         InputError: the file cannot be written.
@@ -92,7 +92,7 @@ def _save_coclustering(normalized: NormalizedHistories, stability: Stability, pa
 
 
 def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
-    """Read the share of runs in which two components are together at one cut, for pairs that ever are.
+    """Read the share of runs in which two components are together at one cut, for pairs with a share above 0.
 
     Example:
         >>> import tempfile
@@ -109,7 +109,7 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
         `(components, components)` upper triangle (`i < j`), float64; the file's `labels` name both axes.
 
     Raises:
-        InputError: no such file, damaged, or the cut is not in it.
+        InputError: the file does not exist, is damaged, or does not contain the cut.
     """
     names = [f"{cut}.{part}.npy" for part in PARTS]
     read = read_archive(path, arrays=names, what="co-clustering file")

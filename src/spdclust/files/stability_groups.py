@@ -1,4 +1,4 @@
-"""Reading who is with whom in a stability analysis: its components, consensus groups and co-clustering."""
+"""Read the components, consensus groups and co-clustering of a stability analysis."""
 
 import csv
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from spdclust.core.types import Labels
 from spdclust.files.archive import read_arrays
 from spdclust.files.sparse_parts import PARTS, csr_of_parts
 
-_LONGEST_CELL = 1 << 28  # the members of a group are one cell
+_LONGEST_CELL = 1 << 28  # all members of a group are in one cell
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class CutComponent:
     """One component at one cut, a row of `stability_components.csv`.
 
     Attributes:
-        label: its name.
-        consensus_group: number of the consensus group it is in.
-        contestedness: by how many components its company differs between two runs, on average.
+        label: name of the component.
+        consensus_group: number of its consensus group.
+        contestedness: mean number of group partners that differ between two runs.
     """
 
     label: str
@@ -31,7 +31,7 @@ class CutComponent:
 
 
 def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
-    """Read `stability_components.csv`: for each cut its components, the most contested first.
+    """Read `stability_components.csv`: the components at each cut, most contested first.
 
     Example:
         >>> import tempfile
@@ -57,7 +57,7 @@ def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
 
 
 def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """Read `stability_groups.csv` without members: for each cut `group`, `size`, `support`, largest first.
+    """Read `stability_groups.csv` without members: `group`, `size` and `support` at each cut, largest first.
 
     Example:
         >>> import tempfile
@@ -84,7 +84,7 @@ def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 def load_coclusterings(
     path: str | Path,
 ) -> tuple[Labels, dict[str, sparse.csr_array | None]]:
-    """Read `stability_coclustering.npz`: its labels, and for each cut how often two components are together.
+    """Read `stability_coclustering.npz`: the labels, and the co-clustering frequencies at each cut.
 
     Example:
         >>> import tempfile
@@ -98,8 +98,8 @@ def load_coclusterings(
         (['a', 'b'], {'least_mdl': None})
 
     Returns:
-        The labels, and per cut the `(components, components)` share of runs, upper triangle; None where the
-        file says that it was left out.
+        The labels, and per cut the `(components, components)` share of runs, upper triangle; None for cuts
+        that were omitted.
 
     Raises:
         InputError: no such file, damaged, or a part of a cut is missing.

@@ -1,4 +1,4 @@
-"""Reading what figures and summaries need of a stability analysis, without the code that makes it."""
+"""Read the parts of a stability analysis used by figures and summaries, without importing the analysis."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from spdclust.files.records import StabilityRecord, read_record
 from spdclust.files.tables import load_columns
 
 NEEDED_COLUMNS = ("iteration", "n_distinct", "null.n_distinct")
-"""Columns that `stability_iterations.csv` has whatever the methods."""
+"""Columns of `stability_iterations.csv` that do not depend on the methods."""
 
 
 def load_stability_record(path: str | Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def load_stability_record(path: str | Path) -> dict[str, Any]:
         4
 
     Raises:
-        InputError: no such file, or not a stability record.
+        InputError: the file does not exist or is not a stability record.
     """
     return read_record(StabilityRecord, path, "stability.json")
 
@@ -44,6 +44,6 @@ def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
         [1.0, 2.0]
 
     Raises:
-        InputError: no such file, not a table of numbers, or a column that figures need is missing.
+        InputError: the file does not exist, is not a table of numbers, or lacks a required column.
     """
     return load_columns(path, NEEDED_COLUMNS)

@@ -1,4 +1,4 @@
-"""`summary.json` of an ensemble, and its few lines for the terminal. Imports nothing slow."""
+"""`summary.json` of an ensemble, and its short form for the terminal. Free of slow imports."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
 
 
 def format_summaries(folders: Iterable[str | Path]) -> str:
-    """Return a few lines on every ensemble that has a `summary.json`, and which file to open next.
+    """Return a short summary of every ensemble that has a `summary.json`, and the file to open next.
 
     Example:
         >>> format_summaries(["no/such/folder"])
@@ -78,7 +78,7 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
 
 
 def group_lines(groups: Mapping[str, Any]) -> list[str]:
-    """Return which groups hold, as lines for the terminal.
+    """Return the summary of the groups as lines for the terminal.
 
     Example:
         >>> groups = {"n_groups": 3, "n_alone": 112, "n_shared_members": 1, "expected_false": 0.1}
@@ -91,7 +91,7 @@ def group_lines(groups: Mapping[str, Any]) -> list[str]:
           warning: Made up.
 
     Args:
-        groups: see `summary.summarize_groups`.
+        groups: the result of `summary.summarize_groups`.
     """
     expected, alone, answer = (groups[name] for name in ("expected_false", "bits_alone", "bits_answer"))
     n, chance = groups["n_groups"], "" if expected is None else f" ({expected:.2g} expected by chance)"
@@ -116,7 +116,7 @@ def group_lines(groups: Mapping[str, Any]) -> list[str]:
 
 
 def stability_lines(stability: Mapping[str, Any]) -> list[str]:
-    """Return what the stability analysis found, as lines for the terminal.
+    """Return the summary of the stability analysis as lines for the terminal.
 
     Example:
         >>> cut = {"n_groups": [4, 5], "n_contested_components": 2}
@@ -127,7 +127,7 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
           consensus 0.90 (shuffled runs: 0.50)
 
     Args:
-        stability: see `summary.summarize_stability`.
+        stability: the result of `summary.summarize_stability`.
     """
     last = stability["last_agreement"]
     where = "at no iteration" if last is None else f"last at iteration {last}"
@@ -144,7 +144,7 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
 
 
 def format_sweeps(folders: Iterable[str | Path]) -> str:
-    """Return a few lines on every sweep that has a `sweep.json`, and which file to open next.
+    """Return a short summary of every sweep that has a `sweep.json`, and the file to open next.
 
     Example:
         >>> format_sweeps(["no/such/folder"])
@@ -162,7 +162,7 @@ def format_sweeps(folders: Iterable[str | Path]) -> str:
 
 
 def sweep_lines(record: Mapping[str, Any]) -> list[str]:
-    """Return a line for each point of a sweep, for the terminal.
+    """Return one line per point of a sweep, for the terminal.
 
     Example:
         >>> point = {"name": "alpha~1", "n_groups_min": 4, "n_groups_max": 4, "n_distinct": 1, "n_runs": 3}
@@ -171,7 +171,7 @@ def sweep_lines(record: Mapping[str, Any]) -> list[str]:
           (shuffled runs: 0.50)
 
     Args:
-        record: see `sweeps.comparison.compare_points`.
+        record: the result of `sweeps.comparison.compare_points`.
     """
     width = max(len(point["name"]) for point in record["points"])
     return [

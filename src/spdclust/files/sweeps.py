@@ -25,8 +25,8 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
         ['name,alpha,n_runs', 'a,1,2']
 
     Args:
-        record: see `compare_points`.
-        folder: where the files go.
+        record: the result of `compare_points`.
+        folder: output folder.
 
     Raises:
         InputError: a file cannot be written.
@@ -50,6 +50,6 @@ def load_sweep(path: str | Path) -> dict[str, Any]:
         spdclust.InputError: ...sweep.json: points: ...
 
     Raises:
-        InputError: no such file, or not the comparison of a sweep.
+        InputError: the file does not exist or is not the comparison of a sweep.
     """
     return read_record(SweepRecord, path, "sweep.json")

@@ -1,4 +1,4 @@
-"""Flat tables as `.csv`: a header, one row a line, numbers as the shortest text that reads back the same."""
+"""Flat tables as `.csv`: a header, one row per line, numbers as the shortest exact text."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from spdclust.core.opening import read_text, refused
 
 
 def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
-    r"""Write a table given by columns of equal length.
+    r"""Write a table given as columns of equal length.
 
     Example:
         >>> import tempfile
@@ -30,7 +30,7 @@ def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
 
 
 def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: str | Path) -> None:
-    """Write a table given by rows that have all columns.
+    """Write a table given as rows that have all columns.
 
     Example:
         >>> import tempfile
@@ -46,7 +46,7 @@ def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: s
 
 
 def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read a table of numbers by columns, each float64.
+    """Read a table of numbers as columns of float64.
 
     Example:
         >>> import tempfile
@@ -57,10 +57,11 @@ def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
 
     Args:
         path: the `.csv` file.
-        needed: columns that must be there.
+        needed: required columns.
 
     Raises:
-        InputError: no such file, not a table of numbers, or a column is missing or given twice.
+        InputError: the file does not exist or is not a table of numbers, or a column is missing or
+            duplicated.
     """
     text = read_text(path, "a .csv table")
     with refused("not a table of numbers", path, "a whole table"):

@@ -1,4 +1,4 @@
-"""Files of `torch.save` that may be damaged or hostile: plain tensors out of them, and nothing executed."""
+"""Safe reading of `torch.save` files that may be damaged or hostile: plain tensors only, no code run."""
 
 import pickle
 import warnings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load_tensors(
     path: str | Path, what: str, allowed: str, *, verify: bool = True, mapped: bool = True
 ) -> Any:
-    """Return what a file of `torch.save` holds, tensors on the CPU.
+    """Return the contents of a `torch.save` file, with tensors on the CPU.
 
     Example:
         >>> import tempfile, torch
@@ -28,14 +28,14 @@ def load_tensors(
 
     Args:
         path: the file.
-        what: what it should be, in a word or two, for messages.
-        allowed: the same, at length.
-        verify: check the CRC-32 of every member, which reads the whole file once; PyTorch checks none.
-        mapped: leave the tensors in the file, which must not change while they are in use.
+        what: short description of the expected contents, for messages.
+        allowed: long description of the expected contents, for messages.
+        verify: check the CRC-32 of every member, which reads the whole file once; PyTorch does not check.
+        mapped: memory-map the tensors; the file must not change while they are in use.
 
     Raises:
-        InputError: no such file, truncated, damaged, holds code or tensors of other kinds, or announces more
-            than the file can mean.
+        InputError: the file does not exist, is truncated or damaged, contains code or unsupported tensors,
+            or declares more data than it can contain.
     """
     import torch
 
@@ -49,7 +49,7 @@ def load_tensors(
                 check_crc(path, what)
         checked: Any = torch.sparse.check_sparse_tensor_invariants  # indices within the shape
         try:
-            # warnings speak of the pickle protocol: what is refused is refused in one line
+            # hide warnings about the pickle protocol: invalid files raise a one-line error
             with warnings.catch_warnings(), checked(True):
                 warnings.simplefilter("ignore")
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
@@ -62,7 +62,7 @@ def load_tensors(
 
 
 def _check_stored(path: Path, what: str) -> None:
-    """Refuse compressed members: `torch.save` has none, and they may unpack to anything."""
+    """Raise an error for compressed members: `torch.save` writes none, and they may expand to any size."""
     with open_zip(path, what) as archive:
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
@@ -72,7 +72,7 @@ def _check_stored(path: Path, what: str) -> None:
 
 
 def _check_tensors(content: Any, path: Path, allowed: str) -> None:
-    """Refuse tensors without data of their own in the file: what they announce is not there."""
+    """Raise an error for tensors whose data are not in the file."""
     import torch
 
     n_bytes, waiting = 0, [("", content)]
@@ -97,7 +97,7 @@ def _bytes_of(tensor: "torch.Tensor", name: str, path: Path, allowed: str) -> in
         raise InputError("not a plain tensor", file=path, field=field, found=found, allowed=allowed)
     if tensor.layout is torch.strided:
         return tensor.numel() * tensor.element_size()
-    # what a sparse one takes as rows: its entries, and a pointer for every row
+    # memory of a sparse tensor as rows: its entries, and a pointer for every row
     n_rows = 0
     for size in tensor.shape[:-1]:
         n_rows = max(1, n_rows) * int(size)

@@ -1,4 +1,4 @@
-"""Zip archives as files that may be damaged or hostile: what is checked before a member is read."""
+"""Checks on zip archives that may be damaged or hostile, before a member is read."""
 
 import contextlib
 import zipfile
@@ -10,14 +10,14 @@ from spdclust.core.opening import check_size, refused, regular_file
 
 _BLOCK = 1 << 20
 _LONGEST_END = 22 + (1 << 16)
-"""Bytes of the record at the end of an archive, with the longest comment."""
+"""Size in bytes of the end record of an archive, with the longest possible comment."""
 _TOO_MANY_TO_SAY = (1 << 16) - 1
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
 @contextlib.contextmanager
 def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
-    """Give an archive whose members are safe to read; whatever reading raises becomes one line.
+    """Open an archive whose members are safe to read; convert exceptions while reading to `InputError`.
 
     Example:
         >>> import tempfile
@@ -33,11 +33,11 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
 
     Args:
         path: the file.
-        what: what it should be, for messages.
+        what: kind of file expected, for messages.
 
     Raises:
-        InputError: no such file, not a zip, damaged, or a member is missing, encrypted, given twice, or has a
-            name that leads out of a folder.
+        InputError: the file does not exist, is damaged or is not a zip, or a member is missing, encrypted,
+            duplicated, or has a path outside the archive.
     """
     path = regular_file(path, f"a {what}")
     with refused(f"not a readable {what}", path, f"a whole {what}"), zipfile.ZipFile(path) as archive:
@@ -69,13 +69,13 @@ def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
         if problem is not None:
             raise InputError(problem, file=path, field=name or "''", allowed=f"a whole {what}")
         seen.add(name)
-        archive.open(info).close()  # compares the name with the one that stands before the member
+        archive.open(info).close()  # compares the name with the one in the member's local header
 
 
 def _announced_members(path: Path) -> int:
-    """Return how many members the end of an archive announces.
+    """Return the number of members declared in the end record of an archive.
 
-    The reader of the standard library passes over it: a damaged list may hide members as another's comment.
+    The standard library ignores it, so a damaged list may hide members in the comment of another one.
     """
     with path.open("rb") as stream:
         stream.seek(0, 2)
@@ -86,7 +86,7 @@ def _announced_members(path: Path) -> int:
 
 
 def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str]) -> None:
-    """Refuse members that would unpack to more than the file can mean.
+    """Raise an error if members would expand to more data than plausible for the file.
 
     Example:
         >>> import tempfile
@@ -101,7 +101,7 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
         spdclust.InputError: ...a.zip: a.npy: announces more than the file can mean (...)
 
     Raises:
-        InputError: they would.
+        InputError: the members would be too large.
     """
     infos = [archive.getinfo(name) for name in names]
     largest = max(infos, key=lambda info: info.file_size, default=None)
@@ -110,9 +110,9 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
 
 
 def check_crc(path: str | Path, what: str) -> None:
-    """Check every member against its CRC-32, which the readers of `.pt` files leave out.
+    """Check the CRC-32 of every member, which readers of `.pt` files do not.
 
-    Files that were written without (all are 0) pass.
+    Files written without checksums (all are 0) pass.
 
     Example:
         >>> import tempfile
@@ -127,12 +127,12 @@ def check_crc(path: str | Path, what: str) -> None:
         spdclust.InputError: ...a.pt: ... (found: ...Bad CRC-32 for file 'data.pkl'; ...)
 
     Raises:
-        InputError: the file is no archive, or a member is damaged.
+        InputError: the file is not an archive, or a member is damaged.
     """
     with open_zip(path, what) as archive:
         if not any(info.CRC for info in archive.infolist()):
             return
         for info in archive.infolist():
-            with archive.open(info) as stream:  # raises at the end of a member that does not fit
+            with archive.open(info) as stream:  # raises at the end of a member whose checksum does not match
                 while stream.read(_BLOCK):
                     pass

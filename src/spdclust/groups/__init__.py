@@ -1,1 +1,1 @@
-"""Which groups are real: a tree of candidates, held-out evidence for each, and the best set of them."""
+"""Find the groups that the data support: a tree of candidates, held-out evidence, the best set of nodes."""

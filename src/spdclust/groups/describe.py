@@ -1,4 +1,4 @@
-"""What is reported of each group: its evidence and how its members act, and how alike groups are."""
+"""The columns reported for each group: evidence, activity of its members, similarity within and between."""
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from spdclust.groups.trees import Tree
 def describe(
     folds: Folds, sums: PairSums, merges: list[Tree], groups: list[np.ndarray], evidence: Evidence
 ) -> dict[str, np.ndarray]:
-    """Return the columns of `FoundGroups`, one entry a group.
+    """Return the columns of `FoundGroups`, with one entry per group.
 
     Args:
         folds: the samples.
-        sums: over all samples, for the similarity of members.
-        merges: the tree of each run's merges.
-        groups: the members of each group, in order.
-        evidence: of these groups.
+        sums: sums over all samples, for the similarity of members.
+        merges: merge tree of each run.
+        groups: members of each group, in order.
+        evidence: evidence for these groups.
     """
     columns = support_columns(merges, groups)
     per_sample = evidence.bits / folds.n_samples
@@ -45,7 +45,7 @@ def describe(
 
 
 def cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return how alike pairs inside of groups and pairs between different groups are.
+    """Return the similarity of pairs inside groups and of pairs between different groups.
 
     Example:
         >>> packed = np.array([4, 4, 4, 0, 0, 2], dtype=np.float32)  # components 0 and 1 are always together
@@ -54,8 +54,8 @@ def cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, fl
         {'mean': 1.0, 'median': 1.0, 'never': 0.0}
 
     Returns:
-        For `inside` and `between` the mean and median similarity and the share of pairs `never` active
-        together; NaN where there are no such pairs.
+        For `inside` and `between`, the mean and median similarity and the share of pairs `never` active
+        together; NaN if there are no such pairs.
     """
     inside = np.concatenate([np.empty(0), *(sums.among(members) for members in groups)])
     group_of = np.full(sums.n_components, -1)

@@ -1,11 +1,11 @@
-"""Held-out evidence for groups: how many bits a group's code saves, and whether chance could save as many.
+"""Held-out evidence for groups: the bits that a group's code saves, and whether chance could save as many.
 
-A group of members `G` is coded by a gate, "at least m members are active", and then every member given the
-gate. All probabilities come from the other folds (Krichevsky and Trofimov 1981), the samples coded are the
-fold's own; what is reported is the difference to coding the members one by one. What is tested is the
+A group of members `G` is coded by a gate, "at least m members are active", and then by every member given the
+gate. The samples of a fold are coded with probabilities estimated on the other folds (Krichevsky and Trofimov
+1981). The reported value is the difference to coding the members one by one. The tested value is the
 difference to the shortest code of independent members, each at its own rate in that fold: a logarithm of a
 likelihood ratio. If the members are independent, it is `b` bits or more with a probability of at most
-`2^-b` (Kraft's inequality), whatever was looked at to choose the code, as long as it was not those samples.
+`2^-b` (Kraft's inequality), however the code was chosen, as long as those samples were not used to choose it.
 """
 
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from spdclust.groups.samples import Folds
 from spdclust.groups.trees import Tree
 
 FALSE_ALARM = 0.05
-"""On data without any groups, at most this share of ensembles has one reported."""
+"""On data without any groups, a group is reported for at most this share of ensembles."""
 
 _GATES = np.unique(np.concatenate([2 ** np.arange(20), 3 * 2 ** np.arange(19)]))
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the samples say about some sets of components.
+    """Held-out evidence for sets of components.
 
     Attributes:
-        bits: `(sets, folds)` bits saved in each fold, in all its samples together.
-        at_least: `(sets,)` how many members have to be active for the gate to be open.
-        opened: `(sets, folds)` samples on which it is.
+        bits: `(sets, folds)` total bits saved over all samples of each fold.
+        at_least: `(sets,)` number of active members that opens the gate.
+        opened: `(sets, folds)` number of samples on which the gate is open.
         n_codes: number of codes tried, over all sets.
     """
 
@@ -60,10 +60,10 @@ def gather_evidence(
     sizes: Int[np.ndarray, " sets"],
     threads: int,
 ) -> Evidence:
-    """Return what the samples say about sets of components, each consecutive in `order`.
+    """Return the evidence for sets of components, each consecutive in `order`.
 
-    The cost is proportional to the active entries of all sets together: for the nodes of a tree, entries
-    times depth.
+    The cost is proportional to the total number of active entries of all sets: for the nodes of a tree,
+    entries times depth.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
@@ -77,10 +77,10 @@ def gather_evidence(
 
     Args:
         folds: the samples.
-        order: components, so that every set is consecutive.
-        first: where in `order` each set begins.
-        sizes: how many components each set has, two or more.
-        threads: how many threads may work; the result does not depend on it.
+        order: components, ordered so that every set is consecutive.
+        first: start of each set in `order`.
+        sizes: number of components of each set, two or more.
+        threads: number of threads; the result does not depend on it.
     """
     gates = [gates_for(int(size)) for size in sizes]
     n_gates = np.array([len(each) for each in gates], dtype=np.int64)
@@ -128,7 +128,7 @@ def gather_evidence(
 
 
 def evidence_of_groups(folds: Folds, groups: list[Int[np.ndarray, "_"]], threads: int) -> Evidence:
-    """Return what the samples say about groups of two or more components, disjoint or not.
+    """Return the evidence for groups of two or more components, disjoint or not.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
@@ -149,8 +149,7 @@ def evidence_of_groups(folds: Folds, groups: list[Int[np.ndarray, "_"]], threads
 
 
 def bits_alone(folds: Folds) -> Float[np.ndarray, "folds components"]:
-    """Return the bits that code every component by itself, in all samples of a fold, by the other folds'
-    rates.
+    """Return the bits that code every component alone in each fold, at the rates of the other folds.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
@@ -166,7 +165,7 @@ def bits_alone(folds: Folds) -> Float[np.ndarray, "folds components"]:
 
 
 def rate_regret(folds: Folds) -> Float[np.ndarray, "folds components"]:
-    """Return by how many bits coding every component alone is shorter at the fold's own rate.
+    """Return the bits saved by coding every component alone at the fold's own rate.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
@@ -190,11 +189,11 @@ def rate_regret(folds: Folds) -> Float[np.ndarray, "folds components"]:
 def log_evidence(
     saved: Float[np.ndarray, "*sets folds"], chosen_without: Bool[np.ndarray, "*sets folds"] | None = None
 ) -> Float[np.ndarray, "*sets"]:
-    """Return the logarithm, base 2, of the evidence that several folds give for a saving.
+    """Return the base-2 logarithm of the combined evidence of several folds for a saving.
 
-    `2^bits` of a fold is an e-value: its mean is at most 1 where there is nothing to find. The mean over
-    folds is one as well, however much the folds depend on each other (Vovk and Wang 2021). A fold counts only
-    where the candidate was chosen without it.
+    `2^bits` of a fold is an e-value: its mean is at most 1 under the null hypothesis. The mean over folds is
+    an e-value too, however much the folds depend on each other (Vovk and Wang 2021). A fold counts only for
+    candidates that were chosen without it.
 
     Example:
         >>> float(log_evidence(np.array([3.0, 3.0]))), float(log_evidence(np.array([20.0, -4.0])).round(3))
@@ -202,7 +201,7 @@ def log_evidence(
 
     Args:
         saved: bits saved in each fold.
-        chosen_without: whether the candidate was found without looking at that fold.
+        chosen_without: whether the candidate was found without using that fold.
     """
     counted = saved if chosen_without is None else np.where(chosen_without, saved, -np.inf)
     return np.asarray(np.logaddexp2.reduce(counted, axis=-1) - np.log2(saved.shape[-1]))
@@ -216,11 +215,10 @@ def choose_nodes(
     false_alarm: float = FALSE_ALARM,
     regret: Float[np.ndarray, "folds components"] | None = None,
 ) -> list[int]:
-    """Return the best disjoint nodes of a tree: each saves more bits than the best of its parts, beyond
-    chance.
+    """Return the best disjoint nodes of a tree: each saves more bits than its best parts, beyond chance.
 
-    From the leaves up: a node replaces what was chosen below it if the difference of bits is positive in all
-    and its evidence exceeds the number of codes that were tried, divided by the rate of false alarms.
+    From the leaves up, a node replaces the nodes chosen below it if the total difference in bits is positive
+    and its evidence exceeds the number of codes tried, divided by the false-alarm rate.
 
     Example:
         >>> tree = Tree(3, np.array([[0, 1], [3, 2]]), np.array([0.1, 0.8]))
@@ -231,13 +229,13 @@ def choose_nodes(
 
     Args:
         tree: the candidates.
-        evidence: of the given nodes.
-        nodes: the nodes that may be chosen.
-        chosen_without: for each node and fold, whether a tree built without that fold has the node.
-        false_alarm: rate of ensembles without groups that have one reported.
-        regret: for each fold and component, the bits by which coding it alone is shorter at the fold's own
-            rate. A component alone counts with that shortest code, so that rates that change from fold to
-            fold are no evidence (Wasserman, Ramdas and Balakrishnan 2020).
+        evidence: evidence for the given nodes.
+        nodes: the candidate nodes.
+        chosen_without: for each node and fold, whether the tree built without that fold contains the node.
+        false_alarm: rate of ensembles without groups for which a group is reported.
+        regret: for each fold and component, the bits saved by coding it alone at the fold's own rate. A
+            component alone is charged this shortest code, so rates that differ between folds are not
+            evidence (Wasserman, Ramdas and Balakrishnan 2020).
     """
     limit = np.log2(max(evidence.n_codes, 1) / false_alarm)
     place = {int(node): row for row, node in enumerate(nodes)}

@@ -1,4 +1,4 @@
-"""How one group came together in the merge of a run: each merge inside it, and how its parts are active."""
+"""How one group was formed in the merge of a run: each merge inside it, and the activity of its parts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,10 +23,10 @@ class Joining:
         iteration: the merge of the run.
         first: members in one of the two merged groups.
         second: members in the other.
-        n_others: components outside of the group that the two merged groups held as well.
-        n_runs: runs in which just these members come together before another member joins them.
+        n_others: components outside the group that were also in the two merged groups.
+        n_runs: runs in which exactly these members are merged before another member joins them.
         n_first: samples on which any member of `first` is active.
-        n_second: the same of `second`.
+        n_second: the same for `second`.
         n_both: samples on which both parts are active.
     """
 
@@ -41,7 +41,7 @@ class Joining:
 
     @property
     def jaccard(self) -> float:
-        """Jaccard similarity of the activity of the two parts; NaN where neither is ever active."""
+        """Jaccard similarity of the activity of the two parts; NaN if neither is ever active."""
         either = self.n_first + self.n_second - self.n_both
         return self.n_both / either if either else float("nan")
 
@@ -53,13 +53,13 @@ class Joining:
 
 @dataclass(frozen=True)
 class Formation:
-    """How a group came together in one run.
+    """How a group was formed in one run.
 
     Attributes:
-        joinings: the merges that joined two parts of it, in order.
-        absent: members that took no part in the run's merge.
-        apart: the parts that the run never joined, the largest first; a single one where it did.
-        n_samples: samples that were counted.
+        joinings: the merges that joined two parts of the group, in order.
+        absent: members that were not part of the run's merge.
+        apart: parts that the run never joined, largest first; a single part if it joined them all.
+        n_samples: number of samples counted.
     """
 
     joinings: list[Joining]
@@ -90,12 +90,13 @@ def explain_group(
     Args:
         histories: the runs of the ensemble.
         members: labels of the group.
-        run: whose merge is replayed.
-        batches: what that run was merged on.
-        threshold: active is above this; by default that of the run's merge, 0 where it had none.
+        run: the run whose merge is replayed.
+        batches: the activations that the run was merged on.
+        threshold: a component is active above this; by default the threshold of the run's merge, or 0 if it
+            had none.
 
     Raises:
-        InputError: there is no such run, none of the members took part in it, or the batches lack one.
+        InputError: there is no such run, none of the members is part of it, or the batches lack a member.
     """
     if not 0 <= run < len(histories):
         raise InputError("no such run", field="run", found=run, allowed=f"0 to {len(histories) - 1}")
@@ -135,7 +136,7 @@ def explain_group(
 
 
 def closest_run(histories: Sequence[MergeHistory], members: Labels) -> int:
-    """Return the run that forms a group best: the one with the group at some merge that is most like it.
+    """Return the run that forms a group best: the one that has the most similar group at any of its merges.
 
     Example:
         >>> from spdclust.example_ensemble import example_history
@@ -147,7 +148,7 @@ def closest_run(histories: Sequence[MergeHistory], members: Labels) -> int:
         members: labels of the group.
 
     Returns:
-        The first of several that are equally close, by Jaccard similarity.
+        The closest run by Jaccard similarity, the first one if tied.
     """
     best = []
     for history in histories:
@@ -162,7 +163,7 @@ def closest_run(histories: Sequence[MergeHistory], members: Labels) -> int:
 def _joinings(
     history: MergeHistory, members: Labels
 ) -> tuple[list[tuple[int, Labels, Labels, int]], list[Labels]]:
-    """Return the merges of two parts (iteration, parts, components from outside), and the last parts."""
+    """Return the merges of two parts (iteration, parts, outside components), and the final parts."""
     order = {label: number for number, label in enumerate(members)}
     inside = {component: [label] for component, label in enumerate(history.labels) if label in order}
     size = np.ones(history.n_components, dtype=np.int64)
@@ -184,7 +185,7 @@ def _unions(history: MergeHistory, members: Labels) -> set[frozenset[str]]:
 
 
 def _counted(active: dict[str, Bool[np.ndarray, " samples"]], joinings: Sequence[Joining]) -> np.ndarray:
-    """Return for each merge on how many samples either part is active, and both."""
+    """Return, for each merge, the number of samples on which each part is active, and on which both are."""
     parts = {frozenset([label]): column for label, column in active.items()}
     counts = []
     for each in joinings:

@@ -1,4 +1,4 @@
-"""Which groups are real: from the runs of an ensemble and their samples to groups with evidence."""
+"""Find the groups supported by the runs of an ensemble and their samples, with the evidence for each."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,14 +29,13 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 N_NULL = 3
-"""Null runs of the whole analysis by default."""
+"""Default number of null runs of the whole analysis."""
 
 N_TREES = 5
-"""The folds are dealt into at most so many parts; each is judged by a tree that is built without it."""
+"""Maximum number of parts that the folds are divided into; each is judged by a tree built without it."""
 
 _KEEP_BYTES = 1_400_000_000
-"""Sums over pairs of all parts take at most so much memory: very many components are dealt into fewer parts.
-"""
+"""Memory limit of the pair sums of all parts; with very many components the folds form fewer parts."""
 
 
 def find_groups(
@@ -48,13 +47,14 @@ def find_groups(
     threads: int | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> FoundGroups:
-    """Return the groups that the samples support, each with its evidence, the best supported first.
+    """Return the groups that the samples support, each with its evidence, best supported first.
 
-    Candidates are the nodes of an average-linkage tree over all components (`similarity`). A node is judged
-    in each run only if the tree that is built without that run has it too, by the bits that it saves there
-    (`evidence`); the best disjoint nodes are the groups. Components that act with a group as its members do
-    join it (`members`). The runs' merge trees say how often a group forms (`support`, `runs_exact`). The
-    samples of a single run are cut into five blocks, which take the place of runs.
+    Candidates are the nodes of an average-linkage tree over all components (`similarity`). A run counts as
+    evidence for a node only if the tree built without that run also contains the node; the evidence is the
+    number of bits that the node saves there (`evidence`). The best disjoint nodes are the groups. Components
+    that are active with a group in the same way as its members join it (`members`). The runs' merge trees
+    show how often a group forms (`support`, `runs_exact`). The samples of a single run are split into five
+    blocks, which are used in place of runs.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -71,13 +71,13 @@ def find_groups(
 
     Args:
         histories: the runs.
-        batches: for each run what it was merged on: `ProcessedActivations`, a list of them, or a source of
-            batches. Without them there is no evidence: the groups are those that more than half of the runs
-            form.
-        n_null: how often the analysis is repeated with coactivation destroyed.
-        seed: of the null runs.
-        threads: how many threads may work; all cores if None. Results do not depend on it.
-        progress: called with a few words at the beginning of each step.
+        batches: for each run, the activations it was merged on: `ProcessedActivations`, a list of them, or a
+            source of batches. Without them there is no evidence, and the groups are those that more than half
+            of the runs form.
+        n_null: number of repetitions of the analysis with coactivation destroyed.
+        seed: seed of the null runs.
+        threads: number of threads; None for all cores. Results do not depend on it.
+        progress: called with a short description at the start of each step.
 
     Raises:
         InputError: there is no history, runs were merged at different activation thresholds or on different
@@ -240,7 +240,7 @@ def _check_samples(folds: Folds, *, single: bool) -> None:
 def _analyse(
     folds: Folds, threads: int, progress: Callable[[str], None] = lambda step: None
 ) -> tuple[PairSums, Tree, Int[np.ndarray, " nodes"], Evidence, list[int]]:
-    """Return the sums, the tree of all samples, the nodes judged, the evidence of each, and those chosen."""
+    """Return the sums, the tree of all samples, the judged nodes, their evidence, and the chosen nodes."""
     n = len(folds.labels)
     room = int(_KEEP_BYTES // (4 * (n * (n + 1) // 2) + 1))
     n_parts = min(folds.n_folds, max(2, min(N_TREES, room)))
@@ -267,17 +267,17 @@ def _analyse(
 def _with_joined(
     folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, threads: int
 ) -> tuple[list[Int[np.ndarray, "_"]], Memberships]:
-    """Return the groups with the components that join them, and the members that they share."""
+    """Return the groups including the components that join them, and the shared members."""
     groups = [np.sort(group) for group in groups]
     found = find_memberships(folds, groups, evidence, threads)
     taken = set(np.concatenate(groups).tolist()) if groups else set()
     joined = False
     for component, group in zip(found.component.tolist(), found.group.tolist(), strict=True):
-        if component not in taken:  # rows are in the order of bits saved
+        if component not in taken:  # rows are sorted by bits saved
             taken.add(component)
             joined = True
             groups[group] = np.sort(np.append(groups[group], component))
-    if joined:  # whoever joined has a group of its own now, and counts where that is inactive
+    if joined:  # a component that joined now has its own group, and counts only where that group is inactive
         found = find_memberships(folds, groups, evidence, threads)
     return groups, found.rows(np.isin(found.component, list(taken)))
 
@@ -287,7 +287,7 @@ def _rows(evidence: Evidence, which: np.ndarray) -> Evidence:
 
 
 def _numbered(n_components: int, groups: list[np.ndarray]) -> Int[np.ndarray, " components"]:
-    """Return the group of every component: the groups in order, then those that are alone."""
+    """Return the group of every component: the groups in order, then the singletons."""
     numbers = np.full(n_components, -1, dtype=np.int64)
     for g, members in enumerate(groups):
         numbers[members] = g

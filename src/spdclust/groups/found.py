@@ -1,4 +1,4 @@
-"""The answer of `find_groups`: groups of components with the evidence for each."""
+"""The result of `find_groups`: groups of components with the evidence for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,22 +25,22 @@ COLUMNS = {
     "cohesion": "mean Jaccard similarity of the activity of two members",
     "lift": "median over pairs of members of their coactivation, relative to independence",
 }
-"""What each column of `FoundGroups.columns` holds."""
+"""Description of each column of `FoundGroups.columns`."""
 
 
 @dataclass(frozen=True)
 class EvidenceTree:
-    """The tree that the groups were chosen from, with the evidence of every node.
+    """The tree that the groups were chosen from, with the evidence for every node.
 
-    Nodes are numbered as SciPy does: leaves are the components in the order of the labels, node
+    Nodes are numbered as in SciPy: the leaves are the components in the order of the labels, and node
     `n_components + t` is row `t` of the arrays below, children before parents.
 
     Attributes:
         children: `(nodes, 2)` the two parts of each node.
         height: mean distance between the two parts: 1 minus their similarity.
-        bits: bits per sample that the node saves on held-out samples; NaN where it was not a candidate.
-        bits_se: its standard error over runs.
-        chosen: whether the node is one of the groups (before components joined it).
+        bits: bits per sample that the node saves on held-out samples; NaN if it was not a candidate.
+        bits_se: standard error of `bits` over runs.
+        chosen: whether the node is one of the groups (before other components join it).
     """
 
     children: Int[np.ndarray, "nodes 2"]
@@ -52,13 +52,13 @@ class EvidenceTree:
 
 @dataclass(frozen=True)
 class SharedMembers:
-    """Components that are also active with a second group, one row each, the strongest evidence first.
+    """Components that are also active with a second group, one row each, strongest evidence first.
 
     Attributes:
-        component: number of the component.
+        component: index of the component.
         group: the second group.
-        bits: bits per sample saved by counting the component to that group too, on held-out samples.
-        share: share of the group's events on which the component is active, its own group being inactive.
+        bits: bits per sample saved on held-out samples by also assigning the component to that group.
+        share: share of the group's events on which the component is active while its own group is inactive.
     """
 
     component: Int[np.ndarray, " rows"]
@@ -69,27 +69,27 @@ class SharedMembers:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FoundGroups(Brief):
-    """Groups of components, the best supported by evidence first.
+    """Groups of components, best supported by evidence first.
 
     Attributes:
         labels: names of the components of all runs.
-        group_idxs: `(components,)` group of every component; those in no group are alone, with numbers after
-            all groups.
-        columns: arrays with one entry a group, see `COLUMNS`; NaN where batches were not given.
+        group_idxs: `(components,)` group of every component; components in no group are singletons, numbered
+            after all groups.
+        columns: arrays with one entry per group, see `COLUMNS`; NaN if no batches were given.
         n_groups: groups of two or more.
-        bits: held-out bits per sample of the answer (`answer`), of all components alone (`alone`), and of
-            every other answer that was compared; empty without batches.
-        null_groups: `(nulls,)` how many groups the same analysis finds in each null run, in which components
-            keep their activations but are independent.
-        null_groups_busy: the same where every sample keeps its number of active components too: groups that
-            there are because some samples are busier than others.
+        bits: held-out bits per sample of the result (`answer`), of all components alone (`alone`), and of
+            every alternative grouping compared; empty without batches.
+        null_groups: `(nulls,)` number of groups that the same analysis finds in each null run, in which
+            components keep their activations but are independent.
+        null_groups_busy: the same if every sample also keeps its number of active components: groups that
+            exist only because some samples have more active components than others.
         bits_saved_runs: `(groups, runs)` bits per sample that each group saves in each run.
         shared: components that are also active with a second group.
         tree: the tree that the groups were chosen from; None without batches.
         cohesion: similarity of pairs `inside` groups and `between` groups: mean, median and the share of
             pairs that are never active together.
-        settings: what the answer depends on: runs, samples, thresholds.
-        warnings: what a reader has to know before using the answer, one sentence each.
+        settings: inputs that the result depends on: runs, samples, thresholds.
+        warnings: caveats of the result, one sentence each.
     """
 
     labels: Labels
@@ -116,9 +116,7 @@ class FoundGroups(Brief):
 
     @property
     def expected_false(self) -> float:
-        """Groups that the same analysis finds when coactivation is destroyed, mean per null run; NaN without
-        any.
-        """
+        """Mean number of groups found per null run, with coactivation destroyed; NaN without null runs."""
         return float(self.null_groups.mean()) if len(self.null_groups) else float("nan")
 
     @property
@@ -137,7 +135,7 @@ class FoundGroups(Brief):
 
     @checked(group=whole())
     def member_idxs(self, group: int) -> Int[np.ndarray, " members"]:
-        """Return the numbers of a group's members.
+        """Return the component indices of a group's members.
 
         Raises:
             InputError: there is no such group.

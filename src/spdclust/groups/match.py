@@ -1,4 +1,4 @@
-"""The same groups in two ensembles: matched by the members they share, or by what their weights do."""
+"""Match the groups of two ensembles by their shared members or by their weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class GroupMatch:
     """A group of one ensemble and its counterpart in another.
 
     Attributes:
-        first: the group in the first ensemble; None where a group of the second has no counterpart.
-        second: the group in the second ensemble; None where a group of the first has no counterpart.
-        similarity: what they were matched by; NaN without a counterpart.
+        first: the group in the first ensemble; None if a group of the second has no counterpart.
+        second: the group in the second ensemble; None if a group of the first has no counterpart.
+        similarity: similarity of the two groups; NaN without a counterpart.
     """
 
     first: int | None
@@ -29,7 +29,7 @@ class GroupMatch:
 
 
 def match_groups(similarity: Float[np.ndarray, "first second"]) -> list[GroupMatch]:
-    """Return the pairing of groups whose similarities sum to most, each group at most once.
+    """Return the pairing of groups with the greatest sum of similarities, each group at most once.
 
     Example:
         >>> for match in match_groups(np.array([[0.2, 0.9], [0.0, 0.5], [0.0, 0.0]])):
@@ -40,7 +40,8 @@ def match_groups(similarity: Float[np.ndarray, "first second"]) -> list[GroupMat
         None 0 nan
 
     Args:
-        similarity: of each group of the first with each of the second; pairs at 0, less, or NaN stay apart.
+        similarity: similarity of each group of the first with each of the second; pairs at 0 or below, or
+            NaN, are not matched.
 
     Returns:
         The groups of the first ensemble in order, then those of the second without a counterpart.
@@ -63,7 +64,7 @@ def match_groups(similarity: Float[np.ndarray, "first second"]) -> list[GroupMat
 
 
 def group_overlaps(first: Sequence[Labels], second: Sequence[Labels]) -> Float[np.ndarray, "first second"]:
-    """Return the Jaccard similarity of the members of each two groups.
+    """Return the Jaccard similarity of the members of each pair of groups.
 
     Example:
         >>> group_overlaps([["a:0", "a:1"]], [["a:1", "a:0"], ["a:1", "b:0"]]).tolist()
@@ -81,11 +82,11 @@ def group_overlaps(first: Sequence[Labels], second: Sequence[Labels]) -> Float[n
 def group_cosines(
     first: Sequence[Labels], second: Sequence[Labels], weights: Weights, other_weights: Weights
 ) -> Float[np.ndarray, "first second"]:
-    """Return the cosine similarity of the weights of each two groups.
+    """Return the cosine similarity of the weights of each pair of groups.
 
     The weights of a group are, for each module, the sum over its members of the outer product of a
-    component's `V` and `U`: the part of the weight matrix that the group computes. No such matrix is built:
-    the inner product of two of them is the sum over pairs of components of (V·V')(U·U').
+    component's `V` and `U`: the group's part of the weight matrix. These matrices are not built: the inner
+    product of two of them is the sum over pairs of components of (V·V')(U·U').
 
     Example:
         >>> weights = {"m": (np.eye(2), np.array([[3.0, 0.0], [0.0, 4.0]]))}
@@ -95,11 +96,11 @@ def group_cosines(
     Args:
         first: the groups of one ensemble.
         second: the groups of the other.
-        weights: of the first one's model.
-        other_weights: of the second one's model, its modules of the same sizes.
+        weights: weights of the first ensemble's model.
+        other_weights: weights of the second ensemble's model, with modules of the same sizes.
 
     Returns:
-        NaN where a group's weights are 0.
+        The similarities; NaN where a group's weights are 0.
 
     Raises:
         InputError: a member has no weights, or a module has different sizes in the two models.
@@ -124,7 +125,7 @@ def group_cosines(
 
 
 _Members = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""By module: the components that are in any group, and a `(groups, components)` mask of who is in which."""
+"""By module: the components in any group, and a `(groups, components)` membership mask."""
 
 
 def _by_module(groups: Sequence[Labels], weights: Weights) -> _Members:
@@ -147,7 +148,7 @@ def _by_module(groups: Sequence[Labels], weights: Weights) -> _Members:
 def _products(
     one: _Members, other: _Members, weights: Weights, other_weights: Weights, shape: tuple[int, int]
 ) -> Float[np.ndarray, "first second"]:
-    """Return the inner products of the weights of each two groups, summed over modules."""
+    """Return the inner products of the weights of each pair of groups, summed over modules."""
     total = np.zeros(shape)
     for module in sorted(set(one) & set(other)):
         (chosen, mask), (other_chosen, other_mask) = one[module], other[module]

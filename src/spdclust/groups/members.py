@@ -1,11 +1,10 @@
-"""Components that belong to a group although the tree put them elsewhere: those that join it, and those it
-shares.
+"""Components that belong to a group outside their own node of the tree: joining and shared members.
 
-A component acts with a group as its members do if, on the group's events, it is active at least half as often
-as they are; if knowing the group saves bits for it, beyond chance; and if its activity and the group's
-overlap as much as the tree demands of parts of a node. A component of no group joins the group it saves most
-with. A member of another group is looked at only where that group, the component itself left out, is
-inactive: what remains is shared with a second group.
+A component qualifies for a group if, on the group's events, it is active at least half as often as the
+members; if coding it given the group saves bits, beyond chance; and if its activity and the group's overlap
+as much as the tree requires of the parts of a node. A component in no group joins the group with the largest
+saving. A member of another group is examined only where that group, the component itself excluded, is
+inactive; if it still qualifies, it is shared with a second group.
 """
 
 from dataclasses import dataclass
@@ -21,20 +20,18 @@ from spdclust.groups.samples import Folds
 from spdclust.groups.similarity import MIN_SIMILARITY
 
 MIN_RELATIVE_RATE = 0.5
-"""A component that joins or is shared is at least so often active on the group's events, relative to its
-members.
-"""
+"""Least frequency of a joining or shared component on the group's events, relative to the members."""
 
 
 @dataclass(frozen=True, eq=False)
 class Memberships:
-    """Components that act with a group they are not a node with, one row each.
+    """Components that are active with a group outside their own node, one row each.
 
     Attributes:
         component: number of the component.
-        group: the group it acts with.
-        bits: `(rows, folds)` bits saved by coding it given the group, in all samples of the fold.
-        share: of the group's events (its own group being inactive), on how many it is active.
+        group: the group that it is active with.
+        bits: `(rows, folds)` bits saved by coding it given the group, over all samples of the fold.
+        share: share of the group's events (while its own group is inactive) on which it is active.
     """
 
     component: Int[np.ndarray, " rows"]
@@ -43,7 +40,7 @@ class Memberships:
     share: Float[np.ndarray, " rows"]
 
     def rows(self, which: np.ndarray) -> "Memberships":
-        """Return some of the rows."""
+        """Return the selected rows."""
         return Memberships(self.component[which], self.group[which], self.bits[which], self.share[which])
 
 
@@ -54,7 +51,7 @@ def find_memberships(
     threads: int,
     false_alarm: float = FALSE_ALARM,
 ) -> Memberships:
-    """Return the components that act with a group as its members do, for every group but their own.
+    """Return the components that are active with a group like its members, for every group but their own.
 
     Example:
         >>> from spdclust.groups.evidence import evidence_of_groups
@@ -71,9 +68,9 @@ def find_memberships(
     Args:
         folds: the samples.
         groups: disjoint groups.
-        evidence: of these groups.
-        threads: how many threads may work; the result does not depend on it.
-        false_alarm: rate of ensembles in which any row is due to chance.
+        evidence: evidence for these groups.
+        threads: number of threads; the result does not depend on it.
+        false_alarm: rate of ensembles with any row due to chance.
     """
     n_groups, n_components = len(groups), len(folds.labels)
     nothing = np.empty(0, dtype=np.int64)
@@ -128,7 +125,7 @@ def find_memberships(
         closed[fold] = opened[fold][:, None] - both
         inactive[fold] = folds.n_samples[fold] - np.where(in_group, n_active[group_of, 1], 0) + edge
 
-    # squares in units of a sample on which the component is as active as usual, as in the similarity
+    # squares scaled to a mean of 1 over the component's active samples, as in the similarity
     squares, counts = folds.squares.sum(0), folds.counts.sum(0)
     usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
     rows: list[tuple[int, int, np.ndarray, float]] = []
@@ -161,10 +158,10 @@ def find_memberships(
 def _saved(
     hits: np.ndarray, trials: np.ndarray, alone: np.ndarray, inactive: np.ndarray
 ) -> Float[np.ndarray, "folds candidates"]:
-    """Return the bits that coding components given a group saves, by the other folds' rates.
+    """Return the bits saved by coding components given a group, at the rates of the other folds.
 
-    Of the `inactive` samples, on which its own group is not active, a component is active on `alone`; of the
-    `trials` among them, on which the other group is active, on `hits`.
+    On the `inactive` samples the component's own group is not active; the component is active on `alone` of
+    them. On `trials` of them the other group is active; the component is active on `hits` of these.
     """
 
     def length(n: np.ndarray, of: np.ndarray) -> np.ndarray:

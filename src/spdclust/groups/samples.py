@@ -1,6 +1,4 @@
-"""The samples of an ensemble as the group analysis reads them: folds of sparse pieces over the components of
-all runs.
-"""
+"""The samples of an ensemble, read as folds of sparse pieces over the components of all runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,23 +13,21 @@ from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source
 
 BLOCKS_OF_ONE_RUN = 5
-"""The samples of a single run are cut into so many blocks, which take the place of runs."""
+"""Number of blocks that the samples of a single run are split into, used in place of runs."""
 
 NULL_ENTRIES = 20_000_000
-"""A null run takes the first samples of every fold, up to so many activations in all."""
+"""A null run uses the first samples of every fold, up to this total number of activations."""
 
 TRADES = 6
-"""Rounds of curveball trades in a null run: 1 of 64 active components is still where it was, mostly by
-chance.
-"""
+"""Rounds of curveball trades in a null run: then 1 in 64 active components is unmoved, mostly by chance."""
 
 _KEEP_ENTRIES = 60_000_000
-"""Pieces with at most so many entries in all stay in memory between passes; larger ones are read again."""
+"""Pieces with at most this total number of entries stay in memory between passes; larger ones are re-read."""
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some samples: which components are active, how strongly; by sample and by component."""
+    """Activations of some samples, by sample and by component."""
 
     by_sample: sparse.csr_array
 
@@ -41,12 +37,12 @@ class Piece:
         return int(self.by_sample.shape[0])
 
     def by_component(self) -> sparse.csc_array:
-        """Return the same, column by column, samples in order."""
+        """Return the same in column order, with sorted samples."""
         return sparse.csc_array(self.by_sample)
 
 
 class Folds:
-    """What evidence is drawn from: one fold a run, or blocks of the samples of the only run.
+    """The samples used as evidence: one fold per run, or blocks of the samples of a single run.
 
     Args:
         labels: components of all runs.
@@ -67,7 +63,7 @@ class Folds:
         self._counted = [False] * n_folds
 
     def pieces(self, fold: int) -> Iterator[Piece]:
-        """Yield the pieces of a fold; the first reading counts, too, as large samples take long to read."""
+        """Yield the pieces of a fold; the first pass also computes the counts, because reading is slow."""
         n_samples, counts, squares = 0, np.zeros_like(self._counts[fold]), np.zeros_like(self._squares[fold])
         for piece in self._read(fold):
             if not self._counted[fold]:
@@ -106,7 +102,7 @@ class Folds:
 def fold_samples(
     batches: Sequence[Any], labels: Labels, own_labels: Sequence[Labels], threshold: float
 ) -> Folds:
-    """Return the samples of an ensemble, one fold a run; those of a single run in blocks.
+    """Return the samples of an ensemble, one fold per run; the samples of a single run form blocks.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -116,10 +112,10 @@ def fold_samples(
         ([2, 2], [[1, 1], [1, 1]])
 
     Args:
-        batches: one `ProcessedActivations`, list of them, or source of batches a run.
+        batches: one `ProcessedActivations`, list of them, or source of batches per run.
         labels: components of all runs.
-        own_labels: the components that each run's merge had; others of its batches are ignored.
-        threshold: a component is active where its activation is greater.
+        own_labels: components of each run's merge; other components of its batches are ignored.
+        threshold: a component is active if its activation is greater than this.
 
     Raises:
         InputError: a run's batches lack components of its merge.
@@ -170,7 +166,7 @@ def fold_samples(
 
 
 def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
-    """Return where a batch of the only run is cut, so that blocks are of even size over all batches together.
+    """Return the block edges within a batch of a single run; blocks are equal in size over all batches.
 
     Example:
         >>> block_edges(0, 12).tolist(), block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 1, 0, 1, 1, 1
@@ -178,17 +174,17 @@ def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
 
     Args:
         before: samples in the batches before this one.
-        n_samples: samples in this one.
+        n_samples: samples in this batch.
     """
     ends = np.array([before, before + n_samples])[:, None] - np.arange(BLOCKS_OF_ONE_RUN)
-    taken = -(-ends // BLOCKS_OF_ONE_RUN)  # by each block, had samples been dealt one by one
+    taken = -(-ends // BLOCKS_OF_ONE_RUN)  # samples per block, as if dealt one by one
     return np.concatenate([[0], np.cumsum(taken[1] - taken[0])])
 
 
 def active_entries(
     matrix: Any, columns: Int[np.ndarray, " own"], n_components: int, threshold: float
 ) -> sparse.csr_array:
-    """Return the entries above a threshold as float32, with columns renumbered and in order in every row.
+    """Return the entries above a threshold as float32, with columns renumbered and sorted in every row.
 
     Example:
         >>> active = active_entries(sparse.csr_array([[0.5, 0.05, 0.75]]), np.array([2, 1, 0]), 3, 0.1)
@@ -197,13 +193,13 @@ def active_entries(
 
     Args:
         matrix: `(samples, own components)` CSR matrix.
-        columns: new number of each column; negative ones are left out.
+        columns: new number of each column; columns with a negative number are dropped.
         n_components: number of columns of the result.
-        threshold: entries have to be greater.
+        threshold: keep entries greater than this.
     """
     number = np.int32 if matrix.nnz < 2**31 else np.int64
     indptr = np.zeros(matrix.shape[0] + 1, dtype=number)
-    level = matrix.data.dtype.type(threshold)  # compared in the activations' precision, as the merge does
+    level = matrix.data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
     kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, indptr)
     indices, values = np.empty(indptr[-1], dtype=number), np.empty(indptr[-1], dtype=np.float32)
     kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, level, indices, values)
@@ -213,12 +209,12 @@ def active_entries(
 
 
 def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
-    """Return the same samples with every coactivation destroyed; every component keeps its activations.
+    """Return the samples with every coactivation destroyed; every component keeps its activations.
 
-    Each component is active on samples drawn anew, so that all components are independent. With `keep_busy`
-    every sample keeps its number of active components as well, as far as a random arrangement can: components
-    are traded between random pairs of samples (curveball, Strona et al. 2014). What is found then is due to
-    some samples being busier than others.
+    The samples on which each component is active are redrawn, so that all components are independent. With
+    `keep_busy` every sample also keeps its number of active components, as far as a random arrangement can:
+    components are traded between random pairs of samples (curveball, Strona et al. 2014). Groups found then
+    exist because some samples have more active components than others.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -230,7 +226,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
 
     Args:
         folds: the samples.
-        seed: of the draws.
+        seed: seed of the draws.
         keep_busy: whether samples keep their number of active components.
     """
 
@@ -239,7 +235,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
         for number, piece in enumerate(folds.pieces(fold)):
             rng = np.random.default_rng((seed, fold, number))
             n_kept = max(1, int(np.searchsorted(piece.by_sample.indptr, room, side="right")) - 1)
-            piece = Piece(piece.by_sample[:n_kept].copy())  # a slice shares memory with what is kept
+            piece = Piece(piece.by_sample[:n_kept].copy())  # a slice would keep the whole array alive
             room -= piece.by_sample.nnz
             if not keep_busy:
                 columns = piece.by_component()
@@ -253,7 +249,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
                     kernels.trade(order, matrix.indptr, matrix.indices, matrix.data, rng)
             yield Piece(matrix)
 
-    drawn: dict[int, list[Piece]] = {}  # kept: they are few, and reading the samples takes longer
+    drawn: dict[int, list[Piece]] = {}  # stored: they are few, and re-reading the samples takes longer
 
     def read(fold: int) -> Iterator[Piece]:
         if fold not in drawn:

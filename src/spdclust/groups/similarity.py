@@ -1,10 +1,10 @@
-"""How alike components fire: Jaccard similarity weighted by activation, and the average-linkage tree of it.
+"""Similarity of components, a Jaccard similarity weighted by activation, and its average-linkage tree.
 
 With `s_ij` the sum over samples of the products of two components' activations, each scaled to a mean square
 of 1 where it is active, and `n_i` the number of samples on which `i` is active, the similarity is `s_ij /
 (n_i + n_j - s_ij)`. For components that are either on or off this is the Jaccard similarity of their sets of
-samples; activations count in proportion, so that two components that are strongly active on different samples
-are not alike because both are weakly active on many.
+samples. Activations count in proportion: two components that are strongly active on different samples are not
+similar only because both are weakly active on many samples.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from spdclust.groups.samples import Folds
 from spdclust.groups.trees import Tree
 
 MIN_SIMILARITY = 1 / 9
-"""The two parts of a node are on average at least so alike; below, no tree is built."""
+"""Least average similarity of the two parts of a node; no nodes are built below it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class PairSums:
     """Sums of products of activations, for every pair of components.
 
     Attributes:
-        packed: float32 lower triangle with the diagonal, row after row.
+        packed: float32 lower triangle with the diagonal, row by row.
         counts: `(components,)` samples on which each is active.
         squares: `(components,)` sums of squared activations.
     """
@@ -46,18 +46,18 @@ class PairSums:
 
     @cached_property
     def scale(self) -> Float[np.ndarray, " components"]:
-        """What each component's activations are multiplied with."""
+        """Factor that each component's activations are multiplied by."""
         ratio = np.divide(self.counts, self.squares, out=np.zeros(self.n_components), where=self.squares > 0)
         scale: np.ndarray = np.sqrt(ratio)
         return scale
 
     def without(self, other: "PairSums") -> "PairSums":
-        """Return the sums over the samples that `other` does not have; `other` is overwritten."""
+        """Return the sums over the samples that are not in `other`; `other` is overwritten."""
         np.subtract(self.packed, other.packed, out=other.packed)
         return PairSums(other.packed, self.counts - other.counts, self.squares - other.squares)
 
     def row(self, component: int) -> Float[np.ndarray, " earlier"]:
-        """Return the similarity of a component with every one before it."""
+        """Return the similarity of a component with every component before it."""
         start = component * (component + 1) // 2
         shared = self.packed[start : start + component] * self.scale[component] * self.scale[:component]
         either = self.counts[component] + self.counts[:component] - shared
@@ -86,7 +86,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
     Args:
         folds: the samples.
         which: the folds to sum over.
-        threads: how many threads may work; the result does not depend on it.
+        threads: number of threads; the result does not depend on it.
     """
     n = len(folds.labels)
     packed = np.zeros(n * (n + 1) // 2, dtype=np.float32)
@@ -103,7 +103,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
                     rows.indptr, rows.indices, rows.data, packed,
                 )  # fmt: skip
 
-            # a component meets those before it: the later, the more
+            # each component is paired with those before it: later ones have more work
             run_parts(add, even_parts(counts * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
     return PairSums(packed, folds.counts[which].sum(0).astype(float), folds.squares[which].sum(0))
 
@@ -124,11 +124,11 @@ def add_sums(parts: list[PairSums]) -> PairSums:
 
 
 def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
-    """Return the average-linkage forest of all nodes whose two parts are at least so alike.
+    """Return the average-linkage forest of all nodes whose two parts have at least a similarity of `least`.
 
-    Groups that average linkage joins at a similarity of `least` or more lie within one connected component of
-    the graph of pairs that are as alike, so each connected component has a tree of its own and large distance
-    matrices are never built.
+    Groups that average linkage joins at a similarity of `least` or more are within one connected component of
+    the graph of pairs at least as similar. Each connected component therefore gets a separate tree, and large
+    distance matrices are never built.
 
     Example:
         >>> packed = np.array([4, 4, 4, 0, 0, 2], dtype=np.float32)
@@ -137,8 +137,8 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
         ([[0, 1]], [0.0])
 
     Args:
-        sums: over the samples that the tree is built on.
-        least: no node below this similarity.
+        sums: sums over the samples that the tree is built on.
+        least: least similarity of the two parts of a node.
     """
     n = sums.n_components
     scale = sums.scale

@@ -1,4 +1,4 @@
-"""What the runs' merges say of groups: how often each is formed, and which groups a cut gives."""
+"""Support for groups from the runs' merges: how often each is formed, and the groups of a cut."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from spdclust.merge.history import MergeHistory
 
 
 def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns that the runs' merge trees give.
+    """Return the columns computed from the runs' merge trees.
 
     Example:
         >>> tree = Tree(3, np.array([[0, 2], [3, 1]]), np.zeros(2))
@@ -19,11 +19,11 @@ def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, n
         ([2, 0], [0.16, 0.0])
 
     Args:
-        merges: the tree of each run's merges.
-        groups: the members of each group.
+        merges: merge tree of each run.
+        groups: members of each group.
 
     Returns:
-        `size`, `support`, `runs_exact` and the ends of its 95 % interval (Clopper and Pearson 1934).
+        `size`, `support`, `runs_exact` and the bounds of its 95 % interval (Clopper and Pearson 1934).
     """
     n_runs = len(merges)
     exact = np.zeros(len(groups), dtype=np.int64)
@@ -52,7 +52,7 @@ def _key_of(tree: Tree, members: np.ndarray) -> tuple[int, int]:
 def cuts_of_merges(
     runs: list[MergeHistory], own: list[np.ndarray], merges: list[Tree]
 ) -> dict[str, list[np.ndarray]]:
-    """Return the groups that a cut through the merges gives, to be compared in bits.
+    """Return the groups of several cuts through the merges, to be compared in bits.
 
     Example:
         >>> from spdclust.example_ensemble import example_history
@@ -65,8 +65,8 @@ def cuts_of_merges(
 
     Args:
         runs: the histories.
-        own: for each run the numbers, among the components of all runs, of its own.
-        merges: the tree of each run's merges.
+        own: for each run, the indices of its components among the components of all runs.
+        merges: merge tree of each run.
     """
     answers = {
         "formed_by_most": formed_by(own, merges, len(merges) // 2 + 1),
@@ -86,16 +86,16 @@ def cuts_of_merges(
 
 
 def formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np.ndarray]:
-    """Return the largest groups that so many runs form; `n_runs` is more than half of them.
+    """Return the largest groups that at least `n_runs` runs form; `n_runs` must exceed half of the runs.
 
     Example:
         >>> tree = Tree(4, np.array([[0, 2], [1, 3], [4, 5]]), np.zeros(3))
         >>> [members.tolist() for members in formed_by([np.arange(4)] * 2, [tree, tree], 2)]
         [[0, 2], [1, 3]]
 
-    Two such groups are disjoint, or one lies within the other: they make up the majority-rule consensus tree
-    (Margush and McMorris 1981). All components that a run has are no group that it forms: whatever is merged
-    for long enough ends in one.
+    Two such groups are disjoint or nested: they form the majority-rule consensus tree (Margush and McMorris
+    1981). The set of all components of a run does not count as a group, because any merge that runs long
+    enough ends in it.
     """
     formed: Counter[tuple[int, int]] = Counter()
     nodes_of = []

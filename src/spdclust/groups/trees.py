@@ -1,4 +1,4 @@
-"""Trees of groups: what a node holds, whether two trees share one, and how well a group matches a tree."""
+"""Trees of groups: members of nodes, nodes shared by two trees, and how well a group matches a tree."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ _KEY_SEED = 0x5BDC1057
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """A binary forest over components: leaves first, then its nodes, parts before wholes.
+    """A binary forest over components: leaves first, then nodes, children before parents.
 
     Example:
         >>> tree = Tree(3, np.array([[0, 2], [3, 1]]), np.array([0.2, 0.7]))
@@ -41,14 +41,14 @@ class Tree:
 
     @cached_property
     def parents(self) -> Int[np.ndarray, " leaves_and_nodes"]:
-        """The node above every leaf and node; -1 where there is none."""
+        """Parent of every leaf and node; -1 if there is none."""
         parents = np.full(self.n_leaves + len(self.children), -1, dtype=np.int64)
         parents[self.children.ravel()] = np.repeat(self.n_leaves + np.arange(len(self.children)), 2)
         return parents
 
     @cached_property
     def first(self) -> Int[np.ndarray, " leaves_and_nodes"]:
-        """Where the components below every leaf and node begin in `order`."""
+        """Start of the components below every leaf and node in `order`."""
         first = np.zeros(self.n_leaves + len(self.children), dtype=np.int64)
         roots = np.flatnonzero(self.parents < 0)
         first[roots] = np.cumsum(self.sizes[roots]) - self.sizes[roots]
@@ -60,7 +60,7 @@ class Tree:
 
     @cached_property
     def order(self) -> Int[np.ndarray, " leaves"]:
-        """The components in an order in which every node's are consecutive."""
+        """The components, ordered so that those of every node are consecutive."""
         order = np.empty(self.n_leaves, dtype=np.int64)
         order[self.first[: self.n_leaves]] = np.arange(self.n_leaves)
         return order
@@ -71,11 +71,10 @@ class Tree:
 
     @cached_property
     def keys(self) -> list[tuple[int, int]]:
-        """A key for every leaf and node: two nodes, of any trees over these components, have one exactly if
-        they hold the same.
+        """Keys of all leaves and nodes: equal keys mean equal sets of components, in any tree over them.
 
-        128 random bits a component, added up: as in phylogenetics, where bipartitions of trees are compared
-        so.
+        A key is the sum of 128 random bits per component, as used in phylogenetics to compare bipartitions of
+        trees.
         """
         keys = np.empty((self.n_leaves + len(self.children), 2), dtype=np.uint64)
         rng = np.random.default_rng(_KEY_SEED)
@@ -90,7 +89,7 @@ class Tree:
         return set(self.keys[self.n_leaves :])
 
     def best_overlaps(self, groups: list[Int[np.ndarray, "_"]]) -> Float[np.ndarray, " groups"]:
-        """Return for each group the best Jaccard similarity with a node or leaf of the tree.
+        """Return, for each group, the best Jaccard similarity with a node or leaf of the tree.
 
         Example:
             >>> tree = Tree(3, np.array([[0, 2], [3, 1]]), np.zeros(2))
@@ -111,7 +110,7 @@ class Tree:
 def merge_history_tree(
     selected_pairs: Int[np.ndarray, "merges 2"], own: Int[np.ndarray, " own"], n_components: int
 ) -> Tree:
-    """Return the tree of one run's merges over the components of all runs; those the run lacks stay alone.
+    """Return the merge tree of one run over the components of all runs; components not in the run stay alone.
 
     Example:
         >>> tree = merge_history_tree(np.array([[0, 1], [0, 1]]), np.array([1, 3, 4]), 5)
@@ -120,7 +119,7 @@ def merge_history_tree(
 
     Args:
         selected_pairs: the merged groups, in the numbering before each merge.
-        own: the number, among all components, of each of the run's.
+        own: index of each of the run's components among all components.
         n_components: number of components of all runs.
     """
     _, names = merge_tree(selected_pairs, len(own))

@@ -52,7 +52,7 @@ class ProcessedActivations(Brief):
             labels: one name per component.
 
         Raises:
-            InputError: the shape is not two-dimensional, labels do not fit, or a value is NaN or infinite.
+            InputError: the array is not two-dimensional, labels do not match, or a value is NaN or infinite.
         """
         return cls.from_sparse(sparse.csr_array(_as_float(array)), labels, copy=False)
 
@@ -68,10 +68,11 @@ class ProcessedActivations(Brief):
         Args:
             matrix: causal importances; bool, integer or floating.
             labels: one name per component.
-            copy: whether to leave the matrix alone; False may take over its arrays, and sort them in place.
+            copy: whether to copy the matrix; False may reuse its arrays and sort them in place.
 
         Raises:
-            InputError: it is no such matrix, labels do not fit the components, or a value is NaN or infinite.
+            InputError: it is not such a matrix, labels do not match the components, or a value is NaN or
+                infinite.
         """
         if not sparse.issparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
             found = f"{matrix.dtype} {matrix.shape}" if sparse.issparse(matrix) else type(matrix).__name__
@@ -140,7 +141,7 @@ class ProcessedActivations(Brief):
         if self.n_samples == 0:
             return np.zeros(self.n_components)
         sums = np.zeros(self.n_components)
-        # scipy's own sum adds in float32; in pieces, so that the float64 copy stays small
+        # scipy's sum accumulates in float32; convert piece by piece to keep the float64 copy small
         for start in range(0, self.matrix.nnz, _PIECE):
             piece = slice(start, start + _PIECE)
             columns, values = self.matrix.indices[piece], self.matrix.data[piece]
@@ -153,7 +154,7 @@ def _as_float(dense: np.ndarray) -> np.ndarray:
 
 
 def check_labels(labels: Labels, n_components: int) -> None:
-    """Check that there is one label per component, each one unique, non-empty and in one line.
+    """Check that there is one label per component, each unique, non-empty and on one line.
 
     Example:
         >>> check_labels(["m:0", "m:0"], 2)
@@ -162,7 +163,7 @@ def check_labels(labels: Labels, n_components: int) -> None:
         spdclust.InputError: labels: label given twice (found: m:0; allowed: unique labels)
 
     Raises:
-        InputError: they are not.
+        InputError: a label is missing, duplicated, empty or spans several lines.
     """
     if len(labels) != n_components:
         raise InputError(

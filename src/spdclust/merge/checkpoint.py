@@ -1,4 +1,4 @@
-"""The state of an unfinished merge as plain arrays: enough to go on as if it had never stopped."""
+"""The state of an unfinished merge as plain arrays: enough to resume it with identical results."""
 
 import hashlib
 import json
@@ -17,17 +17,17 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class CheckpointStore(Protocol):
-    """Where the state of an unfinished merge is kept; the data layer writes it to a file."""
+    """Storage for the state of an unfinished merge; the data layer writes it to a file."""
 
     def load(self) -> dict[str, np.ndarray] | None:
-        """Return the arrays saved last, or None when there are none."""
+        """Return the last saved arrays, or None if there are none."""
 
     def save(self, arrays: dict[str, np.ndarray]) -> None:
-        """Keep these arrays in place of the last ones; must be all or nothing."""
+        """Replace the saved arrays with these; must be atomic."""
 
 
 def identity_of(config: MergeConfig, labels: Labels, seed: Seed, n_merges: int) -> str:
-    """Return a digest of what a merge is: a checkpoint of another one is not used.
+    """Return a digest that identifies a merge, so that the checkpoint of another merge is never used.
 
     Example:
         >>> config = MergeConfig()
@@ -64,7 +64,7 @@ def generator_from_array(array: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def load_fitting(store: CheckpointStore, identity: str) -> dict[str, np.ndarray] | None:
-    """Return the saved arrays if they belong to this merge, else None, and say so in the log.
+    """Return the saved arrays if they belong to this merge; otherwise log that they do not and return None.
 
     Example:
         >>> class InMemory:

@@ -1,4 +1,4 @@
-"""Whether costs stay within floating-point numbers: no sampler can compare infinite ones."""
+"""Check that costs stay finite in floating point: samplers cannot compare infinite costs."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Num
 
 LARGEST_COST = 1e300
-"""In counts; what is certain to cost less is merged."""
+"""In counts; merges that certainly cost less than this are accepted."""
 
 
 def check_costs_stay_finite(
     activity: Num[np.ndarray, " groups"], n_samples: int, n_components: int, config: MergeConfig
 ) -> None:
-    """Refuse what could lead to an infinite cost, now or after any merges.
+    """Reject input that could lead to an infinite cost, now or after any number of merges.
 
-    No coactivation of unions of groups is above groups² times the largest activity (Cauchy-Schwarz), nor is
-    their activity above that or, as the plain sum of scalar activations, above groups² times the samples.
+    The coactivation of unions of groups is at most groups² times the largest activity (Cauchy-Schwarz). So is
+    their activity; as the plain sum of scalar activations it is at most groups² times the samples.
 
     Example:
         >>> check_costs_stay_finite(np.array([3.0, 5.0]), 10, 2, MergeConfig(alpha=1e308))
@@ -26,13 +26,13 @@ def check_costs_stay_finite(
         (found: 1e+308; allowed: a smaller one)
 
     Args:
-        activity: of each group, counts or sums of squares.
+        activity: activity of each group, as counts or sums of squares.
         n_samples: samples in the batch.
-        n_components: number of components, the most that a group can have.
+        n_components: number of components, the maximum size of a group.
         config: the settings of the merge.
 
     Raises:
-        InputError: it could.
+        InputError: a cost could become infinite.
     """
     alpha, temperature = config.alpha, config.sampler_kwargs.get("temperature", 1.0)
     largest = max(float(activity.max(initial=0)), float(n_samples))

@@ -1,6 +1,6 @@
-"""What a grouping costs and what merging two groups changes: the plain dense formulas, in float64.
+"""The cost of a grouping and of merging two groups: the plain dense formulas, in float64.
 
-Slow and obvious on purpose: the engine is tested against these. `docs/merge-math.md` derives them.
+Deliberately slow and simple: the engine is tested against them. `docs/merge-math.md` derives them.
 """
 
 from typing import Any
@@ -20,9 +20,9 @@ from spdclust.merge.activations import ProcessedActivations
     alpha=real(at_least=0.0),
 )
 def compute_merge_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarray, "groups groups"]:
-    """Return how much merging each two groups changes the description length.
+    """Return the change of the description length for merging each pair of groups.
 
-    The change is linear in the coactivations: counts give bits in total, counts divided by the number of
+    The change is linear in the coactivations: counts give total bits, and counts divided by the number of
     samples give bits per sample.
 
     Example:
@@ -32,12 +32,12 @@ def compute_merge_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarra
 
     Args:
         coact: `(groups, groups)` coactivations, the groups' own activities on the diagonal; NumPy array or
-            torch tensor. Rows and columns of NaN are groups that cannot be merged now.
+            torch tensor. Groups that cannot be merged at present have rows and columns of NaN.
         ranks: `(groups,)` number of components of each group.
         alpha: bits per component of an active group.
 
     Returns:
-        Cost of each pair, symmetric, NaN where the coactivation is NaN. The diagonal has no meaning. The
+        Cost of each pair, symmetric, NaN where the coactivation is NaN. The diagonal is meaningless. The
         activity of NaN groups counts as 0 in the first term, which is the same for all pairs.
 
     Raises:
@@ -66,15 +66,16 @@ def compute_merge_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarra
 
 
 def relative_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarray, "groups groups"]:
-    """Return the part of the cost that differs between pairs, in the one order of operations all share.
+    """Return the part of the cost that differs between pairs, in the order of operations used everywhere.
 
-    Equal to `compute_merge_costs` minus S·log2((k−1)/k), the same for every pair. Samples on which `i` acts
-    without `j` now pay for the rank of `j`, and the reverse; samples on which both act save an index:
+    Equal to `compute_merge_costs` minus S·log2((k−1)/k), which is the same for every pair. Samples on which
+    only `i` is active now pay for the rank of `j`, and vice versa; samples on which both are active save an
+    index:
 
         α·((s_i − c_ij)·r_j + (s_j − c_ij)·r_i) − c_ij·log2(k−1)
 
-    With counts everything in the outer brackets is an exact integer, so that pairs whose costs are equal
-    in exact arithmetic are equal here too, and an orientation never matters. Ties are decided on this.
+    With counts, everything in the outer brackets is an exact integer. Pairs whose costs are equal in exact
+    arithmetic are therefore equal here too, whatever their orientation. Ties are determined on this value.
 
     Example:
         >>> coact = np.array([[4, 4, 0], [4, 4, 0], [0, 0, 2]])
@@ -145,8 +146,8 @@ def recompute_coacts_from_scratch(
         activations: `ProcessedActivations`, or a `(samples, components)` array or tensor.
         group_idxs: group of each component.
         activation_threshold: a component is active above this, a group when any member is, and the result
-            counts samples. With None a group's activation is the sum of its members' and the result
-            holds sums of products.
+            counts samples. If None, a group's activation is the sum of its members' activations and the
+            result holds sums of products.
     """
     groups = group_activations(activations, group_idxs, activation_threshold)
     coact: np.ndarray = groups.T @ groups

@@ -1,4 +1,4 @@
-"""The merge engine: takes batches in turn, runs the kernels, keeps the log, stops and goes on."""
+"""The merge engine: loads batches in turn, runs the kernels, records each merge, pauses and resumes."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """One merge under way.
+    """A merge in progress.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -34,12 +34,12 @@ class Engine:
         (1, 1, 3)
 
     Args:
-        source: where batches come from.
-        kept: columns of the components that take part.
+        source: source of the batches.
+        kept: columns of the components to merge.
         config: the settings of the merge.
-        rng: the one generator of all draws.
-        threads: how many threads may read batches; the result does not depend on it.
-        thorough: count ranks and candidates over all pairs for the record, at every merge.
+        rng: generator used for all draws.
+        threads: number of threads that read batches; the result does not depend on it.
+        thorough: at every merge, count ranks and candidates over all pairs for the records.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Engine:
 
     @property
     def rules(self) -> Rules:
-        """What does not change on the batch in hand."""
+        """The values that are constant for the current batch."""
         assert self._rules is not None, "no batch is loaded"
         return self._rules
 
@@ -85,25 +85,25 @@ class Engine:
         return self.log[[layout.NAME_FIRST, layout.NAME_SECOND], : self.n_done].T.astype(np.int64)
 
     def name_of_component(self, n_done: int) -> Int[np.ndarray, " components"]:
-        """Return, for each component, the smallest component of its group after so many merges."""
+        """Return, for each component, the smallest component of its group after `n_done` merges."""
         parents = np.arange(len(self.kept))
         firsts, seconds = self.names()[:n_done].T
         parents[seconds] = firsts
-        # each pass halves what is left of every chain
+        # each pass halves the length of every chain
         while not np.array_equal(further := parents[parents], parents):
             parents = further
         return parents
 
     def next_stop(self) -> int:
-        """Return after how many merges the next batch is due, or the end."""
+        """Return the number of merges after which the next batch is loaded or the merge ends."""
         every = self.config.recompute_costs_every
         return min(self._batch_started_at + every, self.n_merges) if every > 1 else self.n_merges
 
     def advance(self, n_done: int) -> None:
-        """Merge until so many merges are done, at most to `next_stop`.
+        """Merge until `n_done` merges are done, at most up to `next_stop`.
 
         Raises:
-            InputError: no pair can be merged, or a batch does not fit.
+            InputError: no pair can be merged, or a batch does not match.
         """
         if self._state is None or (self.n_done == self.next_stop() and self.n_done < self.n_merges):
             self._take_batch()
@@ -113,14 +113,14 @@ class Engine:
         self.samples_at[first:n_done] = int(self.rules.n_samples)
 
     def repeat(self, names: Int[np.ndarray, "iterations 2"], n_done: int) -> None:
-        """Join given groups, without choosing, until so many merges are done, at most to `next_stop`.
+        """Join the given groups, without choosing, until `n_done` merges are done, at most up to `next_stop`.
 
         Args:
-            names: smallest components of the groups joined by every merge from the first on.
-            n_done: after how many merges to stop.
+            names: smallest components of the groups joined by every merge, starting at the first.
+            n_done: number of merges to stop after.
 
         Raises:
-            InputError: a batch does not fit.
+            InputError: a batch does not match.
         """
         if self._state is None or (self.n_done == self.next_stop() and self.n_done < self.n_merges):
             self._take_batch()
@@ -134,7 +134,7 @@ class Engine:
         self._n_batches_taken += 1
         self._batch_started_at = self.n_done
         began = time.monotonic()
-        self._state = None  # before the next one is built: one batch in memory at a time
+        self._state = None  # free it before building the next one: one batch in memory at a time
         self._state, self._rules = self._load(batch, self.n_done, None, None)
         read_all_rows(self._state, self._rules, self.threads)
         if not self._warned and self._state.sums[layout.SUM_ACTIVITY] == 0:
@@ -161,7 +161,7 @@ class Engine:
         slot_names: Int[np.ndarray, " groups"] | None,
         capacity: int | None,
     ) -> tuple[State, Rules]:
-        """Load a batch under the grouping after so many merges, its groups in given slots."""
+        """Load a batch under the grouping after `n_done` merges, with its groups in the given slots."""
         if list(batch.labels) != list(self.source.labels):
             raise InputError(
                 "a batch's components differ from the run's",
@@ -184,7 +184,7 @@ class Engine:
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return all that is needed to go on from here, apart from the batches themselves."""
+        """Return everything needed to resume from this point, except the batches."""
         state = self.state
         return {
             "n_done": np.array(self.n_done),
@@ -201,10 +201,10 @@ class Engine:
         }
 
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on where the arrays were taken.
+        """Resume from the point at which the arrays were saved.
 
         Raises:
-            InputError: the batch in hand is not the one that the arrays were taken with.
+            InputError: the current batch is not the one that the arrays were saved with.
         """
         n_done = int(arrays["n_done"])
         self._n_batches_taken = int(arrays["n_batches_taken"])
@@ -237,7 +237,7 @@ class Engine:
         return self.config.recompute_costs_every > 1 and self.config.between_batches == "mask"
 
     def _recount(self, batch: Any, arrays: dict[str, np.ndarray]) -> tuple[State, Rules]:
-        """Count the coactivations of the present groups, and put them into the slots that they had."""
+        """Count the coactivations of the current groups and store them in the groups' previous slots."""
         slots = np.flatnonzero(arrays["figures"][layout.CLOSED] == 0)
         capacity = arrays["figures"].shape[1]
         state, rules = self._load(batch, self.n_done, arrays["marks"][layout.NAME, slots], capacity)
@@ -248,7 +248,7 @@ class Engine:
             array[slots] = values
         state.marks[layout.SPAN_LENGTH, np.setdiff1d(np.arange(capacity), slots)] = 0
         state.owner[:] = slots
-        # closed slots keep their last figures; nothing reads them
+        # closed slots keep their last values; nothing reads them
         closed = np.setdiff1d(np.arange(capacity), slots)
         state.figures[layout.ACTIVITY, closed] = arrays["figures"][layout.ACTIVITY, closed]
         return state, rules

@@ -1,4 +1,4 @@
-"""Which components take part in a merge: of the wanted modules, and alive in some batch of the run."""
+"""Select the components to merge: those of the chosen modules that are alive in any batch of the run."""
 
 from fnmatch import fnmatchcase
 
@@ -15,10 +15,10 @@ def components_to_merge(
     means: Float[np.ndarray, "batches components"],
     config: MergeConfig,
 ) -> Int[np.ndarray, " kept"]:
-    """Return the components that a merge works on, in order.
+    """Return the components to merge, in order.
 
-    A component is left out when its statistic (`filter_dead_stat`) is below `filter_dead_threshold` in every
-    batch, or when its module is not wanted.
+    A component is left out if its statistic (`filter_dead_stat`) is below `filter_dead_threshold` in every
+    batch, or if its module does not match `module_name_filter`.
 
     Example:
         >>> labels = ["a:0", "a:1", "b:0"]
@@ -38,7 +38,7 @@ def components_to_merge(
     wanted = in_modules(labels, config.module_name_filter)
     statistic = maxima if config.filter_dead_stat == "max" else means
     threshold = config.filter_dead_threshold
-    # a plain float is compared in the statistic's own precision, as the reference implementation does
+    # a plain float is compared in the precision of the statistic, as in the reference implementation
     alive = np.ones(len(labels), dtype=bool) if threshold == 0 else ~(statistic < threshold).all(axis=0)
     kept = np.flatnonzero(wanted & alive)
     if len(kept) == 0:
@@ -53,7 +53,7 @@ def components_to_merge(
 
 
 def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
-    """Return which components belong to modules that a prefix, a glob pattern or a list of either names.
+    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these.
 
     Example:
         >>> in_modules(["mlp.in:0", "mlp.out:0", "attn:0"], ["*.out", "att"]).tolist()
@@ -83,7 +83,7 @@ def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np
 
 
 def module_of(label: str) -> str:
-    """Return the module that a component's label names.
+    """Return the module part of a component's label.
 
     Example:
         >>> module_of("layers.0.mlp_in:17")

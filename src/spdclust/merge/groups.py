@@ -1,4 +1,4 @@
-"""Numbering of groups: rebuild which component is in which group from the merged pairs alone."""
+"""Numbering of groups: reconstruct the group of every component from the merged pairs alone."""
 
 from collections.abc import Iterator
 
@@ -13,8 +13,8 @@ def group_idxs_at(
 ) -> Int[np.ndarray, " components"]:
     """Return the group of every component after merge `iteration` (0 is the first merge).
 
-    A merge of groups `i < j` keeps `i` for the union, and every index above `j` moves down by one; so groups
-    are numbered in the order of their smallest component.
+    A merge of groups `i < j` keeps `i` for the union, and every index above `j` decreases by one. Groups are
+    therefore numbered in the order of their smallest component.
 
     Example:
         >>> group_idxs_at(np.array([[0, 2], [1, 0]]), 4, 0).tolist()
@@ -51,7 +51,7 @@ def group_idxs_at(
 def iterate_group_idxs(
     selected_pairs: Int[np.ndarray, "iterations 2"], group_idxs: Int[np.ndarray, " components"]
 ) -> Iterator[Int[np.ndarray, " components"]]:
-    """Yield the group of every component after each merge, always the same array, changed in place.
+    """Yield the group of every component after each merge; always the same array, updated in place.
 
     Example:
         >>> rows = iterate_group_idxs(np.array([[0, 2], [1, 0]]), np.arange(4))
@@ -108,7 +108,7 @@ def merge_tree(
 
 
 class _OrderedNames:
-    """The names still in use, in order: the n-th one and removal in O(log n) (a Fenwick tree)."""
+    """The names in use, in order: look-up of the n-th name and removal in O(log n) (a Fenwick tree)."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -142,7 +142,7 @@ def pairs_from_names(
         >>> pairs_from_names(np.array([[1, 2], [0, 3]]), 4).tolist()
         [[1, 2], [0, 2]]
     """
-    removed = np.zeros(n_components + 1, dtype=np.int64)  # a Fenwick tree of the names that are gone
+    removed = np.zeros(n_components + 1, dtype=np.int64)  # a Fenwick tree of the removed names
     pairs = np.empty_like(names)
     for t, (first, second) in enumerate(names.tolist()):
         for column, name in ((0, first), (1, second)):

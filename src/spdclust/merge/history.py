@@ -1,4 +1,4 @@
-"""The record of one merge: which groups were merged when, and at what cost."""
+"""The record of one merge: which groups were merged, in what order and at what cost."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from spdclust.merge.groups import group_idxs_at, merge_tree
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GroupMerge(Brief):
-    """A grouping of components at one moment.
+    """A grouping of components at one iteration.
 
     Example:
         >>> merge = GroupMerge(np.array([0, 1, 0]), ["m:0", "m:1", "m:2"])
@@ -79,9 +79,9 @@ class GroupMerge(Brief):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MergeHistory(Brief):
-    """Everything one merge did: the pairs, and the figures of each iteration.
+    """The complete record of one merge: the merged pairs and the values of each iteration.
 
-    Row `t` of every array belongs to merge `t`; a history holds no rows for merges that did not happen.
+    Row `t` of every array belongs to merge `t`; there are no rows for merges that did not happen.
 
     Example:
         >>> history = MergeHistory(
@@ -100,8 +100,8 @@ class MergeHistory(Brief):
         mdl_loss: `(iterations,)` description length after each merge, bits per sample.
         merge_pair_cost: `(iterations,)` change of the description length by each merge, bits per sample.
         config: the settings of the merge.
-        records: further per-iteration figures by name, each `(iterations,)`.
-        provenance: what made this: seed, source of the activations and its digest, package version.
+        records: further per-iteration values by name, each `(iterations,)`.
+        provenance: origin of this history: seed, source of the activations and its digest, package version.
     """
 
     labels: Labels
@@ -197,17 +197,17 @@ class MergeHistory(Brief):
 
     @property
     def has_description_length(self) -> bool:
-        """Whether there is a description length that means something: not of scalar activations."""
+        """Whether there is a meaningful description length; scalar activations have none."""
         return self.config.activation_threshold is not None and bool(np.isfinite(self.mdl_loss).any())
 
     def best_iteration(self) -> int:
-        """Return the iteration with the least description length, the first one of several.
+        """Return the iteration with the least description length; the first one if tied.
 
-        A cut through one run, not an answer: `find_groups` says which groups hold.
+        This is only a cut through one run: use `find_groups` to find the groups that are stable over runs.
 
         Raises:
-            InputError: the history has no merges, or no description lengths (those of the reference
-                implementation have none, and those of scalar activations mean nothing).
+            InputError: the history has no merges, or no description lengths (histories of the reference
+                implementation have none, and those of scalar activations are meaningless).
         """
         if self.n_iterations == 0:
             raise InputError(
@@ -231,8 +231,8 @@ class MergeHistory(Brief):
     def to_linkage(self) -> Float[np.ndarray, "iterations 4"]:
         """Return the scipy linkage matrix of the merges, for `scipy.cluster.hierarchy`.
 
-        The height of a merge is its number (1 for the first), since costs need not grow along a trajectory;
-        the matrix is a full tree only when the merge went down to one group.
+        The height of a merge is its number (1 for the first), because costs need not increase along a
+        trajectory. The matrix is a full tree only if the merge ended with a single group.
 
         Example:
             >>> history = MergeHistory(

@@ -1,4 +1,4 @@
-"""What a merge history says, in words."""
+"""Describe a merge history in words."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ _SHOWN = 10
 
 
 def describe_history(history: MergeHistory) -> str:
-    """Return a few lines on a history: components, merges, least description length, growth of the groups.
+    """Return a short summary of a history: components, merges, least description length, growth of groups.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -49,7 +49,7 @@ def describe_history(history: MergeHistory) -> str:
 
 
 def describe_groups(history: MergeHistory, iteration: int) -> str:
-    """Return the groups of several components after one merge, the largest first, with their labels.
+    """Return the groups of more than one component after a merge, largest first, with their labels.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig

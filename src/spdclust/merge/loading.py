@@ -1,4 +1,4 @@
-"""Load a batch for merging: coactivations of the present groups, and who is active where, in slot order."""
+"""Load a batch for merging: coactivations and sample sets of the current groups, in slot order."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ from spdclust.merge.stretches import count_samples, stretches
 
 @dataclass(frozen=True)
 class SampleSets:
-    """Which groups are active on which samples, from both sides; see `layout.State` for the arrays.
+    """Which groups are active on which samples, by group and by sample; see `layout.State` for the arrays.
 
     Attributes:
-        span_start: per slot, where its set of samples begins in `words`.
-        span_length: per slot, how many words it takes.
+        span_start: per slot, start of its set of samples in `words`.
+        span_length: per slot, number of words of the set.
         is_bitmap: per slot, whether the set is a bitmap.
     """
 
@@ -43,14 +43,14 @@ class LoadedBatch:
     """One batch under one grouping, its groups in slot order: the least active first.
 
     Attributes:
-        order: for each slot the group, numbered by its smallest component.
+        order: group of each slot, identified by its smallest component.
         n_samples: samples in the batch.
         activity: per slot, samples on which the group is active; for scalar activations the sum of squares.
         total: per slot, sum of activations; zeros unless scalar.
-        coact: packed lower triangle of coactivations, with room for `capacity` slots.
+        coact: packed lower triangle of coactivations, allocated for `capacity` slots.
         zero_pairs: number of pairs with no coactivation.
         samples: which groups are active on which samples; empty for scalar activations.
-        monotone: False when a coactivation may be negative, so that costs may fall.
+        monotone: False if a coactivation may be negative, so that costs may fall.
     """
 
     order: Int[np.ndarray, " groups"]
@@ -83,16 +83,16 @@ def load_batch(
         ([2, 1, 0], [1.0, 2.0, 3.0], 1)
 
     Args:
-        batch: a `Batch`; one that has `chunks()` is read in its own pieces.
-        group_of_column: group of each column of the batch, -1 for components left out.
-        order: the slots' groups; None orders them by activity.
+        batch: a `Batch`; if it has `chunks()`, it is read chunk by chunk.
+        group_of_column: group of each column of the batch, -1 for excluded components.
+        order: groups of the slots; None orders them by activity.
         config: the settings of the merge.
         threads: how many threads may work.
-        capacity: how many slots to make room for; None as many as a merge needs.
-        wide: store samples' rows in the wide type even for few groups.
+        capacity: number of slots to allocate; None for as many as a merge needs.
+        wide: store the samples' rows in the wide type even for few groups.
 
     Raises:
-        InputError: there are too many samples, memory does not suffice, or costs would be too large for
+        InputError: there are too many samples, there is not enough memory, or costs would be too large for
             floating-point numbers.
     """
     with enough_memory(int(group_of_column.max()) + 1, config, capacity):
@@ -103,7 +103,7 @@ def load_batch(
 
 @contextlib.contextmanager
 def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = None) -> Iterator[None]:
-    """Say what a merge needs, and what to lower, where memory does not suffice for the block.
+    """Turn a `MemoryError` in the block into an `InputError` with the memory needed and what to reduce.
 
     Example:
         >>> with enough_memory(13_000, MergeConfig()):
@@ -115,12 +115,12 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
         filter_dead_threshold, a module_name_filter)
 
     Args:
-        n_groups: groups that are merged.
+        n_groups: number of groups to merge.
         config: the settings of the merge.
-        capacity: how many slots they are given; None as many as a merge needs.
+        capacity: number of slots allocated; None for as many as a merge needs.
 
     Raises:
-        InputError: memory did not suffice.
+        InputError: there was not enough memory.
     """
     try:
         yield
@@ -172,7 +172,7 @@ def _load_boolean(
         order = np.argsort(counts, kind="stable")
     slot_of_group = np.empty(n_groups + 1, dtype=np.int32)
     slot_of_group[order] = np.arange(n_groups)
-    slot_of_group[-1] = -1  # for components left out
+    slot_of_group[-1] = -1  # for excluded components
     activity = counts[order]
 
     capacity = capacity or capacity_for(n_groups)
@@ -201,7 +201,7 @@ def _load_boolean(
         coactivation.count_coactivations(first, last, *spans, samples.rows, samples.row_start, coact)
         return int(coactivation.count_zeros(first, last, coact))
 
-    # a group visits its samples; the most active groups come last in each and walk furthest
+    # each group visits its samples; the most active groups are last in each sample and visit most entries
     work = activity * (1.0 + np.arange(n_groups)) + np.arange(n_groups)
     zeros = run_parts(count, even_parts(work, 1 if threads == 1 else 8 * threads), threads)
     return LoadedBatch(
@@ -217,7 +217,7 @@ def _load_boolean(
 
 
 def _entries(chunk: Any, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # a plain float is compared in the data's own precision, as the reference implementation does
+    # a plain float is compared in the precision of the data, as in the reference implementation
     return (
         chunk.indptr.astype(np.int64, copy=False),
         chunk.indices.astype(np.int32, copy=False),
@@ -228,13 +228,13 @@ def _entries(chunk: Any, threshold: float) -> tuple[np.ndarray, np.ndarray, np.n
 def _empty_sets(
     n_samples: int, activity: np.ndarray, row_length: np.ndarray, entry: type[np.generic]
 ) -> SampleSets:
-    """Return room for sets and rows of these sizes; sets longer than a bitmap are bitmaps, still empty."""
+    """Allocate sets and rows of the given sizes; sets longer than a bitmap become empty bitmaps."""
     n_words = (n_samples + 31) // 32
     span_length = np.minimum(activity, n_words)
     span_start = np.cumsum(span_length) - span_length
     is_bitmap = activity > n_words
     used = int(span_length.sum())
-    # a union is written behind all others before its parts are given up; it never takes more than a bitmap
+    # a union is written after all other sets before its parts are freed; it never exceeds a bitmap
     words = np.empty(used + max(n_words, used // 8), dtype=np.uint32)
     for slot in np.flatnonzero(is_bitmap):
         words[span_start[slot] : span_start[slot] + n_words] = 0
@@ -283,7 +283,7 @@ def _load_scalar(
         last = min(first + rows_per_piece, n_groups)
         products = (grouped[:, first:last].T @ grouped[:, :last]).toarray()
         for p in range(first, last):
-            # from the same sums, so that components that are equal everywhere tie exactly
+            # from the same sums, so that identical components tie exactly
             activity[p] = products[p - first, p]
             row = products[p - first, :p]
             coact[row_start(p) : row_start(p) + p] = row

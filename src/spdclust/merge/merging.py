@@ -28,7 +28,7 @@ from spdclust.merge.warming import warm_up
 logger = logging.getLogger(__name__)
 
 SECONDS_AT_ONCE = 0.25
-"""The kernels come back about this often, for progress, checkpoints and interrupts."""
+"""Approximate interval at which the kernels return, for progress, checkpoints and interrupts."""
 
 
 @checked(
@@ -57,7 +57,7 @@ def merge_iteration(
     threads: int | None = None,
     thorough: bool = False,
 ) -> MergeHistory:
-    """Merge components into groups, one pair at a time, and return what was done.
+    """Merge components into groups, one pair at a time, and return the history.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -72,28 +72,28 @@ def merge_iteration(
         activations: `ProcessedActivations`, a list of them, or any `BatchSource`, such as
             `BatchedActivations`.
         config: the settings of the merge.
-        seed: what the one random generator starts from; the result does not depend on `threads`.
+        seed: seed of the random generator; the result does not depend on `threads`.
         progress: show a progress line when standard error is a terminal.
-        callback: called with a `MergeView`, the state just after a merge.
-        callback_at: after which merges: every so many (merges 0, n, 2n, …), or a function of their number.
-        watch: called a few times a second with the number of the first new merge and the figures of all new
-            ones by name: those of the history, and `names`, the smallest components of the merged groups.
-        checkpoint: where the state is kept: an interrupted merge goes on and ends with the same bytes.
-        checkpoint_seconds: how often the state is saved.
-        threads: how many threads may be used; None for all cores.
-        thorough: have the records `pair_rank` and `zero_coactivation_share` counted where they are not known
-            anyway, with one pass over all pairs per merge.
+        callback: called with a `MergeView` of the state just after a merge.
+        callback_at: when to call it: after every n-th merge (0, n, 2n, …), or a function of the merge number.
+        watch: called a few times a second with the number of the first new merge and the values of all new
+            merges by name: those of the history, and `names`, the smallest components of the merged groups.
+        checkpoint: store for the state: an interrupted merge resumes from it and gives an identical result.
+        checkpoint_seconds: interval at which the state is saved.
+        threads: number of threads; None for all cores.
+        thorough: count the records `pair_rank` and `zero_coactivation_share` where they are not already
+            known, with one pass over all pairs per merge.
 
     Returns:
-        The history; `mdl_loss` and `merge_pair_cost` in bits per sample. `records` holds, per merge:
+        The history, with `mdl_loss` and `merge_pair_cost` in bits per sample. `records` holds, per merge:
         `gap_to_best` (bits per sample above the best pair), `pair_rank` (number of better pairs, -1 when
         not known), `zero_coactivation_share` (share of pairs never active together among the candidates, NaN
         when not known), and of the two groups `size_first`, `size_second` (components), `activity_first`,
         `activity_second` (share of samples; sum of squares or of activations per sample for scalar ones).
 
     Raises:
-        InputError: an argument is of the wrong type, no component is alive, no pair can be merged, or memory
-            does not suffice.
+        InputError: an argument is of the wrong type, no component is alive, no pair can be merged, or there
+            is not enough memory.
     """
     source = as_batch_source(activations)
     for note in merge_settings_without_effect(config):
@@ -115,7 +115,7 @@ def merge_iteration(
         while engine.n_done < engine.n_merges:
             began, first = time.monotonic(), engine.n_done
             stop = min(engine.n_done + at_once, engine.next_stop())
-            if stop == engine.n_done:  # a new batch is due
+            if stop == engine.n_done:  # load the next batch
                 stop = min(
                     engine.n_done + at_once, engine.n_done + config.recompute_costs_every, engine.n_merges
                 )
@@ -154,7 +154,7 @@ def _next_callback(callback_at: int | Callable[[int], bool], n_done: int, stop: 
 
 
 def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarray, " some"]]:
-    """Return the figures of merges `first` to `last`, per sample where they are counts."""
+    """Return the values of merges `first` to `last`; counts are divided by the number of samples."""
     log, n_samples = engine.log[:, first:last], engine.samples_at[first:last]
     return {
         "mdl_loss": log[layout.MDL] / n_samples,
@@ -170,7 +170,7 @@ def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarra
 
 
 def view_of(engine: Engine) -> MergeView:
-    """Return what a callback sees of a merge, just after its last iteration.
+    """Return the view that a callback gets of a merge, just after its last iteration.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations

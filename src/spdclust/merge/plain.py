@@ -1,4 +1,4 @@
-"""The merge in its plainest form, on dense matrices: slow, for checking the engine and for reading."""
+"""A simple dense implementation of the merge: slow, for reading and for testing the engine."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ from spdclust.merge.sources import as_batch_source
 
 
 def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> MergeHistory:
-    """Merge as `merge_iteration` does, every coactivation and every cost computed anew before each merge.
+    """Merge like `merge_iteration`, but recompute every coactivation and every cost before each merge.
 
-    The laws are the same, the random draws are not: histories agree where no choice is left to chance.
+    The laws are the same but the random draws differ: histories agree where the choice is not random.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -56,7 +56,7 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
 
 @dataclass
 class _Groups:
-    """The current grouping on the batch in hand, dense."""
+    """The current grouping on the current batch, dense."""
 
     config: MergeConfig
     group_idxs: np.ndarray
@@ -103,7 +103,7 @@ class _Groups:
         coact = recompute_coacts_from_scratch(
             self.activations, self.group_idxs, self.config.activation_threshold
         )
-        if scalar:  # a merged group's own coactivation is the plain sum of its activations
+        if scalar:  # the diagonal of a merged group is the plain sum of its activations
             np.fill_diagonal(coact, np.delete(old, j))
             coact[i, i] = self.activations[:, self.group_idxs == i].sum(dtype=np.float64)
         self.coact = coact

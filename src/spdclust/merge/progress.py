@@ -1,4 +1,4 @@
-"""How far a merge is: one line on a terminal, the same figures in the log every few seconds."""
+"""Progress of a merge: one line on a terminal, and the same values in the log every few seconds."""
 
 import logging
 import sys
@@ -7,20 +7,20 @@ import time
 logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
-"""How often the log says how far a merge is."""
+"""Interval of the progress lines in the log."""
 
 
 class Progress:
-    """Says how far a merge is.
+    """Report the progress of a merge.
 
     Example:
         >>> Progress(10, on_terminal=False).line(k=5, mdl=1.5, cost=-0.25, n_done=5, seconds=2.0)
         '5/10 merges, k 5, MDL 1.5 bits, pair cost -0.25 bits, 2.5 merges/s, 0:00:02 left'
 
     Args:
-        n_merges: how many merges are to be done.
-        on_terminal: show a line when standard error is a terminal.
-        log_seconds: how often the log gets the same figures; None for `LOG_SECONDS`.
+        n_merges: total number of merges.
+        on_terminal: show a line if standard error is a terminal.
+        log_seconds: interval at which the same values are logged; None for `LOG_SECONDS`.
     """
 
     def __init__(self, n_merges: int, *, on_terminal: bool, log_seconds: float | None = None) -> None:
@@ -31,12 +31,12 @@ class Progress:
         self._first: int | None = None
 
     def begin(self, n_done: int) -> None:
-        """Start the clock, after so many merges done in an earlier process."""
+        """Start the clock, given the number of merges done in an earlier process."""
         self._start = self._last_log = time.monotonic()
         self._first = n_done
 
     def update(self, *, k: int, mdl: float, cost: float, n_done: int) -> None:
-        """Say how far the merge is now."""
+        """Report the current state."""
         now = time.monotonic()
         seconds = now - self._start
         line = self.line(k=k, mdl=mdl, cost=cost, n_done=n_done, seconds=seconds)
@@ -48,7 +48,7 @@ class Progress:
             logger.info(line)
 
     def line(self, *, k: int, mdl: float, cost: float, n_done: int, seconds: float) -> str:
-        """Return the figures as one line."""
+        """Return the values as one line."""
         rate = (n_done - (self._first or 0)) / seconds if seconds > 0 else 0.0
         left = (self.n_merges - n_done) / rate if rate > 0 else 0.0
         clock = f"{int(left) // 3600}:{int(left) // 60 % 60:02d}:{int(left) % 60:02d}"
@@ -58,6 +58,6 @@ class Progress:
         )
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line on the terminal."""
         if self._on_terminal:
             sys.stderr.write("\n")

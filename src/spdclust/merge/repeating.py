@@ -1,4 +1,4 @@
-"""Look again at the states that a finished merge went through, from its history and its activations."""
+"""Reconstruct the states of a finished merge from its history and its activations."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,10 +20,10 @@ from spdclust.merge.warming import warm_up
 def repeat_merge(
     activations: Any, history: MergeHistory, iterations: Iterable[int], *, threads: int | None = None
 ) -> Iterator[MergeView]:
-    """Yield the state just after some merges of a history, as a callback of `merge_iteration` saw it.
+    """Yield the state just after chosen merges of a history, as a callback of `merge_iteration` gets it.
 
-    The pairs are joined as the history says; none is chosen, so this costs a part of the merge's own time.
-    A view holds until the next one is asked for.
+    The pairs are joined as recorded in the history; no pair is searched for, so this takes a fraction of the
+    time of the merge. A view is valid until the next one is requested.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -35,13 +35,14 @@ def repeat_merge(
         [(0, 5), (2, 3)]
 
     Args:
-        activations: what was merged, as `merge_iteration` takes it.
-        history: what was done.
-        iterations: after which merges to look, in order; the next one is asked for when it is due.
-        threads: how many threads may be used; None for all cores.
+        activations: the merged activations, in any form that `merge_iteration` accepts.
+        history: the history of the merge.
+        iterations: merges after which to yield a view, in increasing order; consumed lazily.
+        threads: number of threads; None for all cores.
 
     Raises:
-        InputError: the activations are not those of the history, or an iteration is not there or too late.
+        InputError: the activations are not those of the history, or an iteration does not exist or is out of
+            order.
     """
     source = as_batch_source(activations)
     kept = components_to_merge(source.labels, *source.component_stats(), history.config)
@@ -53,7 +54,7 @@ def repeat_merge(
             allowed=f"the {history.n_components} components of the history",
         )
     warm_up(history.config, len(kept))
-    # nothing is drawn: any generator will do
+    # nothing is drawn, so any generator works
     engine = Engine(
         source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()
     )
@@ -68,7 +69,7 @@ def repeat_merge(
             )
         while engine.n_done <= iteration:
             stop = engine.next_stop()
-            if stop == engine.n_done:  # a new batch is due
+            if stop == engine.n_done:  # load the next batch
                 stop = min(engine.n_done + history.config.recompute_costs_every, engine.n_merges)
             engine.repeat(names, min(iteration + 1, stop))
         yield view_of(engine)

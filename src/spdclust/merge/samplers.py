@@ -1,6 +1,6 @@
-"""The three laws by which a pair is drawn, on a dense cost matrix: exact, slow, for checking and teaching.
+"""The three laws for drawing a pair, on a dense cost matrix: exact and slow, for testing and teaching.
 
-Pairs are unordered; NaN costs (masked groups) are never drawn. `docs/merge-math.md` states the laws.
+Pairs are unordered; NaN costs (masked groups) are never drawn. `docs/merge-math.md` defines the laws.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Bool, Float, Int
 
 Pair = tuple[int, int]
-"""Two groups, the smaller number first."""
+"""Two groups, smaller number first."""
 
 
 def range_sampler(costs: Any, rng: np.random.Generator, threshold: float = 0.05) -> Pair:
@@ -57,7 +57,7 @@ def mcmc_sampler(costs: Any, rng: np.random.Generator, temperature: float = 1.0)
 
 
 def exp_rank_sampler(costs: Any, rng: np.random.Generator, decay: float = 0.2) -> Pair:
-    """Draw the pair at rank ρ of the sorted costs with probability ∝ exp(−decay·ρ); ties are in random order.
+    """Draw the pair at rank ρ of the sorted costs with probability ∝ exp(−decay·ρ), ties in random order.
 
     Example:
         >>> costs = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 9.0], [5.0, 9.0, 0.0]])
@@ -67,7 +67,7 @@ def exp_rank_sampler(costs: Any, rng: np.random.Generator, decay: float = 0.2) -
     Args:
         costs: `(groups, groups)` symmetric cost matrix, NaN for pairs that cannot be merged.
         rng: where the draw comes from.
-        decay: 0 (all pairs alike) or more.
+        decay: 0 (all pairs equally likely) or more.
 
     Raises:
         InputError: no pair has a cost, or `decay` is negative.
@@ -90,7 +90,7 @@ def range_candidates(costs: Float[np.ndarray, " pairs"], threshold: float) -> Bo
     if not 0 <= threshold <= 1:
         raise InputError("threshold is out of range", field="threshold", found=threshold, allowed="0 to 1")
     low, high = costs.min(), costs.max()
-    # at 1 the sum may round to just below the maximum
+    # for a threshold of 1 the sum may round to just below the maximum
     candidates: np.ndarray = costs <= (high if threshold == 1 else low + threshold * (high - low))
     return candidates
 

@@ -1,4 +1,4 @@
-"""Where a merge takes its activations from: one batch in memory, or batches that come round one at a time."""
+"""Sources of a merge's activations: one batch in memory, or batches served round-robin."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from spdclust.merge.activations import ProcessedActivations
 
 @runtime_checkable
 class Batch(Protocol):
-    """One sampling of activations in memory."""
+    """One batch of activations in memory."""
 
     @property
     def matrix(self) -> Any:
@@ -25,7 +25,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """Batches of one run, given round-robin, all over the same components."""
+    """Batches of one run, served round-robin, all over the same components."""
 
     @property
     def labels(self) -> Labels:
@@ -36,12 +36,12 @@ class BatchSource(Protocol):
         """Number of different batches."""
 
     def get_next_batch(self) -> Batch:
-        """Return the next batch; the first call gives batch 0, and after the last one comes batch 0 again."""
+        """Return the next batch, starting with batch 0 and wrapping around after the last one."""
 
     def component_stats(self) -> tuple[np.ndarray, np.ndarray]:
         """Return maxima and means, each `(batches, components)`, maxima in the activations' precision.
 
-        Must not load all batches at once: dead components are left out by these figures alone.
+        Must not load all batches at once. Dead components are excluded on the basis of these values alone.
         """
 
 
@@ -93,7 +93,7 @@ class BatchesInMemory:
 
 
 def as_batch_source(activations: Any) -> BatchSource:
-    """Return activations, or a list of them, or a source of batches, as a source of batches.
+    """Return activations, a list of them or a source of batches as a source of batches.
 
     Example:
         >>> as_batch_source(ProcessedActivations.from_dense([[1.0]], ["a:0"])).n_batches

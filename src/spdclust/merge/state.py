@@ -1,4 +1,4 @@
-"""The engine's arrays for one batch, made from what was loaded."""
+"""Build the engine's arrays for one loaded batch."""
 
 import math
 
@@ -14,16 +14,16 @@ from spdclust.merge.kernels.layout import Rules, State
 from spdclust.merge.loading import LoadedBatch
 
 HEAP = 4096
-"""Ranks below this are found from the rows' bounds, higher ones by reading all rows."""
+"""Ranks below this are found from the row bounds, higher ones by reading all rows."""
 
 SHARED = 4096
-"""Shared samples are visited when so many are known."""
+"""Number of shared samples to collect before visiting them."""
 
 SAMPLERS = {"range": layout.RANGE, "mcmc": layout.MCMC, "exp_rank": layout.EXP_RANK}
 
 
 def rules_for(config: MergeConfig, loaded: LoadedBatch, thorough: bool) -> Rules:
-    """Return the settings in the form that kernels take.
+    """Return the settings in the form that the kernels use.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -54,7 +54,7 @@ def build_state(
     n_done: int,
     log: Float[np.ndarray, "records iterations"],
 ) -> State:
-    """Return the state at the start of a batch, all rows still to be read.
+    """Return the state at the start of a batch, before any row is read.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -70,8 +70,8 @@ def build_state(
         loaded: the batch.
         names: smallest component of each group, in order.
         ranks: number of components of each group.
-        n_done: merges done before.
-        log: where merges are recorded.
+        n_done: number of merges already done.
+        log: array in which merges are recorded.
     """
     n_groups, samples = len(names), loaded.samples
     capacity = round((1 + math.sqrt(1 + 8 * len(loaded.coact))) / 2)
@@ -129,7 +129,7 @@ def build_state(
 
 
 def read_all_rows(state: State, rules: Rules, threads: int) -> None:
-    """Read every row afresh, so that all that is remembered of it is of now.
+    """Re-read every row, so that all stored values are up to date.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations

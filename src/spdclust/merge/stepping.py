@@ -1,4 +1,4 @@
-"""Run the kernels merge after merge; do what is rare between them: moving rows, packing sets, high ranks."""
+"""Run the kernels and, between their calls, the rare operations: compacting rows and sets, high ranks."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from spdclust.merge.state import read_all_rows
 
 
 def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generator) -> None:
-    """Merge until so many merges are done in all.
+    """Merge until `n_done` merges are done in total.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
@@ -27,13 +27,13 @@ def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generato
         (3, 1)
 
     Raises:
-        InputError: no pair is left that can be merged.
+        InputError: no remaining pair can be merged.
     """
     counts = state.counts
     run = _loop_for(rules)
     while counts[layout.MERGES] < n_done:
         n_merges = n_done - int(counts[layout.MERGES])
-        if not rules.monotone:  # values may fall: nothing that is remembered of a row is of use
+        if not rules.monotone:  # values may fall: the stored row values are invalid
             read_all_rows(state, rules, threads=1)
             n_merges = 1
         run(state, rules, n_merges, rng)
@@ -47,7 +47,7 @@ def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generato
 
 
 def replay(state: State, rules: Rules, names: Int[np.ndarray, "iterations 2"]) -> None:
-    """Join groups given by their smallest components; what is remembered of rows is not kept up.
+    """Join groups given by their smallest components, without updating the stored row values.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
@@ -96,7 +96,7 @@ def _log_k(state: State) -> float:
 
 
 def _join_with_figures(state: State, rules: Rules) -> None:
-    """Join the pair chosen, its rank and the candidates counted over all pairs."""
+    """Join the chosen pair, after counting its rank and the candidates over all pairs."""
     counts, sums, log_k = state.counts, state.sums, _log_k(state)
     p, q = int(counts[layout.CHOSEN_P]), int(counts[layout.CHOSEN_Q])
     rank = int(counts[layout.CHOSEN_RANK])
@@ -123,7 +123,7 @@ def _join(state: State, rules: Rules, p: int, q: int, rank: int, zero_share: flo
 
 
 def open_slots(state: State) -> Int[np.ndarray, " groups"]:
-    """Return the slots that hold groups, in order of age.
+    """Return the open slots, in order of age.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
@@ -137,7 +137,7 @@ def open_slots(state: State) -> Int[np.ndarray, " groups"]:
 
 
 def move_together(state: State, rules: Rules) -> None:
-    """Close the gaps that closed slots left, everywhere.
+    """Remove the gaps that closed slots left in all arrays.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
@@ -166,7 +166,7 @@ def move_together(state: State, rules: Rules) -> None:
 
 
 def pack_words(state: State) -> None:
-    """Move all sets of samples to the front of their room.
+    """Move all sets of samples to the front of their buffer.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
@@ -188,9 +188,9 @@ def pack_words(state: State) -> None:
 
 
 def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Return the slots of the pair at any rank, tied pairs in random order, by reading all rows.
+    """Return the slots of the pair at a given rank, with ties in random order, by reading all rows.
 
-    A sample of pairs brackets the value; the pairs inside are then sorted.
+    A sample of pairs brackets the value; the pairs inside the bracket are then sorted.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
@@ -221,7 +221,7 @@ def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator
 
 
 def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " groups"]) -> tuple[float, float]:
-    """Return two values between which the one at a rank very likely lies, from pairs taken at even steps."""
+    """Return two values that very likely bracket the one at `rank`, from evenly spaced pairs."""
     n_pairs = len(slots) * (len(slots) - 1) // 2
     places = (np.arange(int(4 * n_pairs ** (2 / 3)) + 64) * (int(n_pairs * 0.6180339887) | 1)) % n_pairs
     taken = np.sort(_values_at(state, rules, places, slots))
@@ -234,7 +234,7 @@ def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " gro
 def _values_at(
     state: State, rules: Rules, places: Int[np.ndarray, " taken"], slots: Int[np.ndarray, " groups"]
 ) -> Float[np.ndarray, " taken"]:
-    """Return the values of pairs numbered along the rows of the open slots."""
+    """Return the values of pairs, numbered row by row over the open slots."""
     row = np.floor((1 + np.sqrt(1 + 8.0 * places)) / 2).astype(np.int64)
     row -= row * (row - 1) // 2 > places
     row += (row + 1) * row // 2 <= places

@@ -1,4 +1,4 @@
-"""Reading a batch a stretch of samples at a time, without copying it."""
+"""Read a batch one stretch of samples at a time, without copying it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 
 ENTRIES_PER_STRETCH = 1 << 24
-"""A batch is read in stretches of about this many stored values, to keep temporary arrays small."""
+"""Approximate number of stored values per stretch; limits the size of temporary arrays."""
 
 MOST_SAMPLES = 2**31 - 1
 """Counts and sample numbers are 32-bit."""
@@ -49,7 +49,7 @@ def _rows(matrix: Any, first: int, last: int) -> Any:
 
 
 def count_samples(batch: Any) -> int:
-    """Return how many samples a batch has.
+    """Return the number of samples of a batch.
 
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -57,7 +57,7 @@ def count_samples(batch: Any) -> int:
         5
 
     Raises:
-        InputError: more than 32-bit numbers can name.
+        InputError: there are more samples than a 32-bit number can index.
     """
     n_samples = int(batch.n_samples) if hasattr(batch, "chunks") else int(batch.matrix.shape[0])
     if n_samples > MOST_SAMPLES:

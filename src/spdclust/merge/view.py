@@ -1,4 +1,4 @@
-"""What a callback sees of a merge: the grouping and its matrices at one moment, read-only."""
+"""The read-only view of a merge that callbacks get: the grouping and its matrices at one iteration."""
 
 import math
 from functools import cached_property
@@ -14,10 +14,10 @@ from spdclust.merge.stepping import open_slots
 
 
 class MergeView:
-    """A merge just after iteration `iteration`, on the batch in hand.
+    """A merge just after iteration `iteration`, on the current batch.
 
-    Groups are numbered by their smallest component, as in the history. Matrices are built when first asked
-    for: a callback that looks at nothing costs nothing.
+    Groups are numbered by their smallest component, as in the history. Matrices are built on first access, so
+    a callback that accesses none costs nothing.
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
@@ -27,11 +27,11 @@ class MergeView:
         (4, [3, 3, 3, 3], (4, 4))
 
     Attributes:
-        iteration: number of the merge just done, from 0.
-        k_groups: number of groups now.
-        n_samples: samples in the batch in hand.
+        iteration: number of the last merge, from 0.
+        k_groups: current number of groups.
+        n_samples: samples in the current batch.
         alpha: bits per component of an active group.
-        record: figures of the merge just done, by the names in `MergeHistory.records`, and `mdl_loss`,
+        record: values of the last merge, by the names in `MergeHistory.records`, and `mdl_loss`,
             `merge_pair_cost`.
         group_idxs: group of each component.
     """
@@ -91,15 +91,15 @@ class MergeView:
     def coactivations_of(
         self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]
     ) -> Float[np.ndarray, "*pairs"]:
-        """Return the coactivation counts of some pairs of groups, without building the matrix.
+        """Return the coactivation counts of given pairs of groups, without building the matrix.
 
         Args:
             first: a group of each pair.
-            second: the other one; the same group gives its activity.
+            second: the other group of each pair; a group paired with itself gives its activity.
         """
         p, q = self._slots[first], self._slots[second]
         high, low = np.maximum(p, q), np.minimum(p, q)
-        # the packed triangle has no diagonal: what is read there, and for masked groups, is replaced
+        # the packed triangle has no diagonal: values read there, and for masked groups, are replaced
         known = (low >= 0) & (high > low)
         place = np.where(known, high * (high - 1) // 2 + low, 0)
         values: np.ndarray = np.where(known, self._state.coact[place], np.nan)
@@ -109,11 +109,11 @@ class MergeView:
     def costs_of(
         self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]
     ) -> Float[np.ndarray, "*pairs"]:
-        """Return what merging some pairs of different groups would cost, bits per sample, without the matrix.
+        """Return the costs of merging given pairs of different groups, bits per sample, without the matrix.
 
         Args:
             first: a group of each pair.
-            second: the other one.
+            second: the other group of each pair.
         """
         s, r = self.activities, self.ranks
         return pair_costs(
@@ -139,7 +139,7 @@ class MergeView:
         """Cost of merging two groups next, bits per sample; NaN for masked groups and on the diagonal."""
         costs = compute_merge_costs(self.coactivations / self.n_samples, self.ranks, self.alpha)
         if np.isnan(self.activities).any() and self.k_groups > 1:
-            # masked groups take part in the total activity all the same
+            # masked groups still count in the total activity
             known = np.nansum(self.activities)
             missing = (self.total_activity - float(known)) / self.n_samples
             costs = costs + missing * math.log1p(-1 / self.k_groups) / math.log(2)
@@ -161,7 +161,7 @@ def pair_costs(
     n_samples: int,
     alpha: float,
 ) -> Float[np.ndarray, "*pairs"]:
-    """Return what merging pairs of groups would cost, bits per sample: `compute_merge_costs`, pair by pair.
+    """Return the costs of merging pairs of groups, bits per sample: `compute_merge_costs`, pair by pair.
 
     Example:
         >>> one = np.ones(1, dtype=np.int64)
@@ -173,10 +173,10 @@ def pair_costs(
         [-1.0]
 
     Args:
-        coactivations: of each pair, counts.
-        activities: of both groups of each pair, counts.
-        ranks: of both groups.
-        k_groups: number of all groups.
+        coactivations: coactivation count of each pair.
+        activities: activity counts of both groups of each pair.
+        ranks: number of components of both groups.
+        k_groups: total number of groups.
         total_activity: sum of the activities of all groups.
         n_samples: samples in the batch.
         alpha: bits per component of an active group.

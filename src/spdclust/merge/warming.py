@@ -1,4 +1,4 @@
-"""Compile the kernels that a merge needs before it starts, one process at a time."""
+"""Compile the kernels that a merge needs before it starts, in one process at a time."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from spdclust.merge.stepping import merge_up_to, move_together, pack_words
 
 
 def warm_up(config: MergeConfig, n_components: int) -> None:
-    """Compile what merges of this kind and size need, or load it from the cache.
+    """Compile the kernels for merges of this kind and size, or load them from the cache.
 
     Jobs that start at the same time on one file system wait for the first one to compile.
 
@@ -21,8 +21,8 @@ def warm_up(config: MergeConfig, n_components: int) -> None:
         >>> warm_up(MergeConfig(), 100)
 
     Args:
-        config: the settings of the merge; sampler and scalar activations decide what is compiled.
-        n_components: number of components; many need wider types.
+        config: settings of the merge; the sampler and scalar activations determine what is compiled.
+        n_components: number of components; large numbers need wider types.
     """
     scalar = config.activation_threshold is None
     wide = entry_type(capacity_for(n_components)) is np.int32
@@ -43,7 +43,7 @@ def _merge_little(config: MergeConfig, wide: bool) -> None:
     )
     read_all_rows(state, rules, threads=1)
     merge_up_to(state, rules, 6, rng)
-    # what a small merge does not come to by itself
+    # kernels that a small merge does not reach by itself
     move_together(state, rules)
     pack_words(state)
     joining.spread_rows(state.coact, np.arange(2))

@@ -1,6 +1,6 @@
 """Decomposed models: from the files of a checkpoint to the causal importances of its components.
 
-Nothing here imports torch before a model is loaded, so that whoever only plans work stays quick.
+Nothing here imports torch before a model is loaded, so that planning a workflow stays fast.
 """
 
 from typing import TYPE_CHECKING, Any

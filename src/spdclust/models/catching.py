@@ -1,4 +1,4 @@
-"""Running a target model to see what some of its modules take in, and no further than the last of them."""
+"""Run a target model up to the last of some chosen modules, and capture their inputs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,9 +13,9 @@ from spdclust.core.errors import InputError
 
 
 class InputCatcher:
-    """Returns what chosen modules take in; finds out on a small example in which order they run.
+    """Capture the inputs of chosen modules; determine their order of execution on a small example.
 
-    The forward pass is broken off after the last of them, so that a language model never makes its logits.
+    The forward pass is aborted after the last of them, so that a language model never computes its logits.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -26,7 +26,7 @@ class InputCatcher:
     Args:
         model: the target model.
         names: paths of the modules.
-        example: the smallest input that the model takes.
+        example: a minimal input of the model.
         file: the configuration's file, for messages.
 
     Raises:
@@ -50,7 +50,7 @@ class InputCatcher:
                 )
 
     def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return what each module takes in when the model gets `inputs`."""
+        """Return the input of each module for the model input `inputs`."""
         caught: dict[str, torch.Tensor] = {}
         n_calls = 0
 
@@ -81,4 +81,4 @@ class InputCatcher:
 
 
 class _AllCaughtError(Exception):
-    """Breaks off a forward pass when nothing more is needed from it."""
+    """Abort a forward pass when all inputs are captured."""

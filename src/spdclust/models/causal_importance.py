@@ -1,9 +1,9 @@
-"""Causal-importance functions, by name: from what modules take in to one number per component, before the
-sigmoid. Those that serve one module each stand here, the global ones in a module of their own.
+"""Causal-importance functions, by name: from module inputs to one number per component, before the sigmoid.
 
-A function is an `nn.Module` that maps `{module: input}` to `{module: (…, components)}`, in the order that
-labels follow where a run gives none of its own. What it gets for a module is the vector that goes in, or,
-where it is a function of component activations (and always for embeddings), `x @ V`.
+This module defines the functions for one module each; the global ones are in `global_causal_importance`.
+A function is an `nn.Module` that maps `{module: input}` to `{module: (…, components)}`, in the order of the
+labels for runs that do not define one. The input of a module is its input vector, or `x @ V` for functions of
+component activations and for embeddings.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ Modules = Sequence[DecomposedModule]
 
 
 class ComponentMLP(nn.Module):
-    """One small network per component, from that component's activation.
+    """One small network per component, applied to that component's activation.
 
     Example:
         >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
@@ -48,7 +48,7 @@ class ComponentMLP(nn.Module):
 
 
 class VectorMLP(nn.Module):
-    """One network per component, from the whole vector that the module takes in.
+    """One network per component, applied to the module's whole input vector.
 
     Example:
         >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
@@ -67,7 +67,7 @@ class VectorMLP(nn.Module):
 
 
 class SharedVectorMLP(nn.Module):
-    """One network for all components of a module, from the vector that the module takes in.
+    """One network for all components of a module, applied to the module's input vector.
 
     Example:
         >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
@@ -87,7 +87,7 @@ class SharedVectorMLP(nn.Module):
 
 
 class Layerwise(nn.Module):
-    """A function of its own for each module.
+    """A separate function for each module.
 
     Example:
         >>> a = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
@@ -112,7 +112,7 @@ class Layerwise(nn.Module):
         super().__init__()
         self.reads_components = reads_components
         widest = max(hidden_dims, default=0)
-        # numbers that the largest layer holds for one sample: with networks of their own, for each component
+        # size of the largest layer for one sample; with separate networks, for each component
         self.width = max(
             (widest if build is SharedVectorMLP else widest * module.n_components for module in modules),
             default=0,
@@ -131,20 +131,20 @@ LAYERWISE_FUNCTIONS: dict[str, Callable[[DecomposedModule, Sequence[int]], nn.Mo
     "vector_mlp": VectorMLP,
     "shared_mlp": SharedVectorMLP,
 }
-"""Functions that serve one module each, by `fn_type`."""
+"""Functions for one module each, by `fn_type`."""
 
 GLOBAL_FUNCTIONS: dict[str, Callable[[Modules, CausalImportanceConfig, Path | None], nn.Module]] = {
     "global_shared_mlp": SharedMLP,
     "global_shared_transformer": SharedTransformer,
     "global_reverse_residual": ReverseResidual,
 }
-"""Functions that serve all modules at once, by `fn_type`."""
+"""Functions for all modules at once, by `fn_type`."""
 
 
 def build_causal_importance(
     modules: Modules, config: CausalImportanceConfig, file: Path | None = None
 ) -> nn.Module:
-    """Return the causal-importance function of a model, its weights still empty.
+    """Return the causal-importance function of a model, with uninitialised weights.
 
     Example:
         >>> modules = [DecomposedModule("a", "matrix", 3, 2, 7, has_bias=False)]
@@ -158,7 +158,7 @@ def build_causal_importance(
         file: the configuration's file, for messages.
 
     Raises:
-        InputError: the kind is not known, sizes are missing, or the kind cannot serve one of the modules.
+        InputError: the kind is unknown, sizes are missing, or the kind does not support one of the modules.
     """
     if config.fn_type in GLOBAL_FUNCTIONS:
         return GLOBAL_FUNCTIONS[config.fn_type](modules, config, file)

@@ -1,4 +1,4 @@
-"""The files of a decomposition run: from what the user wrote to a validated configuration and tensors."""
+"""The files of a decomposition run: from a user-supplied path to a validated configuration and tensors."""
 
 import hashlib
 import logging
@@ -40,7 +40,7 @@ class Checkpoint:
         weights: the `model_<step>.pth` file.
         config_file: its `final_config.yaml`.
         source: a name for logs and provenance, without absolute paths.
-        target_folder: where the target model's own files are, if not where the configuration says.
+        target_folder: folder of the target model's files, if different from the configuration.
     """
 
     weights: Path
@@ -50,12 +50,12 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """The run folder, which relative paths of the configuration start from."""
+        """The run folder; relative paths in the configuration start here."""
         return self.config_file.parent
 
     @cached_property
     def config(self) -> DecompositionConfig:
-        """The validated configuration, deprecated keys translated."""
+        """The validated configuration, with deprecated keys translated."""
         return read_config(self.config_file)
 
     @cached_property
@@ -83,15 +83,15 @@ class Checkpoint:
 
 
 def resolve_checkpoint(path: str | Path) -> Checkpoint:
-    """Turn what a user gives as `model_path` into local files.
+    """Resolve a `model_path` to local files.
 
     Example:
         >>> resolve_checkpoint("resources/resid_mlp1").weights.name
         'model_6000.pth'
 
     Args:
-        path: a run folder, of which the last step is taken, a `model_<step>.pth` file, or a run on W&B, whose
-            files are downloaded unless they are in the cache.
+        path: a run folder (its last step is used), a `model_<step>.pth` file, or a W&B run, whose files are
+            downloaded unless they are in the cache.
 
     Raises:
         InputError: there is no such file, folder or run, no checkpoint or configuration in it, or the file is
@@ -142,10 +142,10 @@ def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torc
 
     Args:
         file: the file.
-        shapes_only: leave the numbers in the file, unverified.
+        shapes_only: do not read or verify the values.
 
     Raises:
-        InputError: the file is missing, truncated, damaged, holds code, or is not a state dict.
+        InputError: the file is missing, truncated or damaged, contains code, or is not a state dict.
     """
     import torch
 

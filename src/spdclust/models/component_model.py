@@ -1,4 +1,4 @@
-"""A decomposed model: its target, its components, and how important each component is on given inputs."""
+"""A decomposed model: its target, its components, and their causal importances on given inputs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,9 +24,9 @@ _DENSE_BYTES = 1 << 28
 
 
 class ComponentModel:
-    """A decomposed model, ready to say how important each component is on given inputs.
+    """A decomposed model that computes the causal importance of each component on given inputs.
 
-    Made by `load_model`.
+    Created by `load_model`.
 
     Example:
         >>> from spdclust.models import load_model
@@ -37,11 +37,11 @@ class ComponentModel:
         torch.Size([3, 100])
 
     Attributes:
-        task: what the model was trained on, from which more inputs can be made.
+        task: the model's training task, from which more inputs can be generated.
         source: name of the checkpoint, without absolute paths.
         digest: SHA-256 of the checkpoint and its configuration, in hexadecimal.
-        device: where the model runs.
-        components_per_module: number of components by module, in the order that labels follow.
+        device: device of the model.
+        components_per_module: number of components by module, in the order of the labels.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class ComponentModel:
         readers: Mapping[str, torch.Tensor],
         device: torch.device,
     ) -> None:
-        """Take parts whose tensors are filled and on `device`.
+        """Assemble a model from parts whose tensors are loaded and on `device`.
 
         Args:
-            checkpoint: where they come from.
+            checkpoint: the checkpoint of the parts.
             target: the target model.
             modules: its decomposed modules.
-            causal_importance: the function from what modules take in to one number per component.
-            sigmoids: what turns that number into a causal importance, by kind.
-            readers: `V` of the modules whose component activations the function gets.
-            device: where they are.
+            causal_importance: the function from module inputs to one number per component.
+            sigmoids: functions that map this number to a causal importance, by kind.
+            readers: `V` of the modules whose component activations are input to the function.
+            device: device of the parts.
         """
         self.task: Task = target.task
         self.source = checkpoint.source
@@ -75,7 +75,7 @@ class ComponentModel:
         self._readers = readers
         self._config_file = checkpoint.config_file
         self._output = checkpoint.config.pretrained_model_output_attr
-        # what modules take in, and what comes out, for one position
+        # size of the modules' inputs and outputs for one position
         self._floats_in = sum(module.d_in if module.kind == "matrix" else 1 for module in modules)
         self._floats_out = 3 * sum(module.n_components for module in modules) + int(
             getattr(causal_importance, "width", 0)
@@ -93,7 +93,7 @@ class ComponentModel:
 
     @property
     def module_names(self) -> list[str]:
-        """Decomposed modules, in the order that labels follow."""
+        """Decomposed modules, in the order of the labels."""
         return list(self.components_per_module)
 
     @property
@@ -118,14 +118,14 @@ class ComponentModel:
             ['layers.0.mlp_in', 'layers.0.mlp_out']
 
         Args:
-            inputs: `(samples, features)` vectors, or `(sequences, positions)` token numbers; array or tensor.
-            causal_importance: `lower_leaky` is 0 to 1; `upper_leaky` goes on above 1 with slope 0.01.
+            inputs: `(samples, features)` vectors, or `(sequences, positions)` token ids; array or tensor.
+            causal_importance: `lower_leaky` is 0 to 1; `upper_leaky` continues above 1 with slope 0.01.
 
         Returns:
             `(…, components)` tensors without gradients, on the model's device.
 
         Raises:
-            InputError: the inputs do not fit the model, or the kind of causal importance is not known.
+            InputError: the inputs do not match the model, or the kind of causal importance is unknown.
         """
         self._check_kind(causal_importance)
         rows = checked_inputs(inputs, self.task, self._max_length).to(self.device)
@@ -137,7 +137,7 @@ class ComponentModel:
     ) -> Iterator[Float[np.ndarray, "samples components"]]:
         """Yield causal importances of all components in label order, one forward pass at a time.
 
-        Positions of a sequence become samples, in row-major order. Nothing dense is kept between chunks.
+        Positions of a sequence become samples, in row-major order. No dense data are kept between chunks.
 
         Example:
             >>> from spdclust.models import load_model
@@ -169,11 +169,11 @@ class ComponentModel:
         causal_importance: str = "lower_leaky",
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> sparse.csr_array:
-        """Return causal importances of all components in label order, sparse, one row a sample.
+        """Return causal importances of all components in label order, sparse, one row per sample.
 
         The samples are the chosen positions of each row of inputs, in row-major order. At most about 256 MB
-        are dense at a time, whatever the number of rows, and functions that look at one position at a time
-        run on the chosen ones alone.
+        are dense at a time, whatever the number of rows. Functions of single positions are computed only for
+        the chosen positions.
 
         Example:
             >>> from spdclust.models import load_model
@@ -204,9 +204,9 @@ class ComponentModel:
         return pieces[0] if len(pieces) == 1 else sparse.vstack(pieces, format="csr")
 
     def _rows_at_once(self, rows: torch.Tensor, positions: np.ndarray | None) -> int:
-        """Return how many rows of inputs keep what is dense below its limit."""
+        """Return the number of rows of inputs for which the dense data stay below the limit."""
         if isinstance(self.task, ToyTask):
-            # with attention over the samples, a smaller pass would give other numbers
+            # with attention over the samples, a smaller pass would give different results
             whole = getattr(self._function, "attends", False)
             return len(rows) if whole else max(1, _DENSE_BYTES // (4 * (self._floats_in + self._floats_out)))
         length = rows.shape[1]
@@ -218,7 +218,7 @@ class ComponentModel:
         return bool(getattr(self._function, "mixes_positions", True))
 
     def target_output(self, inputs: Any) -> torch.Tensor:
-        """Return the target model's own output (logits, for language models), without gradients.
+        """Return the target model's output (logits, for language models), without gradients.
 
         Example:
             >>> from spdclust.models import load_model
@@ -226,7 +226,7 @@ class ComponentModel:
             torch.Size([2, 100])
 
         Raises:
-            InputError: the inputs do not fit the model, or the output is not where the configuration says.
+            InputError: the inputs do not match the model, or the configured output does not exist.
         """
         rows = checked_inputs(inputs, self.task, self._target.max_length).to(self.device)
         with torch.no_grad():
@@ -259,7 +259,7 @@ class ComponentModel:
 
 
 def _at(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Return what stands at the chosen positions of each row."""
+    """Return the values at the chosen positions of each row."""
     return x[torch.arange(len(x), device=x.device)[:, None], positions]
 
 

@@ -1,6 +1,6 @@
 """What `final_config.yaml` of a decomposition run says about the model, in today's keys.
 
-Of the whole training configuration only what rebuilds the model is read; the rest is ignored.
+Only the parts of the training configuration that define the model are read; the rest is ignored.
 """
 
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""How many components a checkpoint has, without building its model."""
+"""Count the components of a checkpoint without building its model."""
 
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
 from spdclust.models.state import COMPONENTS, current_name
 
 
 def count_components(checkpoint: Checkpoint) -> dict[str, int]:
-    """Return the number of components of each decomposed module, sorted by name, off the weights' shapes.
+    """Return the number of components of each decomposed module, sorted by name, from the weights' shapes.
 
     Example:
         >>> from spdclust.models.checkpoint import resolve_checkpoint

@@ -1,4 +1,4 @@
-"""Causal-importance functions that see what all modules take in and serve all components at once."""
+"""Causal-importance functions from the inputs of all modules to all components at once."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -21,7 +21,7 @@ Activations = dict[str, torch.Tensor]
 
 
 def _width(module: DecomposedModule) -> int:
-    """Length of what a global function gets for a module: embeddings give their component activations."""
+    """Length of a module's input to a global function: for embeddings, the component activations."""
     return module.n_components if module.kind == "embedding" else module.d_in
 
 
@@ -35,7 +35,7 @@ def _split(out: torch.Tensor, modules: Modules) -> Activations:
 
 
 class SharedMLP(nn.Module):
-    """One network from all inputs, side by side in the order of module names, to all components.
+    """One network from all inputs, concatenated in the order of module names, to all components.
 
     Example:
         >>> a = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
@@ -65,7 +65,7 @@ class SharedMLP(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then an MLP, each added to the stream and each reading it normalised.
+    """Attention, then an MLP, each applied to the normalised stream and added to it.
 
     Example:
         >>> block = TransformerBlock(8, [16], AttentionConfig(n_heads=2))
@@ -120,7 +120,7 @@ class SharedTransformer(nn.Module):
         """Map all modules' inputs to one number per component, modules sorted by name."""
         normalised = [rms_normalised(inputs[module.name]) for module in self._modules_in_order]
         x: torch.Tensor = self._input_projector(torch.cat(normalised, dim=-1))
-        # toy models have no sequence: each sample is a sequence of one
+        # toy models have no sequences: each sample is a sequence of length one
         has_sequence = x.ndim > 2
         x = x if has_sequence else x.unsqueeze(-2)
         for block in self._blocks:
@@ -130,7 +130,7 @@ class SharedTransformer(nn.Module):
 
 
 class ReverseResidual(nn.Module):
-    """A residual stream that takes in one block of modules after the other, in the configured order.
+    """A residual stream that reads one block of modules after the other, in the configured order.
 
     After each block but the last the stream passes that block's transition (attention if configured, then an
     MLP or a linear map); then the block's reader gives the numbers of its components.
@@ -147,8 +147,8 @@ class ReverseResidual(nn.Module):
         {'h.1.b': (5, 6), 'h.0.a': (5, 7)}
 
     Attributes:
-        attends: whether there is attention. Where inputs have no sequence, it goes, as in the reference
-            implementation, over the samples of a batch.
+        attends: whether there is attention. For inputs without sequences it is over the samples of a batch,
+            as in the reference implementation.
     """
 
     prefix = GLOBAL
@@ -199,7 +199,7 @@ class ReverseResidual(nn.Module):
 def _block_groups(
     modules: Modules, config: CausalImportanceConfig, file: Path | None
 ) -> dict[str, list[DecomposedModule]]:
-    """Return the modules of each block, by the block's name as it stands in keys."""
+    """Return the modules of each block, by the block's name in state-dict keys."""
     groups: dict[str, list[DecomposedModule]] = {}
     taken: dict[str, str] = {}
     for group in _needed(config, "block_groups", config.block_groups, file):

@@ -1,4 +1,4 @@
-"""Checking what is given to a model before it runs."""
+"""Checks of model inputs."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from spdclust.models.task import LanguageTask, Task, ToyTask
 
 
 def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> torch.Tensor:
-    """Return inputs as a tensor of the kind that the model takes.
+    """Return inputs as a tensor of the type required by the model.
 
     Example:
         >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.1)
@@ -23,11 +23,11 @@ def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> to
 
     Args:
         inputs: array or tensor.
-        task: what the model was trained on.
-        max_length: longest sequence that the model takes.
+        task: the model's training task.
+        max_length: maximum sequence length of the model.
 
     Raises:
-        InputError: wrong shape or type, a token that the model does not know, or a sequence that is too long.
+        InputError: wrong shape or type, a token outside the vocabulary, or a sequence that is too long.
     """
     tensor = torch.as_tensor(inputs)
     if isinstance(task, ToyTask):

@@ -1,4 +1,4 @@
-"""Small layers that causal-importance functions are made of, named as checkpoints name their weights."""
+"""Layers of the causal-importance functions, with the parameter names of the checkpoints."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -50,7 +50,7 @@ class ParallelLinear(nn.Module):
     def forward(
         self, x: Float[torch.Tensor, "... #components d_in"]
     ) -> Float[torch.Tensor, "... components d_out"]:
-        """Return every component's map of its own row of `x`, or of the one row there is."""
+        """Apply every component's map to its own row of `x`, or to the only row."""
         return torch.einsum("...ci,cio->...co", x, self.W) + self.b
 
 
@@ -95,7 +95,7 @@ class RotaryFrequencies(nn.Module):
         self.register_buffer("inv_freq", torch.empty(d_head // 2))
 
     def forward(self, x: Float[torch.Tensor, "... seq d_head"]) -> Float[torch.Tensor, "... seq d_head"]:
-        """Rotate every position's vector by angles that grow with the position."""
+        """Rotate every position's vector by angles that increase with the position."""
         inv_freq: torch.Tensor = self.get_buffer("inv_freq")
         positions = torch.arange(x.shape[-2], device=x.device, dtype=inv_freq.dtype)
         angles = torch.outer(positions, inv_freq).repeat(1, 2)
@@ -121,7 +121,7 @@ class SelfAttention(nn.Module):
         self.rope = RotaryFrequencies(d_model // config.n_heads)
 
     def forward(self, x: Float[torch.Tensor, "... seq d_model"]) -> Float[torch.Tensor, "... seq d_model"]:
-        """Return what each position gathers from all."""
+        """Return the attention output of each position."""
         q, k, v = (
             projection(x).unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)

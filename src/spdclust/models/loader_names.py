@@ -1,4 +1,4 @@
-"""Which function loads a model, by the run's `loader`, and what its code is. Imports none of them."""
+"""Resolve a run's `loader` to a function and a digest of its code, without importing it."""
 
 import hashlib
 import importlib.metadata
@@ -25,7 +25,7 @@ def function_of(loader: str) -> str:
         ('my_models:load', 'spdclust.models.reference:load')
 
     Raises:
-        InputError: neither of that form nor a name that an installed package registers.
+        InputError: the name neither has this form nor is registered by an installed package.
     """
     if loader == REFERENCE:
         return "spdclust.models.reference:load"
@@ -43,7 +43,7 @@ def function_of(loader: str) -> str:
 
 
 def loader_digest(loader: str | None) -> str:
-    """Return what tells one version of a loader's code from another: a digest of its module's file.
+    """Return a digest of the file of a loader's module, which identifies the version of its code.
 
     Example:
         >>> loader_digest(None), len(loader_digest("spdclust.models.loading:load_model"))

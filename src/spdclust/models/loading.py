@@ -1,4 +1,4 @@
-"""Loading a decomposed model: files checked, tensors put where they belong, the rest let go."""
+"""Load a decomposed model: check its files and assign its tensors."""
 
 import logging
 from pathlib import Path
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
-    """Load a decomposed model from the files that its training wrote.
+    """Load a decomposed model from the files written by its training.
 
     Example:
         >>> model = load_model("resources/resid_mlp1", device="cpu")
@@ -38,12 +38,12 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
         {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
 
     Args:
-        path: a run folder (its last checkpoint is taken) or a `model_<step>.pth` file in one.
-        device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:<n>` or `mps`.
+        path: a run folder (its last checkpoint is used) or a `model_<step>.pth` file in one.
+        device: `auto` (a GPU if available), `cpu`, `cuda`, `cuda:<n>` or `mps`.
 
     Raises:
-        InputError: a file is missing or damaged, an architecture or function is not known, or the weights do
-            not fit the configuration.
+        InputError: a file is missing or damaged, an architecture or function is unknown, or the weights do
+            not match the configuration.
     """
     place = find_device(device)
     checkpoint = resolve_checkpoint(path)
@@ -52,7 +52,7 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
     with refused("no model can be built from this configuration", file, "sizes that a model can have"):
         target = build_target(checkpoint)
         modules = find_modules(target.module, config, file)
-        # empty tensors: the checkpoint's take their place, and no random numbers are drawn
+        # empty tensors: they are replaced by the checkpoint's, and no random numbers are drawn
         with torch.device("meta"):
             function = build_causal_importance(modules, config.ci_config, file)
     prefix = str(function.prefix)
@@ -81,14 +81,14 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
 
 
 def find_device(device: str) -> torch.device:
-    """Return the device that a setting stands for.
+    """Return the device for a setting.
 
     Example:
         >>> find_device("cpu")
         device(type='cpu')
 
     Raises:
-        InputError: there is no such device here.
+        InputError: the device is not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

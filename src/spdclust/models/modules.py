@@ -1,4 +1,4 @@
-"""Which modules of a target model are decomposed: patterns to modules, identities put in, sizes read off."""
+"""Find the decomposed modules of a target model: match patterns, insert identities, determine sizes."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,11 +12,11 @@ from spdclust.core.errors import InputError
 from spdclust.models.config import DecompositionConfig, ModulePattern
 
 IDENTITY = "pre_identity"
-"""Name of the identity put in before a module, as a submodule of it."""
+"""Name of the identity inserted before a module, as a submodule of it."""
 
 
 class Identity(nn.Module):
-    """Passes its input on, so that it can be decomposed like a weight matrix of size `d`.
+    """Return the input unchanged; can be decomposed like a weight matrix of size `d`.
 
     Example:
         >>> Identity(2)(torch.tensor([1.0, 2.0])).tolist()
@@ -58,12 +58,12 @@ class DecomposedModule:
 
     @property
     def key(self) -> str:
-        """The name as it stands in keys of a state dict."""
+        """The name as used in the keys of a state dict."""
         return self.name.replace(".", "-")
 
 
 def describe(module: nn.Module, name: str, n_components: int) -> DecomposedModule | None:
-    """Return the sizes of a module, or None where modules of its kind cannot be decomposed.
+    """Return the sizes of a module, or None if modules of its kind cannot be decomposed.
 
     Example:
         >>> describe(nn.Embedding(50, 4), "wte", 3).d_in
@@ -90,9 +90,9 @@ def describe(module: nn.Module, name: str, n_components: int) -> DecomposedModul
 def find_modules(
     target: nn.Module, config: DecompositionConfig, file: Path | None = None
 ) -> list[DecomposedModule]:
-    """Put in the identities that the configuration asks for and return every decomposed module.
+    """Insert the identities required by the configuration and return every decomposed module.
 
-    Modules come in the order of the patterns, and for one pattern in the order of the target's modules.
+    Modules are in the order of the patterns, and for one pattern in the order of the target's modules.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 3))
@@ -104,7 +104,7 @@ def find_modules(
 
     Args:
         target: the target model; changed in place.
-        config: holds the patterns, in which `*` also stands for dots.
+        config: contains the patterns, in which `*` also matches dots.
         file: the configuration's file, for messages.
 
     Raises:
@@ -174,7 +174,7 @@ def _insert_identity(module: nn.Module, d: int) -> None:
 
 
 def _is_conv1d(module: nn.Module) -> bool:
-    # the transformers library's own linear layer with a transposed weight; known without importing it
+    # the transposed linear layer of transformers, recognised without importing the library
     return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
 
 

@@ -1,4 +1,4 @@
-"""Models that this package does not know, through a function of the user's: see docs/loaders.md."""
+"""Models loaded by a user-supplied function: see docs/loaders.md."""
 
 import hashlib
 import importlib
@@ -23,7 +23,7 @@ _ALLOWED = "docs/loaders.md says what a loaded model has"
 
 
 class PluginModel:
-    """A model loaded by a user's function, checked, in the form that making batches needs.
+    """A model loaded by a user-supplied function, checked and in the form used for sampling batches.
 
     Example:
         >>> from types import SimpleNamespace
@@ -37,12 +37,12 @@ class PluginModel:
         [[0.0, 0.5]]
 
     Args:
-        model: what the function returned.
-        name: what messages call it.
-        digest: what its weights are, where the model does not say.
+        model: return value of the function.
+        name: name of the model in messages.
+        digest: digest of the weights, if the model has none.
 
     Raises:
-        InputError: it lacks labels or `component_activations`, or says wrong things about its inputs.
+        InputError: the model lacks labels or `component_activations`, or describes its inputs wrongly.
     """
 
     def __init__(self, model: Any, name: str, digest: str) -> None:
@@ -70,10 +70,10 @@ class PluginModel:
         causal_importance: str = "lower_leaky",
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> sparse.csr_array:
-        """Return the activations of all components, sparse, one row a sample, at the chosen positions.
+        """Return the activations of all components at the chosen positions, sparse, one row per sample.
 
         Raises:
-            InputError: they do not fit the labels, or one is NaN or infinite.
+            InputError: the activations do not match the labels, or one is NaN or infinite.
         """
         kind = {"causal_importance": causal_importance} if self._knows_kinds else {}
         with torch.no_grad():
@@ -105,7 +105,7 @@ class PluginModel:
 
 
 def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
-    """Load a model with a user's function, called with the path and the device.
+    """Load a model with a user-supplied function, called with the path and the device.
 
     Example:
         >>> # spdclust's own function, for once: it has the form that a function of yours needs
@@ -116,7 +116,7 @@ def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
         (3, 200)
 
     Raises:
-        InputError: there is no such function, it fails, or what it returns is no such model.
+        InputError: there is no such function, it fails, or its return value is not a valid model.
     """
     name = function_of(loader)
     module_name, _, function_name = name.partition(":")
@@ -136,7 +136,7 @@ def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
 
 
 def _imported(loader: str, module_name: str, function_name: str) -> Callable[..., Any]:
-    # as `python -m` does, so that a module in the working folder is found in jobs too
+    # like `python -m`, so that a module in the working folder is also found in jobs
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -166,7 +166,7 @@ def _task(given: Any, name: str) -> Task | None:
 
 
 def _digest(loader: str, path: str | None) -> str:
-    """Return a digest of the files at `path`, or of the path itself where it names none."""
+    """Return a digest of the files at `path`, or of the path itself if there are none."""
     digest = hashlib.sha256(f"{loader}".encode())
     files = model_files(loader, path)
     if not files:

@@ -1,4 +1,4 @@
-"""`loader: spd`: models loaded by the reference implementation's own package, if it is installed."""
+"""`loader: spd`: models loaded by the reference implementation's package, if it is installed."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ class ReferenceModel:
 
     Args:
         model: its `ComponentModel`.
-        task: what it was trained on.
-        digest: what its weights are.
+        task: the training task.
+        digest: digest of the weights.
     """
 
     def __init__(self, model: Any, task: Task, digest: str) -> None:
@@ -36,7 +36,7 @@ class ReferenceModel:
     def component_activations(
         self, inputs: Any, causal_importance: str = "lower_leaky"
     ) -> dict[str, torch.Tensor]:
-        """Return causal importances as the reference computes them, in its order of modules."""
+        """Return the causal importances computed by the reference, in its order of modules."""
         with torch.no_grad():
             cache = self._model(torch.as_tensor(inputs).to(self._device), cache_type="input").cache
             found = self._model.calc_causal_importances(
@@ -70,7 +70,7 @@ def load(path: str | None, device: str) -> ReferenceModel:
 
 
 def _task(target: Any, file: Path) -> Task:
-    """Return the task in a run's configuration, with the sizes that its target model has."""
+    """Return the task in a run's configuration, with the sizes of its target model."""
     settings = dict(read_config(file).task_config)
     name = settings.get("task_name")
     if name in ("tms", "resid_mlp"):

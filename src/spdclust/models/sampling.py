@@ -1,4 +1,4 @@
-"""What making batches needs of a model, whoever wrote it."""
+"""The interface of a model for sampling batches."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,10 +11,10 @@ from spdclust.models.task import Task
 
 @runtime_checkable
 class SamplingModel(Protocol):
-    """A model that gives causal importances of its components.
+    """A model that computes causal importances of its components.
 
     Attributes:
-        digest: what its weights are, so that batches of other weights are not taken for its own.
+        digest: digest of the weights, so that batches of different weights are not reused.
     """
 
     digest: str
@@ -25,7 +25,7 @@ class SamplingModel(Protocol):
 
     @property
     def task(self) -> Task | None:
-        """What it was trained on; None where the model draws its inputs itself."""
+        """The training task; None if the model draws its inputs itself."""
 
     def sparse_activations(
         self,
@@ -33,4 +33,4 @@ class SamplingModel(Protocol):
         causal_importance: str = "lower_leaky",
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> sparse.csr_array:
-        """Return causal importances, one row a sample, columns in the order of the labels."""
+        """Return causal importances, one row per sample, columns in the order of the labels."""

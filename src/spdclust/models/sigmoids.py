@@ -1,4 +1,4 @@
-"""From the output of a causal-importance function to a causal importance: the sigmoids, by name."""
+"""The sigmoids that map the output of a causal-importance function to a causal importance, by name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Sigmoid = Callable[[torch.Tensor], torch.Tensor]
 
 
 def hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
-    """Cut off below 0 and above 1.
+    """Clamp to 0 to 1.
 
     Example:
         >>> hard(torch.tensor([-1.0, 0.25, 3.0])).tolist()
@@ -22,7 +22,7 @@ def hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
 
 
 def upper_leaky_hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
-    """Cut off below 0; above 1 go on with slope 0.01.
+    """Clamp below 0; continue above 1 with slope 0.01.
 
     Example:
         >>> upper_leaky_hard(torch.tensor([-1.0, 0.25, 3.0])).tolist()
@@ -50,7 +50,7 @@ SIGMOIDS: dict[str, tuple[Sigmoid, Sigmoid]] = {
     "normal": (torch.sigmoid, torch.sigmoid),
     "swish_hard": (swish_hard, swish_hard),
 }
-"""For each `sigmoid_type`: what gives `lower_leaky` and what gives `upper_leaky` causal importances."""
+"""For each `sigmoid_type`, the functions for `lower_leaky` and `upper_leaky` causal importances."""
 
 
 def find_sigmoids(sigmoid_type: str, file: Path | None = None) -> dict[str, Sigmoid]:
@@ -61,7 +61,7 @@ def find_sigmoids(sigmoid_type: str, file: Path | None = None) -> dict[str, Sigm
         ['lower_leaky', 'upper_leaky']
 
     Raises:
-        InputError: the type is not known.
+        InputError: the type is unknown.
     """
     if sigmoid_type not in SIGMOIDS:
         raise InputError(

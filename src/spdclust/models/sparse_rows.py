@@ -1,4 +1,4 @@
-"""Dense causal importances of a chunk to sparse rows, on the device that made them."""
+"""Convert dense causal importances of a chunk to sparse rows, on the same device."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from spdclust.core.types import Float
 def checked_dense(
     importances: Mapping[str, torch.Tensor], source: str | None = None
 ) -> Float[torch.Tensor, "samples components"]:
-    """Return importances by module as one matrix, positions of a sequence being samples in row-major order.
+    """Return importances by module as one matrix, with positions as samples in row-major order.
 
     Example:
         >>> checked_dense({"a": torch.zeros(2, 3, 4), "b": torch.ones(2, 3, 1)}).shape
@@ -38,7 +38,7 @@ def checked_dense(
 
 
 def sparse_rows(dense: Float[torch.Tensor, "samples components"]) -> sparse.csr_array:
-    """Return a matrix without its zeros; every other value is kept exactly.
+    """Return a matrix without its zeros; all other values are unchanged.
 
     Example:
         >>> sparse_rows(torch.tensor([[0.0, 0.5], [0.0, 0.0]])).indptr.tolist()

@@ -1,4 +1,4 @@
-"""Names and shapes of the tensors in a checkpoint: today's names for old ones, and what must be there."""
+"""Names and shapes of the tensors in a checkpoint: renaming of old keys, and expected tensors."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -19,7 +19,7 @@ GLOBAL = "_global_ci_fn."
 
 
 def current_name(key: str) -> str:
-    """Return today's name of a tensor in a checkpoint.
+    """Return the current name of a tensor in a checkpoint.
 
     Example:
         >>> current_name("patched_model.h.0.mlp.original.weight")
@@ -49,14 +49,14 @@ def current_name(key: str) -> str:
 
 
 def modernised(state: Mapping[str, torch.Tensor], file: Path | None = None) -> State:
-    """Return the state dict under today's names, floating-point tensors as float32.
+    """Return the state dict with current names and floating-point tensors as float32.
 
     Example:
         >>> list(modernised({"_gates.a.layers.0.b": torch.zeros(2)}))
         ['_ci_fns.a.layers.0.b']
 
     Raises:
-        InputError: two keys mean the same tensor.
+        InputError: two keys refer to the same tensor.
     """
     new: State = {}
     for key, tensor in state.items():
@@ -68,7 +68,7 @@ def modernised(state: Mapping[str, torch.Tensor], file: Path | None = None) -> S
 
 
 def component_shapes(modules: Sequence[DecomposedModule]) -> dict[str, Shape]:
-    """Return name and shape of every tensor that the components of some modules have.
+    """Return the name and shape of every tensor of the components of given modules.
 
     Example:
         >>> component_shapes([DecomposedModule("a.b", "matrix", 3, 2, 7, has_bias=False)])
@@ -100,7 +100,7 @@ def check_shapes(
     file: Path | None = None,
     ignored: Sequence[str] = (),
 ) -> None:
-    """Check that a state dict has exactly the tensors that are expected, in their shapes.
+    """Check that a state dict has exactly the expected tensors and shapes.
 
     Example:
         >>> check_shapes({"a": torch.zeros(2, 3)}, {"a": (2, 4)}, Path("model_1.pth"))
@@ -112,11 +112,11 @@ def check_shapes(
     Args:
         state: the tensors.
         expected: shapes by name.
-        file: the file they come from, for messages.
-        ignored: patterns of names that may be there without being expected.
+        file: source file of the tensors, for messages.
+        ignored: patterns of names that are allowed but not expected.
 
     Raises:
-        InputError: a shape differs, a tensor is missing, or one is there that the model does not have.
+        InputError: a shape differs, a tensor is missing, or there is an unexpected tensor.
     """
     for name, shape in expected.items():
         if name in state and tuple(state[name].shape) != shape:

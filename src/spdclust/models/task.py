@@ -1,4 +1,4 @@
-"""What a decomposed model was trained on: enough to make more inputs of the same kind."""
+"""The training task of a decomposed model, sufficient to generate more inputs of the same kind."""
 
 from pathlib import Path
 from typing import Literal

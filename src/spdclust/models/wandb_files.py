@@ -1,4 +1,4 @@
-"""Files of W&B runs, downloaded once into the cache: whole or not at all."""
+"""Files of W&B runs, downloaded once and atomically into the cache."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.2
 
 
 def decomposition_folder(run: WandbRun) -> Path:
-    """Return the folder with a decomposition run's configuration and last checkpoint, downloaded if need be.
+    """Return the folder with a decomposition run's configuration and last checkpoint, downloaded if needed.
 
     Example:
         >>> import tempfile
@@ -36,13 +36,13 @@ def decomposition_folder(run: WandbRun) -> Path:
         ('goodfire', 'spd', 's-38e1a3e2')
 
     Raises:
-        InputError: the run cannot be reached, or is no decomposition run.
+        InputError: the run cannot be reached, or is not a decomposition run.
     """
     return _cached(run, _of_decomposition)
 
 
 def target_folder(run: WandbRun) -> Path:
-    """Return the folder with the configuration of a target model's run, downloaded if need be.
+    """Return the folder with the configuration of a target model's run, downloaded if needed.
 
     Example:
         >>> import tempfile
@@ -109,7 +109,7 @@ def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]
             temporary.rename(folder)
         except InputError:
             raise
-        except Exception as error:  # the library raises nearly anything
+        except Exception as error:  # the library raises almost any exception
             raise InputError(
                 "cannot be downloaded",
                 file=f"wandb:{run.path}",
@@ -134,7 +134,7 @@ def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[st
         _watched(folder, bar),
     ):
         for each in chosen:
-            # flat, wherever the run had them
+            # flat, whatever the folder in the run
             with contextlib.closing(each.download(root=str(folder), replace=True)) as written:
                 path = Path(written.name)
             if path.stat().st_size != int(each.size):
@@ -145,13 +145,13 @@ def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[st
 
 @contextlib.contextmanager
 def _watched(folder: Path, bar: Any) -> Iterator[None]:
-    """Move a progress bar on as files in a folder grow."""
+    """Update a progress bar as files in a folder grow."""
     done = threading.Event()
 
     def size() -> int:
         total = 0
         for file in folder.rglob("*"):
-            with contextlib.suppress(OSError):  # just being renamed
+            with contextlib.suppress(OSError):  # the file is being renamed
                 total += file.stat().st_size if file.is_file() else 0
         return total
 
@@ -170,7 +170,7 @@ def _watched(folder: Path, bar: Any) -> Iterator[None]:
 
 
 def _remove_orphans(folder: Path) -> None:
-    """Remove what killed processes of this host left half-downloaded."""
+    """Remove partial downloads left by killed processes of this host."""
     for orphan in folder.parent.glob(f".{folder.name}.tmp-{socket.gethostname()}-*"):
         process = orphan.name.rpartition("-")[2]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():

@@ -1,4 +1,4 @@
-"""How W&B runs are written: `wandb:entity/project/run_id` and its other forms. Touches no network."""
+"""Parse references to W&B runs, `wandb:entity/project/run_id` and other forms, without network access."""
 
 import hashlib
 import re
@@ -12,17 +12,17 @@ _PREFIX = "wandb:"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _URL = re.compile(rf"https?://[^/]+/({_NAME})/({_NAME})/runs/({_NAME})(?:[/?#].*)?")
 _EXPLICIT = re.compile(rf"({_NAME})/({_NAME})/(?:runs/)?({_NAME})")
-# without the prefix only what cannot well be a folder: ids as W&B draws them, or after /runs/
+# without the prefix, accept only forms unlikely to be a folder: W&B ids, or ids after /runs/
 _BARE = re.compile(rf"({_NAME})/({_NAME})/(?:runs/({_NAME})|([a-z0-9]{{8}}|[a-z]{{1,3}}-[a-z0-9]{{8}}))")
 
 CHECKPOINT = re.compile(r"model_(?:.*_)?(\d+)\.pth")
-"""The name of a checkpoint, with its step."""
+"""The file name of a checkpoint, with its step."""
 BESIDE_CHECKPOINT = re.compile(
     r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json|[a-z_]+\.pth"
 )
-"""What else is downloaded of a decomposition run."""
+"""Other files to download from a decomposition run."""
 OF_TARGET = re.compile(r"(final_config|model_config|\w+_train_config)\.yaml|label_coeffs\.json")
-"""What is downloaded of a target model's run."""
+"""Files to download from a target model's run."""
 
 ALLOWED = "wandb:entity/project/run_id, with or without /runs/ before the id"
 
@@ -42,14 +42,14 @@ class WandbRun:
 
     @property
     def path(self) -> str:
-        """`entity/project/run_id`, as the W&B API takes it."""
+        """`entity/project/run_id`, the form used by the W&B API."""
         return f"{self.entity}/{self.project}/{self.run_id}"
 
     @property
     def cache_folder(self) -> Path:
-        """Where its files are kept once downloaded.
+        """Cache folder of the downloaded files.
 
-        Keyed by the patterns that choose files: a version that needs other files downloads again.
+        Keyed by the file patterns, so that a version that needs other files downloads again.
         """
         patterns = "\n".join(each.pattern for each in (CHECKPOINT, BESIDE_CHECKPOINT, OF_TARGET))
         key = hashlib.sha256(patterns.encode()).hexdigest()[:8]
@@ -57,7 +57,7 @@ class WandbRun:
 
 
 def parse_wandb_path(path: str | Path) -> WandbRun | None:
-    """Return the W&B run that a path means, or None where it is a local path.
+    """Return the W&B run that a path refers to, or None for a local path.
 
     Example:
         >>> [parse_wandb_path(f"{prefix}a/b/{runs}1a2b3c4d") is None for prefix in ("", "wandb:")
@@ -67,7 +67,7 @@ def parse_wandb_path(path: str | Path) -> WandbRun | None:
         (None, 's-1a2b3c4d')
 
     Raises:
-        InputError: it starts with `wandb:` and is of none of the forms.
+        InputError: the path starts with `wandb:` and has none of the valid forms.
     """
     text = str(path).strip()
     explicit = text.startswith(_PREFIX)

@@ -31,7 +31,7 @@ def compute_distances(
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> DistancesArray:
-    """Return the distance between every two runs after every kept iteration.
+    """Return the distance between each pair of runs after every kept iteration.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -68,7 +68,7 @@ def compute_all_distances(
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, DistancesArray]:
-    """Return the distances of several methods, all from one pass over the trajectories.
+    """Return the distances of several methods, computed in one pass over the trajectories.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig

@@ -1,4 +1,4 @@
-"""An ensemble of merges over one set of components: one label order, one number of rows, for all runs."""
+"""An ensemble of merges over one set of components, with one label order and number of rows for all runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
 
 ALIGNMENTS = ("iteration", "n_groups")
-"""What equal rows of different runs share: the number of merges, or the number of groups."""
+"""The quantity by which rows of different runs are aligned: the number of merges or the number of groups."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,10 +32,10 @@ class MergeHistoryEnsemble(Brief):
 
     Attributes:
         histories: the runs, in order.
-        run_names: what messages call each run; `run_0`, `run_1`, … when left out.
+        run_names: name of each run in messages; `run_0`, `run_1`, … by default.
 
     Raises:
-        InputError: no history, names that do not fit, a label given twice in one run.
+        InputError: no history, names that do not match the histories, or a duplicate label in one run.
     """
 
     histories: Sequence[MergeHistory]
@@ -98,7 +98,7 @@ def normalize_ensemble(
     align: str = "iteration",
     require_same_config: bool = True,
 ) -> NormalizedHistories:
-    """Bring the runs of an ensemble to one label order and one number of rows.
+    """Align the runs of an ensemble to a common label order and number of rows.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -110,11 +110,11 @@ def normalize_ensemble(
 
     Args:
         ensemble: the histories, one per run.
-        align: `"iteration"` puts the states after equally many merges side by side, from the first merge
-            to the last one of the shortest run. `"n_groups"` puts the states with equally many groups of own
-            components side by side, over the numbers of groups that every run passes through after its
-            first merge; it differs only when runs have different numbers of live components.
-        require_same_config: refuse runs merged under different settings.
+        align: `"iteration"` aligns the states after the same number of merges, from the first merge to the
+            last one of the shortest run. `"n_groups"` aligns the states with the same number of groups of
+            own components, over the numbers of groups that every run passes through after its first merge.
+            The two differ only if runs have different numbers of live components.
+        require_same_config: raise an error if runs were merged with different settings.
 
     Raises:
         InputError: settings differ, a run has no merges, two runs share no component, or no number of
@@ -143,7 +143,7 @@ def normalize_ensemble(
 
     n_merges = np.array([history.n_iterations for history in ensemble])
     n_own = np.array([len(own) for own in own_components])
-    # groups left after merge t are n_own - 1 - t, so equal numbers of groups are a shift per run
+    # n_own - 1 - t groups remain after merge t, so aligning by number of groups is a shift per run
     first_merges = n_own - n_own.min() if align == "n_groups" else np.zeros_like(n_own)
     n_iterations = int((n_merges - first_merges).min())
     if n_iterations < 1:

@@ -1,4 +1,4 @@
-"""Distances between every two of many groupings of the same components, without matchings."""
+"""Distances between all pairs of many groupings of the same components, without matchings."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from spdclust.partitions.overlap import OverlapSums, xlogx_table
 def distance_matrices(
     groupings: Int[np.ndarray, "groupings components"], methods: Iterable[str]
 ) -> dict[str, Float[np.ndarray, "groupings groupings"]]:
-    """Return the distance of each method between every two groupings, one sparse product for each grouping.
+    """Return the distance matrix of each method over all groupings, with one sparse product per grouping.
 
     Example:
         >>> groupings = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [5, 5, 2, 2]])
@@ -24,10 +24,10 @@ def distance_matrices(
 
     Args:
         groupings: group of each component, any numbering in each.
-        methods: names in `METHODS` that need no matching.
+        methods: names in `METHODS` that do not need a matching.
 
     Raises:
-        InputError: an unknown method or none, or one that needs matchings.
+        InputError: an unknown method, no method, or a method that needs matchings.
     """
     names = check_methods(methods)
     for name in names:
@@ -73,5 +73,5 @@ def _membership(groups: np.ndarray, n_groups: int) -> sparse.csr_array:
 
 def _sums(of: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     sums = np.zeros(n, dtype=np.int64)
-    np.add.at(sums, of, values)  # whole numbers, exact
+    np.add.at(sums, of, values)  # integers, exact
     return sums

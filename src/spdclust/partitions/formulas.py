@@ -1,4 +1,4 @@
-"""Each distance as a formula of the sums over the contingency table, by name."""
+"""The formula of each distance in terms of the sums over the contingency table, by name."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ def matching_dist(sums: OverlapSums) -> Rows:
 
 
 def matching_dist_vec(sums: OverlapSums) -> Rows:
-    """Return the same over ordered pairs, twice `matching_dist`.
+    """Return the number of ordered such pairs, twice `matching_dist`.
 
     Example:
         >>> from spdclust.partitions.contingency import contingency
@@ -58,7 +58,7 @@ def matching_dist_vec(sums: OverlapSums) -> Rows:
 def adjusted_rand_dist(sums: OverlapSums) -> Rows:
     """Return one minus the adjusted Rand index (Hubert & Arabie 1985, Journal of Classification 2).
 
-    Equal groupings give 0, also where the index itself is 0/0 (both all singletons, or both one group).
+    Equal groupings give 0, even if the index itself is 0/0 (both all singletons, or both one group).
 
     Example:
         >>> from spdclust.partitions.contingency import contingency
@@ -67,7 +67,7 @@ def adjusted_rand_dist(sums: OverlapSums) -> Rows:
         >>> adjusted_rand_dist(sums).tolist()  # one pair in common, as many as expected by chance: 2 · 3 / 6
         [1.0]
     """
-    # ordered pairs: exact as integers, their products would not fit 64 bits above 50,000 components
+    # ordered pairs: exact as integers, but their products overflow 64 bits above 50,000 components
     together, first_only, second_only = _pairs(sums)
     apart = sums.n_components * (sums.n_components - 1.0) - together - first_only - second_only
     above = 2 * (together * apart - first_only * second_only)
@@ -92,7 +92,7 @@ def variation_of_information(sums: OverlapSums) -> Rows:
 def jaccard_dist(sums: OverlapSums) -> Rows:
     """Return one minus the Jaccard index of the two sets of co-clustered pairs (Ben-Hur et al. 2002).
 
-    Two groupings without any co-clustered pair (all singletons) are equal: 0.
+    The distance of two groupings without any co-clustered pair (all singletons) is 0.
 
     Example:
         >>> from spdclust.partitions.contingency import contingency
@@ -123,7 +123,7 @@ if set(FORMULAS) != set(METHODS):
 
 
 def _pairs(sums: OverlapSums) -> tuple[Rows, Rows, Rows]:
-    """Ordered pairs of components together in both groupings, in the first only, in the second only."""
+    """Return the numbers of ordered pairs together in both groupings, only the first, and only the second."""
     return (
         (sums.cell_squares - sums.n_components).astype(np.float64),
         (sums.first_squares - sums.cell_squares).astype(np.float64),

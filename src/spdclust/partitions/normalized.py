@@ -1,4 +1,4 @@
-"""The runs of an ensemble side by side: merge pairs kept, rows of group numbers built on demand."""
+"""The aligned runs of an ensemble: merge pairs are stored, rows of group numbers are built on demand."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -15,15 +15,15 @@ from spdclust.core.types import Float, Int, Labels
 from spdclust.merge.groups import iterate_group_idxs
 
 MERGE_ARRAY_MAX_BYTES = 1 << 30
-"""Above this size (1 GiB) the whole merge array is neither built nor, unasked, written; single rows are."""
+"""Above this size (1 GiB) the whole merge array is never built, and by default not written."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NormalizedHistories(Brief):
-    """The runs of an ensemble over the union of their components, row `t` of one beside row `t` of another.
+    """The runs of an ensemble over the union of their components, aligned row by row.
 
-    A component that is missing from a run (dead there) is a group of its own throughout. Kept as merge pairs:
-    rows of group numbers are built when asked for.
+    A component that is missing from a run (dead there) is always a singleton group. Stored as merge pairs;
+    rows of group numbers are built on demand.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -38,15 +38,15 @@ class NormalizedHistories(Brief):
 
     Attributes:
         labels: the union of the runs' labels, in plain string order.
-        run_names: what messages call each run.
-        own_components: for each run, the union numbers of its own components, in its own order.
-        selected_pairs: for each run, `(merges, 2)` the merged groups in its own numbering, smaller first.
-        group_names: for each run, `(merges, 2)` the first component (own number) of the two merged groups.
-        mdl_loss: for each run, `(merges,)` description length in bits per sample, all its merges.
-        first_merges: for each run, the merge that row 0 is the state after.
-        n_iterations: number of rows that every run has.
-        align: what a row shares over runs, `"iteration"` or `"n_groups"`.
-        configs: for each run, the settings of its merge, resolved.
+        run_names: name of each run in messages.
+        own_components: for each run, the indices of its components in the union, in the run's own order.
+        selected_pairs: for each run, `(merges, 2)` the merged groups in the run's numbering, smaller first.
+        group_names: for each run, `(merges, 2)` the first component (the run's index) of the merged groups.
+        mdl_loss: for each run, `(merges,)` description length in bits per sample, for all its merges.
+        first_merges: for each run, the merge after which row 0 is the state.
+        n_iterations: number of rows of every run.
+        align: the quantity by which rows are aligned, `"iteration"` or `"n_groups"`.
+        configs: for each run, the resolved settings of its merge.
     """
 
     labels: Labels
@@ -80,7 +80,7 @@ class NormalizedHistories(Brief):
 
     @property
     def merge_array_dtype(self) -> np.dtype[Any]:
-        """Type of the entries of the merge array: int16 where it suffices, else int32."""
+        """Type of the entries of the merge array: int16 if sufficient, otherwise int32."""
         return np.dtype(np.int16 if self.n_components <= 2**15 - 1 else np.int32)
 
     @property
@@ -90,10 +90,10 @@ class NormalizedHistories(Brief):
 
     @checked(run=whole())
     def merges(self, run: int) -> Int[np.ndarray, "_ 2"]:
-        """Return the merges of one run as union numbers of the two groups' first components.
+        """Return the merges of one run as union indices of the two groups' first components.
 
-        A group is named by that component of it which comes first in its run's own order; the union of a
-        merge keeps the first name of the two.
+        A group is identified by its first component in the run's own order; a merged group keeps the first of
+        the two identifiers.
 
         Raises:
             InputError: there is no such run.
@@ -103,7 +103,7 @@ class NormalizedHistories(Brief):
 
     @checked(run=whole(), iteration=whole())
     def merge_at(self, run: int, iteration: int) -> int:
-        """Return which merge of a run row `iteration` is the state after; negative counts from the end.
+        """Return the merge of a run after which row `iteration` is the state; negative counts from the end.
 
         Raises:
             InputError: there is no such run or iteration.
@@ -132,7 +132,7 @@ class NormalizedHistories(Brief):
             raise InputError("no such run", field="run", found=run, allowed=f"0 to {self.n_runs - 1}")
 
     def n_groups(self, iteration: int) -> Int[np.ndarray, " runs"]:
-        """Return every run's number of groups of its own components (missing ones not counted).
+        """Return every run's number of groups of its own components, without missing ones.
 
         Raises:
             InputError: there is no such iteration.
@@ -144,7 +144,7 @@ class NormalizedHistories(Brief):
     def merge_array_rows(self, iteration: int) -> Int[np.ndarray, "runs components"]:
         """Return the group number of every component in every run after row `iteration`.
 
-        A run's own groups are numbered as in its history; missing components follow, in label order.
+        A run's groups are numbered as in its history; missing components follow, in label order.
 
         Raises:
             InputError: there is no such iteration.
@@ -174,9 +174,9 @@ class NormalizedHistories(Brief):
 
     @checked(run=whole())
     def iterate_run(self, run: int) -> Iterator[Int[np.ndarray, " components"]]:
-        """Yield the rows of one run in order; each is the same array, changed in place.
+        """Yield the rows of one run in order; always the same array, updated in place.
 
-        In this order `merge_array` is written: run by run.
+        `merge_array` is written in this order, run by run.
 
         Raises:
             InputError: there is no such run.
@@ -214,7 +214,7 @@ class NormalizedHistories(Brief):
         return array
 
     def metadata(self) -> dict[str, Any]:
-        """Return what `ensemble_meta.json` holds, as plain JSON types, under the reference's keys."""
+        """Return the contents of `ensemble_meta.json` as plain JSON types, with the keys of the reference."""
         lengths = [len(pairs) for pairs in self.selected_pairs]
         return {
             "component_labels": list(self.labels),
@@ -252,7 +252,7 @@ def _missing_last(own: np.ndarray, n_components: int) -> np.ndarray:
 def _group_idxs(names: np.ndarray, n_components: int) -> np.ndarray:
     roots = np.arange(n_components)
     roots[names[:, 1]] = names[:, 0]
-    while True:  # pointers halve their distance to the root in every round
+    while True:  # every round halves each pointer's distance to the root
         further = roots[roots]
         if np.array_equal(further, roots):
             break

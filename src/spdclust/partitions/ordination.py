@@ -1,4 +1,4 @@
-"""Points in the plane whose distances resemble given ones: classical multidimensional scaling."""
+"""Classical multidimensional scaling: points in the plane that approximate given distances."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from spdclust.core.types import Float
 def classical_scaling(
     distances: Float[np.ndarray, "runs runs"], n_axes: int = 2
 ) -> tuple[Float[np.ndarray, "runs axes"], Float[np.ndarray, " axes"]]:
-    """Return coordinates of the items of a distance matrix, and the share of it that each axis shows.
+    """Return coordinates of the items of a distance matrix, and the share of it that each axis explains.
 
     Example:
         >>> points, shares = classical_scaling(np.array([[0.0, 3.0], [3.0, 0.0]]))
@@ -17,17 +17,17 @@ def classical_scaling(
 
     Args:
         distances: symmetric, zero diagonal.
-        n_axes: axes wanted.
+        n_axes: number of axes.
 
     Returns:
-        points: the longest axis first; of the two directions of an axis the one in which the item farthest
-            from the middle, the first of several, lies on the positive side.
-        shares: eigenvalue over the sum of the absolute eigenvalues; all 0 when all distances are.
+        points: coordinates, longest axis first; each axis is oriented such that the item farthest from the
+            centre, the first one if tied, is on the positive side.
+        shares: eigenvalue over the sum of the absolute eigenvalues; all 0 if all distances are 0.
 
     Source:
         Torgerson 1952, Psychometrika 17: B = −½ J D² J with J = I − 1/n; coordinates are eigenvectors of B
-        times the square roots of their eigenvalues. Distances that no points in space have leave negative
-        eigenvalues, whose axes are dropped.
+        times the square roots of their eigenvalues. Non-Euclidean distances give negative eigenvalues, whose
+        axes are dropped.
     """
     n = len(distances)
     squared = np.square(distances)

@@ -1,4 +1,4 @@
-"""The few sums over a contingency table that every distance is made of."""
+"""The sums over a contingency table that every distance is computed from."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from spdclust.partitions.contingency import Contingency
 
 @dataclass(frozen=True)
 class OverlapSums:
-    """Sums over the groups of a first and a second grouping and over their overlaps, one row per comparison.
+    """Sums over the groups of two groupings and over their overlaps, one row per comparison.
 
     Example:
         >>> from spdclust.partitions.contingency import contingency
@@ -23,13 +23,13 @@ class OverlapSums:
     Attributes:
         n_components: number of components.
         first_squares: `(rows,)` Σ size² over the groups of the first grouping.
-        second_squares: `(rows,)` the same of the second.
+        second_squares: `(rows,)` the same for the second.
         cell_squares: `(rows,)` Σ count² over the overlaps.
         first_information: `(rows,)` Σ size·log2(size) in units of `information_unit` bits.
-        second_information: `(rows,)` the same of the second grouping.
+        second_information: `(rows,)` the same for the second grouping.
         cell_information: `(rows,)` Σ count·log2(count) over the overlaps.
         information_unit: bits per unit; see `xlogx_table`.
-        matched: `(rows,)` components inside the best one-to-one matching of groups; zeros when not wanted.
+        matched: `(rows,)` components inside the best one-to-one matching of groups; zeros if not requested.
     """
 
     n_components: int
@@ -44,11 +44,11 @@ class OverlapSums:
 
 
 def xlogx_table(n_components: int) -> tuple[Int[np.ndarray, "_"], float]:
-    """Return x·log2(x) for x = 0 … n as whole multiples of a tiny unit, and that unit in bits.
+    """Return x·log2(x) for x = 0 … n as integer multiples of a small unit, and that unit in bits.
 
-    Whole numbers, so that adding and taking away terms along a trajectory leaves no residue and equal
-    groupings are exactly 0 bits apart. The unit is the smallest with which twice n·log2(n) fits 62 bits
-    (2⁻⁴³ bits for 13,000 components).
+    With integers, adding and subtracting terms along a trajectory is exact, and equal groupings have a
+    distance of exactly 0 bits. The unit is the smallest for which twice n·log2(n) fits in 62 bits (2⁻⁴³ bits
+    for 13,000 components).
 
     Example:
         >>> table, unit = xlogx_table(4)
@@ -62,9 +62,9 @@ def xlogx_table(n_components: int) -> tuple[Int[np.ndarray, "_"], float]:
 
 
 def overlap_sums(table: Contingency) -> OverlapSums:
-    """Compute the sums of one table from scratch, the matching by scipy's solver.
+    """Compute the sums of one table from scratch, using SciPy's solver for the matching.
 
-    The groups fall into connected components of the graph of non-zero cells, and each is solved on its own.
+    The connected components of the graph of non-zero cells are solved separately.
 
     Example:
         >>> from spdclust.partitions.contingency import contingency

@@ -1,4 +1,4 @@
-"""The distance between two groupings, computed from scratch from their contingency table."""
+"""The distance between two groupings, computed from their contingency table."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from spdclust.partitions.overlap import overlap_sums
 
 
 def distance(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"], method: str) -> float:
-    """Return the distance of one method between two groupings of the same components.
+    """Return the distance between two groupings of the same components by one method.
 
     Example:
         >>> first, second = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])

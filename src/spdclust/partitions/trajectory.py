@@ -1,4 +1,4 @@
-"""Whole trajectories compared: each pair of runs is walked once, a merge changes only what it touches."""
+"""Compare whole trajectories: walk each pair of runs once, updating only what each merge changes."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 
 def kept_iterations(n_iterations: int, stride: int) -> Int[np.ndarray, "_"]:
-    """Return the iterations that a stride keeps: the first and every `stride`-th after it.
+    """Return the iterations kept by a stride: the first and every `stride`-th after it.
 
     Example:
         >>> kept_iterations(10, 4).tolist()
@@ -40,10 +40,10 @@ def walk_run_pairs(
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, int, OverlapSums]]:
-    """Yield, for every pair of runs, the sums that distances are made of, one row per kept iteration.
+    """Yield, for every pair of runs, the sums that distances are computed from, one row per kept iteration.
 
-    Each pair is walked on its own, by threads when there are several workers, so the numbers do not depend on
-    how many; the order in which pairs come does.
+    Each pair is walked independently, by threads if there are several workers. The values do not depend on
+    the number of workers, but the order of the pairs does.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -59,7 +59,7 @@ def walk_run_pairs(
     Args:
         normalized: the ensemble.
         stride: keep every n-th iteration.
-        with_matching: also solve the assignment problems, most of the work.
+        with_matching: also solve the assignment problems, which take most of the time.
         n_workers: number of threads.
         progress: called after every pair.
 
@@ -124,7 +124,7 @@ def _walk_little() -> None:
 
 
 def check_runs(normalized: NormalizedHistories) -> None:
-    """Refuse an ensemble that has nothing to compare.
+    """Raise an error if an ensemble has fewer than two runs.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -154,7 +154,7 @@ def _in_threads(
     pool = ThreadPoolExecutor(n_workers)
     try:
         waiting = iter(pairs)
-        # only a few results are ever held: pairs are handed out as results are taken
+        # submit pairs only as results are consumed, so that few results are held at a time
         running = {pool.submit(walk, *pair) for _, pair in zip(range(2 * n_workers), waiting, strict=False)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -1,1 +1,1 @@
-"""What made a result: fingerprints of code, the state of the work tree, the record in a history."""
+"""Provenance of results: fingerprints of code, the state of the work tree, the record in a history."""

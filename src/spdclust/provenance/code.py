@@ -60,9 +60,9 @@ def rule_fingerprint(stage: str, script: str | Path, functions: Mapping[str, str
 
 
 def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:
-    """Return the commit of the work tree and whether its files are changed; None outside git.
+    """Return the commit of the work tree and whether it has changes; None outside git.
 
-    Files that git does not know do not count: results appear while a workflow runs.
+    Untracked files are ignored, because results appear while a workflow runs.
 
     Example:
         >>> git_state("/") is None

@@ -1,4 +1,4 @@
-"""What a history says it was made from: batches, their model and settings, the program."""
+"""The provenance record of a history: batches, their model and settings, the program."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ def history_provenance(
     code: str,
     git: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what a history says of the batches and the program that made it, as plain JSON types.
+    """Return the provenance record of a history as plain JSON types: its batches and the program.
 
     Example:
         >>> known = history_provenance(["ab"], [{"seed": "7", "checkpoint_digest": "cd"}], "ef")
@@ -24,7 +24,7 @@ def history_provenance(
         digests: `BatchedActivations.digests`.
         made_from: `BatchedActivations.made_from`.
         code: fingerprint of the code of the merge.
-        git: `git_state()`, where it is to be recorded.
+        git: `git_state()`, if it is to be recorded.
 
     Returns:
         `batches`, `batch_seeds`, `spdclust` (version), `code` (fingerprints by stage); where the batches say
@@ -49,6 +49,6 @@ def history_provenance(
 
 
 def _common(made_from: Sequence[Mapping[str, str]], name: str) -> str | None:
-    """Return what all batches say, or nothing where they differ or are silent."""
+    """Return the value shared by all batches, or None if it differs or is missing."""
     values = {made.get(name) for made in made_from}
     return values.pop() if len(values) == 1 else None

@@ -1,1 +1,1 @@
-"""Making results again from what they say they were made from."""
+"""Reproduce results from their provenance records."""

@@ -1,4 +1,4 @@
-"""What differs between a result and the same made again."""
+"""Compare a result with its reproduction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from spdclust.merge.history import MergeHistory
 
 @dataclass(frozen=True)
 class Compared:
-    """One file beside the same made again.
+    """One file compared with its reproduction.
 
     Attributes:
-        name: what messages call the file.
+        name: name of the file in messages.
         same_bytes: whether every byte is equal.
-        numbers: what it holds that differs.
-        records: what it says of its making that differs.
+        numbers: names of the contents that differ.
+        records: names of the provenance entries that differ.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Compared:
 
     @property
     def same_numbers(self) -> bool:
-        """Whether everything but the record of its making is equal."""
+        """Whether everything except the provenance is equal."""
         return self.same_bytes or not self.numbers
 
     def line(self) -> str:
@@ -49,7 +49,7 @@ class Compared:
 
 
 def compare_histories(before: Path, again: Path, name: str) -> Compared:
-    """Compare two histories byte by byte, and if they differ say in what.
+    """Compare two histories byte by byte, and report the differences.
 
     Example:
         >>> import tempfile
@@ -75,7 +75,7 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
 
 
 def compare_files(before: Path, again: Path, name: str) -> Compared:
-    """Compare two files of an ensemble byte by byte; of `.json` and `.npz` say whether only records differ.
+    """Compare two files of an ensemble byte by byte; report if only the provenance differs.
 
     Example:
         >>> import json, tempfile

@@ -1,4 +1,4 @@
-"""Make a history or a whole ensemble again in another folder, and compare every file."""
+"""Reproduce a history or a whole ensemble in another folder, and compare every file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ from spdclust.stages.merge import merge
 def check_history(
     recipe: Recipe, folder: str | Path, *, model: str | None = None, batches: str | Path | None = None
 ) -> list[Compared]:
-    """Make a history again, its batches too unless they are given, and compare.
+    """Reproduce a history, and its batches unless they are given, and compare.
 
     Example:
         >>> import tempfile
@@ -40,16 +40,16 @@ def check_history(
         ['equal         batch_0.pt', 'equal         history.zip', 'equal         metrics.csv']
 
     Args:
-        recipe: what the history says of its making.
-        folder: where the files go.
-        model: where its model, or its folder of activations, is now, if not where it was.
-        batches: folder of batches to merge, instead of making them again.
+        recipe: the recipe of the history.
+        folder: output folder.
+        model: new path of the model or activations folder, if it has moved.
+        batches: folder of batches to merge, instead of sampling them again.
 
     Returns:
-        One entry for each batch, for the history, and for `metrics.csv` where it lies beside it.
+        One entry for each batch, for the history, and for `metrics.csv` if it is next to the history.
 
     Raises:
-        InputError: the model, its data or the batches are not there, or are not those of the history.
+        InputError: the model, its data or the batches are missing, or are not those of the history.
     """
     folder = Path(folder)
     paths = find_batches(batches) if batches is not None else _make_batches(recipe, folder, model)
@@ -136,7 +136,7 @@ def _check_inputs(recipe: Recipe, files: Sequence[Path], n_batches: int) -> None
 
 
 def _compare_batches(recipe: Recipe, source: BatchedActivations) -> list[Compared]:
-    """Compare batches by their checksums; of those that differ say why."""
+    """Compare batches by their checksums, and report the cause of differences."""
     compared = []
     inputs = recipe.provenance.get("inputs", [])
     code = recipe.provenance.get("code", {}).get("precompute_batches")
@@ -167,7 +167,7 @@ def _compare_batches(recipe: Recipe, source: BatchedActivations) -> list[Compare
 
 
 def _kept_batch(recipe: Recipe, number: int) -> ActivationBatch | None:
-    """Return the batch that the history was made from, where the workflow keeps it and it is still that."""
+    """Return the original batch of the history, if the workflow kept it and it is unchanged."""
     folder = recipe.path.absolute().parent
     name = f"precomputed_batches/run_{recipe.drawn_for}/batch_{number}.pt"
     places = [place / name for place in list(folder.parents)[:3]]
@@ -189,7 +189,7 @@ def _differing_activations(first: ActivationBatch, second: ActivationBatch) -> l
 
 
 def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared], list[str]]:
-    """Make an ensemble again from its two configuration files, and compare every file that comes out.
+    """Reproduce an ensemble from its two configuration files, and compare every output file.
 
     Example:
         >>> import tempfile
@@ -201,13 +201,13 @@ def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared
 
     Args:
         folder: the ensemble's folder.
-        again: results folder of the same made again.
+        again: results folder of the reproduction.
 
     Returns:
-        One entry a file, and the names of files that were not made again (figures, mappings of single runs).
+        One entry per file, and the names of files not reproduced (figures, mappings of single runs).
 
     Raises:
-        InputError: a configuration file is missing, or something it names.
+        InputError: a configuration file, or a file that it refers to, is missing.
     """
     from spdclust.pipeline import run_ensemble
 

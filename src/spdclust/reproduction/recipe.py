@@ -1,4 +1,4 @@
-"""From a history to the configuration and the commands that make it again."""
+"""The configuration and the commands that reproduce a history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from spdclust.sampling.sampling_record import places_left_out, without_places
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What a history says of its making.
+    """The provenance of a history, as settings and commands.
 
     Attributes:
         path: the history.
-        history: what it holds.
-        config: the run's settings; None where the history does not know what its batches were made from.
+        history: its contents.
+        config: the run's settings; None if the history does not record the origin of its batches.
     """
 
     path: Path
@@ -33,20 +33,20 @@ class Recipe:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the history says it was made from."""
+        """The provenance record of the history."""
         return self.history.provenance
 
     @property
     def batch_digests(self) -> list[str]:
-        """Checksum of each batch; empty where the history was made without the workflow's stages."""
+        """Checksum of each batch; empty if the history was made without the workflow's stages."""
         return list(self.provenance.get("batches", []))
 
     @property
     def seed(self) -> tuple[int, ...] | int:
-        """What the merge was seeded with: (`base_seed`, run), or a number.
+        """Seed of the merge: (`base_seed`, run), or a number.
 
         Raises:
-            InputError: the history does not say.
+            InputError: the history does not record it.
         """
         seed = self.provenance.get("seed")
         if seed is None:
@@ -78,7 +78,7 @@ class Recipe:
         return int(seeds[0] - self.config.dataset_seed) // 1000
 
     def settings(self) -> dict[str, Any]:
-        """Return the run file that makes the history again, as plain JSON types."""
+        """Return the run file that reproduces the history, as plain JSON types."""
         if self.config is None:
             return {"merge_config": self.history.config.resolved()}
         sampling = {key: value for key, value in self.config.sampling().items() if value is not None}
@@ -89,7 +89,7 @@ class Recipe:
         return told | {"merge_config": self.history.config.resolved()}
 
     def commands(self) -> list[str]:
-        """Return the command lines that make the history again, with its settings in `run.yaml`."""
+        """Return the command lines that reproduce the history, with its settings in `run.yaml`."""
         numbers = f"--config run.yaml --seed {self.run} --base-seed {self.base_seed}"
         snapshot = " --git-snapshot" if "git" in self.provenance else ""
         if self.config is None:
@@ -137,7 +137,7 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read what a history says of its making.
+    """Read the recipe of a history.
 
     Paths that were given from the root are not in a history; they are taken from the
     `clustering_run_config.json` of its ensemble, where that says the same otherwise.
@@ -171,7 +171,7 @@ def read_recipe(path: str | Path) -> Recipe:
 def _n_batches(config: ClusteringRunConfig) -> int | None:
     try:
         return batches_per_run(config)
-    except ValueError:  # the settings do not say, or files of one's own are not there
+    except ValueError:  # not given by the settings, or user-supplied files are missing
         return None
 
 

@@ -1,4 +1,4 @@
-"""Activation batches of the decomposed models: seeded inputs, the samples drawn from them, their cost.
+"""Activation batches of decomposed models: seeded inputs, sampling, and cost estimates.
 
-Imports nothing: the workflow looks up data files with each start, which must not wait for numpy.
+Imports nothing: the workflow looks up data files at every start, which must not wait for numpy.
 """

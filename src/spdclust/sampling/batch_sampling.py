@@ -1,4 +1,4 @@
-"""Sampling one batch of activations from a model: seeded inputs, causal importances, what made them."""
+"""Sample one batch of activations from a model: seeded inputs, causal importances, provenance."""
 
 import functools
 import hashlib
@@ -55,7 +55,7 @@ def extract_and_process_activations(
 ) -> ProcessedActivations:
     """Return the causal importances of every component on `inputs`, sparse.
 
-    The forward pass runs in chunks of `batch_size`, so that only one chunk is ever dense.
+    The forward pass runs in chunks of `batch_size`, so that only one chunk is dense at a time.
 
     Example:
         >>> model = load_model("resources/resid_mlp1", device="cpu")
@@ -66,7 +66,7 @@ def extract_and_process_activations(
     Args:
         model: from `spdclust.models.load_model`.
         inputs: `(rows, …)` tensor of model inputs.
-        batch_size: rows in one forward pass.
+        batch_size: rows per forward pass.
         causal_importance: `lower_leaky` or `upper_leaky`.
 
     Raises:
@@ -104,8 +104,8 @@ def process_data_batch(
     Args:
         config: the run's settings.
         model: the model, loaded once for all batches.
-        run: which member of the ensemble.
-        batch: which batch of that run.
+        run: number of the run in the ensemble.
+        batch: number of the batch in the run.
 
     Raises:
         InputError: the data cannot be drawn, or an activation is not finite.
@@ -123,7 +123,7 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
         >>> request_digest(config, 0, "") == request_digest(config, 1, "")
         False
     """
-    # the same model or data at another place give the same batch, other data of the same name do not
+    # the same model or data at a different path give the same batch, different data with the same name do not
     sampling = {k: v for k, v in without_places(config.sampling()).items() if k != "model_path"}
     data = [_digest_now(file, *_stamp(file)) for file in local_data_files(config) if Path(file).exists()]
     code = [stage_fingerprint("precompute_batches"), loader_digest(config.loader)]
@@ -132,17 +132,17 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
 
 @functools.lru_cache(maxsize=1024)
 def _digest_now(file: str, changed: int, size: int) -> str:
-    # the stamp only tells the cache that the file is another now
+    # the stamp only tells the cache that the file has changed
     return digest_of_file(file)
 
 
 def _stamp(file: str) -> tuple[int, int]:
-    """Return what tells one state of a file from another without reading it."""
+    """Return a stamp that identifies the state of a file without reading it."""
     return Path(file).stat().st_mtime_ns, Path(file).stat().st_size
 
 
 def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
-    """Load the model of a run, with its own loader if it names one.
+    """Load the model of a run, with the run's loader if it has one.
 
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", device="cpu")
@@ -162,7 +162,7 @@ def load_run_model(config: ClusteringRunConfig) -> SamplingModel:
 
 
 def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> InputSource:
-    """Return where a model's inputs come from: its own function if it has one, else its task.
+    """Return the source of a model's inputs: its own function if it has one, otherwise its task.
 
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", n_tokens=5, batch_size=2)
@@ -171,7 +171,7 @@ def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> Inpu
         [(2, 100), (2, 100), (1, 100)]
 
     Raises:
-        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
+        InputError: the data or the tokenizer cannot be opened, or settings do not match the model.
     """
     draw_inputs = getattr(model, "draw_inputs", None)
     if draw_inputs is not None:
@@ -187,7 +187,7 @@ def draw_batch(
     seed: int,
     request: str,
 ) -> ActivationBatch:
-    """Return the activations of one batch, only one chunk of them ever dense.
+    """Return the activations of one batch, with only one chunk dense at a time.
 
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8, device="cpu")
@@ -200,11 +200,11 @@ def draw_batch(
         config: the run's settings.
         model: the model, loaded once for all batches.
         source: its inputs, opened once for all batches.
-        seed: what the batch is drawn with.
-        request: a text kept in the batch, saying what was asked for.
+        seed: seed of the batch.
+        request: digest of the request, stored in the batch.
 
     Raises:
-        InputError: the data end too early, do not fit the model, or an activation is not finite.
+        InputError: the data end too early or do not match the model, or an activation is not finite.
     """
     rows: list[sparse.csr_array] = []
     examples = _Kept(config.keep_examples)
@@ -275,7 +275,7 @@ class _Kept:
 
 
 def _add_inputs(digest: "hashlib._Hash", chunk: InputChunk) -> None:
-    """Add what a model is fed with to a digest: it tells other data from other arithmetic."""
+    """Add the model inputs to a digest, which distinguishes different data from different arithmetic."""
     inputs = chunk.inputs.detach().cpu() if hasattr(chunk.inputs, "detach") else chunk.inputs
     for part in (inputs, chunk.positions):
         array = np.asarray([] if part is None else part)

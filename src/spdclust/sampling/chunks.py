@@ -1,4 +1,4 @@
-"""What a model is fed with: inputs in pieces of one forward pass, and which of their positions count."""
+"""Model inputs in chunks of one forward pass, and the positions that become samples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class InputChunk:
     """Inputs of one forward pass.
 
     Attributes:
-        inputs: `(rows, …)` as the model takes them.
+        inputs: `(rows, …)` in the form required by the model.
         positions: `(rows, chosen)` the positions of each sequence that become samples; None for all.
     """
 
@@ -26,21 +26,21 @@ class InputChunk:
 
 @runtime_checkable
 class InputSource(Protocol):
-    """Inputs of batches, one batch for each seed.
+    """Inputs of batches, one batch per seed.
 
     Attributes:
         n_samples: samples in a batch.
-        provenance: texts saying where the inputs come from.
+        provenance: origin of the inputs as strings.
     """
 
     n_samples: int
     provenance: dict[str, str]
 
     def draw(self, seed: int) -> Iterator[InputChunk]:
-        """Yield the inputs of one batch; samples beyond `n_samples` in the last chunk do not count."""
+        """Yield the inputs of one batch; samples beyond `n_samples` in the last chunk are ignored."""
 
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
-        """Return how tokens are written, for showing them."""
+        """Return the texts of tokens, for display."""
 
 
 @dataclass
@@ -87,11 +87,11 @@ class DrawnSource:
     provenance: dict[str, str] = field(default_factory=dict)
 
     def draw(self, seed: int) -> Iterator[InputChunk]:
-        """Yield what the function returns for the seed, `batch_size` rows at a time."""
+        """Yield the inputs returned by the function for the seed, `batch_size` rows at a time."""
         rows = self.draw_inputs(self.n_samples, seed)
         for start in range(0, len(rows), self.batch_size):
             yield InputChunk(rows[start : start + self.batch_size])
 
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
-        """Return the numbers; nothing is known of how they are written."""
+        """Return the numbers; their texts are unknown."""
         return [str(token) for token in tokens]

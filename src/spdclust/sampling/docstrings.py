@@ -1,4 +1,4 @@
-"""A corpus for demonstrations that every installation has: docstrings of Python, NumPy and SciPy."""
+"""A demonstration corpus available in every installation: docstrings of Python, NumPy and SciPy."""
 
 import ast
 import json
@@ -11,7 +11,7 @@ from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
 
 SHORTEST_TEXT = 200
-"""Characters below which a docstring is left out."""
+"""Minimum length of a docstring in characters."""
 
 _LEFT_OUT = {
     "test",
@@ -27,16 +27,16 @@ _PACKAGES = ("numpy", "scipy")
 
 
 def write_docstring_corpus(path: str | Path) -> int:
-    """Write texts, lower-cased, as `{"story": text}` a line; return how many.
+    """Write lower-cased texts, one `{"story": text}` per line, and return their number.
 
-    The standard library's, NumPy's and SciPy's docstrings. The same versions of the three give the same
-    bytes, whatever else is installed. Nothing is imported.
+    The texts are the docstrings of the standard library, NumPy and SciPy. The output depends only on the
+    versions of these three. Nothing is imported.
 
     Args:
         path: a `.jsonl` file.
 
     Raises:
-        InputError: no text is found, or the file cannot be written.
+        InputError: there are no texts, or the file cannot be written.
     """
     standard = Path(sysconfig.get_path("stdlib"))
     installed = Path(sysconfig.get_path("purelib"))

@@ -1,4 +1,4 @@
-"""What a configuration will need, before anything runs: components, samples, disk, memory."""
+"""Estimate the components, samples, disk space and memory of a configuration before running it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
 
 TYPICAL_ACTIVE = 100
-"""Components above 0 on a sample of a language model, for an estimate where nothing is measured."""
+"""Components above 0 on a sample of a language model, for estimates without measurements."""
 
 _MB = 1_000_000
 _LIBRARIES = 500 * _MB
@@ -23,16 +23,17 @@ _ALWAYS_ABOVE_ZERO = ("normal", "swish_hard")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one ensemble needs.
+    """Resources needed by one ensemble.
 
     Attributes:
-        n_components: of the model, alive or not; None where the model is not here yet.
-        n_samples: in a batch; None where the model, which says how long sequences are, is not here yet.
-        n_batches: of each run.
-        n_runs: of the ensemble.
+        n_components: components of the model, alive or not; None if the model is not downloaded yet.
+        n_samples: samples per batch; None if the model, which defines the sequence length, is not
+            downloaded yet.
+        n_batches: batches per run.
+        n_runs: runs of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
-        unknown_why: why `n_components` is not known.
-        notes: settings that were given and change nothing.
+        unknown_why: reason why `n_components` is unknown.
+        notes: settings that have no effect.
         scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
     """
 
@@ -46,7 +47,7 @@ class Estimate:
     notes: Sequence[str] = ()
 
     def batch_bytes(self, active: int) -> int | None:
-        """Return the size of a batch file where `active` components are above 0 on every sample.
+        """Return the size of a batch file with `active` components above 0 on every sample.
 
         Example:
             >>> Estimate(13_000, 100_000, 1, 1).batch_bytes(100) // 1_000_000
@@ -59,7 +60,7 @@ class Estimate:
         return stored * (index_bytes + 4) + 4 * self.n_samples + 32 * self.n_components
 
     def sampling_bytes(self, active: int) -> int | None:
-        """Return about how much memory it takes to make a batch: libraries, one dense chunk, sparse rows."""
+        """Return the approximate memory for sampling a batch: libraries, one dense chunk, sparse rows."""
         stored = self.batch_bytes(active)
         return None if stored is None else _LIBRARIES + 2 * 256 * _MB + 3 * stored
 
@@ -106,7 +107,7 @@ class Estimate:
 
 
 def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
-    """Return what an ensemble of one run's settings needs; nothing is downloaded and no model runs.
+    """Estimate the resources of an ensemble with one run's settings, without downloads or model runs.
 
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", n_tokens=4096)

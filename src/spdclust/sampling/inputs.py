@@ -1,4 +1,4 @@
-"""Inputs of a decomposed model: what its task asks for, from toy data or from tokens.
+"""Inputs of a decomposed model for its task, from toy data or from tokens.
 
 Nothing here imports torch or the libraries of the extra `lm` before inputs are made.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
-    """Return where a run's inputs come from, opened once for all of its batches.
+    """Return the source of a run's inputs, opened once for all of its batches.
 
     Example:
         >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
@@ -24,7 +24,7 @@ def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
         100
 
     Raises:
-        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
+        InputError: the data or the tokenizer cannot be opened, or settings do not match the model.
     """
     if isinstance(task, ToyTask):
         return ToySource(task, config.samples_per_batch, config.batch_size)
@@ -34,7 +34,7 @@ def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
 
 
 def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
-    """Make inputs of the kind that a toy model was trained on.
+    """Generate inputs of the kind that a toy model was trained on.
 
     Example:
         >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
@@ -44,13 +44,13 @@ def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
     Args:
         task: `model.task`.
         n_samples: number of samples, 0 or more.
-        seed: what the samples are drawn with; the same seed gives the same bytes.
+        seed: seed of the samples; results are reproducible byte for byte.
 
     Returns:
         `(samples, features)` float32.
 
     Raises:
-        InputError: inputs of this kind cannot be made.
+        InputError: inputs of this kind cannot be generated.
     """
     if isinstance(task, ToyTask):
         import torch

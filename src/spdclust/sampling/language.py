@@ -1,4 +1,4 @@
-"""Tokens for language models: sequences in an order that a seed decides, and the positions that count."""
+"""Tokens for language models: sequences in a seeded order, and the positions that become samples."""
 
 from collections.abc import Iterator
 
@@ -14,16 +14,16 @@ from spdclust.sampling.settings import LanguageData, language_data, samples_per_
 from spdclust.sampling.tokens import Block, Tokenizer, shuffled_nearby, stored_blocks, text_blocks
 
 BUFFERED_BLOCKS = 1000
-"""Sequences among which the next one is drawn, so that those of one long text do not come together."""
+"""Size of the shuffle buffer in sequences, which spreads the sequences of one long text."""
 
 
 class LanguageSource:
     """Sequences of tokens from a dataset, opened once for all batches.
 
-    For each seed: records in a random order, tokenised, joined by the end-of-text token, cut into sequences
-    of `n_ctx` tokens, which are shuffled in a buffer of 1,000. `n_tokens_per_seq` different positions of each
-    count, drawn at random, else all. The same seed gives the same tokens whatever the number of threads or
-    the size of a forward pass.
+    For each seed, records are read in random order, tokenised, joined by the end-of-text token and split into
+    sequences of `n_ctx` tokens, which are shuffled in a buffer of 1,000. `n_tokens_per_seq` distinct random
+    positions of each become samples, by default all. The tokens depend only on the seed, not on the number of
+    threads or the size of a forward pass.
 
     Example:
         >>> import tempfile
@@ -45,7 +45,7 @@ class LanguageSource:
         config: the run's settings.
 
     Raises:
-        InputError: the data or the tokenizer cannot be opened, or settings do not fit the model.
+        InputError: the data or the tokenizer cannot be opened, or settings do not match the model.
     """
 
     def __init__(self, task: LanguageTask, config: ClusteringRunConfig) -> None:
@@ -69,10 +69,10 @@ class LanguageSource:
         }
 
     def draw(self, seed: int) -> Iterator[InputChunk]:
-        """Yield sequences, `batch_size` at a time, until `n_samples` positions of them count.
+        """Yield sequences, `batch_size` at a time, until they contain `n_samples` samples.
 
         Raises:
-            InputError: the dataset ends before that; says how many tokens were found.
+            InputError: the dataset has too few tokens; the error gives their number.
         """
         generator = make_generator((seed, 2))
         per_sequence = self._per_sequence or self.data.n_ctx
@@ -89,7 +89,7 @@ class LanguageSource:
             yield InputChunk(inputs, self._positions(len(held), generator))
 
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
-        """Return each token as it is written, or its number where there is no tokenizer."""
+        """Return the text of each token, or its id if there is no tokenizer."""
         if self.tokenizer is None:
             return [str(token) for token in tokens]
         return self.tokenizer.texts(tokens.tolist())

@@ -1,4 +1,4 @@
-"""From a model, or from activations of one's own, to activation batches on disk; what is there is kept."""
+"""Write activation batches from a model or from user-supplied activations; reuse existing batches."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 def write_batches(
     config: ClusteringRunConfig, model: SamplingModel, asked: Mapping[Path, tuple[int, str]]
 ) -> None:
-    """Write batches, each under its final name only once whole; the model and its data are opened once.
+    """Write batches atomically; the model and its data are opened once.
 
     Example:
         >>> import tempfile
@@ -60,7 +60,7 @@ def write_batches(
     Args:
         config: the run's settings.
         model: the model, loaded once for all batches.
-        asked: for each path the seed of the batch and a text kept in it, saying what was asked for.
+        asked: for each path, the seed of the batch and the request digest stored in it.
 
     Raises:
         InputError: a batch cannot be made or written.
@@ -127,7 +127,7 @@ def _warn_of_no_effect(config: ClusteringRunConfig, *, toy: bool = False) -> Non
 def convert_missing_batches(
     config: ClusteringRunConfig, own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]
 ) -> None:
-    """Write activations of one's own as batches, one for each file; those that are there already are kept.
+    """Write user-supplied activations as batches, one per file; existing batches are kept.
 
     Example:
         >>> import tempfile
@@ -143,12 +143,12 @@ def convert_missing_batches(
 
     Args:
         config: the run's settings.
-        own: files that `read_own` reads.
-        seeds: kept with them.
-        paths: where each batch goes.
+        own: files in a format of `read_own`.
+        seeds: seeds stored in the batches.
+        paths: output path of each batch.
 
     Raises:
-        InputError: a file is missing or damaged, or is no matrix.
+        InputError: a file is missing, damaged or not a matrix.
     """
     beside = [digest_of_file(file) for file in files_beside(list(own))]
     code = stage_fingerprint("precompute_batches")
@@ -176,7 +176,7 @@ def precompute_batches_for_ensemble(
 ) -> list[list[Path]]:
     """Write every run's batches as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
 
-    With `precomputed_activations_dir` they are made from the files there, and there is no model.
+    With `precomputed_activations_dir` they are converted from the files there, without a model.
 
     Example:
         >>> import tempfile
@@ -188,8 +188,8 @@ def precompute_batches_for_ensemble(
 
     Args:
         config: the run's settings.
-        n_runs: members of the ensemble.
-        folder: where `run_<r>/` go.
+        n_runs: number of runs of the ensemble.
+        folder: parent folder of `run_<r>/`.
         runs: only these runs.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Records of a text dataset, from local files, saved folders or the hub, in an order that a seed decides.
+"""Records of a text dataset, from local files, saved folders or the hub, in a seeded order.
 
 Needs the extra `lm`, which is imported when a dataset is opened.
 """
@@ -24,12 +24,12 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """An opened dataset: one column of it.
+    """One column of an opened dataset.
 
     Attributes:
         rows: a `datasets` dataset, streamed or not.
-        column: which column.
-        name: what messages call the dataset.
+        column: name of the column.
+        name: name of the dataset in messages.
     """
 
     rows: Any
@@ -37,9 +37,9 @@ class Records:
     name: str
 
     def shuffled(self, seed: int) -> Iterator[Any]:
-        """Yield the column's values, each once, in the order that `seed` decides.
+        """Yield the column's values, each once, in the order given by `seed`.
 
-        Streamed data come through a buffer of 1,000 records, so their order is random only nearby.
+        Streamed data are shuffled in a buffer of 1,000 records, so their order is random only locally.
 
         Raises:
             InputError: a record cannot be read.
@@ -56,12 +56,12 @@ class Records:
                 yield from self.rows[order[start : start + _AT_ONCE].tolist()][self.column]
         except InputError:
             raise
-        except Exception as error:  # pyarrow, fsspec and the hub raise nearly anything
+        except Exception as error:  # pyarrow, fsspec and the hub raise almost any exception
             raise _unreadable(self.name, error) from error
 
 
 def open_records(data: LanguageData) -> Records:
-    """Open the dataset that a run reads.
+    """Open the dataset of a run.
 
     Example:
         >>> import tempfile
@@ -138,7 +138,7 @@ def _opened(datasets: Any, data: LanguageData) -> Any:
 
 
 def _of_saved(saved: Any, data: LanguageData) -> Any:
-    """Return one split of what `save_to_disk` wrote; a dataset without splits is taken whole."""
+    """Return one split of a dataset written by `save_to_disk`; without splits, return the whole dataset."""
     if not isinstance(saved, dict):
         return saved
     if data.split not in saved:
@@ -149,7 +149,7 @@ def _of_saved(saved: Any, data: LanguageData) -> Any:
 
 
 def _columns(rows: Any) -> list[str] | None:
-    """Return the names of the columns, read off the first record where a stream does not know them."""
+    """Return the names of the columns, from the first record if a stream does not define them."""
     if rows.column_names is not None:
         return list(rows.column_names)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The settings that batches say they were drawn with, without the places of one machine."""
+"""The sampling settings recorded in batches, without machine-specific paths."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from spdclust.config.run import ClusteringRunConfig
 
 ELSEWHERE = ".../"
-"""What stands for the folder of a path that was given from the root, which results do not hold."""
+"""Placeholder for the folder of an absolute path, which is not stored in results."""
 
 _PLACES = ("model_path", "precomputed_activations_dir")
 _DATA_PLACES = ("name", "tokenizer")
@@ -26,7 +26,7 @@ def sampling_record(config: ClusteringRunConfig) -> str:
 
 
 def without_places(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sampling settings whose absolute paths say no more than the last name.
+    """Return sampling settings with absolute paths reduced to their last component.
 
     Example:
         >>> without_places({"model_path": "/home/me/runs/mlp", "dataset": {"name": "data/texts.jsonl"}})
@@ -40,7 +40,7 @@ def without_places(sampling: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def places_left_out(sampling: Mapping[str, Any]) -> list[str]:
-    """Return the settings whose place `without_places` left out.
+    """Return the settings whose paths were reduced by `without_places`.
 
     Example:
         >>> places_left_out({"model_path": ".../mlp", "dataset": {"name": ".../texts.jsonl"}})

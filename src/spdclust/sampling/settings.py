@@ -1,4 +1,4 @@
-"""Where the tokens of a language model come from: the run's settings over the checkpoint's."""
+"""Source of a language model's tokens: the run's settings override the checkpoint's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,26 +16,26 @@ FILE_TYPES = {
     ".csv": "csv",
     ".arrow": "arrow",
 }
-"""Local files that are read as data, by suffix, and who reads them."""
+"""Readers of local data files, by suffix."""
 
 
 @dataclass(frozen=True)
 class LanguageData:
-    """Everything that decides which tokens are read.
+    """All settings that determine the tokens.
 
     Attributes:
-        name: hub name, or what the user wrote for a local path.
+        name: hub name, or the local path as given.
         path: the local file or folder; None for the hub.
-        subset: configuration of a hub dataset that has several.
-        split: which split.
-        column: which column.
-        column_is_asked: whether the user named the column, so that no other may stand in for it.
+        subset: configuration of a hub dataset with several ones.
+        split: name of the split.
+        column: name of the column.
+        column_is_asked: whether the user named the column, so that there is no fallback to another one.
         tokenizer: hub name or folder; None where tokens are stored.
         n_ctx: tokens per sequence.
-        is_tokenized: whether the column holds token numbers.
-        streaming: whether data are read as they come, never stored.
+        is_tokenized: whether the column holds token ids.
+        streaming: whether data are streamed and not stored.
         lowercase: whether texts are lower-cased.
-        vocab_size: tokens that the model knows.
+        vocab_size: size of the model's vocabulary.
     """
 
     name: str
@@ -59,10 +59,10 @@ class LanguageData:
 
 
 def language_data(task: LanguageTask, config: ClusteringRunConfig) -> LanguageData:
-    """Return what a run reads: its `dataset` section, and the checkpoint's settings for the rest.
+    """Return the data settings of a run: its `dataset` section, completed by the checkpoint's settings.
 
-    Paths in the run's settings start from the working folder, those of the checkpoint from its folder. Other
-    data than the checkpoint's is read from its split `train`, unless the run says otherwise.
+    Paths in the run's settings are relative to the working folder, those of the checkpoint to its folder. For
+    data other than the checkpoint's, the default split is `train`.
 
     Example:
         >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path("run"), dataset_name="a/b")
@@ -110,9 +110,9 @@ def language_data(task: LanguageTask, config: ClusteringRunConfig) -> LanguageDa
 
 
 def samples_per_batch(task: LanguageTask, config: ClusteringRunConfig) -> int:
-    """Return how many tokens of a language model make a batch of activations.
+    """Return the number of tokens of a language model in a batch of activations.
 
-    `n_tokens`; where it is null, `n_tokens_per_seq` (or all) positions of `batch_size` sequences.
+    This is `n_tokens`; if null, `n_tokens_per_seq` (or all) positions of `batch_size` sequences.
 
     Example:
         >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path("run"), max_seq_len=48)
@@ -125,7 +125,7 @@ def samples_per_batch(task: LanguageTask, config: ClusteringRunConfig) -> int:
 
 
 def _local(name: str, folders: list[Path], field: str) -> Path | None:
-    """Return the local file or folder of a name, or None for a name on the hub."""
+    """Return the local file or folder with a name, or None for a name on the hub."""
     written = Path(name).expanduser()
     for folder in [*folders, Path()]:
         if exists(folder / written):
@@ -139,7 +139,7 @@ def _local(name: str, folders: list[Path], field: str) -> Path | None:
 
 
 def local_data_files(config: ClusteringRunConfig) -> list[str]:
-    """Return the local data files that a run's settings name, there already or not.
+    """Return the local data files in a run's settings, whether or not they exist.
 
     Example:
         >>> run = ClusteringRunConfig.model_validate({"model_path": "m", "dataset": {"name": "texts.jsonl"}})

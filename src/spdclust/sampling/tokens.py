@@ -1,4 +1,4 @@
-"""Texts to sequences of tokens: joined by an end-of-text token, cut into blocks of one length."""
+"""Convert texts to sequences of tokens: join by an end-of-text token, split into blocks of equal length."""
 
 import itertools
 import os
@@ -29,10 +29,10 @@ class Tokenizer:
 
     Args:
         place: folder or hub name.
-        vocab_size: tokens that the model knows.
+        vocab_size: size of the model's vocabulary.
 
     Raises:
-        InputError: the extra `lm` is missing, there is no such tokenizer, or it is another model's.
+        InputError: the extra `lm` is missing, there is no such tokenizer, or it belongs to another model.
     """
 
     def __init__(self, place: str, vocab_size: int) -> None:
@@ -44,14 +44,14 @@ class Tokenizer:
                 field="dataset.tokenizer",
                 allowed="pip install 'spdclust[lm]'",
             ) from None
-        # threads of the tokenizer would outlive a fork, and the results do not depend on them
+        # tokenizer threads are not safe with fork, and the results do not depend on them
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         if Path(place).is_dir():
             check_folder(place, "files of a tokenizer")
         try:
-            # a tokenizer's files may name code of their own, which is never run
+            # a tokenizer's files may refer to custom code, which is never run
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        except BaseException as error:  # the library raises nearly anything; a panic is no Exception
+        except BaseException as error:  # the library raises almost any exception; a panic is not an Exception
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
                 raise
             said = str(error).strip().split("\n")[0]
@@ -63,7 +63,7 @@ class Tokenizer:
                 allowed="a folder with tokenizer.json, or a name on the hub that can be reached",
             ) from None
         size = len(self._tokenizer)
-        fewest = int(_FEWEST_OF_VOCABULARY * vocab_size)  # vocabularies are often padded a little
+        fewest = int(_FEWEST_OF_VOCABULARY * vocab_size)  # vocabularies are often padded slightly
         if not fewest <= size <= vocab_size:
             raise InputError(
                 "tokenizer does not match the model's vocabulary",
@@ -76,7 +76,7 @@ class Tokenizer:
 
     @property
     def end_of_text(self) -> int:
-        """Number of the token that stands between texts.
+        """Id of the token between texts.
 
         Raises:
             InputError: there is none.
@@ -93,7 +93,7 @@ class Tokenizer:
         )
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Return the token numbers of each text, without special tokens."""
+        """Return the token ids of each text, without special tokens."""
         encoded = self._tokenizer(
             texts,
             add_special_tokens=False,
@@ -104,7 +104,7 @@ class Tokenizer:
         return [list(tokens) for tokens in encoded["input_ids"]]
 
     def texts(self, tokens: Iterable[int]) -> list[str]:
-        """Return each token as it is written."""
+        """Return the text of each token."""
         return [str(self._tokenizer.decode([int(token)])) for token in tokens]
 
 
@@ -120,11 +120,11 @@ def text_blocks(
         [['t', 'he', ' c', 'at'], ['[EOS]', 't', 'he', ' d']]
 
     Args:
-        texts: strings; empty ones and None are passed over.
-        tokenizer: what cuts them into tokens.
+        texts: strings; empty ones and None are skipped.
+        tokenizer: the tokenizer.
         n_ctx: tokens in a block.
         lowercase: whether texts are lower-cased first.
-        name: what messages call the dataset.
+        name: name of the dataset in messages.
 
     Raises:
         InputError: a record is not a text.
@@ -141,7 +141,7 @@ def text_blocks(
 
 
 def stored_blocks(rows: Iterable[Any], n_ctx: int, *, name: str = "dataset") -> Iterator[Block]:
-    """Yield the first `n_ctx` tokens of every record of token numbers.
+    """Yield the first `n_ctx` tokens of every record of token ids.
 
     Example:
         >>> [block.tolist() for block in stored_blocks([[5, 6, 7], [8, 9]], n_ctx=2)]
@@ -172,7 +172,7 @@ def stored_blocks(rows: Iterable[Any], n_ctx: int, *, name: str = "dataset") -> 
 
 
 def shuffled_nearby(blocks: Iterable[Block], size: int, generator: np.random.Generator) -> Iterator[Block]:
-    """Yield blocks in an order that is random within a buffer of `size`, so that one text's are spread.
+    """Yield blocks shuffled within a buffer of `size`, which spreads the blocks of one text.
 
     Example:
         >>> blocks = [np.array([number]) for number in range(5)]
@@ -207,7 +207,7 @@ def _checked_texts(texts: Iterable[Any], name: str) -> Iterator[str]:
 
 
 def _growing_groups(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Give few texts first: a small batch needs no more."""
+    """Yield groups of increasing size, because a small batch needs few texts."""
     rest = iter(texts)
     size, largest = _TEXTS_AT_ONCE
     while some := list(itertools.islice(rest, size)):

@@ -7,7 +7,7 @@ from spdclust.core.types import Bool, Float, make_generator
 from spdclust.models.task import ToyTask
 
 VALUE_RANGES: dict[str, tuple[float, float]] = {"resid_mlp": (-1.0, 1.0), "tms": (0.0, 1.0)}
-"""Values that an active feature takes, uniformly, by task."""
+"""Range of the uniform distribution of an active feature, by task."""
 
 N_ACTIVE: dict[str, int] = {
     "exactly_one_active": 1,
@@ -16,7 +16,7 @@ N_ACTIVE: dict[str, int] = {
     "exactly_four_active": 4,
     "exactly_five_active": 5,
 }
-"""Active features per sample, for the kinds of data that fix it."""
+"""Number of active features per sample, for the kinds of data with a fixed number."""
 
 Features = Float[np.ndarray, "samples features"]
 Active = Bool[np.ndarray, "samples features"]
@@ -36,15 +36,15 @@ def generate(task: ToyTask, n_samples: int, seed: int) -> Features:
         [1, 1, 1]
 
     Args:
-        task: number of features, and which of them are active how often.
+        task: number of features and their distribution.
         n_samples: number of samples, 0 or more.
-        seed: what they are drawn with.
+        seed: seed of the samples.
 
     Returns:
-        float32, 0 where a feature is not active.
+        float32, 0 for inactive features.
 
     Raises:
-        InputError: more features are to be active than there are, or a negative number of samples.
+        InputError: more active features than features, or a negative number of samples.
     """
     if n_samples < 0:
         raise InputError("too small", field="n_samples", found=n_samples, allowed="0 or more")

@@ -1,1 +1,1 @@
-"""What an ensemble of merges agrees on. Pure computation, no files."""
+"""Agreement between the merges of an ensemble. Pure computation, no files."""

@@ -1,4 +1,4 @@
-"""Agreement of the runs along the trajectory: where they part, and whether they meet again."""
+"""Agreement of the runs along the trajectory: where they diverge, and whether they reconverge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Quantiles of the distances over run pairs that are reported."""
 
 NEVER = -1
-"""Stands for an iteration that does not exist."""
+"""Marks an iteration that does not exist."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the distances say about agreement, iteration by iteration.
+    """Agreement of the runs at each iteration, computed from the distances.
 
     Example:
         >>> apart = np.array([[0.0, 2.0], [2.0, 0.0]])
@@ -27,15 +27,15 @@ class Agreement:
         ([1, 0], [0.0, 2.0])
 
     Attributes:
-        iterations: `(iterations,)` the iterations looked at.
-        n_distinct: `(iterations,)` number of distinct groupings among the runs; 1 when all agree.
+        iterations: `(iterations,)` the analysed iterations.
+        n_distinct: `(iterations,)` number of distinct groupings among the runs; 1 if all agree.
         n_equal_pairs: `(iterations,)` number of run pairs at distance zero.
         quantiles: for each method, `(iterations, quantiles)` of the distance over run pairs, at `QUANTILES`,
             interpolated linearly; in the method's unit.
         means: for each method, `(iterations,)` mean over run pairs.
         first_divergence: `(runs, runs)` first iteration at which two runs differ; -1 if they never do.
         first_reconvergence: `(runs, runs)` first iteration after that at which they are equal again; -1 if
-            none.
+            there is none.
         last_agreement: last iteration at which all runs are equal; None if there is none.
     """
 
@@ -67,7 +67,7 @@ def summarize_agreement(
     distances: Mapping[str, Float[np.ndarray, "iterations runs runs"]],
     iterations: Int[np.ndarray, " iterations"] | None = None,
 ) -> Agreement:
-    """Summarise the distances between runs; two runs agree where their distance is zero, by any method.
+    """Summarise the distances between runs; two runs agree if their distance is zero, by any method.
 
     Example:
         >>> apart = np.array([[0.0, 2.0], [2.0, 0.0]])
@@ -79,7 +79,7 @@ def summarize_agreement(
 
     Args:
         distances: one array per method, as `compute_all_distances` returns them.
-        iterations: which iterations the rows are; 0, 1, 2, … when left out.
+        iterations: iterations of the rows; 0, 1, 2, … by default.
 
     Raises:
         InputError: no method, or fewer than two runs.
@@ -94,7 +94,7 @@ def summarize_agreement(
     equal = some == 0
     first, second = np.triu_indices(n_runs, 1)
     between = {name: values[:, first, second] for name, values in distances.items()}
-    # a run repeats an earlier grouping exactly when it is at distance zero from an earlier run
+    # a run repeats an earlier grouping exactly if its distance from an earlier run is zero
     repeats = (equal & np.tri(n_runs, k=-1, dtype=bool)).any(axis=2)
     n_distinct = n_runs - repeats.sum(axis=1)
     agreed = np.flatnonzero(n_distinct == 1)
@@ -113,5 +113,5 @@ def summarize_agreement(
 
 
 def _first(true: np.ndarray, iterations: np.ndarray) -> np.ndarray:
-    """Return the first iteration at which each entry is true, `NEVER` where it never is."""
+    """Return the first iteration at which each entry is true, or `NEVER`."""
     return np.where(true.any(axis=0), iterations[true.argmax(axis=0)], NEVER)

@@ -1,4 +1,4 @@
-"""The whole stability analysis of an ensemble: along the trajectory and at cuts, each next to its null."""
+"""The complete stability analysis of an ensemble: along the trajectory and at cuts, with null baselines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ from spdclust.stability.null import (
 from spdclust.stability.sizes import GroupSizes, group_sizes
 
 DROP_METHOD = "adjusted_rand_dist"
-"""The distance whose rise marks the drop of stability: adjusted for chance, so that it speaks at every k."""
+"""The distance whose rise marks the stability drop: adjusted for chance, so it is meaningful at every k."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StabilityAtCut(Brief):
-    """What the runs share at one cut, and what shuffled runs would.
+    """Agreement of the runs at one cut, with the null baseline from shuffled runs.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -49,8 +49,8 @@ class StabilityAtCut(Brief):
         (12, 0)
 
     Attributes:
-        cut: where.
-        components: steadiness of every component's company.
+        cut: the cut.
+        components: stability of every component's group partners.
         coclustering: pair counts and consensus groups.
         null: the same for shuffled labels, over several shuffles.
     """
@@ -77,7 +77,7 @@ class StabilityAtCut(Brief):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stability(Brief):
-    """Everything the runs say about each other.
+    """The complete stability analysis of an ensemble.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -85,7 +85,7 @@ class Stability(Brief):
         ['agreement', 'null_agreement', 'sizes', 'cuts']
 
     Attributes:
-        agreement: along the trajectory.
+        agreement: agreement along the trajectory.
         null_agreement: the same for shuffled labels, over several shuffles.
         sizes: group sizes at the iterations of the cuts and at tenths of the trajectory.
         cuts: the analysis at each cut, by the cut's name.
@@ -119,7 +119,7 @@ def analyze_stability(
     n_workers: int = 1,
     seed: int = 0,
 ) -> Stability:
-    """Analyse agreement along the trajectory, and at the automatic cuts and those asked for.
+    """Analyse agreement along the trajectory, at the automatic cuts and at the requested cuts.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -136,12 +136,12 @@ def analyze_stability(
         methods: distances to summarise, names in `partitions.methods.METHODS`.
         iteration: also cut at this iteration.
         n_groups: also cut every run at this number of groups.
-        stride: look at every n-th iteration.
+        stride: analyse every n-th iteration.
         n_workers: number of threads for the distances.
-        seed: of the null baseline.
+        seed: seed of the null baseline.
 
     Raises:
-        InputError: fewer than two runs, an unknown method, a cut that does not exist.
+        InputError: fewer than two runs, an unknown method, or a cut that does not exist.
     """
     check_runs(normalized)
     wanted: list[Cut] = []
@@ -173,7 +173,7 @@ def analyze_stability(
 
 
 def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> Cut:
-    """Return the cut of that name: automatic, `iteration_<n>` or `groups_<k>`.
+    """Return the cut of a given name: automatic, `iteration_<n>` or `groups_<k>`.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -188,7 +188,7 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
     Args:
         normalized: the ensemble.
         name: a name in `AUTOMATIC_CUTS`, or `iteration_<n>` or `groups_<k>`.
-        stride: where stability drops is looked for at every n-th iteration.
+        stride: search for the stability drop at every n-th iteration.
 
     Raises:
         InputError: no such cut.
@@ -207,7 +207,7 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
 
 
 def split_cut(name: str) -> tuple[str, int]:
-    """Return the kind and the number of a cut that has one.
+    """Return the kind and the number of a numbered cut.
 
     Example:
         >>> split_cut("groups_40")

@@ -1,4 +1,4 @@
-"""Which components go together over the runs at one cut: pair counts, ambiguity, consensus groups."""
+"""Co-clustering of components over the runs at one cut: pair counts, ambiguity, consensus groups."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ MAX_STORED_PAIRS = 20_000_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Coclustering(Brief):
-    """Pairs of components by the number of runs that put them together.
+    """Pairs of components by the number of runs in which they are together.
 
     Example:
         >>> together = coclustering(np.array([[0, 0, 1], [0, 1, 1], [0, 0, 1]]))
@@ -67,8 +67,8 @@ class Coclustering(Brief):
     def ambiguous_share_of_joined(self) -> float:
         """The same among pairs that are together in at least one run; 0 if there is none.
 
-        Nearly all pairs of many small groups are never together, which makes the plain share small whatever
-        the runs do.
+        With many small groups nearly all pairs are never together, so the plain share is small whatever the
+        agreement of the runs.
         """
         return self._share(int(self.histogram[1:].sum()))
 
@@ -94,7 +94,7 @@ class Coclustering(Brief):
 
 @dataclass(frozen=True)
 class ConsensusGroups:
-    """The grouping that most runs back.
+    """The grouping supported by most runs.
 
     Example:
         >>> consensus = coclustering(np.array([[0, 0, 1], [0, 1, 1], [0, 0, 1]])).consensus
@@ -102,9 +102,9 @@ class ConsensusGroups:
         [['a', 'b'], ['c']]
 
     Attributes:
-        group_idxs: `(components,)` consensus group of each component, numbered by smallest component.
+        group_idxs: `(components,)` consensus group of each component, ordered by smallest component.
         sizes: `(groups,)` number of components.
-        support: `(groups,)` mean co-clustering frequency of the group's pairs; of a singleton, the share of
+        support: `(groups,)` mean co-clustering frequency of the group's pairs; for a singleton, the share of
             runs in which it is alone.
         threshold: pairs together in more than this share of the runs are joined.
     """
@@ -140,7 +140,7 @@ def coclustering(
     threshold: float = 0.5,
     ambiguous: tuple[float, float] = (0.1, 0.9),
 ) -> Coclustering:
-    """Count pairs by how many runs put them together, and join what more than `threshold` of the runs do.
+    """Count pairs by the number of runs that group them; join those above a share of `threshold`.
 
     Consensus groups are the connected components of the pairs above the threshold (evidence accumulation with
     single linkage, Fred & Jain 2005, IEEE TPAMI 27).
@@ -164,7 +164,7 @@ def coclustering(
     check_several_runs(n_runs)
     if not 0 <= threshold < 1:
         raise InputError("threshold out of range", field="threshold", found=threshold, allowed="0 to below 1")
-    # components that are together in every run behave as one: far fewer pairs to visit
+    # components that are together in every run are treated as one, which leaves far fewer pairs to visit
     atoms, first, atom_of, weights = np.unique(
         groups, axis=1, return_index=True, return_inverse=True, return_counts=True
     )
@@ -197,7 +197,7 @@ def _count_little() -> None:
 def coclustering_frequency(
     groups: Int[np.ndarray, "runs components"],
 ) -> sparse.csr_array:
-    """Return the share of runs in which two components are together, for pairs `i < j` that ever are.
+    """Return the share of runs in which two components are together, for pairs `i < j` that are in any run.
 
     Example:
         >>> coclustering_frequency(np.array([[0, 0, 1], [0, 1, 1]])).toarray().tolist()

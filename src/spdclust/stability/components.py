@@ -1,4 +1,4 @@
-"""How steady the company of each component is over the runs, at one cut."""
+"""Stability of each component's group partners over the runs, at one cut."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,9 +22,9 @@ class ComponentStability(Brief):
 
     Attributes:
         labels: names of the components.
-        partners: `(components,)` mean number of components that share its group, over runs.
-        contestedness: `(components,)` mean over run pairs of the number of partners that it has in one of the
-            two runs only, in components.
+        partners: `(components,)` mean over runs of the number of other components in its group.
+        contestedness: `(components,)` mean over run pairs of the number of partners that it has in only one
+            of the two runs, in components.
         consistency: `(components,)` mean over run pairs of the Jaccard index of its two sets of partners; 1
             where it is alone in both.
     """
@@ -38,11 +38,11 @@ class ComponentStability(Brief):
         return {"components": len(self.labels)}
 
     def ranking(self) -> Int[np.ndarray, " components"]:
-        """Return component numbers, the most contested first, equal ones in label order."""
+        """Return component indices, most contested first, ties in label order."""
         return np.argsort(-self.contestedness, kind="stable")
 
     def to_rows(self, n: int | None = None) -> list[dict[str, Any]]:
-        """Return one flat record per component, the most contested first; the first `n` only when given."""
+        """Return one flat record per component, most contested first; only the first `n` if given."""
         return [
             {
                 "component": self.labels[component],
@@ -55,7 +55,7 @@ class ComponentStability(Brief):
 
 
 def component_stability(groups: Int[np.ndarray, "runs components"], labels: Labels) -> ComponentStability:
-    """Compare the company of every component between every two runs.
+    """Compare the group partners of every component between each pair of runs.
 
     Example:
         >>> stability = component_stability(np.array([[0, 0, 0, 1], [0, 0, 1, 2]]), ["a", "b", "c", "d"])
@@ -85,7 +85,7 @@ def component_stability(groups: Int[np.ndarray, "runs components"], labels: Labe
 
 
 def check_several_runs(n_runs: int) -> None:
-    """Refuse a single run: it has nothing to agree with.
+    """Raise an error if there are fewer than two runs, because agreement needs a pair.
 
     Example:
         >>> check_several_runs(1)
@@ -101,6 +101,6 @@ def check_several_runs(n_runs: int) -> None:
 
 
 def _own_group_size(groups: np.ndarray) -> np.ndarray:
-    """Return for every component the size of its group."""
+    """Return the size of every component's group."""
     _, number, count = np.unique(groups, return_inverse=True, return_counts=True)
     return np.asarray(count[number])

@@ -1,4 +1,4 @@
-"""Where to cut the merge trees of an ensemble: by iteration, by number of groups, or automatically."""
+"""Cuts through the merge trees of an ensemble: by iteration, by number of groups, or automatic."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,18 +10,18 @@ from spdclust.core.types import Float, Int
 from spdclust.partitions.ensemble import NormalizedHistories
 
 _ROUNDING = 1e-12
-"""Differences of distances below this are rounding of the running sums."""
+"""Differences of distances below this are rounding errors of the running sums."""
 
 _LEAST_DROP = 0.01
-"""Runs whose mean distance rises by no more than this do not part: 1 is chance."""
+"""Runs whose mean distance rises by at most this do not diverge; 1 is the distance by chance."""
 
 _UNLIKE_LENGTHS = 1.2
-"""The longest run has more than so many times the merges of the shortest: worth a note."""
+"""Add a note if the longest run has more than this multiple of the merges of the shortest run."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One grouping of every run, and why these.
+    """One grouping of every run, and how it was chosen.
 
     Example:
         >>> Cut("iteration", np.array([3, 3]), np.array([5, 4]), 2.5).to_dict()
@@ -29,10 +29,10 @@ class Cut:
 
     Attributes:
         name: `iteration`, `n_groups`, `least_mdl` or `stability_drop`.
-        merges: `(runs,)` the merge that each run's grouping is the state after.
-        n_groups: `(runs,)` groups of each run's own components there.
-        mdl: mean over runs of the description length there, bits per sample; NaN where histories lack it.
-        notes: what makes the cut a doubtful one, a sentence each; empty if nothing does.
+        merges: `(runs,)` the merge after which each run's grouping is taken.
+        n_groups: `(runs,)` number of groups of each run's own components at the cut.
+        mdl: mean over runs of the description length at the cut, bits per sample; NaN if histories lack it.
+        notes: reasons to doubt the cut, one sentence each; may be empty.
     """
 
     name: str
@@ -91,18 +91,18 @@ def cut_at_n_groups(normalized: NormalizedHistories, n_groups: int) -> Cut:
 
 
 def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
-    """Cut at the row where the description length, averaged over runs, is least; the first one of several.
+    """Cut at the row with the least description length, averaged over runs; the first one if tied.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> cut_at_least_mdl(example_normalized()).n_groups.tolist()  # the four concepts that are in it
         [4, 4]
 
-    A shortest description at the first or the last row, or of runs of very different lengths, has a note.
+    Adds a note if the minimum is at the first or last row, or if the runs differ greatly in length.
 
     Raises:
-        InputError: the histories hold no description length (reference histories may not), or activations
-            were scalar, whose description length means nothing.
+        InputError: the histories have no description length (some reference histories do not), or the
+            activations are scalar, so that it is meaningless.
     """
     if _is_scalar(normalized):
         raise InputError(
@@ -131,7 +131,7 @@ def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
 
 
 def has_description_length(normalized: NormalizedHistories) -> bool:
-    """Return whether there are description lengths that mean something: not those of scalar activations.
+    """Return whether there are meaningful description lengths; scalar activations have none.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -158,7 +158,7 @@ def cut_before_stability_drop(
     mean_distance: Float[np.ndarray, " kept"],
     iterations: Int[np.ndarray, " kept"] | None = None,
 ) -> Cut:
-    """Cut before stability drops, see `stability_drop`; at the last row, with a note, if it does not.
+    """Cut before stability drops, see `stability_drop`; if it never does, cut at the last row with a note.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -169,10 +169,10 @@ def cut_before_stability_drop(
     Args:
         normalized: the ensemble.
         mean_distance: mean over run pairs of a chance-adjusted distance (`adjusted_rand_dist`), by iteration.
-        iterations: which iterations those are; all of them when left out.
+        iterations: iterations of the distances; all of them by default.
 
     Raises:
-        InputError: the distances are not those of the iterations.
+        InputError: the distances do not match the iterations.
     """
     iterations = np.arange(normalized.n_iterations) if iterations is None else iterations
     if len(iterations) != len(mean_distance):
@@ -197,13 +197,13 @@ def cut_before_stability_drop(
 
 
 def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int | None:
-    """Return the row at the foot of the largest rise of the distance between runs; None if it does not rise.
+    """Return the row at the foot of the largest rise of the distance between runs; None if there is no rise.
 
-    Runs usually differ at first (which pair of a group-to-be merges first is chance), agree best when those
-    groups are complete, and part again. The curve is smoothed by a running mean over a twentieth of the rows,
-    so that a single lucky row does not count. The largest rise from one row to a later one has its foot where
-    runs begin to part; the result is the row of least distance, the last of several, within the window around
-    that foot. A curve that rises by a hundredth or less has no drop.
+    Runs usually differ at first, because the order in which a group's members merge is random. They agree
+    best when those groups are complete, and then diverge again. The curve is smoothed by a running mean over
+    a twentieth of the rows, so that a single outlier has no effect. The foot of the largest rise from one row
+    to a later one is where runs begin to diverge. The result is the row of least distance within the window
+    around that foot, the last one if tied. A curve that rises by a hundredth or less has no drop.
 
     Example:
         >>> stability_drop(np.array([0.3, 0.1, 0.1, 0.1, 0.8, 0.7, 0.9]))

@@ -1,4 +1,4 @@
-"""Groups that every run forms somewhere along its merges, member for member."""
+"""Groups that every run forms at some iteration, with identical members."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,9 @@ from spdclust.merge.history import MergeHistory
 
 
 def groups_formed_by_all(histories: Iterable[MergeHistory]) -> list[Labels]:
-    """Return the largest groups of two and more components that every run holds at some iteration.
+    """Return the largest groups of two or more components that every run contains at some iteration.
 
-    Each run may hold a group at another iteration. A group inside a larger one of that kind is left out.
+    The iteration may differ between runs. A group inside a larger such group is omitted.
 
     Example:
         >>> import numpy as np
@@ -24,7 +24,7 @@ def groups_formed_by_all(histories: Iterable[MergeHistory]) -> list[Labels]:
         [['a:0', 'a:1']]
 
     Args:
-        histories: the runs; with one run, all of its last groups.
+        histories: the runs; for a single run, the result is its final groups.
     """
     formed = [_formed(history) for history in histories]
     if not formed:
@@ -32,7 +32,7 @@ def groups_formed_by_all(histories: Iterable[MergeHistory]) -> list[Labels]:
     common = set(formed[0]).intersection(*formed[1:])
     kept: list[frozenset[str]] = []
     covered: set[str] = set()
-    # groups of one run are nested or apart, so a label that is covered says that the whole group is
+    # groups of one run are nested or disjoint, so one covered label means that the whole group is covered
     for group in sorted((formed[0][key] for key in common), key=len, reverse=True):
         if covered.isdisjoint(group):
             kept.append(group)
@@ -42,7 +42,7 @@ def groups_formed_by_all(histories: Iterable[MergeHistory]) -> list[Labels]:
 
 
 def _formed(history: MergeHistory) -> dict[int, frozenset[str]]:
-    """Return every group that a run forms, by a number that says which members it has."""
+    """Return every group that a run forms, by a number that identifies its members."""
     numbers = [_number(label) for label in history.labels]
     members = [frozenset([label]) for label in history.labels]
     formed: dict[int, frozenset[str]] = {}
@@ -65,5 +65,5 @@ def _natural(label: str) -> tuple[str, int, str]:
 
 
 def _number(label: str) -> int:
-    """Return a number such that sums of different sets of labels differ, but for one chance in 2¹²⁸."""
+    """Return a number such that sums over different sets of labels differ, except with probability 2⁻¹²⁸."""
     return int.from_bytes(hashlib.sha256(label.encode()).digest()[:17])

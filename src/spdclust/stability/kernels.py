@@ -1,4 +1,4 @@
-"""Compiled pass over all pairs of components: in how many runs they are together."""
+"""Compiled pass over all pairs of components that counts the runs in which they are together."""
 
 from typing import no_type_check
 
@@ -8,13 +8,13 @@ from spdclust.core.compiling import compiled
 @compiled
 @no_type_check
 def count_together(groups, weights, least, histogram, parents):
-    """Count weighted pairs by the number of runs that put them together; join those of at least `least` runs.
+    """Count weighted pairs by the number of runs that group them; join those grouped by `least` or more.
 
     Args:
         groups: `(atoms, runs)` int32 group of every atom (components that are together in every run).
         weights: `(atoms,)` int64 number of components in each.
-        least: number of runs from which on two atoms are joined.
-        histogram: `(runs + 1,)` int64, added to.
+        least: minimum number of runs in which two atoms must be together to be joined.
+        histogram: `(runs + 1,)` int64, updated in place.
         parents: `(atoms,)` int64 forest of joined atoms, roots are the smallest; starts as `0 … atoms−1`.
     """
     n_atoms, n_runs = groups.shape

@@ -1,7 +1,7 @@
-"""Names of the automatic cuts and of the files of the analysis. Imports nothing slow."""
+"""Names of the automatic cuts and of the files of the analysis; free of slow imports."""
 
 AUTOMATIC_CUTS = ("least_mdl", "stability_drop")
-"""Cuts that need no number: where the description is shortest, and before stability drops."""
+"""Cuts without a number: at the shortest description, and before stability drops."""
 
 STABILITY_FILES = {
     "record": "stability.json",
@@ -11,4 +11,4 @@ STABILITY_FILES = {
     "groups": "stability_groups.csv",
     "coclustering": "stability_coclustering.npz",
 }
-"""File names by what they hold."""
+"""File names by their contents."""

@@ -1,4 +1,4 @@
-"""The null baseline: the same merges among shuffled components, so that nothing but group sizes is shared."""
+"""The null baseline: the same merges among shuffled components, so that only group sizes are shared."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from spdclust.stability.components import component_stability
 from spdclust.stability.cut import Cut, groups_at
 
 MOST_SHUFFLES = 20
-"""Shuffles of a small ensemble."""
+"""Number of shuffles for a small ensemble."""
 
 FEWEST_SHUFFLES = 5
-"""Shuffles of a large one: its many components, or pairs of runs, average within each."""
+"""Number of shuffles for a large one: many components or pairs of runs are averaged within each."""
 
 _WORK = 400_000
-"""Pairs of runs times components in all shuffles together, above `FEWEST_SHUFFLES`."""
+"""Limit on pairs of runs times components, summed over all shuffles, above `FEWEST_SHUFFLES`."""
 
 
 def n_shuffles(normalized: NormalizedHistories) -> int:
-    """Return how often an ensemble is shuffled: its baseline costs little more than a few analyses.
+    """Return the number of shuffles, chosen so that the baseline costs little more than a few analyses.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -36,10 +36,10 @@ def n_shuffles(normalized: NormalizedHistories) -> int:
 
 
 def permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] = 0) -> NormalizedHistories:
-    """Shuffle, in every run on its own, which component is which.
+    """Shuffle the components of every run independently.
 
-    Group sizes at every iteration, and which components are missing from a run, stay as they are; who is
-    grouped with whom becomes chance. Any agreement that is left is due to group sizes alone.
+    Group sizes at every iteration and the missing components of each run are unchanged; the grouping of
+    components becomes random. Any remaining agreement is due to group sizes alone.
 
     Example:
         >>> import numpy as np
@@ -54,7 +54,7 @@ def permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] 
 
     Args:
         normalized: the ensemble.
-        seed: of the shuffles; run `r` draws from the generator of `(seed, r)`.
+        seed: seed of the shuffles; run `r` uses the generator of `(seed, r)`.
     """
     seeds = (seed,) if isinstance(seed, int) else seed
     return replace(
@@ -67,7 +67,7 @@ def permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] 
 
 
 def shuffled(normalized: NormalizedHistories, seed: int, n: int) -> Iterator[NormalizedHistories]:
-    """Yield an ensemble with its components shuffled, `n` times, independently.
+    """Yield `n` independent shuffles of an ensemble's components.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -81,11 +81,11 @@ def shuffled(normalized: NormalizedHistories, seed: int, n: int) -> Iterator[Nor
 
 @dataclass(frozen=True)
 class NullAgreement:
-    """What the distances between shuffled runs are, over several shuffles.
+    """Agreement of shuffled runs, over several shuffles.
 
     Attributes:
         n_shuffles: number of shuffles.
-        iterations: `(iterations,)` the iterations looked at.
+        iterations: `(iterations,)` the analysed iterations.
         n_distinct: `(iterations,)` number of distinct groupings among the runs, mean over shuffles.
         n_equal_pairs: `(iterations,)` number of run pairs at distance zero, mean over shuffles.
         quantiles: for each method, `(iterations, quantiles)` of the distance over run pairs, at `QUANTILES`:
@@ -155,22 +155,22 @@ def summarize_null_agreement(shuffles: Sequence[Agreement]) -> NullAgreement:
 
 @dataclass(frozen=True)
 class NullAtCut:
-    """What shuffled runs share at a cut, over several shuffles.
+    """Agreement of shuffled runs at a cut, over several shuffles.
 
     Attributes:
         histogram: `(runs + 1,)` number of pairs that are together in 0, 1, … runs, mean over shuffles.
-        values: numbers of every shuffle, by name.
+        values: statistics of every shuffle, by name.
     """
 
     histogram: Float[np.ndarray, "_"]
     values: dict[str, Float[np.ndarray, " shuffles"]]
 
     def mean(self, name: str) -> float:
-        """Return the mean of a number over the shuffles."""
+        """Return the mean of a statistic over the shuffles."""
         return float(self.values[name].mean())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers: means, and as `range` the least and the largest of each number."""
+        """Return plain lists and numbers: the mean and the `range` (least, largest) of each statistic."""
         return {
             "n_shuffles": len(next(iter(self.values.values()))),
             "histogram": self.histogram.tolist(),
@@ -193,7 +193,7 @@ _NUMBERS = (
 
 
 def null_at_cut(normalized: NormalizedHistories, cut: Cut, *, seed: int, n: int) -> NullAtCut:
-    """Return what shuffled runs share at a cut, over `n` shuffles.
+    """Return the agreement of shuffled runs at a cut, over `n` shuffles.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -205,8 +205,8 @@ def null_at_cut(normalized: NormalizedHistories, cut: Cut, *, seed: int, n: int)
 
     Args:
         normalized: the ensemble.
-        cut: where.
-        seed: of the shuffles.
+        cut: the cut.
+        seed: seed of the shuffles.
         n: number of shuffles.
     """
     rows: dict[str, list[float]] = {}

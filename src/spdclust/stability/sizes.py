@@ -1,4 +1,4 @@
-"""Sizes of the groups at chosen iterations: how many, the largest ones, the singletons."""
+"""Sizes of the groups at chosen iterations: number of groups, largest groups, singletons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from spdclust.core.types import Int
 from spdclust.partitions.ensemble import NormalizedHistories
 
 COLUMNS = ("n_groups", "largest", "second", "third", "singletons")
-"""What the table says about one grouping, in counts of groups or components."""
+"""Columns of the table for one grouping, as counts of groups or components."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class GroupSizes:
 
 
 def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> GroupSizes:
-    """Tabulate the group sizes of every run; components missing from a run are not counted there.
+    """Tabulate the group sizes of every run; components missing from a run are not counted.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig

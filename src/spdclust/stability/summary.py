@@ -1,4 +1,4 @@
-"""What an ensemble found, in a few numbers."""
+"""A short numerical summary of an ensemble."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def summarize(
     stability: Mapping[str, Any] | None = None,
     groups: FoundGroups | None = None,
 ) -> dict[str, Any]:
-    """Return the statistics of an ensemble that a reader wants first.
+    """Return the main statistics of an ensemble.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -31,18 +31,18 @@ def summarize(
 
     Args:
         histories: the runs.
-        distances: by method, all of the same iterations.
-        iterations: which iterations the distances are of; 0, 1, 2, … when left out.
+        distances: distances by method, all at the same iterations.
+        iterations: iterations of the distances; 0, 1, 2, … by default.
         stability: the record of the stability analysis, see `stability_record`.
-        groups: the groups that hold.
+        groups: the groups found by `find_groups`.
 
     Returns:
         Per run: components, merges, groups at the least description length and that length (bits per
-        sample); per method: mean, least and largest distance between runs at the median such iteration, or
-        the last one before it at which there are distances; per cut, where the stability analysis is given:
-        groups, consensus groups and their support, contested components; what `summarize_groups` returns,
-        where groups are given. Without description lengths that mean something (scalar activations) the
-        distances are those before stability drops, or at the last merge, and the least ones are left out.
+        sample). Per method: mean, least and largest distance between runs at the median such iteration, or
+        at the last earlier one with distances. Per cut, if the stability analysis is given: groups, consensus
+        groups and their support, contested components. If groups are given: the result of `summarize_groups`.
+        Without meaningful description lengths (scalar activations), the distances are those before stability
+        drops or at the last merge, and the least description lengths are omitted.
     """
     runs = list(histories)
     known = all(history.has_description_length for history in runs)
@@ -87,7 +87,7 @@ def summarize(
 
 
 def summarize_groups(found: FoundGroups) -> dict[str, Any]:
-    """Return how many groups hold, how many are expected by chance, and what they save.
+    """Return the number of groups found, the number expected by chance, and the bits they save.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
@@ -96,12 +96,13 @@ def summarize_groups(found: FoundGroups) -> dict[str, Any]:
         (3, 0.25, 3, 2.3)
 
     Args:
-        found: what `find_groups` returned.
+        found: the result of `find_groups`.
 
     Returns:
-        `n_groups`, `n_alone`, `n_shared_members` (components), `expected_false` and `expected_busy` (groups a
-        null run: of independent components, and of samples that are as busy as they are), `bits_alone` and
-        `bits_answer` (held-out bits per sample; None without batches), `warnings`.
+        `n_groups`, `n_alone`, `n_shared_members` (components), `expected_false` and `expected_busy` (groups
+        per null run, with independent components and with each sample's number of active components
+        preserved), `bits_alone` and `bits_answer` (held-out bits per sample; None without batches),
+        `warnings`.
     """
     return {
         "n_groups": found.n_groups,
@@ -116,7 +117,7 @@ def summarize_groups(found: FoundGroups) -> dict[str, Any]:
 
 
 def summarize_stability(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the last agreement of all runs and a few numbers for each cut.
+    """Return the last iteration at which all runs agree and a few statistics of each cut.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -128,7 +129,7 @@ def summarize_stability(record: Mapping[str, Any]) -> dict[str, Any]:
         ([4, 4], 1.0)
 
     Args:
-        record: of the stability analysis, see `stability_record`.
+        record: record of the stability analysis, see `stability_record`.
     """
     return {
         "last_agreement": record["last_agreement"],

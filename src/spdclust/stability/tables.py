@@ -1,4 +1,4 @@
-"""The stability analysis as flat tables and one short record: what files hold and figures are drawn from."""
+"""The stability analysis as flat tables and one short record, for files and figures."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
 
 
 def iteration_table(normalized: NormalizedHistories, stability: Stability) -> dict[str, np.ndarray]:
-    """Return one row per iteration looked at: what the runs say, and what shuffled runs would (`null.…`).
+    """Return one row per analysed iteration, for the runs and for shuffled runs (`null.…`).
 
     Columns: `iteration`; `n_groups` and `mdl`, means over runs (groups of own components; bits per sample);
     `n_distinct` groupings; `n_equal_pairs` of runs; `<method>.mean` and `<method>.q0` … `<method>.q100` over
-    run pairs, in the method's unit. Of shuffled runs these are means over shuffles, `q0` and `q100` extremes
-    over all of them, and `null.<method>.mean_least` and `mean_largest` the range of the shuffles' means.
+    run pairs, in the method's unit. For shuffled runs, these are means over shuffles; `q0` and `q100` are
+    extremes over all shuffles, and `null.<method>.mean_least` and `mean_largest` the range of their means.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -35,7 +35,7 @@ def iteration_table(normalized: NormalizedHistories, stability: Stability) -> di
         ([3.0, 2.0], [0.0, 0.0])
     """
     kept = stability.agreement.iterations
-    first_groups = normalized.n_groups(0).mean()  # every row has one group less in every run
+    first_groups = normalized.n_groups(0).mean()  # every row has one group fewer in every run
     table: dict[str, np.ndarray] = {
         "iteration": kept,
         "n_groups": first_groups - kept,
@@ -58,9 +58,9 @@ def iteration_table(normalized: NormalizedHistories, stability: Stability) -> di
 
 
 def component_rows(normalized: NormalizedHistories, stability: Stability) -> list[dict[str, Any]]:
-    """Return one row per cut and component, the most contested first.
+    """Return one row per cut and component, most contested first.
 
-    `consensus_group` numbers the rows of `group_rows`; the other columns are those of `ComponentStability`.
+    `consensus_group` is the row number in `group_rows`; the other columns are those of `ComponentStability`.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -84,7 +84,7 @@ def component_rows(normalized: NormalizedHistories, stability: Stability) -> lis
 
 
 def group_rows(normalized: NormalizedHistories, stability: Stability) -> list[dict[str, Any]]:
-    """Return one row per cut and consensus group, the largest first: its support, and its members' labels.
+    """Return one row per cut and consensus group, largest first, with its support and its members' labels.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -105,7 +105,7 @@ def group_rows(normalized: NormalizedHistories, stability: Stability) -> list[di
 def stability_record(
     normalized: NormalizedHistories, stability: Stability, *, stride: int = 1, seed: int = 0
 ) -> dict[str, Any]:
-    """Return the few numbers of the analysis as plain JSON types: agreement, divergence of pairs, the cuts.
+    """Return a summary of the analysis as plain JSON types: agreement, divergence of pairs, the cuts.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -118,9 +118,9 @@ def stability_record(
 
     Args:
         normalized: the ensemble.
-        stability: its analysis.
-        stride: what the analysis was made with.
-        seed: of the null baseline.
+        stability: the stability analysis of the ensemble.
+        stride: stride used for the analysis.
+        seed: seed of the null baseline.
     """
     agreement = stability.agreement
     return {

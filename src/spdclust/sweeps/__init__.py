@@ -1,1 +1,1 @@
-"""The points of a sweep side by side. Pure computation, no files."""
+"""Comparison of the points of a sweep. Pure computation, no files."""

@@ -1,4 +1,4 @@
-"""The points of a sweep side by side: what each found, how well that describes the activations, distances."""
+"""Comparison of the points of a sweep: their groups, description lengths and distances."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,19 @@ SWEEP_METHODS = ("adjusted_rand_dist", "variation_of_information")
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One point of a sweep: an ensemble, cut where its mean description is shortest.
+    """One point of a sweep: an ensemble, cut at its shortest mean description.
 
     Scalar activations have no shortest description; there the cut is before stability drops.
 
     Attributes:
-        name: what tables and figures call it.
+        name: name of the point in tables and figures.
         values: the swept settings and their values there.
         labels: its components.
         cut: the cut.
         groups: `(runs, components)` group of every component in every run at the cut.
         consensus: `(components,)` consensus group of every component there.
         stability: the record of its stability analysis, see `stability_record`.
-        found: the groups that hold there, with their evidence; None where they are not known.
+        found: the groups found at the point, with their evidence; None if unknown.
     """
 
     name: str
@@ -62,11 +62,11 @@ def sweep_point(
         ([4, 4], [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
 
     Args:
-        name: what tables and figures call the point.
+        name: name of the point in tables and figures.
         values: the swept settings and their values there.
         normalized: the ensemble.
         stability: the record of its stability analysis.
-        found: the groups that hold there.
+        found: the groups found at the point.
 
     Raises:
         InputError: fewer than two runs, or histories without description length.
@@ -84,7 +84,7 @@ def sweep_point(
 def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
     """Return the comparison of the points of a sweep, as plain JSON types.
 
-    A component that some point does not have (dead there, or filtered out) is a group of its own in it.
+    A component that is missing from a point (dead or filtered out) is a singleton group there.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -182,7 +182,7 @@ BITS = ("alone", "answer", "formed_by_most", "least_mdl")
 
 
 def _evidence(found: FoundGroups | None) -> dict[str, Any]:
-    """Return the groups that hold at a point and the bits that describe its held-out samples."""
+    """Return the groups found at a point and the bits that describe its held-out samples."""
     bits = {} if found is None else found.bits
     known = found is not None and len(found.null_groups) > 0
     return {
@@ -194,7 +194,7 @@ def _evidence(found: FoundGroups | None) -> dict[str, Any]:
 
 
 def _over_union(groups: np.ndarray, own: np.ndarray, n_union: int) -> Int[np.ndarray, "runs union"]:
-    """Spread groups of own components over the union; every other component is alone."""
+    """Extend groups of own components to the union; every other component is a singleton."""
     spread = np.tile(np.arange(n_union) + groups.shape[1], (len(groups), 1))
     spread[:, own] = groups
     return spread

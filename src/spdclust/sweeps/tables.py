@@ -6,7 +6,7 @@ from typing import Any
 
 
 def point_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the points as a flat table: its columns and rows, one column for each swept setting.
+    """Return the points as a flat table, columns and rows, with one column per swept setting.
 
     Example:
         >>> points = [{"name": f"alpha~{alpha}", "values": {"alpha": alpha}, "n_runs": 4} for alpha in (1, 2)]
@@ -31,7 +31,7 @@ def point_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any
 
 
 def distance_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the distances as a flat table: its columns, and a row for each two points and method.
+    """Return the distances as a flat table, columns and rows, with one row per pair of points and method.
 
     Example:
         >>> distances = {"jaccard_dist": {"runs": [[0.1, 0.3], [0.3, 0.2]], "same_sample": None}}

@@ -1,1 +1,1 @@
-"""Kernels of the group analysis: they take arrays and scalars, and check nothing."""
+"""Kernels of the group analysis: they take arrays and scalars and do not validate them."""

@@ -1,4 +1,4 @@
-"""How components act on the samples on which groups are active."""
+"""Count the activity of components on the samples on which groups are active."""
 
 import numpy as np
 
@@ -10,24 +10,23 @@ def mark_samples(
     row_start, rows, squares, group_of, at_least, others, state, own_hits, alone_hits, alone_energy, edge,
     n_active, busy_start, busy, busy_active,
 ):  # fmt: skip
-    """Find the groups of every sample, and how each component is active with regard to its own group.
+    """Find the groups of every sample, and the activity of each component relative to its own group.
 
-    A group is active on a sample when `at_least` of its members are; without a member, when `others` of the
-    others are. A component of no group has no own group that could be active.
+    A group is active on a sample if at least `at_least` of its members are; with one member excluded, if at
+    least `others` of the other members are. A component in no group has no own group that could be active.
 
-    Written: per entry `state`, 0 where the own group is active without the component, 1 where it is not, 2
-        where
-    it is not only because the component makes up the number; per sample its groups with `others` active
-    members in `busy[busy_start[n] : busy_start[n + 1]]`, and whether they are active. Added to: per component
-    `own_hits`, samples on which it and its group are active; `alone_hits`, entries of state 1 and 2, their
-    squares in `alone_energy`, and `edge`, those of state 2; `n_active`, `(groups, 2)`, samples with
-    `at_least` and with `others` active members.
+    Writes, per entry, `state`: 0 if the component's own group is active without it, 1 if the group is
+    inactive, 2 if it is active only because of the component. Writes, per sample, the groups with `others`
+    active members to `busy[busy_start[n] : busy_start[n + 1]]`, and whether they are active. Adds, per
+    component, to `own_hits` the samples on which it and its group are active, to `alone_hits` the entries of
+    state 1 and 2, to `alone_energy` their squares, and to `edge` the entries of state 2. Adds to `n_active`,
+    `(groups, 2)`, the samples with `at_least` and with `others` active members.
     """
     count = np.zeros(len(at_least) + 1, dtype=np.int32)
     n_busy = 0
     for n in range(len(row_start) - 1):
         for e in range(row_start[n], row_start[n + 1]):
-            count[group_of[rows[e]]] += 1  # -1: the last place
+            count[group_of[rows[e]]] += 1  # -1: the last element
         for e in range(row_start[n], row_start[n + 1]):
             i = rows[e]
             g = group_of[i]
@@ -53,7 +52,7 @@ def mark_samples(
 
 @compiled
 def samples_of_groups(busy_start, busy, busy_active, filled, samples):
-    """Write the samples on which each group is active from place `filled` on, which moves to their end."""
+    """Write the samples on which each group is active, starting at `filled`, which moves to their end."""
     for n in range(len(busy_start) - 1):
         for b in range(busy_start[n], busy_start[n + 1]):
             if busy_active[b]:
@@ -66,12 +65,13 @@ def count_with_groups(
     first, last, sample_start, samples, row_start, rows, squares, state, group_of, busy_start, busy,
     hits, extra, energy, both,
 ):  # fmt: skip
-    """Count how components act on the samples of groups `first` to `last`, their own group being inactive.
+    """Count the activity of components on samples of groups `first` to `last` where their own is inactive.
 
-    Added to: `hits`, `(groups, components)`, samples on which the group is active, the component too, its
-    own group not; `extra`, those of them on which its own group is inactive only because the component itself
-    is left out; `energy`, the component's squares on the samples of `hits`; `both`, `(groups, groups)`,
-    samples on which the first is active, and `others` members of the second.
+    Adds to `hits`, `(groups, components)`, the samples on which the group and the component are active but
+    the component's own group is not; to `extra` those of them on which its own group is inactive only because
+    the component itself is excluded; to `energy` the component's squares on the samples of `hits`; and to
+    `both`, `(groups, groups)`, the samples on which the first group and `others` members of the second are
+    active.
     """
     for g in range(first, last):
         for t in range(sample_start[g], sample_start[g + 1]):

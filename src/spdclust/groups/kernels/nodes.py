@@ -1,4 +1,4 @@
-"""Counts and code lengths for the nodes of a tree, and overlaps with them."""
+"""Counts and code lengths of the nodes of a tree, and their overlaps with groups."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ def count_nodes(
     """Count, for nodes `first` to `last`, on how many samples every gate is open, and where each member is
     active then.
 
-    A node's members are `order[lo : lo + size]`; its gates, ascending, are in `gate_members`. Counts are by
-    the last gate that is open; `sum_from_above` turns them into counts by every open gate.
+    A node's members are `order[lo : lo + size]`; its gates are in `gate_members`, ascending. Samples are
+    counted at their last open gate; `sum_from_above` turns these counts into counts at every open gate.
     """
     present = np.zeros(n_samples, dtype=np.int32)
     for v in range(first, last):
@@ -39,7 +39,7 @@ def count_nodes(
 
 @compiled
 def _last_open(gates, count):
-    """Return the last gate that so many active members open; the first one asks for 1."""
+    """Return the last gate that `count` active members open; the first gate requires 1."""
     k = 0
     while k + 1 < len(gates) and gates[k + 1] <= count:
         k += 1
@@ -48,7 +48,7 @@ def _last_open(gates, count):
 
 @compiled
 def sum_from_above(size, gate_start, member_start, opened, active):
-    """Turn counts by the last open gate into counts by every open gate."""
+    """Turn counts at the last open gate into counts at every open gate."""
     for v in range(len(size)):
         n_gates = gate_start[v + 1] - gate_start[v]
         for k in range(n_gates - 2, -1, -1):
@@ -60,7 +60,7 @@ def sum_from_above(size, gate_start, member_start, opened, active):
 
 @compiled
 def code_length(hits, trials, other_hits, other_trials):
-    """Return the bits that code `hits` of `trials`, with the probability that the other samples give."""
+    """Return the bits that code `hits` of `trials` with the probability estimated on the other samples."""
     share = (other_hits + 0.5) / (other_trials + 1)
     return -(hits * np.log2(share) + (trials - hits) * np.log2(1 - share))
 
@@ -109,10 +109,10 @@ def node_bits(lo, size, order, gate_start, member_start, opened, active, n_activ
 
 @compiled
 def best_overlaps(leaf_start, leaves, parents, node_size, overlap, touched, best):
-    """Write the best Jaccard similarity of every group with a node of a tree, its leaves among them.
+    """Write the best Jaccard similarity of every group with a node or leaf of a tree.
 
-    A group's members that the tree has are `leaves[leaf_start[g] : leaf_start[g + 1]]`; `best[g]` holds the
-    group's size on entry. `overlap` is zero for every node, `touched` has room for them all.
+    A group's members in the tree are `leaves[leaf_start[g] : leaf_start[g + 1]]`. On entry, `best[g]` is the
+    group's size and `overlap` is zero for every node; `touched` must have space for all nodes.
     """
     for g in range(len(leaf_start) - 1):
         size, n_touched, most = best[g], 0, 0.0

@@ -1,4 +1,4 @@
-"""Sums over pairs of components, and the similarities that they give."""
+"""Sums over pairs of components, and the similarities computed from them."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from spdclust.core.compiling import compiled
 from spdclust.merge.kernels.machine import fetch
 
 AHEAD = 6
-"""How many samples ahead of the present one rows are fetched: they lie far apart in memory."""
+"""Number of samples ahead of the current one for which rows are prefetched: they are far apart in memory."""
 
 
 @compiled
 def pair_sums(first, last, column_start, column_samples, column_values, row_start, rows, row_values, sums):
-    """Add, for components `first` to `last`, the products of activations with every component before them.
+    """Add the products of activations of components `first` to `last` with every component before them.
 
     `sums` is the packed lower triangle with its diagonal: row `i` starts at `i * (i + 1) / 2`. Components of
     a sample are in order.

@@ -1,4 +1,4 @@
-"""Active entries of a batch, and samples in which coactivation is destroyed."""
+"""Active entries of a batch, and null samples with coactivation destroyed."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def count_columns(columns, values, counts, squares):
 
 @compiled
 def count_active(row_start, rows, values, columns, threshold, new_start):
-    """Write where each row begins when only entries above a threshold, of columns that are kept, remain."""
+    """Write the start of each row after keeping only entries above a threshold in the kept columns."""
     for n in range(len(row_start) - 1):
         kept = 0
         for e in range(row_start[n], row_start[n + 1]):
@@ -25,7 +25,7 @@ def count_active(row_start, rows, values, columns, threshold, new_start):
 
 @compiled
 def keep_active(row_start, rows, values, columns, threshold, new_rows, new_values):
-    """Write the entries above a threshold, of columns that are kept, with the new numbers of the columns."""
+    """Write the entries above a threshold in the kept columns, with the new column numbers."""
     at = 0
     for e in range(row_start[0], row_start[-1]):
         if values[e] > threshold and columns[rows[e]] >= 0:
@@ -36,11 +36,11 @@ def keep_active(row_start, rows, values, columns, threshold, new_rows, new_value
 
 @compiled
 def scatter(column_start, samples, n_samples, rng):
-    """Put every component's activations on different samples, drawn evenly; in order of neither."""
+    """Move every component's activations to distinct, uniformly drawn samples; the output is unsorted."""
     drawn = np.full(n_samples, -1, dtype=np.int64)
     for i in range(len(column_start) - 1):
         n = column_start[i + 1] - column_start[i]
-        # draw those to use, or those to leave out, whichever are fewer
+        # draw the samples to use or those to exclude, whichever are fewer
         few = min(n, n_samples - n)
         done = 0
         while done < few:
@@ -59,10 +59,10 @@ def scatter(column_start, samples, n_samples, rng):
 
 @compiled
 def trade(order, row_start, rows, values, rng):
-    """Let neighbours in a random order of samples swap what only one of them has: a round of curveball.
+    """Trade components between neighbours in a random order of samples: one round of curveball.
 
-    Every component keeps its number of samples, every sample its number of components; values go with their
-    components.
+    Every component keeps its number of samples and every sample its number of components; values move with
+    their components.
     """
     longest = 0
     for n in range(len(row_start) - 1):
@@ -92,8 +92,8 @@ def trade(order, row_start, rows, values, rng):
                 n_shared += 1
                 x += 1
                 y += 1
-        # `only` is in order: walk it once and give each to `a` with the probability that leaves its number as
-        # it was
+        # `only` is sorted: walk it once and assign each entry to `a` with the probability that preserves the
+        # number of entries of `a`
         left_for_a, left = n_a - n_shared, n_only
         x, y, s = a, b, 0
         for o in range(n_only):

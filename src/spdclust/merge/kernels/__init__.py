@@ -1,1 +1,1 @@
-"""Compiled inner loops of the merge, one idea per file; see `docs/merge-math.md` and `layout`."""
+"""Compiled inner loops of the merge, one topic per file; see `docs/merge-math.md` and `layout`."""

@@ -1,7 +1,7 @@
-"""Row minima and maxima, read again only when their bounds are no longer good enough.
+"""Row minima and maxima, re-read only when their bounds are no longer tight enough.
 
-As groups merge, log2(k−1) falls and every pair's value can only grow. A row minimum found earlier is a lower
-bound now; the row with the least bound is read again until the least bound is a fresh one.
+As groups merge, log2(k−1) falls and every pair's value can only grow. A row minimum found earlier is now a
+lower bound; the row with the least bound is re-read until the least bound is up to date.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ from spdclust.merge.kernels.machine import greater, smaller
 
 @compiled
 def values_of_row(coact, figures, p, first, last, alpha, log_k, values):
-    """Write a row's values with slots `first` to `last`, infinity if closed; return the least."""
+    """Write a row's values for slots `first` to `last`, infinity for closed ones; return the least value."""
     row = coact[row_start(p) : row_start(p) + p]
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, least = s[p], r[p], np.inf
@@ -43,7 +43,7 @@ def values_of_row(coact, figures, p, first, last, alpha, log_k, values):
 
 @compiled
 def least_of_row(coact, figures, p, alpha, log_k):
-    """Return the least value of a row's pairs; infinity when it has none."""
+    """Return the least value of a row's pairs, or infinity if it has none."""
     row = coact[row_start(p) : row_start(p) + p]
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, least = s[p], r[p], np.inf
@@ -55,7 +55,7 @@ def least_of_row(coact, figures, p, alpha, log_k):
 
 @compiled
 def most_of_row(coact, figures, p, alpha, log_k):
-    """Return a row's greatest value now, and for log2(k−1) = 0; minus infinity without pairs."""
+    """Return a row's greatest value now and at log2(k−1) = 0; minus infinity without pairs."""
     row = coact[row_start(p) : row_start(p) + p]
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, most, most_at_zero = s[p], r[p], -np.inf, -np.inf
@@ -68,7 +68,7 @@ def most_of_row(coact, figures, p, alpha, log_k):
 
 @compiled
 def count_in_row(coact, figures, p, alpha, log_k, limit):
-    """Return how many of a row's pairs have at most this value, below infinity."""
+    """Return the number of a row's pairs with a finite value of at most `limit`."""
     row = coact[row_start(p) : row_start(p) + p]
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, count = s[p], r[p], 0
@@ -80,9 +80,9 @@ def count_in_row(coact, figures, p, alpha, log_k, limit):
 
 @compiled
 def find_in_row(coact, figures, p, alpha, log_k, low, high, ordinal, values):
-    """Return the slot of the `ordinal`-th pair of a row with a value within limits, and how many it has.
+    """Return the slot of the `ordinal`-th pair of a row with a value within the limits, and their number.
 
-    `values` is room for one value per slot. The slot is -1 when there are not so many.
+    `values` is a buffer of one value per slot. The slot is -1 if there are fewer such pairs.
     """
     found, count = -1, 0
     for first in range(0, p, BLOCK):
@@ -98,9 +98,9 @@ def find_in_row(coact, figures, p, alpha, log_k, low, high, ordinal, values):
 
 @compiled
 def set_low(figures, marks, blocks, p, low, now):
-    """Remember a row's least value."""
+    """Store a row's least value."""
     if low != figures[LOW, p]:
-        marks[TIES, p] = -1  # otherwise the old number is still not too low
+        marks[TIES, p] = -1  # otherwise the old number is still an upper bound
     figures[LOW, p] = low
     marks[LOW_AT, p] = now
     update_least(figures, blocks, p)
@@ -108,7 +108,7 @@ def set_low(figures, marks, blocks, p, low, now):
 
 @compiled
 def update_least(figures, blocks, p):
-    """Recompute the least bound of the block that a slot stands in."""
+    """Recompute the least bound of the block that contains a slot."""
     first = p // BLOCK * BLOCK
     low, least = figures[LOW], np.inf
     for q in range(first, min(first + BLOCK, len(low))):
@@ -118,7 +118,7 @@ def update_least(figures, blocks, p):
 
 @compiled
 def least_bound(figures, blocks, n_slots):
-    """Return the row with the least lower bound, the first one of several; -1 when all are infinite."""
+    """Return the row with the least lower bound, the first one if tied; -1 if all are infinite."""
     block, least = -1, np.inf
     for b in range((n_slots + BLOCK - 1) // BLOCK):
         if blocks[LEAST, b] < least:
@@ -132,7 +132,7 @@ def least_bound(figures, blocks, n_slots):
 
 @compiled
 def settle_least(coact, figures, marks, blocks, counts, alpha, log_k):
-    """Return a row that holds a pair of the least value, its bound fresh; -1 when there is no pair."""
+    """Return a row that holds a pair of the least value, its bound up to date; -1 if there is no pair."""
     n_slots, now = counts[SLOTS], counts[MERGES]
     while True:
         p = least_bound(figures, blocks, n_slots)
@@ -143,10 +143,10 @@ def settle_least(coact, figures, marks, blocks, counts, alpha, log_k):
 
 @compiled
 def read_peak(coact, figures, marks, p, alpha, log_k, now):
-    """Read a row and renew its upper bound.
+    """Read a row and update its upper bound.
 
-    Every pair's value is a straight line in log2(k−1), so the greatest of them is a convex curve: from now
-    until log2(k−1) is 0 it stays below the straight line between its ends. The last term covers rounding.
+    Every pair's value is linear in log2(k−1), so the greatest of them is convex: until log2(k−1) reaches 0,
+    it stays below the straight line between its end points. The last term covers rounding.
     """
     most, most_at_zero = most_of_row(coact, figures, p, alpha, log_k)
     figures[MOST, p] = most
@@ -161,7 +161,7 @@ def read_peak(coact, figures, marks, p, alpha, log_k, now):
 
 @compiled
 def greatest_bounds(figures, marks, n_slots, log_k, now):
-    """Return the greatest value of the rows read now, and the greatest upper bound of the others."""
+    """Return the greatest value of the up-to-date rows and the greatest upper bound of the others."""
     fresh, stale = -np.inf, -np.inf
     most, peak, slope, peak_at = figures[MOST], figures[PEAK], figures[SLOPE], marks[PEAK_AT]
     for p in range(n_slots):
@@ -173,7 +173,7 @@ def greatest_bounds(figures, marks, n_slots, log_k, now):
 
 @compiled
 def settle_greatest(coact, figures, marks, counts, alpha, log_k):
-    """Return the greatest value of all pairs; minus infinity when there is none."""
+    """Return the greatest value of all pairs, or minus infinity if there are none."""
     n_slots, now = counts[SLOTS], counts[MERGES]
     while True:
         fresh, stale = greatest_bounds(figures, marks, n_slots, log_k, now)
@@ -182,4 +182,4 @@ def settle_greatest(coact, figures, marks, counts, alpha, log_k):
         for p in range(n_slots):
             if marks[PEAK_AT, p] != now and figures[PEAK, p] - figures[SLOPE, p] * log_k == stale:
                 read_peak(coact, figures, marks, p, alpha, log_k, now)
-                break  # others may be tied with it: they need not be read
+                break  # other rows may tie with it and need not be read

@@ -1,7 +1,7 @@
-"""A draw with probability ∝ exp(−cost / temperature), from row weights that may be old.
+"""Draw a pair with probability ∝ exp(−cost / temperature), using row weights that may be outdated.
 
-Values only grow, so a weight computed earlier is an upper bound of today's: draw a row by its old weight,
-read it, accept it with probability today's weight / old weight. That is exactly the softmax law.
+Values only grow, so a weight computed earlier is an upper bound of the current one: draw a row by its old
+weight, read it and accept it with probability current weight / old weight. This is exactly the softmax law.
 """
 
 import math
@@ -23,20 +23,20 @@ from spdclust.merge.kernels.layout import (
 )
 
 RESCALE_BELOW, RESCALE_ABOVE = 1e-200, 1e200
-"""Total weights outside these are rescaled, long before a weight that matters is rounded to nothing."""
+"""Rescale when the total weight leaves this range, long before a relevant weight underflows."""
 
 
 STEEPEST = 1e300
-"""Largest inverse temperature: a difference of 0 times infinity would be no number."""
+"""Largest inverse temperature: a difference of 0 times infinity would be NaN."""
 
 
 @compiled
 def weigh_row(coact, figures, rules, p, log_k, room):
-    """Return a row's least value, and the sum of its weights relative to that of its least pair.
+    """Return a row's least value and the sum of its weights relative to the weight of its least pair.
 
-    The weight itself, total · exp(−least / temperature), is no number at low temperatures; nor can its
-    logarithm tell rows of equal least values apart once that is above 1e16. `room[1]` gets the pairs'
-    weights relative to the greatest, `room[0]` their values.
+    The absolute weight, total · exp(−least / temperature), under- or overflows at low temperatures, and its
+    logarithm cannot distinguish rows of equal least values above 1e16. Writes the pairs' weights relative to
+    the greatest to `room[1]` and their values to `room[0]`.
     """
     values, weights = room[0], room[1]
     least = values_of_row(coact, figures, p, 0, p, rules.alpha, log_k, values)
@@ -63,7 +63,7 @@ def relative_weight(least, total, scale, inverse):
 
 @compiled
 def weigh_rows(coact, figures, rules, first, last, log_k, room):
-    """Weigh the rows of slots `first` to `last`; `rescale` is for the caller."""
+    """Weigh the rows of slots `first` to `last`; the caller must call `rescale`."""
     for p in range(first, last):
         figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = np.inf, 0.0
         if figures[CLOSED, p] == 0.0:
@@ -73,7 +73,7 @@ def weigh_rows(coact, figures, rules, first, last, log_k, room):
 
 @compiled
 def weigh_new_row(state, rules, p, log_k):
-    """Weigh a row that has just been written."""
+    """Weigh a newly written row."""
     figures, inverse, scale = state.figures, inverse_temperature(rules), state.sums[SCALE]
     least, total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
     figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
@@ -86,7 +86,7 @@ def weigh_new_row(state, rules, p, log_k):
 
 @compiled
 def rescale(figures, blocks, sums, n_slots, rules):
-    """Measure all weights against that of the least value."""
+    """Rescale all weights relative to that of the least value."""
     scale, inverse = np.inf, inverse_temperature(rules)
     for p in range(n_slots):
         scale = min(scale, figures[LEAST_WEIGHED, p])
@@ -100,7 +100,7 @@ def rescale(figures, blocks, sums, n_slots, rules):
 
 @compiled
 def choose_mcmc(state, rules, log_k, rng):
-    """Draw a pair with probability ∝ exp(−cost / temperature); -1 when there is no pair."""
+    """Draw a pair with probability ∝ exp(−cost / temperature); -1 if there is no pair."""
     figures, blocks, sums, n_slots = state.figures, state.blocks, state.sums, state.counts[SLOTS]
     inverse = inverse_temperature(rules)
     while True:
@@ -152,7 +152,7 @@ def _row_at(figures, blocks, rest, n_slots):
 
 @compiled
 def _pair_at(weights, rest, n):
-    """Return where a running sum of weights passes `rest`, or the last place with a weight."""
+    """Return the index at which a running sum of weights passes `rest`, or the last index with a weight."""
     chosen = -1
     for q in range(n):
         if weights[q] > 0.0:

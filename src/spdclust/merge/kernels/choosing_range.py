@@ -1,9 +1,9 @@
-"""A uniform draw from the pairs with value ≤ min + threshold·(max − min), without listing them.
+"""Draw uniformly from the pairs with value ≤ min + threshold·(max − min), without listing them.
 
-When many pairs are candidates, pairs are drawn blindly until one is a candidate. When few are, a row is drawn
-by how many candidates it had when last counted: values only grow, so that is never too few as long as
-the limit stays below the one counted with; the row is read, and the draw repeated when it falls on a pair
-that is a candidate no longer. Both give every candidate the same probability.
+If many pairs are candidates, draw from all pairs until one is a candidate. If few are, draw a row weighted by
+the number of candidates it had when last counted. Values only grow, so that number is never too low while the
+limit stays below the one used for counting. Read the row, and repeat the draw if it selects a pair that is no
+longer a candidate. Both methods give every candidate the same probability.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ from spdclust.merge.kernels.layout import (
 
 @compiled
 def draw_any(figures, n_slots, rng):
-    """Draw one of all pairs, uniformly."""
+    """Draw uniformly from all pairs."""
     while True:
         p, q = draw_below(rng, n_slots), draw_below(rng, n_slots)
         if p != q and figures[CLOSED, p] == 0.0 and figures[CLOSED, q] == 0.0:
@@ -39,20 +39,20 @@ def draw_any(figures, n_slots, rng):
 
 @compiled
 def range_limit(state, rules, log_k):
-    """Return the least value, and the greatest one that a candidate may have; infinite without a pair."""
+    """Return the least value and the greatest value of a candidate; infinite if there is no pair."""
     coact, figures, marks, counts = state.coact, state.figures, state.marks, state.counts
     p = settle_least(coact, figures, marks, state.blocks, counts, rules.alpha, log_k)
     if p < 0:
         return np.inf, -np.inf
     least = figures[LOW, p]
     greatest = settle_greatest(coact, figures, marks, counts, rules.alpha, log_k)
-    # at 1 the sum may round to just below the maximum
+    # for a threshold of 1 the sum may round to just below the maximum
     return least, greatest if rules.argument == 1.0 else least + rules.argument * (greatest - least)
 
 
 @compiled
 def choose_range(state, rules, log_k, least, limit, rng):
-    """Draw one of the pairs with at most this value, uniformly; there is at least one."""
+    """Draw uniformly from the pairs with a value of at most `limit`; there must be at least one."""
     p, q = _draw_blindly(state, rules, log_k, limit, rng)
     if p < 0:
         p, q = _draw_by_counts(state, rules, log_k, least, limit, rng)
@@ -61,7 +61,7 @@ def choose_range(state, rules, log_k, least, limit, rng):
 
 @compiled
 def _draw_blindly(state, rules, log_k, limit, rng):
-    # as many trials as cost about what reading a few rows does; after a failure only now and then
+    # as many trials as cost about the same as reading a few rows; after a failure, try only occasionally
     coact, figures, counts = state.coact, state.figures, state.counts
     n_trials = 32 + counts[OPEN] // 16
     if counts[BLIND_FAILED] and counts[MERGES] % 16 != 0:
@@ -80,7 +80,7 @@ def _draw_by_counts(state, rules, log_k, least, limit, rng):
     coact, figures, blocks, sums = state.coact, state.figures, state.blocks, state.sums
     n_failed = 0
     if limit > sums[LIMIT]:
-        # leave room for the limit to rise: the more the oftener it did, the less the oftener draws failed
+        # adaptive margin: increase it when the limit rose, decrease it after repeated failed draws
         sums[MARGIN] = min(2.0 * sums[MARGIN], 1.0)
         count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
     while True:
@@ -99,7 +99,7 @@ def _draw_by_counts(state, rules, log_k, least, limit, rng):
 
 @compiled
 def _row_at(figures, blocks, n_slots, rng):
-    """Draw a row by its weight, a whole number, and one of its candidates by number."""
+    """Draw a row by its integer weight, and the number of one of its candidates."""
     total = 0.0
     for block in range((n_slots + BLOCK - 1) // BLOCK):
         total += blocks[TOTAL_WEIGHT, block]
@@ -117,7 +117,7 @@ def _row_at(figures, blocks, n_slots, rng):
 
 @compiled
 def count_candidates_of_rows(state, rules, log_k, limit):
-    """Count the candidates of every row anew."""
+    """Recount the candidates of every row."""
     figures, n_slots = state.figures, state.counts[SLOTS]
     state.sums[LIMIT] = limit
     for p in range(n_slots):
@@ -128,7 +128,7 @@ def count_candidates_of_rows(state, rules, log_k, limit):
 
 @compiled
 def count_candidates_of_row(coact, figures, p, alpha, log_k, limit):
-    """Count the candidates of a row; the block's total is for the caller."""
+    """Count the candidates of a row; the caller must update the block's total."""
     figures[WEIGHT, p] = 0.0
     if figures[LOW, p] <= limit and figures[CLOSED, p] == 0.0:
         figures[WEIGHT, p] = count_in_row(coact, figures, p, alpha, log_k, limit)

@@ -1,6 +1,6 @@
-"""The pair at a given rank of all pairs sorted by value; tied pairs stand in random order.
+"""Choose the pair at a given rank of all pairs sorted by value, with tied pairs in random order.
 
-Rank 0 is the greedy choice. Only rows whose lower bound does not exceed the value looked for are read.
+Rank 0 is the greedy choice. Only rows whose lower bound does not exceed the value searched for are read.
 """
 
 import math
@@ -30,7 +30,7 @@ from spdclust.merge.kernels.layout import (
 )
 
 EVEN_BELOW = 1e-30
-"""Where decay over all ranks is below this, all ranks are equally likely, and products of it lose digits."""
+"""If decay over all ranks is below this, all ranks are equally likely, and products of it lose precision."""
 
 
 @compiled
@@ -45,7 +45,7 @@ def draw_rank(decay, n_pairs, rng):
 
 @compiled
 def choose_least(state, rules, log_k, rng):
-    """Draw one of the pairs with the least value, uniformly. Returns its slots, -1 when there is no pair."""
+    """Draw uniformly from the pairs with the least value; return its slots, -1 if there is no pair."""
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
     p = settle_least(coact, figures, marks, blocks, state.counts, rules.alpha, log_k)
     if p < 0:
@@ -55,9 +55,9 @@ def choose_least(state, rules, log_k, rng):
 
 @compiled
 def choose_rank(state, rules, log_k, rank, rng):
-    """Return the slots of the pair at a rank below the size of the heap, tied pairs in random order.
+    """Return the slots of the pair at a rank below the heap size, with tied pairs in random order.
 
-    Rows are read in the order of their bounds until no other can hold a lower value.
+    Rows are read in the order of their bounds until no other row can hold a lower value.
     """
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
     n_slots, now, heap = state.counts[SLOTS], state.counts[MERGES], state.heap
@@ -78,7 +78,7 @@ def choose_rank(state, rules, log_k, rank, rng):
                     size, ties_outside = _keep(
                         heap, state.heap_pairs, size, rank, ties_outside, state.room[0, q], p, q
                     )
-        # out of the search until it is over
+        # excluded from the search until it ends
         listed[n_rows], lows[n_rows] = p, figures[LOW, p]
         n_rows += 1
         figures[LOW, p] = np.inf
@@ -98,11 +98,11 @@ def choose_rank(state, rules, log_k, rank, rng):
 
 @compiled
 def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
-    """Draw one of the pairs of exactly this value, uniformly; no lower one is in the search.
+    """Draw uniformly from the pairs of exactly this value; the search must hold no lower one.
 
-    So many of them stand in the first so many rows of `listed`, which have been read. The others stand in
-    rows that remember how many they had: that may be too many now, never too few. So draw by what is
-    remembered, read the row drawn, and draw again when the pair is not there any more.
+    `n_read` of them are in the first `n_rows` rows of `listed`, which have been read. The others are in rows
+    with a stored count, which may be too high by now but never too low. So draw by the stored counts, read
+    the row drawn, and draw again if the pair no longer has this value.
     """
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
     n_slots, values = state.counts[SLOTS], state.room[0]
@@ -128,7 +128,7 @@ def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
 
 @compiled
 def n_remembered(figures, marks, blocks, n_slots, value):
-    """Return how many pairs of this value rows remember; one that was never counted counts as one."""
+    """Return the stored number of pairs of this value in all rows; a row never counted contributes one."""
     total = 0
     for block in range((n_slots + BLOCK - 1) // BLOCK):
         if blocks[LEAST, block] == value:
@@ -140,7 +140,7 @@ def n_remembered(figures, marks, blocks, n_slots, value):
 
 @compiled
 def _row_of_remembered(figures, marks, blocks, n_slots, value, ordinal):
-    """Return the row in which the `ordinal`-th remembered pair of this value stands, and its number there."""
+    """Return the row of the `ordinal`-th stored pair of this value, and the pair's number within the row."""
     for block in range((n_slots + BLOCK - 1) // BLOCK):
         if blocks[LEAST, block] == value:
             for p in range(block * BLOCK, min(block * BLOCK + BLOCK, n_slots)):
@@ -153,7 +153,7 @@ def _row_of_remembered(figures, marks, blocks, n_slots, value, ordinal):
 
 @compiled
 def find_tie(state, rules, log_k, value, ordinal, n_rows):
-    """Return the `ordinal`-th pair of exactly this value in the first so many rows of `listed`."""
+    """Return the `ordinal`-th pair of exactly this value in the first `n_rows` rows of `listed`."""
     for row in range(n_rows):
         p = state.listed[row]
         q, count = find_in_row(
@@ -167,10 +167,10 @@ def find_tie(state, rules, log_k, value, ordinal, n_rows):
 
 @compiled
 def _keep(heap, pairs, size, rank, ties_outside, value, p, q):
-    """Offer a pair to the heap of the rank + 1 smallest ones; the greatest stands on top.
+    """Offer a pair to the heap of the rank + 1 smallest pairs, with the greatest on top.
 
     Returns:
-        The size of the heap, and how many pairs outside are equal to its greatest.
+        The heap size, and the number of pairs outside the heap that equal its greatest.
     """
     if value == np.inf:
         return size, ties_outside
@@ -210,7 +210,7 @@ def _replace_top(heap, pairs, size, value, p, q):
 
 @compiled
 def count_between(state, rules, log_k, low, high, found):
-    """Count the listed rows' pairs below `low` and from `low` to `high`; write what `found` can hold."""
+    """Count the listed rows' pairs below `low` and from `low` to `high`; write those that fit in `found`."""
     below, between, values = 0, 0, state.room[0]
     for p in state.listed:
         if p < 0:

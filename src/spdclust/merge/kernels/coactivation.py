@@ -1,4 +1,4 @@
-"""Which groups are active together, counted from sparse rows: never a dense samples × components matrix."""
+"""Count coactivations of groups from sparse rows, without a dense samples × components matrix."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from spdclust.merge.kernels.layout import row_start
 from spdclust.merge.kernels.machine import fetch
 
 AHEAD = 6
-"""How many samples ahead of the present one rows are fetched."""
+"""Number of samples ahead of the current one for which rows are prefetched."""
 
 DE_BRUIJN = np.zeros(32, dtype=np.int64)
 for _bit in range(32):
@@ -23,7 +23,7 @@ def lowest_bit(word):
 
 @compiled
 def count_entries(indptr, columns, active, group_of_column, first_sample, seen, activity, row_length):
-    """Count, over a stretch of samples, on how many each group is active, and how many are active on each."""
+    """Count each group's active samples and each sample's active groups over a stretch of samples."""
     for n in range(len(indptr) - 1):
         length = 0
         for e in range(indptr[n], indptr[n + 1]):
@@ -39,7 +39,7 @@ def count_entries(indptr, columns, active, group_of_column, first_sample, seen, 
 def fill_spans(
     indptr, columns, active, slot_of_column, first_sample, seen, filled, words, span_start, bitmap
 ):
-    """Write the samples of a stretch into the sets of the groups that are active on them."""
+    """Add the samples of a stretch to the sets of the groups that are active on them."""
     for n in range(len(indptr) - 1):
         sample = first_sample + n
         for e in range(indptr[n], indptr[n + 1]):
@@ -55,7 +55,7 @@ def fill_spans(
 
 @compiled
 def fill_rows(n_slots, words, span_start, span_length, bitmap, rows, row_starts, row_length):
-    """Write every sample's groups in order of slot, from the groups' sets; `row_length` starts at 0."""
+    """Write every sample's groups in slot order, from the groups' sets; `row_length` starts at 0."""
     for p in range(n_slots):
         start, length = span_start[p], span_length[p]
         for w in range(length):
@@ -73,7 +73,7 @@ def fill_rows(n_slots, words, span_start, span_length, bitmap, rows, row_starts,
 
 @compiled
 def count_coactivations(first, last, words, span_start, span_length, bitmap, rows, row_starts, coact):
-    """Fill the rows of slots `first` to `last`: each visits its samples and counts the older slots there."""
+    """Fill the rows of slots `first` to `last` by counting the older slots on each slot's samples."""
     numbers = np.empty(len(row_starts), dtype=np.uint32)
     for p in range(first, last):
         row = coact[row_start(p) : row_start(p) + p]
@@ -84,7 +84,7 @@ def count_coactivations(first, last, words, span_start, span_length, bitmap, row
 
 @compiled
 def _numbers(bitmap, numbers):
-    """Write the numbers that a bitmap holds, and return them."""
+    """Write the numbers contained in a bitmap to `numbers`, and return them."""
     n = 0
     for w in range(len(bitmap)):
         word = bitmap[w]
@@ -97,9 +97,9 @@ def _numbers(bitmap, numbers):
 
 @compiled
 def _count_older(span, p, rows, row_starts, row):
-    """Count the slots before `p` on each of its samples, whose rows are in order of slot and hold `p` itself.
+    """Count the slots before `p` on each of its samples, whose rows are in slot order and contain `p`.
 
-    Rows lie far apart: almost all of the time goes into waiting for memory, unless it is asked for early.
+    Rows are far apart in memory, so without prefetching almost all of the time is memory latency.
     """
     per_line = 64 // rows.itemsize
     for t in range(len(span)):
@@ -119,7 +119,7 @@ def _count_older(span, p, rows, row_starts, row):
 
 @compiled
 def count_zeros(first, last, coact):
-    """Return how many pairs in the rows of slots `first` to `last` are never active together."""
+    """Return the number of pairs in the rows of slots `first` to `last` that are never active together."""
     zeros = 0
     for place in range(row_start(first), row_start(last)):
         zeros += coact[place] == 0

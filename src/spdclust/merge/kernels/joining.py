@@ -1,4 +1,4 @@
-"""Two groups become one: a new row of coactivations, and all figures that go with it."""
+"""Merge two groups into one: write a new row of coactivations and all values that belong to it."""
 
 import math
 
@@ -50,17 +50,17 @@ from spdclust.merge.kernels.machine import fetch
 from spdclust.merge.kernels.samples import hand_over, unite
 
 MOST_LOST = 1e-12
-"""Relative error of a running sum that is left in it: ten times what ordinary merges lose, or more."""
+"""Tolerated relative error of a running sum: at least ten times the error of ordinary merges."""
 
 AHEAD = 24
-"""How many rows ahead a column is fetched: its entries lie a whole row apart."""
+"""Number of rows ahead for which a column is prefetched: its entries are a whole row apart."""
 
 
 @compiled
 def join(state, rules, p, q, least, rank, zero_share):
-    """Write down the choice of slots `p` and `q`, and merge them into a new slot behind all others.
+    """Record the choice of slots `p` and `q`, and merge them into a new slot after all others.
 
-    The new row's lower bound is set; what else a sampler remembers of a row is for the caller.
+    Sets the new row's lower bound; the caller must set the other values that a sampler stores per row.
     """
     figures, marks, counts, sums = state.figures, state.marks, state.counts, state.sums
     a, b, new = min(p, q), max(p, q), counts[SLOTS]
@@ -69,7 +69,7 @@ def join(state, rules, p, q, least, rank, zero_share):
     write_choice(state, a, b, value, least, rank, zero_share)
     s_a, s_b, r_a, r_b = figures[ACTIVITY, a], figures[ACTIVITY, b], figures[RANK, a], figures[RANK, b]
     total = figures[TOTAL, a] + figures[TOTAL, b]
-    # scalar activations: a merged group counts with its plain sum, as in the reference implementation
+    # scalar activations: a merged group's activity is its plain sum, as in the reference implementation
     s_new = total if rules.scalar else s_a + s_b - np.float64(state.coact[pair_place(a, b)])
     if rules.mask:
         counts[ZERO_PAIRS] -= zeros_of_two(state.coact, figures, a, b, new)
@@ -101,7 +101,7 @@ def join(state, rules, p, q, least, rank, zero_share):
 
 @compiled
 def write_choice(state, a, b, value, least, rank, zero_share):
-    """Write down what is known of a merge before it is done."""
+    """Record what is known about a merge before it is done."""
     figures, marks, log, t = state.figures, state.marks, state.log, state.counts[MERGES]
     k = state.counts[GROUPS]
     log[VALUE, t] = value
@@ -127,7 +127,7 @@ def description_length(k, sums, alpha):
 
 @compiled
 def replace_in_sum(sums, at, lost, new, a, b):
-    """Add `new` to a running sum and take `a` and `b` from it; what rounding takes away is summed as well."""
+    """Add `new` to a running sum and subtract `a` and `b`; also accumulate the rounding error."""
     without_a = new - a
     change = without_a - b
     before = sums[at]
@@ -146,10 +146,10 @@ def lost_in_sum(x, y, total):
 
 @compiled
 def total_of(sums, at, lost):
-    """Return a running sum, with what rounding took from it once that can be seen.
+    """Return a running sum, corrected for the accumulated rounding error if that is noticeable.
 
-    Activity falls when a merge replaces sums of squares by plain sums: of a component with values of 1e12
-    nearly all goes, and with it the digits of the others.
+    Activity falls when a merge replaces sums of squares by plain sums: a component with values of 1e12 loses
+    nearly all of its activity, and the digits of the others are lost with it.
     """
     corrected = sums[at] + sums[lost]
     return corrected if abs(sums[lost]) > MOST_LOST * abs(corrected) else sums[at]
@@ -157,23 +157,23 @@ def total_of(sums, at, lost):
 
 @compiled
 def write_row(coact, figures, touched, a, b, new):
-    """Write the coactivations of the union of slots `a` < `b`: those of both parts, less what counts twice.
+    """Write the coactivations of the union of slots `a` < `b`: the sum of both, minus samples counted twice.
 
     Returns:
-        How many pairs without coactivation there are more than before.
+        The increase in the number of pairs without coactivation.
     """
     row = coact[row_start(new) : row_start(new) + new]
     row_a, row_b = coact[row_start(a) : row_start(a) + a], coact[row_start(b) : row_start(b) + b]
     closed, zeros = figures[CLOSED], 0
-    for q in range(a):  # older than both parts: stands in both rows
+    for q in range(a):  # older than both parts: q is in both rows
         row[q] = row_a[q] + row_b[q] - touched[q]
         zeros += zeros_more(row_a[q], row_b[q], row[q], closed[q])
-    for q in range(a + 1, b):  # between them: the older part stands in the row of q
+    for q in range(a + 1, b):  # between them: the older part is in the row of q
         fetch(coact, row_start(q + AHEAD) + a)
         c_a = coact[row_start(q) + a]
         row[q] = c_a + row_b[q] - touched[q]
         zeros += zeros_more(c_a, row_b[q], row[q], closed[q])
-    for q in range(b + 1, new):  # younger than both: both parts stand in the row of q
+    for q in range(b + 1, new):  # younger than both: both parts are in the row of q
         start = row_start(q + AHEAD)
         fetch(coact, start + a)
         fetch(coact, start + b)
@@ -190,13 +190,13 @@ def write_row(coact, figures, touched, a, b, new):
 
 @compiled
 def zeros_more(c_a, c_b, c, closed):
-    """Return by how much the number of pairs without coactivation grows when two pairs become one."""
+    """Return the increase in the number of pairs without coactivation when two pairs become one."""
     return (closed == 0.0) * (np.int64(c == 0) - np.int64(c_a == 0) - np.int64(c_b == 0))
 
 
 @compiled
 def zeros_of_two(coact, figures, a, b, n_slots):
-    """Return how many pairs of slots `a` and `b` have no coactivation."""
+    """Return the number of pairs of slots `a` and `b` that have no coactivation."""
     zeros = np.int64(coact[pair_place(a, b)] == 0)
     for q in range(n_slots):
         if figures[CLOSED, q] == 0.0 and q != a and q != b:
@@ -206,7 +206,7 @@ def zeros_of_two(coact, figures, a, b, n_slots):
 
 @compiled
 def close(figures, blocks, slot):
-    """Take a slot out of every search."""
+    """Exclude a slot from every search."""
     figures[CLOSED, slot] = np.inf
     figures[LOW, slot] = np.inf
     figures[MOST, slot] = -np.inf
@@ -221,7 +221,7 @@ def close(figures, blocks, slot):
 
 @compiled
 def update_weight(figures, blocks, p):
-    """Recompute the total weight of the block that a slot stands in."""
+    """Recompute the total weight of the block that contains a slot."""
     first, total = p // BLOCK * BLOCK, 0.0
     for q in range(first, min(first + BLOCK, figures.shape[1])):
         total += figures[WEIGHT, q]
@@ -230,7 +230,7 @@ def update_weight(figures, blocks, p):
 
 @compiled
 def move_rows(coact, kept):
-    """Close the gaps that closed slots left in the triangle: everything only moves forward."""
+    """Remove the gaps that closed slots left in the triangle; rows only move towards the front."""
     for p in range(len(kept)):
         to, start = row_start(p), row_start(kept[p])
         for q in range(p):
@@ -239,7 +239,7 @@ def move_rows(coact, kept):
 
 @compiled
 def spread_rows(coact, slots):
-    """Move rows that stand together to the slots given, in order; the reverse of `move_rows`."""
+    """Move contiguous rows to the given slots, in order; the inverse of `move_rows`."""
     for p in range(len(slots) - 1, 0, -1):
         to, start = row_start(slots[p]), row_start(p)
         for q in range(p - 1, -1, -1):

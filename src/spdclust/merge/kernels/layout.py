@@ -1,11 +1,11 @@
-"""The arrays that a merge works on, and where things stand in them.
+"""The arrays that a merge works on, and their layout.
 
-Every group has a *slot*. Slots are in order of age: a merged group takes a new slot behind all others, and
-the slots of its two parts are closed. A slot's row holds its coactivations with all older slots, one after
-the other, so that all rows together are a packed lower triangle: half of a square matrix, and a merge writes
-one new row and nothing else. When many slots are closed, the rows are moved together.
+Every group has a *slot*. Slots are ordered by age: a merged group takes a new slot after all others, and the
+slots of its two parts are closed. A slot's row holds its coactivations with all older slots, so all rows
+together form a packed lower triangle, half of a square matrix, and a merge only writes one new row. When many
+slots are closed, the rows are compacted.
 
-Few arrays with named rows, rather than many arrays: numba takes long to compile functions of many arguments.
+There are few arrays with named rows because numba is slow to compile functions of many arguments.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ import numpy as np
 from spdclust.core.compiling import compiled
 
 BLOCK = 64
-"""Slots per block: each block remembers its least bound and its total weight."""
+"""Slots per block: each block stores its least bound and its total weight."""
 
 
 class State(NamedTuple):
-    """Everything a kernel may need. Counts are exact in float64."""
+    """All arrays that a kernel may need. Counts are exact in float64."""
 
     coact: np.ndarray
     """Packed triangle of coactivations: int32 counts, or float64 sums of products."""
@@ -34,35 +34,35 @@ class State(NamedTuple):
     sums: np.ndarray
     """float64, of the whole grouping."""
     rows: np.ndarray
-    """Sample after sample, one entry per active group: its slot when the batch was loaded."""
+    """Per sample, one entry per active group: its slot when the batch was loaded."""
     row_start: np.ndarray
-    """int64: where each sample's entries begin."""
+    """int64: start of each sample's entries."""
     row_length: np.ndarray
-    """int32: how many entries each sample has left."""
+    """int32: number of entries that remain for each sample."""
     owner: np.ndarray
-    """What became of each slot that the batch was loaded with: its present slot."""
+    """Current slot of each slot that the batch was loaded with."""
     following: np.ndarray
     """int32: the next entry with the same owner, -1 after the last."""
     words: np.ndarray
-    """uint32: every group's set of samples: sorted numbers, or a bitmap once that is shorter."""
+    """uint32: every group's set of samples, as sorted numbers or, once shorter, as a bitmap."""
     shared: np.ndarray
-    """uint32: room for samples that both parts of a merge are active on."""
+    """uint32: buffer for samples on which both parts of a merge are active."""
     touched: np.ndarray
-    """int32 per slot: shared samples of the present merge; zero in between."""
+    """int32 per slot: shared samples of the current merge; zero between merges."""
     room: np.ndarray
-    """float64 `(2, slot)`: room for a row's values."""
+    """float64 `(2, slot)`: buffer for a row's values."""
     listed: np.ndarray
-    """int64 per slot: room for a list of slots."""
+    """int64 per slot: buffer for a list of slots."""
     heap: np.ndarray
-    """float64: room for the smallest pair values."""
+    """float64: buffer for the smallest pair values."""
     heap_pairs: np.ndarray
-    """int64 `(2, heap)`: room for their slots."""
+    """int64 `(2, heap)`: buffer for their slots."""
     log: np.ndarray
     """float64 `(record, merge)`."""
 
 
 class Rules(NamedTuple):
-    """What does not change during a merge."""
+    """Values that are constant during a merge."""
 
     sampler: int
     argument: float
@@ -84,20 +84,20 @@ TOTAL = 3  # sum of activations, for scalar activations
 LOW = 4  # no pair of the row is below this
 PEAK = 5  # no pair of the row is above PEAK − SLOPE·log2(k−1)
 SLOPE = 6  # how fast the row's greatest value may grow as log2(k−1) falls
-MOST = 7  # the row's greatest value when last read for it
+MOST = 7  # the row's greatest value when last read
 LEAST_WEIGHED = 8  # the row's least value when it was weighed (mcmc)
-WEIGHT = 9  # no less than the row's weight: sum of pair weights (mcmc), number of candidates (range)
+WEIGHT = 9  # at least the row's weight: sum of pair weights (mcmc), number of candidates (range)
 WEIGHT_TOTAL = 10  # sum of the row's pair weights relative to that of its least pair, when weighed (mcmc)
 N_FIGURES = 11
 
 # rows of State.marks
 NAME = 0  # smallest component
-LOW_AT = 1  # after how many merges LOW was exact
-TIES = 2  # at most so many pairs of the row are exactly at LOW; -1: not known
-PEAK_AT = 3  # after how many merges MOST was exact
-SPAN_START = 4  # where the group's set of samples begins
-SPAN_LENGTH = 5  # how many words it takes
-IS_BITMAP = 6  # 1 when it is a bitmap
+LOW_AT = 1  # number of merges after which LOW was exact
+TIES = 2  # upper bound of the number of pairs in the row with exactly LOW; -1: unknown
+PEAK_AT = 3  # number of merges after which MOST was exact
+SPAN_START = 4  # start of the group's set of samples
+SPAN_LENGTH = 5  # number of words of the set
+IS_BITMAP = 6  # 1 if the set is a bitmap
 FIRST_ENTRY = 7  # first entry that the slot owns
 LAST_ENTRY = 8  # last one
 N_MARKS = 9
@@ -113,10 +113,10 @@ N_COUNTS = 11
 
 # positions in State.sums
 SUM_ACTIVITY, SUM_ACTIVITY_RANK, LIMIT, SCALE, LEAST_VALUE, CHOSEN_LIMIT, MARGIN = range(7)
-LOST_ACTIVITY, LOST_ACTIVITY_RANK = range(7, 9)  # what rounding took from the first two
+LOST_ACTIVITY, LOST_ACTIVITY_RANK = range(7, 9)  # rounding error of the first two
 N_SUMS = 9
 
-# values of counts[STATUS], why a kernel came back
+# values of counts[STATUS]: why a kernel returned
 DONE, NO_PAIR, MOVE_TOGETHER, PACK_WORDS, FIND_RANK, FIND_FIGURES = range(6)
 
 # rows of State.log
@@ -127,13 +127,13 @@ N_RECORDS = 12
 
 @compiled
 def row_start(slot):
-    """Return where the row of a slot begins in the packed triangle."""
+    """Return the start of a slot's row in the packed triangle."""
     return slot * (slot - 1) // 2
 
 
 @compiled
 def pair_place(p, q):
-    """Return where the pair of two slots stands in the packed triangle."""
+    """Return the index of a pair of slots in the packed triangle."""
     return row_start(p) + q if p > q else row_start(q) + p
 
 
@@ -159,9 +159,9 @@ def value_of(coact, figures, p, q, alpha, log_k):
 
 @compiled
 def draw_below(rng, n):
-    """Draw a whole number from 0 to n − 1, all exactly alike."""
+    """Draw an integer from 0 to n − 1, exactly uniformly."""
     everything = np.int64(1) << 53
     while True:
-        number = np.int64(rng.random() * everything)  # whole, from 0 to 2^53 − 1
+        number = np.int64(rng.random() * everything)  # an integer from 0 to 2^53 − 1
         if number < everything - everything % n:
             return number % n

@@ -1,7 +1,7 @@
-"""Merge after merge: settle the bounds, choose a pair, join it.
+"""The merge loops: update the bounds, choose a pair, join it.
 
-One loop per sampler, so that only the sampler in use is compiled. A loop comes back early, with the reason in
-counts[STATUS], when something rare is to be done that does not need to be compiled with it.
+One loop per sampler, so that only the sampler in use is compiled. A loop returns early, with the reason in
+counts[STATUS], for rare operations that need not be compiled with it.
 """
 
 import math
@@ -48,12 +48,12 @@ from spdclust.merge.kernels.layout import (
 )
 
 MOVE_WHEN_CLOSED = 64
-"""Rows are moved together when more slots than this, and a quarter of the open ones, are closed."""
+"""Rows are compacted when the closed slots exceed this number and a quarter of the open ones."""
 
 
 @compiled
 def may_go_on(state, rules):
-    """Say whether a merge can begin, or set the status to what must be done first."""
+    """Return whether a merge can start; otherwise set the status to what must be done first."""
     counts = state.counts
     n_closed, n_open = counts[SLOTS] - counts[OPEN], counts[OPEN]
     n_words = (np.int64(rules.n_samples) + 31) // 32
@@ -71,22 +71,22 @@ def may_go_on(state, rules):
 
 @compiled
 def zero_share_of_all(counts):
-    """Return the share of pairs that are never active together among all pairs."""
+    """Return the share of all pairs that are never active together."""
     return counts[ZERO_PAIRS] / (counts[OPEN] * (counts[OPEN] - 1) // 2)
 
 
 @compiled
 def zero_share_up_to(limit, rules):
-    """Return that share among pairs with at most this value, when it need not be counted.
+    """Return that share among pairs with a value of at most `limit`, if it is known without counting.
 
-    Unless activations are negative such a pair has a value of 0 or more.
+    Unless activations are negative, pairs that are never active together have a value of 0 or more.
     """
     return 0.0 if limit < 0.0 and rules.monotone else np.nan
 
 
 @compiled
 def pauses(state, rules, p, q, least, limit, rank):
-    """Leave a choice for the caller to join, when all figures of it are wanted."""
+    """Return the choice to the caller to join, if all of its statistics are requested."""
     if not rules.thorough:
         return False
     state.counts[STATUS] = FIND_FIGURES
@@ -97,7 +97,7 @@ def pauses(state, rules, p, q, least, limit, rank):
 
 @compiled
 def merge_greedily(state, rules, n_merges, rng):
-    """Do up to so many merges by the `range` law with threshold 0."""
+    """Do up to `n_merges` merges by the `range` law with threshold 0."""
     for _ in range(n_merges):
         if not may_go_on(state, rules):
             return
@@ -111,7 +111,7 @@ def merge_greedily(state, rules, n_merges, rng):
 
 @compiled
 def merge_by_range(state, rules, n_merges, rng):
-    """Do up to so many merges by the `range` law with a threshold above 0."""
+    """Do up to `n_merges` merges by the `range` law with a threshold above 0."""
     for _ in range(n_merges):
         if not may_go_on(state, rules):
             return
@@ -131,7 +131,7 @@ def merge_by_range(state, rules, n_merges, rng):
 
 @compiled
 def open_row_for_range(state, rules):
-    """Set what the `range` law remembers of the row just written."""
+    """Set the values that the `range` law stores for the newly written row."""
     counts = state.counts
     if not rules.mask and counts[GROUPS] > 1:
         new, log_k = counts[SLOTS] - 1, math.log2(counts[GROUPS] - 1.0)
@@ -143,7 +143,7 @@ def open_row_for_range(state, rules):
 
 @compiled
 def merge_by_mcmc(state, rules, n_merges, rng):
-    """Do up to so many merges by the `mcmc` law."""
+    """Do up to `n_merges` merges by the `mcmc` law."""
     for _ in range(n_merges):
         if not may_go_on(state, rules):
             return
@@ -158,7 +158,7 @@ def merge_by_mcmc(state, rules, n_merges, rng):
 
 @compiled
 def open_row_for_mcmc(state, rules):
-    """Set what the `mcmc` law remembers of the row just written."""
+    """Set the values that the `mcmc` law stores for the newly written row."""
     counts = state.counts
     if not rules.mask and counts[GROUPS] > 1:
         weigh_new_row(state, rules, counts[SLOTS] - 1, math.log2(counts[GROUPS] - 1.0))
@@ -166,7 +166,7 @@ def open_row_for_mcmc(state, rules):
 
 @compiled
 def merge_by_rank(state, rules, n_merges, rng):
-    """Do up to so many merges by the `exp_rank` law."""
+    """Do up to `n_merges` merges by the `exp_rank` law."""
     counts = state.counts
     for _ in range(n_merges):
         if not may_go_on(state, rules):
@@ -200,7 +200,7 @@ def least_value(state, rules, log_k):
 
 @compiled
 def read_rows(state, rules, first, last):
-    """Read the rows of slots `first` to `last` afresh; the blocks' figures are for the caller."""
+    """Re-read the rows of slots `first` to `last`; the caller must update the blocks."""
     coact, figures, marks, counts = state.coact, state.figures, state.marks, state.counts
     log_k = math.log2(max(counts[GROUPS] - 1.0, 1.0))
     for p in range(first, last):
@@ -214,7 +214,7 @@ def read_rows(state, rules, first, last):
 
 @compiled
 def count_candidates(state, rules, log_k, limit):
-    """Return how many pairs have at most this value, and how many of them are never active together."""
+    """Return the number of pairs of value at most `limit`, and how many of them are never active together."""
     figures, candidates, zeros = state.figures, 0, 0
     for p in range(state.counts[SLOTS]):
         if figures[CLOSED, p] == 0.0 and figures[LOW, p] <= limit:

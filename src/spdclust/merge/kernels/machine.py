@@ -1,4 +1,4 @@
-"""What numba lacks: minimum and maximum over vector lanes, and a hint to fetch memory early."""
+"""Operations that numba lacks: minimum and maximum over vector lanes, and memory prefetching."""
 
 from typing import Any
 
@@ -10,17 +10,16 @@ _FLAGS = ("nnan", "nsz")
 
 
 def _smaller(context: Any, x: Any, y: Any) -> Any:
-    """Return the smaller one of two float64 numbers that are not NaN.
+    """Return the smaller of two float64 numbers that are not NaN.
 
-    Numba's own minimum cannot be taken over vector lanes, because of NaN and the sign of zero. Nothing but
-    that is relaxed: the arithmetic of a single value is never reordered or fused, so that equal pairs
-    stay exactly equal.
+    Numba's own minimum cannot be vectorized, because of NaN and the sign of zero. Nothing else is relaxed:
+    the arithmetic of a single value is never reordered or fused, so equal pairs stay exactly equal.
     """
     return types.float64(types.float64, types.float64), _selecting("<")
 
 
 def _greater(context: Any, x: Any, y: Any) -> Any:
-    """Return the greater one of two float64 numbers that are not NaN."""
+    """Return the greater of two float64 numbers that are not NaN."""
     return types.float64(types.float64, types.float64), _selecting(">")
 
 
@@ -34,7 +33,7 @@ def _selecting(sign: str) -> Any:
 
 
 def _fetch(context: Any, array: Any, place: Any) -> Any:
-    """Hint that the memory around an array's element will soon be needed; harmless outside of the array."""
+    """Prefetch the memory around an array element; harmless outside the array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -43,14 +42,14 @@ def _fetch(context: Any, array: Any, place: Any) -> Any:
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         )
         address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        # for reading or writing alike, into the nearest cache, data
+        # for reading and writing, into the nearest cache, as data
         builder.call(hint, [address, number(0), number(3), number(1)])
         return context.get_dummy_value()
 
     return types.void(array, place), generate
 
 
-# numba's decorator carries the signature of the code's maker, not of the function that kernels call
+# numba's decorator has the signature of the code generator, not of the function that kernels call
 smaller: Any = intrinsic(_smaller)
 greater: Any = intrinsic(_greater)
 fetch: Any = intrinsic(_fetch)

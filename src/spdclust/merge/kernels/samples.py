@@ -1,6 +1,6 @@
-"""The sets of samples of two groups are united; only the samples on which both are active are visited.
+"""Unite the sets of samples of two groups; only the samples on which both are active are visited.
 
-A set is a sorted list of sample numbers, or a bitmap once that is shorter. Sets together never grow.
+A set is a sorted list of sample numbers, or a bitmap once that is shorter. The total size never grows.
 """
 
 import numpy as np
@@ -18,14 +18,14 @@ from spdclust.merge.kernels.layout import (
 from spdclust.merge.kernels.machine import fetch
 
 AHEAD = 6
-"""How many samples ahead of the present one rows are fetched."""
+"""Number of samples ahead of the current one for which rows are prefetched."""
 
 
 @compiled
 def unite(state, a, b, new, n_words):
-    """Make the union of the sets of slots `a` and `b` that of `new`; `touched` counts who acts where both do.
+    """Store the union of the sets of slots `a` and `b` as that of `new`; count shared samples in `touched`.
 
-    There must be room for a bitmap behind the last set.
+    There must be space for a bitmap after the last set.
     """
     marks, counts = state.marks, state.counts
     in_a, in_b = _span(state.words, marks, a), _span(state.words, marks, b)
@@ -63,8 +63,8 @@ def _span(words, marks, slot):
     return words[start : start + marks[SPAN_LENGTH, slot]]
 
 
-# Shared samples are gathered first and visited many at a time: a call that takes the state counts references
-# to all of its arrays, which costs more than a visit.
+# Shared samples are collected first and visited in batches: a call that takes the state counts references to
+# all of its arrays, which costs more than a visit.
 
 
 @compiled
@@ -102,7 +102,7 @@ def _merge_into_bitmap(bitmap, numbers, shared):
         word, bit = bitmap[n >> 5], np.uint32(1 << (n & 31))
         bitmap[n >> 5] = word | bit
         shared[n_shared] = n
-        n_shared += (word & bit) != 0  # no branch: it could not be predicted
+        n_shared += (word & bit) != 0  # no branch: it would be unpredictable
     return n_shared
 
 
@@ -121,7 +121,7 @@ def _list_with_list(state, in_a, in_b, union, gone):
 
 @compiled
 def _merge_lists(in_a, in_b, e, f, union, length, shared):
-    """Merge two sorted lists until one ends or `shared` might overflow."""
+    """Merge two sorted lists until one ends or `shared` could overflow."""
     n_shared, last = 0, length + len(shared)
     while e < len(in_a) and f < len(in_b) and length < last:
         x, y = in_a[e], in_b[f]
@@ -145,7 +145,7 @@ def _visit(state, n_shared, gone):
 def drop_entries(samples, rows, row_starts, row_length, owner, touched, gone):
     """Count the groups active on samples that both parts share, and drop one part's entry from each.
 
-    Rows lie far apart: almost all of the time would go into waiting for memory, so it is asked for early.
+    Rows are far apart in memory, so they are prefetched: otherwise almost all of the time is memory latency.
     """
     per_line = 64 // rows.itemsize
     for t in range(-2 * AHEAD, len(samples)):
@@ -173,7 +173,7 @@ def drop_entries(samples, rows, row_starts, row_length, owner, touched, gone):
 
 @compiled
 def hand_over(marks, owner, following, a, b, new):
-    """Make slot `new` the owner of all entries of slots `a` and `b`."""
+    """Transfer all entries of slots `a` and `b` to slot `new`."""
     for slot in (a, b):
         entry = marks[FIRST_ENTRY, slot]
         while entry >= 0:
@@ -186,7 +186,7 @@ def hand_over(marks, owner, following, a, b, new):
 
 @compiled
 def pack_words(words, starts, lengths, new_starts):
-    """Move sets to the front, given in the order in which they stand; return where the last one ends."""
+    """Move sets, given in storage order, to the front; return the end of the last one."""
     top = 0
     for t in range(len(starts)):
         start, length = starts[t], lengths[t]

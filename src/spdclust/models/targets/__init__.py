@@ -16,11 +16,11 @@ FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
     "LlamaSimpleMLP": llama_simple_mlp.build,
     "GPT2Simple": gpt2_simple.build,
 }
-"""What builds a target model, by the last part of `pretrained_model_class`."""
+"""Builders of target models, by the last part of `pretrained_model_class`."""
 
 
 def build_target(checkpoint: Checkpoint) -> Target:
-    """Return the target model of a checkpoint, its weights still empty.
+    """Return the target model of a checkpoint, with uninitialised weights.
 
     Example:
         >>> from spdclust.models.checkpoint import resolve_checkpoint
@@ -28,7 +28,7 @@ def build_target(checkpoint: Checkpoint) -> Target:
         100
 
     Raises:
-        InputError: the architecture is not known, or its own configuration is missing or does not fit.
+        InputError: the architecture is unknown, or its configuration is missing or invalid.
     """
     name = checkpoint.config.pretrained_model_class
     if name.startswith("transformers."):

@@ -1,4 +1,4 @@
-"""What every family of target models gives, and where their configuration files are looked for."""
+"""The common interface of target models, and the search for their configuration files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from spdclust.models.wandb_paths import parse_wandb_path
 
 @dataclass
 class Target:
-    """A target model and what it takes.
+    """A target model and its input requirements.
 
     Attributes:
-        module: the model; its tensors are empty until a checkpoint's are put in.
-        task: what it was trained on.
+        module: the model; its tensors are empty until a checkpoint is loaded.
+        task: the training task.
         max_length: longest sequence it takes; None where there are no sequences, or no limit.
-        own_weights: returns the model's own weights, for checkpoints that leave them out.
-        ignored: patterns of tensor names that a checkpoint may have without the model having them.
+        own_weights: returns the model's own weights, for checkpoints that omit them.
+        ignored: patterns of tensor names in checkpoints that the model does not have.
     """
 
     module: nn.Module
@@ -36,14 +36,14 @@ class Target:
     ignored: list[str] = field(default_factory=list)
 
     def smallest_input(self) -> torch.Tensor:
-        """Return one sample, for finding out in which order modules run."""
+        """Return one sample, used to determine the order of execution of the modules."""
         if isinstance(self.task, ToyTask):
             return torch.zeros(1, self.task.n_features)
         return torch.zeros(1, 1, dtype=torch.long)
 
 
 def own_folders(checkpoint: Checkpoint, path: str | None) -> list[Path]:
-    """Return the folders where a target model's files may be, best first.
+    """Return the folders to search for a target model's files, best first.
 
     Relative paths of the configuration start from the run folder, or from the working folder. The run folder
     itself holds copies for the toy models.
@@ -63,7 +63,7 @@ def own_folders(checkpoint: Checkpoint, path: str | None) -> list[Path]:
 
 
 def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: str) -> Path:
-    """Return the first `folder/name` that exists, looking last in the target's run on W&B if it has one.
+    """Return the first `folder/name` that exists; search the target's W&B run last, if it has one.
 
     Example:
         >>> from spdclust.models.checkpoint import resolve_checkpoint
@@ -73,7 +73,7 @@ def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: st
         'resources/resid_mlp1/resid_mlp_train_config.yaml'
 
     Raises:
-        InputError: none does.
+        InputError: the file does not exist.
     """
     for folder in folders:
         if (folder / name).is_file():
@@ -93,7 +93,7 @@ def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: st
 def read_own_weights(
     folders: list[Path], name: str, module: nn.Module, checkpoint: Checkpoint, field: str
 ) -> dict[str, torch.Tensor]:
-    """Return the target model's own weights, for checkpoints that leave them out.
+    """Return the target model's own weights, for checkpoints that omit them.
 
     Example:
         >>> import tempfile
@@ -107,7 +107,7 @@ def read_own_weights(
         {'weight': (1, 2), 'bias': (1,)}
 
     Raises:
-        InputError: the file is missing, damaged, or does not fit the model.
+        InputError: the file is missing or damaged, or does not match the model.
     """
     file = first_file(folders, name, checkpoint, field)
     state = read_state_dict(file)

@@ -11,14 +11,14 @@ from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import MOST_LAYERS
 from spdclust.models.targets.base import Target, language_task
 
-# buffers that some versions of transformers store and others make anew
+# buffers that some versions of transformers store and others recompute
 MADE_ANEW = ["*.attn.bias", "*.attn.masked_bias", "*rotary_emb.inv_freq"]
 
 
 def build(checkpoint: Checkpoint) -> Target:
     """Return the model that `pretrained_model_class` and `pretrained_model_name` name, weights random.
 
-    A relative name is a folder beside the run or in the working folder if there is one, else a name on the
+    A relative name is a folder next to the run or in the working folder if it exists, otherwise a name on the
     hub.
 
     Example:
@@ -72,9 +72,9 @@ def build(checkpoint: Checkpoint) -> Target:
     if exists(where):
         check_folder(where, "files of a model")
     try:
-        # a model's files may name code of their own, which is never run
+        # a model's files may refer to custom code, which is never run
         config = transformers.AutoConfig.from_pretrained(where, trust_remote_code=False)
-    except Exception as error:  # damaged files make the library raise nearly anything
+    except Exception as error:  # damaged files make the library raise almost any exception
         raise InputError(
             "no such model in a folder or on the hub",
             file=file,
@@ -84,7 +84,7 @@ def build(checkpoint: Checkpoint) -> Target:
         ) from None
     _check_sizes(config, file)
     make = getattr(model_class, "_from_config", None) or model_class.from_config
-    with torch.random.fork_rng():  # its random weights are replaced; the caller's random numbers stay
+    with torch.random.fork_rng():  # the random weights are replaced; keep the caller's random state
         with torch.device("meta"):  # first without memory, which the checkpoint must be in proportion to
             n_bytes = sum(4 * each.numel() for each in make(config).parameters())
         check_size(n_bytes, checkpoint.weights, "parameters that the target's configuration asks for")
@@ -99,7 +99,7 @@ def build(checkpoint: Checkpoint) -> Target:
 
 
 def _check_sizes(config: Any, file: Path) -> None:
-    """Refuse more layers than are ever built: each one takes time before its size is known."""
+    """Raise an error for too many layers: each one takes time to build before its size is known."""
     for name in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
         found = getattr(config, name, 0)
         if not isinstance(found, int) or not 0 <= found <= MOST_LAYERS:

@@ -1,4 +1,4 @@
-"""Files of a pretrained language model: `model_config.yaml`, `checkpoints/model_step_<n>.pt` beside it."""
+"""Files of a pretrained language model: `model_config.yaml` and `checkpoints/model_step_<n>.pt`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -46,8 +46,8 @@ def build_pretrained(
 
     Args:
         checkpoint: the decomposition, which names the target's weights (`pretrained_model_name`).
-        config_class: what the file holds.
-        build: makes the model.
+        config_class: schema of the configuration file.
+        build: function that creates the model.
 
     Raises:
         InputError: that file is missing, or does not fit.
@@ -55,7 +55,7 @@ def build_pretrained(
     field = "pretrained_model_name"
     weights = checkpoint.config.pretrained_model_name or checkpoint.config.pretrained_model_path
     places = _places(checkpoint, weights)
-    # the weights lie in `checkpoints/`, the configuration one folder up
+    # the weights are in `checkpoints/`, the configuration is one folder up
     folders = [checkpoint.folder, *(folder for place in places for folder in (place.parent, place))]
     file = first_file(folders, MODEL_CONFIG, checkpoint, field)
     config = validate(config_class, _with_type(read_mapping(file), checkpoint, file), file=file)
@@ -78,7 +78,7 @@ def _places(checkpoint: Checkpoint, weights: str | None) -> list[Path]:
 
 
 def _with_type(content: dict[str, object], checkpoint: Checkpoint, file: Path) -> dict[str, object]:
-    """Return the configuration with `model_type`, which old runs leave to the name of the class."""
+    """Return the configuration with `model_type`, which old runs imply by the name of the class."""
     expected = checkpoint.config.pretrained_model_class.rpartition(".")[2]
     if content.setdefault("model_type", expected) != expected:
         raise InputError(

@@ -107,7 +107,7 @@ def _read(folders: list[Path], checkpoint: Checkpoint) -> TrainConfig:
     if "tms_model_config" in content:
         return validate(TrainConfig, content, file=file)
     sizes = validate(TMSConfig, content, file=file)
-    # which features are active together stands only in the target's own file
+    # only the target's own file records which features are active together
     try:
         other = first_file(folders[1:], TRAIN_CONFIG, checkpoint, "pretrained_model_path")
         synced_inputs = read_mapping(other).get("synced_inputs")

@@ -1,1 +1,1 @@
-"""Compiled walks over merge trajectories: arrays and scalars in, preallocated arrays out."""
+"""Compiled walks over merge trajectories; they take arrays and scalars and fill preallocated arrays."""

@@ -1,12 +1,12 @@
-"""The best matching of groups while groups merge: shortest augmenting paths, started warm.
+"""The best matching of groups while groups merge, by warm-started shortest augmenting paths.
 
-Maximum-weight bipartite matching with integer weights (the counts) and integer duals. Between calls three
-things hold: duals are at least 0 and cover every cell (`dual[row] + dual[column] ≥ count`); a matched cell is
-covered exactly; a free node with a positive dual is in the list of open nodes. When that list is empty the
-matching is optimal and the duals sum to its weight (complementary slackness). A merge opens at most three
-nodes; closing one is one shortest-path search, never longer than its dual, over the nodes within reach only.
-This is the Hungarian method (Kuhn 1955; shortest paths with duals: Tomizawa 1971, Edmonds & Karp 1972) from
-the duals of the step before.
+Maximum-weight bipartite matching with integer weights (the counts) and integer duals. Three invariants hold
+between calls: duals are at least 0 and cover every cell (`dual[row] + dual[column] ≥ count`); a matched cell
+is covered exactly; a free node with a positive dual is in the list of open nodes. When that list is empty,
+the matching is optimal and the duals sum to its weight (complementary slackness). A merge opens at most three
+nodes. Closing a node takes one shortest-path search over the reachable nodes, never longer than the node's
+dual. This is the Hungarian method (Kuhn 1955; shortest paths with duals: Tomizawa 1971, Edmonds & Karp 1972),
+started from the duals of the previous step.
 """
 
 from typing import no_type_check
@@ -31,7 +31,7 @@ from spdclust.partitions.kernels.table import (
 @compiled
 @no_type_check
 def open_before_merge(table, keep, gone, side, opened, n_open):
-    """Free both nodes that are about to merge and take their duals back.
+    """Free both nodes that are about to merge and remove their duals.
 
     Returns the duals' sum and the number of open nodes.
     """
@@ -54,7 +54,7 @@ def open_before_merge(table, keep, gone, side, opened, n_open):
 @compiled
 @no_type_check
 def cover_after_merge(table, node, side, opened, n_open):
-    """Give the merged node the least dual that covers its cells; match it if a tight cell has a free end.
+    """Set the merged node's dual to the least that covers its cells; match it if a tight cell has a free end.
 
     Returns the dual and the number of open nodes.
     """
@@ -67,7 +67,7 @@ def cover_after_merge(table, node, side, opened, n_open):
         if needed >= dual:
             if needed > dual:
                 dual, chosen, best_other = needed, np.int32(NONE), np.int32(-1)
-            # among free ends the one with the largest dual: it would be the dearest to close
+            # choose the free end with the largest dual: closing it would cost most
             if nodes[other, MATE] == NONE and nodes[other, DUAL] > best_other:
                 chosen, best_other = cell, nodes[other, DUAL]
         cell = cells[cell, NEXT + side]
@@ -84,7 +84,7 @@ def cover_after_merge(table, node, side, opened, n_open):
 @compiled
 @no_type_check
 def close_node(table, root, n_rows, stamp, queue, stack, seen):
-    """Match a free node, or lower its dual to 0; return by how much the sum of the duals fell.
+    """Match a free node or lower its dual to 0; return the decrease of the sum of the duals.
 
     A Dijkstra search over alternating paths from `root`. It ends at the first of: a free node on the other
     side (the path is added), a matched node on the root's side whose dual reaches 0 (it is freed in the
@@ -101,7 +101,7 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
     n_seen, n_queue, n_stack = 1, 0, 0
     node, reached = root, np.int64(0)
     while True:
-        # scan the cells of `node`, which is on the root's side at distance `reached`
+        # scan the cells of `node`, on the root's side at distance `reached`
         base = reached + nodes[node, DUAL]
         cell = nodes[node, HEAD]
         mate = nodes[node, MATE]
@@ -127,7 +127,7 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
                     else:
                         n_queue = _push(queue, n_queue, (distance << 32) | np.int64(other))
             cell = cells[cell, NEXT + side]
-        # take the nearest node of the far side, and go on from its mate
+        # take the nearest node on the far side and continue from its mate
         found = False
         while not found and reached < best:
             if n_stack > 0:

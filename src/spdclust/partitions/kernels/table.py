@@ -12,7 +12,7 @@ from spdclust.core.compiling import compiled
 
 # columns of `cells`: both ends, neighbours in the lists of either end, the count
 END, NEXT, PREV, COUNT = 0, 2, 4, 6
-# columns of `nodes`; the last five belong to the assignment
+# columns of `nodes`; the last five are used by the assignment
 HEAD, DEGREE, MATE, DUAL, STAMP, DISTANCE, PARENT = 0, 1, 2, 3, 4, 5, 6
 
 NONE = -1
@@ -30,7 +30,7 @@ class Table(NamedTuple):
 @compiled
 @no_type_check
 def identity_table(n):
-    """Return the table of two groupings into singletons, matched one to one."""
+    """Return the table of two groupings into singletons, with a one-to-one matching."""
     size = 8
     while size < 2 * n:
         size *= 2
@@ -157,7 +157,7 @@ def _remove(table, row, column):
     hole = _slot(key, size)
     while keys[hole] != key:
         hole = (hole + 1) & (size - 1)
-    # close the gap: move back every later entry whose own slot is not after the hole
+    # close the gap: move back every later entry whose home slot is not after the hole
     slot = hole
     while True:
         slot = (slot + 1) & (size - 1)

@@ -1,4 +1,4 @@
-"""Walk two merge trajectories side by side, recording what all distances are made of."""
+"""Walk two merge trajectories in parallel and record the sums that all distances are computed from."""
 
 from typing import no_type_check
 
@@ -34,7 +34,7 @@ def walk_pair(
 ):
     """Record Σ cell², Σ xlogx[cell] and the weight of the best matching, at every `stride`-th iteration.
 
-    Row `t` is the state after merges `0 … first + t` of either run. `matched` is filled when wanted.
+    Row `t` is the state after merges `0 … first + t` of each run. `matched` is filled on request.
     """
     table = identity_table(n)
     node_of = np.empty((2, n), dtype=np.int32)
