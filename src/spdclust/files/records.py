@@ -12,9 +12,19 @@ from spdclust.core.opening import read_json
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A count or an index; databases and arrays cannot hold larger ones."""
 
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""A least and a greatest value."""
+
 
 class Record(Section, extra="allow", strict=True):
     """A part of a record: what readers use is checked, the rest is kept."""
+
+
+class NullRange(Record):
+    """The least and the greatest value over shuffles."""
+
+    mean_support: Interval
+    mean_contestedness: Interval
 
 
 class NullAtCut(Record):
@@ -23,6 +33,7 @@ class NullAtCut(Record):
     histogram: list[Annotated[float, Field(ge=0)]]
     mean_support: float
     mean_contestedness: float
+    range: NullRange | None = None
 
 
 class Contested(Record):
@@ -124,6 +135,15 @@ class SummaryRecord(Record):
     distances: dict[str, SummarizedDistances]
     stability: SummarizedStability | None = None
     groups: SummarizedGroups | None = None
+
+    @model_validator(mode="after")
+    def _check_least_mdl(self) -> "SummaryRecord":
+        if self.least_mdl and not (self.n_groups_at_least_mdl and self.largest_group_at_least_mdl):
+            raise ValueError(
+                "least_mdl: given without n_groups_at_least_mdl and largest_group_at_least_mdl "
+                "(allowed: all three or none)"
+            )
+        return self
 
 
 class SharedMember(Record):

@@ -139,13 +139,20 @@ def _opened(datasets: Any, data: LanguageData) -> Any:
 
 def _of_saved(saved: Any, data: LanguageData) -> Any:
     """Return one split of a dataset written by `save_to_disk`; without splits, return the whole dataset."""
-    if not isinstance(saved, dict):
-        return saved
-    if data.split not in saved:
-        raise InputError(
-            "no such split", file=data.name, field="dataset.split", found=data.split, allowed=", ".join(saved)
-        )
-    return saved[data.split]
+    rows = saved
+    if isinstance(saved, dict):
+        if data.split not in saved:
+            raise InputError(
+                "no such split",
+                file=data.name,
+                field="dataset.split",
+                found=data.split,
+                allowed=", ".join(saved),
+            )
+        rows = saved[data.split]
+    # its files are mapped into memory as they are: offsets out of bounds would end the process
+    rows.data.validate(full=True)
+    return rows
 
 
 def _columns(rows: Any) -> list[str] | None:
