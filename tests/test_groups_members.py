@@ -140,6 +140,20 @@ def test_enough_of_these_cases_have_memberships_of_both_kinds():
     assert shared >= 10
 
 
+@pytest.mark.parametrize("entries", [1, 7, 100])
+def test_memberships_do_not_depend_on_how_many_samples_are_counted_at_once(monkeypatch, entries):
+    for seed in range(8):
+        ensemble, groups = case(seed)
+        folds = ensemble.folds
+        evidence = evidence_of_groups(folds, groups, threads=1)
+        at_once = find_memberships(folds, groups, evidence, threads=2)
+        with monkeypatch.context() as smaller:
+            smaller.setattr("spdclust.groups.members._CHUNK", entries)
+            in_parts = find_memberships(folds, groups, evidence, threads=2)
+        for name in ("component", "group", "bits", "share"):
+            np.testing.assert_array_equal(getattr(in_parts, name), getattr(at_once, name))
+
+
 def test_without_groups_there_are_no_memberships():
     folds = plain.random_ensemble(7).folds
     found = find_memberships(folds, [], evidence_of_groups(folds, [], threads=1), threads=1)

@@ -406,7 +406,9 @@ def test_through_the_workflow_a_new_point_computes_only_itself_and_the_compariso
     assert workflow.due(*targets) == {}
     more = {key: [*values, values[0]] for key, values in sweep.items()} | {"merge_config.alpha": [0.5, 2, 5]}
     workflow.write("config/pipelines/s.yaml", swept | {"sweep": more})
-    assert workflow.due(*targets) == {"merge": 2, "stability": 1, "compare_points": 1, "plot_sweep": 1}
+    assert workflow.due(*targets) == {
+        "merge": 2, "groups": 1, "stability": 1, "compare_points": 1, "plot_sweep": 1
+    }  # fmt: skip
     due = workflow.due("ensembles")
     assert due["merge"] == 2
     assert due["compare_points"] == 1

@@ -7,10 +7,12 @@ saving. A member of another group is examined only where that group, the compone
 inactive; if it still qualifies, it is shared with a second group.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Float, Int
@@ -21,6 +23,9 @@ from spdclust.groups.similarity import MIN_SIMILARITY
 
 MIN_RELATIVE_RATE = 0.5
 """Least frequency of a joining or shared component on the group's events, relative to the members."""
+
+
+_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +101,12 @@ def find_memberships(
         both = np.zeros((n_groups, n_groups), dtype=np.int64)
         edge = np.zeros(n_components, dtype=np.int64)
         n_active = np.zeros((n_groups, 2), dtype=np.int64)
-        for piece in folds.pieces(fold):
-            matrix = piece.by_sample
-            entries, squares = (matrix.indptr, matrix.indices), np.square(matrix.data)
-            state = np.empty(matrix.nnz, dtype=np.int8)
-            busy_start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
-            busy, busy_active = np.empty(matrix.nnz, dtype=np.int32), np.empty(matrix.nnz, dtype=np.bool_)
+        chunks = (chunk for piece in folds.pieces(fold) for chunk in _chunks(piece.by_sample))
+        for row_start, rows_of, values in chunks:
+            entries, squares = (row_start, rows_of), np.square(values)
+            state = np.empty(len(values), dtype=np.int8)
+            busy_start = np.zeros(len(row_start), dtype=np.int64)
+            busy, busy_active = np.empty(len(values), dtype=np.int32), np.empty(len(values), dtype=np.bool_)
             active_here = np.zeros((n_groups, 2), dtype=np.int64)
             kernels.mark_samples(
                 *entries, squares, group_of, at_least, others, state, own_hits, alone[fold], alone_energy,
@@ -153,6 +158,20 @@ def find_memberships(
         np.array([row[2] for row in rows]).reshape(len(rows), folds.n_folds),
         np.array([row[3] for row in rows], dtype=np.float64),
     )
+
+
+def _chunks(matrix: sparse.csr_array) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield consecutive samples as row starts, columns and values, at most `_CHUNK` entries if possible.
+
+    What is stored per entry while samples are counted stays small, and close to the processor.
+    """
+    first = 0
+    while first < matrix.shape[0]:
+        room = matrix.indptr[first] + _CHUNK
+        last = max(first + 1, int(np.searchsorted(matrix.indptr, room, side="right")) - 1)
+        start, end = matrix.indptr[first], matrix.indptr[last]
+        yield matrix.indptr[first : last + 1] - start, matrix.indices[start:end], matrix.data[start:end]
+        first = last
 
 
 def _saved(
