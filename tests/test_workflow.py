@@ -267,15 +267,18 @@ def test_one_more_run_computes_only_that_run(copied):
 def test_editing_the_package_makes_due_what_uses_it(copied):
     copied.own_package()
 
-    def append(module):
-        with (copied.folder / "src/spdclust" / module).open("a") as file:
-            file.write("\n\ndef added_for_the_test() -> int:\n    return 1\n")
+    def edit(module, last):
+        path = copied.folder / "src/spdclust" / module
+        text = path.read_text()
+        assert text.count(last) == 1
+        space = last[: len(last) - len(last.lstrip())]
+        path.write_text(text.replace(last, f"{space}added_for_the_test = 1\n{last}"))
 
-    append("cli.py")
+    edit("commands/cli.py", "    return 0\n")
     assert copied.due() == {}
-    append("plotting/merges.py")
+    edit("plotting/merges.py", "    figure, (counts, sizes) = new_figure(2, size=(6.4, 5.4))\n")
     assert copied.due() == {"plot_curves": 1}
-    append("merge/merging.py")
+    edit("merge/merging.py", "        return _history(engine, labels, seed)\n")
     due = copied.due()
     assert due["merge"] == 2
     assert "precompute_batches" not in due
