@@ -83,6 +83,8 @@ def start(workflow: Workflow, *arguments: str) -> subprocess.Popen:
         env=workflow.environment,
         stdout=(workflow.folder / "output").open("w"),
         stderr=subprocess.STDOUT,
+        # a shell starts what it runs in the background with interrupts ignored, and processes inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     STARTED.append(process)
     return process
