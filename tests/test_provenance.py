@@ -155,6 +155,20 @@ def test_functions_of_one_name_do_not_change_places_unseen(tmp_path, package):
     assert write(one, other) != write(other, one)
 
 
+@pytest.mark.parametrize("module", ["config.merge", "core.errors", "nowhere"])
+def test_which_name_of_a_module_that_does_not_count_is_used_does_count(package, module):
+    source, fingerprints = package
+    stage = source / "stages/registry.py"
+    text = stage.read_text()
+
+    def importing(name):
+        line = f"\nfrom spdclust.{module} import {name} as used\n\n\ndef use():\n    return used\n\n\n"
+        stage.write_text(text.replace("\n\n\n", line, 1))
+        return fingerprints()["registry"]
+
+    assert importing("one") != importing("other")
+
+
 def test_comments_docstrings_and_layout_do_not_count(package):
     def edit(text):
         return text.replace('"""', '"""Said differently. ', 1) + "\n\n\n# a remark\n"

@@ -91,25 +91,23 @@ class _Graph:
         parts = full + rest
         if parts[0] != PACKAGE:
             return ".".join(parts)
-        for length in range(len(parts), 0, -1):
-            module = ".".join(parts[:length])
-            if _file_of(module) is not None:
-                return self._found(module, parts[length:])
-        return ".".join(rest)
+        # the longest beginning that is a module; the package itself always is
+        length = next(n for n in range(len(parts), 0, -1) if _file_of(".".join(parts[:n])))
+        return self._found(".".join(parts[:length]), parts[length:])
 
     def _found(self, module: str, parts: list[str]) -> str:
         """Return numbers for what `module.part.part` is; attributes of what the module defines are added."""
         if any(module == each or module.startswith(f"{each}.") for each in self._ignore):
-            return ".".join(parts[1:])
+            return ".".join(parts)
         source = _source(module)
         if not parts:  # the module itself: all that it defines
             return "&".join(self._statements(module, source.defines[name]) for name in sorted(source.defines))
         first, *rest = parts
         if first in source.imports:
             return self._imported(source.imports[first].split("."), rest)
-        if module == PACKAGE:  # the version, and how names are looked up
-            return ".".join(rest)
-        return f"{self._statements(module, source.defines.get(first, []))}.{'.'.join(rest)}"
+        if module == PACKAGE or first not in source.defines:  # found when it is used
+            return ".".join(parts)
+        return f"{self._statements(module, source.defines[first])}.{'.'.join(rest)}"
 
 
 def file_code(path: str | Path) -> str:
