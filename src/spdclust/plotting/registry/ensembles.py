@@ -7,7 +7,7 @@ _CUTS = (
     "activations, where its length means nothing) and the last one before the runs part (before the "
     "largest rise of the mean adjusted Rand distance between runs). A cut at an edge has a note: the "
     "description still falling at the last merge, no drop found. Cuts show where runs agree; which "
-    "groups hold is in the figure groups. "
+    "groups hold is in the figure groups."
 )
 
 RULES = (
@@ -93,7 +93,7 @@ RULES = (
                     "similar runs side by side (average linkage), and as points in the plane whose distances "
                     "resemble them (classical scaling, Torgerson 1952). The axes name the share of the "
                     "squared distances that they show: when it is small the runs differ each in its own way, "
-                    "and the picture of points means little. " + _CUTS.strip()
+                    "and the picture of points means little. " + _CUTS
                 ),
                 label="runs, {method}",
             ),
@@ -114,7 +114,7 @@ RULES = (
                     "next to runs whose components were shuffled (mean of the median over shuffles, range "
                     "over all pairs and shuffles), and the number of distinct groupings: where the runs are "
                     "far below the shuffled ones they found the same groups. Vertical lines mark the cuts. "
-                    + _CUTS.strip()
+                    + _CUTS
                 ),
             ),
             FigureEntry(
@@ -126,7 +126,7 @@ RULES = (
                     "or in none are settled), next to the mean of shuffled runs, and the components whose "
                     "company differs most between two runs (right; dashed: mean of shuffled runs, band: "
                     "range over shuffles). Contestedness is the mean over pairs of runs of the number of "
-                    "components that are with it in one run and not in the other. " + _CUTS.strip()
+                    "components that are with it in one run and not in the other. " + _CUTS
                 ),
             ),
         ),
@@ -146,7 +146,7 @@ RULES = (
                     "Share of the runs that put two components into one group, at each cut, for the "
                     "components whose company differs between runs (at most 150, the most contested), in the "
                     "order of their average-linkage tree. Bright blocks are groups that most runs form; pale "
-                    "crosses between blocks are components that change sides. " + _CUTS.strip()
+                    "crosses between blocks are components that change sides. " + _CUTS
                 ),
             ),
             FigureEntry(
@@ -160,8 +160,7 @@ RULES = (
                     "support of all groups by size (of a single component: the share of runs in which it is "
                     "alone), larger points for more groups, next to shuffled runs (dashed: mean, band: range "
                     "over shuffles). High support means that a group does not depend on the sample; that it "
-                    "describes the activations is a question for held-out samples (figure groups). "
-                    + _CUTS.strip()
+                    "describes the activations is a question for held-out samples (figure groups). " + _CUTS
                 ),
             ),
         ),
