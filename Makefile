@@ -26,7 +26,7 @@ help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
 	@echo "make demo-lm    the same for a small language model, on text made from this Python's docstrings"
 	@echo "make test       lint, type check, tests"
-	@echo "make test-fast  the pure layer and the contract, within a minute on two quiet cores"
+	@echo "make test-fast  the pure layer and the contract, in a minute and a half on two quiet cores"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-slurm the workflow through a real Slurm that it starts on this machine (root, Debian)"
 	@echo "make test-browser  the page of an ensemble in headless Chromium, without network (installs it: root, Debian)"
