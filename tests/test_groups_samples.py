@@ -1,18 +1,33 @@
 """The samples as the group analysis reads them, against dense arrays, and the two kinds of null runs."""
 
+import itertools
+
 import groups_plain as plain
 import numpy as np
 import pytest
 
 from spdclust.core.errors import InputError
 from spdclust.groups import samples
-from spdclust.groups.samples import Folds, fold_samples, null_folds
+from spdclust.groups.samples import Entries, Folds, fold_samples, null_folds
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import group_activations
 
 
+def to_dense(entries: Entries) -> np.ndarray:
+    dense = np.zeros((entries.n_rows, entries.n_columns), dtype=np.float32)
+    rows = np.repeat(np.arange(entries.n_rows), np.diff(entries.start))
+    dense[rows, entries.columns] = 1 if entries.values is None else entries.values
+    return dense
+
+
+def in_order(entries: Entries) -> bool:
+    """No column twice in a row, and ascending."""
+    rows = [entries.columns[a:b].astype(int) for a, b in itertools.pairwise(entries.start)]
+    return all((np.diff(row) > 0).all() for row in rows)
+
+
 def dense_of(folds: Folds, fold: int) -> np.ndarray:
-    return np.concatenate([piece.by_sample.toarray() for piece in folds.pieces(fold)])
+    return np.concatenate([to_dense(piece) for piece in folds.pieces(fold)])
 
 
 def check_against(folds: Folds, dense: list[np.ndarray]) -> None:
@@ -24,10 +39,10 @@ def check_against(folds: Folds, dense: list[np.ndarray]) -> None:
     np.testing.assert_allclose(folds.squares, [np.square(each, dtype=np.float64).sum(0) for each in dense])
 
 
-@pytest.mark.parametrize("room", [60_000_000, 40, 0])
+@pytest.mark.parametrize("room", [480_000_000, 240, 0])
 @pytest.mark.parametrize("seed", range(12))
 def test_folds_are_the_active_values_of_every_run(seed, room, monkeypatch):
-    monkeypatch.setattr(samples, "_KEEP_ENTRIES", room)  # nothing is kept, or the first batches only
+    monkeypatch.setattr(samples, "_KEEP_BYTES", room)  # nothing is kept, or the first batches only
     ensemble = plain.random_ensemble(seed)
     folds = ensemble.folds
     check_against(folds, ensemble.dense)
@@ -47,10 +62,11 @@ def test_every_piece_has_its_components_in_order_and_by_component_its_samples():
         folds = plain.random_ensemble(seed).folds
         for fold in range(folds.n_folds):
             for piece in folds.pieces(fold):
-                assert piece.by_sample.has_canonical_format
-                by_component = piece.by_component()
-                assert by_component.has_sorted_indices
-                np.testing.assert_array_equal(by_component.toarray(), piece.by_sample.toarray())
+                assert in_order(piece)
+                for threads in (1, 3):
+                    by_component = piece.transposed(threads)
+                    assert in_order(by_component)
+                    np.testing.assert_array_equal(to_dense(by_component), to_dense(piece).T)
 
 
 @pytest.mark.parametrize("sizes", [[1] * 7, [3, 3], [4, 4, 4], [2, 3], [12, 1, 1], [100, 7, 1]])
@@ -90,8 +106,8 @@ def test_null_runs_keep_every_components_activations_and_leave_the_samples_alone
     for fold, before in enumerate(ensemble.dense):
         pieces, of_null = list(folds.pieces(fold)), list(null.pieces(fold))
         for piece, other in zip(pieces, of_null, strict=True):
-            assert other.by_sample.has_canonical_format
-            a, b = piece.by_sample.toarray(), other.by_sample.toarray()
+            assert in_order(other)
+            a, b = to_dense(piece), to_dense(other)
             np.testing.assert_array_equal(np.sort(a, axis=0), np.sort(b, axis=0))
             if keep_busy:
                 np.testing.assert_array_equal((a > 0).sum(1), (b > 0).sum(1))
@@ -138,5 +154,5 @@ def test_a_null_run_takes_the_first_samples_where_there_are_too_many(monkeypatch
     null = null_folds(folds, seed=0)
     # 50 a fold: 12 samples with 4 each, up to the next active one; then a single sample of the second batch
     first, second = null.pieces(0)
-    assert (first.n_samples, first.by_sample.nnz, second.n_samples) == (24, 48, 1)
+    assert (first.n_rows, len(first.columns), second.n_rows) == (24, 48, 1)
     assert folds.n_samples.tolist() == [80, 80]

@@ -11,12 +11,11 @@ likelihood ratio. If the members are independent, it is `b` bits or more with a 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Bool, Float, Int
 from spdclust.groups.kernels import nodes as kernels
-from spdclust.groups.samples import Folds
+from spdclust.groups.samples import Entries, Folds
 from spdclust.groups.trees import Tree
 
 FALSE_ALARM = 0.05
@@ -97,12 +96,12 @@ def gather_evidence(
     active = np.zeros((folds.n_folds, member_start[-1]), dtype=np.int64)
     for fold in range(folds.n_folds):
         for piece in folds.pieces(fold):
-            columns = piece.by_component()
+            by_component = piece.transposed(threads)
 
-            def count(a: int, b: int, fold: int = fold, columns: sparse.csc_array = columns) -> None:
+            def count(a: int, b: int, fold: int = fold, columns: Entries = by_component) -> None:
                 kernels.count_nodes(
                     a, b, order, first, sizes, gate_start, gate_members, member_start,
-                    columns.indptr, columns.indices, columns.shape[0], opened[fold], active[fold],
+                    columns.start, columns.columns, columns.n_columns, opened[fold], active[fold],
                 )  # fmt: skip
 
             run_parts(count, even_parts(work, 8 * threads), threads)
@@ -110,19 +109,15 @@ def gather_evidence(
 
     bits = np.zeros((len(sizes), folds.n_folds))
     best = np.zeros(len(sizes), dtype=np.int64)
-    kernels.node_bits(
-        first,
-        sizes,
-        order,
-        gate_start,
-        member_start,
-        opened,
-        active,
-        folds.counts,
-        folds.n_samples,
-        bits,
-        best,
-    )
+    n_samples = folds.n_samples
+
+    def code(a: int, b: int) -> None:
+        kernels.node_bits(
+            a, b, first, sizes, order, gate_start, member_start, opened, active, folds.counts, n_samples,
+            bits, best,
+        )  # fmt: skip
+
+    run_parts(code, even_parts(n_gates * sizes, 8 * threads), threads)
     chosen = gate_start[:-1] + best
     return Evidence(bits, gate_members[chosen], opened[:, chosen].T, int(n_gates.sum()))
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Float, Int
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
 from spdclust.groups.kernels import memberships as kernels
-from spdclust.groups.samples import Folds
+from spdclust.groups.samples import Entries, Folds
 from spdclust.groups.similarity import MIN_SIMILARITY
 
 MIN_RELATIVE_RATE = 0.5
@@ -101,22 +100,23 @@ def find_memberships(
         both = np.zeros((n_groups, n_groups), dtype=np.int64)
         edge = np.zeros(n_components, dtype=np.int64)
         n_active = np.zeros((n_groups, 2), dtype=np.int64)
-        chunks = (chunk for piece in folds.pieces(fold) for chunk in _chunks(piece.by_sample))
-        for row_start, rows_of, values in chunks:
-            entries, squares = (row_start, rows_of), np.square(values)
-            state = np.empty(len(values), dtype=np.int8)
-            busy_start = np.zeros(len(row_start), dtype=np.int64)
-            busy, busy_active = np.empty(len(values), dtype=np.int32), np.empty(len(values), dtype=np.bool_)
+        for chunk in (chunk for piece in folds.pieces(fold) for chunk in _chunks(piece)):
+            n_entries, n_here = len(chunk.columns), chunk.n_rows
+            loose, squares = np.empty(n_entries, chunk.columns.dtype), np.empty(n_entries)
+            loose_start, edge_end = np.zeros(n_here + 1, dtype=np.int64), np.zeros(n_here, dtype=np.int64)
+            busy_start = np.zeros(n_here + 1, dtype=np.int64)
+            busy, busy_active = np.empty(n_entries, dtype=np.int32), np.empty(n_entries, dtype=np.bool_)
             active_here = np.zeros((n_groups, 2), dtype=np.int64)
             kernels.mark_samples(
-                *entries, squares, group_of, at_least, others, state, own_hits, alone[fold], alone_energy,
-                edge, active_here, busy_start, busy, busy_active,
+                chunk.start, chunk.columns, chunk.values, group_of, at_least, others,
+                loose_start, loose, squares, edge_end, own_hits, alone[fold], alone_energy, edge,
+                active_here, busy_start, busy, busy_active,
             )  # fmt: skip
             sample_start = np.concatenate([[0], np.cumsum(active_here[:, 0])])
             samples = np.empty(sample_start[-1], dtype=np.int32)
             kernels.samples_of_groups(busy_start, busy, busy_active, sample_start[:-1].copy(), samples)
 
-            given = (sample_start, samples, *entries, squares, state, group_of, busy_start, busy)
+            given = (sample_start, samples, loose_start, edge_end, loose, squares, busy_start, busy)
             counted = (hits[fold], extra[fold], energy, both)
 
             def count(
@@ -160,17 +160,16 @@ def find_memberships(
     )
 
 
-def _chunks(matrix: sparse.csr_array) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield consecutive samples as row starts, columns and values, at most `_CHUNK` entries if possible.
+def _chunks(piece: Entries) -> Iterator[Entries]:
+    """Yield consecutive samples, at most `_CHUNK` entries if possible.
 
     What is stored per entry while samples are counted stays small, and close to the processor.
     """
     first = 0
-    while first < matrix.shape[0]:
-        room = matrix.indptr[first] + _CHUNK
-        last = max(first + 1, int(np.searchsorted(matrix.indptr, room, side="right")) - 1)
-        start, end = matrix.indptr[first], matrix.indptr[last]
-        yield matrix.indptr[first : last + 1] - start, matrix.indices[start:end], matrix.data[start:end]
+    while first < piece.n_rows:
+        room = piece.start[first] + _CHUNK
+        last = max(first + 1, int(np.searchsorted(piece.start, room, side="right")) - 1)
+        yield piece.between(first, last)
         first = last
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float, Int, Labels
+from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.types import Float, Int, Integer, Labels
 from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source
 
@@ -21,24 +21,76 @@ NULL_ENTRIES = 20_000_000
 TRADES = 6
 """Rounds of curveball trades in a null run: then 1 in 64 active components is unmoved, mostly by chance."""
 
-_KEEP_ENTRIES = 60_000_000
-"""Pieces with at most this total number of entries stay in memory between passes; larger ones are re-read."""
+_KEEP_BYTES = 480_000_000
+"""Pieces of at most this total size stay in memory between passes; the others are read again."""
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """Activations of some samples, by sample and by component."""
+class Entries:
+    """Active entries row by row, each row's columns in order: 2 bytes an entry and the value.
 
-    by_sample: sparse.csr_array
+    Attributes:
+        start: `(rows + 1,)` start of each row's entries.
+        columns: `(entries,)` uint16 if there are at most 65,536 columns, else uint32.
+        values: `(entries,)` float32, or None if all are 1.
+        n_columns: number of columns.
+    """
+
+    start: Integer[np.ndarray, " rows_and_end"]
+    columns: Integer[np.ndarray, " entries"]
+    values: Float[np.ndarray, " entries"] | None
+    n_columns: int
 
     @property
-    def n_samples(self) -> int:
-        """Number of samples."""
-        return int(self.by_sample.shape[0])
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.start) - 1
 
-    def by_component(self) -> sparse.csc_array:
-        """Return the same in column order, with sorted samples."""
-        return sparse.csc_array(self.by_sample)
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the entries."""
+        return self.columns.nbytes + (0 if self.values is None else self.values.nbytes)
+
+    def between(self, first: int, last: int) -> "Entries":
+        """Return a copy of some rows."""
+        start, end = self.start[first], self.start[last]
+        values = None if self.values is None else self.values[start:end].copy()
+        return Entries(
+            self.start[first : last + 1] - start, self.columns[start:end].copy(), values, self.n_columns
+        )
+
+    def transposed(self, threads: int = 1) -> "Entries":
+        """Return the same entries column by column.
+
+        Example:
+            >>> rows = Entries(np.array([0, 1, 3]), np.array([1, 0, 1], np.uint16), None, 2)
+            >>> columns = rows.transposed()
+            >>> columns.start.tolist(), columns.columns.tolist()
+            ([0, 1, 3], [1, 0, 1])
+        """
+        parts = even_parts(np.diff(self.start) + 1, threads)
+        number = {first: part for part, (first, _) in enumerate(parts)}
+        counts = np.zeros((len(parts) + 1, self.n_columns), dtype=np.int64)
+
+        def count(first: int, last: int) -> None:
+            kernels.count_rows(first, last, self.start, self.columns, counts[number[first] + 1])
+
+        run_parts(count, parts, threads)
+        start = np.concatenate([[0], np.cumsum(counts.sum(0))])
+        place = start[:-1] + np.cumsum(counts, axis=0)
+        columns = np.empty(len(self.columns), dtype=_number_type(self.n_rows))
+        values = None if self.values is None else np.empty_like(self.values)
+
+        def write(first: int, last: int) -> None:
+            at = place[number[first]]
+            kernels.transpose_rows(first, last, self.start, self.columns, self.values, at, columns, values)
+
+        run_parts(write, parts, threads)
+        return Entries(start, columns, values, self.n_rows)
+
+
+def _number_type(n: int) -> type[np.uint16] | type[np.uint32]:
+    return np.uint16 if n <= 2**16 else np.uint32
 
 
 class Folds:
@@ -55,20 +107,20 @@ class Folds:
         squares: `(folds, components)` sum of squared activations.
     """
 
-    def __init__(self, labels: Labels, n_folds: int, read: Callable[[int], Iterator[Piece]]) -> None:
+    def __init__(self, labels: Labels, n_folds: int, read: Callable[[int], Iterator[Entries]]) -> None:
         self.labels, self.n_folds, self._read = labels, n_folds, read
         self._n_samples = np.zeros(n_folds, dtype=np.int64)
         self._counts = np.zeros((n_folds, len(labels)), dtype=np.int64)
         self._squares = np.zeros((n_folds, len(labels)))
         self._counted = [False] * n_folds
 
-    def pieces(self, fold: int) -> Iterator[Piece]:
+    def pieces(self, fold: int) -> Iterator[Entries]:
         """Yield the pieces of a fold; the first pass also computes the counts, because reading is slow."""
         n_samples, counts, squares = 0, np.zeros_like(self._counts[fold]), np.zeros_like(self._squares[fold])
         for piece in self._read(fold):
             if not self._counted[fold]:
-                n_samples += piece.n_samples
-                kernels.count_columns(piece.by_sample.indices, piece.by_sample.data, counts, squares)
+                n_samples += piece.n_rows
+                kernels.count_columns(piece.columns, piece.values, counts, squares)
             yield piece
         if not self._counted[fold]:
             self._n_samples[fold], self._counts[fold], self._squares[fold] = n_samples, counts, squares
@@ -136,31 +188,31 @@ def fold_samples(
         columns.append(np.array([number[x] if x in kept else -1 for x in source.labels], dtype=np.int64))
 
     single = len(sources) == 1
-    stored: dict[tuple[int, int], sparse.csr_array] = {}
-    room = [_KEEP_ENTRIES]
+    stored: dict[tuple[int, int], Entries] = {}
+    room = [_KEEP_BYTES]
 
-    def load(run: int) -> Iterator[sparse.csr_array]:
+    def load(run: int) -> Iterator[Entries]:
         source = sources[run]
         known = [key for key in stored if key[0] == run]
         if len(known) == source.n_batches:
             yield from (stored[key] for key in sorted(known))
             return
         for batch in range(source.n_batches):
-            matrix = active_entries(source.get_next_batch().matrix, columns[run], len(labels), threshold)
-            if matrix.nnz <= room[0] and (run, batch) not in stored:
-                room[0] -= matrix.nnz
-                stored[run, batch] = matrix
-            yield matrix
+            piece = active_entries(source.get_next_batch().matrix, columns[run], len(labels), threshold)
+            if piece.n_bytes <= room[0] and (run, batch) not in stored:
+                room[0] -= piece.n_bytes
+                stored[run, batch] = piece
+            yield piece
 
-    def read(fold: int) -> Iterator[Piece]:
+    def read(fold: int) -> Iterator[Entries]:
         before = 0
-        for matrix in load(0 if single else fold):
+        for piece in load(0 if single else fold):
             if single:
-                edges = block_edges(before, matrix.shape[0])
-                before += matrix.shape[0]
-                yield Piece(sparse.csr_array(matrix[edges[fold] : edges[fold + 1]]))
+                edges = block_edges(before, piece.n_rows)
+                before += piece.n_rows
+                yield piece.between(int(edges[fold]), int(edges[fold + 1]))
             else:
-                yield Piece(matrix)
+                yield piece
 
     return Folds(labels, BLOCKS_OF_ONE_RUN if single else len(sources), read)
 
@@ -183,12 +235,13 @@ def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
 
 def active_entries(
     matrix: Any, columns: Int[np.ndarray, " own"], n_components: int, threshold: float
-) -> sparse.csr_array:
-    """Return the entries above a threshold as float32, with columns renumbered and sorted in every row.
+) -> Entries:
+    """Return the entries above a threshold, with columns renumbered and sorted in every row.
 
     Example:
+        >>> from scipy import sparse
         >>> active = active_entries(sparse.csr_array([[0.5, 0.05, 0.75]]), np.array([2, 1, 0]), 3, 0.1)
-        >>> active.indices.tolist(), active.data.tolist()
+        >>> active.columns.tolist(), active.values.tolist()
         ([0, 2], [0.75, 0.5])
 
     Args:
@@ -197,15 +250,15 @@ def active_entries(
         n_components: number of columns of the result.
         threshold: keep entries greater than this.
     """
-    number = np.int32 if matrix.nnz < 2**31 else np.int64
-    indptr = np.zeros(matrix.shape[0] + 1, dtype=number)
+    start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
     level = matrix.data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
-    kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, indptr)
-    indices, values = np.empty(indptr[-1], dtype=number), np.empty(indptr[-1], dtype=np.float32)
-    kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, level, indices, values)
-    result = sparse.csr_array((values, indices, indptr), shape=(matrix.shape[0], n_components))
-    result.sort_indices()
-    return result
+    kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, start)
+    kept, values = np.empty(start[-1], _number_type(n_components)), np.empty(start[-1], dtype=np.float32)
+    kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, level, kept, values)
+    active = Entries(start, kept, None if (values == 1).all() else values, n_components)
+    used = columns[columns >= 0]
+    in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
+    return active if in_order else active.transposed().transposed()
 
 
 def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
@@ -230,28 +283,26 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
         keep_busy: whether samples keep their number of active components.
     """
 
-    def draw(fold: int) -> Iterator[Piece]:
+    def draw(fold: int) -> Iterator[Entries]:
         room = NULL_ENTRIES // folds.n_folds
         for number, piece in enumerate(folds.pieces(fold)):
             rng = np.random.default_rng((seed, fold, number))
-            n_kept = max(1, int(np.searchsorted(piece.by_sample.indptr, room, side="right")) - 1)
-            piece = Piece(piece.by_sample[:n_kept].copy())  # a slice would keep the whole array alive
-            room -= piece.by_sample.nnz
+            n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
+            kept = piece.between(0, min(n_kept, piece.n_rows))
+            room -= len(kept.columns)
             if not keep_busy:
-                columns = piece.by_component()
-                kernels.scatter(columns.indptr, columns.indices, columns.shape[0], rng)
-                matrix = sparse.csr_array(columns)
-                matrix.sort_indices()
-            else:
-                matrix = piece.by_sample
-                for _ in range(TRADES):
-                    order = rng.permutation(matrix.shape[0])
-                    kernels.trade(order, matrix.indptr, matrix.indices, matrix.data, rng)
-            yield Piece(matrix)
+                by_component = kept.transposed()
+                kernels.scatter(by_component.start, by_component.columns, kept.n_rows, rng)
+                yield by_component.transposed()
+                continue
+            values = np.ones(len(kept.columns), np.float32) if kept.values is None else kept.values
+            for _ in range(TRADES):
+                kernels.trade(rng.permutation(kept.n_rows), kept.start, kept.columns, values, rng)
+            yield kept
 
-    drawn: dict[int, list[Piece]] = {}  # stored: they are few, and re-reading the samples takes longer
+    drawn: dict[int, list[Entries]] = {}  # stored: they are few, and re-reading the samples takes longer
 
-    def read(fold: int) -> Iterator[Piece]:
+    def read(fold: int) -> Iterator[Entries]:
         if fold not in drawn:
             drawn[fold] = list(draw(fold))
         yield from drawn[fold]

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Float
 from spdclust.groups.kernels import pairs as kernels
-from spdclust.groups.samples import Folds
+from spdclust.groups.samples import Entries, Folds
 from spdclust.groups.trees import Tree
 
 MIN_SIMILARITY = 1 / 9
@@ -66,9 +66,18 @@ class PairSums:
 
     def among(self, members: np.ndarray) -> Float[np.ndarray, " pairs"]:
         """Return the similarities between given components, in the order of SciPy's condensed matrices."""
-        distances = np.empty(len(members) * (len(members) - 1) // 2)
-        kernels.distances_among(np.sort(members), self.packed, self.counts, self.scale, distances)
-        return 1 - distances
+        return 1 - self.distances(np.sort(members))
+
+    def distances(self, members: np.ndarray, threads: int = 1) -> Float[np.ndarray, " pairs"]:
+        """Return 1 minus the similarities between components given in order, as `among` does."""
+        n = len(members)
+        distances = np.empty(n * (n - 1) // 2)
+
+        def fill(first: int, last: int) -> None:
+            kernels.distances_among(first, last, members, self.packed, self.counts, self.scale, distances)
+
+        run_parts(fill, even_parts(np.arange(n, 0, -1), 8 * threads if n > 1000 else 1), threads)
+        return distances
 
 
 def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
@@ -92,19 +101,17 @@ def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
     packed = np.zeros(n * (n + 1) // 2, dtype=np.float32)
     for fold in which:
         for piece in folds.pieces(fold):
-            rows, columns = piece.by_sample, piece.by_component()
-            counts = np.diff(columns.indptr)
+            by_component = piece.transposed(threads)
 
-            def add(
-                first: int, last: int, rows: sparse.csr_array = rows, columns: sparse.csc_array = columns
-            ) -> None:
+            def add(first: int, last: int, rows: Entries = piece, columns: Entries = by_component) -> None:
                 kernels.pair_sums(
-                    first, last, columns.indptr, columns.indices, columns.data,
-                    rows.indptr, rows.indices, rows.data, packed,
+                    first, last, columns.start, columns.columns, columns.values,
+                    rows.start, rows.columns, rows.values, packed,
                 )  # fmt: skip
 
             # each component is paired with those before it: later ones have more work
-            run_parts(add, even_parts(counts * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
+            work = np.diff(by_component.start) * np.arange(1.0, n + 1) + 1
+            run_parts(add, even_parts(work, 16 * threads), threads)
     return PairSums(packed, folds.counts[which].sum(0).astype(float), folds.squares[which].sum(0))
 
 
@@ -123,7 +130,7 @@ def add_sums(parts: list[PairSums]) -> PairSums:
     return PairSums(packed, counts, np.sum([part.squares for part in parts], axis=0))
 
 
-def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
+def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1) -> Tree:
     """Return the average-linkage forest of all nodes whose two parts have at least a similarity of `least`.
 
     Groups that average linkage joins at a similarity of `least` or more are within one connected component of
@@ -139,16 +146,21 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
     Args:
         sums: sums over the samples that the tree is built on.
         least: least similarity of the two parts of a node.
+        threads: number of threads; the result does not depend on it.
     """
     n = sums.n_components
     scale = sums.scale
-    pairs = np.empty((20 * n, 2), dtype=np.int32)
-    found = kernels.similar_pairs(n, sums.packed, sums.counts, scale, least, pairs)
-    if found > len(pairs):
-        pairs = np.empty((found, 2), dtype=np.int32)
-        kernels.similar_pairs(n, sums.packed, sums.counts, scale, least, pairs)
-    pairs = pairs[:found]
-    graph = sparse.coo_array((np.ones(found, dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+
+    def similar(first: int, last: int) -> np.ndarray:
+        found = 20 * (last - first)
+        while True:
+            pairs = np.empty((found, 2), dtype=np.int32)
+            found = kernels.similar_pairs(first, last, sums.packed, sums.counts, scale, least, pairs)
+            if found <= len(pairs):
+                return pairs[:found]
+
+    pairs = np.concatenate(run_parts(similar, even_parts(np.arange(n) + 1, 8 * threads), threads))
+    graph = sparse.coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, part = connected_components(graph, directed=False)
     by_part = np.argsort(part, kind="stable")
     edges = np.flatnonzero(np.diff(part[by_part])) + 1
@@ -158,8 +170,7 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY) -> Tree:
     for members in np.split(by_part, edges):
         if len(members) < 2:
             continue
-        distances = np.empty(len(members) * (len(members) - 1) // 2)
-        kernels.distances_among(members, sums.packed, sums.counts, scale, distances)
+        distances = sums.distances(members, threads)
         np.clip(distances, 0, 1, out=distances)
         key = int(part[members[0]])
         members_of[key] = members

@@ -7,37 +7,47 @@ from spdclust.core.compiling import compiled
 
 @compiled
 def mark_samples(
-    row_start, rows, squares, group_of, at_least, others, state, own_hits, alone_hits, alone_energy, edge,
-    n_active, busy_start, busy, busy_active,
+    row_start, rows, values, group_of, at_least, others, loose_start, loose, loose_squares, edge_end,
+    own_hits, alone_hits, alone_energy, edge, n_active, busy_start, busy, busy_active,
 ):  # fmt: skip
     """Find the groups of every sample, and the activity of each component relative to its own group.
 
     A group is active on a sample if at least `at_least` of its members are; with one member excluded, if at
     least `others` of the other members are. A component in no group has no own group that could be active.
+    An entry is loose if the component's own group is inactive without it; on the edge if the group is active
+    only because of it.
 
-    Writes, per entry, `state`: 0 if the component's own group is active without it, 1 if the group is
-    inactive, 2 if it is active only because of the component. Writes, per sample, the groups with `others`
-    active members to `busy[busy_start[n] : busy_start[n + 1]]`, and whether they are active. Adds, per
-    component, to `own_hits` the samples on which it and its group are active, to `alone_hits` the entries of
-    state 1 and 2, to `alone_energy` their squares, and to `edge` the entries of state 2. Adds to `n_active`,
-    `(groups, 2)`, the samples with `at_least` and with `others` active members.
+    Writes, per sample, the components of loose entries and their squares (1 without values) from
+    `loose_start[n]` on, first those on the edge, up to `edge_end[n]`; and the groups with `others` active
+    members to `busy[busy_start[n] : busy_start[n + 1]]`, and whether they are active. Adds, per component, to
+    `own_hits` the samples on which it and its group are active, to `alone_hits` the loose entries, to
+    `alone_energy` their squares, and to `edge` the entries on the edge. Adds to `n_active`, `(groups, 2)`,
+    the samples with `at_least` and with `others` active members.
     """
     count = np.zeros(len(at_least) + 1, dtype=np.int32)
-    n_busy = 0
+    n_busy, n_loose = 0, 0
     for n in range(len(row_start) - 1):
         for e in range(row_start[n], row_start[n + 1]):
             count[group_of[rows[e]]] += 1  # -1: the last element
+        for on_edge in (True, False):
+            for e in range(row_start[n], row_start[n + 1]):
+                i = rows[e]
+                g = group_of[i]
+                if (g >= 0 and count[g] == others[g]) == on_edge and (g < 0 or count[g] <= others[g]):
+                    square = 1.0 if values is None else np.float64(values[e]) * values[e]
+                    loose[n_loose], loose_squares[n_loose] = i, square
+                    n_loose += 1
+                    alone_hits[i] += 1
+                    alone_energy[i] += square
+                    edge[i] += on_edge
+            if on_edge:
+                edge_end[n] = n_loose
+        loose_start[n + 1] = n_loose
         for e in range(row_start[n], row_start[n + 1]):
             i = rows[e]
             g = group_of[i]
-            state[e] = 1
             if g >= 0:
                 own_hits[i] += count[g] >= at_least[g]
-                state[e] = 0 if count[g] > others[g] else (2 if count[g] == others[g] else 1)
-                edge[i] += state[e] == 2
-            if state[e] > 0:
-                alone_hits[i] += 1
-                alone_energy[i] += squares[e]
         for e in range(row_start[n], row_start[n + 1]):
             g = group_of[rows[e]]
             if g >= 0 and count[g] >= others[g]:
@@ -62,25 +72,23 @@ def samples_of_groups(busy_start, busy, busy_active, filled, samples):
 
 @compiled
 def count_with_groups(
-    first, last, sample_start, samples, row_start, rows, squares, state, group_of, busy_start, busy,
+    first, last, sample_start, samples, loose_start, edge_end, loose, loose_squares, busy_start, busy,
     hits, extra, energy, both,
 ):  # fmt: skip
-    """Count the activity of components on samples of groups `first` to `last` where their own is inactive.
+    """Count the loose entries of components on the samples of groups `first` to `last`.
 
-    Adds to `hits`, `(groups, components)`, the samples on which the group and the component are active but
-    the component's own group is not; to `extra` those of them on which its own group is inactive only because
-    the component itself is excluded; to `energy` the component's squares on the samples of `hits`; and to
-    `both`, `(groups, groups)`, the samples on which the first group and `others` members of the second are
-    active.
+    Adds to `hits`, `(groups, components)`, the samples on which the group is active and the component's entry
+    is loose; to `extra` those of them on the edge; to `energy` the squares of `hits`; and to `both`,
+    `(groups, groups)`, the samples on which the first group and `others` members of the second are active.
     """
     for g in range(first, last):
+        hits_of, energy_of, extra_of = hits[g], energy[g], extra[g]
         for t in range(sample_start[g], sample_start[g + 1]):
             n = samples[t]
             for b in range(busy_start[n], busy_start[n + 1]):
                 both[g, busy[b]] += 1
-            for e in range(row_start[n], row_start[n + 1]):
-                i = rows[e]
-                if state[e] > 0 and group_of[i] != g:
-                    hits[g, i] += 1
-                    energy[g, i] += squares[e]
-                    extra[g, i] += state[e] == 2
+            for e in range(loose_start[n], loose_start[n + 1]):
+                hits_of[loose[e]] += 1
+                energy_of[loose[e]] += loose_squares[e]
+            for e in range(loose_start[n], edge_end[n]):
+                extra_of[loose[e]] += 1

@@ -20,6 +20,12 @@ def count_nodes(
     for v in range(first, last):
         gates = gate_members[gate_start[v] : gate_start[v + 1]]
         n_gates, base = len(gates), member_start[v]
+        last_open = np.empty(size[v] + 1, dtype=np.int64)  # the last gate that so many active members open
+        k = 0
+        for count in range(size[v] + 1):
+            while k + 1 < n_gates and gates[k + 1] <= count:
+                k += 1
+            last_open[count] = k
         for p in range(size[v]):
             i = order[lo[v] + p]
             for e in range(column_start[i], column_start[i + 1]):
@@ -27,23 +33,14 @@ def count_nodes(
         for p in range(size[v]):
             i = order[lo[v] + p]
             for e in range(column_start[i], column_start[i + 1]):
-                active[base + p * n_gates + _last_open(gates, present[column_samples[e]])] += 1
+                active[base + p * n_gates + last_open[present[column_samples[e]]]] += 1
         for p in range(size[v]):
             i = order[lo[v] + p]
             for e in range(column_start[i], column_start[i + 1]):
                 count = present[column_samples[e]]
                 if count > 0:
-                    opened[gate_start[v] + _last_open(gates, count)] += 1
+                    opened[gate_start[v] + last_open[count]] += 1
                     present[column_samples[e]] = 0
-
-
-@compiled
-def _last_open(gates, count):
-    """Return the last gate that `count` active members open; the first gate requires 1."""
-    k = 0
-    while k + 1 < len(gates) and gates[k + 1] <= count:
-        k += 1
-    return k
 
 
 @compiled
@@ -66,15 +63,17 @@ def code_length(hits, trials, other_hits, other_trials):
 
 
 @compiled
-def node_bits(lo, size, order, gate_start, member_start, opened, active, n_active, n_samples, saved, best):
-    """Write the bits that every node saves in every run, under the gate that saves most in all, and that
-    gate.
+def node_bits(
+    first, last, lo, size, order, gate_start, member_start, opened, active, n_active, n_samples, saved, best
+):  # fmt: skip
+    """Write the bits that nodes `first` to `last` save in every run, under the gate that saves most in all,
+    and that gate.
 
     `opened` is `(runs, gates)`, `active` `(runs, members and gates)`, `n_active` `(runs, components)`.
     """
     n_runs = len(n_samples)
     all_samples = n_samples.sum()
-    for v in range(len(lo)):
+    for v in range(first, last):
         n_gates = gate_start[v + 1] - gate_start[v]
         most = -np.inf
         bits = np.zeros(n_runs)

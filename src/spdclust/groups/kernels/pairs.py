@@ -11,12 +11,14 @@ AHEAD = 6
 
 @compiled
 def pair_sums(first, last, column_start, column_samples, column_values, row_start, rows, row_values, sums):
-    """Add the products of activations of components `first` to `last` with every component before them.
+    """Add the products of activations of components `first` to `last` with themselves and all before them.
 
     `sums` is the packed lower triangle with its diagonal: row `i` starts at `i * (i + 1) / 2`. Components of
-    a sample are in order.
+    a sample are in order, so a component's own entry ends the loop over those before it. Without values, all
+    activations are 1. Unsigned numbers spare the test for negative indices.
     """
     total = np.zeros(last)
+    per_line = 64 // rows.itemsize
     for i in range(first, last):
         total[: i + 1] = 0
         for e in range(column_start[i], column_start[i + 1]):
@@ -25,26 +27,36 @@ def pair_sums(first, last, column_start, column_samples, column_values, row_star
             if e + AHEAD < column_start[i + 1]:
                 ahead = np.int64(row_start[column_samples[e + AHEAD]])
                 for line in range(4):
-                    fetch(rows, ahead + 16 * line)
-                    fetch(row_values, ahead + 16 * line)
-            n, value = column_samples[e], column_values[e]
-            for f in range(row_start[n], row_start[n + 1]):
-                j = rows[f]
-                if j > i:
-                    break
-                total[j] += value * row_values[f]
+                    fetch(rows, ahead + per_line * line)
+                    if row_values is not None:
+                        fetch(row_values, ahead + 16 * line)
+            f = np.uint64(row_start[column_samples[e]])
+            j = rows[f]
+            if row_values is None:
+                while j < i:
+                    total[j] += 1
+                    f += np.uint64(1)
+                    j = rows[f]
+                total[i] += 1
+            else:
+                value = np.float64(column_values[e])
+                while j < i:
+                    total[j] += value * row_values[f]
+                    f += np.uint64(1)
+                    j = rows[f]
+                total[i] += value * value
         start = i * (i + 1) // 2
         for j in range(i + 1):
             sums[start + j] += total[j]
 
 
 @compiled
-def similar_pairs(n_components, sums, counts, scale, least, pairs):
-    """Write the pairs whose similarity is at least `least`; return how many there are (more than fit are
-    counted only).
+def similar_pairs(first, last, sums, counts, scale, least, pairs):
+    """Write the pairs of components `first` to `last` with those before them that are at least `least`
+    similar; return how many there are (more than fit are counted only).
     """
     n = 0
-    for i in range(n_components):
+    for i in range(first, last):
         start = i * (i + 1) // 2
         for j in range(i):
             shared = sums[start + j] * scale[i] * scale[j]
@@ -56,10 +68,12 @@ def similar_pairs(n_components, sums, counts, scale, least, pairs):
 
 
 @compiled
-def distances_among(members, sums, counts, scale, distances):
-    """Write the condensed distances (1 minus similarity) between the given components, which are in order."""
-    n = 0
-    for a in range(len(members)):
+def distances_among(first, last, members, sums, counts, scale, distances):
+    """Write the rows `first` to `last` of the condensed distances (1 minus similarity) between the given
+    components, which are in order.
+    """
+    n = first * (2 * len(members) - first - 1) // 2
+    for a in range(first, last):
         i = members[a]
         for b in range(a + 1, len(members)):
             j = members[b]

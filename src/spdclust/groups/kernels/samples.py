@@ -7,10 +7,29 @@ from spdclust.core.compiling import compiled
 
 @compiled
 def count_columns(columns, values, counts, squares):
-    """Add to every column its number of entries and the sum of their squares."""
+    """Add to every column its number of entries and the sum of their squares; no values: all are 1."""
     for e in range(len(columns)):
         counts[columns[e]] += 1
-        squares[columns[e]] += np.float64(values[e]) * values[e]
+        squares[columns[e]] += 1.0 if values is None else np.float64(values[e]) * values[e]
+
+
+@compiled
+def count_rows(first, last, row_start, columns, counts):
+    """Add the number of entries of rows `first` to `last` in every column to `counts`."""
+    for e in range(row_start[first], row_start[last]):
+        counts[columns[e]] += 1
+
+
+@compiled
+def transpose_rows(first, last, row_start, columns, values, place, rows, new_values):
+    """Write the entries of rows `first` to `last` column by column, starting at `place`, which moves on."""
+    for n in range(first, last):
+        for e in range(row_start[n], row_start[n + 1]):
+            at = place[columns[e]]
+            place[columns[e]] += 1
+            rows[at] = n
+            if values is not None:
+                new_values[at] = values[e]
 
 
 @compiled
