@@ -251,15 +251,13 @@ def _analyse(
         sums_of_parts.append(pair_sums(folds, part, threads))
     sums = add_sums(sums_of_parts)
     progress("building trees")
-    # each part is freed with its tree, and the tree of all samples comes last: distances take memory too
-    keys_without = [
-        average_tree(sums.without(sums_of_parts.pop(0)), threads=threads).node_keys for _ in parts
-    ]
     tree = average_tree(sums, threads=threads)
     nodes = tree.n_leaves + np.arange(len(tree.children))
     found = np.zeros((len(nodes), folds.n_folds), dtype=bool)
-    for part, keys in zip(parts, keys_without, strict=True):
-        found[:, part] = np.array([key in keys for key in tree.keys[n:]], dtype=bool)[:, None]
+    if len(nodes):
+        for part in parts:
+            others = average_tree(sums.without(sums_of_parts.pop(0)), threads=threads)
+            found[:, part] = np.array([key in others.node_keys for key in tree.keys[n:]])[:, None]
     nodes, found = nodes[found.any(1)], found[found.any(1)]
     progress("gathering evidence of candidates")
     evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)

@@ -102,7 +102,8 @@ def find_memberships(
         n_active = np.zeros((n_groups, 2), dtype=np.int64)
         for chunk in (chunk for piece in folds.pieces(fold) for chunk in _chunks(piece)):
             n_entries, n_here = len(chunk.columns), chunk.n_rows
-            loose, squares = np.empty(n_entries, chunk.columns.dtype), np.empty(n_entries)
+            loose = np.empty(n_entries, chunk.columns.dtype)
+            squares = None if chunk.values is None else np.empty(n_entries)
             loose_start, edge_end = np.zeros(n_here + 1, dtype=np.int64), np.zeros(n_here, dtype=np.int64)
             busy_start = np.zeros(n_here + 1, dtype=np.int64)
             busy, busy_active = np.empty(n_entries, dtype=np.int32), np.empty(n_entries, dtype=np.bool_)

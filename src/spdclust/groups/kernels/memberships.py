@@ -17,7 +17,7 @@ def mark_samples(
     An entry is loose if the component's own group is inactive without it; on the edge if the group is active
     only because of it.
 
-    Writes, per sample, the components of loose entries and their squares (1 without values) from
+    Writes, per sample, the components of loose entries and, if there are values, their squares from
     `loose_start[n]` on, first those on the edge, up to `edge_end[n]`; and the groups with `others` active
     members to `busy[busy_start[n] : busy_start[n + 1]]`, and whether they are active. Adds, per component, to
     `own_hits` the samples on which it and its group are active, to `alone_hits` the loose entries, to
@@ -34,8 +34,11 @@ def mark_samples(
                 i = rows[e]
                 g = group_of[i]
                 if (g >= 0 and count[g] == others[g]) == on_edge and (g < 0 or count[g] <= others[g]):
-                    square = 1.0 if values is None else np.float64(values[e]) * values[e]
-                    loose[n_loose], loose_squares[n_loose] = i, square
+                    square = 1.0
+                    if values is not None:
+                        square = np.float64(values[e]) * values[e]
+                        loose_squares[n_loose] = square
+                    loose[n_loose] = i
                     n_loose += 1
                     alone_hits[i] += 1
                     alone_energy[i] += square
@@ -89,6 +92,6 @@ def count_with_groups(
                 both[g, busy[b]] += 1
             for e in range(loose_start[n], loose_start[n + 1]):
                 hits_of[loose[e]] += 1
-                energy_of[loose[e]] += loose_squares[e]
+                energy_of[loose[e]] += 1.0 if loose_squares is None else loose_squares[e]
             for e in range(loose_start[n], edge_end[n]):
                 extra_of[loose[e]] += 1
