@@ -30,7 +30,7 @@ _EXAMPLES = """examples:
 NO_LONGER = {
     "local_clustering_parallel": "runs share the cores anyway; --cores says how many there are",
     "local_calc_distances_parallel": "one pass computes all distances, on the threads of its job",
-    "track_resources_calc_distances": "time and memory of every job stand in results/logs/, as .tsv",
+    "track_resources_calc_distances": "time and memory of every job are in results/logs/, as .tsv",
 }
 """Flags of the reference implementation that have no effect, and why."""
 

@@ -140,7 +140,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """Read the recipe of a history.
 
     Paths that were given from the root are not in a history; they are taken from the
-    `clustering_run_config.json` of its ensemble, where that says the same otherwise.
+    `clustering_run_config.json` of its ensemble, if that is otherwise the same.
 
     Example:
         >>> import tempfile
@@ -153,7 +153,7 @@ def read_recipe(path: str | Path) -> Recipe:
         ['spdclust run --config run.yaml --seed 1 --base-seed 0 --output again']
 
     Raises:
-        InputError: the history cannot be read, or its settings are not allowed any more.
+        InputError: the history cannot be read, or its settings are no longer allowed.
     """
     path = Path(path)
     history = load_merge_history(path)

@@ -36,7 +36,7 @@ def distances(
 
     Args:
         histories: the ensemble's folder, or its histories.
-        paths: where the distances of each method go.
+        paths: output path of each method.
         stride: keep every n-th iteration, from the first.
         n_workers: number of threads; the result does not depend on it.
 

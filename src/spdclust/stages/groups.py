@@ -43,8 +43,8 @@ def groups(
 
     Args:
         histories: the ensemble's folder, or its histories.
-        folder: where the files go.
-        ensemble: what the mapping calls the ensemble.
+        folder: output folder.
+        ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`, for the mapping.
         batches: for each run the folder of its batches, or the files in order. Without them there is no
             evidence, and the groups are those that most runs form.

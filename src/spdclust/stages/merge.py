@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class MergeObserver(Protocol):
-    """Who looks on while a merge is under way; must not fail, and changes no result."""
+    """Callbacks of a running merge; they must not raise, and do not change the result."""
 
     def begin(
         self,
@@ -38,19 +38,19 @@ class MergeObserver(Protocol):
         *,
         go_on: bool,
     ) -> None:
-        """Hear which components are about to be merged and how, and whether an interrupted merge goes on."""
+        """Called before the first merge, with the components and settings, and whether the merge resumes."""
 
     def wants(self, iteration: int) -> bool:
-        """Return whether `look` is to be called after a merge."""
+        """Return whether `look` should be called after this merge."""
 
     def look(self, view: MergeView) -> None:
-        """See the state after a merge."""
+        """Called with the state after a merge."""
 
     def watch(self, first: int, figures: Mapping[str, np.ndarray]) -> None:
-        """Hear the figures of a stretch of merges, see `merge_iteration`."""
+        """Called with the values of consecutive merges, see `watch` of `merge_iteration`."""
 
     def end(self) -> None:
-        """Hear that the history is written."""
+        """Called after the history is written."""
 
 
 def merge(
@@ -81,13 +81,13 @@ def merge(
         batches: the run's batch files in order.
         merge_config: settings of the merge.
         seed: (`base_seed`, run).
-        history: where `history.zip` goes.
-        metrics: where `metrics.csv` goes.
-        threads: how many may be used; the result does not depend on it.
-        checkpoint_seconds: how often the state is kept in a hidden file beside the history; a killed merge
-            goes on from there.
-        git_snapshot: also record the commit of the working folder, and whether its files were changed.
-        observer: who looks on.
+        history: output path of `history.zip`.
+        metrics: output path of `metrics.csv`.
+        threads: number of threads; None for all cores. The result does not depend on it.
+        checkpoint_seconds: interval at which the state is saved to a hidden file next to the history; a
+            killed merge resumes from it.
+        git_snapshot: also record the commit of the working folder, and whether it has uncommitted changes.
+        observer: callbacks.
 
     Raises:
         InputError: a batch cannot be read, no component is alive, or a file cannot be written.

@@ -48,7 +48,7 @@ def stability(
     Args:
         histories: the ensemble's folder, or its histories.
         methods: distances to summarise; `adjusted_rand_dist` is always among them.
-        folder: where the files go.
+        folder: output folder.
         stride: look at every n-th iteration.
         n_workers: number of threads; the result does not depend on it.
         iteration: also cut at this iteration.
