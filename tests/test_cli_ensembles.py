@@ -203,13 +203,13 @@ BAD = {
     "number of groups out of reach": (
         lambda f: save(f, history(), history(1)),
         ["stability", "{f}", "--n-groups", "2"],
-        "Error: {f}: n_groups: not every run passes through this number of groups "
+        "Error: {f}: n_groups: not every run has this number of groups after a merge "
         "(found: 2; allowed: 3 to 11)",
     ),
     "number of groups out of reach, one run": (
         lambda f: save(f, history()),
         ["mapping", "{f}", "--run", "0", "--model", "m", "--cut", "groups_12"],
-        "Error: {f}/runs/run_0/history.zip: n_groups: the run never has this number of groups after a merge "
+        "Error: {f}/runs/run_0/history.zip: n_groups: the run does not have this number of groups after any merge "
         "(found: 12; allowed: 3 to 11)",
     ),
     "unknown cut": (

@@ -277,7 +277,7 @@ def test_two_pipelines_of_one_name_are_refused(tmp_path):
         str(write(tmp_path, f"{folder}/p.yaml", {"clustering_run_config_path": str(tmp_path / "run.yaml")}))
         for folder in ("a", "b")
     ]
-    with pytest.raises(InputError, match="two pipelines have one name"):
+    with pytest.raises(InputError, match="two pipelines have the same name"):
         resolve_workflow(WorkflowConfig(pipelines=paths))
 
 
@@ -295,7 +295,7 @@ def test_one_run_has_no_distances(tmp_path):
     write(tmp_path, "run.yaml", RUN)
     path = write(tmp_path, "p.yaml", {"clustering_run_config_path": "run.yaml", "n_runs": 1})
     with pytest.raises(
-        InputError, match=r"n_runs: distances are between runs \(found: 1; allowed: 2 or more\)"
+        InputError, match=r"n_runs: distances need several runs \(found: 1; allowed: 2 or more\)"
     ):
         resolve_pipeline(path)
 

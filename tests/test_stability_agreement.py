@@ -305,7 +305,7 @@ def test_scalar_activations_have_no_shortest_description() -> None:
     assert list(analyze_stability(normalized).cuts) == ["stability_drop"]
     for call in (lambda: find_cut(normalized, "least_mdl"), run.best_iteration):
         with pytest.raises(
-            InputError, match="the description length of scalar activations means nothing"
+            InputError, match="description lengths of scalar activations are not meaningful"
         ) as caught:
             call()
         assert "\n" not in str(caught.value)
@@ -338,16 +338,16 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: cut_at_n_groups(double, 5),
-            "n_groups: not every run passes through this number of groups (found: 5; allowed: 4 to 4)",
+            "n_groups: not every run has this number of groups after a merge (found: 5; allowed: 4 to 4)",
         ),
         (
             lambda: cut_at_n_groups(unlike, 5),
-            "n_groups: not every run passes through this number of groups "
+            "n_groups: not every run has this number of groups after a merge "
             "(found: 5; allowed: none is common to all runs)",
         ),
         (
             lambda: cut_at_least_mdl(unknown),
-            "mdl_loss: the histories hold no description length (allowed: a cut by iteration or n_groups)",
+            "mdl_loss: the histories have no description lengths (allowed: a cut by iteration or n_groups)",
         ),
         (
             lambda: cut_before_stability_drop(double, np.zeros(2)),

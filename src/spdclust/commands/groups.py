@@ -181,7 +181,7 @@ def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) 
     folders = kept_batches(EnsembleFolder(folder), paths)
     if folders is None:
         raise InputError(
-            "the batches are gone, so coactivations cannot be counted again",
+            "the batches were deleted, so coactivations cannot be counted",
             file=folder,
             field="--explain",
             allowed="a run with keep_batches: true",

@@ -199,7 +199,7 @@ def _where(options: argparse.Namespace, pipeline: ClusteringPipelineConfig, fold
             *(["--cores", options.cores] if options.cores is not None else []),
         ]
     if options.cores is not None:
-        raise InputError("on Slurm, jobs say what they need", field="--cores", allowed="with --local")
+        raise InputError("jobs on Slurm state their own resources", field="--cores", allowed="with --local")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         raise InputError(
             "the Slurm executor is not installed",

@@ -76,7 +76,7 @@ def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
             for folder in folders:
                 if folder in named:
                     raise InputError(
-                        "two pipelines have one name",
+                        "two pipelines have the same name",
                         file=path,
                         field=folder,
                         found=named[folder],
@@ -84,7 +84,7 @@ def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
                     )
             if ensemble.folder in own:
                 raise InputError(
-                    "two points of the sweep have one name",
+                    "two points of the sweep have the same name",
                     file=path,
                     field="sweep",
                     found=ensemble.name,
@@ -105,7 +105,7 @@ def _check_run_names(ensembles: list[Ensemble]) -> None:
         for key, value in ensemble.run.sampling().items():
             if first[key] != value:
                 raise InputError(
-                    "two run files have one name but sample differently",
+                    "two run files have the same name but different sampling settings",
                     file=ensemble.run_name,
                     field=key,
                     found=[first[key], value],
@@ -162,7 +162,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     _check_name(run_name, run_file)
     if len(pipeline.distances_methods) and pipeline.n_runs < 2:
         raise InputError(
-            "distances are between runs",
+            "distances need several runs",
             file=path,
             field="n_runs",
             found=pipeline.n_runs,

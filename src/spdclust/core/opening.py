@@ -204,8 +204,7 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
         ...     check_size(10**12, file.name, "indptr")
         Traceback (most recent call last):
         ...
-        spdclust.InputError: ...: indptr: announces more than the file can mean (found: 1000000000000
-        bytes; allowed: at most 268435456 bytes, for a file of 0 bytes)
+        spdclust.InputError: ...: indptr: header declares more data than the file contains (...)
 
     Args:
         n_bytes: size of the data in memory.
@@ -219,7 +218,7 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
     limit = max(LEAST_LIMIT, MOST_EXPANSION * stored)
     if n_bytes > limit:
         raise InputError(
-            "announces more than the file can mean",
+            "header declares more data than the file contains",
             file=path,
             field=field,
             found=f"{n_bytes} bytes",

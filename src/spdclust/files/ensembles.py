@@ -218,7 +218,10 @@ def load_distance_rows(
     rising = (iterations[1:] > iterations[:-1]).all()
     if len(iterations) and not (rising and 0 <= int(iterations[0]) <= int(iterations[-1]) < 2**62):
         raise InputError(
-            "iterations do not rise", file=path, field="iterations", allowed="0 or more, each once, in order"
+            "iterations must be strictly increasing",
+            file=path,
+            field="iterations",
+            allowed="0 or more, each once, in order",
         )
     # rounding may give values slightly below 0
     if np.isinf(array).any() or (array < -1e-9).any():

@@ -224,7 +224,7 @@ def _check_figures(array: np.ndarray, name: str, n_iterations: int) -> None:
     if array.dtype.kind not in kinds or array.shape[:1] != (n_iterations,) or np.isinf(array).any():
         found = "an infinity" if array.dtype.kind == "f" and np.isinf(array).any() else array.shape
         raise InputError(
-            "not a figure of every merge",
+            "not one number per merge",
             field=name,
             found=f"{array.dtype} {found}",
             allowed=f"numbers, ({n_iterations},) as selected_pairs.npy",

@@ -34,7 +34,7 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
     batches = BatchedActivations(files[: len(known)] if known else files)
     if known is not None and list(known) != batches.digests:
         raise InputError(
-            "the batches are not those that were merged",
+            "not the batches of this history",
             file=source if isinstance(source, str | Path) else files[0].parent,
             found=f"{batches.n_batches} batches",
             allowed=f"the {len(known)} that the history names",

@@ -101,7 +101,7 @@ def find_groups(
         )
     if len(batches) != len(runs):
         raise InputError(
-            "one batch, or source of batches, a run is needed",
+            "one batch or source of batches per run is needed",
             field="batches",
             found=f"{len(batches)} for {len(runs)} runs",
             allowed=f"{len(runs)}, in the order of the histories",

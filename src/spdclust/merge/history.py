@@ -215,7 +215,7 @@ class MergeHistory(Brief):
             )
         if self.config.activation_threshold is None:
             raise InputError(
-                "the description length of scalar activations means nothing",
+                "description lengths of scalar activations are not meaningful",
                 field="activation_threshold",
                 found="null",
                 allowed="an iteration or a number of groups, or the groups of find_groups",

@@ -149,7 +149,7 @@ def normalize_ensemble(
     if n_iterations < 1:
         short = int(np.argmin(n_merges - first_merges))
         raise InputError(
-            "runs share no number of groups",
+            "no number of groups is common to all runs",
             field="align",
             found=f"{ensemble.run_names[short]} stops at {n_own[short] - n_merges[short]} groups, "
             f"another run starts with {n_own.min()}",

@@ -75,7 +75,7 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
     config = recipe.config
     if config is None:
         raise InputError(
-            "does not say what its batches were made from",
+            "has no record of the origin of its batches",
             file=recipe.path,
             field="provenance",
             allowed="--batches with the folder of its batches",
@@ -83,7 +83,7 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
     unknown = [name for name in places_left_out(config.sampling()) if model is None or "dataset" in name]
     if unknown:
         raise InputError(
-            "was given from the root, and its folder is not recorded",
+            "was an absolute path; only its last component is recorded",
             file=recipe.path,
             field=unknown[0],
             found=_value(config, unknown[0]),

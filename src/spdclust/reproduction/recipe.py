@@ -51,7 +51,7 @@ class Recipe:
         seed = self.provenance.get("seed")
         if seed is None:
             raise InputError(
-                "does not say what it was made from",
+                "has no record of its origin",
                 file=self.path,
                 field="seed",
                 found=self.provenance.get("source"),

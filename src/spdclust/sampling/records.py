@@ -85,7 +85,7 @@ def open_records(data: LanguageData) -> Records:
         import datasets
     except ImportError:
         raise InputError(
-            "language data need the datasets library",
+            "text datasets require the `datasets` package",
             field="dataset.name",
             allowed="pip install 'spdclust[lm]'",
         ) from None

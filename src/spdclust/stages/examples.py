@@ -68,7 +68,7 @@ def examples(
     place = EnsembleFolder(folder)
     if iteration is not None and run is None:
         raise InputError(
-            "no effect on the groups that all runs form",
+            "has no effect without --run",
             field="--iteration",
             found=iteration,
             allowed="with --run, the run of which the iteration is",

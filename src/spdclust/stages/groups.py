@@ -113,9 +113,9 @@ def groups_of(
     if batches is None and current and load_groups(record).bits:
         if again:
             raise InputError(
-                "the batches are gone, so the evidence cannot be computed again",
+                "the batches were deleted, so the evidence cannot be recomputed",
                 file=record,
-                allowed="the groups that are there, or sample the batches again",
+                allowed="the existing groups, or new batches",
             )
         found = load_groups(record)
         save_groups(

@@ -203,7 +203,7 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
     iteration = history.n_components - 1 - number
     if not 0 <= iteration < history.n_iterations:
         raise InputError(
-            "the run never has this number of groups after a merge",
+            "the run does not have this number of groups after any merge",
             field="n_groups",
             found=number,
             allowed=f"{history.n_components - history.n_iterations} to {history.n_components - 1}",
