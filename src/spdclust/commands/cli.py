@@ -172,6 +172,7 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
         history=history,
         metrics=options.output / "metrics.csv",
         git_snapshot=options.git_snapshot,
+        allow_different_models=config.allow_different_models,
     )
     print(f"wrote {history}; look at it with: spdclust inspect {history}")
 

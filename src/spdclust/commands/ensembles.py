@@ -5,6 +5,7 @@ from pathlib import Path
 
 from spdclust.commands.adding import AddCommand, count
 from spdclust.core.distance_methods import METHODS
+from spdclust.core.errors import InputError
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
@@ -144,20 +145,16 @@ def _stability(options: argparse.Namespace) -> None:
 
 
 def _explorer(options: argparse.Namespace) -> None:
-    from spdclust.files.ensemble_folder import RUN_CONFIG
     from spdclust.stages.explorer import explorer, files_of
 
     folder: Path = options.ensemble
     path = options.output or folder / "explorer.html"
-    model = options.model
-    if model is None:
-        model = model_of(folder) if (folder / RUN_CONFIG).is_file() else ""
+    model = (recorded_model(folder) or "") if options.model is None else options.model
     explorer(folder, path, ensemble=_name_of(folder), model=model, **files_of(folder))
     print(f"wrote {path}; open it in a browser")
 
 
 def _mapping(options: argparse.Namespace) -> None:
-    from spdclust.core.errors import InputError
     from spdclust.stages.mapping import map_consensus, map_run
 
     single = options.source.is_file()
@@ -168,7 +165,9 @@ def _mapping(options: argparse.Namespace) -> None:
     of = "consensus" if run is None else f"run_{run}"
     of = options.source.stem if single else of
     path = options.output or folder / f"cluster_mapping_{of}_{options.cut}.json"
-    model = options.model or model_of(folder)
+    model = recorded_model(folder) if options.model is None else options.model
+    if model is None:
+        raise _no_model(folder)
     names = {"ensemble": _name_of(folder), "model": model, "notes": options.notes, "viewer": options.viewer}
     if single:
         map_run(options.source, options.cut, path, **names)
@@ -193,36 +192,45 @@ def model_of(folder: Path) -> str:
     Raises:
         InputError: the folder does not name a model.
     """
+    model = recorded_model(folder)
+    if not model:
+        raise _no_model(folder)
+    return model
+
+
+def recorded_model(folder: Path) -> str | None:
+    """Return the model in the `clustering_run_config.json` of an ensemble; empty if its activations are
+    user-supplied, None if there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = recorded_model(Path(folder))
+        ...     settings = '{"precomputed_activations_dir": "my_latents"}'
+        ...     _ = Path(folder, "clustering_run_config.json").write_text(settings)
+        ...     before, recorded_model(Path(folder))
+        (None, '')
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import RUN_CONFIG
 
     file = folder / RUN_CONFIG
-    model = load_config(ClusteringRunConfig, file).model_source if file.is_file() else None
-    if model is None:
-        raise InputError(
-            "no model given",
-            file=folder,
-            field="--model",
-            allowed=f"--model, or a {RUN_CONFIG} with a model_path in the folder",
-        )
-    return str(model)
+    return str(load_config(ClusteringRunConfig, file).model_source or "") if file.is_file() else None
 
 
-def model_or_nothing(folder: Path) -> str:
-    """Return the decomposed model of an ensemble; empty if its folder does not name one.
+def _no_model(folder: Path) -> InputError:
+    from spdclust.files.ensemble_folder import RUN_CONFIG
 
-    Example:
-        >>> model_or_nothing(Path("no/such/folder"))
-        ''
-    """
-    from spdclust.core.errors import InputError
-
-    try:
-        return model_of(folder)
-    except InputError:
-        return ""
+    return InputError(
+        "no model given",
+        file=folder,
+        field="--model",
+        allowed=f"--model, or a {RUN_CONFIG} with a model_path in the folder",
+    )
 
 
 def _name_of(folder: Path) -> str:

@@ -53,6 +53,11 @@ def add_commands(command: AddCommand) -> None:
     )
     taken.add_argument("histories", type=Path, nargs="+", help="history.zip files, in the order of the runs")
     taken.add_argument("--output", type=Path, required=True, help="folder of the ensemble")
+    taken.add_argument(
+        "--allow-different-models",
+        action="store_true",
+        help="accept histories of different models, and record that in each",
+    )
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -82,10 +87,17 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from spdclust.files.histories import load_merge_histories, save_merge_history
+    from dataclasses import replace
 
-    histories = load_merge_histories(options.histories)  # read all before writing anything
+    from spdclust.files.histories import load_merge_histories, save_merge_history
+    from spdclust.provenance.models import INSIST
+
+    insist = options.allow_different_models
+    # read all before writing anything
+    histories = load_merge_histories(options.histories, allow_different_models=insist)
     for run, history in enumerate(histories):
+        if insist:
+            history = replace(history, provenance=history.provenance | {INSIST: True})
         save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
     if len(histories) > 1:
         print(f"wrote {len(histories)} runs; go on with: spdclust stability {options.output}")

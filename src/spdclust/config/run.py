@@ -71,6 +71,9 @@ class ClusteringRunConfig(Section):
     """Short name of a published run, instead of `model_path`."""
     precomputed_activations_dir: str | None = None
     """Folder of activation batches or matrices of your own, instead of a model."""
+    allow_different_models: bool = False
+    """Accept batches and runs of different models, according to the digests of their checkpoints; possible
+    only with batches in `precomputed_activations_dir`."""
     batch_size: int = Field(default=128, ge=1)
     """Rows (toy models) or sequences (language models) that one forward pass takes, and the size of a batch
     of activations where `n_tokens` is null."""

@@ -1,5 +1,7 @@
 """Paths of an ensemble's files: its own folder, and the batches next to it. Free of slow imports."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,3 +78,21 @@ class EnsembleFolder:
 
 def _mapping(file: Path) -> dict[str, Any]:
     return read_mapping(file) if file.is_file() else {}
+
+
+def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
+    """Return the folder that contains an ensemble's histories.
+
+    Example:
+        >>> common_folder(["a/demo/runs/run_0/history.zip", "a/demo/runs/run_1/history.zip"]).as_posix()
+        'a/demo'
+        >>> common_folder(["a/one.zip", "a/two.zip"]).as_posix()
+        'a'
+    """
+    if isinstance(histories, (str, Path)):
+        return Path(histories)
+    folder = Path(os.path.commonpath([Path(path).parent for path in histories]))
+    for part in (folder, folder.parent):
+        if part.name == "runs":
+            return part.parent
+    return folder

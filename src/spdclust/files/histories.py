@@ -21,6 +21,7 @@ from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.core.opening import parse_json, refused
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.merge.activations import check_labels
 from spdclust.merge.groups import iterate_group_idxs, merge_tree
 from spdclust.merge.history import MergeHistory
@@ -245,8 +246,13 @@ def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Seq
         raise InputError("checksum does not match: the file is damaged", file=path, allowed=_ALLOWED)
 
 
-@checked(source=either(file_path, several(file_path, "an ensemble's folder, or the files of histories")))
-def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHistoryEnsemble:
+@checked(
+    source=either(file_path, several(file_path, "an ensemble's folder, or the files of histories")),
+    allow_different_models=truth,
+)
+def load_merge_histories(
+    source: str | Path | Iterable[str | Path], *, allow_different_models: bool = False
+) -> MergeHistoryEnsemble:
     """Read the histories of an ensemble.
 
     Example:
@@ -260,12 +266,19 @@ def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHist
 
     Args:
         source: an ensemble's folder (reads `runs/run_<r>/history.zip` in numeric order), or the files.
+        allow_different_models: accept histories of different models.
 
     Raises:
-        InputError: there are no histories, or one of them cannot be read.
+        InputError: there are no histories, one of them cannot be read, or they are of different models.
     """
     paths = find_histories(source) if isinstance(source, (str, Path)) else list(map(Path, source))
-    return MergeHistoryEnsemble([load_merge_history(path) for path in paths], run_names(paths))
+    histories = [load_merge_history(path) for path in paths]
+    try:
+        return MergeHistoryEnsemble(
+            histories, run_names(paths), allow_different_models=allow_different_models
+        )
+    except InputError as error:
+        raise error.located(file=common_folder(paths) if paths else None) from error
 
 
 def run_names(paths: Sequence[str | Path]) -> list[str]:
