@@ -34,6 +34,20 @@ DistancesMethods = Annotated[
 """Names of distances, each once."""
 
 
+class Comparison(Section):
+    """How the runs of an ensemble are compared.
+
+    Example:
+        >>> Comparison(distances_stride=5).distances_methods
+        ['perm_invariant_hamming']
+    """
+
+    distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
+    """Distances between the runs."""
+    distances_stride: int = Field(default=1, ge=1)
+    """Compare the runs at every n-th iteration only, in distances and stability."""
+
+
 class PipelineOverride(Section):
     """Settings that take the place of those in every pipeline file, where they are given.
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spdclust.config.load import read_mapping
+from spdclust.config.load import read_mapping, validate
+from spdclust.config.pipeline import Comparison
 from spdclust.core.distance_methods import METHODS
 
 RUN_CONFIG = "clustering_run_config.json"
@@ -74,6 +75,16 @@ class EnsembleFolder:
             InputError: the file cannot be read.
         """
         return _mapping(self.folder / PIPELINE_CONFIG)
+
+    def comparison(self) -> "Comparison":
+        """Return how the workflow compares the runs; the defaults if the ensemble has no pipeline settings.
+
+        Raises:
+            InputError: the file cannot be read, or holds something that is not allowed.
+        """
+        settings = self.pipeline_config()
+        given = {key: settings[key] for key in Comparison.model_fields if key in settings}
+        return validate(Comparison, given, file=self.folder / PIPELINE_CONFIG)
 
 
 def _mapping(file: Path) -> dict[str, Any]:
