@@ -216,6 +216,22 @@ class ClusteringRunConfig(Section):
             )
         return needed
 
+    def batches_used(self, available: int) -> int:
+        """Return how many of a run's available batches its merge uses: the first ones, in order.
+
+        Every caller that merges batches, or makes them for a merge, gets the number here.
+
+        Example:
+            >>> merge = MergeConfig(iters=100, recompute_costs_every=20)
+            >>> run = ClusteringRunConfig(precomputed_activations_dir="own", merge_config=merge)
+            >>> run.batches_used(available=9), run.batches_used(available=3)
+            (5, 3)
+
+        Raises:
+            InputError: as `batches_needed`.
+        """
+        return min(self.batches_needed(), available)
+
     def sampling(self) -> dict[str, Any]:
         """Return the settings that determine the batches, and nothing else.
 
