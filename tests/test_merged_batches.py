@@ -88,6 +88,19 @@ def test_a_history_is_reproduced_from_a_folder_that_holds_more_batches(own: Path
     assert [each.line() for each in compared if not each.same_bytes] == []
 
 
+def test_the_printed_recipe_of_handmade_batches_gives_the_same_history(own: Path, tmp_path: Path) -> None:
+    path = merged_by_hand(own / "run_0", write_config(own))
+    assert read_recipe(path).config is None
+    assert main(["reproduce", str(path), "--write", str(tmp_path / "again.yaml")]) == 0
+    again = tmp_path / "again"
+    command = f"merge {own}/run_0 --config {again}.yaml --seed 0 --base-seed 0 --output {again}"
+    assert (
+        command.replace(f"{own}/run_0", "BATCHES").split()[:2] == read_recipe(path).commands()[0].split()[1:3]
+    )
+    assert main(command.split()) == 0
+    assert (again / "history.zip").read_bytes() == path.read_bytes()
+
+
 def test_both_numbers_come_from_one_function() -> None:
     run = ClusteringRunConfig(precomputed_activations_dir="own", merge_config=MERGE)
     assert [run.batches_used(available=n) for n in (1, 2, 3)] == [1, 2, 2]

@@ -82,7 +82,10 @@ class Recipe:
         """Return the run file that reproduces the history, as plain JSON types."""
         insisted = {INSIST: True} if self.provenance.get(INSIST) is True else {}
         if self.config is None:
-            return insisted | {"merge_config": self.history.config.resolved()}
+            # a run file names a source of activations; without digests, the history is of merge_iteration
+            source = {"precomputed_activations_dir": "BATCHES", "n_batches": len(self.batch_digests)}
+            source = source if self.batch_digests else {}
+            return source | insisted | {"merge_config": self.history.config.resolved()}
         sampling = {key: value for key, value in self.config.sampling().items() if value is not None}
         dataset = {key: value for key, value in sampling.pop("dataset").items() if value is not None}
         told = sampling | insisted | ({"dataset": dataset} if dataset else {})
