@@ -1,11 +1,12 @@
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 
-from spdclust.config.load import load_config, validate
+from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
@@ -249,6 +250,65 @@ def test_a_wrong_sweep_is_refused(tmp_path, sweep, message):
     path = write(tmp_path, "s.yaml", {"clustering_run_config_path": "run.yaml", "sweep": sweep})
     with pytest.raises(InputError, match=message):
         resolve_pipeline(path)
+
+
+def test_swept_values_take_the_type_of_their_setting_before_anything_is_named(tmp_path):
+    """YAML 1.1 reads 1e-2 as text: the axis was categorical, the folder `alpha~1e_2`."""
+    write(tmp_path, "run.yaml", RUN)
+    text = "clustering_run_config_path: run.yaml\nsweep: {merge_config.alpha: [1, 1e-2, 3e-1, 1.5e+1]}"
+    (tmp_path / "s.yaml").write_text(text)
+    assert isinstance(read_mapping(tmp_path / "s.yaml")["sweep"]["merge_config.alpha"][1], str)
+    ensembles = resolve_pipeline(tmp_path / "s.yaml")
+    assert [each.sweep_point["merge_config.alpha"] for each in ensembles] == [1, 0.01, 0.3, 15.0]
+    assert [each.name for each in ensembles] == ["s-alpha~1", "s-alpha~0.01", "s-alpha~0.3", "s-alpha~15.0"]
+    assert [each.run.merge_config.alpha for each in ensembles] == [1.0, 0.01, 0.3, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "names"),
+    [
+        ("merge_pair_sampling_kwargs", [{"threshold": "1e-2"}, {"threshold": 0}], ["threshold_0.01", "threshold_0"]),
+        ("merge_pair_sampling_kwargs.threshold", ["1e-2", 0.5], ["0.01", "0.5"]),
+        ("iters", ["10", None, 20], ["10", "null", "20"]),
+        ("module_name_filter", ["1e-2", ["a", "b"]], ["1e-2", "a_b"]),  # a setting that is text stays text
+        ("alpha", [2, 2.5, 3.0], ["2", "2.5", "3.0"]),  # numbers are named as written
+    ],
+)  # fmt: skip
+def test_points_are_named_by_typed_values(tmp_path, key, values, names):
+    write(tmp_path, "run.yaml", RUN | {"n_batches": 1})
+    sweep = {f"merge_config.{key}": values}
+    path = write(tmp_path, "s.yaml", {"clustering_run_config_path": "run.yaml", "sweep": sweep})
+    last = key.split(".")[-1]
+    ensembles = resolve_pipeline(path)
+    if key == "module_name_filter":
+        names = [re.sub("[^A-Za-z0-9.+_]+", "_", name) for name in names]
+    assert [each.name for each in ensembles] == [f"s-{last}~{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "mode"),
+    [
+        ({"merge_config.alpha": [1, 1.0]}, "product"),
+        ({"merge_config.alpha": ["1e-2", 0.01]}, "product"),
+        ({"merge_config.alpha": [1, 2, "1.0"], "merge_config.iters": [3, 4]}, "product"),
+        ({"merge_config.alpha": [1, 2, 1.0], "merge_config.iters": [3, 3, 3]}, "zip"),
+    ],
+)
+def test_equal_points_are_one_line(tmp_path, sweep, mode):
+    write(tmp_path, "run.yaml", RUN)
+    settings = {"clustering_run_config_path": "run.yaml", "sweep": sweep, "sweep_mode": mode}
+    path = write(tmp_path, "s.yaml", settings)
+    with pytest.raises(
+        InputError, match=r"s\.yaml: sweep: two points are equal \(found: .*merge_config\.alpha"
+    ):
+        resolve_pipeline(path)
+
+
+def test_a_value_may_come_twice_where_the_points_differ(tmp_path):
+    write(tmp_path, "run.yaml", RUN)
+    sweep = {"merge_config.alpha": [1, 1.0], "merge_config.iters": [3, 4]}
+    settings = {"clustering_run_config_path": "run.yaml", "sweep": sweep, "sweep_mode": "zip"}
+    assert len(resolve_pipeline(write(tmp_path, "s.yaml", settings))) == 2
 
 
 def test_zipped_sweeps_need_equal_lengths():
