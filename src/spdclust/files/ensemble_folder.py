@@ -4,11 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spdclust.config.load import read_mapping, validate
-from spdclust.config.pipeline import Comparison
 from spdclust.core.distance_methods import METHODS
+
+if TYPE_CHECKING:
+    from spdclust.config.pipeline import Comparison
 
 RUN_CONFIG = "clustering_run_config.json"
 PIPELINE_CONFIG = "pipeline_config.yaml"
@@ -82,6 +84,8 @@ class EnsembleFolder:
         Raises:
             InputError: the file cannot be read, or holds something that is not allowed.
         """
+        from spdclust.config.pipeline import Comparison  # slow
+
         settings = self.pipeline_config()
         given = {key: settings[key] for key in Comparison.model_fields if key in settings}
         return validate(Comparison, given, file=self.folder / PIPELINE_CONFIG)
