@@ -122,9 +122,12 @@ def find_groups(
     folds = fold_samples(batches, labels, [history.labels for history in runs], level)
     warnings = []
     if threshold is None:
-        warnings.append(
-            f"The merge used scalar activations; a component counts as active above {level:g} here."
+        what = (
+            "The merge used scalar activations"
+            if runs[0].is_scalar
+            else "The histories do not state the activation threshold of the merge"
         )
+        warnings.append(f"{what}; a component counts as active above {level:g} here.")
     sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
     _check_samples(folds, single=len(runs) == 1)
     if not folds.counts.any():
@@ -216,14 +219,20 @@ def _check_runs(histories: Any) -> list[MergeHistory]:
                 found=type(history).__name__,
                 allowed="MergeHistory",
             )
-        if history.config.activation_threshold != runs[0].config.activation_threshold:
+        if _threshold(history) != _threshold(runs[0]):
             raise InputError(
                 "runs were merged at different activation thresholds",
                 field=f"histories[{run}].config.activation_threshold",
-                found=history.config.activation_threshold,
-                allowed=f"{runs[0].config.activation_threshold}, as in the first run",
+                found=_threshold(history),
+                allowed=f"{_threshold(runs[0])}, as in the first run",
             )
     return runs
+
+
+def _threshold(history: MergeHistory) -> float | str:
+    threshold = history.config.activation_threshold
+    unknown = "null" if history.is_scalar else "not stated"
+    return unknown if threshold is None else threshold
 
 
 def _check_models(runs: list[MergeHistory], batches: Sequence[Any], *, allowed: bool) -> None:

@@ -134,7 +134,7 @@ def normalize_ensemble(
     """
     if not isinstance(ensemble, MergeHistoryEnsemble):
         ensemble = MergeHistoryEnsemble(ensemble, allow_different_models=allow_different_models)
-    configs = [history.config.resolved() for history in ensemble]
+    configs = [history.settings() for history in ensemble]
     if require_same_config:
         _check_same_config(configs, ensemble.run_names)
     for name, history in zip(ensemble.run_names, ensemble, strict=True):
