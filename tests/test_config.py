@@ -10,7 +10,7 @@ from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
-from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
+from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig
 from spdclust.config.sweep_points import sweep_points
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.config.yaml_text import MOST_VALUES, parse_yaml
@@ -250,6 +250,48 @@ def test_a_wrong_sweep_is_refused(tmp_path, sweep, message):
     path = write(tmp_path, "s.yaml", {"clustering_run_config_path": "run.yaml", "sweep": sweep})
     with pytest.raises(InputError, match=message):
         resolve_pipeline(path)
+
+
+def test_path_objects_are_accepted_wherever_a_path_is(tmp_path):
+    path = Path("a") / "b"
+    run = ClusteringRunConfig(
+        model_path=path, precomputed_activations_dir=path, dataset={"name": path, "tokenizer": path}
+    )
+    assert run == ClusteringRunConfig(
+        model_path="a/b", precomputed_activations_dir="a/b", dataset={"name": "a/b", "tokenizer": "a/b"}
+    )
+    pipeline = ClusteringPipelineConfig(clustering_run_config_path=path)
+    workflow = WorkflowConfig(pipelines=[path], results=path)
+    found = [run.model_path, run.precomputed_activations_dir, run.dataset.name, run.dataset.tokenizer]
+    found += [pipeline.clustering_run_config_path, *workflow.pipelines, workflow.results]
+    assert found == ["a/b"] * 7
+    assert all(type(each) is str for each in found)
+    assert json.loads(json.dumps(run.resolved()))["model_path"] == "a/b"
+    # every setting that is named or described as a path is among them, so that a new one is not forgotten
+    paths = {
+        f"{model.__name__}.{name}"
+        for model in (
+            ClusteringRunConfig,
+            DatasetConfig,
+            ClusteringPipelineConfig,
+            WorkflowConfig,
+            MergeConfig,
+        )
+        for name, field in model.model_fields.items()
+        if re.search("_(path|dir)$", name)
+        or re.search(r"[Ll]ocal|folder of|^Folder|[Ff]iles, from", field.description or "")
+    }
+    assert paths == {
+        "ClusteringRunConfig.model_path", "ClusteringRunConfig.precomputed_activations_dir", "DatasetConfig.name",
+        "DatasetConfig.tokenizer", "ClusteringPipelineConfig.clustering_run_config_path", "WorkflowConfig.pipelines",
+        "WorkflowConfig.results",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [3, ["a"], {"a": 1}])
+def test_what_is_no_path_is_one_line(wrong):
+    with pytest.raises(InputError, match=r"^model_path: not allowed \(found: .*; allowed: a valid string\)$"):
+        ClusteringRunConfig(model_path=wrong)
 
 
 def test_swept_values_take_the_type_of_their_setting_before_anything_is_named(tmp_path):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.distance_methods import METHODS
 
@@ -85,7 +85,7 @@ class ClusteringPipelineConfig(Section):
         ['perm_invariant_hamming']
     """
 
-    clustering_run_config_path: str | None = None
+    clustering_run_config_path: PathText | None = None
     """Run file (JSON or YAML), looked up beside the pipeline file, then from the working folder."""
     clustering_run_config: ClusteringRunConfig | None = None
     """The run itself, instead of its path."""

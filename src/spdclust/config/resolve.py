@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping
@@ -21,9 +21,9 @@ from spdclust.core.errors import InputError
 class WorkflowConfig(Section):
     """What `config/config.yaml` holds: which pipelines to run, and where results go."""
 
-    pipelines: list[str] = Field(min_length=1)
+    pipelines: list[PathText] = Field(min_length=1)
     """Pipeline files, from the working folder."""
-    results: str = "results"
+    results: PathText = "results"
     """Folder of all results."""
     figures: FigureConfig = FigureConfig()
     """How large figures are drawn."""

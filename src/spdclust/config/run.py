@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 
@@ -35,13 +35,13 @@ class LoggingIntervals(Section):
 class DatasetConfig(Section):
     """Where the inputs of a language model come from; whatever is null comes from the checkpoint."""
 
-    name: str | None = None
+    name: PathText | None = None
     """Name on the Hugging Face hub, or a local `.txt`, `.jsonl`, `.parquet` file or saved folder."""
     split: str | None = None
     """Split of the dataset."""
     column: str | None = None
     """Column that holds the text or the tokens."""
-    tokenizer: str | None = None
+    tokenizer: PathText | None = None
     """Hub name or folder of the tokenizer."""
     n_ctx: int | None = Field(default=None, ge=1)
     """Tokens per sequence."""
@@ -62,14 +62,14 @@ class ClusteringRunConfig(Section):
         (128, 1, 2001)
     """
 
-    model_path: str | None = None
+    model_path: PathText | None = None
     """Local run directory, local `model_<step>.pth`, or `wandb:entity/project/run_id`."""
     loader: str | None = None
     """Who loads the model, where this package does not know it: `package.module:function`, a name registered
     by an installed package, or `spd` for the reference implementation's own."""
     experiment_key: str | None = None
     """Short name of a published run, instead of `model_path`."""
-    precomputed_activations_dir: str | None = None
+    precomputed_activations_dir: PathText | None = None
     """Folder of activation batches or matrices of your own, instead of a model."""
     allow_different_models: bool = False
     """Accept batches and runs of different models, according to the digests of their checkpoints; possible
