@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float, Int, Labels
+from spdclust.core.types import Float, Int, Labels, make_generator
 from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source
 
@@ -233,7 +233,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
     def draw(fold: int) -> Iterator[Piece]:
         room = NULL_ENTRIES // folds.n_folds
         for number, piece in enumerate(folds.pieces(fold)):
-            rng = np.random.default_rng((seed, fold, number))
+            rng = make_generator((seed, fold, number))
             n_kept = max(1, int(np.searchsorted(piece.by_sample.indptr, room, side="right")) - 1)
             piece = Piece(piece.by_sample[:n_kept].copy())  # a slice would keep the whole array alive
             room -= piece.by_sample.nnz
