@@ -345,7 +345,7 @@ def test_the_folder_of_a_comparison_is_no_other_pipelines(tmp_path, monkeypatch)
     ):
         resolve_workflow(WorkflowConfig(pipelines=["a/s.yaml", "b/s.yaml"]))
     workflow.write("a/s.yaml", pipeline | {"sweep": {"merge_config.alpha": [1, 1]}})
-    with pytest.raises(InputError, match=r"two points of the sweep have the same name \(found: s-alpha~1; "):
+    with pytest.raises(InputError, match=r"sweep: two points are equal \(found: {'merge_config.alpha': 1}; "):
         resolve_workflow(WorkflowConfig(pipelines=["a/s.yaml"]))
 
 

@@ -111,7 +111,11 @@ def _parser() -> argparse.ArgumentParser:
         "Merge the components of a folder of activation batches.",
         "spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml",
     )
-    merge.add_argument("batches", type=Path, help="folder of batch_<b>.pt")
+    merge.add_argument(
+        "batches",
+        type=Path,
+        help="folder of batch_<b>.pt; the first ones are used, as many as the workflow would",
+    )
     merge.add_argument("--config", type=Path, required=True, help="run file whose merge_config is used")
     merge.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
     merge.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
@@ -190,14 +194,26 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
     from spdclust.files.batches import find_batches
     from spdclust.stages.merge import merge
 
+    found = find_batches(folder)
+    try:
+        needed = config.batches_needed()
+        used = found[: config.batches_used(available=len(found))]
+    except InputError as error:
+        raise error.located(file=options.config) from error
+    if len(found) != needed:
+        logging.warning(
+            "%s: %d batches, the configuration uses %d: merging %s",
+            folder, len(found), needed, f"the first {needed}" if needed < len(found) else "them in turn",
+        )  # fmt: skip
     history = options.output / "history.zip"
     merge(
-        find_batches(folder),
+        used,
         config.merge_config.resolved(),
         (options.base_seed, options.seed),
         history=history,
         metrics=options.output / "metrics.csv",
         git_snapshot=options.git_snapshot,
+        allow_different_models=config.allow_different_models,
     )
     print(f"wrote {history}; look at it with: spdclust inspect {history}")
 

@@ -7,23 +7,23 @@ from typing import Any
 
 from pydantic import Field
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping
 from spdclust.config.locate import beside
 from spdclust.config.pipeline import NO_LONGER_KEYS, ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.config.sweep_points import sweep_points, with_point
+from spdclust.config.sweep_points import sweep_points, typed_point, with_point
 from spdclust.core.errors import InputError
 
 
 class WorkflowConfig(Section):
     """What `config/config.yaml` holds: which pipelines to run, and where results go."""
 
-    pipelines: list[str] = Field(min_length=1)
+    pipelines: list[PathText] = Field(min_length=1)
     """Pipeline files, from the working folder."""
-    results: str = "results"
+    results: PathText = "results"
     """Folder of all results."""
     figures: FigureConfig = FigureConfig()
     """How large figures are drawn."""
@@ -168,9 +168,14 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
             found=pipeline.n_runs,
             allowed="2 or more",
         )
-    ensembles = []
-    for point in sweep_points(pipeline, path):
-        swept = with_point(run, point, path)
+    ensembles: list[Ensemble] = []
+    for written in sweep_points(pipeline, path):
+        swept = with_point(run, written, path)
+        point = typed_point(swept, written)
+        if any(point == other.sweep_point for other in ensembles):
+            raise InputError(
+                "two points are equal", file=path, field="sweep", found=point, allowed="each point once"
+            )
         try:
             swept.batches_needed()
         except InputError as error:

@@ -122,6 +122,17 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
         raise InputError("cannot be read", file=path, found=error.strerror, allowed=allowed) from error
 
 
+def path_as_text(value: Any) -> Any:
+    """Return a path object as text, and any other value unchanged.
+
+    Example:
+        >>> from pathlib import PurePosixPath
+        >>> path_as_text(PurePosixPath("a") / "b"), path_as_text(3)
+        ('a/b', 3)
+    """
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any:
     """Return the contents of a JSON file.
 

@@ -14,6 +14,7 @@ from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.files.own_folders import batches_per_run
 from spdclust.merge.history import MergeHistory
+from spdclust.provenance.models import INSIST
 from spdclust.sampling.sampling_record import places_left_out, without_places
 
 
@@ -79,11 +80,15 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """Return the run file that reproduces the history, as plain JSON types."""
+        insisted = {INSIST: True} if self.provenance.get(INSIST) is True else {}
         if self.config is None:
-            return {"merge_config": self.history.config.resolved()}
+            # a run file names a source of activations; without digests, the history is of merge_iteration
+            source = {"precomputed_activations_dir": "BATCHES", "n_batches": len(self.batch_digests)}
+            source = source if self.batch_digests else {}
+            return source | insisted | {"merge_config": self.history.config.resolved()}
         sampling = {key: value for key, value in self.config.sampling().items() if value is not None}
         dataset = {key: value for key, value in sampling.pop("dataset").items() if value is not None}
-        told = sampling | ({"dataset": dataset} if dataset else {})
+        told = sampling | insisted | ({"dataset": dataset} if dataset else {})
         if self.config.n_batches is not None:
             told["n_batches"] = self.config.n_batches
         return told | {"merge_config": self.history.config.resolved()}

@@ -104,14 +104,15 @@ def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
         InputError: the histories have no description length (some reference histories do not), or the
             activations are scalar, so that it is meaningless.
     """
-    if _is_scalar(normalized):
+    recorded = bool(np.isfinite(mean_mdl(normalized)).any())
+    if recorded and _is_scalar(normalized):
         raise InputError(
             "description lengths of scalar activations are not meaningful",
             field="activation_threshold",
             found="null",
             allowed="a cut by iteration or n_groups, or the groups in groups.json",
         )
-    if not has_description_length(normalized):
+    if not recorded:
         raise InputError(
             "the histories have no description lengths",
             field="mdl_loss",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spdclust.core.errors import InputError
-from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.ensemble_folder import common_folder
+from spdclust.files.ensembles import load_normalized
 from spdclust.files.groups import load_groups
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import sweep_lines

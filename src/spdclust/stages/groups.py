@@ -6,9 +6,8 @@ from pathlib import Path
 
 from spdclust.core.errors import InputError
 from spdclust.core.opening import read_json
-from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder
 from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import common_folder
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import find_histories, load_merge_histories
 from spdclust.files.merged_batches import kept_batches, merged_batches

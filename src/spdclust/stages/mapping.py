@@ -8,7 +8,8 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Int
-from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.ensemble_folder import common_folder
+from spdclust.files.ensembles import load_normalized
 from spdclust.files.histories import load_merge_history
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.merge.history import MergeHistory

@@ -63,6 +63,7 @@ def merge(
     threads: int | None = None,
     checkpoint_seconds: float = 300.0,
     git_snapshot: bool = False,
+    allow_different_models: bool = False,
     observer: MergeObserver | None = None,
 ) -> None:
     """Merge the components of one run and write its history and per-iteration metrics.
@@ -87,13 +88,17 @@ def merge(
         checkpoint_seconds: interval at which the state is saved to a hidden file next to the history; a
             killed merge resumes from it.
         git_snapshot: also record the commit of the working folder, and whether it has uncommitted changes.
+        allow_different_models: accept batches of different models, and record that in the history.
         observer: callbacks.
 
     Raises:
-        InputError: a batch cannot be read, no component is alive, or a file cannot be written.
+        InputError: a batch cannot be read, batches are of different models, no component is alive, or a file
+            cannot be written.
     """
     config = MergeConfig.model_validate(dict(merge_config))
-    source = BatchedActivations([Path(path) for path in batches])
+    source = BatchedActivations(
+        [Path(path) for path in batches], allow_different_models=allow_different_models
+    )
     code = stage_fingerprint("merge")
     path = Path(history)
     checkpoint = MergeCheckpointFile(
@@ -123,7 +128,9 @@ def merge(
         checkpoint_seconds=checkpoint_seconds,
     )
     git = git_state() if git_snapshot else None
-    known = history_provenance(source.digests, source.made_from, code, git)
+    known = history_provenance(
+        source.digests, source.made_from, code, git, allow_different_models=allow_different_models
+    )
     made = replace(made, provenance=made.provenance | known)
     if made.has_description_length:
         best = made.best_iteration()

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.ensembles import load_normalized
 from spdclust.files.mapping import save_mapping
 from spdclust.files.stability import save_stability
 from spdclust.stability.analysis import Stability, analyze_stability

@@ -1,5 +1,6 @@
 """The W&B runs of a whole ensemble: its distances, and a report that compares its runs."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -233,7 +234,10 @@ def _log_groups(tracker: Tracker, ensemble: TrackedEnsemble) -> None:
         log.warning("%s; the groups are left out", error)
         return
     columns = ["group", *COLUMNS]
-    rows = [[*(group[name] for name in columns), " ".join(group["members"])] for group in record["groups"]]
+    rows = [
+        [*(group[name] for name in columns), json.dumps(group["members"], ensure_ascii=False)]
+        for group in record["groups"]
+    ]
     tracker.log({"groups": {"columns": [*columns, "members"], "rows": rows}})
     _save(tracker, ensemble, "groups", files)
 
