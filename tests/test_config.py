@@ -104,7 +104,8 @@ def write(folder: Path, name: str, content: dict) -> Path:
         (
             ClusteringRunConfig,
             {"model_path": "a", "experiment_key": "resid_mlp1"},
-            "f.yaml: experiment_key: given beside model_path (allowed: one of the two)",
+            "f.yaml: experiment_key: found resid_mlp1, which is wandb:goodfire/spd/runs/s-62fce8c4, with "
+            "another model_path, a (allowed: one of the two, or the same run)",
         ),
         (
             ClusteringRunConfig,
