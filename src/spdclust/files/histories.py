@@ -16,11 +16,12 @@ import numpy as np
 
 from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
-from spdclust.core.argument_kinds import file_path, truth
+from spdclust.core.argument_kinds import file_path, text, truth
 from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.core.opening import parse_json, refused
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
+from spdclust.files.reference_readers import READERS, settings_for_reader, settings_for_reference
 from spdclust.merge.activations import check_labels
 from spdclust.merge.groups import iterate_group_idxs, merge_tree
 from spdclust.merge.history import MergeHistory
@@ -30,21 +31,23 @@ FORMAT_VERSION = 1
 GROUP_IDXS_LIMIT = 64 * 2**20
 """Size in bytes above which `merge.group_idxs.npy` is omitted; it can be rebuilt from the pairs."""
 
-_REFERENCE_KEYS = (
-    "activation_threshold",
-    "alpha",
-    "iters",
-    "merge_pair_sampling_method",
-    "merge_pair_sampling_kwargs",
-    "filter_dead_threshold",
-    "module_name_filter",
-)
 _RECORD = "records."
 _ALLOWED = "a history.zip"
 
 
-@checked(history=instance(MergeHistory, allowed="a MergeHistory"), path=file_path, group_idxs=optional(truth))
-def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None) -> None:
+@checked(
+    history=instance(MergeHistory, allowed="a MergeHistory"),
+    path=file_path,
+    group_idxs=optional(truth),
+    reader=optional(text(*READERS)),
+)
+def save_merge_history(
+    history: MergeHistory,
+    path: str | Path,
+    *,
+    group_idxs: bool | None = None,
+    reader: str | None = None,
+) -> None:
     """Write a history, reproducibly byte for byte.
 
     Example:
@@ -61,9 +64,11 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
         path: the `.zip` file.
         group_idxs: whether to write the full `(iterations, components)` array; by default only if it is
             smaller than `GROUP_IDXS_LIMIT` bytes.
+        reader: `spd` or `param-decomp`: write only the settings that it accepts, and raise an error for a
+            history that it cannot read. By default those of `spd`, unchecked.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or the reader cannot read such a history.
     """
     shape = (history.n_iterations, history.n_components)
     index_type = np.int16 if history.n_components <= 2**15 - 1 else np.int32
@@ -89,7 +94,9 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
         "provenance": history.provenance,
     }
     metadata = {
-        "merge_config": {key: _for_reference(settings[key]) for key in _REFERENCE_KEYS},
+        "merge_config": settings_for_reference(settings)
+        if reader is None
+        else settings_for_reader(settings, history.labels, reader),
         "c_components": history.n_components,
         "n_iters_current": history.n_iterations,
         "labels": history.labels,
@@ -101,11 +108,6 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
     }
     members["metadata.json"] = json.dumps(metadata, indent=1, ensure_ascii=False)
     write_archive(path, members)
-
-
-def _for_reference(value: Any) -> Any:
-    # the reference reader supports a single prefix only
-    return None if isinstance(value, list) else value
 
 
 @checked(path=file_path)
