@@ -1,4 +1,4 @@
-"""What is written for the reference implementation, against the schemas of its readers (`data/reference/`)."""
+"""Histories of the reference implementation, read; and what is written for its readers, by their schemas."""
 
 import json
 import zipfile
@@ -58,6 +58,65 @@ def as_their_reader_opens(path: Path, reader: str) -> dict:
         "group_idxs": group_idxs[: metadata["n_iters_current"]],
         "merge_config": merge,
     }
+
+
+def write_theirs(path: Path, merge_config: dict) -> Path:
+    """Write a history as the reference implementation does: rows are allocated and not all filled."""
+    group_idxs = np.array([[0, 1, 0, 2], [0, 1, 0, 1], [-1] * 4], dtype=np.int16)
+    arrays = {
+        "merge.group_idxs": group_idxs,
+        "merge.k_groups": np.array([3, 2, 0], dtype=np.int16),
+        "selected_pairs": np.array([[2, 0], [1, 2], [-1, -1]], dtype=np.int16),
+    }
+    metadata = {"merge_config": merge_config, "c_components": 4, "n_iters_current": 2, "labels": LABELS}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.save(stream, array)
+        archive.writestr("labels.txt", "\n".join(LABELS))
+        archive.writestr("metadata.json", json.dumps(metadata))
+    return path
+
+
+OF_2025 = {
+    "activation_threshold": 0.1,
+    "alpha": 1.0,
+    "iters": 3,
+    "merge_pair_sampling_method": "range",
+    "merge_pair_sampling_kwargs": {"threshold": 0.05},
+    "pop_component_prob": 0,
+    "filter_dead_threshold": 0.01,
+    "module_name_filter": None,
+    "rank_cost_fn_name": "const_1",
+}
+
+
+@pytest.mark.parametrize(
+    "merge_config",
+    [
+        OF_2025,
+        {key: value for key, value in OF_2025.items() if key != "pop_component_prob"},
+        {"activation_threshold": 0.1, "check_threshold": 0.05, "pop_component_prob": 0.0},
+        {"activation_threshold": 0.1, "recompute_costs_every": 4, "batch_size": 64},
+        {"alpha": 10.0, "iters": 3, "merge_pair_sampling_kwargs": {"threshold": 0.05}},
+    ],
+)
+def test_histories_of_every_version_are_read(tmp_path, merge_config):
+    read = load_merge_history(write_theirs(tmp_path / "history.zip", merge_config))
+    np.testing.assert_array_equal(read.group_idxs(0), [0, 1, 0, 2])
+    np.testing.assert_array_equal(read.group_idxs(1), [0, 1, 0, 1])
+    assert read.n_iterations == 2
+    assert read.config.sampler_kwargs == {"threshold": 0.05}
+    assert read.config.alpha == merge_config.get("alpha", 1.0)
+
+
+@pytest.mark.parametrize("key", ["pop_component_prob", "rank_cost_fn_name"])
+def test_a_history_of_another_merge_is_one_line(tmp_path, capsys, key):
+    value = {"pop_component_prob": 0.1, "rank_cost_fn_name": "log"}[key]
+    path = write_theirs(tmp_path / "history.zip", OF_2025 | {key: value})
+    assert main(["inspect", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: {path}: metadata.json: merge_config: {key}: found {value!r} (allowed: ")
 
 
 @pytest.mark.parametrize("reader", READERS)
