@@ -362,7 +362,7 @@ def test_settings_that_change_nothing_are_named():
     run = ClusteringRunConfig.model_validate(given | {"merge_config": {"between_batches": "mask"}})
     mask = "merge_config.between_batches: no effect with recompute_costs_every: 1, which stays on one batch"
     assert run_settings_without_effect(run) == [mask]
-    assert run_settings_without_effect(run, toy=True) == [
+    assert run_settings_without_effect(run, task="tms") == [
         "n_tokens_per_seq: no effect on a toy model, whose inputs are generated",
         "dataset: no effect on a toy model, whose inputs are generated",
         mask,
