@@ -155,8 +155,9 @@ def test_llama_style_models_equal_a_slow_computation(tmp_path, adjacent, grouped
     )
     weights = llama_weights(config, attention)
     read = "q_proj" if grouped else "c_attn"
-    inner = "c_fc" if family == "LlamaSimpleMLP" else "up_proj"
-    modules = ["wte", "h.1.mlp.down_proj", f"h.1.mlp.{inner}", f"h.1.attn.{read}"]
+    names = ("c_fc",) if family == "LlamaSimpleMLP" else ("gate_proj", "up_proj")
+    inner = [f"h.1.mlp.{name}" for name in names]
+    modules = ["wte", "h.1.mlp.down_proj", *inner, f"h.1.attn.{read}"]
     run = write_run(
         tmp_path / "run",
         weights,
@@ -170,7 +171,7 @@ def test_llama_style_models_equal_a_slow_computation(tmp_path, adjacent, grouped
     (tmp_path / "target").mkdir()
     (tmp_path / "target/model_config.yaml").write_text(yaml.safe_dump(config))
     model = load_model(run, device="cpu")
-    assert model.module_names == ["wte", f"h.1.attn.{read}", f"h.1.mlp.{inner}", "h.1.mlp.down_proj"]
+    assert model.module_names == ["wte", f"h.1.attn.{read}", *inner, "h.1.mlp.down_proj"]
     assert (model.task.vocab_size, model.task.max_seq_len, model.task.tokenizer_name) == (
         13,
         6,
@@ -221,7 +222,8 @@ def test_llama_style_models_equal_a_slow_computation(tmp_path, adjacent, grouped
                 gate = y @ w[f"h.{i}.mlp.gate_proj.weight"].T
                 hidden = gate / (1 + np.exp(-gate)) * (y @ w[f"h.{i}.mlp.up_proj.weight"].T)
             if i == 1:
-                taken_in[f"h.1.mlp.{inner}"].append(y)
+                for name in inner:
+                    taken_in[name].append(y)
                 taken_in["h.1.mlp.down_proj"].append(hidden)
             x = x + hidden @ w[f"h.{i}.mlp.down_proj.weight"].T
         logits.append(norm(x, "ln_f.weight") @ w["lm_head.weight"].T)
