@@ -99,6 +99,12 @@ def test_a_run_file_of_a_harvest_and_a_merge_is_a_run(tmp_path):
     assert unused_keys(path) == []
 
 
+def test_a_file_of_a_harvest_alone_is_a_run_with_the_default_merge(tmp_path):
+    run = load_config(ClusteringRunConfig, write(tmp_path / "harvest_config.json", HARVEST))
+    assert (run.model_path, run.n_tokens) == ("resources/resid_mlp1", 5000)
+    assert run.merge_config.model_copy(update=MERGE) == validate(ClusteringRunConfig, NEWEST_RUN).merge_config
+
+
 def test_an_ensemble_in_one_file_is_a_pipeline(tmp_path):
     path = write(tmp_path / "ensemble.yaml", NEWEST_ENSEMBLE)
     (ensemble,) = resolve_pipeline(path)

@@ -189,23 +189,24 @@ MERGE_KEYS = frozenset(
         "merge_pair_sampling_method",
         "merge_pair_sampling_kwargs",
         "filter_dead_threshold",
+        "filter_dead_stat",
         "module_name_filter",
         "check_threshold",
         "pop_component_prob",
         "rank_cost_fn_name",
     }
 )
-"""Settings of a merge that stood at the top level of run files in 2025."""
+"""Settings of a merge at the top level of run files of 2025, and of files of a harvest alone."""
 
 RUN_BOOKKEEPING = frozenset({"ensemble_id", "idx_in_ensemble", "output_dir", "base_output_dir"})
 """Keys that the reference implementation fills in by itself; here paths follow from file names."""
 
 PIPELINE_IGNORED = {
     "base_output_dir": "results go to the folder that `results` of the workflow's configuration names",
-    "devices_per_run": "profiles/slurm says what a job gets",
+    "devices_per_run": "profiles/slurm sets the resources of a job",
     "slurm_mem": "memory follows from the size of the input and grows when a job is tried again",
     "merge_mem": "memory follows from the size of the input and grows when a job is tried again",
-    "calc_distances": "who wants no distances asks for the target `histories`",
+    "calc_distances": "for no distances, request the target `histories`",
     "plot_members": "the figures of a run are targets of the workflow",
 }
 """Keys of pipeline files that change nothing, and why."""
@@ -217,10 +218,10 @@ PIPELINE_ONLY = frozenset(
 
 _IGNORED_OF_2025 = {
     "task_name": "the checkpoint names its task",
-    "n_batches": "in a run file of 2025 it is the number of runs: n_runs of a pipeline",
+    "n_batches": "in a run file of 2025 it is the number of runs; set n_runs of a pipeline",
     "base_path": "results go to the folder that `results` of the workflow's configuration names",
-    "devices": "`device` says where the model runs",
-    "workers_per_device": "profiles say how many jobs run at once",
+    "devices": "`device` selects where the model runs",
+    "workers_per_device": "profiles set how many jobs run at once",
 }
 
 _MERGE_KEYS_OF_HARVEST = frozenset(
