@@ -98,6 +98,21 @@ def test_a_damaged_batch_is_one_line(tmp_path, keep):
         read_own(path)
 
 
+def test_an_archive_that_would_expand_without_end_is_one_line(tmp_path):
+    path = tmp_path / "batch_0.zip"
+    zeros = np.zeros((1, 1 << 20), dtype=np.float32)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("activations.npy", "w", force_zip64=True) as stream:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (80, 1 << 20)}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for _ in range(80):
+                stream.write(zeros.tobytes())
+        archive.writestr("labels.txt", "m:0")
+    for read in (read_own, shape_of_own):
+        with pytest.raises(InputError, match=r"activations\.npy: announces more than the file can mean"):
+            read(path)
+
+
 def test_a_run_takes_them_instead_of_a_model(tmp_path):
     rng = np.random.default_rng(0)
     for run in range(2):

@@ -14,7 +14,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.opening import check_size, refused
 from spdclust.core.types import Labels
 from spdclust.files.archive import array_header, check_announced, read_archive
-from spdclust.files.zip_files import open_zip
+from spdclust.files.zip_files import check_members_size, open_zip
 
 _WHAT = "batch_<b>.zip with activations.npy and labels.txt"
 _ACTIVATIONS, _LABELS = "activations.npy", "labels.txt"
@@ -107,6 +107,7 @@ def _header(archive: Any, path: Path) -> tuple[tuple[int, int], bool, np.dtype[A
             found=sorted(archive.namelist())[:8],
             allowed=_WHAT,
         )
+    check_members_size(archive, path, [_ACTIVATIONS])
     with (
         refused("not a readable array", path, _WHAT, _ACTIVATIONS),
         archive.open(_ACTIVATIONS) as stream,
