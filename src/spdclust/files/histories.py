@@ -88,15 +88,14 @@ def save_merge_history(
     members |= own
     members["labels.txt"] = "\n".join(history.labels)
     settings = history.config.resolved()
+    theirs = settings_for_reference(settings)
     told = {
         "merge_config": settings,
         "records": sorted(history.records),
         "provenance": history.provenance,
     }
     metadata = {
-        "merge_config": settings_for_reference(settings)
-        if reader is None
-        else settings_for_reader(settings, history.labels, reader),
+        "merge_config": theirs if reader is None else settings_for_reader(theirs, history.labels, reader),
         "c_components": history.n_components,
         "n_iters_current": history.n_iterations,
         "labels": history.labels,

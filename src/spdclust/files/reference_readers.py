@@ -36,7 +36,7 @@ def settings_for_reader(settings: Mapping[str, Any], labels: Sequence[str], read
         {'alpha': 2.0}
 
     Args:
-        settings: the resolved settings of the merge.
+        settings: the settings for the readers of `spd`, see `settings_for_reference`.
         labels: the history's labels.
         reader: a name in `READERS`.
 
@@ -68,5 +68,4 @@ def settings_for_reader(settings: Mapping[str, Any], labels: Sequence[str], read
             found=found,
             allowed="labels without line or page separators",
         )
-    kept = settings_for_reference(settings)
-    return {key: kept[key] for key in READERS[reader] if key in kept}
+    return {key: settings[key] for key in READERS[reader] if key in settings}
