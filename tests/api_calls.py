@@ -110,7 +110,7 @@ def calls(folder: Path) -> dict[str, tuple]:
         "normalize_ensemble": (spdclust.normalize_ensemble, {"ensemble": ensemble, "align": "iteration", "require_same_config": True, "allow_different_models": False}),
         "precompute_batches_for_ensemble": (spdclust.precompute_batches_for_ensemble, {"config": config, "n_runs": 1, "folder": folder / "p", "runs": [0]}),
         "process_data_batch": (spdclust.process_data_batch, {"config": config, "model": model, "run": 0, "batch": 0}),
-        "save_merge_history": (spdclust.save_merge_history, {"history": history, "path": folder / "h.zip", "group_idxs": None}),
+        "save_merge_history": (spdclust.save_merge_history, {"history": history, "path": folder / "h.zip", "group_idxs": None, "reader": "spd"}),
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -470,6 +471,13 @@ def read_tokenizer(path: Path) -> Any:
     return encoded, tokenizer.end_of_text, tokenizer.texts(encoded[0][:4])
 
 
+def _zipped_batch(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("activations.npy", "w") as stream:
+            np.save(stream, DENSE)
+        archive.writestr("labels.txt", "\n".join(LABELS))
+
+
 def _saved_tensor(value: Any) -> Any:
     return lambda path: torch.save(value, path)
 
@@ -495,6 +503,7 @@ FORMATS: dict[str, Format] = {
     "own .pt, dense": Format(own("x.pt", _saved_tensor({"activations": torch.from_numpy(DENSE), "labels": LABELS})), read_matrix, "zip", verified=True),
     "own .pt, sparse": Format(own("x.pt", _saved_tensor(torch.from_numpy(DENSE).to_sparse())), read_matrix, "zip", verified=True),
     "own .pt, CSR": Format(own("x.pt", _saved_tensor(torch.from_numpy(DENSE).to_sparse_csr())), read_matrix, "zip", verified=True),
+    "batch_<b>.zip": Format(own("batch_0.zip", _zipped_batch), read_matrix, "zip", verified=True),
     "labels.txt": Format(beside_a_matrix("labels.txt", "x\ny\nz\n"), lambda p: read_matrix(p.parent / "x.npy")),
     "labels.json": Format(beside_a_matrix("labels.json", '["x", "y", "z"]'), lambda p: read_matrix(p.parent / "x.npy"), "json"),
     "memberships.npz": Format(make_snapshot, read_matrix, "zip", verified=True),

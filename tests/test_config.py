@@ -105,7 +105,8 @@ def write(folder: Path, name: str, content: dict) -> Path:
         (
             ClusteringRunConfig,
             {"model_path": "a", "experiment_key": "resid_mlp1"},
-            "f.yaml: experiment_key: given beside model_path (allowed: one of the two)",
+            "f.yaml: experiment_key: found resid_mlp1, which is wandb:goodfire/spd/runs/s-62fce8c4, with "
+            "another model_path, a (allowed: one of the two, or the same run)",
         ),
         (
             ClusteringRunConfig,
@@ -463,7 +464,7 @@ def test_settings_that_change_nothing_are_named():
     run = ClusteringRunConfig.model_validate(given | {"merge_config": {"between_batches": "mask"}})
     mask = "merge_config.between_batches: no effect with recompute_costs_every: 1, which stays on one batch"
     assert run_settings_without_effect(run) == [mask]
-    assert run_settings_without_effect(run, toy=True) == [
+    assert run_settings_without_effect(run, task="tms") == [
         "n_tokens_per_seq: no effect on a toy model, whose inputs are generated",
         "dataset: no effect on a toy model, whose inputs are generated",
         mask,

@@ -32,8 +32,8 @@ class OlderFile(BaseModel):
     ensemble_id: str
     notes: str
     spd_run: str
+    n_iterations: int
     run_idx: int
-    iteration: int
     clusters: dict[str, int | None]
 
 
@@ -86,7 +86,7 @@ def test_the_older_viewer_s_file_names_the_ensemble_and_the_run(ensemble):
     assert OlderFile.model_validate(content).run_idx == 2
     _, content = written(ensemble, ensemble, "--viewer", "ensemble", "--cut", "groups_4")
     found = OlderFile.model_validate(content)
-    assert (found.run_idx, found.ensemble_id, found.iteration) == (-1, "model/demo/consensus", 0)
+    assert (found.run_idx, found.ensemble_id, found.n_iterations) == (-1, "model/demo/consensus", 0)
 
 
 def test_a_history_file_by_itself_needs_the_model(ensemble, tmp_path):
@@ -114,5 +114,7 @@ def test_mapping_and_merge_array_agree_on_the_reference_s_ensemble(oracle, tmp_p
 
 
 def test_an_unknown_viewer_is_one_line():
-    with pytest.raises(InputError, match=r"^viewer: unknown viewer \(found: x; allowed: run, ensemble\)$"):
+    with pytest.raises(
+        InputError, match=r"^viewer: unknown viewer \(found: x; allowed: run, ensemble, param-decomp\)$"
+    ):
         mapping_record({}, made_by="a", model="m", iteration=0, viewer="x")

@@ -419,3 +419,33 @@ def test_checkpoints_without_the_target_take_its_own_weights(run):
     same_numbers(run)
     torch.save(target | {"linear2.bias": torch.zeros(4)}, run / "tms.pth")
     assert f"{run / 'tms.pth'}: linear2.bias: shape does not fit" in refusal(run)
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "command"),
+    [
+        (
+            {"final_config.yaml": "{pd: {seed: 0}, target: {}}", "model_10.pth": ""},
+            "final_config.yaml with a section pd",
+            "pd-cluster-harvest harvest.json",
+        ),
+        (
+            {"launch_config.yaml": "{}", "ckpts/100/d": ""},
+            "JAX checkpoints in ckpts/",
+            "python -m param_decomp.clustering.scripts.run_worker --run_dir {run} ",
+        ),
+    ],
+)
+def test_a_run_of_param_decomp_names_the_command_whose_snapshot_is_read(tmp_path, files, found, command):
+    run = tmp_path / "p-12345678"
+    for name, text in files.items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_model(run, device="cpu")
+    line = str(caught.value)
+    assert line.startswith(f"{run}: model_path: a run of param-decomp, whose checkpoints are not read")
+    assert f"found: {found};" in line
+    assert (
+        f"precomputed_activations_dir, with the snapshot of this run that `{command.format(run=run)}" in line
+    )

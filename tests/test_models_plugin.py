@@ -91,6 +91,19 @@ def test_a_task_reads_language_data(loaders, tmp_path):
     np.testing.assert_array_equal(batch.matrix.toarray(), 2.0 * (tokens[:, None] == np.arange(512)))
 
 
+def test_a_task_draws_sequences_of_an_induction_transformer(monkeypatch, loaders):
+    task = {"name": "induction_head", "vocab_size": 512, "seq_len": 8, "prefix_window": 3}
+    monkeypatch.setattr(TokenModel, "task", task)
+    settings = {"loader": "loaders_for_tests:tokens", "batch_size": 5, "keep_examples": 5}
+    config = ClusteringRunConfig.model_validate(settings)
+    batch = process_data_batch(config, load_run_model(config), run=0, batch=0)
+    tokens = batch.examples.tokens
+    assert tokens.shape == (5, 8)
+    assert (tokens[:, 0] == 0).all()
+    assert (tokens[:, 7] == 511).all()
+    np.testing.assert_array_equal(batch.matrix.toarray(), tokens.reshape(-1, 1) == np.arange(512))
+
+
 def broken(**changed):
     return type("Broken", (Model,), changed)()
 

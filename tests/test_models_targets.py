@@ -6,97 +6,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from target_runs import arrays, assert_close, causal, gelu_tanh, importances, random_state, write_run
 
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.targets.llama_simple_mlp import Attention, LlamaSimpleMLPConfig
-
-RANDOM = torch.Generator().manual_seed(0)
-
-
-def random_state(**shapes):
-    return {name: torch.randn(shape, generator=RANDOM) * 0.4 for name, shape in shapes.items()}
-
-
-def components(weights, modules, c=3, hidden=5):
-    """Return components and `mlp` functions for some modules of a state dict, by the names in checkpoints."""
-    state = {}
-    for name in modules:
-        d_out, d_in = weights[f"{name}.weight"].shape
-        if "wte" in name:
-            d_out, d_in = d_in, d_out
-        key = name.replace(".", "-")
-        state |= random_state(
-            **{
-                f"_components.{key}.V": (d_in, c),
-                f"_components.{key}.U": (c, d_out),
-                f"_ci_fns.{key}.layers.0.W": (c, 1, hidden),
-                f"_ci_fns.{key}.layers.0.b": (c, hidden),
-                f"_ci_fns.{key}.layers.2.W": (c, hidden, 1),
-                f"_ci_fns.{key}.layers.2.b": (c, 1),
-            }
-        )
-        if f"{name}.bias" in weights and "wte" not in name:
-            state[f"_components.{key}.bias"] = weights[f"{name}.bias"]
-    return state
-
-
-def write_run(folder, weights, modules, model_class, task, **config):
-    """Write a run folder as the reference implementation does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {f"target_model.{name}": tensor for name, tensor in weights.items()}
-    torch.save(state | components(weights, modules), folder / "model_10.pth")
-    settings = {
-        "module_info": [{"module_pattern": name, "C": 3} for name in modules],
-        "ci_fn_type": "mlp",
-        "ci_fn_hidden_dims": [5],
-        "sigmoid_type": "normal",
-        "pretrained_model_class": model_class,
-        "pretrained_model_path": None,
-        "pretrained_model_name": None,
-        "pretrained_model_output_attr": None,
-        "task_config": {"task_name": task, "feature_probability": 0.1, "max_seq_len": 6},
-    }
-    (folder / "final_config.yaml").write_text(yaml.safe_dump(settings | config))
-    return folder
-
-
-def importances(folder, module, taken_in):
-    """Return what the `mlp` function of a written run gives for rows of what a module takes in."""
-    state = torch.load(folder / "model_10.pth", weights_only=True)
-    key = module.replace(".", "-")
-    get = {name: state[f"_ci_fns.{key}.layers.{name}"].double() for name in ("0.W", "0.b", "2.W", "2.b")}
-    v = state[f"_components.{key}.V"].double()
-    activations = torch.as_tensor(taken_in).double() @ v
-    out = torch.empty(activations.shape, dtype=torch.float64)
-    for c in range(v.shape[1]):
-        hidden = activations[..., c, None] * get["0.W"][c, 0] + get["0.b"][c]
-        hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
-        out[..., c] = hidden @ get["2.W"][c, :, 0] + get["2.b"][c, 0]
-    return torch.sigmoid(out).numpy()
-
-
-def assert_close(found, expected):
-    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=2e-5, rtol=2e-5)
-
-
-def arrays(weights):
-    return {name: tensor.double().numpy() for name, tensor in weights.items()}
-
-
-def gelu_tanh(x):
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-
-
-def causal(q, k, v):
-    """Return attention of each row of one head to itself and those before it."""
-    out = np.zeros((len(q), v.shape[1]))
-    for i in range(len(q)):
-        scores = np.array([q[i] @ k[j] / math.sqrt(q.shape[1]) for j in range(i + 1)])
-        shares = np.exp(scores - scores.max())
-        out[i] = shares / shares.sum() @ v[: i + 1]
-    return out
-
 
 # toy models
 
@@ -207,17 +121,20 @@ def llama_weights(config, attention):
     for i in range(config["n_layer"]):
         shapes |= {f"h.{i}.attn.{name}": shape for name, shape in attention.items()}
         shapes |= {f"h.{i}.rms_1.weight": (d,), f"h.{i}.rms_2.weight": (d,)}
-        shapes |= {f"h.{i}.mlp.c_fc.weight": (hidden, d), f"h.{i}.mlp.down_proj.weight": (d, hidden)}
+        inner = ("gate_proj", "up_proj") if config.get("model_type") == "LlamaSimple" else ("c_fc",)
+        shapes |= {f"h.{i}.mlp.{name}.weight": (hidden, d) for name in inner}
+        shapes |= {f"h.{i}.mlp.down_proj.weight": (d, hidden)}
     weights = random_state(**shapes)
     return weights | {"lm_head.weight": weights["wte.weight"]}
 
 
 @pytest.mark.parametrize("adjacent", [False, True])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_llama_simple_mlp_equals_a_slow_computation(tmp_path, adjacent, grouped):
+@pytest.mark.parametrize("family", ["LlamaSimpleMLP", "LlamaSimple"])
+def test_llama_style_models_equal_a_slow_computation(tmp_path, adjacent, grouped, family):
     n_head, d, d_head, n_kv = 4, 16, 4, 2
     config = {
-        "model_type": "LlamaSimpleMLP",
+        "model_type": family,
         "n_layer": 2,
         "n_head": n_head,
         "n_embd": d,
@@ -238,12 +155,14 @@ def test_llama_simple_mlp_equals_a_slow_computation(tmp_path, adjacent, grouped)
     )
     weights = llama_weights(config, attention)
     read = "q_proj" if grouped else "c_attn"
-    modules = ["wte", "h.1.mlp.down_proj", f"h.1.attn.{read}"]
+    names = ("c_fc",) if family == "LlamaSimpleMLP" else ("gate_proj", "up_proj")
+    inner = [f"h.1.mlp.{name}" for name in names]
+    modules = ["wte", "h.1.mlp.down_proj", *inner, f"h.1.attn.{read}"]
     run = write_run(
         tmp_path / "run",
         weights,
         modules,
-        "simple_stories_train.models.llama_simple_mlp.LlamaSimpleMLP",
+        f"simple_stories_train.models.any.{family}",
         "lm",
         pretrained_model_name="../target/checkpoints/model_step_5.pt",
         pretrained_model_output_attr="idx_0",
@@ -252,7 +171,7 @@ def test_llama_simple_mlp_equals_a_slow_computation(tmp_path, adjacent, grouped)
     (tmp_path / "target").mkdir()
     (tmp_path / "target/model_config.yaml").write_text(yaml.safe_dump(config))
     model = load_model(run, device="cpu")
-    assert model.module_names == ["wte", f"h.1.attn.{read}", "h.1.mlp.down_proj"]
+    assert model.module_names == ["wte", f"h.1.attn.{read}", *inner, "h.1.mlp.down_proj"]
     assert (model.task.vocab_size, model.task.max_seq_len, model.task.tokenizer_name) == (
         13,
         6,
@@ -296,8 +215,15 @@ def test_llama_simple_mlp_equals_a_slow_computation(tmp_path, adjacent, grouped)
                 theirs = slice(shared * d_head, (shared + 1) * d_head)
                 heads.append(causal(turned(q[:, own]), turned(k[:, theirs]), v[:, theirs]))
             x = x + np.concatenate(heads, axis=1) @ w[f"h.{i}.attn.o_proj.weight"].T
-            hidden = gelu_tanh(norm(x, f"h.{i}.rms_2.weight") @ w[f"h.{i}.mlp.c_fc.weight"].T)
+            y = norm(x, f"h.{i}.rms_2.weight")
+            if family == "LlamaSimpleMLP":
+                hidden = gelu_tanh(y @ w[f"h.{i}.mlp.c_fc.weight"].T)
+            else:
+                gate = y @ w[f"h.{i}.mlp.gate_proj.weight"].T
+                hidden = gate / (1 + np.exp(-gate)) * (y @ w[f"h.{i}.mlp.up_proj.weight"].T)
             if i == 1:
+                for name in inner:
+                    taken_in[name].append(y)
                 taken_in["h.1.mlp.down_proj"].append(hidden)
             x = x + hidden @ w[f"h.{i}.mlp.down_proj.weight"].T
         logits.append(norm(x, "ln_f.weight") @ w["lm_head.weight"].T)

@@ -26,6 +26,8 @@ from spdclust.core.version import __version__
 if TYPE_CHECKING:
     from spdclust.config.run import ClusteringRunConfig
 
+logger = logging.getLogger(__name__)
+
 _EXAMPLES = """examples:
   spdclust init my_project
   spdclust validate config/pipelines/demo.yaml
@@ -170,6 +172,7 @@ def _run(options: argparse.Namespace) -> None:
     from spdclust.config.run import ClusteringRunConfig
 
     settings = read_mapping(options.config)
+    _warn_of_unused_keys(options.config)
     if options.precomputed_activations_dir is not None:
         settings["precomputed_activations_dir"] = str(options.precomputed_activations_dir)
     config = check(ClusteringRunConfig, settings, file=options.config)
@@ -187,7 +190,16 @@ def _merge(options: argparse.Namespace) -> None:
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig
 
-    _merge_folder(options.batches, load_config(ClusteringRunConfig, options.config), options)
+    config = load_config(ClusteringRunConfig, options.config)
+    _warn_of_unused_keys(options.config)
+    _merge_folder(options.batches, config, options)
+
+
+def _warn_of_unused_keys(path: Path) -> None:
+    from spdclust.config.resolve import unused_keys
+
+    for line in unused_keys(path):
+        logger.warning(line)
 
 
 def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse.Namespace) -> None:
@@ -236,13 +248,15 @@ def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.load import load_config, read_mapping
     from spdclust.config.locate import beside
     from spdclust.config.pipeline import ClusteringPipelineConfig
+    from spdclust.config.reference_keys import PIPELINE_ONLY
     from spdclust.config.resolve import resolve_pipeline
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.sampling.estimate import estimate
 
-    if set(read_mapping(options.file)) & set(ClusteringPipelineConfig.model_fields) - set(
-        ClusteringRunConfig.model_fields
-    ):
+    of_pipelines = ClusteringPipelineConfig.model_fields.keys() - ClusteringRunConfig.model_fields.keys()
+    is_pipeline = read_mapping(options.file).keys() & (of_pipelines | PIPELINE_ONLY)
+    _warn_of_unused_keys(options.file)
+    if is_pipeline:
         for ensemble in resolve_pipeline(options.file):
             print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
             print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))

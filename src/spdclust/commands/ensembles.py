@@ -89,9 +89,9 @@ def add_commands(command: AddCommand) -> None:
     mapping.add_argument("--model", help="the decomposed model (default: from clustering_run_config.json)")
     mapping.add_argument(
         "--viewer",
-        choices=["run", "ensemble"],
+        choices=["run", "ensemble", "param-decomp"],
         default="run",
-        help="keys of the viewer of single runs (default), or of the older one of ensembles",
+        help="keys of the viewer of runs (default), of the older one of ensembles, or of param-decomp's",
     )
     mapping.add_argument(
         "--output", type=Path, help="file (default: cluster_mapping_<of>_<cut>.json in the folder)"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.commands.adding import AddCommand
+from spdclust.files.reference_readers import READERS
 
 
 def add_commands(command: AddCommand) -> None:
@@ -42,9 +43,16 @@ def add_commands(command: AddCommand) -> None:
         _export,
         "Write a history with the group of every component after every merge, as the reference has it.",
         "spdclust export results/resid_mlp1/demo/runs/run_0/history.zip --output full.zip",
+        "spdclust export results/resid_mlp1/demo/runs/run_0/history.zip --for spd --output theirs.zip",
     )
     export.add_argument("history", type=Path, help="history.zip")
     export.add_argument("--output", type=Path, required=True, help="the file to write")
+    export.add_argument(
+        "--for",
+        dest="reader",
+        choices=list(READERS),
+        help="write only the settings that this reader accepts",
+    )
 
     taken = command(
         "import",
@@ -85,10 +93,14 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from spdclust.core.errors import InputError
     from spdclust.files.histories import load_merge_history, save_merge_history
 
     history = load_merge_history(options.history)
-    save_merge_history(history, options.output, group_idxs=True)
+    try:
+        save_merge_history(history, options.output, group_idxs=True, reader=options.reader)
+    except InputError as error:
+        raise error.located(file=options.history) from error
     print(
         f"wrote {options.output}: {history.n_iterations} iterations of {history.n_components} components "
         "in merge.group_idxs.npy"

@@ -62,7 +62,7 @@ def _lines(model: type[BaseModel], depth: int) -> list[str]:
             f"{indent}# {line}"
             for line in textwrap.wrap(" ".join((field.description or "").split()), 100 - len(indent))
         ]
-        default = field.get_default(call_default_factory=True)
+        default = field.get_default(call_default_factory=True, validated_data={})
         if isinstance(default, BaseModel):
             lines.append(f"{indent}{name}:")
             lines += _lines(type(default), depth + 1)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from spdclust.config.base import Number, Section
+from spdclust.config.reference_keys import current_merge
 
 SamplingMethod = Literal["range", "mcmc", "exp_rank"]
 
@@ -16,12 +17,18 @@ SAMPLER_KWARGS: dict[str, dict[str, float]] = {
 """The keyword arguments of each sampler, with their defaults."""
 
 
+def _defaults_of_sampler(settings: dict[str, Any]) -> dict[str, float]:
+    return dict(SAMPLER_KWARGS.get(settings.get("merge_pair_sampling_method", "range"), {}))
+
+
 class MergeConfig(Section):
     """How components are merged into groups.
 
     Example:
-        >>> MergeConfig(alpha=10).sampler_kwargs
+        >>> MergeConfig(alpha=10).merge_pair_sampling_kwargs
         {'threshold': 0.05}
+        >>> MergeConfig(merge_pair_sampling_method="mcmc").merge_pair_sampling_kwargs
+        {'temperature': 1.0}
     """
 
     activation_threshold: float | None = Field(default=0.01, ge=0, allow_inf_nan=False)
@@ -33,7 +40,7 @@ class MergeConfig(Section):
     """Number of merges; null merges until `min_groups` are left."""
     merge_pair_sampling_method: SamplingMethod = "range"
     """How the pair to merge is drawn from the pair costs."""
-    merge_pair_sampling_kwargs: dict[str, Number] = Field(default_factory=dict)
+    merge_pair_sampling_kwargs: dict[str, Number] = Field(default_factory=_defaults_of_sampler)
     """Arguments of the sampler: `threshold` (range, 0 to 1, default 0.05), `temperature` (mcmc, above 0,
     bits per sample, default 1.0), `decay` (exp_rank, 0 or more, default 0.2)."""
     filter_dead_threshold: float = Field(default=0.001, ge=0, allow_inf_nan=False)
@@ -50,6 +57,11 @@ class MergeConfig(Section):
     hand, or masked so that it cannot be merged again before."""
     min_groups: int = Field(default=3, ge=1)
     """Stop when this many groups are left."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_reference_keys(cls, values: Any) -> Any:
+        return current_merge(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _check_modules(self) -> "MergeConfig":

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spdclust.config.base import PathText, Section
+from spdclust.config.reference_keys import current_pipeline
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.distance_methods import METHODS
 
@@ -116,10 +117,8 @@ class ClusteringPipelineConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _accept_older_form(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            return {key: value for key, value in values.items() if key not in NO_LONGER_KEYS}
-        return values
+    def _take_reference_keys(cls, values: Any) -> Any:
+        return current_pipeline(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _check_run(self) -> "ClusteringPipelineConfig":
@@ -129,12 +128,3 @@ class ClusteringPipelineConfig(Section):
                 "itself as clustering_run_config)"
             )
         return self
-
-
-NO_LONGER_KEYS = {
-    "base_output_dir": "results go to the folder that `results` of the workflow's configuration names",
-    "devices_per_run": "profiles/slurm says what a job gets",
-    "slurm_mem": "memory follows from the size of the input and grows when a job is tried again",
-    "calc_distances": "who wants no distances asks for the target `histories`",
-}
-"""Keys of the reference implementation's pipeline files that change nothing, and why."""

@@ -12,7 +12,8 @@ from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping
 from spdclust.config.locate import beside
-from spdclust.config.pipeline import NO_LONGER_KEYS, ClusteringPipelineConfig, PipelineOverride
+from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
+from spdclust.config.reference_keys import current_pipeline, ignored_keys
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.sweep_points import sweep_points, typed_point, with_point
 from spdclust.core.errors import InputError
@@ -33,7 +34,9 @@ class WorkflowConfig(Section):
 
 
 def unused_keys(path: str | Path) -> list[str]:
-    """Return a line for each key of a pipeline file that only the reference implementation obeys.
+    """Return a line for each key of a pipeline or run file that only the reference implementation obeys.
+
+    For a pipeline file, those of the run file that it names follow.
 
     Example:
         >>> import tempfile
@@ -44,15 +47,21 @@ def unused_keys(path: str | Path) -> list[str]:
         ['slurm_mem changes nothing']
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: a file cannot be read.
     """
     given = read_mapping(path)
-    return [
-        f"{path}: {key} changes nothing: {why}"
-        for key, why in NO_LONGER_KEYS.items()
-        # distances are what happens here
-        if key in given and not (key == "calc_distances" and given[key] is not False)
-    ]
+    lines = [f"{path}: {key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
+    try:
+        settings = current_pipeline(given)
+    except ValueError:  # an error, which loading the file reports
+        return lines
+    run_file, run = settings.get("clustering_run_config_path"), settings.get("clustering_run_config")
+    if isinstance(run_file, str):
+        return lines + unused_keys(_find_run_file(run_file, Path(path)))
+    if isinstance(run, dict) and "harvest" not in given:
+        prefix = f"{path}: clustering_run_config."
+        lines += [f"{prefix}{key} changes nothing: {why}" for key, why in ignored_keys(run).items()]
+    return lines
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
@@ -152,7 +161,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
         InputError: its run file is missing, or holds something that is not allowed.
     """
     if pipeline.clustering_run_config_path is not None:
-        run_path = _find_beside(pipeline.clustering_run_config_path, path)
+        run_path = _find_run_file(pipeline.clustering_run_config_path, path)
         run, run_name, run_file = load_config(ClusteringRunConfig, run_path), run_path.stem, run_path
     else:
         assert pipeline.clustering_run_config is not None
@@ -189,14 +198,21 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     return ensembles
 
 
-def _find_beside(name: str, pipeline_path: Path) -> Path:
-    """Return the file that a pipeline names: beside the pipeline, from the working folder, or by its bare
-    name beside the pipeline (as when published files are copied into one folder).
+def _find_run_file(name: str, pipeline_path: Path) -> Path:
+    """Return the run file that a pipeline names.
+
+    It is searched for from the pipeline's folder and from the working folder, from the folders above the
+    pipeline's (paths of the reference implementation start at the root of its checkout), and by its bare name
+    beside the pipeline (as when published files are copied into one folder).
 
     Raises:
         InputError: it is in none of these places.
     """
-    places = [pipeline_path.parent / name, Path(name), pipeline_path.parent / Path(name).name]
+    folder = pipeline_path.parent
+    places = [folder / name, Path(name)]
+    if len(Path(name).parts) > 1:  # a bare name is too likely to be another file's
+        places += [above / name for above in folder.absolute().parents]
+    places.append(folder / Path(name).name)
     for place in places:
         if place.is_file():
             return place
@@ -205,7 +221,8 @@ def _find_beside(name: str, pipeline_path: Path) -> Path:
         file=pipeline_path,
         field="clustering_run_config_path",
         found=name,
-        allowed=f"a run file beside {pipeline_path.name} or below the working folder",
+        allowed=f"a run file below the folder of {pipeline_path.name}, below a folder above it, or below the "
+        "working folder",
     )
 
 

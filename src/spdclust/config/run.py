@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from spdclust.config.base import PathText, Section
 from spdclust.config.merge import MergeConfig
+from spdclust.config.reference_keys import current_run, same_model
 from spdclust.core.errors import InputError
 
 EXPERIMENTS: dict[str, str] = {
@@ -116,16 +117,10 @@ class ClusteringRunConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_reference_bookkeeping(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            return {key: value for key, value in values.items() if key not in REFERENCE_BOOKKEEPING}
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_frequencies(cls, values: Any) -> Any:
+    def _take_reference_keys(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        values = current_run(values)
         given = values.get("logging_intervals")
         given = {} if given is None else given
         if not isinstance(given, dict):
@@ -154,12 +149,17 @@ class ClusteringRunConfig(Section):
                 "model_path: missing (allowed: a run directory, a model_<step>.pth, or "
                 "wandb:entity/project/run_id; else experiment_key or precomputed_activations_dir)"
             )
-        if "model_path" in given and "experiment_key" in given:
-            raise ValueError("experiment_key: given beside model_path (allowed: one of the two)")
         if self.experiment_key is not None and self.experiment_key not in EXPERIMENTS:
             raise ValueError(
                 f"experiment_key: found {self.experiment_key!r} (allowed: {', '.join(EXPERIMENTS)})"
             )
+        if "model_path" in given and "experiment_key" in given:
+            published = EXPERIMENTS[str(self.experiment_key)]
+            if not same_model(str(self.model_path), published):
+                raise ValueError(
+                    f"experiment_key: found {self.experiment_key}, which is {published}, with another "
+                    f"model_path, {self.model_path} (allowed: one of the two, or the same run)"
+                )
         return self
 
     @property
@@ -258,9 +258,6 @@ MOST_BATCHES = 1000
 
 FREQUENCIES = {"wandb_log_frequency": "stat", "wandb_artifact_frequency": "artifact"}
 """Other names of logging intervals."""
-
-REFERENCE_BOOKKEEPING = frozenset({"ensemble_id", "idx_in_ensemble", "output_dir", "base_output_dir"})
-"""Keys of the reference implementation that it fills in by itself; here paths follow from file names."""
 
 _SAMPLING_KEYS = (
     "loader",

@@ -70,14 +70,15 @@ def with_point(
     if not point:
         return run
     settings = run.model_dump(mode="json")
+    if "merge_pair_sampling_kwargs" not in run.merge_config.model_fields_set:
+        # so that each point takes the defaults of its own sampler
+        settings["merge_config"]["merge_pair_sampling_kwargs"] = {}
     for key, value in point.items():
         *sections, last = key.split(".")
         target = settings
         for section in sections:
             target = target[section]
         target[last] = value
-    if "merge_config.merge_pair_sampling_method" in point:
-        settings["merge_config"].setdefault("merge_pair_sampling_kwargs", {})
     try:
         return validate(ClusteringRunConfig, settings)
     except InputError as error:

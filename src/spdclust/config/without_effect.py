@@ -13,25 +13,33 @@ _OF_SAMPLING = (
     "causal_importance",
 )
 _OF_LANGUAGE = ("n_tokens_per_seq", "dataset", "dataset_streaming", "keep_examples")
+_OF_TASK = {
+    "tms": (_OF_LANGUAGE, "on a toy model, whose inputs are generated"),
+    "resid_mlp": (_OF_LANGUAGE, "on a toy model, whose inputs are generated"),
+    "induction_head": (
+        ("dataset", "dataset_streaming"),
+        "on an induction transformer, whose inputs are generated",
+    ),
+}
 
 
-def run_settings_without_effect(run: ClusteringRunConfig, *, toy: bool = False) -> list[str]:
+def run_settings_without_effect(run: ClusteringRunConfig, *, task: str | None = None) -> list[str]:
     """Return a line for each setting of a run that differs from its default and changes nothing.
 
     Example:
-        >>> run_settings_without_effect(ClusteringRunConfig(model_path="m", n_tokens_per_seq=3), toy=True)
+        >>> run_settings_without_effect(ClusteringRunConfig(model_path="m", n_tokens_per_seq=3), task="tms")
         ['n_tokens_per_seq: no effect on a toy model, whose inputs are generated']
 
     Args:
         run: the settings, those of the merge among them.
-        toy: whether the model is known to be a toy model.
+        task: the model's task, if it is known.
     """
     names: tuple[str, ...] = ()
     reason = ""
     if run.precomputed_activations_dir is not None:
         names, reason = _OF_SAMPLING, "with precomputed_activations_dir, whose files hold the samples"
-    elif toy:
-        names, reason = _OF_LANGUAGE, "on a toy model, whose inputs are generated"
+    elif task in _OF_TASK:
+        names, reason = _OF_TASK[task]
     fields = type(run).model_fields
     lines = [f"{name}: no effect {reason}" for name in names if getattr(run, name) != fields[name].default]
     return lines + [f"merge_config.{line}" for line in merge_settings_without_effect(run.merge_config)]

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.argument_kinds import file_path, truth
+from spdclust.core.argument_kinds import file_path, text, truth
 from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.core.opening import parse_json, refused
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.ensemble_folder import common_folder
+from spdclust.files.reference_readers import READERS, settings_for_reader
 from spdclust.files.stated_settings import not_stated_by, read_settings, reference_settings
 from spdclust.merge.activations import check_labels
 from spdclust.merge.groups import iterate_group_idxs, merge_tree
@@ -34,8 +35,19 @@ _RECORD = "records."
 _ALLOWED = "a history.zip"
 
 
-@checked(history=instance(MergeHistory, allowed="a MergeHistory"), path=file_path, group_idxs=optional(truth))
-def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: bool | None = None) -> None:
+@checked(
+    history=instance(MergeHistory, allowed="a MergeHistory"),
+    path=file_path,
+    group_idxs=optional(truth),
+    reader=optional(text(*READERS)),
+)
+def save_merge_history(
+    history: MergeHistory,
+    path: str | Path,
+    *,
+    group_idxs: bool | None = None,
+    reader: str | None = None,
+) -> None:
     """Write a history, reproducibly byte for byte.
 
     Example:
@@ -52,9 +64,11 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
         path: the `.zip` file.
         group_idxs: whether to write the full `(iterations, components)` array; by default only if it is
             smaller than `GROUP_IDXS_LIMIT` bytes.
+        reader: `spd` or `param-decomp`: write only the settings that it accepts, and raise an error for a
+            history that it cannot read. By default those of `spd`, unchecked.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or the reader cannot read such a history.
     """
     shape = (history.n_iterations, history.n_components)
     index_type = np.int16 if history.n_components <= 2**15 - 1 else np.int32
@@ -73,13 +87,14 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
     members["merge.k_groups.npy"] = history.k_groups.astype(np.int32)
     members |= own
     members["labels.txt"] = "\n".join(history.labels)
+    theirs = reference_settings(history)
     told = {
         "merge_config": history.settings(),
         "records": sorted(history.records),
         "provenance": history.provenance,
     }
     metadata = {
-        "merge_config": reference_settings(history),
+        "merge_config": theirs if reader is None else settings_for_reader(theirs, history.labels, reader),
         "c_components": history.n_components,
         "n_iters_current": history.n_iterations,
         "labels": history.labels,

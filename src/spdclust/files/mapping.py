@@ -11,8 +11,9 @@ from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.types import Int, Labels
 
-VIEWERS = ("run", "ensemble")
-"""Viewers of the reference implementation: the newer one shows single runs, the older one ensembles."""
+VIEWERS = ("run", "ensemble", "param-decomp")
+"""Viewers of the reference implementation: of single runs, the older one of ensembles, and that of its
+successor, of single runs again."""
 
 
 def cluster_mapping(group_idxs: Int[np.ndarray, " components"], labels: Labels) -> dict[str, int | None]:
@@ -39,12 +40,15 @@ def mapping_record(
     notes: str = "",
     viewer: str = "run",
 ) -> dict[str, Any]:
-    """Return the record for a viewer; both viewers reject any additional key.
+    """Return the record for a viewer; each viewer rejects any other key.
 
     Example:
         >>> mapping_record({"m:0": None}, made_by="demo/run_0", model="wandb:e/p/runs/s-1", iteration=4)
         {'clustering_run_id': 'demo/run_0', 'notes': '', 'spd_run': 'e/p/s-1', 'iteration': 4,
          'clusters': {'m:0': None}}
+        >>> record = mapping_record({}, made_by="demo", model="m", iteration=4, viewer="ensemble")
+        >>> list(record)
+        ['ensemble_id', 'notes', 'spd_run', 'n_iterations', 'run_idx', 'clusters']
 
     Args:
         clusters: see `cluster_mapping`.
@@ -53,21 +57,29 @@ def mapping_record(
         iteration: the merge after which the grouping is taken.
         run: number of the run; None for the consensus (−1 in the older viewer's file).
         notes: free text.
-        viewer: a name in `VIEWERS`: `run` writes `clustering_run_id`, `ensemble` (the older one)
-            `ensemble_id` and `run_idx`.
+        viewer: a name in `VIEWERS`: `run` writes `clustering_run_id`, `spd_run` and `iteration`; `ensemble`
+            `ensemble_id`, `run_idx` and `n_iterations`; `param-decomp` `pd_run` for `spd_run`.
 
     Raises:
         InputError: no such viewer.
     """
     if viewer not in VIEWERS:
         raise InputError("unknown viewer", field="viewer", found=viewer, allowed=", ".join(VIEWERS))
-    rest = {"notes": notes, "spd_run": model_name(model), "iteration": iteration}
-    if viewer == "run":
-        return {"clustering_run_id": made_by, **rest, "clusters": dict(clusters)}
+    name = model_name(model)
+    if viewer == "ensemble":
+        return {
+            "ensemble_id": made_by,
+            "notes": notes,
+            "spd_run": name,
+            "n_iterations": iteration,
+            "run_idx": -1 if run is None else run,
+            "clusters": dict(clusters),
+        }
     return {
-        "ensemble_id": made_by,
-        **rest,
-        "run_idx": -1 if run is None else run,
+        "clustering_run_id": made_by,
+        "notes": notes,
+        "pd_run" if viewer == "param-decomp" else "spd_run": name,
+        "iteration": iteration,
         "clusters": dict(clusters),
     }
 

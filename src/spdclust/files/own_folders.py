@@ -5,12 +5,13 @@ from pathlib import Path
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
+from spdclust.files.reference_batches import is_zipped_batch
 
 SUFFIXES = (".pt", ".npy", ".npz")
 SNAPSHOT = "memberships.npz"
 METADATA = "metadata.json"
 LABEL_FILES = ("labels.txt", "labels.json")
-ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, or memberships.npz with metadata.json"
+ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, batch_<b>.zip, or memberships.npz with metadata.json"
 
 
 def folder_of_run(folder: str | Path, run: int) -> Path:
@@ -68,7 +69,8 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
     if (place / SNAPSHOT).is_file():
         return [place / SNAPSHOT]
     # a broken link is not skipped; reading it raises an error
-    found = [file for file in place.iterdir() if file.suffix in SUFFIXES and not file.is_dir()]
+    files = [file for file in place.iterdir() if not file.is_dir()]
+    found = [file for file in files if file.suffix in SUFFIXES or is_zipped_batch(file)]
     found += [inner / SNAPSHOT for inner in place.iterdir() if (inner / SNAPSHOT).is_file()]
     if not found:
         raise InputError(

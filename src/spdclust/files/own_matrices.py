@@ -8,6 +8,7 @@ file                      contents
 `.npy`                    a dense array
 `.npz`                    a `scipy.sparse` matrix, or dense: one array, or `activations` and `labels`
 `memberships.npz`         next to a `metadata.json`: a harvest snapshot of the active components
+`batch_<b>.zip`           a batch of the reference implementation, see `reference_batches`
 ========================= ===========================================================================
 
 Rows are samples, columns components; further leading axes (sequence, position) are flattened.
@@ -29,6 +30,7 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import array_header, check_announced
 from spdclust.files.batch_format import FORMAT
 from spdclust.files.own_folders import ALLOWED, LABEL_FILES, METADATA, SNAPSHOT
+from spdclust.files.reference_batches import is_zipped_batch, read_zipped_batch, zipped_batch_shape
 from spdclust.files.sparse_parts import check_indices
 from spdclust.files.torch_files import load_tensors
 from spdclust.files.zip_files import check_members_size, open_zip
@@ -66,6 +68,8 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
             matrix, labels = _of_mapping(content, path) if isinstance(content, dict) else (content, None)
         elif path.suffix == ".npy":
             matrix, labels = np.load(path, mmap_mode="r", allow_pickle=False), None
+        elif is_zipped_batch(path):
+            matrix, labels = read_zipped_batch(path)
         elif path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
             matrix, labels = _read_npz(path)[0], _snapshot_labels(path.parent / METADATA)
         else:
@@ -99,6 +103,8 @@ def shape_of_own(path: str | Path) -> tuple[int, int]:
                 shape = tuple((content["activations"] if isinstance(content, dict) else content).shape)
         elif path.suffix == ".npy":
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        elif is_zipped_batch(path):
+            shape = zipped_batch_shape(path)
         else:
             shape = _shape_of_npz(path)
         if len(shape) < 2:

@@ -31,7 +31,11 @@ def not_stated_by(settings: Any) -> list[str]:
         >>> not_stated_by(dict.fromkeys(REFERENCE_KEYS[1:]))
         ['activation_threshold']
     """
-    return [key for key in REFERENCE_KEYS if key not in settings] if isinstance(settings, Mapping) else []
+    if not isinstance(settings, Mapping):
+        return []
+    # the oldest version states the threshold of its sampler under a key of its own
+    stated = {*settings, "merge_pair_sampling_kwargs"} if "check_threshold" in settings else set(settings)
+    return [key for key in REFERENCE_KEYS if key not in stated]
 
 
 def read_settings(content: Any, not_stated: Iterable[str] = ()) -> MergeConfig:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spdclust.core.errors import InputError
 from spdclust.core.opening import exists, regular_file
 from spdclust.files.torch_files import load_tensors
-from spdclust.models.config import DecompositionConfig, read_config
+from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
 from spdclust.models.wandb_files import decomposition_folder
 from spdclust.models.wandb_paths import parse_wandb_path
 
@@ -123,6 +123,12 @@ def _last_step(folder: Path) -> Path:
     steps = {
         int(match[1]): file for file in folder.glob("model_*.pth") if (match := _STEP.fullmatch(file.name))
     }
+    if not steps and (folder / "ckpts").is_dir():
+        worker = "python -m param_decomp.clustering.scripts.run_worker"
+        options = "--n_tokens 50000 --batch_size 16 --n_tokens_per_seq 8"
+        raise run_of_param_decomp(
+            folder, "JAX checkpoints in ckpts/", f"{worker} --run_dir {folder} {options}"
+        )
     if not steps:
         raise InputError(
             "no model_<step>.pth in the folder", file=folder, field="model_path", allowed=_ALLOWED

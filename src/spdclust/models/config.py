@@ -107,11 +107,37 @@ def read_config(file: Path) -> DecompositionConfig:
         InputError: the file is missing or unreadable, a key is missing or has the wrong kind of value.
     """
     data = read_mapping(file)
+    if isinstance(data.get("pd"), dict):
+        raise run_of_param_decomp(
+            file.parent, "final_config.yaml with a section pd", "pd-cluster-harvest harvest.json"
+        )
     if not ({"module_info", "target_module_patterns"} & data.keys()):
         raise InputError(
             "key is missing: not the configuration of a decomposition run", file=file, field="module_info"
         )
     return validate(DecompositionConfig, data, file=file)
+
+
+def run_of_param_decomp(folder: Path, found: str, harvest: str) -> InputError:
+    """Return the error for a run of the reference implementation's successor, whose models are not read.
+
+    Example:
+        >>> str(run_of_param_decomp(Path("p-1"), "ckpts/", "their harvest"))
+        'p-1: model_path: a run of param-decomp, whose checkpoints are not read (found: ckpts/;
+         allowed: precomputed_activations_dir, with the snapshot of this run that `their harvest` writes)'
+
+    Args:
+        folder: the run folder.
+        found: what it was recognised by.
+        harvest: the command that writes its memberships.
+    """
+    return InputError(
+        "a run of param-decomp, whose checkpoints are not read",
+        file=folder,
+        field="model_path",
+        found=found,
+        allowed=f"precomputed_activations_dir, with the snapshot of this run that `{harvest}` writes",
+    )
 
 
 _RENAMED = {

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from spdclust.core.errors import InputError
-from spdclust.models.task import LanguageTask, Task, ToyTask
+from spdclust.models.task import InductionTask, LanguageTask, Task, ToyTask
 
 
 def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> torch.Tensor:
@@ -46,7 +46,7 @@ def _vectors(tensor: torch.Tensor, task: ToyTask) -> torch.Tensor:
     return tensor.to(torch.float32)
 
 
-def _tokens(tensor: torch.Tensor, task: LanguageTask, max_length: int | None) -> torch.Tensor:
+def _tokens(tensor: torch.Tensor, task: LanguageTask | InductionTask, max_length: int | None) -> torch.Tensor:
     if tensor.ndim != 2 or tensor.shape[1] == 0:
         raise InputError(
             "shape does not fit the model",

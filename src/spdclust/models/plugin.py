@@ -17,7 +17,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Int, Labels
 from spdclust.models.loader_names import function_of, model_files
 from spdclust.models.sparse_rows import checked_dense, sparse_rows
-from spdclust.models.task import LanguageTask, Task, ToyTask
+from spdclust.models.task import InductionTask, LanguageTask, Task, ToyTask
 
 _ALLOWED = "docs/loaders.md says what a loaded model has"
 
@@ -155,13 +155,15 @@ def _imported(loader: str, module_name: str, function_name: str) -> Callable[...
 
 
 def _task(given: Any, name: str) -> Task | None:
-    if given is None or isinstance(given, ToyTask | LanguageTask):
+    if given is None or isinstance(given, ToyTask | LanguageTask | InductionTask):
         return given
     if not isinstance(given, Mapping) or "name" not in given:
         raise InputError("not a task", file=name, field="task", found=type(given).__name__, allowed=_ALLOWED)
     settings = {"folder": Path()} | dict(given)
     if settings["name"] == "lm":
         return validate(LanguageTask, settings, file=f"{name}: task")
+    if settings["name"] == "induction_head":
+        return validate(InductionTask, settings, file=f"{name}: task")
     return validate(ToyTask, settings, file=f"{name}: task")
 
 

@@ -1,7 +1,7 @@
 """The training task of a decomposed model, sufficient to generate more inputs of the same kind."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -73,4 +73,34 @@ class LanguageTask(CheckpointSection):
     """Whether the dataset was streamed from the hub."""
 
 
-Task = ToyTask | LanguageTask
+class InductionTask(CheckpointSection):
+    """Sequences in which a random token after the induction token is to be repeated.
+
+    Example:
+        >>> InductionTask(name="induction_head", vocab_size=11, seq_len=8).prefix_window
+        5
+    """
+
+    name: Literal["induction_head"]
+    vocab_size: int = Field(ge=3)
+    """Tokens that the model knows: 0 starts a sequence, the last is the induction token."""
+    seq_len: int = Field(ge=5)
+    """Tokens per sequence."""
+    prefix_window: int = Field(default=0, ge=0)
+    """The first induction token is drawn from the positions 2 to this one; 0 or null: as far as it fits."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_window(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("prefix_window") and "seq_len" in values:
+            return values | {"prefix_window": values["seq_len"] - 3}
+        return values
+
+    @model_validator(mode="after")
+    def _check_window(self) -> "InductionTask":
+        if not 2 <= self.prefix_window <= self.seq_len - 3:
+            raise ValueError(f"prefix_window: found {self.prefix_window} (allowed: 2 to {self.seq_len - 3})")
+        return self
+
+
+Task = ToyTask | LanguageTask | InductionTask

@@ -24,6 +24,21 @@ class InputChunk:
     positions: Int[np.ndarray, "rows chosen"] | None = None
 
 
+def random_positions(
+    n_rows: int, length: int, per_row: int | None, generator: np.random.Generator
+) -> Int[np.ndarray, "rows chosen"] | None:
+    """Return distinct random positions of every row in order; None for all positions.
+
+    Example:
+        >>> random_positions(2, 5, 3, np.random.default_rng(0)).shape
+        (2, 3)
+    """
+    if per_row is None:
+        return None
+    order = generator.random((n_rows, length)).argsort(axis=1, kind="stable")
+    return np.sort(order[:, :per_row], axis=1)
+
+
 @runtime_checkable
 class InputSource(Protocol):
     """Inputs of batches, one batch per seed.

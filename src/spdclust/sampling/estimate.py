@@ -11,6 +11,7 @@ from spdclust.files.own_matrices import shape_of_own
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.sampling.inputs import open_inputs
 
 TYPICAL_ACTIVE = 100
 """Components above 0 on a sample of a language model, for estimates without measurements."""
@@ -146,6 +147,10 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         from spdclust.models.counting import count_components
     except ModuleNotFoundError:
         return Estimate(None, samples, n_batches, n_runs, unknown_why=_NO_TORCH)
+    if task.get("task_name") == "induction_head" and config.n_tokens is None:
+        from spdclust.models.targets import build_target
+
+        samples = open_inputs(build_target(checkpoint).task, config).n_samples
     counts = count_components(checkpoint)
     if not counts:
         raise InputError(
@@ -158,7 +163,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         n_runs,
         checkpoint.config.sigmoid_type in _ALWAYS_ABOVE_ZERO,
         scalar=config.merge_config.activation_threshold is None,
-        notes=run_settings_without_effect(config, toy=task.get("task_name") in ("tms", "resid_mlp")),
+        notes=run_settings_without_effect(config, task=task.get("task_name")),
     )
 
 

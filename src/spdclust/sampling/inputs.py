@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.models.task import Task, ToyTask
-from spdclust.sampling import toy
+from spdclust.models.task import InductionTask, Task, ToyTask
+from spdclust.sampling import induction, toy
 from spdclust.sampling.chunks import InputSource, ToySource
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
     """
     if isinstance(task, ToyTask):
         return ToySource(task, config.samples_per_batch, config.batch_size)
+    if isinstance(task, InductionTask):
+        return induction.InductionSource(task, config)
     from spdclust.sampling.language import LanguageSource
 
     return LanguageSource(task, config)
@@ -43,11 +45,11 @@ def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
 
     Args:
         task: `model.task`.
-        n_samples: number of samples, 0 or more.
+        n_samples: number of samples (sequences, for an induction transformer), 0 or more.
         seed: seed of the samples; results are reproducible byte for byte.
 
     Returns:
-        `(samples, features)` float32.
+        `(samples, features)` float32, or `(sequences, positions)` int64.
 
     Raises:
         InputError: inputs of this kind cannot be generated.
@@ -56,9 +58,13 @@ def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
         import torch
 
         return torch.from_numpy(toy.generate(task, n_samples, seed))
+    if isinstance(task, InductionTask):
+        import torch
+
+        return torch.from_numpy(induction.generate(task, n_samples, seed))
     raise InputError(
         "tokens come from a dataset; open_inputs(model.task, config) reads it",
         field="task_name",
         found=task.name,
-        allowed="resid_mlp, tms",
+        allowed="resid_mlp, tms, induction_head",
     )

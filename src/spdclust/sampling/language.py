@@ -8,7 +8,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.core.types import Int, make_generator
 from spdclust.models.task import LanguageTask
-from spdclust.sampling.chunks import InputChunk
+from spdclust.sampling.chunks import InputChunk, random_positions
 from spdclust.sampling.records import Records, open_records
 from spdclust.sampling.settings import LanguageData, language_data, samples_per_batch
 from spdclust.sampling.tokens import Block, Tokenizer, shuffled_nearby, stored_blocks, text_blocks
@@ -86,7 +86,8 @@ class LanguageSource:
             if left and len(held) < self.batch_size:
                 raise self._exhausted(n_found, per_sequence)
             inputs = np.stack(held).astype(np.int64)
-            yield InputChunk(inputs, self._positions(len(held), generator))
+            positions = random_positions(len(held), self.data.n_ctx, self._per_sequence, generator)
+            yield InputChunk(inputs, positions)
 
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
         """Return the text of each token, or its id if there is no tokenizer."""
@@ -108,12 +109,6 @@ class LanguageSource:
                 name=self.data.name,
             )
         return shuffled_nearby(blocks, BUFFERED_BLOCKS, make_generator((seed, 1)))
-
-    def _positions(self, rows: int, generator: np.random.Generator) -> Int[np.ndarray, "rows chosen"] | None:
-        if self._per_sequence is None:
-            return None
-        order = generator.random((rows, self.data.n_ctx)).argsort(axis=1, kind="stable")
-        return np.sort(order[:, : self._per_sequence], axis=1)
 
     def _exhausted(self, n_sequences: int, per_sequence: int) -> InputError:
         asked = -(-self.n_samples // per_sequence)

@@ -17,7 +17,6 @@ from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
 from spdclust.files.own_matrices import read_own
 from spdclust.models.sampling import SamplingModel
-from spdclust.models.task import ToyTask
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.batch_sampling import (
     draw_batch,
@@ -67,7 +66,7 @@ def write_batches(
     """
     source = open_model_inputs(config, model) if asked else None
     if asked:
-        _warn_of_no_effect(config, toy=isinstance(model.task, ToyTask))
+        _warn_of_no_effect(config, None if model.task is None else model.task.name)
     for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
         assert source is not None
         batch = draw_batch(config, model, source, seed, request)
@@ -119,8 +118,8 @@ def _is_there(path: Path, request: str) -> bool:
     return found == request
 
 
-def _warn_of_no_effect(config: ClusteringRunConfig, *, toy: bool = False) -> None:
-    for line in run_settings_without_effect(config, toy=toy):
+def _warn_of_no_effect(config: ClusteringRunConfig, task: str | None = None) -> None:
+    for line in run_settings_without_effect(config, task=task):
         log.warning("%s", line)
 
 

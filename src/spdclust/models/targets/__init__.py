@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.targets import gpt2_simple, huggingface, llama_simple_mlp, resid_mlp, tms
+from spdclust.models.targets import (
+    gpt2_simple,
+    huggingface,
+    induction_transformer,
+    llama_simple,
+    llama_simple_mlp,
+    resid_mlp,
+    tms,
+)
 from spdclust.models.targets.base import Target
 
 __all__ = ["FAMILIES", "Target", "build_target"]
@@ -13,8 +21,10 @@ FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
     "ResidMLP": resid_mlp.build,
     "ResidualMLP": resid_mlp.build,
     "TMSModel": tms.build,
+    "LlamaSimple": llama_simple.build,
     "LlamaSimpleMLP": llama_simple_mlp.build,
     "GPT2Simple": gpt2_simple.build,
+    "InductionTransformer": induction_transformer.build,
 }
 """Builders of target models, by the last part of `pretrained_model_class`."""
 

@@ -14,10 +14,9 @@ from spdclust.models.targets.base import Target
 from spdclust.models.targets.pretrained import LanguageModelConfig, build_pretrained
 
 
-class LlamaSimpleMLPConfig(LanguageModelConfig):
-    """Sizes, with the reference implementation's defaults."""
+class LlamaConfig(LanguageModelConfig):
+    """Sizes of both families of Llama-style models, with the reference implementation's defaults."""
 
-    model_type: Literal["LlamaSimpleMLP"] = "LlamaSimpleMLP"
     block_size: int = Field(default=1024, ge=1, le=LARGEST)
     """Longest sequence."""
     vocab_size: int = Field(default=50257, ge=1, le=LARGEST)
@@ -40,7 +39,7 @@ class LlamaSimpleMLPConfig(LanguageModelConfig):
     rms_norm_eps: float = 1e-6
 
     @model_validator(mode="after")
-    def _check_heads(self) -> "LlamaSimpleMLPConfig":
+    def _check_heads(self) -> "LlamaConfig":
         if self.n_embd % (2 * self.n_head):
             raise ValueError(f"n_head: found {self.n_head} (allowed: an even part of n_embd, {self.n_embd})")
         if self.use_grouped_query_attention and self.n_head % self.n_key_value_heads:
@@ -48,6 +47,12 @@ class LlamaSimpleMLPConfig(LanguageModelConfig):
                 f"n_key_value_heads: found {self.n_key_value_heads} (allowed: a divisor of {self.n_head})"
             )
         return self
+
+
+class LlamaSimpleMLPConfig(LlamaConfig):
+    """Sizes of `LlamaSimpleMLP`."""
+
+    model_type: Literal["LlamaSimpleMLP"] = "LlamaSimpleMLP"
 
 
 class RMSNorm(nn.Module):
@@ -81,7 +86,7 @@ class Attention(nn.Module):
         torch.Size([1, 3, 8])
     """
 
-    def __init__(self, config: LlamaSimpleMLPConfig) -> None:
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         self.config = config
         self.d_head = config.n_embd // config.n_head
@@ -160,12 +165,12 @@ class Block(nn.Module):
         torch.Size([1, 3, 8])
     """
 
-    def __init__(self, config: LlamaSimpleMLPConfig) -> None:
+    def __init__(self, config: LlamaConfig, mlp: type[nn.Module] = MLP) -> None:
         super().__init__()
         self.rms_1 = RMSNorm(config.n_embd, config.rms_norm_eps)
         self.attn = Attention(config)
         self.rms_2 = RMSNorm(config.n_embd, config.rms_norm_eps)
-        self.mlp = MLP(config.n_embd, config.n_intermediate, config.mlp_bias)
+        self.mlp = mlp(config.n_embd, config.n_intermediate, config.mlp_bias)
 
     def forward(self, x: Float[torch.Tensor, "batch seq d"]) -> Float[torch.Tensor, "batch seq d"]:
         """Return the stream after this block."""
@@ -186,10 +191,13 @@ class LlamaSimpleMLP(nn.Module):
         torch.Size([1, 3, 50])
     """
 
-    def __init__(self, config: LlamaSimpleMLPConfig) -> None:
+    mlp: type[nn.Module] = MLP
+    """The MLP of each block."""
+
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.h = nn.ModuleList(Block(config, self.mlp) for _ in range(config.n_layer))
         self.ln_f = RMSNorm(config.n_embd, config.rms_norm_eps)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
 
