@@ -113,8 +113,8 @@ docs-serve: $(DOCS)
 
 docs-publish: $(DOCS)
 	@test -n "$(VERSION)" || { echo "make docs-publish VERSION=0.2.0 ALIAS=latest"; exit 1; }
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mike deploy --push --update-aliases $(VERSION) $(ALIAS)
-	$(if $(ALIAS),$(BIN)/mike set-default --push $(ALIAS))
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mike deploy --push --update-aliases $(VERSION) $(ALIAS)
+	$(BIN)/mike set-default --push $$($(BIN)/mike list latest > /dev/null 2>&1 && echo latest || echo $(VERSION))
 
 notebook: env
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebook]'

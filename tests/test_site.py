@@ -34,7 +34,7 @@ def test_every_setting_is_in_the_reference_with_its_default():
     for model in MODELS.values():
         for key in model.model_fields:
             assert f"| `{key}` | " in page
-    assert "| `alpha` | number ≥ 0 | `1.0` | Weight of a group's rank" in page
+    assert "| `alpha` | number, ≥ 0 | `1.0` | Weight of a group's rank" in page
     assert '| `merge_pair_sampling_method` | `range`, `mcmc`, `exp_rank` | `"range"` |' in page
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}

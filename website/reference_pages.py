@@ -92,7 +92,11 @@ def settings_table(title: str, name: str, schema: dict[str, Any]) -> Iterator[st
     yield from ("", f"## {title} {{#{name}}}", "", " ".join(schema.get("description", "").split()))
     yield from ("", "| key | values | default | |", "|---|---|---|---|")
     for key, field in schema["properties"].items():
-        default = "needed" if key in schema.get("required", ()) else f"`{json.dumps(field.get('default'))}`"
+        default = f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
+        if key in schema.get("required", ()):
+            default = "needed"
+        elif "$ref" in field:
+            default = "those of the section"
         meaning = " ".join(field.get("description", "").split()).replace("|", "\\|")
         yield f"| `{key}` | {values(field)} | {default} | {meaning} |"
 
@@ -115,7 +119,7 @@ def values(field: dict[str, Any]) -> str:
             else "mapping"
         )
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return " ".join([kind, *(f"{sign} {field[name]}" for name, sign in bounds.items() if name in field)])
+    return ", ".join([kind, *(f"{sign} {field[name]}" for name, sign in bounds.items() if name in field)])
 
 
 def commands_page() -> Iterator[str]:
