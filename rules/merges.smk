@@ -34,6 +34,9 @@ rule merge:
             wildcards
         ).run.merge_config.resolved(),
         seed=merge_seed,
+        allow_different_models=lambda wildcards: ensemble_of(
+            wildcards
+        ).run.allow_different_models,
         code=stage_fingerprint("merge"),
     script:
         "../workflow/scripts/merge.py"

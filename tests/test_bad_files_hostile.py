@@ -181,9 +181,11 @@ def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
     small = zip_bytes([("distances.npy", bomb)], compressed=True)
     assert len(small) < 2**13
     path = written(tmp_path / "distances.npz", small)
-    assert "distances.npy: announces more than the file can mean" in refusal(load_distance_rows, path)
+    assert "distances.npy: header declares more data than the file contains" in refusal(
+        load_distance_rows, path
+    )
     own = written(tmp_path / "x.npz", small)
-    assert "announces more than the file can mean" in refusal(read_own, own)
+    assert "header declares more data than the file contains" in refusal(read_own, own)
 
 
 def test_compressed_members_of_a_saved_tensor_are_refused(tmp_path):
@@ -197,17 +199,19 @@ def test_sparse_shapes_without_anything_in_them_are_refused(tmp_path):
     """A shape of 2^31 rows in a file of 1 kB once took 17 GB."""
     for shape in ((2**31 - 2, 3), (3, 2**31 - 2)):
         sparse.save_npz(tmp_path / "x.npz", sparse.coo_array((np.ones(1), ([0], [0])), shape=shape))
-        assert "shape: announces more than the file can mean" in refusal(read_own, tmp_path / "x.npz")
+        assert "shape: header declares more data than the file contains" in refusal(
+            read_own, tmp_path / "x.npz"
+        )
         torch.save(torch.sparse_coo_tensor([[0], [0]], [1.0], shape), tmp_path / "x.pt")
-        assert "announces more than the file can mean" in refusal(read_own, tmp_path / "x.pt")
+        assert "header declares more data than the file contains" in refusal(read_own, tmp_path / "x.pt")
 
 
 def test_tensors_that_repeat_one_number_without_end_are_refused(tmp_path):
     tensor = torch.ones(1, 1).expand(10**6, 10**6)
     torch.save(tensor, tmp_path / "x.pt")
-    assert "tensors: announces more than the file can mean" in refusal(read_own, tmp_path / "x.pt")
+    assert "tensors: header declares more data than the file contains" in refusal(read_own, tmp_path / "x.pt")
     torch.save({"a": tensor}, tmp_path / "model_1.pth")
-    assert "tensors: announces more than the file can mean" in refusal(
+    assert "tensors: header declares more data than the file contains" in refusal(
         read_state_dict, tmp_path / "model_1.pth"
     )
 
@@ -402,27 +406,27 @@ def resealed(path, **changes):
             {"labels": "a:0\na:1"},
             "labels: one label per component is needed (found: 2 labels for 3 components",
         ),
-        ({"shape": torch.tensor([-4, 3])}, "shape: arrays do not fit together"),
-        ({"shape": torch.tensor([4, 10**12])}, "shape: announces more than the file can mean"),
+        ({"shape": torch.tensor([-4, 3])}, "shape: arrays are inconsistent"),
+        ({"shape": torch.tensor([4, 10**12])}, "shape: header declares more data than the file contains"),
         (
             {"indptr": torch.tensor([0, 2, 1, 4, 4])},
-            "indptr: arrays do not fit together (found: a decreasing one",
+            "indptr: arrays are inconsistent (found: a decreasing one",
         ),
         (
             {"indptr": torch.tensor([0.0, 1, 2, 4, 4])},
-            "indptr: arrays do not fit together (found: float32 (5,)",
+            "indptr: arrays are inconsistent (found: float32 (5,)",
         ),
         (
             {"indices": torch.tensor([1, 0, 0, 3])},
-            "indices: arrays do not fit together (found: 0 to 3 of 3 components",
+            "indices: arrays are inconsistent (found: 0 to 3 of 3 components",
         ),
-        ({"indices": torch.tensor([1, 0, 0, -1])}, "indices: arrays do not fit together (found: -1 to 1"),
+        ({"indices": torch.tensor([1, 0, 0, -1])}, "indices: arrays are inconsistent (found: -1 to 1"),
         ({"values": torch.tensor([1.0, np.nan, 1, 1])}, "a:0: activation is not a finite number (found: nan"),
         ({"maxima": torch.tensor([np.inf, 1, 1])}, "maxima: not a finite number (found: inf)"),
-        ({"maxima": torch.tensor([1, 1, 1])}, "maxima: arrays do not fit together (found: int64 (3,)"),
+        ({"maxima": torch.tensor([1, 1, 1])}, "maxima: arrays are inconsistent (found: int64 (3,)"),
         ({"seed": "seven"}, "invalid literal for int()"),
-        ({"example_texts": "[1, 2]"}, "example_tokens: tokens do not fit together"),
-        ({"example_samples": torch.tensor([[0, 5]])}, "example_tokens: tokens do not fit together"),
+        ({"example_texts": "[1, 2]"}, "example_tokens: tokens are inconsistent"),
+        ({"example_samples": torch.tensor([[0, 5]])}, "example_tokens: tokens are inconsistent"),
         ({"format_version": "3"}, "format_version: unknown format version (found: 3; allowed: 1 or 2)"),
     ],
 )

@@ -1,6 +1,7 @@
 """Subcommands on histories and ensembles: what they write, and what bad input says."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,12 +11,16 @@ from scipy.cluster.hierarchy import fcluster
 
 from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.example_ensemble import write_example_ensemble
 from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
 from spdclust.files.stability import load_coclustering
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_distances
 from spdclust.partitions.ensemble import normalize_ensemble
+from spdclust.pipeline import cluster_analysis_pipeline
+from spdclust.stability.analysis import analyze_stability
 
 LABELS = [f"m.a:{i}" for i in range(6)] + [f"m.b:{i}" for i in range(6)]
 
@@ -60,6 +65,80 @@ def test_several_distances_are_written_in_one_go_and_equal_each_alone(ensemble, 
         iterations, some = load_distance_rows(ensemble / f"distances_{method}.npz")
         assert iterations.tolist() == [0, 4, 8]
         np.testing.assert_array_equal(some, whole[iterations])
+
+
+@pytest.fixture(scope="module")
+def strided(tmp_path_factory):
+    """An ensemble whose pipeline compares every third iteration, by a distance that is not the default."""
+    folder = tmp_path_factory.mktemp("strided")
+    place = write_example_ensemble(folder)
+    pipeline = ClusteringPipelineConfig(
+        clustering_run_config={
+            "precomputed_activations_dir": str(folder / "activations"),
+            "merge_config": load_merge_history(place.history(0)).config.resolved(),
+        },
+        n_runs=2,
+        distances_methods=["jaccard_dist"],
+        distances_stride=3,
+    )
+    made = cluster_analysis_pipeline(pipeline, results=folder / "results", name="strided").folder
+    normalized = normalize_ensemble(load_merge_histories(made))
+    every, third = (analyze_stability(normalized, stride=stride).cuts["stability_drop"] for stride in (1, 3))
+    # otherwise nothing here could show that the stride is ignored
+    assert every.cut.merges.tolist() != third.cut.merges.tolist()
+    return made
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("mapping", "--cut", "stability_drop"),
+        ("stability",),
+        ("stability", "--method", "jaccard_dist", "--stride", 3),
+        ("distances", "--method", "jaccard_dist"),
+    ],
+)
+def test_the_commands_give_the_files_of_the_workflow(strided, arguments):
+    kept = ("*.json", "*.npz", "*.csv")
+    before = {path: path.read_bytes() for kind in kept for path in strided.glob(kind)}
+    assert len(before) > 10
+    command, *more = arguments
+    assert run(command, strided, *more) == 0
+    after = {path: path.read_bytes() for kind in kept for path in strided.glob(kind)}
+    assert [path.name for path in after if after[path] != before.get(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("stability", "--stride", 1), "--stride: {} (found: 1; allowed: 3, {})"),
+        (("stability", "--method", "matching_dist"), "--method: {} (found: matching_dist; allowed: jaccard_dist, {})"),
+        (("distances", "--method", "jaccard_dist", "--stride", 1), "--stride: {} (found: 1; allowed: 3, {})"),
+    ],
+)  # fmt: skip
+def test_other_settings_never_replace_files_of_the_workflow(strided, tmp_path, capsys, arguments, line):
+    command, *more = arguments
+    why = "would replace files of the workflow by others"
+    where = "as in pipeline_config.yaml, or --output with another folder"
+    assert run(command, strided, *more) == 1
+    assert capsys.readouterr().err == f"Error: {strided}: {line.format(why, where)}\n"
+    assert run(command, strided, *more, "--output", tmp_path / "elsewhere") == 0
+
+
+def test_distances_that_the_workflow_does_not_write_take_any_stride(strided):
+    assert run("distances", strided, "--method", "matching_dist", "--stride", 2) == 0
+    path = strided / "distances_matching_dist.npz"
+    assert load_distance_rows(path)[0].tolist()[:3] == [0, 2, 4]
+    path.unlink()
+
+
+def test_a_pipeline_file_without_sense_is_one_line(strided, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(strided, folder)
+    (folder / "pipeline_config.yaml").write_text("distances_stride: 0")
+    assert run("mapping", folder, "--cut", "stability_drop") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"Error: {folder}/pipeline_config.yaml: distances_stride: not allowed (found: 0")
 
 
 def test_stability_writes_tables_that_agree_with_the_histories(ensemble, capsys):
@@ -203,13 +282,13 @@ BAD = {
     "number of groups out of reach": (
         lambda f: save(f, history(), history(1)),
         ["stability", "{f}", "--n-groups", "2"],
-        "Error: {f}: n_groups: not every run passes through this number of groups "
+        "Error: {f}: n_groups: not every run has this number of groups after a merge "
         "(found: 2; allowed: 3 to 11)",
     ),
     "number of groups out of reach, one run": (
         lambda f: save(f, history()),
         ["mapping", "{f}", "--run", "0", "--model", "m", "--cut", "groups_12"],
-        "Error: {f}/runs/run_0/history.zip: n_groups: the run never has this number of groups after a merge "
+        "Error: {f}/runs/run_0/history.zip: n_groups: the run does not have this number of groups after any merge "
         "(found: 12; allowed: 3 to 11)",
     ),
     "unknown cut": (

@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import subprocess
 
 import pytest
 from workflow import REPOSITORY
@@ -60,3 +61,18 @@ def test_every_example_of_the_help_is_understood():
     assert len(examples) > 20
     for parser, words in examples:
         parser.parse_args(words)
+
+
+@pytest.mark.parametrize("line", ["spdclust gr", "spdclust groups --exp", "spdclust completion z"])
+def test_bash_completes_subcommands_options_and_choices(line, tmp_path, capsys):
+    assert cli.main(["completion", "bash"]) == 0
+    script = tmp_path / "completion"
+    script.write_text(capsys.readouterr().out)
+    words = line.split()
+    ask = (
+        f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; "
+        '$(complete -p spdclust | sed "s/.*-F \\([^ ]*\\).*/\\1/"); echo "${COMPREPLY[@]}"'
+    )
+    offered = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    expected = {"gr": "groups", "--exp": "--explain", "z": "zsh"}
+    assert offered == [expected[words[-1]]]

@@ -1,15 +1,16 @@
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 
-from spdclust.config.load import load_config, validate
+from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
-from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
+from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig
 from spdclust.config.sweep_points import sweep_points
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.config.yaml_text import MOST_VALUES, parse_yaml
@@ -251,6 +252,107 @@ def test_a_wrong_sweep_is_refused(tmp_path, sweep, message):
         resolve_pipeline(path)
 
 
+def test_path_objects_are_accepted_wherever_a_path_is(tmp_path):
+    path = Path("a") / "b"
+    run = ClusteringRunConfig(
+        model_path=path, precomputed_activations_dir=path, dataset={"name": path, "tokenizer": path}
+    )
+    assert run == ClusteringRunConfig(
+        model_path="a/b", precomputed_activations_dir="a/b", dataset={"name": "a/b", "tokenizer": "a/b"}
+    )
+    pipeline = ClusteringPipelineConfig(clustering_run_config_path=path)
+    workflow = WorkflowConfig(pipelines=[path], results=path)
+    found = [run.model_path, run.precomputed_activations_dir, run.dataset.name, run.dataset.tokenizer]
+    found += [pipeline.clustering_run_config_path, *workflow.pipelines, workflow.results]
+    assert found == ["a/b"] * 7
+    assert all(type(each) is str for each in found)
+    assert json.loads(json.dumps(run.resolved()))["model_path"] == "a/b"
+    # every setting that is named or described as a path is among them, so that a new one is not forgotten
+    paths = {
+        f"{model.__name__}.{name}"
+        for model in (
+            ClusteringRunConfig,
+            DatasetConfig,
+            ClusteringPipelineConfig,
+            WorkflowConfig,
+            MergeConfig,
+        )
+        for name, field in model.model_fields.items()
+        if re.search("_(path|dir)$", name)
+        or re.search(r"[Ll]ocal|folder of|^Folder|[Ff]iles, from", field.description or "")
+    }
+    assert paths == {
+        "ClusteringRunConfig.model_path", "ClusteringRunConfig.precomputed_activations_dir", "DatasetConfig.name",
+        "DatasetConfig.tokenizer", "ClusteringPipelineConfig.clustering_run_config_path", "WorkflowConfig.pipelines",
+        "WorkflowConfig.results",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [3, ["a"], {"a": 1}])
+def test_what_is_no_path_is_one_line(wrong):
+    with pytest.raises(InputError, match=r"^model_path: not allowed \(found: .*; allowed: a valid string\)$"):
+        ClusteringRunConfig(model_path=wrong)
+
+
+def test_swept_values_take_the_type_of_their_setting_before_anything_is_named(tmp_path):
+    """YAML 1.1 reads 1e-2 as text: the axis was categorical, the folder `alpha~1e_2`."""
+    write(tmp_path, "run.yaml", RUN)
+    text = "clustering_run_config_path: run.yaml\nsweep: {merge_config.alpha: [1, 1e-2, 3e-1, 1.5e+1]}"
+    (tmp_path / "s.yaml").write_text(text)
+    assert isinstance(read_mapping(tmp_path / "s.yaml")["sweep"]["merge_config.alpha"][1], str)
+    ensembles = resolve_pipeline(tmp_path / "s.yaml")
+    assert [each.sweep_point["merge_config.alpha"] for each in ensembles] == [1, 0.01, 0.3, 15.0]
+    assert [each.name for each in ensembles] == ["s-alpha~1", "s-alpha~0.01", "s-alpha~0.3", "s-alpha~15.0"]
+    assert [each.run.merge_config.alpha for each in ensembles] == [1.0, 0.01, 0.3, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "names"),
+    [
+        ("merge_pair_sampling_kwargs", [{"threshold": "1e-2"}, {"threshold": 0}], ["threshold_0.01", "threshold_0"]),
+        ("merge_pair_sampling_kwargs.threshold", ["1e-2", 0.5], ["0.01", "0.5"]),
+        ("iters", ["10", None, 20], ["10", "null", "20"]),
+        ("module_name_filter", ["1e-2", ["a", "b"]], ["1e-2", "a_b"]),  # a setting that is text stays text
+        ("alpha", [2, 2.5, 3.0], ["2", "2.5", "3.0"]),  # numbers are named as written
+    ],
+)  # fmt: skip
+def test_points_are_named_by_typed_values(tmp_path, key, values, names):
+    write(tmp_path, "run.yaml", RUN | {"n_batches": 1})
+    sweep = {f"merge_config.{key}": values}
+    path = write(tmp_path, "s.yaml", {"clustering_run_config_path": "run.yaml", "sweep": sweep})
+    last = key.split(".")[-1]
+    ensembles = resolve_pipeline(path)
+    if key == "module_name_filter":
+        names = [re.sub("[^A-Za-z0-9.+_]+", "_", name) for name in names]
+    assert [each.name for each in ensembles] == [f"s-{last}~{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "mode"),
+    [
+        ({"merge_config.alpha": [1, 1.0]}, "product"),
+        ({"merge_config.alpha": ["1e-2", 0.01]}, "product"),
+        ({"merge_config.alpha": [1, 2, "1.0"], "merge_config.iters": [3, 4]}, "product"),
+        ({"merge_config.alpha": [1, 2, 1.0], "merge_config.iters": [3, 3, 3]}, "zip"),
+    ],
+)
+def test_equal_points_are_one_line(tmp_path, sweep, mode):
+    write(tmp_path, "run.yaml", RUN)
+    settings = {"clustering_run_config_path": "run.yaml", "sweep": sweep, "sweep_mode": mode}
+    path = write(tmp_path, "s.yaml", settings)
+    with pytest.raises(
+        InputError, match=r"s\.yaml: sweep: two points are equal \(found: .*merge_config\.alpha"
+    ):
+        resolve_pipeline(path)
+
+
+def test_a_value_may_come_twice_where_the_points_differ(tmp_path):
+    write(tmp_path, "run.yaml", RUN)
+    sweep = {"merge_config.alpha": [1, 1.0], "merge_config.iters": [3, 4]}
+    settings = {"clustering_run_config_path": "run.yaml", "sweep": sweep, "sweep_mode": "zip"}
+    assert len(resolve_pipeline(write(tmp_path, "s.yaml", settings))) == 2
+
+
 def test_zipped_sweeps_need_equal_lengths():
     settings = {"clustering_run_config_path": "a", "sweep_mode": "zip"}
     both = {"merge_config.alpha": [1, 2], "merge_config.iters": [3, 4]}
@@ -277,7 +379,7 @@ def test_two_pipelines_of_one_name_are_refused(tmp_path):
         str(write(tmp_path, f"{folder}/p.yaml", {"clustering_run_config_path": str(tmp_path / "run.yaml")}))
         for folder in ("a", "b")
     ]
-    with pytest.raises(InputError, match="two pipelines have one name"):
+    with pytest.raises(InputError, match="two pipelines have the same name"):
         resolve_workflow(WorkflowConfig(pipelines=paths))
 
 
@@ -295,7 +397,7 @@ def test_one_run_has_no_distances(tmp_path):
     write(tmp_path, "run.yaml", RUN)
     path = write(tmp_path, "p.yaml", {"clustering_run_config_path": "run.yaml", "n_runs": 1})
     with pytest.raises(
-        InputError, match=r"n_runs: distances are between runs \(found: 1; allowed: 2 or more\)"
+        InputError, match=r"n_runs: distances need several runs \(found: 1; allowed: 2 or more\)"
     ):
         resolve_pipeline(path)
 

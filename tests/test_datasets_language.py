@@ -218,7 +218,7 @@ BAD = {
     "suffix": ({"name": "README.md"}, {}, r"README\.md: dataset\.name: unknown type of data file \(found: \.md"),
     "column": ({"column": "tale"}, {}, r"dataset\.column: no such column \(found: tale; allowed: story\)"),
     "split": ({"split": "test"}, {}, r"dataset\.name: dataset cannot be read \(found: ValueError: .*test"),
-    "not texts": ({"is_tokenized": True}, {}, r"dataset\.is_tokenized: record does not hold token numbers"),
+    "not texts": ({"is_tokenized": True}, {}, r"dataset\.is_tokenized: record is not a list of token ids"),
     "positions": ({}, {"n_tokens_per_seq": 49}, r"n_tokens_per_seq: more positions .* \(found: 49; allowed: at most 48"),
     "tokenizer": ({"tokenizer": "./nowhere"}, {}, r"dataset\.tokenizer: no such file or folder"),
     "hub tokenizer": ({"tokenizer": "nobody/nothing"}, {}, r"dataset\.tokenizer: no such tokenizer \(found: nobody"),
@@ -268,7 +268,7 @@ def test_a_tokenizer_of_another_model_is_refused():
 
 @pytest.mark.parametrize("rows", [[["a", "b"]], [[1.5, 2.0]], ["text"], [[[1, 2]]]])
 def test_records_that_are_not_token_numbers_are_refused(rows):
-    with pytest.raises(InputError, match="record does not hold token numbers"):
+    with pytest.raises(InputError, match="record is not a list of token ids"):
         list(stored_blocks(rows, 1))
 
 
@@ -281,10 +281,10 @@ def test_a_missing_library_is_one_line(task, jsonl, monkeypatch):
     extra = r"\(allowed: pip install 'spdclust\[lm\]'\)"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "transformers", None)
-        with pytest.raises(InputError, match=f"tokenizers need the transformers library {extra}"):
+        with pytest.raises(InputError, match=f"tokenizers require the `transformers` package {extra}"):
             Tokenizer(TOKENIZER, 512)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=f"language data need the datasets library {extra}"):
+    with pytest.raises(InputError, match=f"text datasets require the `datasets` package {extra}"):
         open_inputs(task, run_config(jsonl))
 
 

@@ -103,7 +103,7 @@ def test_more_active_features_than_there_are_are_refused():
     with pytest.raises(InputError) as error:
         generate_inputs(task(n_features=2, data_generation_type="exactly_three_active"), 5, seed=0)
     assert (
-        "data_generation_type: more features are to be active than there are "
+        "data_generation_type: asked for more active features than the model has "
         "(found: exactly_three_active; allowed: at most 2)"
     ) in str(error.value)
 

@@ -158,7 +158,7 @@ BAD_INPUT = [
         lambda: normalize_ensemble(
             [history(["a", "b", "c", "d", "e"], [[0, 1]]), history(ABC, [[0, 1]])], align="n_groups"
         ),
-        "align: runs share no number of groups (found: run_0 stops at 4 groups, another run starts with 3; "
+        "align: no number of groups is common to all runs (found: run_0 stops at 4 groups, another run starts with 3; "
         "allowed: align='iteration', or longer merges)",
     ),
     (

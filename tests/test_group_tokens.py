@@ -98,7 +98,7 @@ def save_found(folder):
 def test_by_default_groups_are_those_that_hold_with_their_numbers(ensemble):
     save_found(ensemble)
     lines = examples(ensemble).split("\n")
-    assert lines[0].endswith("2 groups that hold, those first with most evidence")
+    assert lines[0].endswith("2 groups that hold, most evidence first")
     # on one sample only one member of the second group exceeds the threshold
     assert lines[1] == "group 0: b ×2; active on 25.00%; 'nine\\n' 3/3"
     assert lines[2] == "group 1: a ×2; active on 25.00%; ' seven' 3/4"

@@ -409,7 +409,7 @@ ERRORS = {
         [plain.history(["m:0"], checkpoint_digest="a" * 64), plain.history(["m:0"], checkpoint_digest="b" * 64)],
         None,
         "checkpoint_digest",
-        "aaaaaaaaaaaa, bbbbbbbbbbbb",
+        "aaaaaaaaaaaa in run 0, bbbbbbbbbbbb in run 1",
     ),
     "fewer batches than runs": (TWO, [acts()], "batches", "1 for 2 runs"),
     "no batches": (TWO, [], "batches", "0 for 2 runs"),

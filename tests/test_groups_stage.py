@@ -95,14 +95,14 @@ def test_the_same_bytes_come_from_files_and_folders_and_any_number_of_threads(pl
 
 def test_batches_of_another_run_or_fewer_of_them_are_one_line(place):
     folders = [place.batches(run) for run in range(3)]
-    with pytest.raises(InputError, match=r"run_0: the batches are not those that were merged") as raised:
+    with pytest.raises(InputError, match=r"run_0: not the batches of this history") as raised:
         groups(place.folder, place.folder, ensemble="a", batches=[folders[0], folders[0], folders[2]])
     assert "\n" not in str(raised.value)
     with pytest.raises(
         InputError, match=r"demo: batches: batches are needed for each run \(found: 2 for 3 runs"
     ):
         groups(place.folder, place.folder, ensemble="a", batches=folders[:2])
-    with pytest.raises(InputError, match="the batches are not those that were merged"):
+    with pytest.raises(InputError, match="not the batches of this history"):
         merged_batches(load_merge_history(place.history(0)), [folders[0] / "batch_1.pt"])
 
 
@@ -179,7 +179,7 @@ def test_evidence_is_not_thrown_away_where_the_batches_are_gone(place, capsys):
     assert run("groups", place.folder) == 0  # the other files can be written from groups.json
     assert files_of(place) == before
     assert run("groups", place.folder, "--again") == 1
-    assert "the batches are gone, so the evidence cannot be computed again" in capsys.readouterr().err
+    assert "the batches were deleted, so the evidence cannot be recomputed" in capsys.readouterr().err
     assert files_of(place) == before
 
 

@@ -182,7 +182,7 @@ def test_components_that_do_not_fit_are_named_with_both_shapes(run):
     change_config(run, module_info=[{"module_pattern": f"linear{i}", "C": 21} for i in (1, 2)])
     line = refusal(run)
     assert line == (
-        f"{weights(run)}: _components.linear1.V: shape does not fit the configuration "
+        f"{weights(run)}: _components.linear1.V: shape does not match the configuration "
         "(found: (5, 20); allowed: (5, 21))"
     )
 
@@ -338,7 +338,7 @@ def test_state_dict_keys_of_newer_runs_are_read(run):
 
 def test_two_keys_for_one_tensor_are_refused(run):
     change_state(run, lambda state: state | {"_gates.linear1.layers.0.b": torch.zeros(20, 16)})
-    assert "_gates.linear1.layers.0.b: two keys for one tensor" in refusal(run)
+    assert "_gates.linear1.layers.0.b: two keys for the same tensor" in refusal(run)
 
 
 def test_configuration_keys_of_old_runs_are_read(run):

@@ -67,7 +67,7 @@ def test_star_in_a_pattern_crosses_dots():
 
 
 def test_identity_before_an_embedding_is_refused():
-    with pytest.raises(InputError, match="an identity cannot stand before an embedding"):
+    with pytest.raises(InputError, match="no identity can precede an embedding"):
         found_modules(nn.Sequential(nn.Embedding(3, 2)), "0", identities=["0"])
 
 

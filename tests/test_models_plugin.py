@@ -98,7 +98,7 @@ def broken(**changed):
 BAD = {
     "no labels": (type("No", (), {"component_activations": None})(), "labels: model lacks an attribute"),
     "no activations": (type("No", (), {"labels": []})(), "component_activations: model lacks an attribute"),
-    "no inputs": (broken(draw_inputs=None), r"task: model says nothing about its inputs"),
+    "no inputs": (broken(draw_inputs=None), r"task: model does not define its inputs"),
     "task": (broken(task=3), r"task: not a task \(found: int"),
     "task key": (broken(task={"name": "tms", "n_features": 0, "feature_probability": 1}), "n_features"),
     "labels too few": (broken(labels=["a:0"]), r"does not fit the labels \(found: 3 columns; allowed: 1 columns"),

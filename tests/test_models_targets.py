@@ -438,7 +438,7 @@ def test_language_models_that_cannot_be_built_are_refused(language_run):
     assert "rope_scaling: unknown key" in refusal(language_run)
     sizes.write_text("{model_type: GPT2Simple}")
     assert (
-        "model_type: not the architecture of the decomposition (found: GPT2Simple; allowed: Llama"
+        "model_type: architecture differs from that of the decomposition (found: GPT2Simple; allowed: Llama"
         in refusal(language_run)
     )
     sizes.unlink()

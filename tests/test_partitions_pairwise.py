@@ -154,6 +154,5 @@ def test_other_bad_input_is_one_line() -> None:
     with pytest.raises(InputError) as caught:
         distance(np.zeros(3, dtype=int), np.zeros(2, dtype=int), "matching_dist")
     assert str(caught.value) == (
-        "second: groupings of different components cannot be compared "
-        "(found: 2 components; allowed: 3 components)"
+        "second: groupings have different components (found: 2 components; allowed: 3 components)"
     )

@@ -8,8 +8,15 @@ from scipy.cluster import hierarchy
 from sklearn.metrics import euclidean_distances
 
 from spdclust.config.merge import MergeConfig
+from spdclust.core.errors import InputError
 from spdclust.files.stability import save_stability
-from spdclust.files.stability_groups import CutComponent, load_coclusterings, load_components, load_groups
+from spdclust.files.stability_groups import (
+    CutComponent,
+    load_coclusterings,
+    load_components,
+    load_group_members,
+    load_groups,
+)
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.ordination import classical_scaling
@@ -203,6 +210,47 @@ def analysed(request, tmp_path_factory):
     groups = load_groups(folder / "stability_groups.csv")
     coclustering = load_coclusterings(folder / "stability_coclustering.npz")
     return normalized, stability, record, components, groups, coclustering
+
+
+def test_members_of_groups_are_read_back_whatever_the_labels(tmp_path):
+    odd = [
+        "a cat:0",
+        'say "hi":1',
+        "comma, here:2",
+        "[a:3",
+        '["b"]:4',
+        " lead:5",
+        "two  spaces:6",
+        "é\u2028x:7",
+    ]
+    runs = [history(8, seed=run, labels=odd) for run in range(3)]
+    normalized = normalize_ensemble(runs)
+    stability = analyze_stability(normalized)
+    save_stability(normalized, stability, tmp_path)
+    read = load_group_members(tmp_path / "stability_groups.csv")
+    assert set(read) == set(stability.cuts)
+    for cut, at in stability.cuts.items():
+        group_idxs = at.coclustering.consensus.group_idxs
+        groups = [
+            [normalized.labels[c] for c in np.flatnonzero(group_idxs == g)]
+            for g in range(group_idxs.max() + 1)
+        ]
+        assert sorted(read[cut]) == sorted(groups)
+        assert [len(group) for group in read[cut]] == [
+            row["size"] for row in load_groups(tmp_path / "stability_groups.csv")[cut]
+        ]
+
+
+def test_older_tables_of_groups_are_read_where_they_can_be(tmp_path):
+    path = tmp_path / "stability_groups.csv"
+    path.write_text("cut,group,size,support,members\nleast_mdl,0,2,1.0,a:0 [b]:1\nleast_mdl,1,1,1.0,3\n")
+    assert load_group_members(path) == {"least_mdl": [["a:0", "[b]:1"], ["3"]]}
+    path.write_text("cut,group,size,support,members\nleast_mdl,0,2,1.0,a cat:0 b:1\n")
+    with pytest.raises(
+        InputError, match=r"members: members cannot be told apart \(found: a cat:0 b:1; allowed: a JSON"
+    ):
+        load_group_members(path)
+    assert load_groups(path)["least_mdl"][0]["size"] == 2
 
 
 def draw_coclustering(analysed):

@@ -91,5 +91,5 @@ def test_matrices_of_other_groups_are_refused():
     with pytest.raises(InputError) as error:
         draw_merge_state(np.array([0, 1]), np.zeros((3, 3)), np.zeros((3, 3)), title="t")
     assert str(error.value) == (
-        "coactivations: matrix does not fit the groups (found: (3, 3); allowed: (2, 2), as in group_idxs)"
+        "coactivations: matrix does not match the groups (found: (3, 3); allowed: (2, 2), as in group_idxs)"
     )

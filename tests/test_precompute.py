@@ -90,7 +90,7 @@ def test_damaged_tokens_are_refused(tmp_path):
         ("example_tokens", [[3, 5]]),
         ("example_vocabulary", [3]),
     ]:
-        with pytest.raises(InputError, match="example_tokens: tokens do not fit together"):
+        with pytest.raises(InputError, match="example_tokens: tokens are inconsistent"):
             TokenExamples.stored(arrays | {name: np.array(value)}, texts)
 
 

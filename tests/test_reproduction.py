@@ -175,7 +175,7 @@ def test_absolute_paths_are_left_out_and_found_again(tmp_path, capsys):
     assert load_merge_history(history).provenance["sampling"]["model_path"] == ".../resid_mlp1"
     code, said, error = reproduce(capsys, history, "--check")
     assert code == 1
-    assert "model_path: was given from the root, and its folder is not recorded" in error
+    assert "model_path: was an absolute path; only its last component is recorded" in error
     assert "model_path was given from the root" in said
     assert reproduce(capsys, history, "--check", "--model", MODEL)[0] == 0
     settings = TOY | {"model_path": str(Path(MODEL).absolute())}
@@ -195,7 +195,7 @@ def test_a_language_model_is_run_again_on_its_data_and_other_data_are_named(lang
     code, said, error = reproduce(capsys, history, "--check")
     assert code == 1
     assert "batch_0.pt (the inputs of the model, from " in said
-    assert "made again, it differs (found: batch_0.pt" in error
+    assert "the reproduction differs (found: batch_0.pt" in error
     data.unlink()
     code, _, error = reproduce(capsys, history, "--check")
     assert code == 1
@@ -245,7 +245,7 @@ def test_batches_made_by_hand_are_asked_for(tmp_path, capsys):
     code, said, error = reproduce(capsys, tmp_path / "history.zip", "--check")
     assert code == 1
     assert "spdclust merge BATCHES --config run.yaml --seed 0 --base-seed 0" in said
-    assert "does not say what its batches were made from (allowed: --batches with the folder" in error
+    assert "has no record of the origin of its batches (allowed: --batches with the folder" in error
     code, said, _ = reproduce(capsys, tmp_path / "history.zip", "--check", "--batches", batches)
     assert code == 0
     assert verdicts(said)["history.zip"] == "equal"
@@ -268,7 +268,7 @@ def test_a_history_made_in_python_says_what_it_can(tmp_path, capsys):
     )
     code, _, error = reproduce(capsys, tmp_path / "r.zip")
     assert code == 1
-    assert "r.zip: seed: does not say what it was made from (found: reference implementation" in error
+    assert "r.zip: seed: has no record of its origin (found: reference implementation" in error
 
 
 def test_what_differs_is_named(toy, tmp_path):

@@ -158,6 +158,33 @@ def test_short_curves_are_searched_pair_by_pair(distance: list[float]) -> None:
         assert max(distance[row:]) - distance[row] == pytest.approx(max(rises), abs=1e-9)
 
 
+@pytest.mark.parametrize("n", [39, 40, 75, 100, 200, 333])
+def test_the_drop_in_long_curves_is_the_one_found_row_by_row(n: int) -> None:
+    """As documented: a running mean over a twentieth of the rows, the foot of its largest rise, and the row of
+    least distance in the window around that foot.
+    """
+    half_below, half_above = (n // 20 - 1) // 2 if n >= 20 else 0, n // 20 // 2
+    n_cut = 0
+    for seed in range(30):
+        distance = np.random.default_rng((n, seed)).random(n).round(3)
+        windows = [range(max(0, i - half_below), min(n, i + half_above + 1)) for i in range(n)]
+        smooth = [sum(distance[i] for i in window) / len(window) for window in windows]
+        rises = [
+            (late - early, j, i) for i, early in enumerate(smooth) for j, late in enumerate(smooth) if j >= i
+        ]
+        largest = max(rise for rise, _, _ in rises)
+        if largest <= 0.01:
+            continue
+        top, foot = next(
+            (j, i) for rise, j, i in sorted(rises, key=lambda r: (r[1], -r[2])) if rise >= largest - 1e-9
+        )
+        inside = [i for i in windows[foot] if i <= top]
+        least = min(distance[i] for i in inside)
+        assert stability_drop(distance) == max(i for i in inside if distance[i] <= least + 1e-9)
+        n_cut += 1
+    assert n_cut >= 25
+
+
 def test_shuffling_keeps_sizes_and_missing_components_and_repeats_with_its_seed() -> None:
     normalized = random_ensemble(3, [9, 7, 8], 5)
     null, again, other = (permute_labels(normalized, seed) for seed in (1, 1, 2))
@@ -278,7 +305,7 @@ def test_scalar_activations_have_no_shortest_description() -> None:
     assert list(analyze_stability(normalized).cuts) == ["stability_drop"]
     for call in (lambda: find_cut(normalized, "least_mdl"), run.best_iteration):
         with pytest.raises(
-            InputError, match="the description length of scalar activations means nothing"
+            InputError, match="description lengths of scalar activations are not meaningful"
         ) as caught:
             call()
         assert "\n" not in str(caught.value)
@@ -311,16 +338,16 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: cut_at_n_groups(double, 5),
-            "n_groups: not every run passes through this number of groups (found: 5; allowed: 4 to 4)",
+            "n_groups: not every run has this number of groups after a merge (found: 5; allowed: 4 to 4)",
         ),
         (
             lambda: cut_at_n_groups(unlike, 5),
-            "n_groups: not every run passes through this number of groups "
+            "n_groups: not every run has this number of groups after a merge "
             "(found: 5; allowed: none is common to all runs)",
         ),
         (
             lambda: cut_at_least_mdl(unknown),
-            "mdl_loss: the histories hold no description length (allowed: a cut by iteration or n_groups)",
+            "mdl_loss: the histories have no description lengths (allowed: a cut by iteration or n_groups)",
         ),
         (
             lambda: cut_before_stability_drop(double, np.zeros(2)),

@@ -340,10 +340,12 @@ def test_the_folder_of_a_comparison_is_no_other_pipelines(tmp_path, monkeypatch)
     pipeline = {"clustering_run_config_path": "runs/r.yaml", "n_runs": 2}
     workflow.write("a/s.yaml", pipeline | {"sweep": {"merge_config.alpha": [1, 2]}})
     workflow.write("b/s.yaml", pipeline)
-    with pytest.raises(InputError, match=r"b/s.yaml: r/s: two pipelines have one name \(found: a/s.yaml"):
+    with pytest.raises(
+        InputError, match=r"b/s.yaml: r/s: two pipelines have the same name \(found: a/s.yaml"
+    ):
         resolve_workflow(WorkflowConfig(pipelines=["a/s.yaml", "b/s.yaml"]))
     workflow.write("a/s.yaml", pipeline | {"sweep": {"merge_config.alpha": [1, 1]}})
-    with pytest.raises(InputError, match=r"two points of the sweep have one name \(found: s-alpha~1; "):
+    with pytest.raises(InputError, match=r"sweep: two points are equal \(found: {'merge_config.alpha': 1}; "):
         resolve_workflow(WorkflowConfig(pipelines=["a/s.yaml"]))
 
 

@@ -161,7 +161,7 @@ def test_scalar_activations_run_to_the_end_without_a_shortest_description(tmp_pa
     assert not [key for key in json.loads((folder / "summary.json").read_text()) if "mdl" in key]
     asked = workflow.run(f"{TINY}/cluster_mapping_consensus_least_mdl.json")
     assert asked.code != 0
-    assert "the description length of scalar activations means nothing" in asked.output
+    assert "description lengths of scalar activations are not meaningful" in asked.output
     candidates = workflow.run(f"{TINY}/plots/merge_candidates_run_0.png")
     assert candidates.code == 0, candidates.output
 
@@ -423,7 +423,7 @@ def test_one_run_with_distances_is_refused(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/pipelines/tiny.yaml", PIPELINE | {"n_runs": 1})
     one_line(
-        workflow.run("-n"), "tiny.yaml: n_runs: distances are between runs (found: 1; allowed: 2 or more)"
+        workflow.run("-n"), "tiny.yaml: n_runs: distances need several runs (found: 1; allowed: 2 or more)"
     )
 
 

@@ -56,7 +56,7 @@ def left(workflow):
         (
             ["tiny", "other/tiny"],
             {},
-            "Error: config/pipelines/other/tiny.yaml: small/tiny: two pipelines have one name (found: "
+            "Error: config/pipelines/other/tiny.yaml: small/tiny: two pipelines have the same name (found: "
             "config/pipelines/tiny.yaml; allowed: file names that differ)",
         ),
         (

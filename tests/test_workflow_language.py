@@ -29,6 +29,6 @@ def test_the_demonstration_goes_from_docstrings_to_groups_and_their_tokens(tmp_p
     batch = ActivationBatch.load(workflow.folder / "results/lm_llama2L/precomputed_batches/run_1/batch_0.pt")
     assert (batch.n_samples, batch.n_components, batch.examples.n_samples) == (2000, 1240, 2000)
     text = examples(workflow.folder / "results" / "lm_llama2L" / "demo_lm")
-    assert re.search(r"demo_lm: \d+ groups that hold, those first with most evidence\ngroup 0: ", text)
+    assert re.search(r"demo_lm: \d+ groups that hold, most evidence first\ngroup 0: ", text)
     # a corpus that is made again with the same texts makes nothing due
     assert workflow.due("histories") == {}

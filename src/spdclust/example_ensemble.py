@@ -192,7 +192,7 @@ def write_example_ensemble(
         ['distances_perm_invariant_hamming.npz', 'ensemble_merge_array.npz', 'stability_coclustering.npz']
 
     Args:
-        folder: where everything goes.
+        folder: output folder.
         n_runs: members of the ensemble; run r has the samples of `example_activations(r)`.
         config: settings of the merges.
 

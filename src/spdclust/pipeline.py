@@ -14,7 +14,7 @@ import numpy as np
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
-from spdclust.core.argument_kinds import file_path, text, whole
+from spdclust.core.argument_kinds import file_path, text, truth, whole
 from spdclust.core.arguments import checked, either, function, instance, optional, several
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
@@ -216,12 +216,14 @@ def _sample_and_merge(ensemble: Ensemble, run: int, results: str, device: str) -
         history=history,
         metrics=folder / "metrics.csv",
         git_snapshot=ensemble.pipeline.create_git_snapshot,
+        allow_different_models=ensemble.run.allow_different_models,
     )
     return history, batches
 
 
 @checked(
     batches=optional(several(lambda value, field: value, "one entry a run")),
+    allow_different_models=truth,
     n_null=whole(at_least=0, at_most=1000),
     seed=whole(at_least=0),
     threads=optional(whole(at_least=1)),
@@ -233,6 +235,7 @@ def find_groups(
     *,
     n_null: int = N_NULL,
     seed: int = 0,
+    allow_different_models: bool = False,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> FoundGroups:
@@ -252,6 +255,8 @@ def find_groups(
             `BatchedActivations`, a folder with `batch_<b>.pt` files, or one such file.
         n_null: number of repetitions of the analysis with coactivation destroyed, at most 1000.
         seed: seed of the null runs.
+        allow_different_models: accept histories or batches of different models; a `MergeHistoryEnsemble` or
+            `BatchedActivations` has its own argument.
         threads: number of threads; None for all cores.
         progress: called with a short description at the start of each step.
 
@@ -259,13 +264,20 @@ def find_groups(
         InputError: a batch cannot be read, there is no history, runs were merged at different activation
             thresholds or on different models, or the batches are not those of the histories.
     """
-    sources = None if batches is None else [_opened(each) for each in batches]
+    sources = None if batches is None else [_opened(each, allow_different_models) for each in batches]
     return find_groups_in_memory(
-        histories, sources, n_null=n_null, seed=seed, threads=threads, progress=progress
+        histories,
+        sources,
+        n_null=n_null,
+        seed=seed,
+        allow_different_models=allow_different_models,
+        threads=threads,
+        progress=progress,
     )
 
 
-def _opened(batches: Any) -> Any:
+def _opened(batches: Any, allow_different_models: bool) -> Any:
     if isinstance(batches, (str, Path)):
-        return BatchedActivations([Path(batches)] if Path(batches).is_file() else batches)
+        files = [Path(batches)] if Path(batches).is_file() else batches
+        return BatchedActivations(files, allow_different_models=allow_different_models)
     return batches

@@ -20,5 +20,6 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         threads=snakemake.threads,
         checkpoint_seconds=snakemake.resources.checkpoint_seconds,
         git_snapshot=bool(snakemake.resources.git_snapshot),
+        allow_different_models=snakemake.params.allow_different_models,
         observer=follower,
     )

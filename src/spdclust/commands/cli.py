@@ -86,7 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="print more on standard error")
     command = adding_to(parser)
 
-    run = command("run", _run, "Sample activations for one run and merge them.")
+    run = command(
+        "run",
+        _run,
+        "Sample activations for one run and merge them.",
+        "spdclust run --config config/runs/resid_mlp1.yaml --output results/by_hand",
+        "spdclust run --config config/runs/resid_mlp1.yaml --seed 3 --batches results/by_hand/batches",
+    )
     run.add_argument("--config", type=Path, required=True, help="run file (JSON or YAML)")
     run.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
     run.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
@@ -99,8 +105,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--output", type=Path, default=Path("."), help="folder for history.zip (default: here)")
     run.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
 
-    merge = command("merge", _merge, "Merge the components of a folder of activation batches.")
-    merge.add_argument("batches", type=Path, help="folder of batch_<b>.pt")
+    merge = command(
+        "merge",
+        _merge,
+        "Merge the components of a folder of activation batches.",
+        "spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml",
+    )
+    merge.add_argument(
+        "batches",
+        type=Path,
+        help="folder of batch_<b>.pt; the first ones are used, as many as the workflow would",
+    )
     merge.add_argument("--config", type=Path, required=True, help="run file whose merge_config is used")
     merge.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
     merge.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
@@ -126,8 +141,23 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument("--group", type=int, help="one group, with places in the texts")
     examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")
 
-    validate = command("validate", _validate, "Check a pipeline or run file, without network or model.")
+    validate = command(
+        "validate",
+        _validate,
+        "Check a pipeline or run file, without network or model.",
+        "spdclust validate config/pipelines/demo.yaml",
+        "spdclust validate config/runs/resid_mlp1.yaml",
+    )
     validate.add_argument("file", type=Path, help="pipeline or run file")
+
+    completion = command(
+        "completion",
+        _completion,
+        "Print the script with which a shell completes subcommands, options and paths.",
+        'spdclust completion bash     # in ~/.bashrc: eval "$(spdclust completion bash)"',
+        'spdclust completion zsh      # in ~/.zshrc: eval "$(spdclust completion zsh)"',
+    )
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return parser
 
 
@@ -164,14 +194,26 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
     from spdclust.files.batches import find_batches
     from spdclust.stages.merge import merge
 
+    found = find_batches(folder)
+    try:
+        needed = config.batches_needed()
+        used = found[: config.batches_used(available=len(found))]
+    except InputError as error:
+        raise error.located(file=options.config) from error
+    if len(found) != needed:
+        logging.warning(
+            "%s: %d batches, the configuration uses %d: merging %s",
+            folder, len(found), needed, f"the first {needed}" if needed < len(found) else "them in turn",
+        )  # fmt: skip
     history = options.output / "history.zip"
     merge(
-        find_batches(folder),
+        used,
         config.merge_config.resolved(),
         (options.base_seed, options.seed),
         history=history,
         metrics=options.output / "metrics.csv",
         git_snapshot=options.git_snapshot,
+        allow_different_models=config.allow_different_models,
     )
     print(f"wrote {history}; look at it with: spdclust inspect {history}")
 
@@ -212,6 +254,21 @@ def _validate(options: argparse.Namespace) -> None:
             raise error.located(file=options.file) from error
         print(f"{options.file}: {needs.n_batches} batch(es) a run")
         print(_indented(needs.lines()))
+
+
+def _completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    def complete_paths(parser: argparse.ArgumentParser) -> None:
+        for action in parser._actions:
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+            for subparser in action.choices.values() if isinstance(action.choices, dict) else ():
+                complete_paths(subparser)
+
+    parser = _parser()
+    complete_paths(parser)
+    print(shtab.complete(parser, shell=options.shell))
 
 
 def _indented(lines: list[str]) -> str:

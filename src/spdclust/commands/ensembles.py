@@ -2,9 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spdclust.commands.adding import AddCommand, count
 from spdclust.core.distance_methods import METHODS
+from spdclust.core.errors import InputError
+
+if TYPE_CHECKING:
+    from spdclust.config.pipeline import Comparison
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
@@ -25,7 +30,7 @@ def add_commands(command: AddCommand) -> None:
         _distances,
         "Compute the distances between the runs of an ensemble.",
         "spdclust distances results/resid_mlp1/demo --method matching_dist",
-        "spdclust distances results/resid_mlp1/demo --method matching_dist jaccard_dist --stride 10",
+        "spdclust distances results/resid_mlp1/demo --method jaccard_dist --stride 10 --output every_10th",
     )
     distances.add_argument("ensemble", type=Path, help=_ENSEMBLE)
     distances.add_argument(
@@ -44,7 +49,9 @@ def add_commands(command: AddCommand) -> None:
         "spdclust stability results/resid_mlp1/demo --n-groups 80 --output at_80",
     )
     stability.add_argument("ensemble", type=Path, help=_ENSEMBLE)
-    stability.add_argument("--method", nargs="+", default=["perm_invariant_hamming"], help="which distances")
+    stability.add_argument(
+        "--method", nargs="+", help="which distances (default: those of the pipeline, perm_invariant_hamming)"
+    )
     stability.add_argument("--iteration", type=int, help="also cut here; negative counts from the end")
     stability.add_argument("--n-groups", type=count, help="also cut every run at this number of groups")
     stability.add_argument(
@@ -101,8 +108,50 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _add_sharing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stride", type=int, default=1, help="only every n-th iteration (default 1)")
+    parser.add_argument(
+        "--stride",
+        type=int,
+        help="only every n-th iteration (default: distances_stride of the pipeline, otherwise 1)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="share the pairs of runs (default 1)")
+
+
+def _comparison(options: argparse.Namespace) -> "Comparison":
+    from spdclust.files.ensemble_folder import EnsembleFolder
+
+    return EnsembleFolder(options.ensemble).comparison()
+
+
+def _overwrites(options: argparse.Namespace) -> bool:
+    """Return whether the output replaces files that the workflow wrote."""
+    from spdclust.files.ensemble_folder import PIPELINE_CONFIG
+
+    folder: Path = options.ensemble
+    same = options.output is None or options.output.resolve() == folder.resolve()
+    return same and (folder / PIPELINE_CONFIG).is_file()
+
+
+def _stride(options: argparse.Namespace, *, by_workflow: bool = True) -> int:
+    """Return the given stride, or that of the pipeline; files written by the workflow keep theirs.
+
+    Raises:
+        InputError: another stride would replace files of the workflow.
+    """
+    usual = _comparison(options).distances_stride
+    stride: int = usual if options.stride is None else options.stride
+    if stride != usual and by_workflow and _overwrites(options):
+        raise _other_settings(options, "--stride", stride, usual)
+    return stride
+
+
+def _other_settings(options: argparse.Namespace, field: str, found: object, usual: object) -> InputError:
+    return InputError(
+        "would replace files of the workflow by others",
+        file=options.ensemble,
+        field=field,
+        found=found,
+        allowed=f"{usual}, as in pipeline_config.yaml, or --output with another folder",
+    )
 
 
 def _distances(options: argparse.Namespace) -> None:
@@ -110,9 +159,12 @@ def _distances(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.stages.distances import distances
 
+    methods = check_methods(options.method)
+    usual = _comparison(options).distances_methods
+    stride = _stride(options, by_workflow=not set(methods).isdisjoint(usual))
     place = EnsembleFolder(options.output or options.ensemble)
-    paths = {method: place.distance_file(method) for method in check_methods(options.method)}
-    distances(options.ensemble, paths, stride=options.stride, n_workers=options.threads)
+    paths = {method: place.distance_file(method) for method in methods}
+    distances(options.ensemble, paths, stride=stride, n_workers=options.threads)
     print("\n".join(f"wrote {path}" for path in paths.values()))
 
 
@@ -125,13 +177,17 @@ def _stability(options: argparse.Namespace) -> None:
     from spdclust.stages.figures import draw_all_figures
     from spdclust.stages.stability import stability
 
-    methods = check_methods(options.method)
+    usual = _comparison(options).distances_methods
+    methods = check_methods(options.method or usual)
+    if _overwrites(options) and set(methods) != set(usual):
+        raise _other_settings(options, "--method", " ".join(methods), " ".join(usual))
+    stride = _stride(options)
     folder = options.output or options.ensemble
     stability(
         options.ensemble,
         methods,
         folder,
-        stride=options.stride,
+        stride=stride,
         n_workers=options.threads,
         iteration=options.iteration,
         n_groups=options.n_groups,
@@ -144,20 +200,17 @@ def _stability(options: argparse.Namespace) -> None:
 
 
 def _explorer(options: argparse.Namespace) -> None:
-    from spdclust.files.ensemble_folder import RUN_CONFIG
     from spdclust.stages.explorer import explorer, files_of
 
     folder: Path = options.ensemble
     path = options.output or folder / "explorer.html"
-    model = options.model
-    if model is None:
-        model = model_of(folder) if (folder / RUN_CONFIG).is_file() else ""
+    model = (recorded_model(folder) or "") if options.model is None else options.model
     explorer(folder, path, ensemble=_name_of(folder), model=model, **files_of(folder))
     print(f"wrote {path}; open it in a browser")
 
 
 def _mapping(options: argparse.Namespace) -> None:
-    from spdclust.core.errors import InputError
+    from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.stages.mapping import map_consensus, map_run
 
     single = options.source.is_file()
@@ -168,14 +221,17 @@ def _mapping(options: argparse.Namespace) -> None:
     of = "consensus" if run is None else f"run_{run}"
     of = options.source.stem if single else of
     path = options.output or folder / f"cluster_mapping_{of}_{options.cut}.json"
-    model = options.model or model_of(folder)
+    model = recorded_model(folder) if options.model is None else options.model
+    if model is None:
+        raise _no_model(folder)
     names = {"ensemble": _name_of(folder), "model": model, "notes": options.notes, "viewer": options.viewer}
     if single:
         map_run(options.source, options.cut, path, **names)
     elif run is not None:
         map_run(folder / "runs" / f"run_{run}" / "history.zip", options.cut, path, run=run, **names)
     else:
-        map_consensus(folder, options.cut, path, **names)
+        stride = EnsembleFolder(folder).comparison().distances_stride
+        map_consensus(folder, options.cut, path, stride=stride, **names)
     print(f"wrote {path}")
 
 
@@ -193,36 +249,45 @@ def model_of(folder: Path) -> str:
     Raises:
         InputError: the folder does not name a model.
     """
+    model = recorded_model(folder)
+    if not model:
+        raise _no_model(folder)
+    return model
+
+
+def recorded_model(folder: Path) -> str | None:
+    """Return the model in the `clustering_run_config.json` of an ensemble; empty if its activations are
+    user-supplied, None if there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = recorded_model(Path(folder))
+        ...     settings = '{"precomputed_activations_dir": "my_latents"}'
+        ...     _ = Path(folder, "clustering_run_config.json").write_text(settings)
+        ...     before, recorded_model(Path(folder))
+        (None, '')
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import RUN_CONFIG
 
     file = folder / RUN_CONFIG
-    model = load_config(ClusteringRunConfig, file).model_source if file.is_file() else None
-    if model is None:
-        raise InputError(
-            "no model given",
-            file=folder,
-            field="--model",
-            allowed=f"--model, or a {RUN_CONFIG} with a model_path in the folder",
-        )
-    return str(model)
+    return str(load_config(ClusteringRunConfig, file).model_source or "") if file.is_file() else None
 
 
-def model_or_nothing(folder: Path) -> str:
-    """Return the decomposed model of an ensemble; empty if its folder does not name one.
+def _no_model(folder: Path) -> InputError:
+    from spdclust.files.ensemble_folder import RUN_CONFIG
 
-    Example:
-        >>> model_or_nothing(Path("no/such/folder"))
-        ''
-    """
-    from spdclust.core.errors import InputError
-
-    try:
-        return model_of(folder)
-    except InputError:
-        return ""
+    return InputError(
+        "no model given",
+        file=folder,
+        field="--model",
+        allowed=f"--model, or a {RUN_CONFIG} with a model_path in the folder",
+    )
 
 
 def _name_of(folder: Path) -> str:

@@ -44,7 +44,7 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _groups(options: argparse.Namespace) -> None:
-    from spdclust.commands.ensembles import model_or_nothing
+    from spdclust.commands.ensembles import recorded_model
     from spdclust.files.ensemble_folder import GROUPS
     from spdclust.files.summaries import group_lines
     from spdclust.stability.summary import summarize_groups
@@ -52,7 +52,7 @@ def _groups(options: argparse.Namespace) -> None:
 
     folder: Path = options.ensemble
     found, computed = groups_of(
-        folder, model=model_or_nothing(folder), again=options.again, threads=options.threads or None
+        folder, model=recorded_model(folder) or "", again=options.again, threads=options.threads or None
     )
     if computed:
         print(f"wrote {', '.join(str(folder / name) for name in GROUPS.values())}")
@@ -181,7 +181,7 @@ def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) 
     folders = kept_batches(EnsembleFolder(folder), paths)
     if folders is None:
         raise InputError(
-            "the batches are gone, so coactivations cannot be counted again",
+            "the batches were deleted, so coactivations cannot be counted",
             file=folder,
             field="--explain",
             allowed="a run with keep_batches: true",

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from spdclust.commands.adding import AddCommand
 
@@ -50,9 +51,22 @@ def add_commands(command: AddCommand) -> None:
         _import,
         "Take over histories of the reference implementation as the runs of an ensemble.",
         "spdclust import theirs/history_*.zip --output results/imported/theirs",
+        "spdclust import theirs/*.zip --setting activation_threshold=0.1 --output results/imported/theirs",
     )
     taken.add_argument("histories", type=Path, nargs="+", help="history.zip files, in the order of the runs")
     taken.add_argument("--output", type=Path, required=True, help="folder of the ensemble")
+    taken.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="setting of the merges that the histories do not state, such as activation_threshold=0.1",
+    )
+    taken.add_argument(
+        "--allow-different-models",
+        action="store_true",
+        help="accept histories of different models, and record that in each",
+    )
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -81,11 +95,49 @@ def _export(options: argparse.Namespace) -> None:
     )
 
 
-def _import(options: argparse.Namespace) -> None:
-    from spdclust.files.histories import load_merge_histories, save_merge_history
+def _given(settings: list[str]) -> dict[str, Any]:
+    from spdclust.config.yaml_text import parse_yaml
+    from spdclust.core.errors import InputError
+    from spdclust.core.opening import refused
 
-    histories = load_merge_histories(options.histories)  # read all before writing anything
+    given = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError("no value", field="--setting", found=setting, allowed="KEY=VALUE")
+        with refused("not a value", "--setting", "KEY=VALUE, with a value in YAML", key):
+            given[key] = parse_yaml(value)
+    return given
+
+
+def _import(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from spdclust.core.errors import InputError
+    from spdclust.files.histories import load_merge_histories, save_merge_history
+    from spdclust.files.stated_settings import give_settings
+    from spdclust.provenance.models import INSIST
+
+    insist = options.allow_different_models
+    # read all before writing anything
+    given = _given(options.setting)
+    histories = []
+    for path, history in zip(
+        options.histories, load_merge_histories(options.histories, allow_different_models=insist), strict=True
+    ):
+        try:
+            histories.append(give_settings(history, given))
+        except InputError as error:
+            raise error.located(file=path) from error
+    unknown = sorted({name for history in histories for name in history.not_stated})
+    if unknown:
+        print(
+            f"not stated by the histories, recorded as unknown: {', '.join(unknown)}; "
+            "values that you know can be given with --setting KEY=VALUE"
+        )
     for run, history in enumerate(histories):
+        if insist:
+            history = replace(history, provenance=history.provenance | {INSIST: True})
         save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
     if len(histories) > 1:
         print(f"wrote {len(histories)} runs; go on with: spdclust stability {options.output}")

@@ -30,7 +30,7 @@ _EXAMPLES = """examples:
 NO_LONGER = {
     "local_clustering_parallel": "runs share the cores anyway; --cores says how many there are",
     "local_calc_distances_parallel": "one pass computes all distances, on the threads of its job",
-    "track_resources_calc_distances": "time and memory of every job stand in results/logs/, as .tsv",
+    "track_resources_calc_distances": "time and memory of every job are in results/logs/, as .tsv",
 }
 """Flags of the reference implementation that have no effect, and why."""
 
@@ -199,7 +199,7 @@ def _where(options: argparse.Namespace, pipeline: ClusteringPipelineConfig, fold
             *(["--cores", options.cores] if options.cores is not None else []),
         ]
     if options.cores is not None:
-        raise InputError("on Slurm, jobs say what they need", field="--cores", allowed="with --local")
+        raise InputError("jobs on Slurm state their own resources", field="--cores", allowed="with --local")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         raise InputError(
             "the Slurm executor is not installed",

@@ -116,7 +116,7 @@ def _tell(source: Path, compared: "list[Compared]") -> None:
     unequal = [each.name for each in compared if not each.same_numbers]
     if unequal:
         raise InputError(
-            "made again, it differs",
+            "the reproduction differs",
             file=source,
             found=", ".join(unequal),
             allowed="equal numbers in every file",

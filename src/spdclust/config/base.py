@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
 from spdclust.config.first_error import first_error
+from spdclust.core.opening import path_as_text
 
 LARGEST = 2**53 - 1
 """The largest integer that every reader of JSON gives back as it was written."""
@@ -27,6 +28,10 @@ def _no_truth_value(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_no_truth_value)]
 """A number inside a list or a mapping; `Section` checks those that are settings themselves."""
+
+
+PathText = Annotated[str, BeforeValidator(path_as_text)]
+"""A path or name as text; `pathlib.Path` is accepted."""
 
 
 class Section(BaseModel):

@@ -33,9 +33,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     with refused("not valid YAML or JSON", path, "a YAML or JSON file"):
         content = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     if not isinstance(content, dict):
-        raise InputError(
-            "must hold keys and values", file=path, found=type(content).__name__, allowed="a mapping"
-        )
+        raise InputError("not a mapping", file=path, found=type(content).__name__, allowed="a mapping")
     return content
 
 

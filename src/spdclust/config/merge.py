@@ -99,7 +99,10 @@ class MergeConfig(Section):
             >>> MergeConfig().resolved()["merge_pair_sampling_kwargs"]
             {'threshold': 0.05}
         """
-        return self.model_dump(mode="json") | {"merge_pair_sampling_kwargs": self.sampler_kwargs}
+        # settings that an imported history does not state are None
+        return self.model_dump(mode="json", warnings=False) | {
+            "merge_pair_sampling_kwargs": self.sampler_kwargs
+        }
 
 
 _SAMPLER_BOUNDS = {

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.distance_methods import METHODS
 
@@ -32,6 +32,20 @@ DistancesMethods = Annotated[
     AfterValidator(_check_methods),
 ]
 """Names of distances, each once."""
+
+
+class Comparison(Section):
+    """How the runs of an ensemble are compared.
+
+    Example:
+        >>> Comparison(distances_stride=5).distances_methods
+        ['perm_invariant_hamming']
+    """
+
+    distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
+    """Distances between the runs."""
+    distances_stride: int = Field(default=1, ge=1)
+    """Compare the runs at every n-th iteration only, in distances and stability."""
 
 
 class PipelineOverride(Section):
@@ -71,7 +85,7 @@ class ClusteringPipelineConfig(Section):
         ['perm_invariant_hamming']
     """
 
-    clustering_run_config_path: str | None = None
+    clustering_run_config_path: PathText | None = None
     """Run file (JSON or YAML), looked up beside the pipeline file, then from the working folder."""
     clustering_run_config: ClusteringRunConfig | None = None
     """The run itself, instead of its path."""

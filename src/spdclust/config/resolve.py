@@ -7,23 +7,23 @@ from typing import Any
 
 from pydantic import Field
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.ensembles import Ensemble
 from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping
 from spdclust.config.locate import beside
 from spdclust.config.pipeline import NO_LONGER_KEYS, ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.config.sweep_points import sweep_points, with_point
+from spdclust.config.sweep_points import sweep_points, typed_point, with_point
 from spdclust.core.errors import InputError
 
 
 class WorkflowConfig(Section):
     """What `config/config.yaml` holds: which pipelines to run, and where results go."""
 
-    pipelines: list[str] = Field(min_length=1)
+    pipelines: list[PathText] = Field(min_length=1)
     """Pipeline files, from the working folder."""
-    results: str = "results"
+    results: PathText = "results"
     """Folder of all results."""
     figures: FigureConfig = FigureConfig()
     """How large figures are drawn."""
@@ -76,7 +76,7 @@ def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
             for folder in folders:
                 if folder in named:
                     raise InputError(
-                        "two pipelines have one name",
+                        "two pipelines have the same name",
                         file=path,
                         field=folder,
                         found=named[folder],
@@ -84,7 +84,7 @@ def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
                     )
             if ensemble.folder in own:
                 raise InputError(
-                    "two points of the sweep have one name",
+                    "two points of the sweep have the same name",
                     file=path,
                     field="sweep",
                     found=ensemble.name,
@@ -105,7 +105,7 @@ def _check_run_names(ensembles: list[Ensemble]) -> None:
         for key, value in ensemble.run.sampling().items():
             if first[key] != value:
                 raise InputError(
-                    "two run files have one name but sample differently",
+                    "two run files have the same name but different sampling settings",
                     file=ensemble.run_name,
                     field=key,
                     found=[first[key], value],
@@ -162,15 +162,20 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     _check_name(run_name, run_file)
     if len(pipeline.distances_methods) and pipeline.n_runs < 2:
         raise InputError(
-            "distances are between runs",
+            "distances need several runs",
             file=path,
             field="n_runs",
             found=pipeline.n_runs,
             allowed="2 or more",
         )
-    ensembles = []
-    for point in sweep_points(pipeline, path):
-        swept = with_point(run, point, path)
+    ensembles: list[Ensemble] = []
+    for written in sweep_points(pipeline, path):
+        swept = with_point(run, written, path)
+        point = typed_point(swept, written)
+        if any(point == other.sweep_point for other in ensembles):
+            raise InputError(
+                "two points are equal", file=path, field="sweep", found=point, allowed="each point once"
+            )
         try:
             swept.batches_needed()
         except InputError as error:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from spdclust.config.base import Section
+from spdclust.config.base import PathText, Section
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 
@@ -35,13 +35,13 @@ class LoggingIntervals(Section):
 class DatasetConfig(Section):
     """Where the inputs of a language model come from; whatever is null comes from the checkpoint."""
 
-    name: str | None = None
+    name: PathText | None = None
     """Name on the Hugging Face hub, or a local `.txt`, `.jsonl`, `.parquet` file or saved folder."""
     split: str | None = None
     """Split of the dataset."""
     column: str | None = None
     """Column that holds the text or the tokens."""
-    tokenizer: str | None = None
+    tokenizer: PathText | None = None
     """Hub name or folder of the tokenizer."""
     n_ctx: int | None = Field(default=None, ge=1)
     """Tokens per sequence."""
@@ -62,15 +62,18 @@ class ClusteringRunConfig(Section):
         (128, 1, 2001)
     """
 
-    model_path: str | None = None
+    model_path: PathText | None = None
     """Local run directory, local `model_<step>.pth`, or `wandb:entity/project/run_id`."""
     loader: str | None = None
     """Who loads the model, where this package does not know it: `package.module:function`, a name registered
     by an installed package, or `spd` for the reference implementation's own."""
     experiment_key: str | None = None
     """Short name of a published run, instead of `model_path`."""
-    precomputed_activations_dir: str | None = None
+    precomputed_activations_dir: PathText | None = None
     """Folder of activation batches or matrices of your own, instead of a model."""
+    allow_different_models: bool = False
+    """Accept batches and runs of different models, according to the digests of their checkpoints; possible
+    only with batches in `precomputed_activations_dir`."""
     batch_size: int = Field(default=128, ge=1)
     """Rows (toy models) or sequences (language models) that one forward pass takes, and the size of a batch
     of activations where `n_tokens` is null."""
@@ -212,6 +215,22 @@ class ClusteringRunConfig(Section):
                 allowed=f"at most {MOST_BATCHES}; raise it, or set n_batches to reuse batches in turn",
             )
         return needed
+
+    def batches_used(self, available: int) -> int:
+        """Return how many of a run's available batches its merge uses: the first ones, in order.
+
+        Every caller that merges batches, or makes them for a merge, gets the number here.
+
+        Example:
+            >>> merge = MergeConfig(iters=100, recompute_costs_every=20)
+            >>> run = ClusteringRunConfig(precomputed_activations_dir="own", merge_config=merge)
+            >>> run.batches_used(available=9), run.batches_used(available=3)
+            (5, 3)
+
+        Raises:
+            InputError: as `batches_needed`.
+        """
+        return min(self.batches_needed(), available)
 
     def sampling(self) -> dict[str, Any]:
         """Return the settings that determine the batches, and nothing else.

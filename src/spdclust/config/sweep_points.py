@@ -1,7 +1,9 @@
 """The points of a sweep, and the settings of a run at each of them."""
 
 import difflib
+import functools
 import itertools
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,22 @@ def with_point(
             found=error.found,
             allowed=error.allowed,
         ) from error
+
+
+def typed_point(run: ClusteringRunConfig, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a point with the values that the settings of its run took: text such as `1e-2` is a number.
+
+    Numbers that are equal to the setting's value stay as written, `2` for `2.0`: ensembles are named by them.
+
+    Example:
+        >>> point = {"merge_config.alpha": "1e-2", "merge_config.iters": 2.0}
+        >>> typed_point(with_point(ClusteringRunConfig(model_path="m"), point), point)
+        {'merge_config.alpha': 0.01, 'merge_config.iters': 2.0}
+
+    Args:
+        run: the result of `with_point`.
+        point: the point as written.
+    """
+    settings = run.model_dump(mode="json")
+    typed = {key: functools.reduce(operator.getitem, key.split("."), settings) for key in point}
+    return {key: value if value == typed[key] else typed[key] for key, value in point.items()}

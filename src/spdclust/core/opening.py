@@ -122,6 +122,17 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
         raise InputError("cannot be read", file=path, found=error.strerror, allowed=allowed) from error
 
 
+def path_as_text(value: Any) -> Any:
+    """Return a path object as text, and any other value unchanged.
+
+    Example:
+        >>> from pathlib import PurePosixPath
+        >>> path_as_text(PurePosixPath("a") / "b"), path_as_text(3)
+        ('a/b', 3)
+    """
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any:
     """Return the contents of a JSON file.
 
@@ -204,8 +215,7 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
         ...     check_size(10**12, file.name, "indptr")
         Traceback (most recent call last):
         ...
-        spdclust.InputError: ...: indptr: announces more than the file can mean (found: 1000000000000
-        bytes; allowed: at most 268435456 bytes, for a file of 0 bytes)
+        spdclust.InputError: ...: indptr: header declares more data than the file contains (...)
 
     Args:
         n_bytes: size of the data in memory.
@@ -219,7 +229,7 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
     limit = max(LEAST_LIMIT, MOST_EXPANSION * stored)
     if n_bytes > limit:
         raise InputError(
-            "announces more than the file can mean",
+            "header declares more data than the file contains",
             file=path,
             field=field,
             found=f"{n_bytes} bytes",

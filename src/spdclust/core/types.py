@@ -32,12 +32,26 @@ Seed = int | tuple[int, ...]
 def make_generator(seed: Seed | Sequence[int]) -> np.random.Generator:
     """Return the generator for all random choices of one computation.
 
+    NumPy splits larger numbers into 32-bit words and appends them, so that (2³², 0) would give the stream of
+    (0, 1). Seeds with a number of 2³² or more are therefore derived by the spawn key of a `SeedSequence`.
+
     Example:
         >>> int(make_generator((0, 3)).integers(100))
         50
+        >>> [int(make_generator(seed).integers(100)) for seed in ((0, 1), (2**32, 0), 2**32)]
+        [52, 99, 98]
 
     Args:
         seed: one integer, or several that together identify the stream.
     """
-    entropy: Any = seed if isinstance(seed, int) else list(seed)
-    return np.random.default_rng(entropy)
+    parts = [seed] if isinstance(seed, int) else list(seed)
+    if all(part < _WORD for part in parts):
+        entropy: Any = seed if isinstance(seed, int) else parts
+        return np.random.default_rng(entropy)
+    # the lengths tell apart one large number and two small ones; there is no spawn key without them
+    key = [number for part in parts[1:] for number in (int(part).bit_length(), int(part))]
+    sequence = np.random.SeedSequence(int(parts[0]), spawn_key=(len(parts), *key))
+    return np.random.default_rng(sequence)
+
+
+_WORD = 2**32

@@ -56,7 +56,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         )
         # not in results, which every version of Python gives the same bytes
         logging.info("spdclust %s, Python %s", __version__, platform.python_version())
-        # what W&B could not do stops nothing, so nobody would open the log for it
+        # W&B failures do not stop the job, so they must be visible on the terminal
         logging.getLogger("spdclust.tracking").addHandler(_Warnings(terminal, name))
         try:
             yield

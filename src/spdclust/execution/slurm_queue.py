@@ -1,4 +1,4 @@
-"""The jobs of a workflow in the queue of Slurm: those a killed workflow left, those that can never start."""
+"""Jobs of a workflow in Slurm's queue: those left by a killed workflow, and those that can never start."""
 
 import os
 import re
@@ -23,9 +23,9 @@ class QueuedJob:
         number: the job's number in Slurm.
         state: such as PENDING or RUNNING.
         reason: reason for waiting, as reported by Slurm; `None` while running.
-        cpus: CPUs asked for.
-        memory: memory asked for, as Slurm writes it.
-        time_limit: time asked for, as Slurm writes it.
+        cpus: requested CPUs.
+        memory: requested memory, as Slurm writes it.
+        time_limit: requested time, as Slurm writes it.
         elapsed: running time so far.
         rules: name of the rule, or of the group and its rules.
         wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
@@ -45,12 +45,12 @@ class QueuedJob:
 
     @property
     def can_never_start(self) -> bool:
-        """Whether the limits of the cluster rule the job out, not what else runs there."""
+        """Whether the limits of the cluster exclude the job, regardless of its load."""
         return self.state == "PENDING" and self.reason is not None and bool(_NEVER.search(self.reason))
 
     @property
     def advice(self) -> str:
-        """What a job that can never start asks for, and where to change it."""
+        """Return what a job that can never start requests, and where to change it."""
         name = f"{self.rules} ({self.wildcards})" if self.wildcards else self.rules
         return (
             f"Slurm job {self.number}, {name}, can never start here: {self.reason}. It asks for {self.cpus} "
@@ -104,12 +104,12 @@ def queued_jobs(folder: str | Path = ".") -> list[QueuedJob]:
 
 
 def left_behind(jobs: Sequence[QueuedJob]) -> str | None:
-    """Return what to do about jobs of an earlier start that are still in the queue; None without any.
+    """Return an instruction if jobs of an earlier start are still in the queue, else None.
 
     Example:
         >>> jobs = parse_queue("7|RUNNING|None|1|1G|1:00:00|0:10|rule_merge_wildcards_mlp_demo_0|/work")
         >>> left_behind(jobs)
-        'jobs of an earlier start of this workflow are still in the queue, and would be submitted
+        'jobs of an earlier start of this workflow are still in the queue and would be submitted
         again: 7 (merge mlp_demo_0). Wait until they have ended (squeue --jobs 7), or cancel them: scancel 7'
     """
     if not jobs:
@@ -118,7 +118,7 @@ def left_behind(jobs: Sequence[QueuedJob]) -> str | None:
     named = ", ".join(f"{job.number} ({f'{job.rules} {job.wildcards}'.strip()})" for job in jobs[:10])
     more = f" and {len(jobs) - 10} more" if len(jobs) > 10 else ""
     return (
-        "jobs of an earlier start of this workflow are still in the queue, and would be submitted again: "
+        "jobs of an earlier start of this workflow are still in the queue and would be submitted again: "
         f"{named}{more}. Wait until they have ended (squeue --jobs {','.join(numbers)}), or cancel them: "
         f"scancel {' '.join(numbers)}"
     )

@@ -1,4 +1,4 @@
-"""What Snakemake and its Slurm executor have no setting for: which failures are tried again, what is shown.
+"""Changes to Snakemake and its Slurm executor that no setting offers: retries of failures, messages.
 
 These functions change Snakemake inside the main process of a workflow; `rules/messages.smk` calls them.
 """
@@ -28,7 +28,7 @@ _rejected: set[Any] = set()
 def retry_killed_jobs_only() -> None:
     """Let `--retries` apply to jobs that were killed or ran out of memory, and to no other failure.
 
-    Snakemake asks a failed job how often it may be tried again; the job's log says how it failed.
+    Snakemake asks a failed job for its number of retries; the job's log shows how it failed.
     """
     from snakemake.jobs import GroupJob, Job
 
@@ -47,7 +47,7 @@ def retry_killed_jobs_only() -> None:
 
 
 def report_each_refusal_once() -> None:
-    """Report a job that `sbatch` rejects in one line, and each cause once.
+    """Report jobs that `sbatch` rejects in one line per cause.
 
     The executor prints the whole command instead, and every job of a group with all its files.
     """
@@ -93,17 +93,17 @@ def refusal(message: str | None) -> str | None:
 
 
 def hide_account_guesses() -> None:
-    """Drop the warnings with which the executor guesses an account where the profile names none."""
+    """Hide the warnings that the executor prints when it guesses an account."""
     from snakemake.logging import logger
 
     logger.addFilter(lambda record: not str(record.msg).startswith(_ACCOUNT_GUESSES))
 
 
 def report_jobs_that_never_start(seconds: float = 30.0) -> threading.Thread:
-    """Look at the queue every now and then, in the background, and report each job that can never start once.
+    """Check the queue at intervals in the background, and report each job that can never start once.
 
     Args:
-        seconds: between two looks.
+        seconds: interval between checks.
     """
 
     def look() -> None:

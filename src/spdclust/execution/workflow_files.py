@@ -1,4 +1,4 @@
-"""Where the workflow's own files are, in the checkout or installed, and how to install the package again."""
+"""Location of the workflow's files, in the checkout or installed, and how to install it elsewhere."""
 
 import json
 from importlib import metadata
@@ -32,7 +32,7 @@ def workflow_folder() -> Path:
 
 
 def package_requirement() -> str:
-    """Return what `pip install` takes to install this package, with all that jobs need, once more elsewhere.
+    """Return the argument of `pip install` that installs this package, with all job dependencies, elsewhere.
 
     Example:
         >>> package_requirement() == f"{workflow_folder()}[lm]"
@@ -45,7 +45,7 @@ def package_requirement() -> str:
     if checkout is not None:
         return f"{checkout}[lm]"
     package = metadata.distribution("spdclust")
-    # pip records here what it was given, unless that was a name for an index
+    # pip records its argument here, unless it was a package name
     origin = package.read_text("direct_url.json")
     return f"spdclust[lm] @ {json.loads(origin)['url']}" if origin else f"spdclust[lm]=={package.version}"
 

@@ -98,7 +98,8 @@ def collect(
                 _run(run_name, history, least)
                 for run_name, history, least in zip(ensemble.run_names, ensemble, best, strict=True)
             ],
-            "merge_config": ensemble[0].config.resolved(),
+            "merge_config": ensemble[0].settings(),
+            **({"not_stated": list(ensemble[0].not_stated)} if ensemble[0].not_stated else {}),
             "cuts": cuts,
             "last_agreement": record.get("last_agreement"),
             "stride": record.get("stride", 1),

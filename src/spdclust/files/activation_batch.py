@@ -175,7 +175,7 @@ class ActivationBatch(Brief):
         """
         path = Path(path)
         arrays, texts = read_whole(path)
-        with refused("not a batch of ours", path, ALLOWED):
+        with refused("not a batch written by spdclust", path, ALLOWED):
             missing = [name for name in ("labels", "seed") if name not in texts]
             missing += [name for name in _ARRAYS if name not in arrays]
             if missing:

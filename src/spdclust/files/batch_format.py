@@ -60,7 +60,7 @@ def read_whole(path: Path) -> tuple[Arrays, Texts]:
         ([0, 1], 'm:0\\nm:1', '3')
 
     Raises:
-        InputError: no such file, truncated, damaged, or not a batch of ours.
+        InputError: no such file, truncated, damaged, or not a batch written by spdclust.
     """
     arrays, texts = _read(path)
     _verify(arrays, texts, path)
@@ -83,13 +83,13 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
         (['maxima', 'means', 'shape'], [0.5, 0.0])
 
     Raises:
-        InputError: no such file, truncated, damaged, or not a batch of ours.
+        InputError: no such file, truncated, damaged, or not a batch written by spdclust.
     """
     arrays, texts = _read(path)
     if texts["format_version"] == "1":
         _verify(arrays, texts, path)
     else:
-        with refused("checksum cannot be made", path, ALLOWED):
+        with refused("checksum cannot be computed", path, ALLOWED):
             rest = {name: text for name, text in texts.items() if name != "head_checksum"}
             fits = texts.get("head_checksum") == _head_checksum(arrays, rest)
         if not fits:
@@ -119,7 +119,7 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
                 arrays[name] = value.numpy()
         else:
             raise InputError(
-                "neither a tensor nor a text",
+                "neither a tensor nor a string",
                 file=path,
                 field=str(name),
                 found=type(value).__name__,
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
 
 
 def _verify(arrays: Arrays, texts: Texts, path: Path) -> None:
-    with refused("checksum cannot be made", path, ALLOWED):
+    with refused("checksum cannot be computed", path, ALLOWED):
         rest = {name: text for name, text in texts.items() if name not in ("checksum", "head_checksum")}
         if texts["format_version"] == "1":
             fits = texts.get("checksum") == digest_of(*arrays.values(), rest)
@@ -212,7 +212,7 @@ def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int
 
 
 def _misfit(path: Path, name: str, found: object) -> InputError:
-    return InputError("arrays do not fit together", file=path, field=name, found=found, allowed=ALLOWED)
+    return InputError("arrays are inconsistent", file=path, field=name, found=found, allowed=ALLOWED)
 
 
 def stored_provenance(texts: Mapping[str, str]) -> dict[str, str]:

@@ -1,17 +1,19 @@
 """The activation batches of a folder, one in memory at a time."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from spdclust.core.argument_kinds import file_path
+from spdclust.core.argument_kinds import file_path, truth
 from spdclust.core.arguments import checked, either, several
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Labels
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batch_format import ALLOWED, read_head, stored_provenance, stored_shape
+from spdclust.provenance.models import check_one_model, model_digests
 
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 
@@ -31,19 +33,28 @@ class BatchedActivations(Brief):
 
     Args:
         source: a folder of batches, or an ordered list of batch files.
+        allow_different_models: accept batches computed from different checkpoints.
 
     Raises:
-        InputError: there are no batches, or their labels differ.
+        InputError: there are no batches, or they differ in their labels or models; the latter is found when
+            the second batch, or the statistics of all, are read.
     """
 
-    @checked(source=either(file_path, several(file_path, "a folder of batches, or the files of batches")))
-    def __init__(self, source: str | Path | list[Path] | list[str]) -> None:
+    @checked(
+        source=either(file_path, several(file_path, "a folder of batches, or the files of batches")),
+        allow_different_models=truth,
+    )
+    def __init__(
+        self, source: str | Path | list[Path] | list[str], *, allow_different_models: bool = False
+    ) -> None:
         if isinstance(source, (str, Path)):
             self.paths = find_batches(source)
         else:
             self.paths = [Path(path) for path in source]
         if not self.paths:
             raise InputError("no batches given", field="source", allowed="at least one batch_<b>.pt")
+        self._allow_different_models = allow_different_models
+        self._of_known_model: list[tuple[str, Mapping[str, str]]] = []
         self._next = 0
         self._stats: tuple[np.ndarray, np.ndarray] | None = None
         self._digests: list[str] = []
@@ -93,6 +104,7 @@ class BatchedActivations(Brief):
             for path in self.paths:
                 arrays, texts = read_head(path)
                 self._check_labels(path, texts.get("labels", "").split("\n"))
+                self._check_model(path, stored_provenance(texts))
                 for name in ("shape", "maxima", "means"):
                     if name not in arrays:
                         raise InputError("member missing", file=path, field=name, allowed=ALLOWED)
@@ -126,7 +138,15 @@ class BatchedActivations(Brief):
         batch = ActivationBatch.load(self.paths[number])
         if hasattr(self, "labels"):
             self._check_labels(self.paths[number], batch.labels)
+        self._check_model(self.paths[number], batch.provenance)
         return batch
+
+    def _check_model(self, path: Path, provenance: Mapping[str, str]) -> None:
+        record = (f"{path.parent.name}/{path.name}", provenance)
+        if not self._of_known_model and model_digests(provenance):
+            self._of_known_model = [record]
+        records = [*self._of_known_model, record]
+        check_one_model(records, what="batches", allowed=self._allow_different_models, file=path)
 
     def _check_labels(self, path: Path, labels: Labels) -> None:
         if labels != self.labels:

@@ -1,11 +1,16 @@
 """Paths of an ensemble's files: its own folder, and the batches next to it. Free of slow imports."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spdclust.config.load import read_mapping
+from spdclust.config.load import read_mapping, validate
 from spdclust.core.distance_methods import METHODS
+
+if TYPE_CHECKING:
+    from spdclust.config.pipeline import Comparison
 
 RUN_CONFIG = "clustering_run_config.json"
 PIPELINE_CONFIG = "pipeline_config.yaml"
@@ -73,6 +78,36 @@ class EnsembleFolder:
         """
         return _mapping(self.folder / PIPELINE_CONFIG)
 
+    def comparison(self) -> "Comparison":
+        """Return how the workflow compares the runs; the defaults if the ensemble has no pipeline settings.
+
+        Raises:
+            InputError: the file cannot be read, or holds something that is not allowed.
+        """
+        from spdclust.config.pipeline import Comparison  # slow
+
+        settings = self.pipeline_config()
+        given = {key: settings[key] for key in Comparison.model_fields if key in settings}
+        return validate(Comparison, given, file=self.folder / PIPELINE_CONFIG)
+
 
 def _mapping(file: Path) -> dict[str, Any]:
     return read_mapping(file) if file.is_file() else {}
+
+
+def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
+    """Return the folder that contains an ensemble's histories.
+
+    Example:
+        >>> common_folder(["a/demo/runs/run_0/history.zip", "a/demo/runs/run_1/history.zip"]).as_posix()
+        'a/demo'
+        >>> common_folder(["a/one.zip", "a/two.zip"]).as_posix()
+        'a'
+    """
+    if isinstance(histories, (str, Path)):
+        return Path(histories)
+    folder = Path(os.path.commonpath([Path(path).parent for path in histories]))
+    for part in (folder, folder.parent):
+        if part.name == "runs":
+            return part.parent
+    return folder

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int
 from spdclust.files.archive import ArrayRows, Member, read_archive, write_archive
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.histories import load_merge_histories
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
@@ -46,24 +46,6 @@ def load_normalized(
         return normalize_ensemble(ensemble, align=align)
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
-
-
-def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
-    """Return the folder that contains an ensemble's histories.
-
-    Example:
-        >>> common_folder(["a/demo/runs/run_0/history.zip", "a/demo/runs/run_1/history.zip"]).as_posix()
-        'a/demo'
-        >>> common_folder(["a/one.zip", "a/two.zip"]).as_posix()
-        'a'
-    """
-    if isinstance(histories, (str, Path)):
-        return Path(histories)
-    folder = Path(os.path.commonpath([Path(path).parent for path in histories]))
-    for part in (folder, folder.parent):
-        if part.name == "runs":
-            return part.parent
-    return folder
 
 
 def save_ensemble_meta(
@@ -218,7 +200,10 @@ def load_distance_rows(
     rising = (iterations[1:] > iterations[:-1]).all()
     if len(iterations) and not (rising and 0 <= int(iterations[0]) <= int(iterations[-1]) < 2**62):
         raise InputError(
-            "iterations do not rise", file=path, field="iterations", allowed="0 or more, each once, in order"
+            "iterations must be strictly increasing",
+            file=path,
+            field="iterations",
+            allowed="0 or more, each once, in order",
         )
     # rounding may give values slightly below 0
     if np.isinf(array).any() or (array < -1e-9).any():

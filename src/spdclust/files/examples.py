@@ -79,7 +79,7 @@ class TokenExamples:
             and (samples < np.array(tokens.shape)).all()
         )
         if not fits:
-            raise InputError("tokens do not fit together", field="example_tokens", allowed=_ALLOWED)
+            raise InputError("tokens are inconsistent", field="example_tokens", allowed=_ALLOWED)
         return cls(tokens, samples, dict(zip(numbers.tolist(), written, strict=True)))
 
 

@@ -175,7 +175,7 @@ def load_groups(path: str | Path) -> FoundGroups:
     path = Path(path)
     path = path / GROUPS["record"] if path.is_dir() else path
     record = read_record(GroupsRecord, path, _ALLOWED)
-    with refused("parts do not fit together", path, _ALLOWED):
+    with refused("parts are inconsistent", path, _ALLOWED):
         return found_of(record)
 
 
@@ -207,7 +207,7 @@ def found_of(record: Mapping[str, Any]) -> FoundGroups:
             group_idxs[number[label]] = group
     if (group_idxs < 0).any():
         missing = labels[int(np.argmax(group_idxs < 0))]
-        raise InputError("component in no part", field="groups", found=missing)
+        raise InputError("component missing", field="groups", found=missing)
     n_runs = len(groups[0]["bits_saved_runs"]) if groups else 0
     saved_in_runs = [_floats(group["bits_saved_runs"]) for group in groups]
     return FoundGroups(

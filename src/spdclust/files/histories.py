@@ -14,31 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.config.load import validate
-from spdclust.config.merge import MergeConfig
 from spdclust.core.argument_kinds import file_path, truth
 from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.core.opening import parse_json, refused
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
+from spdclust.files.ensemble_folder import common_folder
+from spdclust.files.stated_settings import not_stated_by, read_settings, reference_settings
 from spdclust.merge.activations import check_labels
 from spdclust.merge.groups import iterate_group_idxs, merge_tree
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import NOT_STATED, MergeHistory, not_stated
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT_VERSION = 1
 GROUP_IDXS_LIMIT = 64 * 2**20
 """Size in bytes above which `merge.group_idxs.npy` is omitted; it can be rebuilt from the pairs."""
 
-_REFERENCE_KEYS = (
-    "activation_threshold",
-    "alpha",
-    "iters",
-    "merge_pair_sampling_method",
-    "merge_pair_sampling_kwargs",
-    "filter_dead_threshold",
-    "module_name_filter",
-)
 _RECORD = "records."
 _ALLOWED = "a history.zip"
 
@@ -82,14 +73,13 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
     members["merge.k_groups.npy"] = history.k_groups.astype(np.int32)
     members |= own
     members["labels.txt"] = "\n".join(history.labels)
-    settings = history.config.resolved()
     told = {
-        "merge_config": settings,
+        "merge_config": history.settings(),
         "records": sorted(history.records),
         "provenance": history.provenance,
     }
     metadata = {
-        "merge_config": {key: _for_reference(settings[key]) for key in _REFERENCE_KEYS},
+        "merge_config": reference_settings(history),
         "c_components": history.n_components,
         "n_iters_current": history.n_iterations,
         "labels": history.labels,
@@ -103,17 +93,13 @@ def save_merge_history(history: MergeHistory, path: str | Path, *, group_idxs: b
     write_archive(path, members)
 
 
-def _for_reference(value: Any) -> Any:
-    # the reference reader supports a single prefix only
-    return None if isinstance(value, list) else value
-
-
 @checked(path=file_path)
 def load_merge_history(path: str | Path) -> MergeHistory:
     """Read a history written by spdclust or by the reference implementation.
 
     Files of the reference implementation have no description lengths, so `mdl_loss` and `merge_pair_cost` are
-    NaN. Rows that were allocated but never filled are dropped.
+    NaN. Rows that were allocated but never filled are dropped. Settings that such a file does not state are
+    None in `config` and listed in `not_stated`.
 
     Example:
         >>> import tempfile
@@ -152,6 +138,8 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             settings, provenance = told["merge_config"], _mapping(told["provenance"], "provenance")
         else:
             settings, provenance = metadata["merge_config"], {"source": "reference implementation"}
+            unknown = not_stated_by(settings)
+            provenance |= {NOT_STATED: unknown} if unknown else {}
             _check_reference_labels(metadata, labels)
             pairs = pairs[: _rows_filled(metadata["n_iters_current"], len(pairs))]
         pairs = np.sort(pairs.astype(np.int64), axis=1)
@@ -164,7 +152,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             selected_pairs=pairs,
             mdl_loss=arrays["mdl_loss.npy"] if ours else nothing,
             merge_pair_cost=arrays["merge_pair_cost.npy"] if ours else nothing.copy(),
-            config=_settings(settings),
+            config=read_settings(settings, not_stated(provenance)),
             records={name: arrays[f"{_RECORD}{name}.npy"] for name in names},
             provenance=provenance,
         )
@@ -180,14 +168,6 @@ def _metadata(path: Path) -> dict[str, Any]:
         if key not in metadata:
             raise InputError("key missing", file=path, field=f"metadata.json: {key}", allowed=_ALLOWED)
     return metadata
-
-
-def _settings(content: Any) -> MergeConfig:
-    try:
-        return validate(MergeConfig, content)
-    except InputError as error:
-        field = f"metadata.json: merge_config.{error.field or ''}".removesuffix(".")
-        raise InputError(error.problem, field=field, found=error.found, allowed=error.allowed) from error
 
 
 def _mapping(value: Any, key: str) -> dict[str, Any]:
@@ -224,7 +204,7 @@ def _check_figures(array: np.ndarray, name: str, n_iterations: int) -> None:
     if array.dtype.kind not in kinds or array.shape[:1] != (n_iterations,) or np.isinf(array).any():
         found = "an infinity" if array.dtype.kind == "f" and np.isinf(array).any() else array.shape
         raise InputError(
-            "not a figure of every merge",
+            "not one number per merge",
             field=name,
             found=f"{array.dtype} {found}",
             allowed=f"numbers, ({n_iterations},) as selected_pairs.npy",
@@ -245,8 +225,13 @@ def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Seq
         raise InputError("checksum does not match: the file is damaged", file=path, allowed=_ALLOWED)
 
 
-@checked(source=either(file_path, several(file_path, "an ensemble's folder, or the files of histories")))
-def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHistoryEnsemble:
+@checked(
+    source=either(file_path, several(file_path, "an ensemble's folder, or the files of histories")),
+    allow_different_models=truth,
+)
+def load_merge_histories(
+    source: str | Path | Iterable[str | Path], *, allow_different_models: bool = False
+) -> MergeHistoryEnsemble:
     """Read the histories of an ensemble.
 
     Example:
@@ -260,12 +245,19 @@ def load_merge_histories(source: str | Path | Iterable[str | Path]) -> MergeHist
 
     Args:
         source: an ensemble's folder (reads `runs/run_<r>/history.zip` in numeric order), or the files.
+        allow_different_models: accept histories of different models.
 
     Raises:
-        InputError: there are no histories, or one of them cannot be read.
+        InputError: there are no histories, one of them cannot be read, or they are of different models.
     """
     paths = find_histories(source) if isinstance(source, (str, Path)) else list(map(Path, source))
-    return MergeHistoryEnsemble([load_merge_history(path) for path in paths], run_names(paths))
+    histories = [load_merge_history(path) for path in paths]
+    try:
+        return MergeHistoryEnsemble(
+            histories, run_names(paths), allow_different_models=allow_different_models
+        )
+    except InputError as error:
+        raise error.located(file=common_folder(paths) if paths else None) from error
 
 
 def run_names(paths: Sequence[str | Path]) -> list[str]:

@@ -8,6 +8,7 @@ from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.files.histories import run_number
 from spdclust.merge.history import MergeHistory
+from spdclust.provenance.models import INSIST
 
 
 def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Path]) -> BatchedActivations:
@@ -31,10 +32,11 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
     """
     known = history.provenance.get("batches")
     files = find_batches(source) if isinstance(source, str | Path) else list(map(Path, source))
-    batches = BatchedActivations(files[: len(known)] if known else files)
+    insisted = history.provenance.get(INSIST) is True
+    batches = BatchedActivations(files[: len(known)] if known else files, allow_different_models=insisted)
     if known is not None and list(known) != batches.digests:
         raise InputError(
-            "the batches are not those that were merged",
+            "not the batches of this history",
             file=source if isinstance(source, str | Path) else files[0].parent,
             found=f"{batches.n_batches} batches",
             allowed=f"the {len(known)} that the history names",

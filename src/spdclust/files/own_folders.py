@@ -102,10 +102,9 @@ def batches_per_run(config: ClusteringRunConfig) -> int:
     Raises:
         InputError: there are no such files, or the settings do not determine the number.
     """
-    needed = config.batches_needed()
     if config.precomputed_activations_dir is None:
-        return needed
-    return min(needed, len(own_files(config.precomputed_activations_dir)))
+        return config.batches_needed()
+    return config.batches_used(available=len(own_files(config.precomputed_activations_dir)))
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

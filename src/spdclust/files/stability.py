@@ -62,9 +62,11 @@ def save_stability(
         ["cut", "component", "consensus_group", "partners", "contestedness", "consistency"],
         path["components"],
     )
-    save_rows(
-        group_rows(normalized, stability), ["cut", "group", "size", "support", "members"], path["groups"]
-    )
+    groups = [
+        group | {"members": json.dumps(group["members"], ensure_ascii=False)}
+        for group in group_rows(normalized, stability)
+    ]
+    save_rows(groups, ["cut", "group", "size", "support", "members"], path["groups"])
     _save_coclustering(normalized, stability, path["coclustering"])
     record = stability_record(normalized, stability, stride=stride, seed=seed)
     record |= {} if provenance is None else {"provenance": dict(provenance)}

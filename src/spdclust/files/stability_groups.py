@@ -8,6 +8,7 @@ from typing import Any
 from scipy import sparse
 
 from spdclust.core.errors import InputError
+from spdclust.core.opening import parse_json
 from spdclust.core.types import Labels
 from spdclust.files.archive import read_arrays
 from spdclust.files.sparse_parts import PARTS, csr_of_parts
@@ -79,6 +80,50 @@ def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
         }
         found.setdefault(row["cut"], []).append(group)
     return found
+
+
+def load_group_members(path: str | Path) -> dict[str, list[Labels]]:
+    """Read the members of the groups in `stability_groups.csv`: a list of labels per group, largest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_groups.csv"
+        ...     row = 'least_mdl,0,2,1.0,"[""a cat:0"", ""b:1""]"'
+        ...     _ = path.write_text(f"cut,group,size,support,members\\n{row}")
+        ...     load_group_members(path)
+        {'least_mdl': [['a cat:0', 'b:1']]}
+
+    Args:
+        path: the table. Files of earlier versions, with labels separated by spaces, are read if no label
+            contains a space.
+
+    Raises:
+        InputError: no such file, not that table, or the members cannot be told apart.
+    """
+    found: dict[str, list[Labels]] = {}
+    for row in _rows(path, ("cut", "size", "members")):
+        members = _members(row["members"])
+        size = _number(int, row, "size", path)
+        if len(members) != size:
+            raise InputError(
+                "members cannot be told apart",
+                file=path,
+                field="members",
+                found=row["members"],
+                allowed=f"a JSON list of {size} labels; run spdclust stability again",
+            )
+        found.setdefault(row["cut"], []).append(members)
+    return found
+
+
+def _members(cell: str) -> Labels:
+    try:
+        members = parse_json(cell)
+    except (ValueError, RecursionError):
+        return cell.split(" ")
+    is_list = isinstance(members, list) and all(isinstance(label, str) for label in members)
+    return members if is_list else cell.split(" ")
 
 
 def load_coclusterings(

@@ -98,7 +98,7 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
         ...         check_members_size(archive, path, ["a.npy"])
         Traceback (most recent call last):
         ...
-        spdclust.InputError: ...a.zip: a.npy: announces more than the file can mean (...)
+        spdclust.InputError: ...a.zip: a.npy: header declares more data than the file contains (...)
 
     Raises:
         InputError: the members would be too large.

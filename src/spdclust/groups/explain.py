@@ -103,7 +103,7 @@ def explain_group(
     history = histories[run]
     present = [label for label in members if label in set(history.labels)]
     if not present:
-        raise InputError("no member took part in the merge of this run", field="run", found=run)
+        raise InputError("no member was part of this run's merge", field="run", found=run)
     formed = Counter(union for each in histories for union in _unions(each, members))
     joined, apart = _joinings(history, members)
     joinings = [

@@ -27,6 +27,7 @@ from spdclust.groups.support import cuts_of_merges, formed_by, support_columns
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
+from spdclust.provenance.models import check_one_model, model_digests
 
 N_NULL = 3
 """Default number of null runs of the whole analysis."""
@@ -44,6 +45,7 @@ def find_groups(
     *,
     n_null: int = N_NULL,
     seed: int = 0,
+    allow_different_models: bool = False,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> FoundGroups:
@@ -76,6 +78,8 @@ def find_groups(
             of the runs form.
         n_null: number of repetitions of the analysis with coactivation destroyed.
         seed: seed of the null runs.
+        allow_different_models: accept histories or batches of different models; a `MergeHistoryEnsemble` has
+            its own argument.
         threads: number of threads; None for all cores. Results do not depend on it.
         progress: called with a short description at the start of each step.
 
@@ -84,6 +88,8 @@ def find_groups(
             models, or the batches are not those of the histories.
     """
     runs = _check_runs(histories)
+    allow_different_models |= getattr(histories, "allow_different_models", False)
+    _check_models(runs, [], allowed=allow_different_models)
     labels = sorted({label for history in runs for label in history.labels})
     number = {label: component for component, label in enumerate(labels)}
     own = [np.array([number[label] for label in history.labels], dtype=np.int64) for history in runs]
@@ -101,11 +107,12 @@ def find_groups(
         )
     if len(batches) != len(runs):
         raise InputError(
-            "one batch, or source of batches, a run is needed",
+            "one batch or source of batches per run is needed",
             field="batches",
             found=f"{len(batches)} for {len(runs)} runs",
             allowed=f"{len(runs)}, in the order of the histories",
         )
+    _check_models(runs, batches, allowed=allow_different_models)
     threshold = runs[0].config.activation_threshold
     level = MergeConfig().activation_threshold if threshold is None else threshold
     assert level is not None
@@ -115,9 +122,12 @@ def find_groups(
     folds = fold_samples(batches, labels, [history.labels for history in runs], level)
     warnings = []
     if threshold is None:
-        warnings.append(
-            f"The merge used scalar activations; a component counts as active above {level:g} here."
+        what = (
+            "The merge used scalar activations"
+            if runs[0].is_scalar
+            else "The histories do not state the activation threshold of the merge"
         )
+        warnings.append(f"{what}; a component counts as active above {level:g} here.")
     sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
     _check_samples(folds, single=len(runs) == 1)
     if not folds.counts.any():
@@ -209,22 +219,30 @@ def _check_runs(histories: Any) -> list[MergeHistory]:
                 found=type(history).__name__,
                 allowed="MergeHistory",
             )
-        if history.config.activation_threshold != runs[0].config.activation_threshold:
+        if _threshold(history) != _threshold(runs[0]):
             raise InputError(
                 "runs were merged at different activation thresholds",
                 field=f"histories[{run}].config.activation_threshold",
-                found=history.config.activation_threshold,
-                allowed=f"{runs[0].config.activation_threshold}, as in the first run",
+                found=_threshold(history),
+                allowed=f"{_threshold(runs[0])}, as in the first run",
             )
-    digests = {history.provenance.get("checkpoint_digest") for history in runs} - {None, ""}
-    if len(digests) > 1:
-        raise InputError(
-            "runs are of different models",
-            field="checkpoint_digest",
-            found=", ".join(sorted(str(digest)[:12] for digest in digests)),
-            allowed="runs of one checkpoint",
-        )
     return runs
+
+
+def _threshold(history: MergeHistory) -> float | str:
+    threshold = history.config.activation_threshold
+    unknown = "null" if history.is_scalar else "not stated"
+    return unknown if threshold is None else threshold
+
+
+def _check_models(runs: list[MergeHistory], batches: Sequence[Any], *, allowed: bool) -> None:
+    """Raise an error if the runs, or batches that record their origin, are of different models."""
+    of_batches = [getattr(source, "made_from", []) for source in batches] or [[]] * len(runs)
+    records = []
+    for number, (history, made_from) in enumerate(zip(runs, of_batches, strict=True)):
+        digests = set().union(model_digests(history.provenance), *map(model_digests, made_from))
+        records.append((f"run {number}", {**history.provenance, "checkpoint_digests": sorted(digests)}))
+    check_one_model(records, allowed=allowed)
 
 
 def _check_samples(folds: Folds, *, single: bool) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.threads import even_parts, run_parts
-from spdclust.core.types import Float, Int, Integer, Labels
+from spdclust.core.types import Float, Int, Integer, Labels, make_generator
 from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source
 
@@ -286,7 +286,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
     def draw(fold: int) -> Iterator[Entries]:
         room = NULL_ENTRIES // folds.n_folds
         for number, piece in enumerate(folds.pieces(fold)):
-            rng = np.random.default_rng((seed, fold, number))
+            rng = make_generator((seed, fold, number))
             n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
             kept = piece.between(0, min(n_kept, piece.n_rows))
             room -= len(kept.columns)

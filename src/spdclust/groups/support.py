@@ -73,11 +73,7 @@ def cuts_of_merges(
         "formed_by_all": formed_by(own, merges, len(merges)),
     }
     first = runs[0]
-    if (
-        first.n_iterations
-        and first.config.activation_threshold is not None
-        and not np.isnan(first.mdl_loss).all()
-    ):
+    if first.n_iterations and first.has_description_length:
         at = first.at(first.best_iteration())
         order = np.argsort(at.group_idxs, kind="stable")
         parts = np.split(own[0][order], np.cumsum(at.sizes())[:-1])

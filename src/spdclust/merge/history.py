@@ -1,5 +1,6 @@
 """The record of one merge: which groups were merged, in what order and at what cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +78,24 @@ class GroupMerge(Brief):
         return [self.labels[component] for component in np.flatnonzero(self.group_idxs == group)]
 
 
+NOT_STATED = "not_stated"
+"""Entry of the provenance: settings that the source of an imported history does not state."""
+
+GIVEN_ON_IMPORT = "given_on_import"
+"""Entry of the provenance: settings that the source does not state and that were given on import."""
+
+
+def not_stated(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the settings of a merge that the source of its history does not state.
+
+    Example:
+        >>> not_stated({"not_stated": ["activation_threshold"]}), not_stated({"seed": 0})
+        (('activation_threshold',), ())
+    """
+    names = provenance.get(NOT_STATED)
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MergeHistory(Brief):
     """The complete record of one merge: the merged pairs and the values of each iteration.
@@ -99,7 +118,7 @@ class MergeHistory(Brief):
         selected_pairs: `(iterations, 2)` the merged groups in the numbering before the merge.
         mdl_loss: `(iterations,)` description length after each merge, bits per sample.
         merge_pair_cost: `(iterations,)` change of the description length by each merge, bits per sample.
-        config: the settings of the merge.
+        config: the settings of the merge; None for those in `not_stated`.
         records: further per-iteration values by name, each `(iterations,)`.
         provenance: origin of this history: seed, source of the activations and its digest, package version.
     """
@@ -196,9 +215,23 @@ class MergeHistory(Brief):
         return GroupMerge(self.group_idxs(iteration), self.labels)
 
     @property
+    def not_stated(self) -> tuple[str, ...]:
+        """Settings that are unknown, because the source of an imported history does not state them."""
+        return not_stated(self.provenance)
+
+    def settings(self) -> dict[str, Any]:
+        """Return every setting of the merge with its value, as plain JSON types; None for unknown ones."""
+        return self.config.resolved() | dict.fromkeys(self.not_stated)
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether scalar activations were merged; False if that is unknown."""
+        return self.config.activation_threshold is None and "activation_threshold" not in self.not_stated
+
+    @property
     def has_description_length(self) -> bool:
         """Whether there is a meaningful description length; scalar activations have none."""
-        return self.config.activation_threshold is not None and bool(np.isfinite(self.mdl_loss).any())
+        return not self.is_scalar and bool(np.isfinite(self.mdl_loss).any())
 
     def best_iteration(self) -> int:
         """Return the iteration with the least description length; the first one if tied.
@@ -213,9 +246,9 @@ class MergeHistory(Brief):
             raise InputError(
                 "the history has no merges", field="selected_pairs", allowed="at least one merge"
             )
-        if self.config.activation_threshold is None:
+        if self.is_scalar:
             raise InputError(
-                "the description length of scalar activations means nothing",
+                "description lengths of scalar activations are not meaningful",
                 field="activation_threshold",
                 found="null",
                 allowed="an iteration or a number of groups, or the groups of find_groups",

@@ -31,10 +31,12 @@ def describe_history(history: MergeHistory) -> str:
         f"{history.n_components} components ({_modules(history.labels)}), {merges}, "
         f"{n_left} groups at the end"
     ]
+    if history.not_stated:
+        lines.append(f"settings that the source does not state: {', '.join(history.not_stated)}")
     if history.n_iterations == 0:
-        return lines[0]
+        return "\n".join(lines)
     shown = {round(share * (history.n_iterations - 1) / _SHOWN) for share in range(_SHOWN + 1)}
-    if history.config.activation_threshold is None:
+    if history.is_scalar:
         lines.append("no shortest description: the lengths of scalar activations mean nothing")
     elif not history.has_description_length:
         lines.append("no description lengths: files of the reference implementation have none")

@@ -49,7 +49,7 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
     checkpoint = resolve_checkpoint(path)
     config, file = checkpoint.config, checkpoint.config_file
     sigmoids = find_sigmoids(config.sigmoid_type, file)
-    with refused("no model can be built from this configuration", file, "sizes that a model can have"):
+    with refused("invalid model configuration", file, "sizes that a model can have"):
         target = build_target(checkpoint)
         modules = find_modules(target.module, config, file)
         # empty tensors: they are replaced by the checkpoint's, and no random numbers are drawn

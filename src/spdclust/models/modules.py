@@ -115,7 +115,7 @@ def find_modules(
     for module in _expand(target, identities, "identity_module_info", file):
         if module.kind == "embedding":
             raise InputError(
-                "an identity cannot stand before an embedding",
+                "no identity can precede an embedding",
                 file=file,
                 field="identity_module_info",
                 found=module.name,

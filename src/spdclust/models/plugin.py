@@ -55,7 +55,7 @@ class PluginModel:
         self.draw_inputs: Callable[[int, int], Any] | None = getattr(model, "draw_inputs", None)
         if self.task is None and self.draw_inputs is None:
             raise InputError(
-                "model says nothing about its inputs",
+                "model does not define its inputs",
                 file=name,
                 field="task",
                 allowed=f"task or draw_inputs; {_ALLOWED}",
@@ -96,7 +96,7 @@ class PluginModel:
 
     def _unfit(self, found: str, allowed: str) -> InputError:
         return InputError(
-            "component_activations does not fit the labels",
+            "component_activations does not match the labels",
             file=self._name,
             field="labels",
             found=found,

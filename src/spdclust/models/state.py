@@ -62,7 +62,7 @@ def modernised(state: Mapping[str, torch.Tensor], file: Path | None = None) -> S
     for key, tensor in state.items():
         name = current_name(key)
         if name in new:
-            raise InputError("two keys for one tensor", file=file, field=key, found=name)
+            raise InputError("two keys for the same tensor", file=file, field=key, found=name)
         new[name] = tensor.float() if tensor.is_floating_point() else tensor
     return new
 
@@ -106,7 +106,7 @@ def check_shapes(
         >>> check_shapes({"a": torch.zeros(2, 3)}, {"a": (2, 4)}, Path("model_1.pth"))
         Traceback (most recent call last):
         ...
-        spdclust.InputError: model_1.pth: a: shape does not fit the configuration (found: (2, 3);
+        spdclust.InputError: model_1.pth: a: shape does not match the configuration (found: (2, 3);
         allowed: (2, 4))
 
     Args:
@@ -121,7 +121,7 @@ def check_shapes(
     for name, shape in expected.items():
         if name in state and tuple(state[name].shape) != shape:
             raise InputError(
-                "shape does not fit the configuration",
+                "shape does not match the configuration",
                 file=file,
                 field=name,
                 found=str(tuple(state[name].shape)),

@@ -60,7 +60,7 @@ def contingency(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"]) -> Co
     """
     if len(first) != len(second):
         raise InputError(
-            "groupings of different components cannot be compared",
+            "groupings have different components",
             field="second",
             found=f"{len(second)} components",
             allowed=f"{len(first)} components",

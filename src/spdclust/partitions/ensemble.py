@@ -13,6 +13,7 @@ from spdclust.core.errors import InputError
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
+from spdclust.provenance.models import check_one_model
 
 ALIGNMENTS = ("iteration", "n_groups")
 """The quantity by which rows of different runs are aligned: the number of merges or the number of groups."""
@@ -33,13 +34,16 @@ class MergeHistoryEnsemble(Brief):
     Attributes:
         histories: the runs, in order.
         run_names: name of each run in messages; `run_0`, `run_1`, … by default.
+        allow_different_models: whether the histories may be of different models.
 
     Raises:
-        InputError: no history, names that do not match the histories, or a duplicate label in one run.
+        InputError: no history, names that do not match the histories, a duplicate label in one run, or
+            histories of different models, by the digests of their checkpoints.
     """
 
     histories: Sequence[MergeHistory]
     run_names: Sequence[str] = ()
+    allow_different_models: bool = False
 
     def __post_init__(self) -> None:
         check_fields(
@@ -48,6 +52,7 @@ class MergeHistoryEnsemble(Brief):
                 instance(MergeHistory, allowed="a MergeHistory"), "a list of MergeHistory, one per run"
             ),
             run_names=texts,
+            allow_different_models=truth,
         )
         if not self.histories:
             raise InputError(
@@ -68,6 +73,10 @@ class MergeHistoryEnsemble(Brief):
                 raise InputError(
                     "label given twice", field=f"{name}.labels", found=twice, allowed="unique labels"
                 )
+        records = [
+            (name, history.provenance) for name, history in zip(self.run_names, self.histories, strict=True)
+        ]
+        check_one_model(records, allowed=self.allow_different_models)
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -91,12 +100,13 @@ def _fewest_to_most(counts: Iterable[int]) -> int | str:
     return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
-@checked(align=text(*ALIGNMENTS), require_same_config=truth)
+@checked(align=text(*ALIGNMENTS), require_same_config=truth, allow_different_models=truth)
 def normalize_ensemble(
     ensemble: MergeHistoryEnsemble | Sequence[MergeHistory],
     *,
     align: str = "iteration",
     require_same_config: bool = True,
+    allow_different_models: bool = False,
 ) -> NormalizedHistories:
     """Align the runs of an ensemble to a common label order and number of rows.
 
@@ -115,14 +125,16 @@ def normalize_ensemble(
             own components, over the numbers of groups that every run passes through after its first merge.
             The two differ only if runs have different numbers of live components.
         require_same_config: raise an error if runs were merged with different settings.
+        allow_different_models: accept a sequence of histories of different models; a `MergeHistoryEnsemble`
+            has its own argument.
 
     Raises:
-        InputError: settings differ, a run has no merges, two runs share no component, or no number of
-            groups is common to all runs.
+        InputError: settings or models differ, a run has no merges, two runs share no component, or no number
+            of groups is common to all runs.
     """
     if not isinstance(ensemble, MergeHistoryEnsemble):
-        ensemble = MergeHistoryEnsemble(ensemble)
-    configs = [history.config.resolved() for history in ensemble]
+        ensemble = MergeHistoryEnsemble(ensemble, allow_different_models=allow_different_models)
+    configs = [history.settings() for history in ensemble]
     if require_same_config:
         _check_same_config(configs, ensemble.run_names)
     for name, history in zip(ensemble.run_names, ensemble, strict=True):
@@ -149,7 +161,7 @@ def normalize_ensemble(
     if n_iterations < 1:
         short = int(np.argmin(n_merges - first_merges))
         raise InputError(
-            "runs share no number of groups",
+            "no number of groups is common to all runs",
             field="align",
             found=f"{ensemble.run_names[short]} stops at {n_own[short] - n_merges[short]} groups, "
             f"another run starts with {n_own.min()}",

@@ -220,7 +220,7 @@ def _check_shape(name: str, found: tuple[int, ...], group_idxs: np.ndarray) -> N
     n_groups = _n_groups(group_idxs)
     if found != (n_groups, n_groups):
         raise InputError(
-            "matrix does not fit the groups",
+            "matrix does not match the groups",
             field=name,
             found=found,
             allowed=f"({n_groups}, {n_groups}), as in group_idxs",

@@ -34,7 +34,7 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     known = [history for history in histories if history.has_description_length]
     if not known:
         said = "no merges" if not any(history.n_iterations for history in histories) else "not recorded"
-        if any(history.config.activation_threshold is None for history in histories):
+        if any(history.is_scalar for history in histories):
             said = "means nothing for scalar activations"
         axes.set_title(f"Description length: {said}")
         return figure

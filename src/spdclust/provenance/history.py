@@ -12,6 +12,8 @@ def history_provenance(
     made_from: Sequence[Mapping[str, str]],
     code: str,
     git: Mapping[str, Any] | None = None,
+    *,
+    allow_different_models: bool = False,
 ) -> dict[str, Any]:
     """Return the provenance record of a history as plain JSON types: its batches and the program.
 
@@ -25,20 +27,26 @@ def history_provenance(
         made_from: `BatchedActivations.made_from`.
         code: fingerprint of the code of the merge.
         git: `git_state()`, if it is to be recorded.
+        allow_different_models: whether the merge accepted batches of different models.
 
     Returns:
         `batches`, `batch_seeds`, `spdclust` (version), `code` (fingerprints by stage); where the batches say
         so `checkpoint_digest`, `inputs` (a digest of what each batch was computed from) and `sampling`
-        (settings); `git` (`commit`, `dirty`) where given.
+        (settings); `git` (`commit`, `dirty`) where given. Merges that accepted different models record
+        `allow_different_models`, and `checkpoint_digests` (of each batch) instead of one digest.
     """
     codes = {"precompute_batches": _common(made_from, "code"), "merge": code}
     sampling = _common(made_from, "sampling")
     inputs = [made.get("source_digest") or made.get("inputs_digest") for made in made_from]
     seeds = [made.get("seed", "") for made in made_from]
+    digest = _common(made_from, "checkpoint_digest")
+    models = [made.get("checkpoint_digest", "") for made in made_from]
     told = {
         "batches": list(digests),
         "batch_seeds": [int(seed) for seed in seeds] if all(map(str.isdigit, seeds)) else None,
-        "checkpoint_digest": _common(made_from, "checkpoint_digest"),
+        "checkpoint_digest": digest,
+        "checkpoint_digests": models if digest is None and any(models) else None,
+        "allow_different_models": allow_different_models or None,
         "inputs": inputs if all(inputs) else None,
         "sampling": None if sampling is None else json.loads(sampling),
         "spdclust": __version__,

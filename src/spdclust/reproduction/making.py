@@ -16,6 +16,7 @@ from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
 from spdclust.files.own_folders import own_files
 from spdclust.merge.merging import merge_iteration
+from spdclust.provenance.models import INSIST
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
 from spdclust.reproduction.recipe import Recipe
 from spdclust.sampling.batch_sampling import load_run_model
@@ -52,15 +53,26 @@ def check_history(
         InputError: the model, its data or the batches are missing, or are not those of the history.
     """
     folder = Path(folder)
-    paths = find_batches(batches) if batches is not None else _make_batches(recipe, folder, model)
-    source = BatchedActivations(paths)
+    # the folder may hold more batches, for other merges
+    n_batches = len(recipe.batch_digests) or None
+    paths = find_batches(batches)[:n_batches] if batches is not None else _make_batches(recipe, folder, model)
+    insisted = recipe.provenance.get(INSIST) is True
+    source = BatchedActivations(paths, allow_different_models=insisted)
     compared = _compare_batches(recipe, source)
     again = folder / "history.zip"
     metrics = folder / "metrics.csv"
     config, seed = recipe.history.config, recipe.seed
     if recipe.batch_digests and not isinstance(seed, int):
         snapshot = "git" in recipe.provenance
-        merge(paths, config.resolved(), seed, history=again, metrics=metrics, git_snapshot=snapshot)
+        merge(
+            paths,
+            config.resolved(),
+            seed,
+            history=again,
+            metrics=metrics,
+            git_snapshot=snapshot,
+            allow_different_models=insisted,
+        )
     else:
         save_merge_history(merge_iteration(source, config, seed, progress=True), again)
     compared.append(compare_histories(recipe.path, again, recipe.path.name))
@@ -75,7 +87,7 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
     config = recipe.config
     if config is None:
         raise InputError(
-            "does not say what its batches were made from",
+            "has no record of the origin of its batches",
             file=recipe.path,
             field="provenance",
             allowed="--batches with the folder of its batches",
@@ -83,7 +95,7 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
     unknown = [name for name in places_left_out(config.sampling()) if model is None or "dataset" in name]
     if unknown:
         raise InputError(
-            "was given from the root, and its folder is not recorded",
+            "was an absolute path; only its last component is recorded",
             file=recipe.path,
             field=unknown[0],
             found=_value(config, unknown[0]),

@@ -14,6 +14,7 @@ from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.files.own_folders import batches_per_run
 from spdclust.merge.history import MergeHistory
+from spdclust.provenance.models import INSIST
 from spdclust.sampling.sampling_record import places_left_out, without_places
 
 
@@ -51,7 +52,7 @@ class Recipe:
         seed = self.provenance.get("seed")
         if seed is None:
             raise InputError(
-                "does not say what it was made from",
+                "has no record of its origin",
                 file=self.path,
                 field="seed",
                 found=self.provenance.get("source"),
@@ -79,11 +80,15 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """Return the run file that reproduces the history, as plain JSON types."""
+        insisted = {INSIST: True} if self.provenance.get(INSIST) is True else {}
         if self.config is None:
-            return {"merge_config": self.history.config.resolved()}
+            # a run file names a source of activations; without digests, the history is of merge_iteration
+            source = {"precomputed_activations_dir": "BATCHES", "n_batches": len(self.batch_digests)}
+            source = source if self.batch_digests else {}
+            return source | insisted | {"merge_config": self.history.config.resolved()}
         sampling = {key: value for key, value in self.config.sampling().items() if value is not None}
         dataset = {key: value for key, value in sampling.pop("dataset").items() if value is not None}
-        told = sampling | ({"dataset": dataset} if dataset else {})
+        told = sampling | insisted | ({"dataset": dataset} if dataset else {})
         if self.config.n_batches is not None:
             told["n_batches"] = self.config.n_batches
         return told | {"merge_config": self.history.config.resolved()}
@@ -140,7 +145,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """Read the recipe of a history.
 
     Paths that were given from the root are not in a history; they are taken from the
-    `clustering_run_config.json` of its ensemble, where that says the same otherwise.
+    `clustering_run_config.json` of its ensemble, if that is otherwise the same.
 
     Example:
         >>> import tempfile
@@ -153,7 +158,7 @@ def read_recipe(path: str | Path) -> Recipe:
         ['spdclust run --config run.yaml --seed 1 --base-seed 0 --output again']
 
     Raises:
-        InputError: the history cannot be read, or its settings are not allowed any more.
+        InputError: the history cannot be read, or its settings are no longer allowed.
     """
     path = Path(path)
     history = load_merge_history(path)

@@ -55,7 +55,7 @@ class LanguageSource:
         self._per_sequence = config.n_tokens_per_seq
         if self._per_sequence is not None and self._per_sequence > self.data.n_ctx:
             raise InputError(
-                "more positions than a sequence has",
+                "more positions than tokens in a sequence",
                 field="n_tokens_per_seq",
                 found=self._per_sequence,
                 allowed=f"at most {self.data.n_ctx}, the tokens of a sequence",
@@ -120,7 +120,7 @@ class LanguageSource:
         found = f"{n_sequences * self.data.n_ctx} tokens, {n_sequences} sequences of {self.data.n_ctx}"
         if n_sequences == 0:
             return InputError(
-                "dataset holds not even one sequence",
+                "dataset is shorter than one sequence",
                 file=self.data.name,
                 field="dataset.n_ctx",
                 found=f"fewer than {self.data.n_ctx} tokens",

@@ -46,7 +46,9 @@ class Records:
         """
         try:
             if not hasattr(self.rows, "num_rows"):
-                for row in self.rows.shuffle(seed=seed % 2**32, buffer_size=_STREAMED_BUFFER):
+                # the library takes 32 bits
+                short = seed if seed < 2**32 else int(make_generator((seed, 0)).integers(2**32))
+                for row in self.rows.shuffle(seed=short, buffer_size=_STREAMED_BUFFER):
                     yield row.get(self.column)
                 return
             n_rows = self.rows.num_rows
@@ -85,7 +87,7 @@ def open_records(data: LanguageData) -> Records:
         import datasets
     except ImportError:
         raise InputError(
-            "language data need the datasets library",
+            "text datasets require the `datasets` package",
             field="dataset.name",
             allowed="pip install 'spdclust[lm]'",
         ) from None

@@ -40,7 +40,7 @@ class Tokenizer:
             import transformers
         except ImportError:
             raise InputError(
-                "tokenizers need the transformers library",
+                "tokenizers require the `transformers` package",
                 field="dataset.tokenizer",
                 allowed="pip install 'spdclust[lm]'",
             ) from None
@@ -154,7 +154,7 @@ def stored_blocks(rows: Iterable[Any], n_ctx: int, *, name: str = "dataset") -> 
         tokens = np.asarray(row if row is not None else [])
         if tokens.ndim != 1 or (len(tokens) and not np.issubdtype(tokens.dtype, np.integer)):
             raise InputError(
-                "record does not hold token numbers",
+                "record is not a list of token ids",
                 file=name,
                 field="dataset.is_tokenized",
                 found=type(row).__name__,
@@ -197,7 +197,7 @@ def _checked_texts(texts: Iterable[Any], name: str) -> Iterator[str]:
             continue
         if not isinstance(text, str):
             raise InputError(
-                "record does not hold a text",
+                "record is not a text",
                 file=name,
                 field="dataset.column",
                 found=type(text).__name__,

@@ -74,7 +74,7 @@ def _each_for_itself(task: ToyTask, n_samples: int, generator: np.random.Generat
 def _exactly(n_active: int, task: ToyTask, n_samples: int, generator: np.random.Generator) -> Active:
     if n_active > task.n_features:
         raise InputError(
-            "more features are to be active than there are",
+            "asked for more active features than the model has",
             field="data_generation_type",
             found=task.data_generation_type,
             allowed=f"at most {task.n_features}",

@@ -82,7 +82,7 @@ def cut_at_n_groups(normalized: NormalizedHistories, n_groups: int) -> Cut:
     most, fewest = int(n_own.min()) - 1, int((n_own - n_merges).max())
     if not fewest <= n_groups <= most:
         raise InputError(
-            "not every run passes through this number of groups",
+            "not every run has this number of groups after a merge",
             field="n_groups",
             found=n_groups,
             allowed=f"{fewest} to {most}" if fewest <= most else "none is common to all runs",
@@ -104,16 +104,17 @@ def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
         InputError: the histories have no description length (some reference histories do not), or the
             activations are scalar, so that it is meaningless.
     """
-    if _is_scalar(normalized):
+    recorded = bool(np.isfinite(mean_mdl(normalized)).any())
+    if recorded and _is_scalar(normalized):
         raise InputError(
-            "the description length of scalar activations means nothing",
+            "description lengths of scalar activations are not meaningful",
             field="activation_threshold",
             found="null",
             allowed="a cut by iteration or n_groups, or the groups in groups.json",
         )
-    if not has_description_length(normalized):
+    if not recorded:
         raise InputError(
-            "the histories hold no description length",
+            "the histories have no description lengths",
             field="mdl_loss",
             allowed="a cut by iteration or n_groups",
         )

@@ -92,13 +92,13 @@ def group_rows(normalized: NormalizedHistories, stability: Stability) -> list[di
         >>> normalized = example_normalized()
         >>> row = group_rows(normalized, analyze_stability(normalized))[0]
         >>> row["members"], row["size"], row["support"]
-        ('attn:0 attn:1 mlp:0', 3, 1.0)
+        (['attn:0', 'attn:1', 'mlp:0'], 3, 1.0)
     """
     rows = []
     for name, at in stability.cuts.items():
         groups = at.coclustering.consensus.to_rows(normalized.labels)
         groups.sort(key=lambda group: (-group["size"], group["group"]))
-        rows += [{"cut": name, **group, "members": " ".join(group["members"])} for group in groups]
+        rows += [{"cut": name, **group} for group in groups]
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Stage: the ensembles of a sweep's points -> their comparison."""
+"""Stage: the ensembles of a sweep -> their comparison."""
 
 import itertools
 import logging
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spdclust.core.errors import InputError
-from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.ensemble_folder import common_folder
+from spdclust.files.ensembles import load_normalized
 from spdclust.files.groups import load_groups
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import sweep_lines
@@ -22,11 +23,11 @@ class PointFiles(NamedTuple):
     """The files of a point of a sweep.
 
     Attributes:
-        name: what tables and figures call the point.
-        values: the swept settings and their values there.
+        name: name of the point in tables and figures.
+        values: the swept settings and their values.
         histories: its ensemble's folder, or its histories.
         stability: its `stability.json`.
-        groups: its `groups.json`; None where there is none.
+        groups: its `groups.json`; None if there is none.
     """
 
     name: str
@@ -42,7 +43,7 @@ def point_files(
     stability: Sequence[str | Path],
     groups: Sequence[str | Path],
 ) -> list[PointFiles]:
-    """Return where the files of the points are, given all their histories one after the other.
+    """Return the files of each point, given the histories of all points in one list.
 
     Example:
         >>> points = point_files([("a", {}, 1), ("b", {}, 2)], ["0", "1", "2"], ["x", "y"], ["u", "v"])
@@ -51,7 +52,7 @@ def point_files(
 
     Args:
         points: name, swept values and number of runs of each.
-        histories: of the first point's runs, then of the second's, …
+        histories: those of the first point, then those of the second, …
         stability: one `stability.json` for each point.
         groups: one `groups.json` for each point.
     """
@@ -63,7 +64,7 @@ def point_files(
 
 
 def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str, Any]:
-    """Write `sweep.json` and its tables, and return what they hold.
+    """Write `sweep.json` and its tables; return the contents.
 
     Example:
         >>> import tempfile
@@ -82,11 +83,11 @@ def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str
         ('alpha~1', 4.0, 4)
 
     Args:
-        points: where the points are.
-        folder: where the files go.
+        points: files of the points.
+        folder: output folder.
 
     Raises:
-        InputError: a file cannot be read or written, or the points do not fit together.
+        InputError: a file cannot be read or written, or the points cannot be compared.
     """
     cut = []
     for point in points:

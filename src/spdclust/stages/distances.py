@@ -6,8 +6,9 @@ from pathlib import Path
 
 from spdclust.core.distance_methods import check_methods
 from spdclust.core.errors import InputError
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import common_folder, load_normalized, save_distances
+from spdclust.files.ensembles import load_normalized, save_distances
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.trajectory import kept_iterations
 
@@ -36,7 +37,7 @@ def distances(
 
     Args:
         histories: the ensemble's folder, or its histories.
-        paths: where the distances of each method go.
+        paths: output path of each method.
         stride: keep every n-th iteration, from the first.
         n_workers: number of threads; the result does not depend on it.
 

@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 def docstring_corpus(path: str | Path) -> None:
-    """Write a `.jsonl` file of docstrings, one text a line, column `story`.
+    """Write a `.jsonl` file of docstrings, one text per line, column `story`.
 
     Raises:
         InputError: no text is found, or the file cannot be written.

@@ -33,10 +33,10 @@ def examples(
 ) -> str:
     """Return a description of groups of a language model by the tokens that activate them.
 
-    Without `run`, the groups that hold, numbered and ordered as in `groups.csv`; with it, the groups of one
-    run at one iteration, those first that tokens tell apart best. With `group`, that one's components and the
-    places in the texts where it is strongest. A group that holds is active where at least `active_members`
-    members are, a group of a run where any is.
+    Without `run`, these are the groups that hold, numbered and ordered as in `groups.csv`; with it, the
+    groups of one run at one iteration, those best distinguished by tokens first. With `group`, the components
+    of that group and the positions in the texts at which it is most active. A group that holds is active if
+    at least `active_members` of its members are; a group of a run, if any member is.
 
     Example:
         >>> import tempfile
@@ -51,15 +51,15 @@ def examples(
         ...     kept = TokenExamples(tokens, samples_of(len(tokens), 1, None), {0: " dog", 1: " cat"})
         ...     replace(batch, examples=kept).save(path)
         ...     print(examples(place.folder, run=0, limit=1))
-        /.../example/example, run 0: 4 groups, those first that tokens tell apart best
+        /.../example/example, run 0: 4 groups, best distinguished by tokens first
         group 0: attn ×2, mlp; active on 19.00%; ' cat' 36/36, ' dog' 2/164
 
     Args:
-        ensemble: folder of an ensemble, beside its `precomputed_batches/`.
-        run: which of its runs.
-        iteration: after which merge of that run; None for the shortest description.
+        ensemble: folder of an ensemble, next to its `precomputed_batches/`.
+        run: number of a run.
+        iteration: iteration of that run; None for the shortest description.
         group: number of one group, as listed.
-        limit: how many groups or places.
+        limit: number of groups or positions.
 
     Raises:
         InputError: a file is missing, the batch has no tokens (`keep_examples`), or there is no such group.
@@ -68,7 +68,7 @@ def examples(
     place = EnsembleFolder(folder)
     if iteration is not None and run is None:
         raise InputError(
-            "no effect on the groups that all runs form",
+            "has no effect without --run",
             field="--iteration",
             found=iteration,
             allowed="with --run, the run of which the iteration is",
@@ -84,11 +84,11 @@ def examples(
             _Group(number, found.members(number), 1 if np.isnan(needed[number]) else int(needed[number]))
             for number in range(found.n_groups)
         ]
-        head, order = f"{folder}: {len(groups)} groups that hold", "those first with most evidence"
+        head, order = f"{folder}: {len(groups)} groups that hold", "most evidence first"
     else:
         at = history.at(history.best_iteration() if iteration is None else iteration)
         groups = [_Group(number, at.members(number), 1) for number in range(at.k_groups)]
-        head, order = f"{folder}, run {run}: {len(groups)} groups", "those first that tokens tell apart best"
+        head, order = f"{folder}, run {run}: {len(groups)} groups", "best distinguished by tokens first"
     if group is not None:
         if not 0 <= group < len(groups):
             raise InputError("no such group", field="group", found=group, allowed=f"0 to {len(groups) - 1}")
@@ -115,7 +115,7 @@ class _Described:
 
 @dataclass(frozen=True)
 class _Tokens:
-    """The samples of a batch whose tokens were kept."""
+    """The samples of a batch whose tokens were stored."""
 
     batch: ActivationBatch
     numbers: np.ndarray

@@ -1,4 +1,4 @@
-"""Stage: everything known of an ensemble -> one page to explore it."""
+"""Stage: all results of an ensemble -> one page to explore them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def explorer(
 
     Args:
         histories: the ensemble's folder, or its histories.
-        path: where the page goes.
+        path: output path.
         ensemble: what the page and its mappings call the ensemble.
         model: the decomposed model, as in `model_path`.
         distances: the distance files by method.

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from spdclust.core.errors import InputError
 from spdclust.core.opening import read_json
-from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder
 from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import common_folder
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import find_histories, load_merge_histories
 from spdclust.files.merged_batches import kept_batches, merged_batches
@@ -43,8 +42,8 @@ def groups(
 
     Args:
         histories: the ensemble's folder, or its histories.
-        folder: where the files go.
-        ensemble: what the mapping calls the ensemble.
+        folder: output folder.
+        ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`, for the mapping.
         batches: for each run the folder of its batches, or the files in order. Without them there is no
             evidence, and the groups are those that most runs form.
@@ -113,9 +112,9 @@ def groups_of(
     if batches is None and current and load_groups(record).bits:
         if again:
             raise InputError(
-                "the batches are gone, so the evidence cannot be computed again",
+                "the batches were deleted, so the evidence cannot be recomputed",
                 file=record,
-                allowed="the groups that are there, or sample the batches again",
+                allowed="the existing groups, or new batches",
             )
         found = load_groups(record)
         save_groups(

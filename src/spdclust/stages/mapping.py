@@ -8,7 +8,8 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Int
-from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.ensemble_folder import common_folder
+from spdclust.files.ensembles import load_normalized
 from spdclust.files.histories import load_merge_history
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.merge.history import MergeHistory
@@ -50,11 +51,11 @@ def map_consensus(
     Args:
         histories: the ensemble's folder, or its histories.
         cut: `least_mdl`, `stability_drop`, `iteration_<n>` or `groups_<k>`.
-        path: where the mapping goes.
-        ensemble: what the mapping calls the ensemble.
+        path: output path.
+        ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`.
         notes: free text.
-        stride: where stability drops is looked for at every n-th iteration.
+        stride: `stability_drop` is searched at every n-th iteration.
         viewer: see `mapping_record`.
 
     Raises:
@@ -100,7 +101,7 @@ def consensus_record(
         normalized: the ensemble.
         cut: where its runs are cut.
         group_idxs: consensus group of each component.
-        ensemble: what the mapping calls the ensemble.
+        ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`.
         notes: free text.
         viewer: see `mapping_record`.
@@ -146,8 +147,8 @@ def map_run(
     Args:
         history: the run's `history.zip`.
         cut: `least_mdl` of this run, `iteration_<n>` or `groups_<k>`.
-        path: where the mapping goes.
-        ensemble: what the mapping calls the ensemble.
+        path: output path.
+        ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`.
         run: number of the run.
         notes: free text.
@@ -175,7 +176,7 @@ def map_run(
 
 
 def iteration_of(history: MergeHistory, cut: str) -> int:
-    """Return the iteration of one history that a cut names.
+    """Return the iteration of one history at a cut.
 
     Example:
         >>> import numpy as np
@@ -186,7 +187,7 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
         (0, 1)
 
     Raises:
-        InputError: no such cut, or the history never comes there.
+        InputError: no such cut, or the history does not reach it.
     """
     if cut == "least_mdl":
         return history.best_iteration()
@@ -203,7 +204,7 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
     iteration = history.n_components - 1 - number
     if not 0 <= iteration < history.n_iterations:
         raise InputError(
-            "the run never has this number of groups after a merge",
+            "the run does not have this number of groups after any merge",
             field="n_groups",
             found=number,
             allowed=f"{history.n_components - history.n_iterations} to {history.n_components - 1}",

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class MergeObserver(Protocol):
-    """Who looks on while a merge is under way; must not fail, and changes no result."""
+    """Callbacks of a running merge; they must not raise, and do not change the result."""
 
     def begin(
         self,
@@ -38,19 +38,19 @@ class MergeObserver(Protocol):
         *,
         go_on: bool,
     ) -> None:
-        """Hear which components are about to be merged and how, and whether an interrupted merge goes on."""
+        """Called before the first merge, with the components and settings, and whether the merge resumes."""
 
     def wants(self, iteration: int) -> bool:
-        """Return whether `look` is to be called after a merge."""
+        """Return whether `look` should be called after this merge."""
 
     def look(self, view: MergeView) -> None:
-        """See the state after a merge."""
+        """Called with the state after a merge."""
 
     def watch(self, first: int, figures: Mapping[str, np.ndarray]) -> None:
-        """Hear the figures of a stretch of merges, see `merge_iteration`."""
+        """Called with the values of consecutive merges, see `watch` of `merge_iteration`."""
 
     def end(self) -> None:
-        """Hear that the history is written."""
+        """Called after the history is written."""
 
 
 def merge(
@@ -63,6 +63,7 @@ def merge(
     threads: int | None = None,
     checkpoint_seconds: float = 300.0,
     git_snapshot: bool = False,
+    allow_different_models: bool = False,
     observer: MergeObserver | None = None,
 ) -> None:
     """Merge the components of one run and write its history and per-iteration metrics.
@@ -81,19 +82,23 @@ def merge(
         batches: the run's batch files in order.
         merge_config: settings of the merge.
         seed: (`base_seed`, run).
-        history: where `history.zip` goes.
-        metrics: where `metrics.csv` goes.
-        threads: how many may be used; the result does not depend on it.
-        checkpoint_seconds: how often the state is kept in a hidden file beside the history; a killed merge
-            goes on from there.
-        git_snapshot: also record the commit of the working folder, and whether its files were changed.
-        observer: who looks on.
+        history: output path of `history.zip`.
+        metrics: output path of `metrics.csv`.
+        threads: number of threads; None for all cores. The result does not depend on it.
+        checkpoint_seconds: interval at which the state is saved to a hidden file next to the history; a
+            killed merge resumes from it.
+        git_snapshot: also record the commit of the working folder, and whether it has uncommitted changes.
+        allow_different_models: accept batches of different models, and record that in the history.
+        observer: callbacks.
 
     Raises:
-        InputError: a batch cannot be read, no component is alive, or a file cannot be written.
+        InputError: a batch cannot be read, batches are of different models, no component is alive, or a file
+            cannot be written.
     """
     config = MergeConfig.model_validate(dict(merge_config))
-    source = BatchedActivations([Path(path) for path in batches])
+    source = BatchedActivations(
+        [Path(path) for path in batches], allow_different_models=allow_different_models
+    )
     code = stage_fingerprint("merge")
     path = Path(history)
     checkpoint = MergeCheckpointFile(
@@ -123,7 +128,9 @@ def merge(
         checkpoint_seconds=checkpoint_seconds,
     )
     git = git_state() if git_snapshot else None
-    known = history_provenance(source.digests, source.made_from, code, git)
+    known = history_provenance(
+        source.digests, source.made_from, code, git, allow_different_models=allow_different_models
+    )
     made = replace(made, provenance=made.provenance | known)
     if made.has_description_length:
         best = made.best_iteration()

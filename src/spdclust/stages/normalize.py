@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensemble_record import ensemble_record, shared_values
-from spdclust.files.ensembles import common_folder, save_ensemble_meta, save_merge_array
+from spdclust.files.ensembles import save_ensemble_meta, save_merge_array
 from spdclust.files.histories import load_merge_histories
 from spdclust.partitions.ensemble import normalize_ensemble
 

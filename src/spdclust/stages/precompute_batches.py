@@ -1,4 +1,4 @@
-"""Stage: a model, or activations of one's own -> the activation batches of one run."""
+"""Stage: a model or user-supplied activations -> the activation batches of one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ def precompute_batches(
     paths: Sequence[str | Path],
     own: Sequence[str | Path] = (),
 ) -> None:
-    """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
+    """Write one batch for each seed; existing batches with the same provenance are kept.
 
     Example:
         >>> import tempfile
@@ -30,12 +30,12 @@ def precompute_batches(
 
     Args:
         sampling: `ClusteringRunConfig.sampling()`.
-        seeds: what each batch is drawn with.
-        paths: where each batch goes.
-        own: files of one's own that the batches are made from instead, one each; then there is no model.
+        seeds: seed of each batch.
+        paths: output path of each batch.
+        own: user-supplied files, one per batch, used instead of a model.
 
     Raises:
-        InputError: the model cannot be loaded, or a batch cannot be made or written.
+        InputError: the model cannot be loaded, or a batch cannot be computed or written.
     """
     places = [Path(path) for path in paths]
     config = ClusteringRunConfig.model_validate(dict(sampling))

@@ -1,4 +1,4 @@
-"""Stage: histories and settings -> what the registry knows an ensemble and its runs by."""
+"""Stage: histories and settings -> the registry entries of an ensemble and its runs."""
 
 import hashlib
 import json
@@ -38,10 +38,10 @@ def register(
     Args:
         histories: the ensemble's histories, in the order of its runs.
         settings: `Ensemble.identity()`.
-        path: where the record goes.
+        path: output path.
 
     Raises:
-        InputError: a history cannot be read, or the file not be written.
+        InputError: a history cannot be read, or the file cannot be written.
     """
     ensemble, sampling = str(settings["ensemble"]), dict(settings["sampling"])
     base_seed, dataset_seed = int(settings["base_seed"]), int(sampling["dataset_seed"])
@@ -50,7 +50,7 @@ def register(
     states: list[dict[str, Any]] = []
     for run, history_path in enumerate(histories):
         history = load_merge_history(history_path)
-        # activations of one's own were not drawn here
+        # user-supplied activations have no seeds
         n_drawn = len(history.provenance.get("batches", [])) if sampling.get("model_path") else 0
         states.append(history.provenance.get("git", {}))
         runs.append(
@@ -65,7 +65,7 @@ def register(
                 "package_version": history.provenance.get("spdclust"),
             }
         )
-    # the commit that the merges ran at, which need not be that of now
+    # the commit at the time of the merges, not the current one
     commits = list(dict.fromkeys(state["commit"] for state in states if state))
     record = {
         "ensemble": ensemble,

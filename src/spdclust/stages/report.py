@@ -20,7 +20,7 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
         snakefile: of the workflow.
         config: its configuration, so that the report is on the same ensembles.
         target: the rule whose results it shows.
-        path: where the page goes.
+        path: output path.
 
     Raises:
         InputError: Snakemake cannot make the report, or the page cannot be written.
@@ -48,7 +48,7 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
         )
         if done.returncode or not made.is_file():
             raise InputError(
-                "Snakemake could not make the report",
+                "Snakemake could not write the report",
                 file=path,
                 found=(done.stdout.strip().splitlines() or ["no message"])[-1],
                 allowed=f"results of {target} that are there and up to date",

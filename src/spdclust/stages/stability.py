@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import common_folder, load_normalized
+from spdclust.files.ensembles import load_normalized
 from spdclust.files.mapping import save_mapping
 from spdclust.files.stability import save_stability
 from spdclust.stability.analysis import Stability, analyze_stability
@@ -48,7 +49,7 @@ def stability(
     Args:
         histories: the ensemble's folder, or its histories.
         methods: distances to summarise; `adjusted_rand_dist` is always among them.
-        folder: where the files go.
+        folder: output folder.
         stride: look at every n-th iteration.
         n_workers: number of threads; the result does not depend on it.
         iteration: also cut at this iteration.

@@ -1,4 +1,4 @@
-"""Stage: histories, distances, groups -> the few numbers a reader wants first."""
+"""Stage: histories, distances, groups -> a short summary."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def summarize_ensemble(
         distances: the distance files by method.
         stability: `stability.json`.
         groups: `groups.json`.
-        path: where the summary goes.
+        path: output path.
 
     Raises:
         InputError: a file cannot be read or written.

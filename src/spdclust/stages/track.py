@@ -1,4 +1,4 @@
-"""Stage: histories and what an ensemble found -> Weights & Biases; what cannot be logged is a warning."""
+"""Stage: histories and results of an ensemble -> Weights & Biases; failures are warnings."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ def member_of(
     run_config: Mapping[str, Any] | None = None,
     pipeline_config: Mapping[str, Any] | None = None,
 ) -> Member:
-    """Return what is needed to log one merge.
+    """Return the record of one run, from which its merge is logged.
 
     Example:
         >>> config = {"merge_config": {"alpha": 1.0}}
@@ -34,11 +34,11 @@ def member_of(
         ('resid_mlp1/demo', 'run_3.json')
 
     Args:
-        folder: of the ensemble.
+        folder: folder of the ensemble.
         run: number of the run.
-        settings: where it is logged, and how often.
-        run_config: the run's settings, resolved; from the ensemble's folder when left out.
-        pipeline_config: the pipeline's settings, resolved; from the ensemble's folder when left out.
+        settings: where and how often to log.
+        run_config: the run's settings, resolved; None to read them from the ensemble's folder.
+        pipeline_config: the pipeline's settings, resolved; None to read them from the ensemble's folder.
 
     Raises:
         InputError: settings in the folder cannot be read.
@@ -56,7 +56,7 @@ def member_of(
 def follow_merge(
     history: str | Path, config: Mapping[str, Any] | None, *, keep_batches: bool = True
 ) -> ProgressRecorder:
-    """Return an observer of the merge of one run: it records the progress, and logs long merges to W&B.
+    """Return callbacks for the merge of one run that record its progress and log it to W&B.
 
     Example:
         >>> import tempfile
@@ -75,15 +75,15 @@ def follow_merge(
 
     Args:
         history: the `history.zip` that will be written, `<results>/<run_config>/<ensemble>/runs/run_<r>/…`.
-        config: configuration of the workflow; None where the merge is not logged.
-        keep_batches: whether the batches can still be read when the merge is over; otherwise everything that
-            needs them is logged by its process.
+        config: configuration of the workflow; None if the merge is not logged.
+        keep_batches: whether the batches are still available after the merge; otherwise everything that
+            needs them is logged by the merge's process.
     """
     path = Path(history)
     folder, run = path.parents[2], run_number(path)
     if config is not None:
         with _warned(folder):
-            # a merge that is not tracked starts without these
+            # imported only if the merge is tracked
             from spdclust.config.load import validate
             from spdclust.config.resolve import WorkflowConfig, resolve_workflow
             from spdclust.tracking.callback import MergeCallback
@@ -107,7 +107,7 @@ def track_run(
     again: bool = False,
     path: str | Path | None = None,
 ) -> None:
-    """Log the activations and the merge of one run, unless they were logged before.
+    """Log the activations and the merge of one run, unless already logged.
 
     Example:
         >>> import os, tempfile
@@ -120,12 +120,12 @@ def track_run(
         (True, True)
 
     Args:
-        folder: of the ensemble.
+        folder: folder of the ensemble.
         run: number of the run.
         settings: `TrackingSettings`, as plain JSON types.
         batches: whether to log the activations too.
-        again: log everything once more, as other W&B runs.
-        path: file written at the end, whatever could be logged.
+        again: log everything again, as new W&B runs.
+        path: file written at the end, even if logging failed.
     """
     chosen = TrackingSettings.model_validate(dict(settings))
     with _warned(folder):
@@ -140,7 +140,7 @@ def track_run(
 def track_ensemble(
     folder: str | Path, settings: Mapping[str, Any], *, again: bool = False, path: str | Path | None = None
 ) -> None:
-    """Log distances, stability and figures of an ensemble, unless they were logged before.
+    """Log distances, stability and figures of an ensemble, unless already logged.
 
     Example:
         >>> import os, tempfile
@@ -153,10 +153,10 @@ def track_ensemble(
         [True, True]
 
     Args:
-        folder: of the ensemble.
+        folder: folder of the ensemble.
         settings: `TrackingSettings`, as plain JSON types.
-        again: log everything once more, as other W&B runs.
-        path: file written at the end, whatever could be logged.
+        again: log everything again, as new W&B runs.
+        path: file written at the end, even if logging failed.
     """
     from spdclust.tracking.ensembles import log_ensemble
 
@@ -172,10 +172,10 @@ def _warned(folder: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        log.warning("not logged to W&B: %s; again with: spdclust wandb-sync %s", error, folder)
+        log.warning("not logged to W&B: %s; to retry: spdclust wandb-sync %s", error, folder)
     except Exception as error:
         log.warning(
-            "not logged to W&B (%s: %s); again with: spdclust wandb-sync %s",
+            "not logged to W&B (%s: %s); to retry: spdclust wandb-sync %s",
             type(error).__name__, error, folder, exc_info=True,
         )  # fmt: skip
 
@@ -188,7 +188,7 @@ def sync_ensemble(
     run: int | None = None,
     again: bool = False,
 ) -> list[Note]:
-    """Log everything of an ensemble that was not logged before, and send what waits on disk.
+    """Log everything of an ensemble that was not logged before, and upload pending offline records.
 
     Example:
         >>> import os, tempfile
@@ -200,17 +200,17 @@ def sync_ensemble(
         [('example-example-run_0', False), ('example-run_0-batches', False)]
 
     Args:
-        folder: of the ensemble.
+        folder: folder of the ensemble.
         project: W&B project, instead of the configured one.
         entity: W&B user or team, instead of the configured one.
         run: only this run.
-        again: log everything once more, as other W&B runs.
+        again: log everything again, as new W&B runs.
 
     Returns:
-        What is noted of every W&B run of the ensemble.
+        The record of every W&B run of the ensemble.
 
     Raises:
-        InputError: no such ensemble or run, or nobody names a project.
+        InputError: no such ensemble or run, or no project is given.
     """
     place = TrackedEnsemble(Path(folder))
     runs = list(map(run_number, find_histories(place.folder)))

@@ -1,1 +1,1 @@
-"""What goes to Weights & Biases: the same records from a merge under way and from a finished history."""
+"""Logging to Weights & Biases: a running merge and a finished history give the same records."""

@@ -22,12 +22,12 @@ class GroupAssignments:
 
     Attributes:
         labels: names of the components.
-        iterations: `(saved,)` which merges.
+        iterations: `(saved,)` saved iterations.
         group_idxs: `(saved, components)` group of each component after each of them.
         k_groups: `(saved,)` number of groups.
         selected_pairs: `(saved, 2)` groups merged, in the numbering before the merge.
         costs: `(saved,)` cost of that merge, bits per sample.
-        time: `(saved,)` seconds since the merge began, NaN where it is not known.
+        time: `(saved,)` seconds since the merge began, NaN if unknown.
         configuration: digest of the settings of the merge.
     """
 
@@ -44,7 +44,7 @@ class GroupAssignments:
         """Return the grouping after one of the saved merges.
 
         Raises:
-            InputError: it was not saved.
+            InputError: this iteration was not saved.
         """
         (where,) = np.flatnonzero(self.iterations == iteration)[:1].tolist() or [None]
         if where is None:
@@ -60,7 +60,7 @@ def save_group_assignments(
     path: str | Path,
     seconds: Float[np.ndarray, " iterations"] | None = None,
 ) -> None:
-    """Write the grouping after some merges; the same history gives the same bytes, but for the times.
+    """Write the grouping after some merges; the bytes are reproducible, except for the times.
 
     Example:
         >>> import tempfile
@@ -73,10 +73,10 @@ def save_group_assignments(
         ([11, 4], ['attn:0', 'attn:1', 'mlp:0'])
 
     Args:
-        history: the merge, or as far as it is.
-        iterations: which merges, from 0.
-        path: where `group_assignments.npz` goes.
-        seconds: how long each iteration of the history took.
+        history: the merge, possibly unfinished.
+        iterations: iterations to save, from 0.
+        path: output path.
+        seconds: duration of each iteration of the history.
 
     Raises:
         InputError: the file cannot be written, or there is no such iteration.

@@ -1,8 +1,7 @@
 """Log a merge to W&B while it runs, from a thread of its own process.
 
-The merge hands over what it has and never waits for W&B, except at its end, and there at most `WAIT_SECONDS`.
-Merges that take less than `LIVE_AFTER_SECONDS` are logged from their history later (`members.log_member`), by
-the same `MergeLog`.
+The merge never waits for W&B, except at its end, and then at most `WAIT_SECONDS`. Merges shorter than
+`LIVE_AFTER_SECONDS` are logged from their history afterwards (`members.log_member`), by the same `MergeLog`.
 """
 
 import contextlib
@@ -43,7 +42,7 @@ MOST_SAMPLES = 256
 
 
 class MergeCallback(ProgressRecorder):
-    """Logs a merge while it runs; an observer of `stages.merge` that raises nothing.
+    """Log a merge while it runs: callbacks of `stages.merge` that never raise.
 
     Example:
         >>> import os, tempfile
@@ -64,9 +63,9 @@ class MergeCallback(ProgressRecorder):
         'example-example-run_0'
 
     Args:
-        member: which merge.
-        live_after: seconds after which it is logged live.
-        keep_batches: whether the batches are there when the merge is over; otherwise everything is logged
+        member: the run of the merge.
+        live_after: log live if the merge takes longer than this many seconds.
+        keep_batches: whether the batches are still available after the merge; otherwise everything is logged
             before it ends.
     """
 
@@ -77,7 +76,7 @@ class MergeCallback(ProgressRecorder):
         self._member = member
         self._live_after = live_after
         self._keep_batches = keep_batches
-        self._live = True  # may be logged live, or is already
+        self._live = True  # eligible for live logging
         self._figures: list[dict[str, np.ndarray]] = []
         self._samples: dict[int, MergeSample] = {}
         self._thread: threading.Thread | None = None
@@ -94,7 +93,7 @@ class MergeCallback(ProgressRecorder):
         *,
         go_on: bool = False,
     ) -> None:
-        """Keep what describes the merge. The first part of an interrupted one is only in its history."""
+        """Store the description of the merge. The first part of a resumed merge is only in its history."""
         super().begin(labels, merge_config, seed, digests, made_from, go_on=go_on)
         self._labels, self._config, self._seed = labels, dict(merge_config), list(seed)
         self._live = not go_on
@@ -106,27 +105,27 @@ class MergeCallback(ProgressRecorder):
         return self._live and (iteration % at.tensor == 0 or iteration % at.plot == 0)
 
     def look(self, view: MergeView) -> None:
-        """Keep the state after a merge until it is logged."""
+        """Store the state after a merge until it is logged."""
         with self._guarded():
             self._samples[view.iteration] = MergeSample.of(view)
         if len(self._samples) >= MOST_SAMPLES:
             self._leave(f"more than {MOST_SAMPLES} states wait to be logged")
 
     def watch(self, first: int, figures: Mapping[str, np.ndarray]) -> None:
-        """Keep a stretch of iterations until it is logged."""
+        """Store the values of some iterations until they are logged."""
         super().watch(first, figures)
         if not self._live:
             return
         with self._guarded():
             self._figures.append({name: np.array(values) for name, values in figures.items()})
-            # from the first merges on: reading batches and compiling kernels does not make a merge long
+            # counted from the first merge: reading batches and compiling kernels do not make a merge long
             self._start = self._start or time.monotonic()
             late = time.monotonic() - self._start >= self._live_after or len(self._samples) > MOST_SAMPLES / 4
             if late and self._thread is None:
                 self._thread = self._started(self._follow)
 
     def end(self) -> None:
-        """Wait until the merge is logged, if it is logged live or its batches go, but not for ever."""
+        """Wait, for a limited time, for the logging of a live merge or of temporary batches."""
         self._written = True
         with self._guarded():
             if self._thread is None and not self._keep_batches:
@@ -158,14 +157,14 @@ class MergeCallback(ProgressRecorder):
         thread.join(seconds)
         if thread.is_alive():
             log.warning(
-                "W&B did not take the record of this merge within %g s; again with: spdclust wandb-sync "
+                "W&B did not take the record of this merge within %g s; to retry: spdclust wandb-sync "
                 "<ensemble>",
                 seconds,
             )
             kill_service()
 
     def _follow(self) -> None:
-        """Log the merge until it is over: the work of the thread."""
+        """Log the merge until it ends: the body of the thread."""
         member, path = self._member, self._member.ensemble.history(self._member.run)
         described = member.describe_merge(self.progress.merge, self._seed, self.progress.task)
         with LoggedRun(described, member.note) as run:
@@ -176,7 +175,7 @@ class MergeCallback(ProgressRecorder):
                 began = time.monotonic()
                 history = self._so_far()
                 rows.log(history, *self.progress.per_iteration(history.n_iterations))
-                # the values of all iterations are computed again each time: at most a tenth of the time
+                # values of all iterations are recomputed each time; limited to a tenth of the time
                 pause = max(POLL_SECONDS, 10 * (time.monotonic() - began))
             if self._live and self._written:
                 history = load_merge_history(path)
@@ -188,7 +187,7 @@ class MergeCallback(ProgressRecorder):
             self._log_the_rest()
 
     def _log_the_rest(self) -> None:
-        """Log what needs the batches, and is not logged."""
+        """Log everything that needs the batches and is not logged yet."""
         log_member(self._member)
         log_batches(self._member)
 
@@ -205,7 +204,7 @@ class MergeCallback(ProgressRecorder):
         )
 
     def _leave(self, problem: str) -> None:
-        """Log nothing more while the merge runs."""
+        """Stop logging live."""
         if self._live:
             log.warning("%s: this merge is logged when it is over", problem)
         self._live = False
@@ -216,5 +215,5 @@ class MergeCallback(ProgressRecorder):
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # whatever it is, the merge goes on
+        except Exception as error:  # a failure must not stop the merge
             self._leave(f"not logged to W&B ({type(error).__name__}: {error})")

@@ -1,4 +1,4 @@
-"""The only module that calls W&B. What it cannot do is one warning, never an error, and has a time limit."""
+"""The only module that calls W&B. A failure is one warning, never an error; calls have a time limit."""
 
 import contextlib
 import importlib
@@ -45,7 +45,7 @@ _FIXED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What a W&B run is called and belongs to.
+    """Name, group and settings of a W&B run.
 
     Attributes:
         project: W&B project.
@@ -71,7 +71,7 @@ class RunDescription:
 
 
 class Tracker:
-    """Takes everything and keeps nothing; the base of `WandbTracker`.
+    """A tracker that records nothing; the base of `WandbTracker`.
 
     Example:
         >>> tracker = Tracker()
@@ -99,10 +99,10 @@ class Tracker:
         metadata: Mapping[str, Any],
         aliases: Sequence[str] = (),
     ) -> None:
-        """Add files under their names, with what describes them."""
+        """Add files by name, with metadata."""
 
     def summarize(self, values: Mapping[str, Any]) -> None:
-        """Set single values of the whole run."""
+        """Set summary values of the run."""
 
     def finish(self) -> bool:
         """End the run; return whether all of it was recorded."""
@@ -110,10 +110,10 @@ class Tracker:
 
 
 class WandbTracker(Tracker):
-    """A W&B run that warns once and switches itself off at the first error.
+    """A W&B run that warns once and disables itself at the first error.
 
     Args:
-        run: what `wandb.init` returned.
+        run: the result of `wandb.init`.
     """
 
     def __init__(self, run: Any) -> None:
@@ -158,7 +158,7 @@ class WandbTracker(Tracker):
 
         def end() -> None:
             self._run.finish(exit_code=0)
-            # the client does not report a full disk: it records what fits
+            # the client does not report a full disk
             if shutil.disk_usage(self.folder).free < _LEAST_SPACE:
                 raise OSError(f"no space left in WANDB_DIR, {self.folder.parent}")
 
@@ -172,20 +172,20 @@ class WandbTracker(Tracker):
             return
         try:
             action()
-        except Exception as error:  # the client raises nearly anything
+        except Exception as error:  # the client raises many types
             self._works = False
             log.warning(
-                "W&B failed (%s); the run goes on without it. What was recorded is in %s: send it with "
+                "W&B failed (%s); the run continues without it. What was recorded is in %s: send it with "
                 "`wandb sync %s`, or record everything again with `spdclust wandb-sync <ensemble> --again`",
                 _one_line(error), self.folder, self.folder,
             )  # fmt: skip
 
 
 def open_tracker(description: RunDescription) -> Tracker:
-    """Begin a W&B run, online or offline as the environment says; never asks for a login.
+    """Start a W&B run, online or offline as the environment variables say; never prompt for a login.
 
-    Where the service cannot be used (no network, no key, an id that is taken), the run is recorded on disk
-    instead and a warning says how to send it; where that fails too, nothing is recorded.
+    If the service cannot be used (no network, no key, an existing id), the run is recorded on disk, with a
+    warning that shows how to upload it; if that fails too, nothing is recorded.
 
     Example:
         >>> from unittest.mock import patch
@@ -197,7 +197,7 @@ def open_tracker(description: RunDescription) -> Tracker:
         False
 
     Args:
-        description: what the run is called and belongs to.
+        description: name, group and settings of the run.
     """
     try:
         importlib.import_module("wandb")
@@ -236,7 +236,7 @@ def _begin(description: RunDescription, mode: str | None = None) -> Tracker:
     import wandb
 
     given = {name: value for name, value in _SECONDS.items() if _variable(name) not in os.environ}
-    # the client reads its variables once in a process, when it is first used for anything
+    # the client reads its environment variables once per process, at first use
     mode = mode or os.environ.get("WANDB_MODE") or None
     settings: Any = _FIXED | given | ({"mode": mode} if mode else {})
     run = wandb.init(
@@ -268,7 +268,7 @@ def _variable(name: str) -> str:
 
 @contextlib.contextmanager
 def _no_questions() -> Iterator[None]:
-    """Take the terminal away, so that a missing key is an error and not a question."""
+    """Detach standard input, so that a missing key is an error instead of a prompt."""
     before = sys.stdin
     with open(os.devnull, encoding="utf-8") as nothing:
         sys.stdin = nothing
@@ -286,23 +286,25 @@ def _teardown() -> None:
 
 
 def kill_service() -> None:
-    """End the client's own process, so that neither a thread nor the end of this process waits for it.
+    """End the client's service process, so that nothing waits for it.
 
     Example:
-        >>> kill_service()  # where none runs, nothing happens
+        >>> kill_service()  # no effect if none is running
     """
     with contextlib.suppress(Exception):
         setup: Any = importlib.import_module("wandb.sdk.wandb_setup")
-        # no public way; pyproject.toml allows only the minor version of the client that has these names
+        # private API: pyproject.toml pins the minor version that has these names
         connection = setup._singleton._connection
-        connection._cleanup()  # its hook at the end of this process would find nobody
+        connection._cleanup()  # its exit hook would fail after the service has ended
         connection._proc._process.kill()
 
 
 def _for_wandb(value: Any) -> Any:
     import wandb
 
-    if hasattr(value, "savefig"):  # importing matplotlib to ask for its type takes longer than a short merge
+    if hasattr(
+        value, "savefig"
+    ):  # importing matplotlib for an isinstance check would take longer than a short merge
         return wandb.Image(_picture(value))
     if isinstance(value, Path):
         return wandb.Image(str(value))
@@ -314,7 +316,7 @@ def _for_wandb(value: Any) -> Any:
 
 
 def _picture(figure: Any) -> Any:
-    """Return a figure as pixels: written by matplotlib, so that no global state of it is needed."""
+    """Return a figure as an image, drawn without matplotlib's global state."""
     from PIL import Image
 
     written = io.BytesIO()

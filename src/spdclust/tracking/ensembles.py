@@ -1,5 +1,6 @@
-"""The W&B runs of a whole ensemble: its distances, and a report of what its members have in common."""
+"""The W&B runs of a whole ensemble: its distances, and a report that compares its runs."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ Rows = Mapping[int, Mapping[str, float]]
 
 
 def log_ensemble(ensemble: TrackedEnsemble, settings: TrackingSettings, *, again: bool = False) -> None:
-    """Log what the folder of an ensemble holds, as two W&B runs: `distances` and `report`.
+    """Log the results in the folder of an ensemble, as two W&B runs: `distances` and `report`.
 
     Example:
         >>> import os, tempfile
@@ -43,9 +44,9 @@ def log_ensemble(ensemble: TrackedEnsemble, settings: TrackingSettings, *, again
         ['example-example-distances', 'example-example-report']
 
     Args:
-        ensemble: what is logged.
-        settings: where it is logged, and how often.
-        again: log it all the same, where it was logged before.
+        ensemble: the ensemble to log.
+        settings: where and how often to log.
+        again: log it even if it was logged before.
 
     Raises:
         InputError: a history cannot be read.
@@ -113,7 +114,7 @@ def _log_report(
 
 
 def distance_statistics(distances: Mapping[str, Path]) -> dict[int, dict[str, float]]:
-    """Return the distances between runs by iteration: mean, least, greatest and quartiles of each method.
+    """Return the distances between runs by iteration: mean, minimum, maximum and quartiles of each method.
 
     Example:
         >>> import tempfile
@@ -142,7 +143,7 @@ def distance_statistics(distances: Mapping[str, Path]) -> dict[int, dict[str, fl
 
 
 def _member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
-    """Return the curves of all members by iteration: mean, least and greatest of those that got so far."""
+    """Return the curves of all runs by iteration: mean, minimum and maximum over the runs that reach it."""
     rows: dict[int, dict[str, float]] = {}
     for iteration in range(max(history.n_iterations for history in members)):
         there = [history for history in members if history.n_iterations > iteration]
@@ -158,7 +159,7 @@ def _member_rows(members: list[MergeHistory]) -> dict[int, dict[str, float]]:
 
 
 def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
-    """Return how the ends and the best moments of the members are distributed, histograms included.
+    """Return the distribution over runs of the values at the last and at the best iteration, with histograms.
 
     Example:
         >>> from spdclust.example_ensemble import example_history
@@ -233,7 +234,10 @@ def _log_groups(tracker: Tracker, ensemble: TrackedEnsemble) -> None:
         log.warning("%s; the groups are left out", error)
         return
     columns = ["group", *COLUMNS]
-    rows = [[*(group[name] for name in columns), " ".join(group["members"])] for group in record["groups"]]
+    rows = [
+        [*(group[name] for name in columns), json.dumps(group["members"], ensure_ascii=False)]
+        for group in record["groups"]
+    ]
     tracker.log({"groups": {"columns": [*columns, "members"], "rows": rows}})
     _save(tracker, ensemble, "groups", files)
 
@@ -241,7 +245,7 @@ def _log_groups(tracker: Tracker, ensemble: TrackedEnsemble) -> None:
 def _save(
     tracker: Tracker, ensemble: TrackedEnsemble, what: str, files: list[Path], kind: str = "", **metadata: Any
 ) -> None:
-    """Add those of some files that are there, as one artifact."""
+    """Add the existing ones of some files as one artifact."""
     there = {path.name: path for path in files if path.is_file()}
     if there:
         name = ensemble.name.replace("/", "-").replace("~", "_").replace("+", "_")

@@ -1,4 +1,4 @@
-"""The W&B runs of one member of an ensemble: its finished merge, and the activations that it reads."""
+"""The W&B runs of one run of an ensemble: its finished merge, and the activations that it reads."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Member:
-    """One merge that is logged.
+    """A run of an ensemble whose merge is logged.
 
     Attributes:
-        ensemble: where its files are.
+        ensemble: its ensemble.
         run: number of the run.
-        settings: where it is logged, and how often.
+        settings: where and how often to log.
         run_config: the run's settings, resolved.
         pipeline_config: the pipeline's settings, resolved.
     """
@@ -83,7 +83,7 @@ class Member:
 
 
 def log_member(member: Member, *, again: bool = False) -> Note:
-    """Log a finished merge, unless it was logged before, while it ran or after.
+    """Log a finished merge, unless already logged.
 
     Example:
         >>> import os, tempfile
@@ -93,12 +93,12 @@ def log_member(member: Member, *, again: bool = False) -> Note:
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
         ...     member = member_of(write_example_ensemble(folder).folder, 0, TrackingSettings(project="mine"))
         ...     note = log_member(member)
-        >>> note.run_id.rpartition("-")[0], note.target, note.complete  # nothing is recorded where W&B is off
+        >>> note.run_id.rpartition("-")[0], note.target, note.complete  # W&B is disabled here
         ('example-example-run_0', '/mine', False)
 
     Args:
-        member: which merge.
-        again: log it all the same, as another W&B run.
+        member: the run of the merge.
+        again: log it even if it was logged before, as a new W&B run.
 
     Raises:
         InputError: the history cannot be read.
@@ -111,7 +111,7 @@ def log_member(member: Member, *, again: bool = False) -> Note:
     made, progress = history.provenance, load_progress(member.ensemble.progress(member.run))
     digest = merge_digest(history.config.resolved(), made.get("seed"), made.get("batches", []))
     if progress.merge != digest:
-        progress = MergeProgress()  # of another merge, or none: times are not known then
+        progress = MergeProgress()  # of another merge, or none: times are unknown
     task = progress.task or _task_of(batches)
     described, intervals = member.describe_merge(digest, made.get("seed"), task), member.settings.intervals
     with LoggedRun(described, member.note, source, again=again) as run:
@@ -123,7 +123,7 @@ def log_member(member: Member, *, again: bool = False) -> Note:
 
 
 def source_of(history: MergeHistory) -> str:
-    """Return a digest of what a merge did.
+    """Return a digest of the result of a merge.
 
     Example:
         >>> from spdclust.example_ensemble import example_history
@@ -142,7 +142,7 @@ def _task_of(batches: Path) -> str | None:
 
 
 class _Repeated:
-    """The states of a finished merge, computed again from its batches when first asked for."""
+    """The states of a finished merge, recomputed from its batches at first use."""
 
     def __init__(self, batches: Path, history: MergeHistory) -> None:
         self._batches = batches
@@ -172,7 +172,7 @@ class _Repeated:
 
 
 def log_batches(member: Member, *, again: bool = False) -> None:
-    """Log the activations of one run, once: ensembles that share batches share this too.
+    """Log the activations of one run, once for all ensembles that share them.
 
     Example:
         >>> import os, tempfile
@@ -187,8 +187,8 @@ def log_batches(member: Member, *, again: bool = False) -> None:
         'example-run_0-batches'
 
     Args:
-        member: a merge that reads them.
-        again: log them all the same, as another W&B run.
+        member: a run whose merge reads them.
+        again: log them even if they were logged before, as a new W&B run.
     """
     note = member.ensemble.batches_note(member.run)
     try:
@@ -197,13 +197,13 @@ def log_batches(member: Member, *, again: bool = False) -> None:
         digests = batches.digests
     except InputError as error:
         before = load_note(note)
-        if before is None or not before.complete:  # temporary batches were logged by the merge
+        if before is None or not before.complete:  # the merge logs temporary batches itself
             log.warning("%s; the activations are not logged", error)
         return
     source = digest_of(digests)[:16]
     if already_logged(note, source, member.settings, again=again):
         return
-    from spdclust.plotting.activations import activation_figures  # slow, and not needed by every merge
+    from spdclust.plotting.activations import activation_figures  # slow to import and not always needed
 
     described = member.describe_batches(digests, first.provenance.get("task"))
     with LoggedRun(described, note, source, again=again) as run:

@@ -1,4 +1,4 @@
-"""The rows, artifacts and summary of one merge: the same while it runs and from its finished history."""
+"""The rows, artifacts and summary of one merge, from a running merge or a finished history."""
 
 import math
 import tempfile
@@ -40,10 +40,10 @@ class MergeLog:
         10 1 12
 
     Args:
-        tracker: where the rows go.
+        tracker: receives the rows.
         run_id: names the artifacts.
-        intervals: how often each kind of record is logged.
-        sample_at: returns the state after a merge, None where it is not known.
+        intervals: logging interval of each kind of record.
+        sample_at: returns the state after a merge, None if unknown.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class MergeLog:
         seconds: Float[np.ndarray, " iterations"],
         memory_mb: Float[np.ndarray, " iterations"],
     ) -> None:
-        """Log the iterations that were not logged yet.
+        """Log the iterations that are not logged yet.
 
         Args:
             history: the merge so far.
-            seconds: duration of each iteration, NaN where not known.
+            seconds: duration of each iteration, NaN if unknown.
             memory_mb: memory at each iteration, likewise.
         """
         at = self._intervals
@@ -94,7 +94,7 @@ class MergeLog:
     def end(
         self, history: MergeHistory, path: Path | None, seconds: Float[np.ndarray, " iterations"]
     ) -> None:
-        """Log what is known once the merge is over: all assignments, the history itself, its summary.
+        """Log the results of the finished merge: all assignments, the history itself, a summary.
 
         Args:
             history: the whole merge.
@@ -157,7 +157,7 @@ def semilog(values: Float[np.ndarray, "*any"], epsilon: float = EPSILON) -> Floa
 
     Args:
         values: any numbers.
-        epsilon: where the scale changes.
+        epsilon: end of the linear range.
 
     Source:
         x for |x| < ε, else sign(x)·ε·ln(1 + |x|/ε), as the reference implementation logs it.
@@ -172,10 +172,10 @@ def stat_records(
     seconds: Float[np.ndarray, " iterations"],
     memory_mb: Float[np.ndarray, " iterations"],
 ) -> dict[str, np.ndarray]:
-    """Return what is logged at `stat` intervals by name, one row per iteration, NaN where it is not known.
+    """Return the values logged at `stat` intervals by name, one row per iteration, NaN if unknown.
 
-    Every figure is of the state after the merge, but for those of the merged pair: its groups, their
-    numbers, and its rank and gap among all pairs are of the state before it.
+    All values are those of the state after the merge, except those of the merged pair: its groups, their
+    numbers, and its rank and gap among all pairs are those of the state before it.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -187,8 +187,8 @@ def stat_records(
         ([2], [2])
 
     Args:
-        history: a whole merge, or as far as it is.
-        seconds: how long each iteration took.
+        history: the merge, possibly unfinished.
+        seconds: duration of each iteration.
         memory_mb: memory of the process at each iteration.
     """
     n = history.n_iterations
@@ -203,7 +203,7 @@ def stat_records(
     return {
         "k_groups": k,
         "mdl_loss": mdl,
-        # what the reference implementation calls by this name; its mdl_loss is not divided by the samples
+        # the value of this name in the reference implementation, whose mdl_loss is not per sample
         "mdl_loss_norm": mdl,
         "mdl_decrease_rate": np.divide(mdl[back] - mdl, steps, out=np.full(n, np.nan), where=steps > 0),
         "merge_pair_cost": cost,
@@ -241,7 +241,7 @@ def _sizes(history: MergeHistory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def row(records: dict[str, np.ndarray], iteration: int) -> dict[str, float | int]:
-    """Return one iteration of records as plain numbers, what is not known left out.
+    """Return one iteration of records as plain numbers, without unknown values.
 
     Example:
         >>> row({"a": np.array([1, 2]), "b": np.array([np.nan, 0.5])}, 0)

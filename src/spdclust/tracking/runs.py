@@ -1,4 +1,4 @@
-"""W&B runs of an ensemble: ids, tags and settings, and notes of what was logged, to log nothing twice."""
+"""W&B runs of an ensemble: ids, tags and settings, and notes that prevent logging anything twice."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ class TrackedEnsemble(EnsembleFolder):
 
     @property
     def logs(self) -> Path:
-        """Folder of its logs; inside the ensemble where it is outside a folder of results."""
+        """Folder of its logs; inside the ensemble if that is outside a results folder."""
         folder = self.folder.resolve()
         logs = folder.parent.parent / "logs"
         return logs / folder.parent.name / folder.name if logs.is_dir() else folder / "logs"
@@ -60,11 +60,11 @@ class TrackedEnsemble(EnsembleFolder):
         """Return the project, entity and intervals to log with.
 
         Args:
-            project: instead of the project that the ensemble's settings name.
-            entity: instead of the entity there.
+            project: replaces the project of the ensemble's settings.
+            entity: replaces the entity of the ensemble's settings.
 
         Raises:
-            InputError: no project is named.
+            InputError: no project is given.
         """
         run, pipeline = self.run_config(), self.pipeline_config()
         project = project or project_of(run, pipeline)
@@ -81,15 +81,15 @@ class TrackedEnsemble(EnsembleFolder):
 
 
 def wandb_id(name: str, digest: str) -> str:
-    """Return the id of a W&B run: the same content always has the same.
+    """Return the id of a W&B run; equal content has equal ids.
 
     Example:
         >>> wandb_id("resid_mlp1/demo-run_3", "9134b36c04b5")
         'resid_mlp1-demo-run_3-9134b36c'
 
     Args:
-        name: what the run is about, below the results.
-        digest: of what it was made from.
+        name: path of the logged results below the results folder.
+        digest: digest of its inputs.
     """
     # characters that ids cannot have are replaced; the digest distinguishes what is cut off
     text = "".join(letter if letter.isalnum() or letter in "._-~" else "-" for letter in name)
@@ -109,7 +109,7 @@ def describe_run(
     axis: str = "iteration",
     more: Mapping[str, Any] | None = None,
 ) -> RunDescription:
-    """Return what a W&B run is called and belongs to.
+    """Return name, group, tags and settings of a W&B run.
 
     Example:
         >>> described = describe_run(
@@ -124,14 +124,14 @@ def describe_run(
     Args:
         settings: project and entity.
         run_id: its id.
-        ensemble: folder of the ensemble, below the results: its group.
+        ensemble: folder of the ensemble below the results; the W&B group.
         job_type: `batches`, `merge`, `distances` or `report`.
         run_config: the run's settings, as in `clustering_run_config.json`.
         pipeline_config: the pipeline's, as in `pipeline_config.yaml`.
-        task: what the decomposed model does, as its batches record it.
+        task: task of the decomposed model, as recorded in its batches.
         run: number of the run in its ensemble.
         axis: the metric that is the horizontal axis of all others.
-        more: added to the settings.
+        more: additional settings.
     """
     key = run_config.get("experiment_key")
     model = EXPERIMENTS.get(key, run_config.get("model_path")) if key else run_config.get("model_path")
@@ -161,7 +161,7 @@ def describe_run(
 
 
 def parent_of(model: str | None) -> dict[str, str]:
-    """Return id, path and URL of the decomposed model's W&B run; nothing where it is a local path.
+    """Return id, path and URL of the decomposed model's W&B run; nothing for a local path.
 
     Example:
         >>> parent_of("wandb:goodfire/spd/runs/s-38e1a3e2")["id"], parent_of("resources/resid_mlp1")
@@ -172,7 +172,7 @@ def parent_of(model: str | None) -> dict[str, str]:
     """
     try:
         run = None if model is None else parse_wandb_path(model)
-    except InputError:  # no reason to stop here: the model is not read
+    except InputError:  # not an error here, because the model is not read
         return {}
     if run is None:
         return {}
@@ -184,16 +184,16 @@ def parent_of(model: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Note:
-    """What was logged, and as which W&B run.
+    """Record of what was logged, and as which W&B run.
 
     Attributes:
         run_id: id of the W&B run.
-        source: digest of what it was made from.
+        source: digest of its inputs.
         target: project and entity.
-        complete: whether all of it was recorded.
-        folder: where W&B keeps it on this machine.
-        offline: whether it is still to be sent.
-        times: how often this was logged.
+        complete: whether everything was recorded.
+        folder: its local W&B folder.
+        offline: whether it still has to be uploaded.
+        times: number of times that this was logged.
     """
 
     run_id: str
@@ -205,7 +205,7 @@ class Note:
     times: int = 1
 
     def save(self, path: Path) -> None:
-        """Write the note; where that fails, a warning."""
+        """Write the note; a failure is a warning."""
         try:
             write_text(path, json.dumps(self.__dict__, indent=1) + "\n")
         except InputError as error:
@@ -213,20 +213,20 @@ class Note:
 
 
 def load_note(path: Path) -> Note | None:
-    """Return a note, None where there is none that can be read.
+    """Return a note, or None if there is no readable note.
 
     Example:
         >>> load_note(Path("no_such_note.json")) is None
         True
     """
-    # what pydantic and InputError raise are ValueErrors both
+    # pydantic errors and InputError are ValueErrors
     with contextlib.suppress(ValueError):
         return TypeAdapter(Note).validate_json(read_text(path, "a note of what was logged"), strict=True)
     return None
 
 
 class LoggedRun:
-    """A W&B run while it is logged, as a context, and the note of it.
+    """A W&B run as a context manager, with its note.
 
     Example:
         >>> import tempfile
@@ -239,10 +239,10 @@ class LoggedRun:
         ('me/mine', False)
 
     Args:
-        description: of the run; its id gets a number where it was used before.
-        path: where the note goes.
-        source: digest of what it is made from; where it is still empty at the end, the run is not complete.
-        again: whether the same is logged on purpose a second time.
+        description: description of the run; its id gets a number if it was used before.
+        path: output path.
+        source: digest of its inputs; if still empty at the end, the run is not complete.
+        again: whether the same content is logged again on purpose.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ class LoggedRun:
         self.tracker = open_tracker(replace(description, run_id=self.run_id))
         target = f"{description.entity or ''}/{description.project}"
         folder, offline = str(self.tracker.folder or ""), self.tracker.offline
-        # a process that is killed leaves a run that nobody ends: the next one takes another id
+        # the run of a killed process is never finished: the next process uses another id
         self.note = Note(self.run_id, source, target, False, folder, offline, times)
         self._path = path
         self.note.save(path)
@@ -273,15 +273,15 @@ class LoggedRun:
 
 
 def _times(note: Note | None, run_id: str, *, again: bool) -> int:
-    """Return how often an id was used, this time included."""
+    """Return the number of uses of an id, including this one."""
     if note is None or not (note.run_id == run_id or note.run_id.startswith(f"{run_id}-")):
         return 1
-    # what broke off is tried again under its id, where nothing of it was sent
+    # an interrupted run is retried under its id if nothing of it was uploaded
     return note.times + 1 if again or note.complete or not note.offline else note.times
 
 
 def already_logged(path: Path, source: str, settings: TrackingSettings, *, again: bool) -> Note | None:
-    """Return the note of what was logged from the same source to the same project, and report it.
+    """Return the note of an equal run already logged to the same project, and report it.
 
     Example:
         >>> import tempfile
@@ -305,7 +305,7 @@ def already_logged(path: Path, source: str, settings: TrackingSettings, *, again
 
 
 def send(path: Path) -> Note | None:
-    """Send the W&B run of a note by `wandb sync`, if it waits on this disk and W&B is meant to be online.
+    """Upload the W&B run of a note with `wandb sync`, if it is offline and W&B is enabled.
 
     Example:
         >>> import tempfile
@@ -319,14 +319,14 @@ def send(path: Path) -> Note | None:
         path: the note.
 
     Returns:
-        The note as it is then, None where there is none.
+        The note afterwards, or None if there is none.
     """
     note = load_note(path)
     local = os.environ.get("WANDB_MODE", "") in ("offline", "dryrun", "disabled")
     if note is None or not note.offline or local or not Path(note.folder or path).is_dir():
         return note
     try:
-        # without a terminal, so that nothing can ask for a login
+        # without a terminal, so that nothing can prompt for a login
         done = subprocess.run(
             [sys.executable, "-m", "wandb", "sync", note.folder],
             stdin=subprocess.DEVNULL,

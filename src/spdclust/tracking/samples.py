@@ -1,8 +1,8 @@
 """Statistics of the groups' coactivations, costs, sizes and activities after a merge.
 
-Matrices are not built. All pairs of groups count while there are at most `PAIRS` of them (128 groups), beyond
-that a sample of so many, drawn with replacement by a generator seeded by the iteration: the same values
-whenever they are computed, at a cost that does not grow with the number of groups.
+Matrices are not built. All pairs of groups are used if there are at most `PAIRS` (128 groups), otherwise
+`PAIRS` of them, drawn with replacement by a generator seeded with the iteration. The values are reproducible,
+and the cost does not grow with the number of groups.
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ QUANTILES = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, 
 
 @dataclass(frozen=True)
 class MergeSample:
-    """The state after one merge: enough for statistics of its matrices and for its picture.
+    """The state after one merge, sufficient for statistics of its matrices and for its picture.
 
-    Taking it is cheap; the statistics can be computed later, in another thread.
+    Drawing it is cheap; the statistics can be computed later, in another thread.
 
     Example:
         >>> from spdclust.example_ensemble import MERGE, example_activations
@@ -42,15 +42,15 @@ class MergeSample:
         ([3, 3, 3, 3], 3.0)
 
     Attributes:
-        iteration: number of the merge just done.
+        iteration: number of the last merge.
         n_samples: samples in the batch.
         sizes: number of components of each group.
         activities: samples on which each group is active, NaN for masked groups.
-        coactivations: counts of the pairs that `some_pairs` gives.
-        costs: of merging these pairs next, bits per sample.
-        shown: the groups in the picture, by number: the largest, at most `SHOWN`.
-        shown_coactivations: counts of each two of them, their activities on the diagonal.
-        shown_costs: of merging each two of them next, bits per sample, NaN on the diagonal.
+        coactivations: counts of the pairs of `some_pairs`.
+        costs: cost of merging these pairs next, bits per sample.
+        shown: numbers of the groups in the picture: the largest, at most `SHOWN`.
+        shown_coactivations: counts of their pairs, with their activities on the diagonal.
+        shown_costs: cost of merging each pair of them next, bits per sample, NaN on the diagonal.
     """
 
     iteration: int
@@ -65,7 +65,7 @@ class MergeSample:
 
     @classmethod
     def of(cls, view: MergeView) -> "MergeSample":
-        """Take the sample from a merge that is under way."""
+        """Draw the sample from a running merge."""
         pairs = some_pairs(view.k_groups, view.iteration)
         shown = np.sort(np.argsort(-view.ranks, kind="stable")[:SHOWN])
         square = np.meshgrid(shown, shown, indexing="ij")
@@ -84,7 +84,7 @@ class MergeSample:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """Return what is logged at `tensor` intervals: statistics by quantity, and single values.
+        """Return the values logged at `tensor` intervals: statistics by quantity, and single values.
 
         Returns:
             `coactivation` (share of samples), `costs` (bits per sample), `group_sizes` (components),
@@ -104,7 +104,7 @@ class MergeSample:
             "group_activations_over_sizes": describe_values(activity / sizes),
             "fraction_singleton_groups": float((sizes == 1).mean()),
             "fraction_zero_coactivations": zero,
-            # every group has as many others: the mean of the shares is the share of all pairs
+            # all groups have equally many others, so the mean of their shares is the share of all pairs
             "coactivation_density": 1 - zero,
         }
 
@@ -124,7 +124,7 @@ class MergeSample:
 
 
 def some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """Return pairs of different groups: all of them, or a sample that depends on nothing but the arguments.
+    """Return pairs of different groups: all of them, or a sample that depends only on the arguments.
 
     Example:
         >>> [pair.tolist() for pair in some_pairs(3, 0)]
@@ -134,7 +134,7 @@ def some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[n
 
     Args:
         k: number of groups.
-        iteration: what the sample is seeded by.
+        iteration: seed of the sample.
     """
     if k * (k - 1) // 2 <= PAIRS:
         first, second = np.triu_indices(k, 1)
@@ -154,7 +154,7 @@ def describe_values(values: Float[np.ndarray, " values"]) -> dict[str, Any]:
         (1.0, 3.0, 2.0, 0.25)
 
     Returns:
-        Numbers by name, none but `nan_share` where every value is NaN; `histogram` holds `counts` and their
+        Numbers by name, only `nan_share` if every value is NaN; `histogram` has `counts` and their
         `edges`.
     """
     finite = values[np.isfinite(values)]
@@ -173,7 +173,7 @@ def describe_values(values: Float[np.ndarray, " values"]) -> dict[str, Any]:
 def group_idxs_shown(
     group_idxs: Int[np.ndarray, " components"], shown: Int[np.ndarray, " shown"]
 ) -> Int[np.ndarray, " some"]:
-    """Return the groups of those components that are in a group that is shown, numbered as they are shown.
+    """Return the groups of the components in shown groups, numbered in the order of the picture.
 
     Example:
         >>> group_idxs_shown(np.array([0, 1, 2, 0]), np.array([0, 2])).tolist()

@@ -379,6 +379,7 @@ function drawAbout(ensemble) {
   const span = low === high ? low.toLocaleString("en-GB") : `${low.toLocaleString("en-GB")} to ${high.toLocaleString("en-GB")}`;
   byId("about").textContent = `${count(runs.length, "run")}, each merging ${span} components of ${header.model || "a model"} by joint activity. Which groups hold, and when are they active?`;
   const provenance = runs.map((run) => run.told.provenance);
+  const notStated = header.not_stated || []; // unknown settings of imported histories
   const shorten = (digest) => String(digest).slice(0, 12);
   byId("made-body").replaceChildren(
     ...(header.notes.length ? [el("h3", {}, "Left out"), el("ul", { id: "notes" }, header.notes.map((note) => el("li", {}, note)))] : []),
@@ -388,7 +389,7 @@ function drawAbout(ensemble) {
       ["components", ensemble.n.toLocaleString("en-GB"), low === high && low === ensemble.n ? "" : ` in all, ${span} in a run`],
       ["iterations", ensemble.nIterations.toLocaleString("en-GB"), runs.some((run) => run.m !== ensemble.nIterations) ? " (those that every run has)" : ""],
       ["spdclust", [...new Set(provenance.map((each) => each.spdclust || "not said"))].join(", ")],
-      ["merge settings", el("code", {}, Object.entries(header.merge_config).map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join("; "))],
+      ["merge settings", el("code", {}, Object.entries(header.merge_config).map(([key, value]) => `${key}: ${notStated.includes(key) ? "not stated" : JSON.stringify(value)}`).join("; "))],
     ]),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Runs" },
       el("table", { id: "runs" },

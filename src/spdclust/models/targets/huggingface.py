@@ -50,7 +50,7 @@ def build(checkpoint: Checkpoint) -> Target:
         import transformers
     except ImportError:
         raise InputError(
-            "this checkpoint needs the transformers library",
+            "this checkpoint requires the `transformers` package",
             file=file,
             field="pretrained_model_class",
             found=checkpoint.config.pretrained_model_class,

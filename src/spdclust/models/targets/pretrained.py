@@ -82,7 +82,7 @@ def _with_type(content: dict[str, object], checkpoint: Checkpoint, file: Path) -
     expected = checkpoint.config.pretrained_model_class.rpartition(".")[2]
     if content.setdefault("model_type", expected) != expected:
         raise InputError(
-            "not the architecture of the decomposition",
+            "architecture differs from that of the decomposition",
             file=file,
             field="model_type",
             found=content["model_type"],
