@@ -4,6 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 CHROMIUM = $(firstword $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done))
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 # for tests of faults: the package as its users have it, without shape checks
@@ -20,7 +21,7 @@ NOT_FAST := limit_of_values
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env hooks slurm browser demo demo-lm test test-fast test-slow test-slurm test-browser test-faults coverage bench lint format clean
+.PHONY: help env hooks slurm browser demo demo-lm test test-fast test-slow test-slurm test-browser test-faults coverage bench docs docs-serve docs-publish notebook dist release-check lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -33,6 +34,9 @@ help:
 	@echo "make test-faults  kills, full disks, too little memory: every stage, then the same command gives the same files"
 	@echo "make coverage   which lines of the pure layer the tests run, kernels as plain Python among them"
 	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
+	@echo "make docs       the documentation site, in build/site/          make docs-serve  the same while you write"
+	@echo "make notebook   Jupyter on the notebooks in docs/notebooks/"
+	@echo "make dist       source distribution and wheel, and the demonstration from the wheel in a fresh environment"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
 	@echo "make hooks      ruff, mypy and snakefmt before each commit, from .venv/"
 	@echo "make env        set up .venv/ and do nothing else             make clean    remove what make made"
@@ -97,10 +101,41 @@ bench: env
 	$(BIN)/python benchmarks/batches.py
 	$(BIN)/python benchmarks/tracking.py
 
+$(DOCS): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-serve: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+docs-publish: $(DOCS)
+	@test -n "$(VERSION)" || { echo "make docs-publish VERSION=0.2.0 ALIAS=latest"; exit 1; }
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mike deploy --push --update-aliases $(VERSION) $(ALIAS)
+	$(BIN)/mike set-default --push $$($(BIN)/mike list latest > /dev/null 2>&1 && echo latest || echo $(VERSION))
+
+notebook: env
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebook]'
+	$(BIN)/jupyter lab docs/notebooks
+
+dist: env
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	PYTHON=$(BIN)/python CORES=$(CORES) .ci/try_wheel
+
+release-check:
+	@found=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/spdclust/core/version.py); test "$$found" = "$(VERSION)" \
+	    || { echo "the tag is $(VERSION), src/spdclust/core/version.py has $$found"; exit 1; }
+	@grep -q "^## $(VERSION) ([0-9-]*)" CHANGELOG.md || { echo "CHANGELOG.md has no '## $(VERSION) (date)'"; exit 1; }
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/snakefmt --check $(WORKFLOW)
 	$(BIN)/snakemake --lint
 
