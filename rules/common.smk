@@ -1,12 +1,14 @@
 # Load the configuration, and the look-ups that rules use.
 import os
 import sys
+from pathlib import Path
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.sampling.settings import local_data_files
 from spdclust.core.errors import InputError
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
+from spdclust.files.own_layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -158,6 +160,11 @@ def loader_code(wildcards):
 def data_files(wildcards):
     own = OWN_FILES.get((wildcards.run_config, int(wildcards.run)), [])
     return local_data_files(SAMPLING[wildcards.run_config]) + files_beside(own)
+
+
+def own_parts(own):
+    """The files themselves, and those in folders that hold one batch."""
+    return [part for file in own for part in parts_of(Path(file))]
 
 
 def own_activation_files(wildcards):

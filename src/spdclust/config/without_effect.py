@@ -33,6 +33,8 @@ def run_settings_without_effect(run: ClusteringRunConfig, *, toy: bool = False) 
     elif toy:
         names, reason = _OF_LANGUAGE, "on a toy model, whose inputs are generated"
     fields = type(run).model_fields
+    if run.precomputed_activations_dir is not None:  # its tokenizer gives the texts of user-supplied tokens
+        run = run.model_copy(update={"dataset": run.dataset.model_copy(update={"tokenizer": None})})
     lines = [f"{name}: no effect {reason}" for name in names if getattr(run, name) != fields[name].default]
     return lines + [f"merge_config.{line}" for line in merge_settings_without_effect(run.merge_config)]
 

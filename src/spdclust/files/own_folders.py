@@ -5,12 +5,15 @@ from pathlib import Path
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
+from spdclust.files.own_layout import LABEL_FILES, cache_files, is_saved_dataset, is_tokens_file, parts_of
 
-SUFFIXES = (".pt", ".npy", ".npz")
+SUFFIXES = (".pt", ".npy", ".npz", ".safetensors", ".parquet")
 SNAPSHOT = "memberships.npz"
 METADATA = "metadata.json"
-LABEL_FILES = ("labels.txt", "labels.json")
-ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, or memberships.npz with metadata.json"
+ALLOWED = (
+    "batch_<b>.pt, .pt, .npy, .npz, .safetensors, .parquet, a folder written by save_to_disk, a delphi cache "
+    "(<module>/<first>_<last>.safetensors), or memberships.npz with metadata.json"
+)
 
 
 def folder_of_run(folder: str | Path, run: int) -> Path:
@@ -67,8 +70,12 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
     place = folder_of_run(folder, run)
     if (place / SNAPSHOT).is_file():
         return [place / SNAPSHOT]
+    if is_saved_dataset(place) or cache_files(place):
+        return [place]
     # a broken link is not skipped; reading it raises an error
     found = [file for file in place.iterdir() if file.suffix in SUFFIXES and not file.is_dir()]
+    found = [file for file in found if not is_tokens_file(file)]
+    found += [inner for inner in place.iterdir() if inner.is_dir() and is_saved_dataset(inner)]
     found += [inner / SNAPSHOT for inner in place.iterdir() if (inner / SNAPSHOT).is_file()]
     if not found:
         raise InputError(
@@ -78,7 +85,7 @@ def own_files(folder: str | Path, run: int = 0) -> list[Path]:
 
 
 def files_beside(files: list[Path]) -> list[Path]:
-    """Return the label and metadata files that describe the columns of given files.
+    """Return the files of labels, metadata and tokens of given files, and the files inside given folders.
 
     Example:
         >>> import tempfile
@@ -88,8 +95,15 @@ def files_beside(files: list[Path]) -> list[Path]:
         ['labels.txt']
     """
     names = (*LABEL_FILES, METADATA)
-    places = dict.fromkeys(place for file in files for place in (file.parent, file.parent.parent))
-    return [place / name for place in places for name in names if (place / name).is_file()]
+    places = dict.fromkeys(
+        place
+        for file in files
+        for place in ((file,) if file.is_dir() else ()) + (file.parent, file.parent.parent)
+    )
+    beside = [place / name for place in places for name in names if (place / name).is_file()]
+    for folder in dict.fromkeys(file if file.is_dir() else file.parent for file in files):
+        beside += sorted(file for file in folder.iterdir() if is_tokens_file(file))
+    return beside + [part for file in files if file.is_dir() for part in parts_of(file)]
 
 
 def batches_per_run(config: ClusteringRunConfig) -> int:

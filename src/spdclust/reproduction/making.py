@@ -10,11 +10,11 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.archive import digest_of_file
 from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
 from spdclust.files.own_folders import own_files
+from spdclust.files.own_matrices import digest_of_own
 from spdclust.merge.merging import merge_iteration
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
 from spdclust.reproduction.recipe import Recipe
@@ -124,7 +124,7 @@ def _check_inputs(recipe: Recipe, files: Sequence[Path], n_batches: int) -> None
             "activations are missing", file=files[0].parent, found=len(files), allowed=f"{n_batches} files"
         )
     for file, recorded in zip(files, recipe.provenance.get("inputs", []), strict=False):
-        found = digest_of_file(file)
+        found = digest_of_own(file)
         if found != recorded:
             raise InputError(
                 "not the activations that the history was made from",

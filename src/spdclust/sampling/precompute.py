@@ -1,7 +1,7 @@
 """Write activation batches from a model or from user-supplied activations; reuse existing batches."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.own_folders import batches_per_run, files_beside, own_files
-from spdclust.files.own_matrices import read_own
+from spdclust.files.own_matrices import digest_of_own, read_own
 from spdclust.models.sampling import SamplingModel
 from spdclust.models.task import ToyTask
 from spdclust.provenance.code import stage_fingerprint
@@ -29,6 +29,7 @@ from spdclust.sampling.batch_sampling import (
     request_digest,
 )
 from spdclust.sampling.sampling_record import sampling_record
+from spdclust.sampling.tokens import Tokenizer
 
 __all__ = [
     "extract_and_process_activations",
@@ -152,17 +153,30 @@ def convert_missing_batches(
     """
     beside = [digest_of_file(file) for file in files_beside(list(own))]
     code = stage_fingerprint("precompute_batches")
+    tokenizer = [] if config.dataset.tokenizer is None else [config.dataset.tokenizer]
     _warn_of_no_effect(config)
     for file, seed, path in zip(own, seeds, paths, strict=True):
-        source = digest_of_file(file)
-        request = digest_of(source, *beside, str(seed), code)
+        source = digest_of_own(file)
+        request = digest_of(source, *beside, str(seed), code, *tokenizer)
         if _is_there(path, request):
             continue
-        batch = read_own(file, seed)
+        batch = read_own(file, seed, token_texts=_token_texts(config) if tokenizer else None)
         made = {"code": code, "request": request, "sampling": sampling_record(config)}
         made |= {"source": file.name, "source_digest": source}
         replace(batch, provenance=dict(batch.provenance) | made).save(path)
         log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
+        if batch.examples is not None:
+            log.info("tokens of the first %d samples are stored with them", batch.examples.n_samples)
+
+
+def _token_texts(config: ClusteringRunConfig) -> Callable[[Sequence[int]], list[str]]:
+    """Return what gives the texts of token ids; the tokenizer is loaded when the first ones are asked for."""
+
+    def texts(numbers: Sequence[int]) -> list[str]:
+        assert config.dataset.tokenizer is not None
+        return Tokenizer(config.dataset.tokenizer, vocab_size=None).texts(numbers)
+
+    return texts
 
 
 @checked(
