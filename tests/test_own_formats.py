@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 from unittest import mock
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files import arrow_files, own_contents, own_tokens
 from spdclust.files.activation_batch import ActivationBatch
@@ -21,6 +23,8 @@ from spdclust.files.own_folders import files_beside, own_files
 from spdclust.files.own_layout import parts_of
 from spdclust.files.own_matrices import digest_of_own, open_own, read_own, shape_of_own
 from spdclust.merge import rows
+from spdclust.sampling.precompute import precompute_batches_for_ensemble
+from spdclust.sampling.tokens import Tokenizer
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -284,7 +288,7 @@ def test_labels_may_be_integers_in_json(tmp_path):
     (tmp_path / "labels.json").write_text("[3, 14, 15, 92, 65, 35]")
     assert read_own(tmp_path / "x.npy").labels == ["3", "14", "15", "92", "65", "35"]
     (tmp_path / "labels.json").write_text('[3, "a", 15, 92, 65, 35]')
-    with pytest.raises(InputError, match=r"not a list of labels \(found: list of 6, among them 3; allowed: a list with one text or one integer"):  # fmt: skip
+    with pytest.raises(InputError, match=r"not a list of labels \(found: list of 6: int, str; allowed: a list with one text or one integer"):  # fmt: skip
         read_own(tmp_path / "x.npy")
 
 
@@ -321,6 +325,8 @@ def null(d):
 BAD = {
     "weights": (pt({"W_enc": torch.ones(3, 8), "W_dec": torch.ones(8, 3), "b_dec": torch.ones(3)}), r"arrays do not have the same samples \(found: W_enc float32 \(3, 8\), W_dec float32 \(8, 3\), b_dec float32 \(3,\); allowed: .*remove or rename other arrays"),
     "a mask": (pt({"acts": cube, "attention_mask": torch.ones(SEQUENCES, POSITIONS, dtype=torch.int64)}), "arrays do not have the same samples"),
+    "gradients": (pt({"activations": cube, "gradients": cube}), r"arrays next to the activations \(found: activations float32 \(3, 4, 6\), gradients"),
+    "positions": (pt({"acts": cube, "position_ids": torch.ones(SEQUENCES, POSITIONS, 1, dtype=torch.int64)}), r"position_ids: whole numbers next to real ones: a mask or token numbers\? \(found: int64 \(3, 4, 1\)"),
     "a vector": (pt({"mean": torch.ones(3)}), r"no matrix of activations \(found: mean float32 \(3,\)"),
     "nothing": (pt({"config": {"layer": 3}}), r"no matrix of activations \(found: config dict of 1"),
     "list of tensors": (pt([cube, cube]), r"found: list of 2; torch\.cat joins tensors"),
@@ -419,6 +425,45 @@ def test_tokens_inside_a_file_are_stored_with_its_batch(tmp_path):
         assert kept.context(6) == ([str(n) for n in TOKENS[1]], 2)
 
 
+def test_the_tokenizer_of_the_settings_gives_the_texts_of_token_ids(tmp_path):
+    pytest.importorskip("transformers")
+    own = tmp_path / "own"
+    own.mkdir()
+    np.save(own / "acts.npy", DENSE[:4])
+    np.save(own / "tokens.npy", np.array([[84, 270, 284, 281]]))
+    place = "resources/lm_llama2L/tokenizer"
+    expected = Tokenizer(place, 512).texts([84, 270, 284, 281])
+    settings = {"precomputed_activations_dir": str(own)}
+    texts = []
+    for dataset in ({}, {"tokenizer": place}):  # the same place: another tokenizer makes another batch
+        config = ClusteringRunConfig.model_validate({**settings, "dataset": dataset})
+        ((path,),) = precompute_batches_for_ensemble(config, 1, tmp_path / "out")
+        texts.append(ActivationBatch.load(path).examples.context(0)[0])
+    assert texts == [["84", "270", "284", "281"], expected]
+    assert expected != texts[0]
+
+
+def test_folders_that_hold_a_batch_are_read_again_when_a_file_of_them_changes(tmp_path):
+    for run in range(2):
+        save_delphi(tmp_path / "own" / f"run_{run}", activations(seed=run))
+    config = ClusteringRunConfig(precomputed_activations_dir=str(tmp_path / "own"))
+
+    def made():
+        paths = precompute_batches_for_ensemble(config, 2, tmp_path / "out")
+        return [path.stat().st_mtime_ns for (path,) in paths], [
+            ActivationBatch.load(path) for (path,) in paths
+        ]
+
+    first, batches = made()
+    for run, batch in enumerate(batches):
+        np.testing.assert_array_equal(batch.matrix.toarray(), activations(seed=run).reshape(-1, WIDTH))
+        assert batch.examples.n_samples == SEQUENCES * POSITIONS
+    assert made()[0] == first
+    save_delphi(tmp_path / "own" / "run_1", activations(seed=5))
+    second, _ = made()
+    assert [now == then for now, then in zip(second, first, strict=True)] == [True, False]
+
+
 def test_tokens_belong_to_the_file_with_their_number(tmp_path):
     for number in (2, 11):
         np.save(tmp_path / f"layer4_part_{number}.npy", CUBE)
@@ -483,3 +528,57 @@ def test_a_file_of_integers_is_known_as_one(tmp_path):
             assert open_own(tmp_path / f"{name}.{suffix}").whole_numbers is whole
     sparse.save_npz(tmp_path / "d.npz", sparse.csr_array(DENSE > 0))
     assert open_own(tmp_path / "d.npz").whole_numbers is True
+
+
+class StandIn:
+    """What the tools of docs/activation-files.md return, for one set of latents; nothing else of them is used."""
+
+    def __init__(self, latents, tokens):
+        self.num_latents, self._latents, self._tokens = latents.shape[-1], latents, tokens
+        self.top_indices, self.top_acts = torch.from_numpy(DENSE).topk(WIDTH, dim=-1)[::-1]
+
+    def run_with_cache(self, tokens):
+        return None, {"blocks.0.mlp.hook_post": self._latents, "blocks.0.hook_resid_post": self._latents * 2}
+
+    def run(self, n_tokens, tokens):
+        assert n_tokens == tokens.numel()
+
+    def save_splits(self, n_splits, save_dir):
+        save_delphi(
+            save_dir, self._latents.numpy(), boundaries=np.linspace(0, WIDTH, n_splits + 1).astype(int)
+        )
+
+
+def tool_snippets():
+    page = (Path(__file__).parents[1] / "docs" / "activation-files.md").read_text()
+    blocks = re.findall(r"\n\*\*([^*]+)\*\*[^\n]*\n\n```python\n(.*?)```", page, re.DOTALL)
+    return dict(blocks)
+
+
+@pytest.mark.parametrize("tool", tool_snippets())
+def test_the_lines_that_the_page_names_for_each_tool_save_what_is_read(tmp_path, monkeypatch, tool):
+    """Their last lines are run as they stand; models and autoencoders are stand-ins."""
+    datasets, pandas = pytest.importorskip("datasets"), pytest.importorskip("pandas")
+    datasets.disable_progress_bars()
+    tokens = torch.from_numpy(TOKENS)
+    tools = StandIn(cube, tokens)
+    encoder = mock.Mock(num_latents=WIDTH)
+    encoder.encode.return_value = tools if tool == "sparsify" else cube
+    names = {
+        "sae": encoder, "ae": encoder, "activations": None, "model": tools, "cache": tools, "n_tokens": 12, "tokens": tokens,
+        "latents": cube, "torch": torch, "scipy": __import__("scipy.sparse"), "datasets": datasets, "pandas": pandas,
+        "save_dir": tmp_path, "indices": [np.flatnonzero(row) for row in DENSE], "values": [row[row != 0] for row in DENSE],
+    }  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    exec(tool_snippets()[tool], names)
+    (path,) = own_files(tmp_path)
+    batch = read_own(path)
+    np.testing.assert_array_equal(batch.matrix.toarray(), DENSE)
+    if tool in ("dictionary_learning", "delphi", "PyTorch", "Hugging Face datasets"):
+        assert batch.examples.context(6) == ([str(n) for n in TOKENS[1]], 2)
+
+
+def test_the_page_has_lines_for_every_tool():
+    assert set(tool_snippets()) == {
+        "SAELens", "sparsify", "delphi", "dictionary_learning", "TransformerLens", "PyTorch", "SciPy", "Hugging Face datasets", "pandas",
+    }  # fmt: skip

@@ -9,6 +9,8 @@ import pytest
 from scipy import sparse
 from workflow import REPOSITORY, RUN, Workflow
 
+from spdclust.commands.cli import main
+
 
 def test_temporary_batches_go_when_merges_and_groups_have_read_them(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
@@ -57,6 +59,19 @@ def test_the_page_on_sae_latents_works_when_copied(latents):
     for line in said[-1].splitlines():
         assert f"    {line}\n" in page
     assert {"15"} == set(re.findall(r"run \d: (\d+) groups", said[-1]))
+
+
+def test_groups_of_latents_are_described_by_the_tokens_next_to_them(latents, monkeypatch, capsys):
+    workflow, page, _ = latents
+    monkeypatch.chdir(workflow.folder)
+    command, shown = re.search(r"    \$ spdclust (examples .*)\n((?:    .+\n)+)", page).groups()
+    assert main(command.split()) == 0
+    assert capsys.readouterr().out == shown.replace("    ", "")
+    words = re.search(r'WORDS = "(.*)"', page)[1].split()
+    assert main([*command.split()[:2], "--limit", "15"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    # each group is one concept, and the word of it tells the group apart best
+    assert sorted(re.findall(r"; ' (\w+)' \d+/\d+", line)[0] for line in lines) == sorted(words)
 
 
 def test_batches_of_ones_own_files_become_due_with_them(latents):

@@ -21,8 +21,9 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
 from spdclust.files.own_contents import (
     ALLOWED,
+    ALLOWED_LABELS,
     OwnContent,
-    are_texts,
+    as_labels,
     beside_each_other,
     describe,
     matrix_content,
@@ -36,7 +37,7 @@ TOP_K = (("indices", "values"), ("top_indices", "top_acts"), ("top_indices", "to
 
 _WIDTHS = ("n_components", "n_latents", "num_latents", "d_sae")  # the number of components
 _UNNAMED = ("arr_0", "activations")
-_PARTS = {"locations", *(name for pair in TOP_K for name in pair)}
+_PARTS = {"activations", "locations", *(name for pair in TOP_K for name in pair)}
 
 
 def content_of(arrays: Mapping[str, Any], path: Path) -> OwnContent:
@@ -66,13 +67,10 @@ def content_of(arrays: Mapping[str, Any], path: Path) -> OwnContent:
         leading = None if tokens is None else tuple(tokens.shape)
         content = coordinates(left["locations"], left["activations"], path, leading=leading, width=width)
     elif pair := next((pair for pair in TOP_K if names - {"pre_acts"} == set(pair)), None):
-        if (
-            width is None and "pre_acts" in left
-        ):  # the activations of all latents, of which the top k were taken
+        # the activations of all latents, of which the top k were taken
+        if width is None and "pre_acts" in left:
             width = int(left["pre_acts"].shape[-1])
         content = top_k(left[pair[0]], left[pair[1]], path, width=width)
-    elif "activations" in names and len(names) == 1:
-        content = matrix_content(left["activations"], path)
     elif len(names) == 1 and not names.isdisjoint(_UNNAMED):
         content = matrix_content(left.popitem()[1], path)
     else:
@@ -89,25 +87,37 @@ def _modules(arrays: Mapping[str, Any], path: Path, contents: Mapping[str, Any])
     matrices = {name: value for name, value in arrays.items() if len(value.shape) >= 2}
     leading = {tuple(value.shape[:-1]) for value in matrices.values()}
     if not matrices or len(matrices) < len(arrays) or len(leading) > 1 or not _PARTS.isdisjoint(arrays):
-        what = "arrays do not have the same samples" if len(leading) > 1 else "no matrix of activations"
+        what = "arrays do not have the same samples"
+        if len(leading) < 2:
+            what = (
+                "no matrix of activations"
+                if "activations" not in arrays
+                else "arrays next to the activations"
+            )
         found = ", ".join(f"{name} {describe(value)}" for name, value in list(contents.items())[:8])
         raise InputError(what, file=path, found=found or "nothing", allowed=ALLOWED)
-    return beside_each_other({name: matrix_content(matrix, path) for name, matrix in matrices.items()})
+    parts = {name: matrix_content(matrix, path) for name, matrix in matrices.items()}
+    whole = [name for name, part in parts.items() if part.whole_numbers]
+    if 0 < len(whole) < len(parts):
+        raise InputError(
+            "whole numbers next to real ones: a mask or token numbers?",
+            file=path,
+            field=whole[0],
+            found=describe(matrices[whole[0]]),
+            allowed=ALLOWED,
+        )
+    return beside_each_other(parts)
 
 
 def _labels(labels: Any, path: Path) -> Labels | None:
     if labels is None:
         return None
-    labels = labels.tolist() if hasattr(labels, "tolist") else labels
-    if not are_texts(labels):
+    found = as_labels(labels.tolist() if hasattr(labels, "tolist") else labels)
+    if found is None:
         raise InputError(
-            "no labels",
-            file=path,
-            field="labels",
-            found=describe(labels),
-            allowed="a list with one text per component",
+            "no labels", file=path, field="labels", found=describe(labels), allowed=ALLOWED_LABELS
         )
-    return labels
+    return found
 
 
 def _is_count(value: Any) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +22,7 @@ ALLOWED = (
     "(…, components) of numbers: one array, `activations` (with `labels` and `tokens`), {module: array}, "
     "`indices` with `values`, or `locations` with `activations`; remove or rename other arrays"
 )
+ALLOWED_LABELS = "a list with one text or one integer per component"
 
 _BYTES_OF_LABEL = 100
 
@@ -160,6 +161,10 @@ def beside_each_other(parts: Mapping[str, OwnContent]) -> OwnContent:
 def matrix_rows(matrix: Any, path: Path) -> sparse.csr_array:
     """Return the samples of any matrix.
 
+    Example:
+        >>> matrix_rows(sparse.eye_array(2), Path("x.npz")).toarray().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+
     Raises:
         InputError: it is not a matrix of real numbers.
     """
@@ -180,6 +185,12 @@ def matrix_rows(matrix: Any, path: Path) -> sparse.csr_array:
 def check_shape(n_samples: int, n_components: int, path: Path) -> None:
     """Raise an error for numbers of samples and components that would only waste memory.
 
+    Example:
+        >>> check_shape(10**12, 3, Path(__file__))
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: ...: shape: announces more than the file can mean (...)
+
     Raises:
         InputError: they take more memory than the file can mean.
     """
@@ -187,7 +198,12 @@ def check_shape(n_samples: int, n_components: int, path: Path) -> None:
 
 
 def not_a_matrix(path: Path, found: str) -> InputError:
-    """Return the error for a file whose contents are not a matrix of numbers."""
+    """Return the error for a file whose contents are not a matrix of numbers.
+
+    Example:
+        >>> print(not_a_matrix(Path("x.npy"), "float32 (3,)"))
+        x.npy: not a matrix of numbers (found: float32 (3,); allowed: ...)
+    """
     return InputError("not a matrix of numbers", file=path, found=found, allowed=ALLOWED)
 
 
@@ -205,6 +221,12 @@ def describe(value: Any) -> str:
     )
 
 
-def are_texts(labels: Any) -> TypeGuard[list[str]]:
-    """Return whether a value is a list of texts."""
-    return isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+def as_labels(labels: Any) -> Labels | None:
+    """Return a list of texts, or of integers as texts; None for anything else.
+
+    Example:
+        >>> as_labels(["a:0", "a:1"]), as_labels([3, 14]), as_labels("ab")
+        (['a:0', 'a:1'], ['3', '14'], None)
+    """
+    kinds = {type(label) for label in labels} if isinstance(labels, list) else {None}
+    return [str(label) for label in labels] if kinds <= {str} or kinds == {int} else None

@@ -6,10 +6,8 @@ from pathlib import Path
 from spdclust.core.errors import InputError
 from spdclust.core.opening import read_json, read_text
 from spdclust.core.types import Labels
-from spdclust.files.own_contents import are_texts, describe
+from spdclust.files.own_contents import ALLOWED_LABELS, as_labels, describe
 from spdclust.files.own_layout import LABEL_FILES
-
-_ALLOWED = "a list with one text or one integer per component"
 
 
 def labels_beside(path: Path) -> tuple[Path, Labels] | None:
@@ -28,7 +26,10 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
     Raises:
         InputError: the file is not a list of labels.
     """
-    for folder in (path, path.parent) if path.is_dir() else (path.parent, path.parent.parent):
+    above = [path.parent, path.parent.parent]
+    if path.is_dir() and not path.parent.name.startswith("run_"):
+        above.pop()  # the folder is that of all activations, or of a run
+    for folder in [path, *above] if path.is_dir() else above:
         for name in LABEL_FILES:
             file = folder / name
             if os.path.lexists(file):  # a broken link raises an error below
@@ -39,31 +40,31 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
 def snapshot_labels(path: Path) -> Labels:
     """Return the labels in the `metadata.json` of a harvest snapshot.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "metadata.json").write_text('{"labels": ["a:0"]}')
+        ...     snapshot_labels(Path(folder) / "metadata.json")
+        ['a:0']
+
     Raises:
         InputError: the file is damaged or has no labels.
     """
     content = read_json(path, "the metadata of a snapshot")
-    labels = content.get("labels") if isinstance(content, dict) else None
-    if not are_texts(labels):
-        raise InputError(
-            "no labels", file=path, field="labels", allowed="a list with one label per component"
-        )
-    return list(labels)
+    labels = as_labels(content.get("labels")) if isinstance(content, dict) else None
+    if labels is None:
+        raise InputError("no labels", file=path, field="labels", allowed=ALLOWED_LABELS)
+    return labels
 
 
 def _of_json(file: Path) -> Labels:
-    content = read_json(file, "a list of labels")
-    if isinstance(content, list) and content and all(type(label) is int for label in content):
-        return [str(label) for label in content]
-    if not are_texts(content):
-        odd = (
-            next((each for each in content if not isinstance(each, str)), None)
-            if isinstance(content, list)
-            else None
-        )
-        found = describe(content) + ("" if not isinstance(content, list) else f", among them {odd!r}")
-        raise InputError("not a list of labels", file=file, found=found, allowed=_ALLOWED)
-    return list(content)
+    content = read_json(file, ALLOWED_LABELS)
+    labels = as_labels(content)
+    if labels is None:
+        kinds = {type(each).__name__ for each in content} if isinstance(content, list) else set()
+        found = describe(content) + (f": {', '.join(sorted(kinds))}" if kinds else "")
+        raise InputError("not a list of labels", file=file, found=found, allowed=ALLOWED_LABELS)
+    return labels
 
 
 def _of_lines(file: Path) -> Labels:

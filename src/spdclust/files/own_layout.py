@@ -47,6 +47,14 @@ def is_saved_dataset(folder: Path) -> bool:
 def saved_files(folder: Path) -> list[Path]:
     """Return the files of a dataset that `save_to_disk` wrote, `state.json` first.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     state = '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}'
+        ...     _ = (Path(folder) / "state.json").write_text(state)
+        ...     [path.name for path in saved_files(Path(folder))]
+        ['state.json', 'data-00000-of-00001.arrow']
+
     Raises:
         InputError: the folder holds several splits, or its `state.json` is damaged.
     """

@@ -117,6 +117,13 @@ class OwnTokens:
 def read_tokens(path: Path) -> OwnTokens:
     """Read a file of tokens.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "tokens.json").write_text('[["the", " cat"], ["a"]]')
+        ...     read_tokens(Path(folder) / "tokens.json").lengths.tolist()
+        [2, 1]
+
     Raises:
         InputError: the file is damaged, or holds neither integers nor texts.
     """

@@ -54,6 +54,16 @@ def cache_content(folder: Path) -> OwnContent:
 
     The number of samples is that of the tokens; if they were not kept, that of the largest locations.
 
+    Example:
+        >>> import tempfile, torch
+        >>> from safetensors.torch import save_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "mlp").mkdir()
+        ...     split = {"locations": torch.tensor([[0, 1, 0]]), "activations": torch.ones(1)}
+        ...     save_file(split, f"{folder}/mlp/0_1.safetensors")
+        ...     cache_content(Path(folder)).rows().toarray().tolist()
+        [[0.0, 0.0], [1.0, 0.0]]
+
     Raises:
         InputError: a split is missing or damaged, or the splits are not of the same samples.
     """
