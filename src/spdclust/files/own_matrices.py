@@ -71,7 +71,8 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
         else:
             matrix, labels = _read_npz(path)
         rows = _sparse(matrix, path)
-        labels = labels if labels is not None else _labels_beside(path, rows.shape[1])
+        labels = labels if labels is not None else labels_beside(path, rows.shape)
+        labels = labels if labels is not None else [f"latent:{number}" for number in range(rows.shape[1])]
         provenance = {"task": "own activations", "source": path.name}
         return ActivationBatch(ProcessedActivations.from_sparse(rows, labels, copy=False), seed, provenance)
 
@@ -231,8 +232,27 @@ def _snapshot_labels(path: Path) -> Labels:
     return list(labels)
 
 
-def _labels_beside(path: Path, n_components: int) -> Labels:
-    """Return the labels in a file next to a matrix or one folder up, or generated labels."""
+def labels_beside(path: Path, shape: tuple[int, int]) -> Labels | None:
+    """Return the labels in a file next to a matrix or one folder up, None if there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "labels.txt").write_text("m:0\\nm:1\\n")
+        ...     labels_beside(Path(folder, "latents.npy"), (2, 3))
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: ...labels.txt: one label per component is needed (found: 2 labels; allowed: 3
+        labels, one for each column of latents.npy; transposed? latents.npy has 2 rows)
+
+    Args:
+        path: the file of the matrix.
+        shape: number of samples and components.
+
+    Raises:
+        InputError: the labels cannot be read, or their number differs from that of the components.
+    """
+    n_samples, n_components = shape
     for place in (path.parent, path.parent.parent):
         for name in LABEL_FILES:
             file = place / name
@@ -241,14 +261,16 @@ def _labels_beside(path: Path, n_components: int) -> Labels:
             is_json = file.suffix == ".json"
             labels = read_json(file, "a list of labels") if is_json else _lines(file)
             if not _are_texts(labels) or len(labels) != n_components:
+                is_other_axis = _are_texts(labels) and len(labels) == n_samples
                 raise InputError(
                     "one label per component is needed",
                     file=file,
                     found=f"{len(labels)} labels" if _are_texts(labels) else type(labels).__name__,
-                    allowed=f"{n_components} labels, as {path.name} has columns",
+                    allowed=f"{n_components} labels, one for each column of {path.name}"
+                    + (f"; transposed? {path.name} has {n_samples} rows" if is_other_axis else ""),
                 )
             return list(labels)
-    return [f"latent:{number}" for number in range(n_components)]
+    return None
 
 
 def _lines(file: Path) -> Labels:
