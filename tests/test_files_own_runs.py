@@ -336,6 +336,11 @@ def test_the_log_and_the_batch_name_the_files(tmp_path, caplog):
     assert (made["source"], made["unused"]) == ("a.npy", "mask.npy (named as a mask)")
 
 
+def test_the_setting_has_no_effect_on_a_model():
+    notes = estimate(ClusteringRunConfig(model_path="resources/resid_mlp1", shards=True)).notes
+    assert "shards: no effect without precomputed_activations_dir" in notes
+
+
 def test_the_setting_is_recorded_only_where_it_is_set():
     plain = ClusteringRunConfig(precomputed_activations_dir="a")
     assert "shards" not in plain.sampling()

@@ -34,6 +34,8 @@ def run_settings_without_effect(run: ClusteringRunConfig, *, toy: bool = False) 
         names, reason = _OF_LANGUAGE, "on a toy model, whose inputs are generated"
     fields = type(run).model_fields
     lines = [f"{name}: no effect {reason}" for name in names if getattr(run, name) != fields[name].default]
+    if run.precomputed_activations_dir is None and run.shards is not None:
+        lines.append("shards: no effect without precomputed_activations_dir")
     return lines + [f"merge_config.{line}" for line in merge_settings_without_effect(run.merge_config)]
 
 
