@@ -1,6 +1,7 @@
 # Load the configuration, and the look-ups that rules use.
 import os
 import sys
+from functools import cache
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
@@ -154,11 +155,16 @@ def data_files(wildcards):
 
 
 def own_activation_files(wildcards):
-    sampled, run = SAMPLING[wildcards.run_config], int(wildcards.run)
+    return list_own_files(wildcards.run_config, int(wildcards.run))
+
+
+@cache
+def list_own_files(run_config, run):
+    sampled = SAMPLING[run_config]
     if sampled.precomputed_activations_dir is None:
         return []
     own = files_of_run(sampled.precomputed_activations_dir, run, sampled.shards)
-    return own.needing(BATCHES_PER_RUN[wildcards.run_config]).files
+    return own.needing(BATCHES_PER_RUN[run_config]).files
 
 
 def batch_seeds(wildcards):

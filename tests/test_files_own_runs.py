@@ -139,6 +139,19 @@ def test_the_setting_decides_what_several_files_are(tmp_path, setting, expected)
     np.testing.assert_array_equal(batch, np.concatenate([PARTS[name[:6]] for name in expected[0]]))
 
 
+def test_files_of_other_runs_are_named_only_where_no_run_reads_them(tmp_path, caplog):
+    save(tmp_path / "own", **PARTS, other=activations(), attention_mask=MASK)
+    settings = config(tmp_path / "own", shards="part_{run}.npy")
+    assert estimate(settings, 3).lines()[3:5] == [
+        "not read: attention_mask.npy, other.npy (does not match part_{run}.npy)",
+        "not read: part_3.npy, part_4.npy (file of another run)",
+    ]
+    paths = precompute_batches_for_ensemble(settings, 2, tmp_path / "out")
+    unused = "attention_mask.npy, other.npy (does not match part_{run}.npy)"
+    assert caplog.messages == [f"not read in {tmp_path}/own: {unused}"] * 2
+    assert ActivationBatch.load(paths[1][0]).provenance["unused"] == unused
+
+
 def test_the_number_of_a_run_may_have_leading_zeros(tmp_path):
     save(tmp_path, **{f"part_{number:02d}": activations() for number in range(11)})
     assert names(run_files(config(tmp_path, shards="part_{run:02}.npy"), 7)) == [["part_07.npy"]]
@@ -318,6 +331,17 @@ def test_validate_lists_the_files_of_every_run(tmp_path, capsys):
     assert "warning" not in shown
 
 
+def test_validate_checks_every_run_of_a_run_file_and_names_further_runs(tmp_path, capsys):
+    own = oriented(tmp_path / "own")
+    (tmp_path / "run.yaml").write_text(f"precomputed_activations_dir: {own}\n")
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 1
+    assert "run_1/x.npy: number of columns differs from other runs" in capsys.readouterr().err
+    save(own, run_1__x=activations())
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 0
+    assert "samples: 3 runs" in capsys.readouterr().out
+    assert "not read: run_1/, run_2/ (the ensemble has 1 run)" in estimate(config(own), 1).lines()
+
+
 def test_links_to_one_file_are_the_same_samples(tmp_path):
     save(tmp_path, run_0__x=activations())
     (tmp_path / "run_1").mkdir()
@@ -331,7 +355,7 @@ def test_the_log_and_the_batch_name_the_files(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         (paths,) = precompute_batches_for_ensemble(config(own), 1, tmp_path / "out")
     assert f"run 0, batch 0: {own}/run_0/a.npy" in caplog.messages
-    assert f"not read: {own}/run_0/mask.npy (named as a mask)" in caplog.messages
+    assert f"not read in {own}/run_0: mask.npy (named as a mask)" in caplog.messages
     made = ActivationBatch.load(paths[0]).provenance
     assert (made["source"], made["unused"]) == ("a.npy", "mask.npy (named as a mask)")
 

@@ -101,7 +101,7 @@ def test_each_run_reads_the_files_that_the_setting_gives_it(tmp_path):
         np.testing.assert_array_equal(batch.matrix.toarray(), part)
         log = (workflow.folder / f"results/logs/small/precompute_batches/run_{run}.log").read_text()
         assert f"run {run}, batch 0: parts/part_{run}.npy" in log
-        assert "not read: parts/attention_mask.npy (does not match" in log
+        assert "not read in parts: attention_mask.npy (does not match part_{run}.npy)" in log
     assert workflow.due("batches") == {}
     np.save(workflow.folder / "parts/part_1.npy", parts[0])
     assert workflow.due("batches") == {"batches": 1, "precompute_batches": 1}

@@ -1,5 +1,6 @@
 """Decide by file names which user-supplied files each run reads: no file is opened."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,9 @@ SNAPSHOT = "memberships.npz"
 METADATA = "metadata.json"
 LABEL_FILES = ("labels.txt", "labels.json")
 ALLOWED = "batch_<b>.pt, .pt, .npy, .npz, or memberships.npz with metadata.json"
+
+OF_ANOTHER_RUN = "file of another run"
+"""Reason for which the pattern of `shards` excludes a file that it gives to another run."""
 
 _FIELD = "precomputed_activations_dir"
 _RUN_FOLDER = re.compile(r"run_(\d+)")
@@ -57,7 +61,7 @@ class RunFiles:
         return replace(self, batches=self.batches[:n_batches], spare=self.batches[n_batches:] + self.spare)
 
     def unused(self) -> dict[str, str]:
-        """Return the reason for each unused file, by its path below `folder`.
+        """Return the reason for each unused file, by its path below `folder`; see `own_report.by_reason`.
 
         Example:
             >>> RunFiles(Path("a"), (), ignored=((Path("a/mask.npy"), "named as a mask"),)).unused()
@@ -131,7 +135,12 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
     if isinstance(shards, str):
         pattern = RUN_NUMBER.sub(lambda match: f"{run:{(match[1] or '').removeprefix(':')}d}", shards)
         kept = [file for file in files if fnmatchcase(file.name, pattern)]
-        ignored = [(file, f"does not match {pattern}") for file in files if file not in kept]
+        of_any_run = RUN_NUMBER.sub("[0-9]*", shards)
+        ignored = [
+            (file, OF_ANOTHER_RUN if fnmatchcase(file.name, of_any_run) else f"does not match {shards}")
+            for file in files
+            if file not in kept
+        ]
     else:
         pattern = None
         ignored = [(file, why) for file in files if (why := _other_content(file)) is not None]
@@ -193,7 +202,7 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, field=_FIELD, allowed=f"a folder with {ALLOWED}")
-    numbers = _run_numbers(folder)
+    numbers = run_numbers(folder)
     if not numbers:
         return folder
     if run not in numbers:
@@ -237,14 +246,15 @@ def batches_per_run(config: ClusteringRunConfig, runs: Sequence[int] = (0,)) -> 
     return len(files_of_runs(config, runs)[0].batches)
 
 
-def first_run(folder: str | Path) -> int:
-    """Return the lowest number of the folders `run_<r>/`, 0 if there are none.
+def run_numbers(folder: str | Path) -> list[int]:
+    """Return the numbers of the folders `run_<r>/`, in order.
 
     Example:
-        >>> first_run("tests")
-        0
+        >>> run_numbers("tests")
+        []
     """
-    return min(_run_numbers(Path(folder).expanduser()), default=0)
+    matches = [_RUN_FOLDER.fullmatch(place.name) for place in Path(folder).expanduser().iterdir()]
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def shared_by_all_runs(folder: str | Path, shards: bool | str | None = None) -> bool:
@@ -255,22 +265,18 @@ def shared_by_all_runs(folder: str | Path, shards: bool | str | None = None) -> 
         (True, False)
     """
     by_name = isinstance(shards, str) and RUN_NUMBER.search(shards) is not None
-    return not by_name and not _run_numbers(Path(folder).expanduser())
-
-
-def _run_numbers(folder: Path) -> list[int]:
-    matches = [_RUN_FOLDER.fullmatch(place.name) for place in folder.iterdir()]
-    return sorted(int(match[1]) for match in matches if match)
+    return not by_name and not run_numbers(folder)
 
 
 def _candidates(place: Path) -> list[Path]:
     """Return the visible files of a supported kind, in the order of the numbers in their names."""
     if (place / SNAPSHOT).is_file():
         return [place / SNAPSHOT]
-    visible = [path for path in place.iterdir() if not path.name.startswith(".")]
+    with os.scandir(place) as entries:  # not iterdir: a file system call for each file would take long
+        visible = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
     # a broken link is not skipped; reading it raises an error
-    found = [path for path in visible if path.suffix in SUFFIXES and not path.is_dir()]
-    inner = [path for path in visible if not _RUN_FOLDER.fullmatch(path.name)]
+    found = [place / name for name, is_dir in visible.items() if Path(name).suffix in SUFFIXES and not is_dir]
+    inner = [place / name for name, is_dir in visible.items() if is_dir and not _RUN_FOLDER.fullmatch(name)]
     found += [path / SNAPSHOT for path in inner if (path / SNAPSHOT).is_file()]
     return sorted(found, key=lambda file: _natural(file.relative_to(place).as_posix()))
 

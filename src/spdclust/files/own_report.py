@@ -1,6 +1,6 @@
 """Text about which user-supplied files the runs of an ensemble read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.files.own_folders import RunFiles
@@ -40,9 +40,25 @@ def describe_runs(runs: Sequence[RunFiles]) -> list[str]:
         prefix = f"{found.folder.name}/" if several else ""
         away = {found.name_of(file) for file in used}
         unused |= {prefix + name: why for name, why in found.unused().items() if name not in away}
-    for reason in dict.fromkeys(unused.values()):
-        out.append(f"not read: {listed([name for name, why in unused.items() if why == reason])} ({reason})")
+    out += [f"not read: {line}" for line in by_reason(unused, 4)]
     return out + [f"warning: {line}" for line in _shared(runs)]
+
+
+def by_reason(unused: Mapping[str, str], limit: int | None = None) -> list[str]:
+    """Return unused files as text, one line for each reason.
+
+    Example:
+        >>> by_reason({"W.npy": "named as weights", "m.npy": "named as a mask", "b.npy": "named as weights"})
+        ['W.npy, b.npy (named as weights)', 'm.npy (named as a mask)']
+
+    Args:
+        unused: reason by name, see `RunFiles.unused`.
+        limit: number of names in a line; None for all.
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in unused.items():
+        names.setdefault(reason, []).append(name)
+    return [f"{listed(files, limit or len(files))} ({reason})" for reason, files in names.items()]
 
 
 def _shared(runs: Sequence[RunFiles]) -> list[str]:

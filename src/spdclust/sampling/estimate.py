@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import files_of_runs
+from spdclust.files.own_folders import files_of_runs, run_numbers
 from spdclust.files.own_headers import check_all_runs
 from spdclust.files.own_report import describe_runs
+from spdclust.files.own_shards import listed
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -160,6 +161,10 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
 def _estimate_own(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     runs = files_of_runs(config, range(n_runs))
     files = describe_runs(runs)
+    assert config.precomputed_activations_dir is not None
+    others = [f"run_{run}/" for run in run_numbers(config.precomputed_activations_dir) if run >= n_runs]
+    if others:
+        files.append(f"not read: {listed(others)} (the ensemble has {n_runs} run{'s' if n_runs > 1 else ''})")
     notes = run_settings_without_effect(config)
     n_batches = len(runs[0].batches)
     if (config.n_batches or 1) > n_batches:

@@ -16,14 +16,16 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.own_batches import digest_of_batch, read_own_batch
 from spdclust.files.own_folders import (
+    OF_ANOTHER_RUN,
     RunFiles,
     files_beside,
     files_of_run,
     files_of_runs,
-    first_run,
+    run_numbers,
     shared_by_all_runs,
 )
 from spdclust.files.own_headers import check_one_run, check_same_width, header_of_own
+from spdclust.files.own_report import by_reason
 from spdclust.models.sampling import SamplingModel
 from spdclust.models.task import ToyTask
 from spdclust.provenance.code import stage_fingerprint
@@ -164,15 +166,15 @@ def find_own_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> R
             allowed=f"{n_batches}",
         )
     headers = check_one_run(found)
-    first = first_run(folder)
+    first = min(run_numbers(folder), default=0)
     if run != first and not shared_by_all_runs(folder, config.shards):
         others = files_of_run(folder, first, config.shards)
         check_same_width([header_of_own(others.batches[0][0]), headers[0]])
     for number, files in enumerate(found.batches):
         shards = "" if len(files) == 1 else f"{len(files)} shards: "
         log.info("run %d, batch %d: %s%s", run, number, shards, ", ".join(map(str, files)))
-    for name, why in found.unused().items():
-        log.warning("not read: %s (%s)", found.folder / name, why)
+    for line in by_reason(_unused(found)):
+        log.warning("not read in %s: %s", found.folder, line)
     if shared_by_all_runs(folder, config.shards):
         log.info("every run reads these files: runs that share samples cannot confirm each other")
     return found
@@ -207,7 +209,7 @@ def convert_missing_batches(
     beside = [digest_of_file(file) for file in files_beside(own.files)]
     code = stage_fingerprint("precompute_batches")
     _warn_of_no_effect(config)
-    unused = own.unused()
+    unused = "; ".join(by_reason(_unused(own)))
     for files, seed, path in zip(own.batches, seeds, paths, strict=True):
         source = digest_of_batch(files)
         request = digest_of(source, *beside, str(seed), code)
@@ -217,9 +219,13 @@ def convert_missing_batches(
         made = {"code": code, "request": request, "sampling": sampling_record(config)}
         made |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
         if unused:
-            made["unused"] = ", ".join(f"{name} ({why})" for name, why in unused.items())
+            made["unused"] = unused
         replace(batch, provenance=dict(batch.provenance) | made).save(path)
         log.info("%d samples, %d components, %s", batch.n_samples, batch.n_components, path)
+
+
+def _unused(own: RunFiles) -> dict[str, str]:
+    return {name: why for name, why in own.unused().items() if why != OF_ANOTHER_RUN}
 
 
 @checked(
