@@ -191,7 +191,7 @@ def test_files_named_as_something_else_are_not_read(tmp_path, name):
     own = save(tmp_path / "own", feature_acts=PARTS["part_0"].reshape(8, 5, 6), **{name: MASK})
     found = run_files(config(own))
     assert names(found) == [["feature_acts.npy"]]
-    assert found.unused()[f"{name}.npy"].startswith("named as ")
+    assert found.unused()[own / f"{name}.npy"].startswith("named as ")
     np.testing.assert_array_equal(written(config(own), tmp_path)[0][0], PARTS["part_0"])
     (own / "feature_acts.npy").unlink()
     with pytest.raises(InputError, match=rf"no activations .*{name}\.npy \(named as .*shards: <pattern>"):
@@ -327,8 +327,11 @@ def test_validate_lists_the_files_of_every_run(tmp_path, capsys):
     assert main(["validate", str(tmp_path / "apart.yaml")]) == 0
     shown = capsys.readouterr().out
     assert "  run 0 reads run_0/x.npy\n  run 1 reads run_1/x.npy\n  run 2 reads run_2/y.npy\n" in shown
-    assert "x.npy (outside the folders run_<r>/)" in shown
+    assert "  not read: x.npy (outside the folders run_<r>/)\n" in shown
     assert "warning" not in shown
+    settings = config(tmp_path / "apart")
+    path = precompute_batches_for_ensemble(settings, 1, tmp_path / "out")[0][0]
+    assert ActivationBatch.load(path).provenance["unused"] == "../x.npy (outside the folders run_<r>/)"
 
 
 def test_validate_checks_every_run_of_a_run_file_and_names_further_runs(tmp_path, capsys):

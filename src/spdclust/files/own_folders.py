@@ -56,30 +56,34 @@ class RunFiles:
         Example:
             >>> found = RunFiles(Path("a"), ((Path("a/x.npy"),), (Path("a/y.npy"),))).needing(1)
             >>> [file.name for file in found.files], found.unused()
-            (['x.npy'], {'y.npy': 'the merge needs 1 batch a run'})
+            (['x.npy'], {PosixPath('a/y.npy'): 'the merge needs 1 batch a run'})
         """
         return replace(self, batches=self.batches[:n_batches], spare=self.batches[n_batches:] + self.spare)
 
-    def unused(self) -> dict[str, str]:
-        """Return the reason for each unused file, by its path below `folder`; see `own_report.by_reason`.
+    def unused(self) -> dict[Path, str]:
+        """Return the reason for each unused file, see `own_report.by_reason`.
 
         Example:
             >>> RunFiles(Path("a"), (), ignored=((Path("a/mask.npy"), "named as a mask"),)).unused()
-            {'mask.npy': 'named as a mask'}
+            {PosixPath('a/mask.npy'): 'named as a mask'}
         """
         n = len(self.batches)
         reason = f"the merge needs {n} batch{'es' if n > 1 else ''} a run"
-        unused = [(file, reason) for batch in self.spare for file in batch]
-        return {self.name_of(file): why for file, why in [*self.ignored, *unused]}
+        return dict(self.ignored) | {file: reason for batch in self.spare for file in batch}
 
     def name_of(self, file: Path) -> str:
-        """Return the path of a file below the run's folder.
+        """Return the path of a file below the run's folder, or next to it.
 
         Example:
-            >>> RunFiles(Path("a"), ()).name_of(Path("a/s2/memberships.npz"))
-            's2/memberships.npz'
+            >>> own = RunFiles(Path("a/run_0"), ())
+            >>> own.name_of(Path("a/run_0/s2/memberships.npz")), own.name_of(Path("a/x.npy"))
+            ('s2/memberships.npz', '../x.npy')
         """
-        return file.relative_to(self.folder).as_posix() if file.is_relative_to(self.folder) else str(file)
+        return (
+            file.relative_to(self.folder).as_posix()
+            if file.is_relative_to(self.folder)
+            else f"../{file.name}"
+        )
 
 
 def run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
@@ -94,8 +98,8 @@ def run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
         ...     for name in ("a-0-of-2.npy", "a-1-of-2.npy", "attention_mask.npy", "._a-0-of-2.npy"):
         ...         (Path(folder) / name).touch()
         ...     found = run_files(ClusteringRunConfig(precomputed_activations_dir=folder))
-        ...     [[file.name for file in batch] for batch in found.batches], found.unused()
-        ([['a-0-of-2.npy', 'a-1-of-2.npy']], {'attention_mask.npy': 'named as a mask'})
+        >>> [file.name for file in found.files], list(found.unused().values())
+        (['a-0-of-2.npy', 'a-1-of-2.npy'], ['named as a mask'])
 
     Args:
         config: settings with `precomputed_activations_dir`.

@@ -37,9 +37,11 @@ def describe_runs(runs: Sequence[RunFiles]) -> list[str]:
     unused: dict[str, str] = {}
     used = {file for found in runs for file in found.files}
     for found in runs:
-        prefix = f"{found.folder.name}/" if several else ""
-        away = {found.name_of(file) for file in used}
-        unused |= {prefix + name: why for name, why in found.unused().items() if name not in away}
+        for file, why in found.unused().items():
+            if file not in used:
+                name = found.name_of(file).removeprefix("../")
+                is_below = file.is_relative_to(found.folder)
+                unused[f"{found.folder.name}/{name}" if several and is_below else name] = why
     out += [f"not read: {line}" for line in by_reason(unused, 4)]
     return out + [f"warning: {line}" for line in _shared(runs)]
 
@@ -52,7 +54,7 @@ def by_reason(unused: Mapping[str, str], limit: int | None = None) -> list[str]:
         ['W.npy, b.npy (named as weights)', 'm.npy (named as a mask)']
 
     Args:
-        unused: reason by name, see `RunFiles.unused`.
+        unused: reason by name.
         limit: number of names in a line; None for all.
     """
     names: dict[str, list[str]] = {}

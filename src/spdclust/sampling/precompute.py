@@ -225,7 +225,7 @@ def convert_missing_batches(
 
 
 def _unused(own: RunFiles) -> dict[str, str]:
-    return {name: why for name, why in own.unused().items() if why != OF_ANOTHER_RUN}
+    return {own.name_of(file): why for file, why in own.unused().items() if why != OF_ANOTHER_RUN}
 
 
 @checked(
