@@ -39,7 +39,7 @@ from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import find_histories, load_merge_history
-from spdclust.files.own_folders import own_files
+from spdclust.files.own_folders import files_of_run
 from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
@@ -503,7 +503,7 @@ def test_links_that_lead_nowhere_are_not_passed_over(tmp_path):
     """A purged scratch disk would have left an ensemble, or a run, with fewer members."""
     np.save(tmp_path / "x_0.npy", DENSE)
     (tmp_path / "x_1.npy").symlink_to("gone.npy")
-    assert len(own_files(tmp_path)) == 2
+    assert len(files_of_run(tmp_path).files) == 2
     for run in (0, 1):
         (tmp_path / f"runs/run_{run}").mkdir(parents=True)
     make_history(tmp_path / "runs/run_0")

@@ -19,7 +19,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files import arrow_files, own_contents, own_tokens
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.own_folders import files_beside, own_files
+from spdclust.files.own_folders import files_beside, files_of_run
 from spdclust.files.own_layout import parts_of
 from spdclust.files.own_matrices import digest_of_own, open_own, read_own, shape_of_own
 from spdclust.merge import rows
@@ -29,6 +29,11 @@ from spdclust.sampling.tokens import Tokenizer
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 safetensors_torch = pytest.importorskip("safetensors.torch")
+
+
+def own_files(folder, run=0):
+    return files_of_run(folder, run).files
+
 
 SEQUENCES, POSITIONS, WIDTH = 3, 4, 6
 

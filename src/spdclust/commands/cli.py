@@ -196,6 +196,7 @@ def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.resolve import resolve_pipeline
     from spdclust.config.run import ClusteringRunConfig
+    from spdclust.files.own_folders import run_numbers
     from spdclust.sampling.estimate import estimate
 
     if set(read_mapping(options.file)) & set(ClusteringPipelineConfig.model_fields) - set(
@@ -206,8 +207,12 @@ def _validate(options: argparse.Namespace) -> None:
             print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
     else:
         config = beside(load_config(ClusteringRunConfig, options.file), options.file)
+        folder = config.precomputed_activations_dir
         try:
-            needs = estimate(config)
+            # without the pipeline the number of runs is unknown: check every folder run_<r>/
+            needs = estimate(
+                config, max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1
+            )
         except InputError as error:
             raise error.located(file=options.file) from error
         print(f"{options.file}: {needs.n_batches} batch(es) a run")

@@ -93,7 +93,8 @@ def cache_files(folder: Path) -> list[Path]:
     """
     found = _splits(folder)
     if not found:
-        found = [file for place in folder.iterdir() if place.is_dir() for file in _splits(place)]
+        places = [place for place in folder.iterdir() if not re.match(r"\.|run_\d+$", place.name)]
+        found = [file for place in places if place.is_dir() for file in _splits(place)]
     return sorted(found, key=lambda file: natural(f"{file.parent.name}/{file.name}"))
 
 
@@ -136,7 +137,7 @@ def tokens_file(path: Path, matrices: Sequence[str]) -> Path | None:
     """
     folder = path if path.is_dir() else path.parent
     visible = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    found = [file for file in visible if is_tokens_file(file)]
+    found = [file for file in visible if is_tokens_file(file) and file != path]
     numbers = () if path.is_dir() else _numbers(path)
     own = [file for file in found if (its := _numbers(file)) and its == numbers[-len(its) :]]
     if not own:

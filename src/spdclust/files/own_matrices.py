@@ -67,7 +67,7 @@ def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None 
         (['latent:0', 'latent:1'], [0.1, 0.5])
 
     Args:
-        path: one of `own_files`.
+        path: one that `files_of_run` returns.
         seed: seed of the batch, unless the file is an spdclust batch, which has its own.
         token_texts: the texts of token ids; without it, tokens that are integers are shown as numbers.
 
@@ -119,7 +119,7 @@ def open_own(path: Path, *, verify: bool = True) -> OwnContent:
         (20, 4, True)
 
     Args:
-        path: one of `own_files`.
+        path: one that `files_of_run` returns.
         verify: check the checksums of the archive first, if it has any.
 
     Raises:
@@ -184,11 +184,13 @@ def _labelled(content: OwnContent, path: Path) -> OwnContent:
     if not content.states_width and len(labels) > content.n_components:
         content = content.widened(len(labels))
     if len(labels) != content.n_components:
+        is_other_axis = len(labels) == content.n_samples
         raise InputError(
             "one label per component is needed",
             file=file,
             found=f"{len(labels)} labels",
-            allowed=f"{content.n_components} labels, as {path.name} has components",
+            allowed=f"{content.n_components} labels, one for each column of {path.name}"
+            + (f"; transposed? {path.name} has {content.n_samples} rows" if is_other_axis else ""),
         )
     return replace(content, labels=labels)
 
@@ -197,7 +199,12 @@ def _of_batch(stored: dict[str, Any], path: Path) -> OwnContent:
     n_samples, n_components = (int(n) for n in stored["shape"].tolist())
     labels = str(stored["labels"]).split("\n")
     return OwnContent(
-        n_samples, n_components, lambda: ActivationBatch.load(path).matrix, labels, is_batch=True
+        n_samples,
+        n_components,
+        lambda: ActivationBatch.load(path).matrix,
+        labels,
+        whole_numbers=False,
+        is_batch=True,
     )
 
 

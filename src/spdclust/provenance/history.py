@@ -28,18 +28,22 @@ def history_provenance(
 
     Returns:
         `batches`, `batch_seeds`, `spdclust` (version), `code` (fingerprints by stage); where the batches say
-        so `checkpoint_digest`, `inputs` (a digest of what each batch was computed from) and `sampling`
-        (settings); `git` (`commit`, `dirty`) where given.
+        so `checkpoint_digest`, `inputs` (a digest of what each batch was computed from), `sampling`
+        (settings), `files` (names of the user-supplied files of each batch) and `unused_files`; `git`
+        (`commit`, `dirty`) where given.
     """
     codes = {"precompute_batches": _common(made_from, "code"), "merge": code}
     sampling = _common(made_from, "sampling")
     inputs = [made.get("source_digest") or made.get("inputs_digest") for made in made_from]
     seeds = [made.get("seed", "") for made in made_from]
+    files = [made.get("source") for made in made_from if "source_digest" in made]
     told = {
         "batches": list(digests),
         "batch_seeds": [int(seed) for seed in seeds] if all(map(str.isdigit, seeds)) else None,
         "checkpoint_digest": _common(made_from, "checkpoint_digest"),
         "inputs": inputs if all(inputs) else None,
+        "files": files or None,
+        "unused_files": _common(made_from, "unused"),
         "sampling": None if sampling is None else json.loads(sampling),
         "spdclust": __version__,
         "code": {stage: fingerprint for stage, fingerprint in codes.items() if fingerprint},
