@@ -229,6 +229,19 @@ def test_python_and_files_take_the_same_path(tmp_path_factory, seed, leading, wi
     )
 
 
+@pytest.mark.parametrize("tokens", [TOKENS, None], ids=["tokens", "no tokens"])
+def test_samples_on_which_nothing_is_active_count(tmp_path, tokens):
+    """By the tokens; without them by the largest location of any split."""
+    quiet = CUBE.copy()
+    quiet[-1, :, :4] = quiet[:, -1, :4] = 0
+    if tokens is not None:
+        quiet[-1] = 0
+    save_delphi(tmp_path, quiet, tokens=tokens)
+    (path,) = own_files(tmp_path)
+    assert shape_of_own(path) == DENSE.shape
+    np.testing.assert_array_equal(read_own(path).matrix.toarray(), quiet.reshape(-1, WIDTH))
+
+
 def test_modules_of_a_cache_are_side_by_side(tmp_path):
     second = activations(seed=1)
     save_delphi(tmp_path, CUBE, "layers.10.mlp")
