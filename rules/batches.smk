@@ -26,7 +26,7 @@ for number, (n_batches, kept) in enumerate(sorted(set(BATCH_KINDS.values())), st
         threads: 1
         resources:
             mem_mb=lambda wildcards, input, attempt: int(
-                (4000 + 4 * megabytes(input.own)) * attempt
+                (4000 + 4 * megabytes(own_parts(input.own))) * attempt
             ),
             runtime=lambda wildcards, attempt: 60 * attempt,
             gpu=gpus_for_sampling,

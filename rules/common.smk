@@ -1,12 +1,15 @@
 # Load the configuration, and the look-ups that rules use.
 import os
 import sys
+from functools import cache
+from pathlib import Path
 
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.sampling.settings import local_data_files
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import batches_per_run, files_beside, own_files
+from spdclust.files.own_folders import batches_per_run, files_beside, files_of_run
+from spdclust.files.own_layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -56,8 +59,8 @@ def ensemble_group(wildcards):
 
 
 def load_ensembles():
-    """All ensembles of the configuration, the local files of their models or of their activations, and how many
-    batches each has; one line if something is wrong."""
+    """All ensembles of the configuration, the local files of their models, and how many batches a run of each has;
+    one line if something is wrong."""
     try:
         settings = validate(WorkflowConfig, config, file="configuration")
         ensembles = resolve_workflow(settings)
@@ -70,23 +73,16 @@ def load_ensembles():
             and ensemble.run.precomputed_activations_dir is None
         }
         n_batches = {
-            ensemble.folder: batches_per_run(ensemble.run) for ensemble in ensembles
-        }
-        own = {
-            (ensemble.run_name, run): own_files(
-                ensemble.run.precomputed_activations_dir, run
-            )
+            ensemble.folder: batches_per_run(ensemble.run, range(ensemble.n_runs))
             for ensemble in ensembles
-            if ensemble.run.precomputed_activations_dir is not None
-            for run in range(ensemble.n_runs)
         }
     except InputError as error:
         sys.exit(f"Error: {error}")
     size = settings.figures.model_dump()
-    return settings.results, ensembles, checkpoints, n_batches, own, size
+    return settings.results, ensembles, checkpoints, n_batches, size
 
 
-RESULTS, ENSEMBLES, CHECKPOINTS, N_BATCHES, OWN_FILES, FIGURE_SIZE = load_ensembles()
+RESULTS, ENSEMBLES, CHECKPOINTS, N_BATCHES, FIGURE_SIZE = load_ensembles()
 BY_FOLDER = {ensemble.folder: ensemble for ensemble in ENSEMBLES}
 BATCHES_PER_RUN = {
     ensemble.run_name: max(
@@ -156,13 +152,26 @@ def loader_code(wildcards):
 
 
 def data_files(wildcards):
-    own = OWN_FILES.get((wildcards.run_config, int(wildcards.run)), [])
+    own = own_activation_files(wildcards)
     return local_data_files(SAMPLING[wildcards.run_config]) + files_beside(own)
 
 
+def own_parts(own):
+    """The files themselves, and those in folders that hold one batch."""
+    return [part for file in own for part in parts_of(Path(file))]
+
+
 def own_activation_files(wildcards):
-    own = OWN_FILES.get((wildcards.run_config, int(wildcards.run)), [])
-    return own[: BATCHES_PER_RUN[wildcards.run_config]]
+    return list_own_files(wildcards.run_config, int(wildcards.run))
+
+
+@cache
+def list_own_files(run_config, run):
+    sampled = SAMPLING[run_config]
+    if sampled.precomputed_activations_dir is None:
+        return []
+    own = files_of_run(sampled.precomputed_activations_dir, run, sampled.shards)
+    return own.needing(BATCHES_PER_RUN[run_config]).files
 
 
 def batch_seeds(wildcards):

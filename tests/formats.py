@@ -45,6 +45,11 @@ from spdclust.stability.tables import stability_record
 DATA = Path(__file__).parent / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]
+LOCATIONS = {
+    "locations": torch.from_numpy(np.argwhere(DENSE.reshape(2, 2, 3))).contiguous(),
+    "activations": torch.from_numpy(DENSE[DENSE != 0]),
+}
+TOP_K = dict(zip(("values", "indices"), torch.from_numpy(DENSE).topk(2), strict=True))
 
 
 def plain(value: Any) -> Any:
@@ -311,12 +316,49 @@ def make_snapshot(folder: Path) -> Path:
     return folder / "memberships.npz"
 
 
-def beside_a_matrix(name: str, content: str) -> Any:
+def beside_a_matrix(name: str, content: str | bytes) -> Any:
     def make(folder: Path) -> Path:
         np.save(folder / "x.npy", DENSE)
         return written(folder / name, content)
 
     return make
+
+
+def write_parquet(path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"activations": DENSE.tolist(), "tokens": ["a", "b", "a", "c"]}), path)
+
+
+def write_safetensors(tensors: dict[str, Any]) -> Any:
+    from safetensors.torch import save_file
+
+    return lambda path: save_file(tensors, path)
+
+
+def make_saved_matrix(folder: Path) -> Path:
+    import datasets
+
+    datasets.Dataset.from_dict({"activations": DENSE.tolist(), "tokens": list("abac")}).save_to_disk(
+        folder / "saved"
+    )
+    return next((folder / "saved").glob("*.arrow"))
+
+
+def make_saved_matrix_state(folder: Path) -> Path:
+    return make_saved_matrix(folder).with_name("state.json")
+
+
+def make_cache(folder: Path) -> Path:
+    (folder / "layer").mkdir()
+    path = folder / "layer" / "0_2.safetensors"
+    write_safetensors({**LOCATIONS, "tokens": torch.arange(4).reshape(2, 2)})(path)
+    return path
+
+
+def read_folder(path: Path) -> Any:
+    return read_matrix(path.parent)
 
 
 def make_snapshot_metadata(folder: Path) -> Path:
@@ -504,6 +546,18 @@ FORMATS: dict[str, Format] = {
     "own .pt, sparse": Format(own("x.pt", _saved_tensor(torch.from_numpy(DENSE).to_sparse())), read_matrix, "zip", verified=True),
     "own .pt, CSR": Format(own("x.pt", _saved_tensor(torch.from_numpy(DENSE).to_sparse_csr())), read_matrix, "zip", verified=True),
     "batch_<b>.zip": Format(own("batch_0.zip", _zipped_batch), read_matrix, "zip", verified=True),
+    "own .npz, scipy of 3 axes": Format(own("x.npz", lambda p: sparse.save_npz(p, sparse.coo_array(DENSE.reshape(2, 2, 3)))), read_matrix, "zip", verified=True),
+    "own .npz, top-k": Format(own("x.npz", lambda p: np.savez(p, **TOP_K)), read_matrix, "zip", verified=True),
+    "own .pt, hybrid": Format(own("x.pt", _saved_tensor(torch.from_numpy(DENSE).to_sparse(1))), read_matrix, "zip", verified=True),
+    "own .pt, top-k": Format(own("x.pt", _saved_tensor(TOP_K)), read_matrix, "zip", verified=True),
+    "own .safetensors, dense": Format(own("x.safetensors", write_safetensors({"activations": torch.from_numpy(DENSE)})), read_matrix),
+    "own .safetensors, locations": Format(own("x.safetensors", write_safetensors(LOCATIONS)), read_matrix),
+    "own .parquet": Format(own("x.parquet", write_parquet), read_matrix),
+    "own saved dataset": Format(make_saved_matrix, read_folder),
+    "own saved dataset, state.json": Format(make_saved_matrix_state, read_folder, "json"),
+    "own feature cache": Format(make_cache, lambda p: read_matrix(p.parents[1])),
+    "tokens.npy": Format(beside_a_matrix("tokens.npy", npy_bytes(np.arange(4))), lambda p: read_matrix(p.parent / "x.npy")),
+    "tokens.json": Format(beside_a_matrix("tokens.json", '[["a", "b"], ["a", "c"]]'), lambda p: read_matrix(p.parent / "x.npy"), "json"),
     "labels.txt": Format(beside_a_matrix("labels.txt", "x\ny\nz\n"), lambda p: read_matrix(p.parent / "x.npy")),
     "labels.json": Format(beside_a_matrix("labels.json", '["x", "y", "z"]'), lambda p: read_matrix(p.parent / "x.npy"), "json"),
     "memberships.npz": Format(make_snapshot, read_matrix, "zip", verified=True),

@@ -39,7 +39,7 @@ from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import find_histories, load_merge_history
-from spdclust.files.own_folders import own_files
+from spdclust.files.own_folders import files_of_run
 from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
@@ -490,9 +490,9 @@ def test_a_history_of_the_reference_whose_parts_do_not_fit_names_them(tmp_path, 
 
 def test_labels_that_are_no_texts_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", DENSE)
-    for content in ('{"a": 1, "b": 2, "c": 3}', '"abc"', "[1, 2, 3]", '["a", "b", null]'):
+    for content in ('{"a": 1, "b": 2, "c": 3}', '"abc"', "[1, 2, true]", '[1, 2, "c"]', '["a", "b", null]'):
         written(tmp_path / "labels.json", content)
-        assert "one label per component is needed" in refusal(read_own, tmp_path / "x.npy")
+        assert "not a list of labels" in refusal(read_own, tmp_path / "x.npy")
     (tmp_path / "labels.json").unlink()
     torch.save({"activations": torch.from_numpy(DENSE), "labels": "abc"}, tmp_path / "x.pt")
     assert "labels: no labels" in refusal(read_own, tmp_path / "x.pt")
@@ -500,14 +500,14 @@ def test_labels_that_are_no_texts_are_refused(tmp_path):
 
 def test_complex_numbers_do_not_lose_their_imaginary_part(tmp_path):
     torch.save(torch.full((2, 2), 1 + 2j), tmp_path / "x.pt")
-    assert "not a matrix of numbers (found: torch.complex64" in refusal(read_own, tmp_path / "x.pt")
+    assert "not a matrix of numbers (found: complex64" in refusal(read_own, tmp_path / "x.pt")
 
 
 def test_links_that_lead_nowhere_are_not_passed_over(tmp_path):
     """A purged scratch disk would have left an ensemble, or a run, with fewer members."""
     np.save(tmp_path / "x_0.npy", DENSE)
     (tmp_path / "x_1.npy").symlink_to("gone.npy")
-    assert len(own_files(tmp_path)) == 2
+    assert len(files_of_run(tmp_path).files) == 2
     for run in (0, 1):
         (tmp_path / f"runs/run_{run}").mkdir(parents=True)
     make_history(tmp_path / "runs/run_0")

@@ -455,6 +455,10 @@ def test_the_limit_of_values_in_a_file_of_settings_is_the_one_that_is_named():
 
 
 def test_settings_that_change_nothing_are_named():
+    tokenizer = {"precomputed_activations_dir": "x", "dataset": {"tokenizer": "gpt2"}}
+    assert run_settings_without_effect(ClusteringRunConfig.model_validate(tokenizer)) == []
+    tokenizer["dataset"]["n_ctx"] = 5
+    assert len(run_settings_without_effect(ClusteringRunConfig.model_validate(tokenizer))) == 1
     files = ClusteringRunConfig(precomputed_activations_dir="x", n_tokens=5, keep_examples=2)
     assert run_settings_without_effect(files) == [
         f"{name}: no effect with precomputed_activations_dir, whose files hold the samples"

@@ -379,7 +379,7 @@ def test_scalar_activations_are_counted_at_the_default_threshold_and_the_answer_
 
 
 def test_where_nothing_is_active_the_answer_says_so():
-    runs = [ProcessedActivations.from_dense(np.full((20, 3), 0.05), plain.names(3))] * 2
+    runs = [ProcessedActivations.from_dense(np.full((20, 3), 0.05), plain.names(3)) for _ in range(2)]
     found = find_in(runs, n_null=1)
     assert (found.n_groups, found.n_alone) == (0, 3)
     assert found.null_groups.tolist() == [0]
@@ -388,10 +388,10 @@ def test_where_nothing_is_active_the_answer_says_so():
 
 
 def test_a_single_component_and_a_single_sample_a_run_are_no_error():
-    one = ProcessedActivations.from_dense([[1.0], [0.0]], ["m:0"])
-    assert find_in([one, one], n_null=1).n_groups == 0
-    single = ProcessedActivations.from_dense(np.ones((1, 4)), plain.names(4))
-    assert find_in([single, single], n_null=1).n_alone + 0 <= 4
+    ones = [ProcessedActivations.from_dense([[1.0], [0.0]], ["m:0"]) for _ in range(2)]
+    assert find_in(ones, n_null=1).n_groups == 0
+    singles = [ProcessedActivations.from_dense(np.ones((1, 4)), plain.names(4)) for _ in range(2)]
+    assert find_in(singles, n_null=1).n_alone + 0 <= 4
     five = ProcessedActivations.from_dense(np.eye(5), plain.names(5))
     assert find_in([five], n_null=1).n_groups == 0
 

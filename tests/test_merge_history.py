@@ -74,7 +74,8 @@ def test_no_runs_form_no_groups() -> None:
         (
             np.zeros(3),
             ["a"],
-            "array: wrong number of axes (found: float64 (3,); allowed: (samples, components) of numbers)",
+            "array: wrong number of axes (found: float64 (3,); allowed: (…, components) of numbers, with at least one "
+            "axis of samples; from_sparse takes sparse ones)",
         ),
         (
             np.array([[0.0, np.inf]]),

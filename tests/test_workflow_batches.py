@@ -5,9 +5,13 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from scipy import sparse
 from workflow import REPOSITORY, RUN, Workflow
+
+from spdclust.commands.cli import main
+from spdclust.files.activation_batch import ActivationBatch
 
 
 def test_temporary_batches_go_when_merges_and_groups_have_read_them(tmp_path):
@@ -59,6 +63,19 @@ def test_the_page_on_sae_latents_works_when_copied(latents):
     assert {"15"} == set(re.findall(r"run \d: (\d+) groups", said[-1]))
 
 
+def test_groups_of_latents_are_described_by_the_tokens_next_to_them(latents, monkeypatch, capsys):
+    workflow, page, _ = latents
+    monkeypatch.chdir(workflow.folder)
+    command, shown = re.search(r"    \$ spdclust (examples .*)\n((?:    .+\n)+)", page).groups()
+    assert main(command.split()) == 0
+    assert capsys.readouterr().out == shown.replace("    ", "")
+    words = re.search(r'WORDS = "(.*)"', page)[1].split()
+    assert main([*command.split()[:2], "--limit", "15"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    # each group is one concept, and the word of it tells the group apart best
+    assert sorted(re.findall(r"; ' (\w+)' \d+/\d+", line)[0] for line in lines) == sorted(words)
+
+
 def test_batches_of_ones_own_files_become_due_with_them(latents):
     workflow, _, _ = latents
     workflow.write("config/config.yaml", {"pipelines": ["config/pipelines/sae.yaml"]})
@@ -71,3 +88,34 @@ def test_batches_of_ones_own_files_become_due_with_them(latents):
     assert outcome.code != 0
     assert "no activations in this folder" in outcome.output
     assert "Traceback" not in outcome.output
+
+
+def test_each_run_reads_the_files_that_the_setting_gives_it(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    parts = [(np.random.default_rng(run).random((30, 4)) < 0.5).astype(np.float32) for run in range(2)]
+    (workflow.folder / "parts").mkdir()
+    for run, part in enumerate(parts):
+        np.save(workflow.folder / f"parts/part_{run}.npy", part)
+    (workflow.folder / "parts/._part_0.npy").write_bytes(b"\0\5\26\7")
+    np.save(workflow.folder / "parts/attention_mask.npy", np.ones((5, 6), dtype=np.int64))
+    settings = {"precomputed_activations_dir": "parts", "merge_config": {"iters": 2}}
+    workflow.write("config/runs/small.yaml", settings)
+    outcome = workflow.run("-n")
+    assert outcome.code != 0
+    assert "shards: cannot tell whether these files are batches" in outcome.output
+    assert "Traceback" not in outcome.output
+
+    workflow.write("config/runs/small.yaml", settings | {"shards": "part_{run}.npy"})
+    outcome = workflow.run("batches")
+    assert outcome.code == 0, outcome.output
+    for run, part in enumerate(parts):
+        batch = ActivationBatch.load(
+            workflow.folder / f"results/small/precomputed_batches/run_{run}/batch_0.pt"
+        )
+        np.testing.assert_array_equal(batch.matrix.toarray(), part)
+        log = (workflow.folder / f"results/logs/small/precompute_batches/run_{run}.log").read_text()
+        assert f"run {run}, batch 0: parts/part_{run}.npy" in log
+        assert "not read in parts: attention_mask.npy (does not match part_{run}.npy)" in log
+    assert workflow.due("batches") == {}
+    np.save(workflow.folder / "parts/part_1.npy", parts[0])
+    assert workflow.due("batches") == {"batches": 1, "precompute_batches": 1}

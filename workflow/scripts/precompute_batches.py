@@ -7,5 +7,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
         snakemake.params.sampling,
         snakemake.params.seeds,
         list(snakemake.output),
-        list(snakemake.input.get("own", [])),
+        int(snakemake.wildcards.run),
     )

@@ -251,6 +251,7 @@ def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.reference_keys import PIPELINE_ONLY
     from spdclust.config.resolve import resolve_pipeline
     from spdclust.config.run import ClusteringRunConfig
+    from spdclust.files.own_folders import run_numbers
     from spdclust.sampling.estimate import estimate
 
     of_pipelines = ClusteringPipelineConfig.model_fields.keys() - ClusteringRunConfig.model_fields.keys()
@@ -262,8 +263,12 @@ def _validate(options: argparse.Namespace) -> None:
             print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
     else:
         config = beside(load_config(ClusteringRunConfig, options.file), options.file)
+        folder = config.precomputed_activations_dir
         try:
-            needs = estimate(config)
+            # without the pipeline the number of runs is unknown: check every folder run_<r>/
+            needs = estimate(
+                config, max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1
+            )
         except InputError as error:
             raise error.located(file=options.file) from error
         print(f"{options.file}: {needs.n_batches} batch(es) a run")

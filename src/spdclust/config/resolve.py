@@ -110,14 +110,15 @@ def _check_run_names(ensembles: list[Ensemble]) -> None:
     """Refuse two run files of one name that sample differently: their batches would share a folder."""
     sampling: dict[str, dict[str, Any]] = {}
     for ensemble in ensembles:
-        first = sampling.setdefault(ensemble.run_name, ensemble.run.sampling())
-        for key, value in ensemble.run.sampling().items():
-            if first[key] != value:
+        own = ensemble.run.sampling()
+        first = sampling.setdefault(ensemble.run_name, own)
+        for key in {**first, **own}:
+            if first.get(key) != own.get(key):
                 raise InputError(
                     "two run files have the same name but different sampling settings",
                     file=ensemble.run_name,
                     field=key,
-                    found=[first[key], value],
+                    found=[first.get(key), own.get(key)],
                     allowed="run files of different names",
                 )
 

@@ -1,8 +1,9 @@
 """Settings of one run: which activations to sample from which model, and how to merge them."""
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spdclust.config.base import PathText, Section
 from spdclust.config.merge import MergeConfig
@@ -72,6 +73,10 @@ class ClusteringRunConfig(Section):
     """Short name of a published run, instead of `model_path`."""
     precomputed_activations_dir: PathText | None = None
     """Folder of activation batches or matrices of your own, instead of a model."""
+    shards: bool | str | None = None
+    """Whether the files of a run in `precomputed_activations_dir` are the shards of one batch: true, false
+    (each file is a batch), or the pattern of their names, such as `part_{run}.npy`, where `{run}` is the
+    number of the run; null takes names that end in `-<i>-of-<N>` as shards."""
     allow_different_models: bool = False
     """Accept batches and runs of different models, according to the digests of their checkpoints; possible
     only with batches in `precomputed_activations_dir`."""
@@ -136,6 +141,16 @@ class ClusteringRunConfig(Section):
                 )
             given = given | {interval: frequency}
         return values | {"logging_intervals": given} if given else values
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _check_shards(cls, value: Any) -> Any:
+        is_pattern = isinstance(value, str) and re.search(r"[.*?\[]", value) and "/" not in value
+        if value is None or isinstance(value, bool) or is_pattern:
+            return value
+        raise ValueError(
+            f"found {value!r} (allowed: true, false, null, or a pattern of file names, as part_{{run}}.npy)"
+        )
 
     @model_validator(mode="after")
     def _check_source(self) -> "ClusteringRunConfig":
@@ -241,6 +256,8 @@ class ClusteringRunConfig(Section):
             True
         """
         settings = self.model_dump(mode="json", include=set(_SAMPLING_KEYS))
+        if self.shards is not None:  # left out by default, so that records of other runs stay as they are
+            settings["shards"] = self.shards
         return settings | {"model_path": self.model_source}
 
     def resolved(self) -> dict[str, Any]:
@@ -252,6 +269,9 @@ class ClusteringRunConfig(Section):
         """
         return self.model_dump(mode="json") | {"merge_config": self.merge_config.resolved()}
 
+
+RUN_NUMBER = re.compile(r"\{run(:0?\d+)?\}")
+"""Placeholder in the pattern of `shards` for the number of the run, with an optional width: `{run:02}`."""
 
 MOST_BATCHES = 1000
 """Batches a run can have before its seeds collide with the next run's."""

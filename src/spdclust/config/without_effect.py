@@ -41,7 +41,11 @@ def run_settings_without_effect(run: ClusteringRunConfig, *, task: str | None = 
     elif task in _OF_TASK:
         names, reason = _OF_TASK[task]
     fields = type(run).model_fields
+    if run.precomputed_activations_dir is not None:  # its tokenizer gives the texts of user-supplied tokens
+        run = run.model_copy(update={"dataset": run.dataset.model_copy(update={"tokenizer": None})})
     lines = [f"{name}: no effect {reason}" for name in names if getattr(run, name) != fields[name].default]
+    if run.precomputed_activations_dir is None and run.shards is not None:
+        lines.append("shards: no effect without precomputed_activations_dir")
     return lines + [f"merge_config.{line}" for line in merge_settings_without_effect(run.merge_config)]
 
 

@@ -219,13 +219,15 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
 
     Args:
         n_bytes: size of the data in memory.
-        path: the file.
+        path: the file, or a folder of files that are read together.
         field: the part of the file with that size.
 
     Raises:
         InputError: the size exceeds both `LEAST_LIMIT` and `MOST_EXPANSION` times the file's size.
     """
-    stored = Path(path).stat().st_size
+    folder = Path(path)
+    files = folder.rglob("*") if folder.is_dir() else [folder]
+    stored = sum(file.stat().st_size for file in files if not file.is_dir())
     limit = max(LEAST_LIMIT, MOST_EXPANSION * stored)
     if n_bytes > limit:
         raise InputError(

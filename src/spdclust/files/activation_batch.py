@@ -75,7 +75,7 @@ class ActivationBatch(Brief):
     def from_dense(
         cls, array: Any, labels: Labels, seed: int = 0, provenance: Mapping[str, str] | None = None
     ) -> "ActivationBatch":
-        """Build from a dense `(samples, components)` NumPy array or torch tensor.
+        """Build from a dense `(…, components)` NumPy array or torch tensor; leading axes are samples.
 
         Raises:
             InputError: the shape, labels or values are invalid.
@@ -87,7 +87,7 @@ class ActivationBatch(Brief):
     def from_sparse(
         cls, matrix: Any, labels: Labels, seed: int = 0, provenance: Mapping[str, str] | None = None
     ) -> "ActivationBatch":
-        """Build from any `scipy.sparse` `(samples, components)` matrix.
+        """Build from a `scipy.sparse` `(…, components)` matrix or a sparse torch tensor.
 
         Raises:
             InputError: the labels or values are invalid.

@@ -1,48 +1,69 @@
-"""User-supplied activations, used instead of a model: matrices in common file formats, read as batches.
+"""User-supplied activations, used instead of a model: common file formats, read as batches.
 
-========================= ===========================================================================
-file                      contents
-========================= ===========================================================================
-`batch_<b>.pt`            a batch written by spdclust
-`.pt`                     a tensor, dense or sparse; or `{"activations": tensor, "labels": [...]}`
-`.npy`                    a dense array
-`.npz`                    a `scipy.sparse` matrix, or dense: one array, or `activations` and `labels`
-`memberships.npz`         next to a `metadata.json`: a harvest snapshot of the active components
-`batch_<b>.zip`           a batch of the reference implementation, see `reference_batches`
-========================= ===========================================================================
+============================== ============================================================================
+file or folder                 contents
+============================== ============================================================================
+`batch_<b>.pt`                 a batch written by spdclust
+`.pt`, `.npz`, `.safetensors`  one or several tensors, dense or sparse (see `own_contents`)
+`.npz`                         also a `scipy.sparse` matrix of any number of axes
+`.npy`                         a dense array
+`.parquet`, saved datasets     tables (see `arrow_files`)
+feature caches                 a folder of `<first>_<last>.safetensors` (see `safetensors_files`)
+`batch_<b>.zip`                a batch of the reference implementation (see `reference_batches`)
+`memberships.npz`              next to a `metadata.json`: a harvest snapshot of the active components
+============================== ============================================================================
 
-Rows are samples, columns components; further leading axes (sequence, position) are flattened.
+Rows are samples, columns components; further leading axes (sequence, position) are flattened. Dense data are
+read in pieces.
 """
 
-import math
+import logging
 import os
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, read_json, read_text, refused, regular_file
-from spdclust.core.types import Labels
+from spdclust.core.opening import refused, regular_file
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.archive import array_header, check_announced
+from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
+from spdclust.files.arrow_files import table_content
 from spdclust.files.batch_format import FORMAT
-from spdclust.files.own_folders import ALLOWED, LABEL_FILES, METADATA, SNAPSHOT
-from spdclust.files.reference_batches import is_zipped_batch, read_zipped_batch, zipped_batch_shape
-from spdclust.files.sparse_parts import check_indices
+from spdclust.files.own_arrays import content_of
+from spdclust.files.own_contents import (
+    OwnContent,
+    ZippedArray,
+    check_shape,
+    matrix_content,
+    matrix_rows,
+    not_a_matrix,
+)
+from spdclust.files.own_folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
+from spdclust.files.own_labels import labels_beside, snapshot_labels
+from spdclust.files.own_layout import cache_files, is_saved_dataset, parts_of, tokens_file
+from spdclust.files.own_tokens import TokenTexts, read_tokens
+from spdclust.files.reference_batches import (
+    is_zipped_batch,
+    read_zipped_batch,
+    zipped_batch_labels,
+    zipped_batch_shape,
+)
+from spdclust.files.safetensors_files import cache_content, read_safetensors
 from spdclust.files.torch_files import load_tensors
 from spdclust.files.zip_files import check_members_size, open_zip
 from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.rows import flattened
 
-_DENSE_NUMBERS = 1 << 24
-_BYTES_OF_LABEL = 100
+log = logging.getLogger(__name__)
+
 _PROBLEM = "not a readable matrix"
 
 
-def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
-    """Read one user-supplied file as a batch.
+def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None = None) -> ActivationBatch:
+    """Read one user-supplied file, or a folder that holds one batch, as a batch.
 
     Example:
         >>> import tempfile
@@ -53,31 +74,27 @@ def read_own(path: str | Path, seed: int = 0) -> ActivationBatch:
         (['latent:0', 'latent:1'], [0.1, 0.5])
 
     Args:
-        path: one of `own_files`.
+        path: one that `files_of_run` returns.
         seed: seed of the batch, unless the file is an spdclust batch, which has its own.
+        token_texts: the texts of token ids; without it, tokens that are integers are shown as numbers.
 
     Raises:
-        InputError: the file is missing, damaged or not a matrix, or its labels or values are invalid.
+        InputError: the file is missing, damaged or not a matrix, or its labels, values or tokens are invalid.
     """
-    path = regular_file(path, ALLOWED)
+    path = Path(path)
+    content = open_own(path)
+    if content.is_batch:
+        return ActivationBatch.load(path)
     with refused(_PROBLEM, path, ALLOWED):
-        if path.suffix == ".pt":
-            content = _read_torch(path)
-            if isinstance(content, dict) and content.get("format") == FORMAT:
-                return ActivationBatch.load(path)
-            matrix, labels = _of_mapping(content, path) if isinstance(content, dict) else (content, None)
-        elif path.suffix == ".npy":
-            matrix, labels = np.load(path, mmap_mode="r", allow_pickle=False), None
-        elif is_zipped_batch(path):
-            matrix, labels = read_zipped_batch(path)
-        elif path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
-            matrix, labels = _read_npz(path)[0], _snapshot_labels(path.parent / METADATA)
-        else:
-            matrix, labels = _read_npz(path)
-        rows = _sparse(matrix, path)
-        labels = labels if labels is not None else _labels_beside(path, rows.shape[1])
+        labels = content.generated_labels if content.labels is None else content.labels
+        activations = ProcessedActivations.from_sparse(content.rows(), labels, copy=False)
+        examples = None
+        if content.tokens is not None:
+            examples = content.tokens.examples(activations.n_samples, path, token_texts)
+        elif file := tokens_file(path, SUFFIXES):
+            examples = read_tokens(file).examples(activations.n_samples, file, token_texts)
         provenance = {"task": "own activations", "source": path.name}
-        return ActivationBatch(ProcessedActivations.from_sparse(rows, labels, copy=False), seed, provenance)
+        return ActivationBatch(activations, seed, provenance, examples=examples)
 
 
 def shape_of_own(path: str | Path) -> tuple[int, int]:
@@ -93,173 +110,155 @@ def shape_of_own(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the file is missing, damaged or not a matrix.
     """
-    path = regular_file(path, ALLOWED)
+    content = open_own(Path(path), verify=False)
+    return content.n_samples, content.n_components
+
+
+def open_own(path: Path, *, verify: bool = True) -> OwnContent:
+    """Return what a user-supplied file or folder holds, with its labels, before the samples are read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/mask.npy", np.ones((20, 4), dtype=np.int64))
+        ...     content = open_own(Path(folder) / "mask.npy")
+        >>> content.n_samples, content.n_components, content.whole_numbers
+        (20, 4, True)
+
+    Args:
+        path: one that `files_of_run` returns.
+        verify: check the checksums of the archive first, if it has any.
+
+    Raises:
+        InputError: the file is missing, damaged or not a matrix, or its labels are invalid.
+    """
     with refused(_PROBLEM, path, ALLOWED):
-        if path.suffix == ".pt":
-            content = _read_torch(path, verify=False)
-            if isinstance(content, dict) and content.get("format") == FORMAT:
-                shape = tuple(content["shape"].tolist())
-            else:
-                shape = tuple((content["activations"] if isinstance(content, dict) else content).shape)
-        elif path.suffix == ".npy":
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        elif is_zipped_batch(path):
-            shape = zipped_batch_shape(path)
-        else:
-            shape = _shape_of_npz(path)
-        if len(shape) < 2:
-            raise _not_a_matrix(path, f"shape {shape}")
-        return math.prod(shape[:-1]), int(shape[-1])
+        content = _opened(path, verify=verify)
+        return content if content.labels is not None else _labelled(content, path)
 
 
-def _read_torch(path: Path, *, verify: bool = True) -> Any:
-    return load_tensors(path, "matrix", ALLOWED, verify=verify)
+def digest_of_own(path: Path) -> str:
+    """Return the SHA-256 of a user-supplied file, in hex, or one of all files that are read of a folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     digest_of_own(Path(file.name))[:8]
+        'e3b0c442'
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    digests = [digest_of_file(part) for part in parts_of(path)]
+    return digest_of(*digests) if path.is_dir() else digests[0]
 
 
-def _of_mapping(content: Mapping[str, Any], path: Path) -> tuple[Any, Labels | None]:
-    if "activations" not in content:
+def _opened(path: Path, *, verify: bool) -> OwnContent:
+    if path.is_dir():
+        return _of_folder(path)
+    regular_file(path, ALLOWED)
+    if is_zipped_batch(path):
+        n_samples, n_components = zipped_batch_shape(path)
+        labels = zipped_batch_labels(path)
+        return OwnContent(n_samples, n_components, lambda: read_zipped_batch(path)[0], labels)
+    if path.suffix == ".pt":
+        stored = load_tensors(path, "matrix", ALLOWED, verify=verify)
+        if isinstance(stored, dict) and stored.get("format") == FORMAT:
+            return _of_batch(stored, path)
+        if isinstance(stored, list | tuple):
+            raise not_a_matrix(path, f"{type(stored).__name__} of {len(stored)}; torch.cat joins tensors")
+        return content_of(stored, path) if isinstance(stored, dict) else matrix_content(stored, path)
+    if path.suffix == ".npy":
+        return matrix_content(np.load(path, mmap_mode="r", allow_pickle=False), path)
+    if path.suffix == ".safetensors":
+        return content_of(read_safetensors(path), path)
+    if path.suffix == ".parquet":
+        return table_content(path)
+    return _of_npz(path)
+
+
+def _labelled(content: OwnContent, path: Path) -> OwnContent:
+    """Add the labels that are stored next to the activations."""
+    if path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
+        file, labels = path.parent / METADATA, snapshot_labels(path.parent / METADATA)
+    elif found := labels_beside(path):
+        file, labels = found
+    else:
+        if not content.states_width:
+            log.warning(
+                "%s does not state how many components there are: taken to be %d, by the largest index; "
+                "labels.txt or labels.json would name all",
+                path,
+                content.n_components,
+            )
+        return content
+    if not content.states_width and len(labels) > content.n_components:
+        content = content.widened(len(labels))
+    if len(labels) != content.n_components:
+        is_other_axis = len(labels) == content.n_samples
         raise InputError(
-            "no matrix in this file",
-            file=path,
-            field="activations",
-            found=sorted(map(str, content))[:8],
-            allowed="a tensor, or a dict with the keys activations and, if wanted, labels",
+            "one label per component is needed",
+            file=file,
+            found=f"{len(labels)} labels",
+            allowed=f"{content.n_components} labels, one for each column of {path.name}"
+            + (f"; transposed? {path.name} has {content.n_samples} rows" if is_other_axis else ""),
         )
-    labels = content.get("labels")
-    if labels is not None and not _are_texts(labels):
-        raise InputError(
-            "no labels", file=path, field="labels", allowed="a list with one label per component"
-        )
-    return content["activations"], labels
+    return replace(content, labels=labels)
 
 
-def _read_npz(path: Path) -> tuple[Any, Labels | None]:
-    names = _checked_names(path)
-    if "format" in names and "shape" in names:
-        return sparse.load_npz(path), None
-    with np.load(path, allow_pickle=False) as stored:
-        if len(names) == 1:
-            return stored[names[0]], None
-        labels = {"labels": stored["labels"].tolist()} if "labels" in names else {}
-        if "activations" not in names:
-            return _of_mapping(dict.fromkeys(names), path)
-        return _of_mapping({"activations": stored["activations"], **labels}, path)
-
-
-def _shape_of_npz(path: Path) -> tuple[int, ...]:
-    names = _checked_names(path)
-    with np.load(path, allow_pickle=False) as stored:
-        if "format" in names and "shape" in names:
-            return tuple(stored["shape"].tolist())
-        name = names[0] if len(names) == 1 else "activations"
-        with stored.zip.open(f"{name}.npy") as stream:
-            return array_header(stream)[0]
-
-
-def _checked_names(path: Path) -> list[str]:
-    """Return the names of the arrays, after checking that every header matches the stored size."""
-    with open_zip(path, "matrix") as archive:
-        members = [name for name in archive.namelist() if name.endswith(".npy")]
-        check_members_size(archive, path, members)
-        for name in members:
-            with refused("not a readable array", path, ALLOWED, name), archive.open(name) as stream:
-                shape, _, dtype = array_header(stream)
-                check_announced(shape, dtype, archive.getinfo(name).file_size - stream.tell())
-    return [name.removesuffix(".npy") for name in members]
-
-
-def _sparse(matrix: Any, path: Path) -> sparse.csr_array:
-    """Return any matrix as sparse float rows without zeros; a dense matrix is read piece by piece."""
-    if hasattr(matrix, "to_sparse_csr"):
-        matrix = matrix.detach()
-        if matrix.is_complex():
-            raise _not_a_matrix(path, str(matrix.dtype))
-        if matrix.layout is not _strided():
-            _check_shape(matrix.shape, path)
-            coo = matrix.to_sparse_coo().coalesce()
-            matrix = sparse.coo_array((coo.values().float().numpy(), coo.indices().numpy()), shape=coo.shape)
-        else:
-            matrix = (matrix.float() if not _is_wide(matrix) else matrix).numpy()
-    if sparse.issparse(matrix):
-        _check_shape(matrix.shape, path)
-        if matrix.dtype.kind not in "biuf":
-            raise _not_a_matrix(path, f"sparse {matrix.dtype}")
-        if matrix.format in ("csr", "csc", "bsr"):
-            check_indices(matrix)
-        return sparse.csr_array(matrix).astype(np.float64 if matrix.dtype == np.float64 else np.float32)
-    if not isinstance(matrix, np.ndarray) or matrix.ndim < 2 or matrix.dtype.kind not in "biuf":
-        raise _not_a_matrix(path, f"{type(matrix).__name__} of shape {getattr(matrix, 'shape', None)}")
-    _check_shape(matrix.shape, path)
-    rows = matrix.reshape(math.prod(matrix.shape[:-1]), matrix.shape[-1])
-    kind = np.float64 if rows.dtype == np.float64 else np.float32
-    at_once = max(1, _DENSE_NUMBERS // max(1, rows.shape[1]))
-    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are rejected
-        pieces = [
-            sparse.csr_array(np.asarray(rows[start : start + at_once], dtype=kind))
-            for start in range(0, len(rows), at_once)
-        ]
-    return sparse.vstack(pieces, format="csr") if pieces else sparse.csr_array(rows.shape, dtype=kind)
-
-
-def _check_shape(shape: Any, path: Path) -> None:
-    """Raise an error for numbers of rows and columns that would only waste memory."""
-    if len(shape) < 2:
-        raise _not_a_matrix(path, f"shape {tuple(shape)}")
-    n_rows, n_columns = math.prod(int(n) for n in shape[:-1]), int(shape[-1])
-    check_size(8 * n_rows + _BYTES_OF_LABEL * n_columns, path, "shape")
-
-
-def _not_a_matrix(path: Path, found: str) -> InputError:
-    return InputError(
-        "not a matrix of numbers", file=path, found=found, allowed="(samples, components), or (…, components)"
+def _of_batch(stored: dict[str, Any], path: Path) -> OwnContent:
+    n_samples, n_components = (int(n) for n in stored["shape"].tolist())
+    labels = str(stored["labels"]).split("\n")
+    return OwnContent(
+        n_samples,
+        n_components,
+        lambda: ActivationBatch.load(path).matrix,
+        labels,
+        whole_numbers=False,
+        is_batch=True,
     )
 
 
-def _strided() -> Any:
-    import torch
-
-    return torch.strided
-
-
-def _is_wide(tensor: Any) -> bool:
-    import torch
-
-    return bool(tensor.dtype == torch.float64)
+def _of_folder(folder: Path) -> OwnContent:
+    if is_saved_dataset(folder):
+        return table_content(folder)
+    if cache_files(folder):
+        return cache_content(folder)
+    names = sorted(each.name for each in folder.iterdir())
+    raise InputError("not one batch of activations", file=folder, found=names[:8], allowed=ALLOWED)
 
 
-def _snapshot_labels(path: Path) -> Labels:
-    content = read_json(path, "the metadata of a snapshot")
-    labels = content.get("labels") if isinstance(content, dict) else None
-    if not _are_texts(labels):
-        raise InputError(
-            "no labels", file=path, field="labels", allowed="a list with one label per component"
+def _of_npz(path: Path) -> OwnContent:
+    arrays = _checked_arrays(path)
+    if {"format", "shape"} <= set(arrays):  # as scipy.sparse writes it
+        n_samples, n_components = flattened(np.asarray(arrays["shape"]).tolist())
+        check_shape(n_samples, n_components, path)
+        whole = arrays["data"].dtype.kind in "biu" if "data" in arrays else None
+        return OwnContent(
+            n_samples,
+            n_components,
+            lambda: matrix_rows(sparse.load_npz(path), path),
+            whole_numbers=whole,
         )
-    return list(labels)
+    # dense activations are left where they are, to be read in pieces
+    small = {
+        name: np.asarray(array)
+        for name, array in arrays.items()
+        if array.ndim < 2 or array.dtype.kind not in "biufc"
+    }
+    return content_of({**arrays, **small}, path)
 
 
-def _labels_beside(path: Path, n_components: int) -> Labels:
-    """Return the labels in a file next to a matrix or one folder up, or generated labels."""
-    for place in (path.parent, path.parent.parent):
-        for name in LABEL_FILES:
-            file = place / name
-            if not os.path.lexists(file):  # a broken link raises an error below
-                continue
-            is_json = file.suffix == ".json"
-            labels = read_json(file, "a list of labels") if is_json else _lines(file)
-            if not _are_texts(labels) or len(labels) != n_components:
-                raise InputError(
-                    "one label per component is needed",
-                    file=file,
-                    found=f"{len(labels)} labels" if _are_texts(labels) else type(labels).__name__,
-                    allowed=f"{n_components} labels, as {path.name} has columns",
-                )
-            return list(labels)
-    return [f"latent:{number}" for number in range(n_components)]
-
-
-def _lines(file: Path) -> Labels:
-    return read_text(file, "one label a line").splitlines()
-
-
-def _are_texts(labels: Any) -> TypeGuard[list[str]]:
-    return isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+def _checked_arrays(path: Path) -> dict[str, ZippedArray]:
+    """Return the arrays by name, after checking that every header matches the stored size."""
+    arrays = {}
+    with open_zip(path, "matrix") as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        check_members_size(archive, path, members)
+        for member in members:
+            with refused("not a readable array", path, ALLOWED, member), archive.open(member) as stream:
+                shape, fortran, dtype = array_header(stream)
+                check_announced(shape, dtype, archive.getinfo(member).file_size - stream.tell())
+            name = member.removesuffix(".npy")
+            arrays[name] = ZippedArray(path, name, shape, dtype, fortran)
+    return arrays

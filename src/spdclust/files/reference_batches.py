@@ -48,7 +48,7 @@ def read_zipped_batch(path: Path) -> tuple[sparse.csr_array, Labels]:
     Raises:
         InputError: the file is damaged, a member is missing, or the labels do not fit.
     """
-    labels = _lines(read_archive(path, texts=[_LABELS], what=_WHAT)[_LABELS])
+    labels = zipped_batch_labels(path)
     with open_zip(path, _WHAT) as archive:
         (n_rows, n_columns), fortran, dtype = _header(archive, path)
         check_size(8 * n_rows, path, _ACTIVATIONS)
@@ -78,6 +78,24 @@ def read_zipped_batch(path: Path) -> tuple[sparse.csr_array, Labels]:
             stream.read()  # to the end, so that the checksum is verified
     lines = sparse.vstack(pieces, format="csr")
     return sparse.csr_array(lines.T if fortran else lines), labels
+
+
+def zipped_batch_labels(path: Path) -> Labels:
+    """Return the labels of a batch, without reading its activations.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.files.archive import write_archive
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_archive(f"{folder}/batch_0.zip", {"labels.txt": "m:0\\nm:1"})
+        ...     zipped_batch_labels(Path(folder, "batch_0.zip"))
+        ['m:0', 'm:1']
+
+    Raises:
+        InputError: the file is damaged, or has no labels.
+    """
+    text: str = read_archive(path, texts=[_LABELS], what=_WHAT)[_LABELS]
+    return text.removesuffix("\n").split("\n")
 
 
 def zipped_batch_shape(path: Path) -> tuple[int, int]:
@@ -123,7 +141,3 @@ def _header(archive: Any, path: Path) -> tuple[tuple[int, int], bool, np.dtype[A
             allowed="(samples, components)",
         )
     return (shape[0], shape[1]), fortran, dtype
-
-
-def _lines(text: str) -> Labels:
-    return text.removesuffix("\n").split("\n")

@@ -22,6 +22,7 @@ from spdclust.groups.evidence import (
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples, null_folds
+from spdclust.groups.shared_samples import runs_by_samples, warn_of_shared_samples
 from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
 from spdclust.groups.support import cuts_of_merges, formed_by, support_columns
 from spdclust.groups.trees import Tree, merge_history_tree
@@ -55,8 +56,9 @@ def find_groups(
     evidence for a node only if the tree built without that run also contains the node; the evidence is the
     number of bits that the node saves there (`evidence`). The best disjoint nodes are the groups. Components
     that are active with a group in the same way as its members join it (`members`). The runs' merge trees
-    show how often a group forms (`support`, `runs_exact`). The samples of a single run are split into five
-    blocks, which are used in place of runs.
+    show how often a group forms (`support`, `runs_exact`). The samples of a single run, or of runs that all
+    have the same samples, are split into five blocks, which are used in place of runs; runs with the same
+    samples otherwise count as one.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -97,7 +99,7 @@ def find_groups(
         merge_history_tree(h.selected_pairs, each, len(labels)) for h, each in zip(runs, own, strict=True)
     ]
     if batches is None:
-        return _by_support_only(labels, own, merges)
+        return _by_support_only(labels, own, merges, warn_of_shared_samples(runs))
     if not isinstance(batches, Sequence) or isinstance(batches, str):
         raise InputError(
             "not a sequence with the batches of each run",
@@ -119,8 +121,16 @@ def find_groups(
     threads = threads or available_threads()
 
     progress("reading samples")
-    folds = fold_samples(batches, labels, [history.labels for history in runs], level)
-    warnings = []
+    # runs with the same samples count once: what these samples chose, they cannot test
+    same_samples = runs_by_samples(runs, batches)
+    folds = fold_samples(
+        [batches[same[0]] for same in same_samples],
+        labels,
+        [list(dict.fromkeys(label for run in same for label in runs[run].labels)) for same in same_samples],
+        level,
+        runs=[same[0] for same in same_samples],
+    )
+    warnings = warn_of_shared_samples(runs, batches)
     if threshold is None:
         what = (
             "The merge used scalar activations"
@@ -129,7 +139,7 @@ def find_groups(
         )
         warnings.append(f"{what}; a component counts as active above {level:g} here.")
     sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
-    _check_samples(folds, single=len(runs) == 1)
+    _check_samples(folds, [same[0] for same in same_samples])
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample: there is nothing to group.")
     of_chosen = np.searchsorted(nodes, chosen)
@@ -195,6 +205,7 @@ def find_groups(
             "false_alarm": FALSE_ALARM,
             "n_null": n_null,
             "seed": seed,
+            **({"same_samples": same_samples} if len(same_samples) < len(runs) else {}),
         },
         warnings=tuple(warnings),
     )
@@ -245,11 +256,12 @@ def _check_models(runs: list[MergeHistory], batches: Sequence[Any], *, allowed: 
     check_one_model(records, allowed=allowed)
 
 
-def _check_samples(folds: Folds, *, single: bool) -> None:
+def _check_samples(folds: Folds, runs: list[int]) -> None:
+    single = len(runs) == 1
     if not folds.n_samples.all():
         raise InputError(
             "a run has too few samples",
-            field=f"batches[{0 if single else int(np.argmin(folds.n_samples))}]",
+            field=f"batches[{runs[0 if single else int(np.argmin(folds.n_samples))]}]",
             found=f"{int(folds.n_samples.sum()) if single else 0} samples",
             allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
         )
@@ -314,7 +326,9 @@ def _numbered(n_components: int, groups: list[np.ndarray]) -> Int[np.ndarray, " 
     return numbers
 
 
-def _by_support_only(labels: Labels, own: list[np.ndarray], merges: list[Tree]) -> FoundGroups:
+def _by_support_only(
+    labels: Labels, own: list[np.ndarray], merges: list[Tree], warnings: list[str]
+) -> FoundGroups:
     """Return the groups that more than half of the runs form, without any evidence."""
     groups = formed_by(own, merges, len(merges) // 2 + 1)
     columns = support_columns(merges, groups)
@@ -338,5 +352,6 @@ def _by_support_only(labels: Labels, own: list[np.ndarray], merges: list[Tree]) 
         warnings=(
             "No samples were given, so there is no evidence: "
             "these are the largest groups that more than half of the runs form.",
+            *warnings,
         ),
     )

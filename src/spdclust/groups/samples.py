@@ -152,7 +152,12 @@ class Folds:
 
 
 def fold_samples(
-    batches: Sequence[Any], labels: Labels, own_labels: Sequence[Labels], threshold: float
+    batches: Sequence[Any],
+    labels: Labels,
+    own_labels: Sequence[Labels],
+    threshold: float,
+    *,
+    runs: Sequence[int] | None = None,
 ) -> Folds:
     """Return the samples of an ensemble, one fold per run; the samples of a single run form blocks.
 
@@ -168,6 +173,7 @@ def fold_samples(
         labels: components of all runs.
         own_labels: components of each run's merge; other components of its batches are ignored.
         threshold: a component is active if its activation is greater than this.
+        runs: numbers of the runs, for messages.
 
     Raises:
         InputError: a run's batches lack components of its merge.
@@ -180,7 +186,7 @@ def fold_samples(
         if missing:
             raise InputError(
                 "batches are not those of the history: components of the merge are missing",
-                field=f"batches[{run}].labels",
+                field=f"batches[{run if runs is None else runs[run]}].labels",
                 found=f"{len(missing)} missing, such as {min(missing)}",
                 allowed="the batches that the run was merged on, runs and batches in the same order",
             )

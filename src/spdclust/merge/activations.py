@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.argument_kinds import dense_array, texts, truth
+from spdclust.core.argument_kinds import texts, truth
 from spdclust.core.arguments import check_fields, checked, instance
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Labels
+from spdclust.merge.rows import dense_rows, sparse_rows
 
 _PIECE = 1 << 22
 _CSR = instance(sparse.csr_array, allowed="a scipy.sparse.csr_array; from_sparse takes any matrix")
@@ -39,34 +40,38 @@ class ProcessedActivations(Brief):
         check_labels(self.labels, self.matrix.shape[1])
 
     @classmethod
-    @checked(array=dense_array(2, axes="(samples, components) of numbers"), labels=texts)
+    @checked(labels=texts)
     def from_dense(cls, array: Any, labels: Labels) -> "ProcessedActivations":
         """Build from a dense `(samples, components)` NumPy array or torch tensor.
+
+        Further leading axes, as in `(sequences, positions, components)`, are flattened into samples.
 
         Example:
             >>> ProcessedActivations.from_dense([[0.0, 0.5]], ["a:0", "a:1"]).maxima().tolist()
             [0.0, 0.5]
 
         Args:
-            array: causal importances, `(samples, components)`; bool, integer or floating.
+            array: causal importances, `(…, components)`; bool, integer or floating, float16 and bfloat16 too.
             labels: one name per component.
 
         Raises:
-            InputError: the array is not two-dimensional, labels do not match, or a value is NaN or infinite.
+            InputError: the array has fewer than two axes, labels do not match, or a value is NaN or infinite.
         """
-        return cls.from_sparse(sparse.csr_array(_as_float(array)), labels, copy=False)
+        return cls.from_sparse(dense_rows(array), labels, copy=False)
 
     @classmethod
     @checked(labels=texts, copy=truth)
     def from_sparse(cls, matrix: Any, labels: Labels, *, copy: bool = True) -> "ProcessedActivations":
-        """Build from any `scipy.sparse` `(samples, components)` matrix.
+        """Build from any `scipy.sparse` `(samples, components)` matrix, or sparse torch tensor.
+
+        Further leading axes, as in `(sequences, positions, components)`, are flattened into samples.
 
         Example:
             >>> ProcessedActivations.from_sparse(sparse.eye_array(2), ["a:0", "a:1"]).n_samples
             2
 
         Args:
-            matrix: causal importances; bool, integer or floating.
+            matrix: causal importances, `(…, components)`; bool, integer or floating.
             labels: one name per component.
             copy: whether to copy the matrix; False may reuse its arrays and sort them in place.
 
@@ -74,17 +79,7 @@ class ProcessedActivations(Brief):
             InputError: it is not such a matrix, labels do not match the components, or a value is NaN or
                 infinite.
         """
-        if not sparse.issparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
-            found = f"{matrix.dtype} {matrix.shape}" if sparse.issparse(matrix) else type(matrix).__name__
-            raise InputError(
-                "not a sparse matrix of numbers",
-                field="matrix",
-                found=found,
-                allowed="a scipy.sparse matrix (samples, components) of numbers; from_dense takes dense ones",
-            )
-        csr = sparse.csr_array(matrix, copy=copy)
-        if csr.data.dtype not in (np.float32, np.float64):
-            csr = csr.astype(np.float32)
+        csr = sparse_rows(matrix, copy=copy)
         if not (csr.data.flags.writeable and csr.indices.flags.writeable and csr.indptr.flags.writeable):
             csr = csr.copy()
         csr.sum_duplicates()
@@ -147,10 +142,6 @@ class ProcessedActivations(Brief):
             columns, values = self.matrix.indices[piece], self.matrix.data[piece]
             sums += np.bincount(columns, weights=values, minlength=self.n_components)
         return sums / self.n_samples
-
-
-def _as_float(dense: np.ndarray) -> np.ndarray:
-    return dense if dense.dtype in (np.float32, np.float64) else dense.astype(np.float32)
 
 
 def check_labels(labels: Labels, n_components: int) -> None:

@@ -31,8 +31,9 @@ def history_provenance(
 
     Returns:
         `batches`, `batch_seeds`, `spdclust` (version), `code` (fingerprints by stage); where the batches say
-        so `checkpoint_digest`, `inputs` (a digest of what each batch was computed from) and `sampling`
-        (settings); `git` (`commit`, `dirty`) where given. Merges that accepted different models record
+        so `checkpoint_digest`, `inputs` (a digest of what each batch was computed from), `sampling`
+        (settings), `files` (names of the user-supplied files of each batch) and `unused_files`; `git`
+        (`commit`, `dirty`) where given. Merges that accepted different models record
         `allow_different_models`, and `checkpoint_digests` (of each batch) instead of one digest.
     """
     codes = {"precompute_batches": _common(made_from, "code"), "merge": code}
@@ -41,6 +42,7 @@ def history_provenance(
     seeds = [made.get("seed", "") for made in made_from]
     digest = _common(made_from, "checkpoint_digest")
     models = [made.get("checkpoint_digest", "") for made in made_from]
+    files = [made.get("source") for made in made_from if "source_digest" in made]
     told = {
         "batches": list(digests),
         "batch_seeds": [int(seed) for seed in seeds] if all(map(str.isdigit, seeds)) else None,
@@ -48,6 +50,8 @@ def history_provenance(
         "checkpoint_digests": models if digest is None and any(models) else None,
         "allow_different_models": allow_different_models or None,
         "inputs": inputs if all(inputs) else None,
+        "files": files or None,
+        "unused_files": _common(made_from, "unused"),
         "sampling": None if sampling is None else json.loads(sampling),
         "spdclust": __version__,
         "code": {stage: fingerprint for stage, fingerprint in codes.items() if fingerprint},

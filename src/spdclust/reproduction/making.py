@@ -1,6 +1,5 @@
 """Reproduce a history or a whole ensemble in another folder, and compare every file."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.archive import digest_of_file
 from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
-from spdclust.files.own_folders import own_files
+from spdclust.files.own_batches import digest_of_batch
+from spdclust.files.own_folders import RunFiles, files_of_run
 from spdclust.merge.merging import merge_iteration
 from spdclust.provenance.models import INSIST
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
@@ -103,7 +102,8 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
         )
     paths = [folder / f"batch_{number}.pt" for number in range(len(recipe.batch_digests))]
     if config.precomputed_activations_dir is not None:
-        files = own_files(model or config.precomputed_activations_dir, recipe.run)[: len(paths)]
+        files = files_of_run(model or config.precomputed_activations_dir, recipe.run, config.shards)
+        files = files.needing(len(paths))
         _check_inputs(recipe, files, len(paths))
         seeds = [config.batch_seed(recipe.run, number) for number in range(len(paths))]
         convert_missing_batches(config, files, seeds, paths)
@@ -130,17 +130,20 @@ def _value(config: ClusteringRunConfig, name: str) -> Any:
     return getattr(config.dataset if section else config, key)
 
 
-def _check_inputs(recipe: Recipe, files: Sequence[Path], n_batches: int) -> None:
-    if len(files) < n_batches:
+def _check_inputs(recipe: Recipe, own: RunFiles, n_batches: int) -> None:
+    if len(own.batches) < n_batches:
         raise InputError(
-            "activations are missing", file=files[0].parent, found=len(files), allowed=f"{n_batches} files"
+            "activations are missing",
+            file=own.folder,
+            found=len(own.batches),
+            allowed=f"files of {n_batches} batches",
         )
-    for file, recorded in zip(files, recipe.provenance.get("inputs", []), strict=False):
-        found = digest_of_file(file)
+    for files, recorded in zip(own.batches, recipe.provenance.get("inputs", []), strict=False):
+        found = digest_of_batch(files)
         if found != recorded:
             raise InputError(
                 "not the activations that the history was made from",
-                file=file,
+                file=files[0],
                 field="digest",
                 found=found[:16],
                 allowed=f"{recorded[:16]}",

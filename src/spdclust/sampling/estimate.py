@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import batches_per_run, own_files
-from spdclust.files.own_matrices import shape_of_own
+from spdclust.files.own_folders import files_of_runs, run_numbers
+from spdclust.files.own_headers import check_all_runs
+from spdclust.files.own_report import describe_runs
+from spdclust.files.own_shards import listed
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -35,6 +37,7 @@ class Estimate:
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
         unknown_why: reason why `n_components` is unknown.
         notes: settings that have no effect.
+        files: which user-supplied files the runs read, one line each.
         scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
     """
 
@@ -46,6 +49,7 @@ class Estimate:
     unknown_why: str = "not known before the model is here"
     scalar: bool = False
     notes: Sequence[str] = ()
+    files: Sequence[str] = ()
 
     def batch_bytes(self, active: int) -> int | None:
         """Return the size of a batch file with `active` components above 0 on every sample.
@@ -82,7 +86,7 @@ class Estimate:
             disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
             memory: 1.0 GB to sample a run, 1.0 GB to merge one
         """
-        return [*self._needs(), *(f"note: {line}" for line in self.notes)]
+        return [*self.files, *self._needs(), *(f"note: {line}" for line in self.notes)]
 
     def _needs(self) -> list[str]:
         n, samples = self.n_components, self.n_samples
@@ -118,17 +122,9 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     Raises:
         InputError: the model is local, and its files are missing or damaged.
     """
-    n_batches = batches_per_run(config)
     if config.precomputed_activations_dir is not None:
-        scalar = config.merge_config.activation_threshold is None
-        notes = run_settings_without_effect(config)
-        files = own_files(config.precomputed_activations_dir)[:n_batches]
-        try:
-            shapes = [shape_of_own(file) for file in files]
-        except ModuleNotFoundError:
-            return Estimate(None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes)
-        samples = max(samples for samples, _ in shapes)
-        return Estimate(shapes[0][1], samples, n_batches, n_runs, scalar=scalar, notes=notes)
+        return _estimate_own(config, n_runs)
+    n_batches = config.batches_needed()
     source = config.model_source
     if source is None or config.loader is not None:
         notes = run_settings_without_effect(config)
@@ -165,6 +161,30 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         scalar=config.merge_config.activation_threshold is None,
         notes=run_settings_without_effect(config, task=task.get("task_name")),
     )
+
+
+def _estimate_own(config: ClusteringRunConfig, n_runs: int) -> Estimate:
+    runs = files_of_runs(config, range(n_runs))
+    files = describe_runs(runs)
+    assert config.precomputed_activations_dir is not None
+    others = [f"run_{run}/" for run in run_numbers(config.precomputed_activations_dir) if run >= n_runs]
+    if others:
+        files.append(f"not read: {listed(others)} (the ensemble has {n_runs} run{'s' if n_runs > 1 else ''})")
+    notes = run_settings_without_effect(config)
+    n_batches = len(runs[0].batches)
+    if (config.n_batches or 1) > n_batches:
+        notes.append(f"n_batches: {config.n_batches} is more than the {n_batches} a run in the files")
+    scalar = config.merge_config.activation_threshold is None
+    try:
+        headers = check_all_runs(runs)
+    except ModuleNotFoundError:
+        return Estimate(
+            None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes, files=files
+        )
+    sizes = {header.path: header.n_samples for header in headers}
+    samples = max(sum(sizes[file] for file in batch) for found in runs for batch in found.batches)
+    components = max(header.n_components for header in headers)
+    return Estimate(components, samples, n_batches, n_runs, scalar=scalar, notes=notes, files=files)
 
 
 def _size(n_bytes: int) -> str:

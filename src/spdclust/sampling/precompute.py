@@ -1,7 +1,7 @@
 """Write activation batches from a model or from user-supplied activations; reuse existing batches."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +14,18 @@ from spdclust.core.arguments import checked, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.own_folders import batches_per_run, files_beside, own_files
-from spdclust.files.own_matrices import read_own
+from spdclust.files.own_batches import digest_of_batch, read_own_batch
+from spdclust.files.own_folders import (
+    OF_ANOTHER_RUN,
+    RunFiles,
+    files_beside,
+    files_of_run,
+    files_of_runs,
+    run_numbers,
+    shared_by_all_runs,
+)
+from spdclust.files.own_headers import check_one_run, check_same_width, header_of_own
+from spdclust.files.own_report import by_reason
 from spdclust.models.sampling import SamplingModel
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.batch_sampling import (
@@ -28,6 +38,7 @@ from spdclust.sampling.batch_sampling import (
     request_digest,
 )
 from spdclust.sampling.sampling_record import sampling_record
+from spdclust.sampling.tokens import Tokenizer
 
 __all__ = [
     "extract_and_process_activations",
@@ -123,45 +134,111 @@ def _warn_of_no_effect(config: ClusteringRunConfig, task: str | None = None) -> 
         log.warning("%s", line)
 
 
-def convert_missing_batches(
-    config: ClusteringRunConfig, own: Sequence[Path], seeds: Sequence[int], paths: Sequence[Path]
-) -> None:
-    """Write user-supplied activations as batches, one per file; existing batches are kept.
+def find_own_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> RunFiles:
+    """Return the user-supplied files of a run after comparing their headers; log which are read.
 
     Example:
         >>> import tempfile
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     own, path = Path(folder) / "latents.npy", Path(folder) / "batch_0.pt"
-        ...     np.save(own, np.array([[0.0, 0.5], [0.1, 0.0]]))
+        ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
         ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     convert_missing_batches(config, [own], [7], [path])
+        ...     [file.name for file in find_own_batches(config, 0, 1).files]
+        ['latents.npy']
+
+    Args:
+        config: settings with `precomputed_activations_dir`.
+        run: number of the run.
+        n_batches: number of batches that the run needs.
+
+    Raises:
+        InputError: files are missing, are no matrices, or do not fit together or with those of the first run.
+    """
+    folder = config.precomputed_activations_dir
+    assert folder is not None
+    found = files_of_run(folder, run, config.shards).needing(n_batches)
+    if len(found.batches) < n_batches:
+        raise InputError(
+            f"run {run} has too few batches",
+            file=found.folder,
+            field="precomputed_activations_dir",
+            found=len(found.batches),
+            allowed=f"{n_batches}",
+        )
+    headers = check_one_run(found)
+    first = min(run_numbers(folder), default=0)
+    if run != first and not shared_by_all_runs(folder, config.shards):
+        others = files_of_run(folder, first, config.shards)
+        check_same_width([header_of_own(others.batches[0][0]), headers[0]])
+    for number, files in enumerate(found.batches):
+        shards = "" if len(files) == 1 else f"{len(files)} shards: "
+        log.info("run %d, batch %d: %s%s", run, number, shards, ", ".join(map(str, files)))
+    for line in by_reason(_unused(found)):
+        log.warning("not read in %s: %s", found.folder, line)
+    if shared_by_all_runs(folder, config.shards):
+        log.info("every run reads these files: runs that share samples cannot confirm each other")
+    return found
+
+
+def convert_missing_batches(
+    config: ClusteringRunConfig, own: RunFiles, seeds: Sequence[int], paths: Sequence[Path]
+) -> None:
+    """Write user-supplied activations as batches; existing batches are kept.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
+        ...     path = Path(folder) / "batches" / "batch_0.pt"
+        ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
+        ...     convert_missing_batches(config, find_own_batches(config, 0, 1), [7], [path])
         ...     batch = ActivationBatch.load(path)
         >>> batch.seed, batch.labels, batch.provenance["source"]
         (7, ['latent:0', 'latent:1'], 'latents.npy')
 
     Args:
         config: the run's settings.
-        own: files in a format of `read_own`.
+        own: the run's files.
         seeds: seeds stored in the batches.
         paths: output path of each batch.
 
     Raises:
-        InputError: a file is missing, damaged or not a matrix.
+        InputError: a file is missing, damaged or not a matrix, or shards have different components.
     """
-    beside = [digest_of_file(file) for file in files_beside(list(own))]
+    beside = [digest_of_file(file) for file in files_beside(own.files)]
     code = stage_fingerprint("precompute_batches")
+    tokenizer = [] if config.dataset.tokenizer is None else [config.dataset.tokenizer]
     _warn_of_no_effect(config)
-    for file, seed, path in zip(own, seeds, paths, strict=True):
-        source = digest_of_file(file)
-        request = digest_of(source, *beside, str(seed), code)
+    unused = "; ".join(by_reason(_unused(own)))
+    for files, seed, path in zip(own.batches, seeds, paths, strict=True):
+        source = digest_of_batch(files)
+        request = digest_of(source, *beside, str(seed), code, *tokenizer)
         if _is_there(path, request):
             continue
-        batch = read_own(file, seed)
+        batch = read_own_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
         made = {"code": code, "request": request, "sampling": sampling_record(config)}
-        made |= {"source": file.name, "source_digest": source}
+        made |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
+        if unused:
+            made["unused"] = unused
         replace(batch, provenance=dict(batch.provenance) | made).save(path)
-        log.info("%d samples, %d components from %s, %s", batch.n_samples, batch.n_components, file, path)
+        log.info("%d samples, %d components, %s", batch.n_samples, batch.n_components, path)
+        if batch.examples is not None:
+            log.info("tokens of the first %d samples are stored with them", batch.examples.n_samples)
+
+
+def _unused(own: RunFiles) -> dict[str, str]:
+    return {own.name_of(file): why for file, why in own.unused().items() if why != OF_ANOTHER_RUN}
+
+
+def _token_texts(config: ClusteringRunConfig) -> Callable[[Sequence[int]], list[str]]:
+    """Return what gives the texts of token ids; the tokenizer is loaded when the first ones are asked for."""
+
+    def texts(numbers: Sequence[int]) -> list[str]:
+        assert config.dataset.tokenizer is not None
+        return Tokenizer(config.dataset.tokenizer, vocab_size=None).texts(numbers)
+
+    return texts
 
 
 @checked(
@@ -195,18 +272,18 @@ def precompute_batches_for_ensemble(
         InputError: the model cannot be loaded, or a batch cannot be made or written.
     """
     chosen = range(n_runs) if runs is None else list(runs)
-    n_batches = batches_per_run(config)
-    asked = {
-        run: (
-            [config.batch_seed(run, batch) for batch in range(n_batches)],
-            [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in range(n_batches)],
+    from_files = config.precomputed_activations_dir is not None
+    own = dict(zip(chosen, files_of_runs(config, chosen), strict=True)) if from_files else {}
+    asked = {}
+    for run in chosen:
+        batches = range(len(own[run].batches) if from_files else config.batches_needed())
+        asked[run] = (
+            [config.batch_seed(run, batch) for batch in batches],
+            [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in batches],
         )
-        for run in chosen
-    }
-    if config.precomputed_activations_dir is not None:
+    if from_files:
         for run, (seeds, paths) in asked.items():
-            own = own_files(config.precomputed_activations_dir, run)[:n_batches]
-            convert_missing_batches(config, own, seeds, paths)
+            convert_missing_batches(config, find_own_batches(config, run, len(paths)), seeds, paths)
     else:
         model = load_run_model(config)
         for seeds, paths in asked.values():

@@ -29,13 +29,13 @@ class Tokenizer:
 
     Args:
         place: folder or hub name.
-        vocab_size: size of the model's vocabulary.
+        vocab_size: size of the model's vocabulary; None if there is no model to compare with.
 
     Raises:
         InputError: the extra `lm` is missing, there is no such tokenizer, or it belongs to another model.
     """
 
-    def __init__(self, place: str, vocab_size: int) -> None:
+    def __init__(self, place: str, vocab_size: int | None) -> None:
         try:
             import transformers
         except ImportError:
@@ -62,6 +62,9 @@ class Tokenizer:
                 found=f"{place}: {said}",
                 allowed="a folder with tokenizer.json, or a name on the hub that can be reached",
             ) from None
+        self.place = place
+        if vocab_size is None:
+            return
         size = len(self._tokenizer)
         fewest = int(_FEWEST_OF_VOCABULARY * vocab_size)  # vocabularies are often padded slightly
         if not fewest <= size <= vocab_size:
@@ -72,7 +75,6 @@ class Tokenizer:
                 found=f"{place} with {size} tokens",
                 allowed=f"{fewest} to {vocab_size} tokens",
             )
-        self.place = place
 
     @property
     def end_of_text(self) -> int:

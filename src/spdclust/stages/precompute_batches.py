@@ -6,14 +6,14 @@ from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.sampling.batch_sampling import load_run_model
-from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
+from spdclust.sampling.precompute import convert_missing_batches, find_own_batches, write_missing_batches
 
 
 def precompute_batches(
     sampling: Mapping[str, Any],
     seeds: Sequence[int],
     paths: Sequence[str | Path],
-    own: Sequence[str | Path] = (),
+    run: int = 0,
 ) -> None:
     """Write one batch for each seed; existing batches with the same provenance are kept.
 
@@ -32,14 +32,14 @@ def precompute_batches(
         sampling: `ClusteringRunConfig.sampling()`.
         seeds: seed of each batch.
         paths: output path of each batch.
-        own: user-supplied files, one per batch, used instead of a model.
+        run: number of the run, for user-supplied activations.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be computed or written.
     """
     places = [Path(path) for path in paths]
     config = ClusteringRunConfig.model_validate(dict(sampling))
-    if own:
-        convert_missing_batches(config, [Path(file) for file in own], seeds, places)
+    if config.precomputed_activations_dir is not None:
+        convert_missing_batches(config, find_own_batches(config, run, len(places)), seeds, places)
         return
     write_missing_batches(config, load_run_model(config), seeds, places)

@@ -218,6 +218,8 @@ function makeApp(ensemble) {
       const cut = Object.values(ensemble.header.cuts).find((each) => each.iteration === app.t);
       if (cut && app.view < 0 && cut.null_mean_support !== null) parts.push(" (shuffled runs: ", number(cut.null_mean_support), ")");
       parts.push(".");
+      const inputs = ensemble.runs.flatMap((run) => [...new Set(run.told.provenance.inputs || [])]);
+      if (new Set(inputs).size < inputs.length) parts.push(" Some of these runs were merged on the same samples and cannot confirm each other.");
     }
     byId("headline").replaceChildren(...parts.flat());
   }
@@ -381,6 +383,8 @@ function drawAbout(ensemble) {
   const provenance = runs.map((run) => run.told.provenance);
   const notStated = header.not_stated || []; // unknown settings of imported histories
   const shorten = (digest) => String(digest).slice(0, 12);
+  const fromFiles = provenance.some((each) => each.files);
+  const unused = [...new Set(provenance.map((each) => each.unused_files).filter(Boolean))];
   byId("made-body").replaceChildren(
     ...(header.notes.length ? [el("h3", {}, "Left out"), el("ul", { id: "notes" }, header.notes.map((note) => el("li", {}, note)))] : []),
     facts([
@@ -393,7 +397,7 @@ function drawAbout(ensemble) {
     ]),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Runs" },
       el("table", { id: "runs" },
-        el("thead", {}, el("tr", {}, ["run", "components", "merges", "samples", "seed", "least description length [bits per sample]", "at iteration", "batches"].map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, ["run", "components", "merges", "samples", "seed", "least description length [bits per sample]", "at iteration", "batches", ...(fromFiles ? ["files of each batch"] : [])].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, runs.map((run) => el("tr", {},
           el("th", { scope: "row" }, run.name),
           el("td", { class: "right" }, number(run.n)),
@@ -403,9 +407,11 @@ function drawAbout(ensemble) {
           el("td", { class: "right" }, number(run.told.least_mdl)),
           el("td", { class: "right" }, number(run.told.best_iteration)),
           el("td", {}, el("code", { title: (run.told.provenance.batches || []).join(" ") }, listSome((run.told.provenance.batches || []).map(shorten), 2) || "not said")),
+          fromFiles ? el("td", { title: (run.told.provenance.files || []).join("; ") }, listSome(run.told.provenance.files || [], 4) || "not said") : null,
         ))),
       ),
     ),
+    ...unused.map((names) => el("p", { class: "unused-files" }, `Files that were not read: ${names}.`)),
     el("p", { class: "quiet" }, "Numbers are shown shortened; pointing at one shows all of it. The same numbers are in groups.json, history.zip, distances_<method>.npz, stability.json and stability_<table>.csv next to this page."),
   );
 }

@@ -54,7 +54,7 @@ function foundPanel(app, g) {
 function foundRuns(app, g, members) {
   const { ensemble, found } = app;
   const parts = found.inParts(g);
-  const perRun = found.tested && parts.length === ensemble.runs.length;
+  const perRun = found.tested && parts.length === ensemble.runs.length && !found.settings.same_samples;
   const rows = ensemble.runs.map((run, r) => {
     const { node, similarity, shared } = closestNode(run, members);
     const others = node < 0 ? 0 : run.size[node] - shared;

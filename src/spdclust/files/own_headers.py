@@ -1,0 +1,151 @@
+"""Check by headers, without reading the data, that user-supplied files fit together."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spdclust.core.errors import InputError
+from spdclust.files.own_folders import RunFiles
+from spdclust.files.own_matrices import open_own
+
+
+@dataclass(frozen=True)
+class OwnHeader:
+    """What a user-supplied file holds, as far as its header tells.
+
+    Attributes:
+        path: the file.
+        n_samples: number of samples.
+        n_components: number of components.
+        whole_numbers: whether the values are integers or truth values; None if unknown.
+        has_labels: whether the components have given labels, not generated ones; None if unknown.
+    """
+
+    path: Path
+    n_samples: int
+    n_components: int
+    whole_numbers: bool | None
+    has_labels: bool | None
+
+
+def header_of_own(path: Path) -> OwnHeader:
+    """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "attention_mask.npy"
+        ...     np.save(path, np.ones((20, 25), dtype=np.int64))
+        ...     header = header_of_own(path)
+        >>> header.n_samples, header.n_components, header.whole_numbers, header.has_labels
+        (20, 25, True, False)
+
+    Raises:
+        InputError: the file is missing, damaged or not a matrix, or labels next to it are of another number.
+    """
+    content = open_own(path, verify=False)
+    # generated labels mean the same component of every run if the width is only that of the largest index
+    has_labels = content.labels is not None or not content.states_width
+    return OwnHeader(path, content.n_samples, content.n_components, content.whole_numbers, has_labels)
+
+
+def check_one_run(found: RunFiles) -> list[OwnHeader]:
+    """Return the headers of the batches in a run's folder, unused ones included, after comparing them.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.own_folders import files_of_run
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/acts.npy", np.ones((9, 3)))
+        ...     np.save(f"{folder}/other.npy", np.ones((9, 4)))
+        ...     check_one_run(files_of_run(folder))
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: ...other.npy: number of columns differs from the other files (found: 4 columns,
+        9 rows; allowed: 3 columns, as acts.npy has; else move the file away, or set shards: <pattern>)
+
+    Raises:
+        InputError: a file is damaged or not a matrix, has another number of columns, or holds whole numbers
+            while others hold fractions: a mask, token numbers, weights.
+    """
+    headers = [header_of_own(file) for batch in (*found.batches, *found.spare) for file in batch]
+    out = "else move the file away, or set shards: <pattern>"
+    real = next((header for header in headers if header.whole_numbers is False), None)
+    for header in headers:
+        if real is not None and header.whole_numbers:
+            raise InputError(
+                "whole numbers next to real ones: a mask or token numbers?",
+                file=header.path,
+                found=f"integers, {_size(header)}",
+                allowed=f"real numbers, as {real.path.name} has; {out}",
+            )
+    widths = Counter(header.n_components for header in headers)
+    usual = widths.most_common(1)[0][0]  # of equally many the first
+    first = next(header for header in headers if header.n_components == usual)
+    for header in headers:
+        if header.n_components != usual:
+            raise InputError(
+                "number of columns differs from the other files",
+                file=header.path,
+                found=_size(header, usual),
+                allowed=f"{usual} columns, as {first.path.name} has; {out}",
+            )
+    return headers
+
+
+def check_all_runs(runs: Sequence[RunFiles]) -> list[OwnHeader]:
+    """Return the headers of all runs' files, after comparing them within each run's folder and between runs.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.own_folders import files_of_run
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/acts.npy", np.ones((9, 3)))
+        ...     headers = check_all_runs([files_of_run(folder, run) for run in range(4)])
+        >>> [(header.n_samples, header.n_components) for header in headers]
+        [(9, 3)]
+
+    Raises:
+        InputError: as `check_one_run` and `check_same_width`.
+    """
+    headers = [check_one_run(found) for found in dict.fromkeys(runs)]
+    check_same_width([of_run[0] for of_run in headers])
+    return [header for of_run in headers for header in of_run]
+
+
+def check_same_width(headers: Iterable[OwnHeader]) -> None:
+    """Check the number of components of several runs, if their labels are generated.
+
+    Example:
+        >>> first = OwnHeader(Path("run_0/x.npy"), 400, 24, False, False)
+        >>> check_same_width([first, OwnHeader(Path("run_2/x.npy"), 24, 400, False, False)])
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: run_2/x.npy: number of columns differs from other runs (found: 400 columns, 24
+        rows, transposed?; allowed: 24 columns, as run_0/x.npy has, or labels for the components of each run)
+
+    Args:
+        headers: one of each run.
+
+    Raises:
+        InputError: the numbers differ, and no labels tell which component is which.
+    """
+    first, *others = headers
+    for header in others:
+        if header.n_components != first.n_components and False in (header.has_labels, first.has_labels):
+            raise InputError(
+                "number of columns differs from other runs",
+                file=header.path,
+                found=_size(header, first.n_components),
+                allowed=f"{first.n_components} columns, as {first.path} has, or labels for the components of "
+                "each run",
+            )
+
+
+def _size(header: OwnHeader, expected: int | None = None) -> str:
+    transposed = ", transposed?" if header.n_samples == expected else ""
+    return f"{header.n_components} columns, {header.n_samples} rows{transposed}"
