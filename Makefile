@@ -21,7 +21,7 @@ NOT_FAST := limit_of_values
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
 
-.PHONY: help env hooks slurm browser demo demo-lm test test-fast test-slow test-slurm test-browser test-faults coverage bench docs docs-serve docs-publish notebook dist release-check lint format clean
+.PHONY: help env hooks slurm browser demo demo-lm docs-images test test-fast test-slow test-slurm test-browser test-faults coverage bench docs docs-serve docs-publish notebook dist release-check lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -39,6 +39,7 @@ help:
 	@echo "make dist       source distribution and wheel, and the demonstration from the wheel in a fresh environment"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint        make format   ruff, snakefmt"
 	@echo "make hooks      ruff, mypy and snakefmt before each commit, from .venv/"
+	@echo "make docs-images  the pictures of results in docs/images/ (those of the language model too, after make demo-lm)"
 	@echo "make env        set up .venv/ and do nothing else             make clean    remove what make made"
 
 env: $(INSTALLED)
@@ -88,6 +89,9 @@ test-faults: env
 docs/images/rulegraph.svg: $(WORKFLOW) | env
 	@command -v dot > /dev/null || { echo "drawing the rule graph needs graphviz: apt-get install graphviz"; exit 1; }
 	$(BIN)/snakemake --forceall --rulegraph dot --config pipelines='[config/pipelines/demo.yaml]' | dot -Tsvg -o $@
+
+docs-images: demo browser
+	$(BIN)/python docs/make_images.py
 
 coverage: env
 	COVERAGE_FILE=.coverage.compiled $(BIN)/pytest -q -n $(CORES) --dist loadfile --cov=spdclust --cov-report= -m "not slow" $(PURE_TESTS) $$($(BIN)/python -c '$(PURE_FILES)' " ")

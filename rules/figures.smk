@@ -54,6 +54,9 @@ def figure_arguments(figures):
     return lambda wildcards: {
         name: value.format(**dict(wildcards.items()))
         for name, value in figures.arguments.items()
+    } | {
+        name: getattr(SAMPLING[wildcards.run_config].merge_config, name)
+        for name in figures.settings
     }
 
 

@@ -175,9 +175,9 @@ def test_inspect_tells_sizes_modules_and_growth(ensemble, capsys):
     out = capsys.readouterr().out
     assert "12 components (6 in m.a, 6 in m.b), 9 merges, 3 groups at the end" in out
     loaded = load_merge_history(file)
-    assert f"after merge {loaded.best_iteration()}, with" in out
+    assert f"after {loaded.best_iteration() + 1} merges, with" in out
     sizes = sorted(np.bincount(loaded.group_idxs(4)).tolist(), reverse=True)
-    assert f"after merge 4: 7 groups: {', '.join(map(str, sizes))} components" in out
+    assert f"after 5 merges: 7 groups: {', '.join(map(str, sizes))} components" in out
     rows = [line.split() for line in out.splitlines() if line.strip()[:1].isdigit() and "in m" not in line]
     assert [int(row[0]) for row in rows] == sorted({*range(9)})
     for row in rows:

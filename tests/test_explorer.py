@@ -323,7 +323,7 @@ def test_tokens_of_groups_are_described_with_where_they_are_active():
     first, second = describe_by_tokens(
         matrix, tokens, examples.vocabulary, examples.context, examples.samples, np.arange(2), groups, 0.1
     )
-    assert (first["members"], first["share"], first["tokens"]) == ([0, 1], 0.5, [["a", 2, 2, 1.0]])
+    assert (first["members"], first["share"], first["tokens"]) == ([0, 1], 0.5, [["a", 2, 2, 1.0, 9 / 7]])
     assert first["places"][0] == {"texts": ["a", "c"], "at": 0, "active": [0]}
     assert first["places"][1]["texts"][1] == "b" * 39 + "…"
     assert second["share"] == 0.25
@@ -338,7 +338,7 @@ def test_tokens_of_groups_are_described_with_where_they_are_active():
         0.1,
         [2],
     )
-    assert (both["active_members"], both["share"], both["tokens"]) == (2, 0.25, [["a", 1, 2, 1.0]])
+    assert (both["active_members"], both["share"], both["tokens"]) == (2, 0.25, [["a", 1, 2, 1.0, 9 / 7]])
 
 
 def test_descriptions_end_where_the_room_does():

@@ -1,6 +1,7 @@
 """The files of the groups that hold: what is written is read back, whatever labels and numbers are in it."""
 
 import csv
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -102,11 +103,15 @@ def test_the_table_holds_each_group_with_lists_as_json(tmp_path):
     save_groups(with_labels(NAMES), tmp_path, ensemble="a/b")
     with (tmp_path / "groups.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["group", *COLUMNS, "members", "shared_members"]
+    assert list(rows[0]) == ["group", *COLUMNS, "members", "shared_members", "name"]
     assert [int(row["group"]) for row in rows] == [0, 1, 2]
     assert json.loads(rows[0]["members"]) == ["a'b:0", "a,b(c):1", "''"]
     assert json.loads(rows[0]["shared_members"]) == [{"label": "[&bits=9]:2", "bits": 0.01, "share": 0.05}]
     assert [float(row["bits_saved"]) for row in rows] == [0.5, 0.4, 0.3]
+    digest = hashlib.sha256(b"''\na'b:0\na,b(c):1").hexdigest()
+    assert rows[0]["name"] == "g" + digest[:10]
+    record = json.loads((tmp_path / "groups.json").read_text())
+    assert [group["name"] for group in record["groups"]] == [row["name"] for row in rows]
 
 
 def test_the_mapping_has_the_same_numbers_and_none_for_components_alone(tmp_path):

@@ -46,7 +46,10 @@ def test_bits_add_up_to_the_relative_entropy(seed, n):
     tokens = rng.integers(0, 5, n)
     active = rng.random(n) < 0.5
     ranked = rank_tokens(tokens, active, {i: str(i) for i in range(5)})
-    assert [each.bits for each in ranked] == sorted((each.bits for each in ranked), reverse=True)
+    assert [each.lift for each in ranked] == sorted((each.lift for each in ranked), reverse=True)
+    for each in ranked:  # five samples more, active as often as all are
+        mean = active.mean()
+        assert each.lift * mean == pytest.approx((each.n_active + 5 * mean) / (each.n_samples + 5))
     expected = 0.0
     for token in set(tokens[active].tolist()):
         p, q = np.mean(tokens[active] == token), np.mean(tokens == token)
@@ -55,6 +58,19 @@ def test_bits_add_up_to_the_relative_entropy(seed, n):
     assert sum(each.n_active for each in ranked) == active.sum()
     for each in ranked:
         assert each.n_samples == (tokens == int(each.text)).sum()
+
+
+def test_a_frequent_token_is_not_first_because_it_is_frequent():
+    texts = {0: " ", 1: ",", 2: "(", 3: "once"}
+    tokens = np.repeat([0, 1, 2, 3], [1000, 1000, 50, 1])
+    active = np.concatenate([np.arange(1000) < 500, np.zeros(1000, bool), np.ones(51, bool)])
+    ranked = rank_tokens(tokens, active, texts)
+    assert [each.text for each in ranked] == [
+        "(",
+        " ",
+        "once",
+    ]  # by share of activity " " has ten times as much
+    assert max(ranked, key=lambda each: each.bits).text == " "
 
 
 @pytest.fixture

@@ -126,3 +126,20 @@ def test_labels_are_shown_literally_and_files_repeat_byte_for_byte(tmp_path):
         assert (tmp_path / f"0.{suffix}").read_bytes() == (tmp_path / f"1.{suffix}").read_bytes()
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == ["b", 'a<"\\$x\\$/é□">']
+
+
+def test_quantity_and_threshold_are_named_for_what_they_are():
+    activations, dense = acts()
+    sampled = ActivationBatch(activations, provenance={"causal_importance": "lower_leaky"})
+    for batch, quantity in ((sampled, "causal importance"), (ActivationBatch(activations), "activation")):
+        figures = activation_figures(batch, activation_threshold=0.3)
+        assert figures["histograms"].axes[0].get_xlabel() == f"{quantity}, where > 0.3"
+        assert figures["raw"].axes[1].get_ylabel() == quantity
+        n_active = (dense > 0.3).any(axis=0).sum()
+        assert f"{n_active} of 5 components are ever active (> 0.3)" in figures["raw"].axes[0].get_title(
+            "left"
+        )
+    assert (
+        "where > 0"
+        in activation_figures(activations, activation_threshold=None)["histograms"].axes[0].get_xlabel()
+    )

@@ -73,7 +73,7 @@ def test_the_moment_shown_is_that_of_the_slow_formulas(made, tmp_path, monkeypat
     costs = compute_merge_costs(expected / len(dense), np.bincount(groups), CONFIG.alpha)
     np.fill_diagonal(costs, np.nan)
     np.testing.assert_allclose(seen["costs"], costs)
-    assert (seen["title"], seen["counts"]) == ("R after merge 4: 7 groups", True)
+    assert (seen["title"], seen["counts"]) == ("R after 5 merges: 7 groups", True)
 
 
 def test_dpi_and_scale_are_those_of_the_file(made, tmp_path):
@@ -162,7 +162,7 @@ def test_cuts_that_are_not_in_the_coclustering_and_damaged_ones_are_one_line(mad
 def test_every_entry_of_the_registry_fits_its_functions(rule):
     """Names are not checked by mypy: each resolves, and what a function needs is there and of use."""
     assert all(callable(resolve_name(name)) for name in figure_code(rule).values())
-    given = [*rule.arguments, *(name for each in rule.inputs for name in INPUTS[each].gives)]
+    given = [*rule.arguments, *rule.settings, *(name for each in rule.inputs for name in INPUTS[each].gives)]
     assert len(given) == len(set(given))
     used = set()
     for figure in rule.figures:
@@ -170,7 +170,8 @@ def test_every_entry_of_the_registry_fits_its_functions(rule):
         needed = {name for name, each in parameters.items() if each.default is each.empty}
         assert needed <= {*given, "threads"}, figure.key
         used |= set(parameters)
-    assert set(rule.arguments) <= used
+    assert {*rule.arguments, *rule.settings} <= used
+    assert set(rule.settings) <= set(MergeConfig.model_fields)
     for name in rule.inputs:
         assert not used.isdisjoint(INPUTS[name].gives), name
     wildcards = [re.findall(r"{\w+}", figure.file) for figure in rule.figures]

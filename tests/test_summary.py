@@ -65,4 +65,4 @@ def test_scalar_activations_have_no_shortest_description() -> None:
     assert found["distances"]["matching_dist"]["iteration"] == 2
     assert "shortest" not in (text := _format(Path("e"), found))
     assert "least description" not in text
-    assert "at iteration 2: mean 3" in text
+    assert "after 3 merges: mean 3" in text

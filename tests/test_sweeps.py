@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -287,9 +288,9 @@ def test_one_setting_is_drawn_as_curves_over_its_values_in_order():
     [
         ([{"m.method": "range"}, {"m.method": "mcmc"}], ["method range", "method mcmc"]),
         ([{"m.threshold": None}, {"m.threshold": 0.1}], ["threshold null", "threshold 0.1"]),
-        ([{"m.a": 1, "m.b": 5}, {"m.a": 2, "m.b": 6}], ["a 1, b 5", "a 2, b 6"]),
+        ([{"m.a": 1, "m.b": 5}, {"m.a": 2, "m.b": 6}], ["a 1,\nb 5", "a 2,\nb 6"]),
         ([{"m.a": True}, {"m.a": 1}], ["a True", "a 1"]),
-        ([{"m.k": {"threshold": 0.1}}], ["k {'threshold': 0.1}"]),
+        ([{"m.k": {"threshold": 0.1}}], ["threshold 0.1"]),
     ],
     ids=["words", "null", "side by side", "a truth value and a number", "one mapping"],
 )
@@ -303,7 +304,15 @@ def test_what_has_no_order_is_drawn_as_points_by_name(values, ticks):
 def test_two_settings_are_drawn_as_heat_maps():
     values = [{"m.a": a, "m.b": b} for a, b in itertools.product((5, 1), ("x", "y", "z"))]
     panels = plot_sweep(recorded(values)).axes
-    assert len(panels) == 3
+    colours = [axes.get_ylabel() for axes in panels[3:]]
+    assert colours == ["groups [count]", "support beyond shuffled runs [share]", "components [count]"]
+    assert all(re.fullmatch(r"\d\.\d\d\n\(\d\.\d\d\)", text.get_text()) for text in panels[1].texts)
+    records = {tuple(point["values"].values()): point for point in recorded(values)["points"]}
+    beyond = [
+        [records[a, b][name] for name in ("mean_support", "null_mean_support")] for a in (1, 5) for b in "xyz"
+    ]
+    shown = np.asarray(panels[1].images[0].get_array()).ravel()
+    np.testing.assert_allclose(shown, [support - chance for support, chance in beyond])
     np.testing.assert_allclose(panels[0].images[0].get_array(), [[5, 6, 7], [2, 3, 4]])
     assert [tick.get_text() for tick in panels[0].get_yticklabels()] == ["1", "5"]
     assert [tick.get_text() for tick in panels[0].get_xticklabels()] == ["x", "y", "z"]

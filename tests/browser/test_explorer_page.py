@@ -3,11 +3,13 @@
 import csv
 import json
 import math
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from browser.ensembles import history
 from found_groups import groups_by_hand
+from PIL import Image
 
 from spdclust.commands.cli import main
 from spdclust.files.batches import ActivationBatch
@@ -274,7 +276,7 @@ def test_a_group_tells_its_members_how_they_fire_and_what_they_merged_with(demo,
     joined = _group_of(merged, members[0], later)
     assert labels < joined
     row = page.evaluate("[...document.querySelectorAll('#run-table tbody tr')][2].innerText")
-    assert f"merge {later}" in row
+    assert f"merge {later + 1}" in row
     assert "all together, nobody else" in row
 
 
@@ -293,7 +295,7 @@ def test_a_component_tells_its_path_up_the_tree(demo, opened):
     sizes = [len(_group_of(merged, label, t)) for t in range(merged.n_iterations)]
     steps = [t for t in range(merged.n_iterations) if sizes[t] != (sizes[t - 1] if t else 1)]
     lines = page.evaluate("[...document.querySelectorAll('#panel .path li')].map(li => li.innerText)")
-    assert [int(line.split(":")[0].removeprefix("merge ")) for line in lines] == steps
+    assert [int(line.split(":")[0].removeprefix("merge ")) - 1 for line in lines] == steps
     assert [int(line.rsplit("then ", 1)[1]) for line in lines] == [sizes[t] for t in steps]
     click(page, "#panel .path button")
     assert page.evaluate("document.documentElement.dataset.iteration") == str(steps[0])
@@ -379,6 +381,150 @@ def test_it_is_light_or_dark_as_asked_and_prints_dark_on_light(demo, opened):
     page.call("Emulation.setEmulatedMedia", media="screen", features=scheme)
     click(page, "#theme")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+SHAPES = """(() => {
+  const faults = [];
+  const seen = (node) => node.getClientRects().length > 0;
+  const box = (node) => node.getBoundingClientRect();
+  for (const label of document.querySelectorAll("label[for]:not(.hidden)")) {
+    const control = document.getElementById(label.htmlFor);
+    if (!seen(label) || !seen(control)) continue;
+    const [a, b] = [box(label), box(control)];
+    if (a.bottom < b.top || b.bottom < a.top || b.left < a.left || b.right > innerWidth) faults.push(`parted: ${label.innerText}`);
+  }
+  for (const chip of document.querySelectorAll("button.chip")) {
+    if (!seen(chip) || chip.innerText.length > 30) continue;
+    if (box(chip).height > 1.9 * parseFloat(getComputedStyle(chip).fontSize) * 1.45) faults.push(`broken: ${chip.innerText}`);
+  }
+  return faults;
+})()"""
+
+
+def colours(png):
+    """Return how many colours a part of a screenshot has: one where nothing is drawn."""
+    return len(np.unique(np.asarray(png.convert("RGB")).reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [420, 900, 1400])
+def test_a_screenshot_shows_what_was_clicked(demo, opened, tmp_path, width, dark):
+    page = opened(demo / "explorer.html", width=width, height=900, dark=dark)
+    for tab, row in (("groups", "data-found"), ("merge", "data-group")):
+        click(page, f"[data-to={tab}]")
+        assert page.evaluate(SHAPES) == []
+        page.evaluate(f"document.querySelector('[{row}=\"1\"]').scrollIntoView({{ block: 'center' }})")
+        page.screenshot(tmp_path / "before.png")
+        click(page, f"[{row}='1']")
+        assert page.evaluate(SHAPES) == []
+        page.screenshot(tmp_path / "after.png")
+        before, after = (Image.open(tmp_path / f"{name}.png") for name in ("before", "after"))
+        left, top, right, bottom = page.evaluate(
+            "(() => { const b = document.getElementById('panel-heading').getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })()"
+        )
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= 900
+        heading = after.crop((int(left), int(top), int(right), int(bottom)))
+        assert colours(heading) > 5  # letters, and not only their background
+        assert (
+            np.asarray(heading).tobytes()
+            != np.asarray(before.crop((int(left), int(top), int(right), int(bottom)))).tobytes()
+        )
+        shade = np.asarray(after.convert("L"))
+        assert (np.median(shade) < 100) == dark
+        page.key("Escape", 27)
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_definitions_are_wide_enough_to_read_and_inside_the_window(demo, opened, width):
+    page = opened(demo / "explorer.html", width=width, height=800)
+    n = page.evaluate("document.querySelectorAll('#found-table thead .help').length")
+    assert n > 4
+    for number in range(n):
+        page.evaluate(f"document.querySelectorAll('#found-table thead .help')[{number}].click()")
+        boxes = page.evaluate(
+            "[...document.querySelectorAll('.definition')].filter(each => !each.hidden).map(each => { const b = each.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"
+        )
+        assert len(boxes) == 1  # the one before is closed
+        left, top, right, bottom = boxes[0]
+        assert right - left > 380
+        assert (left >= 0, top >= 0, right <= width, bottom <= 800) == (True,) * 4
+        inside = f"document.elementFromPoint({(left + right) / 2}, {(top + bottom) / 2}).className"
+        assert page.evaluate(inside) == "definition"  # nothing lies over it
+    page.key("Escape", 27)
+    assert page.evaluate("[...document.querySelectorAll('.definition')].every(each => each.hidden)")
+
+
+def saved(page, selector):
+    """Return name and text of what a button saves."""
+    page.evaluate(
+        "window.savedFiles = []; window.objectUrl ||= URL.createObjectURL; URL.createObjectURL = blob => { window.lastBlob = blob; return window.objectUrl.call(URL, blob); };"
+        "HTMLAnchorElement.prototype.click = function () { window.savedFiles.push(this.download); }"
+    )
+    page.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+    return page.evaluate("window.lastBlob.text().then(text => [window.savedFiles[0], text])")
+
+
+def test_the_table_and_the_charts_can_be_saved(demo, opened):
+    page = opened(demo / "explorer.html")
+    name, text = saved(page, "#found-table .save")
+    assert name == "groups_of_the_page.csv"
+    rows = list(csv.DictReader(text.splitlines()))
+    record = json.loads((demo / "groups.json").read_text())
+    assert [sorted(row["modules"].split()) for row in rows] == [
+        sorted(g["members"]) for g in record["groups"]
+    ]
+    assert [float(row["bits saved"]) for row in rows] == [g["bits_saved"] for g in record["groups"]]
+    assert [row["name"] for row in rows] == [g["name"] for g in record["groups"]]
+    at_merge(page)
+    for figure in ("agreement", "mdl", "distances"):
+        name, text = saved(page, f"#{figure} .save")
+        drawing = ElementTree.fromstring(text)
+        assert name.endswith(".svg")
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        shapes = list(drawing.iter())
+        assert (
+            len(shapes)
+            == page.evaluate(f"document.querySelectorAll('#{figure} svg, #{figure} svg *').length") + 1
+        )
+        assert all(each.get("fill") for each in shapes)  # without the page's style sheet
+
+
+def test_every_number_of_a_group_has_what_chance_gives_beside_it(demo, opened):
+    page = opened(demo / "explorer.html")
+    click(page, "[data-found='1'] button")
+    facts = dict(
+        page.evaluate(
+            "[...document.querySelectorAll('#panel dl div')].map(row => [row.querySelector('dt').firstChild.textContent, row.querySelector('dd').innerText])"
+        )
+    )
+    for name in ("bits saved", "support", "runs with exactly this group", "activity", "cohesion", "lift"):
+        assert "by chance: " in facts[name] or "if independent: " in facts[name], name
+    at_merge(page)
+    iteration = load_stability_record(demo / "stability.json")["cuts"]["least_mdl"]["iteration"]
+    go_to(page, iteration, view=-1)
+    click(page, "[data-group] button")
+    support, exact = page.evaluate(
+        "[...document.querySelectorAll('#panel dl [data-chance]')].map(each => Number(each.dataset.chance))"
+    )
+    runs = load_merge_histories(demo)
+    labels = {label for run in runs for label in run.labels}
+    shares = []
+    for run in runs:
+        sizes = run.at(iteration).sizes()
+        assert set(run.labels) <= labels
+        shares.append((sizes * (sizes - 1)).sum() / (run.n_components * (run.n_components - 1)))
+    assert support == pytest.approx(np.mean(shares))
+    assert 0 <= exact < 0.01
+
+
+def test_a_group_is_found_by_its_permanent_name(demo, opened):
+    page = opened(demo / "explorer.html")
+    group = json.loads((demo / "groups.json").read_text())["groups"][3]
+    page.evaluate(_choose("found-search", group["name"], "input"))
+    assert [row["group"] for row in page.evaluate(FOUND_ROWS)] == [3]
+    click(page, "[data-found='3'] button")
+    assert text_of(page, "#group-name") == group["name"]
 
 
 @pytest.mark.parametrize("width", [390, 420, 900, 1400])
@@ -660,8 +806,14 @@ def test_tokens_of_a_found_group_are_those_with_enough_members_active(page_of, o
     page = opened(page_of(history(THREE, [[0, 1], [0, 1]]), found=found, batches=[batch]))
     click(page, "[data-found='0'] button")
     assert page.evaluate("[...document.querySelectorAll('.tokens li')].map(li => li.innerText)") == [
-        "<b>two</b> 2/2"
+        "<b>two</b> 2/2 ×1.9"
     ]
+    # found by a token that it fires on, and not by one that another group would fire on
+    for query, rows in (("two", [0]), ("three", []), ("zwei", [])):
+        page.evaluate(_choose("found-search", query, "input"))
+        assert [row["group"] for row in page.evaluate(FOUND_ROWS)] == rows
+        assert ("Groups that fire on" in text_of(page, "#found-hits")) == bool(rows)
+    page.evaluate(_choose("found-search", "", "input"))
     assert "25 % of 8 tokens of run_0, with at least 2 members active" in text_of(page, "#panel")
     click(page, "#panel .members [data-component]")
     assert page.evaluate("document.querySelectorAll('.tokens li').length") == 2  # any sample of the component

@@ -11,6 +11,7 @@ from spdclust.explorer.collecting import PageData
 from spdclust.explorer.packing import narrow
 from spdclust.files.groups import json_types
 from spdclust.groups.found import FoundGroups
+from spdclust.groups.names import group_name
 
 
 def add_found(data: PageData, found: FoundGroups) -> None:
@@ -58,6 +59,7 @@ def add_found(data: PageData, found: FoundGroups) -> None:
     data.header["found"] = json_types(
         {
             "n_groups": found.n_groups,
+            "names": [group_name(found.members(group)) for group in range(found.n_groups)],
             "expected_false": found.expected_false,
             "null_groups": found.null_groups.tolist(),
             "null_groups_busy": found.null_groups_busy.tolist(),

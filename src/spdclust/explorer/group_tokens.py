@@ -10,6 +10,9 @@ from scipy import sparse
 from spdclust.core.types import Bool, Float, Int, Labels
 from spdclust.merge.filtering import module_of
 
+PRIOR_SAMPLES = 5
+"""Samples that the lift of a token is shrunk by."""
+
 _SHOWN = 12
 
 
@@ -22,12 +25,15 @@ class TokenCount:
         n_active: samples of this token on which the group is active.
         n_samples: samples of this token.
         bits: what this token adds to the relative entropy of tokens where the group is active, to all tokens.
+        lift: how many times more often the group is active on this token than on all, shrunk towards 1 for
+            rare tokens.
     """
 
     text: str
     n_active: int
     n_samples: int
     bits: float
+    lift: float = 1.0
 
 
 def group_activity(
@@ -62,9 +68,13 @@ def rank_tokens(
     active: Bool[np.ndarray, " samples"],
     texts: dict[int, str],
 ) -> list[TokenCount]:
-    """Return the tokens on which a group is active, those that tell it apart most first.
+    """Return the tokens on which a group is active, the most surprising ones first.
 
-    A token's rank is its term p·log2(p/q) of the relative entropy, with p its share of the samples where the
+    Tokens are ranked by lift: the share of the token's samples on which the group is active, relative to the
+    group's share of all samples. The former is shrunk as if the token had occurred `PRIOR_SAMPLES` times more
+    with the latter share, so that neither frequent tokens nor rare ones come first for that alone.
+
+    `bits` is the token's term p·log2(p/q) of the relative entropy, with p its share of the samples where the
     group is active and q its share of all samples; the sum of all terms is the relative entropy itself, 0 for
     a group that is active whatever the token.
 
@@ -78,15 +88,20 @@ def rank_tokens(
     total = np.bincount(places, minlength=len(numbers))
     within = np.bincount(places[active], minlength=len(numbers))
     n_active = max(1, int(active.sum()))
+    share = n_active / max(1, len(tokens))
     ranked = []
     for place in np.flatnonzero(within):
         p, q = within[place] / n_active, total[place] / len(tokens)
         ranked.append(
             TokenCount(
-                texts[int(numbers[place])], int(within[place]), int(total[place]), float(p * np.log2(p / q))
+                texts[int(numbers[place])],
+                int(within[place]),
+                int(total[place]),
+                float(p * np.log2(p / q)),
+                float((within[place] / share + PRIOR_SAMPLES) / (total[place] + PRIOR_SAMPLES)),
             )
         )
-    return sorted(ranked, key=lambda each: (-each.bits, each.text))
+    return sorted(ranked, key=lambda each: (-each.lift, -each.n_active, each.text))
 
 
 def strongest_samples(

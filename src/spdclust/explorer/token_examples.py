@@ -37,7 +37,7 @@ def describe_by_tokens(
         ...     np.array([[0, 0], [0, 1]]), np.arange(2), [np.array([0, 1])], 0.1,
         ... )
         >>> described[0]["tokens"], described[0]["places"]
-        ([['the', 1, 1, 1.0]], [{'texts': ['the', ' cat'], 'at': 0, 'active': [0]}])
+        ([['the', 1, 1, 1.0, 1.1666666666666667]], [{'texts': ['the', ' cat'], 'at': 0, 'active': [0]}])
 
     Args:
         matrix: `(samples, columns)` causal importances of the samples whose tokens are known.
@@ -53,7 +53,8 @@ def describe_by_tokens(
 
     Returns:
         Per group: `members`; `active_members`; `share` of the samples on which it is active; `tokens`: text,
-        samples of this token on which it is active, samples of this token, bits (see `rank_tokens`);
+        samples of this token on which it is active, samples of this token, bits and lift (see
+        `rank_tokens`);
         `places`: texts around the samples on which it is strongest, `at` which of them, and those on which it
         is `active`.
     """
@@ -88,7 +89,9 @@ def describe_by_tokens(
             "members": group.tolist(),
             "active_members": least,
             "share": int(active.sum()) / len(active),
-            "tokens": [[_short(each.text), each.n_active, each.n_samples, each.bits] for each in ranked],
+            "tokens": [
+                [_short(each.text), each.n_active, each.n_samples, each.bits, each.lift] for each in ranked
+            ],
             "places": places,
         }
         room -= len(repr(described))

@@ -17,6 +17,7 @@ from spdclust.files.newick import newick
 from spdclust.files.records import GroupsRecord, read_record
 from spdclust.files.tables import save_rows
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
+from spdclust.groups.names import group_name
 from spdclust.merge.activations import check_labels
 
 FORMAT = "spdclust groups"
@@ -73,7 +74,7 @@ def save_groups(
         model=model,
         iteration=NO_ITERATION,
     )
-    save_rows(cells, ["group", *COLUMNS, "members", "shared_members"], paths["table"])
+    save_rows(cells, ["group", *COLUMNS, "members", "shared_members", "name"], paths["table"])
     write_text(paths["tree"], newick(found))
     save_mapping(mapping, paths["mapping"])
     # written last: if it exists, the others do too
@@ -103,6 +104,7 @@ def groups_record(found: FoundGroups) -> dict[str, Any]:
             "shared_members": shared[group],
             **{name: column[group] for name, column in columns.items()},
             "bits_saved_runs": found.bits_saved_runs[group].tolist(),
+            "name": group_name(found.members(group)),
         }
         for group in range(found.n_groups)
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.core.atomic import write_text
+from spdclust.core.numbering import merges_done
 from spdclust.files.ensemble_folder import SUMMARY
 from spdclust.files.records import Record, SummaryRecord, SweepRecord, read_record
 from spdclust.sweeps.names import SWEEP_FILES
@@ -63,9 +64,8 @@ def _format(folder: Path, summary: Mapping[str, Any]) -> str:
             f"(largest group: {_span(summary['largest_group_at_least_mdl'])} components)"
         )
     for method, at_cut in summary["distances"].items():
-        where = "there" if summary.get("least_mdl") else f"at iteration {at_cut['iteration']}"
         lines.append(
-            f"  {method} between runs {where}: mean {at_cut['mean']:.4g} "
+            f"  {method} between runs after {merges_done(at_cut['iteration'])}: mean {at_cut['mean']:.4g} "
             f"(from {at_cut['min']:.4g} to {at_cut['max']:.4g})"
         )
     stability = summary.get("stability")
@@ -122,7 +122,7 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
         >>> cut = {"n_groups": [4, 5], "n_contested_components": 2}
         >>> cut |= {"mean_support": 0.9, "null_mean_support": 0.5}
         >>> print("\\n".join(stability_lines({"last_agreement": 3, "cuts": {"least_mdl": cut}})))
-          all runs agree last at iteration 3
+          all runs agree last after 4 merges
           at the least mean description length, 4 to 5 groups: 2 contested components, support of the
           consensus 0.90 (shuffled runs: 0.50)
 
@@ -130,7 +130,7 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
         stability: the result of `summary.summarize_stability`.
     """
     last = stability["last_agreement"]
-    where = "at no iteration" if last is None else f"last at iteration {last}"
+    where = "after no merge" if last is None else f"last after {merges_done(last)}"
     lines = [f"  all runs agree {where}"]
     names = {"least_mdl": "at the least mean description length", "stability_drop": "before stability drops"}
     for cut, at in stability["cuts"].items():

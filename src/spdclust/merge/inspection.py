@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from spdclust.core.numbering import merges_done
 from spdclust.core.types import Labels
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sizes import size_curves
@@ -21,7 +22,7 @@ def describe_history(history: MergeHistory) -> str:
         ... )
         >>> print(describe_history(history))
         3 components (2 in a, 1 in b), 1 merge, 2 groups at the end
-        least description length: 2.5 bits per sample after merge 0, with 2 groups: 2, 1 components
+        least description length: 2.5 bits per sample after 1 merge, with 2 groups: 2, 1 components
         iteration  groups  largest  second  third  singletons  bits per sample
                 0       2        2       1      0           1              2.5
     """
@@ -44,8 +45,8 @@ def describe_history(history: MergeHistory) -> str:
         best = history.best_iteration()
         shown.add(best)
         lines.append(
-            f"least description length: {history.mdl_loss[best]:.6g} bits per sample after merge {best}, "
-            f"with {_sizes(history, best)}"
+            f"least description length: {history.mdl_loss[best]:.6g} bits per sample "
+            f"after {merges_done(best)}, with {_sizes(history, best)}"
         )
     return "\n".join([*lines, *_growth(history, sorted(shown))])
 
@@ -59,14 +60,14 @@ def describe_groups(history: MergeHistory, iteration: int) -> str:
         ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
         ... )
         >>> print(describe_groups(history, -1))
-        after merge 0: 2 groups: 2, 1 components
+        after 1 merge: 2 groups: 2, 1 components
         group 0, 2 components (2 in a): a:0 a:1
 
     Raises:
         InputError: there is no such iteration.
     """
     at = history.at(iteration)
-    lines = [f"after merge {iteration % history.n_iterations}: {_sizes(history, iteration)}"]
+    lines = [f"after {merges_done(iteration % history.n_iterations)}: {_sizes(history, iteration)}"]
     sizes = at.sizes()
     for group in np.argsort(-sizes, kind="stable").tolist():
         if sizes[group] > 1:

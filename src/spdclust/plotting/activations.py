@@ -25,7 +25,7 @@ _STORED = 1 << 22
 def activation_figures(
     activations: ProcessedActivations | ActivationBatch,
     *,
-    activation_threshold: float | None = None,
+    activation_threshold: float | None = ACTIVITY_THRESHOLD,
 ) -> dict[str, Figure]:
     """Draw one batch of activations in every way.
 
@@ -38,12 +38,15 @@ def activation_figures(
         ['raw', 'sorted', 'coactivation', 'log_coactivation', 'histograms']
 
     Args:
-        activations: `(samples, components)` causal importances.
-        activation_threshold: a component is active above this; `ACTIVITY_THRESHOLD` when left out.
+        activations: `(samples, components)` causal importances, or user-supplied activations.
+        activation_threshold: a component is active above this, the threshold of the merge; None takes
+            anything above 0.
     """
+    quantity = "activation"
     if isinstance(activations, ActivationBatch):
+        quantity = "causal importance" if "causal_importance" in activations.provenance else quantity
         activations = activations.activations
-    threshold = ACTIVITY_THRESHOLD if activation_threshold is None else activation_threshold
+    threshold = activation_threshold or 0.0
     frequency = _times_active(activations, threshold)
     alive = np.flatnonzero(frequency)
     modules = order_by_module([activations.labels[component] for component in alive])
@@ -64,6 +67,7 @@ def activation_figures(
             modules,
             ("Activations", said),
             "sample, as drawn",
+            quantity,
         ),
         "sorted": _draw_samples(
             _mean_cells(matrix, columns[frequent], _sample_order(matrix, columns[frequent])),
@@ -71,23 +75,24 @@ def activation_figures(
             modules,
             ("Activations, sorted", said),
             "sample, by its most distinctive component",
+            quantity,
         ),
         "coactivation": _draw_coactivation(together, modules, said + sampled, "linear"),
         "log_coactivation": _draw_coactivation(together, modules, said + sampled, "log"),
-        "histograms": _draw_histograms(activations, frequency, threshold),
+        "histograms": _draw_histograms(activations, frequency, threshold, quantity),
     }
 
 
 @styled
 def _draw_samples(
-    cells: np.ndarray, n_samples: int, modules: ModuleOrder, title: tuple[str, str], rows: str
+    cells: np.ndarray, n_samples: int, modules: ModuleOrder, title: tuple[str, str], rows: str, quantity: str
 ) -> Figure:
     n_components = len(modules.order)
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axes = figure.subplots()
     aggregated = n_samples > _SAMPLE_CELLS or n_components > MOST_CELLS
-    quantity = "mean causal importance in the cell" if aggregated else "causal importance"
-    draw_matrix(axes, cells, (n_samples, n_components), quantity, "log")
+    shown = f"mean {quantity} in the cell" if aggregated else quantity
+    draw_matrix(axes, cells, (n_samples, n_components), shown, "log")
     per_cell = (-(-n_samples // _SAMPLE_CELLS), -(-n_components // MOST_CELLS))
     note = f"; a cell: {per_cell[0]} samples × {per_cell[1]} components" if aggregated else ""
     axes.set_title(f"{title[0]}: {n_samples} samples{note}\n{title[1]}")
@@ -113,7 +118,9 @@ def _draw_coactivation(cells: np.ndarray, modules: ModuleOrder, said: str, scale
 
 
 @styled
-def _draw_histograms(activations: ProcessedActivations, frequency: np.ndarray, threshold: float) -> Figure:
+def _draw_histograms(
+    activations: ProcessedActivations, frequency: np.ndarray, threshold: float, quantity: str
+) -> Figure:
     matrix, n_samples = activations.matrix, max(1, activations.n_samples)
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     values, often, many = figure.subplots(1, 3)
@@ -125,7 +132,7 @@ def _draw_histograms(activations: ProcessedActivations, frequency: np.ndarray, t
         before = np.concatenate([[0], np.cumsum(active)])
         per_sample[first : first + rows.shape[0]] = before[rows.indptr[1:]] - before[rows.indptr[:-1]]
     values.stairs(counts, edges, fill=True, color=BLUE)
-    values.set(xlabel=f"causal importance, where > {threshold:g}", ylabel="entries [count]")
+    values.set(xlabel=f"{quantity}, where > {threshold:g}", ylabel="entries [count]")
     if counts.any():
         values.set_yscale("log")
         values.set_ylim(bottom=0.7)

@@ -99,6 +99,10 @@ def _draw_largest(
     axes.set(xlabel="size [components], support beside it", ylabel="consensus group, largest first")
 
 
+def _dot_size(counts: Any) -> Any:
+    return 14 + 30 * np.log10(counts)
+
+
 def _draw_support(
     axes: Axes, groups: Sequence[Mapping[str, Any]], at: Mapping[str, Any], n_runs: int
 ) -> None:
@@ -108,9 +112,12 @@ def _draw_support(
         return_counts=True,
     )
     axes.scatter(
-        points[:, 0], points[:, 1], s=14 + 30 * np.log10(counts), color=BLUE, alpha=0.6, lw=0, rasterized=True
+        points[:, 0], points[:, 1], s=_dot_size(counts), color=BLUE, alpha=0.6, lw=0, rasterized=True
     )
     null = at["null"]["mean_support"]
+    for count in sorted({1, 10 ** int(np.log10(counts.max(initial=1)))}):
+        name = "1 group" if count == 1 else f"{count} groups"
+        axes.scatter([], [], s=_dot_size(count), color=BLUE, alpha=0.6, lw=0, label=name)
     axes.axhline(at["mean_support"], color=BLUE, lw=1.2, label=f"mean: {at['mean_support']:.2f}")
     low, high = at["null"].get("range", {}).get("mean_support", (null, null))
     axes.axhspan(low, high, color=GREY, alpha=0.25, lw=0)

@@ -38,22 +38,22 @@ def plot_distances(
     n_runs = distances.shape[1]
     iterations = np.arange(len(distances)) if iterations is None else iterations
     kept = evenly(len(iterations), _MOST_ITERATIONS)
-    iterations, distances = iterations[kept], distances[kept]
+    n_merges, distances = iterations[kept] + 1, distances[kept]
     pairs = distances[:, *np.triu_indices(n_runs, k=1)]
     figure, (axes,) = new_figure()
     unit = METHODS[method].unit
-    axes.set(xlabel="iteration [merges]", ylabel=f"{method} [{unit}]")
+    axes.set(xlabel="after how many merges", ylabel=f"{method} [{unit}]")
     axes.set_title(f"Distance between runs: {pairs.shape[1]} pairs of {n_runs} runs")
     if not pairs.size:
         axes.text(0.5, 0.5, "no two runs to compare", ha="center", transform=axes.transAxes)
         return figure
     low, first, median, third, high = np.quantile(pairs, [0, 0.25, 0.5, 0.75, 1], axis=1)
-    axes.fill_between(iterations, low, high, color=BLUE, alpha=0.15, lw=0, label="least to largest")
-    axes.fill_between(iterations, first, third, color=BLUE, alpha=0.35, lw=0, label="quartiles")
-    axes.plot(iterations, median, color=BLUE, label="median")
+    axes.fill_between(n_merges, low, high, color=BLUE, alpha=0.15, lw=0, label="least to largest")
+    axes.fill_between(n_merges, first, third, color=BLUE, alpha=0.35, lw=0, label="quartiles")
+    axes.plot(n_merges, median, color=BLUE, label="median")
     if pairs.shape[1] <= _POINTS_UP_TO:
         axes.plot(
-            np.repeat(iterations, pairs.shape[1]),
+            np.repeat(n_merges, pairs.shape[1]),
             pairs.ravel(),
             ".",
             color=GREY,

@@ -8,6 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from spdclust.core.numbering import merges_done
 from spdclust.core.types import Float, Int
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory
@@ -118,7 +119,7 @@ def plot_merge_candidates(
         ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
         ...     figure = plot_merge_candidates(example_history(), batches, title="Run 0")
         >>> figure.axes[2].get_title(loc="left")
-        'After merge 7: 4 groups'
+        'After 8 merges: 4 groups'
 
     Args:
         history: the merge.
@@ -162,7 +163,7 @@ def draw_candidates(moments: Sequence[CandidatePairs], *, title: str = "Merge") 
         >>> views = repeat_merge(example_activations(), example_history(), [0, 7])
         >>> figure = draw_candidates([count_candidates(view) for view in views])
         >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
-        ['After merge 0: 11 groups', 'After merge 7: 4 groups']
+        ['After 1 merge: 11 groups', 'After 8 merges: 4 groups']
 
     Args:
         moments: see `count_candidates`.
@@ -191,7 +192,7 @@ def draw_candidates(moments: Sequence[CandidatePairs], *, title: str = "Merge") 
         axes.minorticks_off()
         axes.set_ylim(1.15 * min(moment.cost_edges[0], 0), 1.15 * max(moment.cost_edges[-1], 0) or 1)
         axes.set(xlim=(-4 * width, 1 + width), xlabel="Jaccard similarity (left: never together)")
-        axes.set_title(f"After merge {moment.iteration}: {groups_span([moment.k_groups])}")
+        axes.set_title(f"After {merges_done(moment.iteration)}: {groups_span([moment.k_groups])}")
     panels[0].set_ylabel("change of description length [bits per sample]")
     if mesh is not None:
         figure.colorbar(mesh, ax=list(panels), label="pairs of groups [count]")

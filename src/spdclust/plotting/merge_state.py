@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.core.errors import InputError
+from spdclust.core.numbering import merges_done
 from spdclust.core.types import Float, Int, Num
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory
@@ -29,7 +30,7 @@ def draw_merge_state(
 
     Example:
         >>> view = np.array([[2.0, 1.0], [1.0, 3.0]])
-        >>> figure = draw_merge_state(np.array([0, 1, 0]), view, -view, title="run 0, iteration 5")
+        >>> figure = draw_merge_state(np.array([0, 1, 0]), view, -view, title="run 0 after 6 merges")
         >>> [axes.get_title(loc="left") for axes in figure.axes[:3]]
         ['Groups of 3 components', 'Coactivations', 'Costs of merging two next']
 
@@ -61,7 +62,7 @@ def draw_merge_view(view: MergeView, *, title: str) -> Figure:
         >>> from spdclust.example_ensemble import example_activations, example_history
         >>> from spdclust.merge.repeating import repeat_merge
         >>> (view,) = repeat_merge(example_activations(), example_history(), [7])
-        >>> figure = draw_merge_view(view, title="after merge 7")
+        >>> figure = draw_merge_view(view, title="after 8 merges")
         >>> [axes.get_title(loc="left") for axes in figure.axes[:3]]
         ['Groups of 12 components', 'Coactivations', 'Costs of merging two next']
 
@@ -109,7 +110,7 @@ def plot_merge_state(
         ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
         ...     figure = plot_merge_state(example_history(), batches, "least_mdl", title="Run 0")
         >>> figure.get_suptitle()
-        'Run 0 after merge 7 (shortest description): 4 groups'
+        'Run 0 after 8 merges (shortest description): 4 groups'
 
     Args:
         history: the merge.
@@ -128,7 +129,9 @@ def plot_merge_state(
     history.group_idxs(iteration)  # is there such a merge?
     (view,) = views_of(history, batches, [iteration], threads)
     best = " (shortest description)" if shortest else ""
-    return draw_merge_view(view, title=f"{title} after merge {iteration}{best}: {view.k_groups} groups")
+    return draw_merge_view(
+        view, title=f"{title} after {merges_done(iteration)}{best}: {view.k_groups} groups"
+    )
 
 
 def _whole(activities: np.ndarray) -> bool:

@@ -16,13 +16,14 @@ from spdclust.plotting.tree_layout import TreeLayout, lay_out_tree
 MIXED = "#3C3C3C"
 """Colour of a merge across modules."""
 
+_AFTER = "after how many merges"
 _STRIP_ROWS = 24
 _MOST_NAMED = 100
 
 
 @styled
 def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figure:
-    """Draw the merge tree of one run, or the last merges of a large one.
+    """Draw the merge tree of one run, and above it once more the last merges of a large one.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -41,15 +42,27 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     counts = np.zeros((layout.n_leaves, len(names)), dtype=np.int64)
     np.add.at(counts, (layout.leaf_of_component, module), 1)
     colors = module_colors(names, counts.sum(axis=0).tolist())
-    figure = Figure(figsize=(min(14.0, 6.0 + 0.09 * layout.n_leaves), 5.6), layout="constrained")
-    tree, strip = figure.subplots(2, 1, sharex=True, height_ratios=(12, 1))
-    _draw_brackets(tree, layout, counts, [colors[name] for name in names])
+    width = min(14.0, 6.0 + 0.09 * layout.n_leaves)
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
-    tree.set_title(
+    said = (
         plain_text(title) + f": {history.n_components} components, {merges}, "
-        f"{history.n_components - history.n_iterations} groups at the end" + _truncation(history, layout)
+        f"{history.n_components - history.n_iterations} groups at the end"
     )
-    tree.set(ylabel="iteration [merges]", xlim=(-0.6, max(1, layout.n_leaves) - 0.4))
+    if layout.first == 0:
+        figure = Figure(figsize=(width, 5.6), layout="constrained")
+        tree, strip = figure.subplots(2, 1, sharex=True, height_ratios=(12, 1))
+        tree.set_title(said)
+    else:
+        figure = Figure(figsize=(width, 10.6), layout="constrained")
+        tree, strip, whole, below = figure.subplots(4, 1, height_ratios=(12, 1, 12, 1))
+        strip.sharex(tree)
+        below.sharex(whole)
+        tree.set_title(f"The last {len(layout.corners)} merges")
+        whole.set_title("All merges")
+        figure.suptitle(said, x=0.01, ha="left")
+        _draw_whole(whole, below, history, module, [colors[name] for name in names])
+    _draw_brackets(tree, layout, counts, [colors[name] for name in names])
+    tree.set(ylabel=_AFTER, xlim=(-0.6, max(1, layout.n_leaves) - 0.4))
     tree.set_ylim(layout.first, max(history.n_iterations, layout.first + 1) * 1.02)
     tree.grid(axis="x", visible=False)
     tree.tick_params(axis="x", bottom=False, labelbottom=False)
@@ -69,22 +82,36 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     return figure
 
 
-def _truncation(history: MergeHistory, layout: TreeLayout) -> str:
-    if layout.first == 0:
-        return ""
-    said = f"\nits last {len(layout.corners)} merges"
-    if history.has_description_length and history.best_iteration() < layout.first:
-        said += f"; the shortest description, {history.k_groups[history.best_iteration()]} groups, is below"
-    return said
+def _draw_whole(
+    axes: Axes, strip: Axes, history: MergeHistory, module: np.ndarray, colors: list[str]
+) -> None:
+    """Draw all merges of a large tree as a picture, whose size does not grow with the number of merges."""
+    layout = lay_out_tree(history, whole_up_to=history.n_components)
+    counts = np.zeros((layout.n_leaves, len(colors)), dtype=np.int64)
+    counts[layout.leaf_of_component, module] = 1
+    _draw_brackets(axes, layout, counts, colors, rasterized=True)
+    axes.set(ylabel=_AFTER, ylim=(0, history.n_iterations * 1.02), xlim=(-0.6, layout.n_leaves - 0.4))
+    axes.grid(axis="x", visible=False)
+    axes.tick_params(axis="x", bottom=False, labelbottom=False)
+    best = history.best_iteration() + 1 if history.has_description_length else 0
+    if best:
+        groups = f"shortest description: {history.n_components - best} groups"
+        axes.axhline(best, color=BLUE, ls="--", lw=1.2, label=groups)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _draw_strip(strip, history, layout, counts, colors)
 
 
-def _draw_brackets(axes: Axes, layout: TreeLayout, counts: np.ndarray, colors: list[str]) -> None:
+def _draw_brackets(
+    axes: Axes, layout: TreeLayout, counts: np.ndarray, colors: list[str], *, rasterized: bool = False
+) -> None:
     """Draw every merge as one line of a single collection: in a module's colour where all below is of it."""
     total = np.concatenate([np.zeros((1, counts.shape[1]), dtype=np.int64), np.cumsum(counts, axis=0)])
     below = total[layout.last_leaf + 1] - total[layout.first_leaf]
     pure = (below > 0).sum(axis=1) == 1
     chosen = [colors[n] if one else MIXED for n, one in zip(below.argmax(axis=1), pure, strict=True)]
-    axes.add_collection(LineCollection(list(layout.corners), colors=chosen or None, linewidths=0.9))
+    axes.add_collection(
+        LineCollection(list(layout.corners), colors=chosen or None, linewidths=0.9, rasterized=rasterized)
+    )
 
 
 def _draw_strip(

@@ -29,7 +29,7 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
         'description length [bits per sample]'
     """
     figure, (axes,) = new_figure()
-    axes.set(xlabel="iteration [merges]", ylabel="description length [bits per sample]")
+    axes.set(xlabel="after how many merges", ylabel="description length [bits per sample]")
     axes.margins(x=0.01)
     known = [history for history in histories if history.has_description_length]
     if not known:
@@ -41,9 +41,9 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     for number, history in enumerate(known):
         best, shown = history.best_iteration(), evenly(history.n_iterations, _MOST_ITERATIONS)
         label = "each run" if number == 0 else None
-        axes.plot(shown, history.mdl_loss[shown], color=BLUE, alpha=0.6, lw=1, label=label)
+        axes.plot(shown + 1, history.mdl_loss[shown], color=BLUE, alpha=0.6, lw=1, label=label)
         label = "its shortest description" if number == 0 else None
-        axes.plot(best, history.mdl_loss[best], "o", color=ORANGE, ms=5, zorder=3, label=label)
+        axes.plot(best + 1, history.mdl_loss[best], "o", color=ORANGE, ms=5, zorder=3, label=label)
     best_groups = [int(history.k_groups[history.best_iteration()]) for history in known]
     axes.set_title(f"Description length, shortest at {groups_span(best_groups)}")
     axes.legend()
@@ -73,16 +73,18 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
             (singletons, BLUE, "of one component"),
             (several, ORANGE, "of several"),
         ):
-            counts.plot(shown, curve[shown], color=color, lw=1, alpha=0.6, label=name if first else None)
+            counts.plot(shown + 1, curve[shown], color=color, lw=1, alpha=0.6, label=name if first else None)
         for rank, (color, name) in enumerate(zip((ORANGE, GREEN, BLUE), _RANKS, strict=True)):
             curve = largest[shown, rank].astype(float)
             curve[curve == 0] = np.nan  # there is no such group
-            sizes.plot(shown, curve, color=color, lw=1, alpha=0.6, label=name if first else None)
+            sizes.plot(shown + 1, curve, color=color, lw=1, alpha=0.6, label=name if first else None)
     merged = any(history.n_iterations for history in histories)
     counts.set(ylabel="groups [count]")
     counts.set_title("Number of groups, one line a run" if merged else "Number of groups: no merges")
     counts.legend()
-    sizes.set(xlabel="iteration [merges]", ylabel="size [components]", yscale="log" if merged else "linear")
+    sizes.set(
+        xlabel="after how many merges", ylabel="size [components]", yscale="log" if merged else "linear"
+    )
     sizes.set_title("Sizes of the three largest groups")
     sizes.margins(x=0.01)
     sizes.legend()

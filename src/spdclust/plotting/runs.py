@@ -11,6 +11,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from spdclust.core.distance_methods import METHODS
+from spdclust.core.numbering import merges_done
 from spdclust.core.types import Float, Int
 from spdclust.partitions.ordination import classical_scaling
 from spdclust.plotting.cuts import cut_title
@@ -56,7 +57,11 @@ def plot_runs(
         between = distances[row]
         norms.append(Normalize(0, float(between.max()) or top or 1.0))
         _draw_table(table, between, names, f"{method} [{unit}]", norms[-1])
-        near = "" if iterations[row] == at["iteration"] else f"; distances after merge {iterations[row]}"
+        near = (
+            ""
+            if iterations[row] == at["iteration"]
+            else f"; distances after {merges_done(int(iterations[row]))}"
+        )
         table.set_title(f"{cut_title(name, at)}{near}")
         _draw_points(points, between, names, unit)
     figure.suptitle(f"Distances between {len(names)} runs: {method}", x=0.01, ha="left")
@@ -95,10 +100,9 @@ def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.locator_params(nbins=6)
     if len(places) <= _MOST_NAMED:
-        for place, (x, y) in enumerate(places):
-            here = [names[run] for run in np.flatnonzero(at == place)]
-            text = here[0] if len(here) == 1 else f"{len(here)} equal runs"
-            axes.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        _name_points(
+            axes, places, [[names[run] for run in np.flatnonzero(at == n)] for n in range(len(places))], reach
+        )
     axes.set(
         xlabel=f"first axis [{unit}], {shares[0]:.0%} of the distances",
         ylabel=f"second axis [{unit}], {shares[1]:.0%}",
@@ -106,6 +110,21 @@ def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -
     axes.set_title(
         "All runs have the same groups" if len(places) == 1 else "The same as points (classical scaling)"
     )
+
+
+def _name_points(axes: Axes, places: np.ndarray, names: list[list[str]], reach: float) -> None:
+    """Write the runs at each point; those whose names would lie on another's share its text."""
+    texts: list[tuple[float, float, list[str]]] = []
+    for (x, y), here in zip(places.tolist(), names, strict=True):
+        said = here[0] if len(here) == 1 else f"{len(here)} equal runs"
+        near = (each for each in texts if abs(each[0] - x) < 0.4 * reach and abs(each[1] - y) < 0.1 * reach)
+        if (other := next(near, None)) is None:
+            texts.append((x, y, [said]))
+        else:
+            other[2].append(said)
+    for x, y, sharing in texts:
+        text = ", ".join(sharing) if len(sharing) < 3 else f"{sharing[0]} and {len(sharing) - 1} more points"
+        axes.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
 
 
 def seriated(between: Float[np.ndarray, "runs runs"]) -> Int[np.ndarray, " runs"]:

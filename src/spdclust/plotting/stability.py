@@ -46,27 +46,27 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
     """
     methods = list(dict.fromkeys(["adjusted_rand_dist", record["methods"][0]]))
     figure, panels = new_figure(len(methods) + 1, size=(6.4, 2.1 * (len(methods) + 1) + 0.6))
-    iterations = table["iteration"]
+    n_merges = table["iteration"] + 1
     for axes, method in zip(panels, methods, strict=False):
         for prefix, color, name in (("", BLUE, "runs"), ("null.", GREY, "shuffled runs")):
             column = f"{prefix}{method}"
             axes.fill_between(
-                iterations, table[f"{column}.q0"], table[f"{column}.q100"], color=color, alpha=0.2, lw=0
+                n_merges, table[f"{column}.q0"], table[f"{column}.q100"], color=color, alpha=0.2, lw=0
             )
-            axes.plot(iterations, table[f"{column}.q50"], color=color, label=f"{name}: median, range")
+            axes.plot(n_merges, table[f"{column}.q50"], color=color, label=f"{name}: median, range")
         axes.set(ylabel=f"distance\n[{METHODS[method].unit}]")
         axes.set_title(f"Distance between runs: {method} (0: all agree)")
         axes.set_ylim(bottom=0)
     distinct = panels[-1]
-    distinct.plot(iterations, table["n_distinct"], color=BLUE, drawstyle="steps-mid")
-    distinct.plot(iterations, table["null.n_distinct"], color=GREY, drawstyle="steps-mid", zorder=1)
+    distinct.plot(n_merges, table["n_distinct"], color=BLUE, drawstyle="steps-mid")
+    distinct.plot(n_merges, table["null.n_distinct"], color=GREY, drawstyle="steps-mid", zorder=1)
     notes = [
         f"{CUT_NAMES[name]}: {' '.join(at['cut']['notes'])}"
         for name, at in record["cuts"].items()
         if at["cut"].get("notes")
     ]
     lines = [line for note in notes for line in textwrap.wrap(note, 90)]
-    distinct.set_xlabel("\n".join(["iteration [merges]", *lines]))
+    distinct.set_xlabel("\n".join(["after how many merges", *lines]))
     distinct.set(ylabel="groupings\n[count]")
     distinct.set_ylim(0, record["n_runs"] + 0.5)
     distinct.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -85,7 +85,7 @@ def _mark_cuts(axes: Axes, cuts: Mapping[str, Any]) -> None:
             continue
         color, style = _CUT_STYLES[name]
         groups = groups_span(at["cut"]["n_groups"])
-        axes.axvline(at["iteration"], color=color, ls=style, lw=1.2, label=f"{CUT_NAMES[name]}: {groups}")
+        axes.axvline(at["iteration"] + 1, color=color, ls=style, lw=1.2, label=f"{CUT_NAMES[name]}: {groups}")
 
 
 @styled

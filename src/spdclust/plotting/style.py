@@ -1,6 +1,7 @@
 """How figures look: safe for colour-blind readers, readable in print, the same bytes each time."""
 
 import functools
+import textwrap
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.text import Text
 
 from spdclust.core.atomic import atomic_path
 
@@ -26,6 +28,7 @@ UNDEFINED = "#BDBDBD"
 """Colour of what has no value."""
 
 _MOST_CHARACTERS = 60
+_WRAPS, _GAP = 4, 6
 
 _STYLE: Any = {
     "figure.dpi": 150,
@@ -37,6 +40,7 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.formatter.min_exponent": 4,  # 2 instead of 2×10⁰
     "grid.color": "#E3E3E3",
     "grid.linewidth": 0.7,
     "legend.frameon": False,
@@ -139,6 +143,7 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
     figure.set_size_inches(width * scale, height * scale)
     engine = figure.get_layout_engine()
     with mpl.rc_context(_STYLE):
+        _wrap_titles(figure)
         _settle_layout(figure)
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
@@ -147,6 +152,35 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
             figure.savefig(temporary, format=suffix, metadata=metadata, dpi=dpi)
     figure.set_layout_engine(engine)
     figure.set_size_inches(width, height)
+
+
+def _wrap_titles(figure: Figure) -> None:
+    """Break titles that reach over the edge or into the next title: layouts leave room for height only."""
+    for _ in range(_WRAPS):
+        figure.draw_without_rendering()
+        titles = [title for title in _titles(figure) if title.get_text()]
+        boxes = [title.get_window_extent() for title in titles]
+        wrapped = False
+        for title, box in zip(titles, boxes, strict=True):
+            beside = [
+                other.x0 for other in boxes if other.x0 > box.x0 and other.y0 < box.y1 and box.y0 < other.y1
+            ]
+            room = min([figure.bbox.width, *beside]) - box.x0 - _GAP * figure.dpi / 72
+            if box.width <= room:
+                continue
+            lines = title.get_text().splitlines()
+            longest = max(map(len, lines))
+            width = max(8, min(longest - 1, int(longest * room / box.width)))
+            broken = "\n".join(part for line in lines for part in (textwrap.wrap(line, width) or [""]))
+            wrapped |= broken != title.get_text()
+            title.set_text(broken)
+        if not wrapped:
+            return
+
+
+def _titles(figure: Figure) -> list[Text]:
+    above = [figure._suptitle] if figure._suptitle is not None else []  # type: ignore[attr-defined]
+    return above + [axes._left_title for axes in figure.axes]  # type: ignore[attr-defined]
 
 
 def _settle_layout(figure: Figure) -> None:

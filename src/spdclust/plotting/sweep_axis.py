@@ -7,9 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from spdclust.core.types import Float, Int
+from spdclust.plotting.style import plain_text
 
 MOST_NUMBERS = 10
 """Rows or columns of a heat map above which its cells carry no numbers."""
+
+_MOST_NAMES, _LONGEST_VALUE = 50, 30
 
 _LOG_SPAN = 20.0
 """Positive values that span more than this factor are drawn on a logarithmic axis."""
@@ -53,7 +56,30 @@ def label_axis(
             axes.set_xticks(x, [f"{value:g}" for value in x])
             axes.minorticks_off()
         return
-    axes.set_xticks(x, [point_name(point, swept) for point in points], rotation=30, ha="right", fontsize=8)
+    if len(x) <= MOST_NUMBERS:
+        names = [point_name(point, swept).replace(", ", ",\n") for point in points]
+        axes.set_xticks(x, names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
+        return
+    every = slice(None, None, -(-len(x) // _MOST_NAMES))
+    names = [point_name(point, swept) for point in points]
+    axes.set_xticks(x[every], names[every], rotation=90, fontsize=6)
+
+
+def label_height(swept: Sequence[str], points: Sequence[Mapping[str, Any]], numeric: bool) -> float:
+    """Return how much higher a figure has to be for the names of its points, inches.
+
+    Example:
+        >>> point = {"name": "a", "values": {"alpha": 1}}
+        >>> label_height(["alpha"], [point], True), label_height(["alpha"], [point] * 20, False)
+        (0.0, 0.35)
+    """
+    if numeric:
+        return 0.0
+    names = [point_name(point, swept) for point in points]
+    if len(names) > MOST_NUMBERS:
+        return max(map(len, names)) / 20
+    longest = max(len(line) for name in names for line in name.split(", "))
+    return 0.035 * longest + 0.12 * max(name.count(", ") for name in names)
 
 
 def is_number(value: Any) -> bool:
@@ -73,9 +99,15 @@ def point_name(point: Mapping[str, Any], swept: Sequence[str]) -> str:
         >>> point_name({"name": "s", "values": {"merge_config.alpha": 0.5}}, ["merge_config.alpha"])
         'alpha 0.5'
     """
-    return ", ".join(f"{short(key)} {shown_value(point['values'][key])}" for key in swept) or str(
-        point["name"]
-    )
+    values = point["values"]
+    named = [
+        # the keys of a mapping name its values
+        shown_value(values[key])
+        if isinstance(values[key], Mapping)
+        else f"{short(key)} {shown_value(values[key])}"
+        for key in swept
+    ]
+    return ", ".join(named) or plain_text(str(point["name"]), _LONGEST_VALUE)
 
 
 def short(key: str) -> str:
@@ -92,7 +124,11 @@ def shown_value(value: Any) -> str:
     """Return a swept value as text.
 
     Example:
-        >>> shown_value(None), shown_value(0.5)
-        ('null', '0.5')
+        >>> shown_value(None), shown_value(0.5), shown_value({"threshold": 0.1})
+        ('null', '0.5', 'threshold 0.1')
     """
-    return "null" if value is None else f"{value:g}" if is_number(value) else str(value)
+    if isinstance(value, Mapping):
+        text = " ".join(f"{name} {shown_value(each)}" for name, each in value.items()) or "{}"
+    else:
+        text = "null" if value is None else f"{value:g}" if is_number(value) else str(value)
+    return plain_text(text, _LONGEST_VALUE)

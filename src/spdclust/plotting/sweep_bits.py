@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
-from spdclust.plotting.sweep_axis import along_axis, label_axis
+from spdclust.plotting.sweep_axis import along_axis, label_axis, label_height
 
 _CURVES = (
     ("alone", GREY, "all components alone"),
@@ -49,7 +49,8 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
         axes.set_axis_off()
         axes.set_title("Held-out description of the activations: not known, no batches")
         return figure
-    figure, (described, beyond, groups) = new_figure(3, size=(6.4, 7.4))
+    height = 7.4 + label_height(record["swept"], points, numeric)
+    figure, (described, beyond, groups) = new_figure(3, size=(6.4, height))
     sets = comparable_sets(bits["alone"])
     for name, color, label in _CURVES:
         for number, same in enumerate(sets):

@@ -15,6 +15,7 @@ from spdclust.plotting.sweep_axis import (
     along_axis,
     is_number,
     label_axis,
+    label_height,
     point_name,
     short,
     shown_value,
@@ -23,11 +24,21 @@ from spdclust.plotting.sweep_axis import (
 METHOD = "adjusted_rand_dist"
 """The distance that the figures show."""
 
+_CELL, _MOST_CELLS, _CHARACTER = 0.45, 24, 0.075
+"""Side of a cell, cells above which they are smaller and not all named, width of a character; inches."""
+
 _QUANTITIES = (
-    ("n_groups_mean", "groups [count]", "{:.4g}"),
-    ("mean_support", "support of the consensus [share]", "{:.2f}"),
-    ("n_contested_components", "contested components [count]", "{:.0f}"),
+    ("n_groups_mean", None, "groups at the cut", "groups [count]", "{:.4g}"),
+    (
+        "mean_support",
+        "null_mean_support",
+        "support of the consensus\n(of shuffled runs)",
+        "support beyond shuffled runs [share]",
+        "{:.2f}",
+    ),
+    ("n_contested_components", None, "contested components", "components [count]", "{:.0f}"),
 )
+"""Quantity, what chance gives for it, title, label of the colours, format of the numbers."""
 
 
 @styled
@@ -61,7 +72,8 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
 def _draw_curves(record: Mapping[str, Any]) -> Figure:
     swept = record["swept"]
     points, order, x, numeric = along_axis(record)
-    figure, (groups, support, apart) = new_figure(3, size=(6.4, 7.2))
+    height = 7.2 + label_height(swept, points, numeric)
+    figure, (groups, support, apart) = new_figure(3, size=(6.4, height))
 
     low, high = (np.array([point[f"n_groups_{end}"] for point in points]) for end in ("min", "max"))
     mean = np.array([point["n_groups_mean"] for point in points])
@@ -102,14 +114,26 @@ def _draw_curves(record: Mapping[str, Any]) -> Figure:
 
 def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -> Figure:
     swept = record["swept"]
-    figure = Figure(figsize=(3 * 3.6, max(2.8, 0.45 * len(rows) + 1.6)), layout="constrained")
+    width = max(4.2, 0.5 * min(len(columns), MOST_NUMBERS) + 1.6)
+    figure = Figure(figsize=(3 * width, max(3.0, 0.5 * len(rows) + 1.8)), layout="constrained")
     panels = figure.subplots(1, len(_QUANTITIES), squeeze=False, sharey=True)[0]
-    for axes, (quantity, title, written) in zip(panels, _QUANTITIES, strict=True):
-        values = np.full((len(rows), len(columns)), np.nan)
+    for axes, (quantity, chance, title, label, written) in zip(panels, _QUANTITIES, strict=True):
+        values, by_chance = (np.full((len(rows), len(columns)), np.nan) for _ in range(2))
         for point in record["points"]:
             row, column = (point["values"][key] for key in swept)
-            values[_place(row, rows), _place(column, columns)] = point[quantity]
-        _draw_heat_map(axes, values, written)
+            at = _place(row, rows), _place(column, columns)
+            values[at] = point[quantity]
+            by_chance[at] = point[chance] if chance else 0.0
+        numbers = [
+            [
+                written.format(value) + (f"\n({written.format(null)})" if chance else "")
+                for value, null in pairs
+            ]
+            for pairs in (zip(*each, strict=True) for each in zip(values, by_chance, strict=True))
+        ]
+        # coloured by what is beyond chance: a support of 1 says nothing where shuffled runs reach 0.99
+        drawn = _draw_heat_map(axes, values - by_chance, numbers, least=0.0)
+        figure.colorbar(drawn, ax=axes, label=label)
         axes.set_title(title)
         axes.set_xticks(
             range(len(columns)), [shown_value(value) for value in columns], rotation=30, ha="right"
@@ -135,30 +159,39 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     Args:
         record: see `sweeps.comparison.compare_points`.
     """
-    names = [point_name(point, record["swept"]) for point in record["points"]]
-    side = max(3.0, 0.42 * len(names) + 1.4)
-    figure = Figure(figsize=(2 * side + 0.6, side + 0.4), layout="constrained")
+    names = [point_name(point, record["swept"]).replace(", ", ",\n") for point in record["points"]]
+    side = max(1.6, _CELL * min(len(names), _MOST_CELLS))
+    longest = _CHARACTER * max(len(line) for name in names for line in name.splitlines())
+    lines = max(name.count("\n") for name in names) + 1
+    size = (2 * (side + 1.1) + longest + 0.3, side + 0.75 * longest + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    every = slice(None, None, -(-len(names) * (lines + 1) // (2 * _MOST_CELLS)))
+    places = range(len(names))[every]
     panels = figure.subplots(1, 2, squeeze=False, sharey=True)[0]
     for axes, (kind, title) in zip(
         panels, (("runs", "Between runs"), ("consensus", "Between consensus groupings")), strict=True
     ):
         values = np.array(record["distances"][METHOD][kind])
-        drawn = _draw_heat_map(axes, values, "{:.2f}", least=0.0)
+        numbers = [[f"{value:.2f}" for value in row] for row in values]
+        drawn = _draw_heat_map(axes, values, numbers, least=0.0)
         axes.set_title(title)
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-        figure.colorbar(drawn, ax=axes, label=f"{METHOD} [{METHODS[METHOD].unit}]", shrink=0.8)
-    panels[0].set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_xticks(places, names[every], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        figure.colorbar(drawn, ax=axes, label=f"{METHOD} [{METHODS[METHOD].unit}]")
+    panels[0].set_yticks(places, names[every], fontsize=8)
     return figure
 
 
-def _draw_heat_map(axes: Axes, values: np.ndarray, written: str, least: float | None = None) -> Any:
-    drawn = axes.imshow(values, cmap="cividis", aspect="auto", vmin=least)
+def _draw_heat_map(axes: Axes, values: np.ndarray, numbers: Sequence[Sequence[str]], *, least: float) -> Any:
+    most = float(np.nanmax(values, initial=least))
+    drawn = axes.imshow(
+        values, cmap="cividis", aspect="auto", vmin=min(least, float(np.nanmin(values))), vmax=most or 1.0
+    )
     axes.grid(visible=False)
     if max(values.shape) <= MOST_NUMBERS:
         for (row, column), value in np.ndenumerate(values):
             dark = float(np.asarray(drawn.norm(value))) < 0.5
             axes.text(
-                column, row, written.format(value), ha="center", va="center", fontsize=8,
+                column, row, numbers[row][column], ha="center", va="center", fontsize=8,
                 color="white" if dark else "black",
             )  # fmt: skip
     return drawn

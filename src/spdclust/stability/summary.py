@@ -38,8 +38,9 @@ def summarize(
 
     Returns:
         Per run: components, merges, groups at the least description length and that length (bits per
-        sample). Per method: mean, least and largest distance between runs at the median such iteration, or
-        at the last earlier one with distances. Per cut, if the stability analysis is given: groups, consensus
+        sample). Per method: mean, least and largest distance between runs at the shortest mean description
+        (without a stability analysis: at the median of the runs' shortest ones), or at the last earlier
+        iteration with distances. Per cut, if the stability analysis is given: groups, consensus
         groups and their support, contested components. If groups are given: the result of `summarize_groups`.
         Without meaningful description lengths (scalar activations), the distances are those before stability
         drops or at the last merge, and the least description lengths are omitted.
@@ -48,6 +49,10 @@ def summarize(
     known = all(history.has_description_length for history in runs)
     if known:
         best = [history.best_iteration() for history in runs]
+    least_mdl = {} if stability is None else stability["cuts"].get("least_mdl", {})
+    if least_mdl:
+        cut = least_mdl["iteration"]
+    elif known:
         cut = int(np.median(best))
     elif stability is not None:
         cut = stability["cuts"]["stability_drop"]["iteration"]

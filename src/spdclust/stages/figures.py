@@ -21,7 +21,7 @@ def draw_figures(
     inputs: Mapping[str, Files],
     paths: Mapping[str, Sequence[str | Path]],
     *,
-    arguments: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
     threads: int | None = None,
     dpi: int = 150,
     scale: float = 1.0,

@@ -205,9 +205,11 @@ def log_batches(member: Member, *, again: bool = False) -> None:
         return
     from spdclust.plotting.activations import activation_figures  # slow to import and not always needed
 
+    threshold = member.run_config["merge_config"]["activation_threshold"]
+    drawn = activation_figures(first, activation_threshold=threshold)
     described = member.describe_batches(digests, first.provenance.get("task"))
     with LoggedRun(described, note, source, again=again) as run:
-        pictures = {f"activations/{name}": figure for name, figure in activation_figures(first).items()}
+        pictures = {f"activations/{name}": figure for name, figure in drawn.items()}
         run.tracker.log({"batch": 0, **activation_record(first), **pictures})
         run.tracker.summarize({"n_batches": batches.n_batches, "batch_digests": digests})
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.core.numbering import merges_done
 from spdclust.core.types import Float, Int
 from spdclust.merge.view import MergeView
 
@@ -116,7 +117,7 @@ class MergeSample:
         """
         from spdclust.plotting.merge_state import draw_merge_state
 
-        title = f"After iteration {self.iteration}, {len(self.sizes)} groups"
+        title = f"After {merges_done(self.iteration)}, {len(self.sizes)} groups"
         if len(self.shown) < len(self.sizes):
             title += f"; the {len(self.shown)} largest are shown"
         idxs = group_idxs_shown(group_idxs, self.shown)

@@ -17,7 +17,7 @@ function curveChart(container, app, { label, unit, rows, bands = [], lines, from
   const width = Math.max(260, container.clientWidth || 400);
   const height = 200;
   const [left, right, top, bottom] = [52, 10, 10, 34];
-  const last = Math.max(1, app.ensemble.nIterations - 1);
+  const last = Math.max(1, app.ensemble.nIterations - 1); // after last + 1 merges
   const all = [...lines.map((line) => line.values), ...bands.flatMap((band) => [band.low, band.high])];
   let [low, high] = [Infinity, -Infinity];
   for (const values of all) for (const v of values) if (Number.isFinite(v)) [low, high] = [Math.min(low, v), Math.max(high, v)];
@@ -33,8 +33,8 @@ function curveChart(container, app, { label, unit, rows, bands = [], lines, from
     svg("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }),
     svg("text", { class: "tick", x: left - 6, y: y(v) + 4, "text-anchor": "end" }, compact(v)),
   ]);
-  const below = niceTicks(0, last, 5).filter(Number.isInteger).map((t) =>
-    svg("text", { class: "tick", x: x(t), y: height - bottom + 15, "text-anchor": "middle" }, t.toLocaleString("en-GB")),
+  const below = niceTicks(1, last + 1, 5).filter(Number.isInteger).map((t) =>
+    svg("text", { class: "tick", x: x(t - 1), y: height - bottom + 15, "text-anchor": "middle" }, t.toLocaleString("en-GB")),
   );
   const cuts = Object.entries(app.ensemble.header.cuts).map(([name, at]) =>
     svg("line", { class: `cut ${name}`, x1: x(at.iteration), x2: x(at.iteration), y1: top, y2: height - bottom }, svg("title", {}, CUT_NAMES[name] || name)),
@@ -52,7 +52,7 @@ function curveChart(container, app, { label, unit, rows, bands = [], lines, from
       width,
       height,
       role: "img",
-      "aria-label": `${label}. The slider above chooses the iteration.`,
+      "aria-label": `${label}. The slider above chooses after how many merges.`,
       pointerdown: (event) => {
         drawn.setPointerCapture(event.pointerId);
         pick(event);
@@ -65,13 +65,33 @@ function curveChart(container, app, { label, unit, rows, bands = [], lines, from
     lines.map((line) => svg("polyline", { class: `curve ${line.class}`, points: path(line.values, forth) })),
     cuts,
     cursor,
-    svg("text", { class: "tick", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, `iteration [merges]   ·   vertical: ${unit}`),
+    svg("text", { class: "tick", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, `after how many merges   ·   vertical: ${unit}`),
   );
   container.replaceChildren(drawn);
   return (t) => {
     cursor.setAttribute("x1", x(Math.max(0, t)));
     cursor.setAttribute("x2", x(Math.max(0, t)));
   };
+}
+
+const SAVED_STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "font-size"];
+
+// A button that saves a drawing as it looks now, without the style sheet of the page.
+function saveChart(drawn, name) {
+  const save = () => {
+    const copy = drawn().cloneNode(true);
+    const [from, to] = [drawn(), copy].map((root) => [root, ...root.querySelectorAll("*")]);
+    from.forEach((node, i) => {
+      const style = getComputedStyle(node);
+      for (const property of SAVED_STYLES) to[i].setAttribute(property, style.getPropertyValue(property));
+      to[i].removeAttribute("style");
+    });
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("font-family", "sans-serif");
+    copy.prepend(svg("rect", { width: "100%", height: "100%", fill: getComputedStyle(document.documentElement).getPropertyValue("--raised").trim() }));
+    saveText(new XMLSerializer().serializeToString(copy), `${name}.svg`, "image/svg+xml");
+  };
+  return el("p", { class: "line export" }, el("button", { type: "button", class: "save", click: save }, "Save the chart (SVG)"));
 }
 
 // Position of the last kept row that is not after t.
@@ -86,7 +106,7 @@ function rowAt(rows, t) {
 }
 
 function atRow(rows, row, t) {
-  return rows[row] === t ? "" : ` (kept at iteration ${rows[row].toLocaleString("en-GB")})`;
+  return rows[row] === t ? "" : ` (kept after ${mergesDone(rows[row])})`;
 }
 
 function methodChoice(app, methods, id) {
@@ -114,6 +134,7 @@ function agreementFigure(figure, app) {
     plot,
     el("p", { class: "legend" }, el("span", { class: "key of-runs" }), "pairs of runs ", el("span", { class: "key of-null" }), "runs with shuffled components"),
     readout,
+    saveChart(() => plot.firstChild, "agreement"),
   );
   let cursor = () => {};
   const draw = () => {
@@ -158,7 +179,7 @@ function mdlFigure(figure, app) {
   const mean = Float64Array.from(rows, (_, i) => runs.reduce((sum, run) => sum + run.mdl[i], 0) / runs.length);
   const plot = el("div", { class: "plot" });
   const readout = el("p", { class: "readout", id: "mdl-readout" });
-  figure.replaceChildren(caption, plot, el("p", { class: "legend" }, el("span", { class: "key of-runs" }), runs.length > 1 ? "mean of the runs" : "the run"), readout);
+  figure.replaceChildren(caption, plot, el("p", { class: "legend" }, el("span", { class: "key of-runs" }), runs.length > 1 ? "mean of the runs" : "the run"), readout, saveChart(() => plot.firstChild, "description_length"));
   let cursor = () => {};
   const draw = () => {
     cursor = curveChart(plot, app, {
@@ -192,7 +213,7 @@ function distanceFigure(figure, app) {
   const choice = methodChoice(app, methods, "distance-method");
   const plot = el("div", { class: "plot" });
   const readout = el("p", { class: "readout", id: "distance-readout" });
-  figure.replaceChildren(el("figcaption", {}, caption, " ", choice), plot, readout);
+  figure.replaceChildren(el("figcaption", {}, caption, " ", choice), plot, readout, saveChart(() => plot.firstChild, "distances"));
   const n = runs.length;
   const nPairs = (n * (n - 1)) / 2;
   const largest = new Map(methods.map(({ name }) => [name, arrays[`distances.${name}`].reduce((a, b) => Math.max(a, b), 0)]));

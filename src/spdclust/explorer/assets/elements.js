@@ -46,15 +46,47 @@ function trim(value, digits) {
   return text.includes("e") ? String(Number(text)) : text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+// The state after merge t, counted from 0 in files: how many merges it has behind it.
+function mergesDone(t) {
+  return count(t + 1, "merge");
+}
+
+// The merge itself: the n-th.
+function nthMerge(t) {
+  return `merge ${(t + 1).toLocaleString("en-GB")}`;
+}
+
+// What chance gives for a number, next to it; not one of the numbers of the files.
+function byChance(value, kind = "plain") {
+  if (value === null || value === undefined || Number.isNaN(value)) return "";
+  return el("span", { class: "quiet", title: String(value), "data-chance": String(value) }, kind === "share" ? short(value, kind) : value > 0 && value < 0.001 ? "< 0.001" : short(value, kind));
+}
+
 function count(n, one, many = `${one}s`) {
   return `${n.toLocaleString("en-GB")} ${n === 1 ? one : many}`;
 }
 
 // A name with a question mark beside it that opens its definition.
 let helpNumber = 0;
+let closeDefinition = () => {};
+for (const event of ["click", "resize"]) window.addEventListener(event, () => closeDefinition());
+window.addEventListener("scroll", () => closeDefinition(), { capture: true, passive: true });
+window.addEventListener("keydown", (event) => event.key === "Escape" && closeDefinition());
+
+// Fixed to the window, so that no table or card cuts it off.
+function placeBelow(box, anchor) {
+  const { left, top, bottom } = anchor.getBoundingClientRect();
+  const { width, height } = box.getBoundingClientRect();
+  box.style.left = `${Math.max(8, Math.min(left, document.documentElement.clientWidth - width - 8))}px`;
+  box.style.top = `${bottom + 6 + height > window.innerHeight && top - 6 - height > 0 ? top - 6 - height : bottom + 6}px`;
+}
 function explained(name, term) {
   const id = `help-${helpNumber++}`;
   const text = el("span", { class: "definition", id, hidden: true, role: "note" }, DEFINITIONS[term]);
+  const close = () => {
+    text.hidden = true;
+    button.setAttribute("aria-expanded", "false");
+  };
   const button = el(
     "button",
     {
@@ -66,8 +98,16 @@ function explained(name, term) {
       title: DEFINITIONS[term],
       click: (event) => {
         event.stopPropagation();
-        text.hidden = !text.hidden;
-        button.setAttribute("aria-expanded", String(!text.hidden));
+        const opening = text.hidden;
+        closeDefinition();
+        if (!opening) return;
+        text.hidden = false;
+        button.setAttribute("aria-expanded", "true");
+        placeBelow(text, button);
+        closeDefinition = () => {
+          close();
+          closeDefinition = () => {};
+        };
       },
     },
     "?",
@@ -87,14 +127,22 @@ function moduleCounts(ensemble, components) {
   return counts;
 }
 
+function csvCell(value) {
+  const text = value === null || value === undefined || Number.isNaN(value) ? "" : String(value);
+  // spreadsheets would run what begins like a formula
+  const inert = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(inert) ? `"${inert.replace(/"/g, '""')}"` : inert;
+}
+
 function classOf(column, name) {
   return column.narrow === false ? `${name} not-narrow` : name;
 }
 
 // A table that sorts by its columns and shows a page of its rows at a time.
-// columns: {name, sub (second line of the heading), term, value(row), cell(row), numeric, narrow (false: left out
-// in narrow windows)}; rows: numbers.
-function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, select }) {
+// columns: {name, sub (second line of the heading), term, value(row), text(row) (in the saved file, where it is not
+// the value), cell(row), numeric, narrow (false: left out in narrow windows)}; rows: numbers; file: its name; saved: further
+// columns of the file.
+function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, select, file, saved = [] }) {
   const state = { rows: [], sort, page: 0 };
   const body = el("tbody");
   const heads = columns.map((column, i) => {
@@ -108,7 +156,9 @@ function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, 
   const where = el("span", { "aria-live": "polite" });
   const nothing = el("p", { class: "quiet" });
   const pager = el("p", { class: "pager" }, back, where, on);
-  container.replaceChildren(el("div", { class: "scroll" }, table), nothing, pager);
+  const csv = () => [[...columns, ...saved].map((c) => c.name), ...state.rows.map((row) => [...columns, ...saved].map((c) => (c.text || c.value)(row)))].map((cells) => cells.map(csvCell).join(",")).join("\r\n") + "\r\n";
+  const save = el("p", { class: "line export" }, el("button", { type: "button", class: "save", click: () => saveText(csv(), `${file}.csv`, "text/csv") }, "Save the table (CSV)"));
+  container.replaceChildren(el("div", { class: "scroll" }, table), nothing, pager, save);
 
   function resort(i) {
     const same = state.sort.column === i;
@@ -148,6 +198,7 @@ function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, 
     nothing.textContent = shown.length ? "" : empty();
     nothing.hidden = shown.length > 0;
     pager.hidden = last === 0;
+    save.hidden = shown.length === 0;
     where.textContent = ` ${start + 1}–${start + shown.length} of ${state.rows.length.toLocaleString("en-GB")} `;
     back.disabled = state.page === 0;
     on.disabled = state.page === last;

@@ -110,7 +110,7 @@ function makeApp(ensemble) {
     const members = groupMembers(grouping.groups, grouping.k);
     const { support, exact } = ensemble.runs.length > 1 ? supportOf(members, grouping.k, groupings) : {};
     const activity = activityOf(grouping, members, exact, groupings);
-    app.state = { groupings, grouping, members, support, exact, activity };
+    app.state = { groupings, grouping, members, support, exact, activity, byChance: chanceOfCut(ensemble, groupings) };
   }
 
   function activityOf(grouping, members, exact, groupings) {
@@ -176,9 +176,10 @@ function makeApp(ensemble) {
       return;
     }
     compute();
-    slider.value = iteration.value = String(Math.max(0, app.t));
+    slider.value = String(Math.max(0, app.t));
+    iteration.value = String(app.t + 1);
     kInput.value = String(kAt(app.t));
-    slider.setAttribute("aria-valuetext", `iteration ${app.t}, ${kAt(app.t)} groups`);
+    slider.setAttribute("aria-valuetext", `after ${mergesDone(app.t)}, ${kAt(app.t)} groups`);
     view.value = String(app.view);
     drawHeadline();
     for (const figure of figures) figure(app.t, charts);
@@ -215,8 +216,10 @@ function makeApp(ensemble) {
       const size = members.order.length;
       parts.push(el("b", {}, distinct === 1 ? `All ${ensemble.runs.length} runs agree here.` : `The ${ensemble.runs.length} runs hold ${distinct} different groupings.`));
       parts.push(" Mean ", explained("support", "support"), " ", el("b", {}, number(total / Math.max(1, size))));
+      const random = members.order.reduce((sum, c) => sum + app.state.byChance.support(members.size(grouping.groups[c])), 0) / Math.max(1, size);
       const cut = Object.values(ensemble.header.cuts).find((each) => each.iteration === app.t);
       if (cut && app.view < 0 && cut.null_mean_support !== null) parts.push(" (shuffled runs: ", number(cut.null_mean_support), ")");
+      else parts.push(" (random components: ", byChance(random), ")");
       parts.push(".");
       const inputs = ensemble.runs.flatMap((run) => [...new Set(run.told.provenance.inputs || [])]);
       if (new Set(inputs).size < inputs.length) parts.push(" Some of these runs were merged on the same samples and cannot confirm each other.");
@@ -229,7 +232,7 @@ function makeApp(ensemble) {
     const agreed = ensemble.header.last_agreement;
     if (agreed !== null && agreed !== undefined && !places.some((place) => place[1] === agreed)) places.push(["last agreement of all runs", agreed, "agreed"]);
     if (!places.length && best !== null && last >= 0) places.push(["shortest description", Math.min(best, last), "least_mdl"]);
-    byId("cuts").replaceChildren(...places.map(([name, t, kind]) => el("button", { type: "button", class: `cut ${kind}`, "data-cut": kind, "aria-pressed": String(app.t === t), click: () => app.goTo(t) }, `${name} (${t.toLocaleString("en-GB")})`)));
+    byId("cuts").replaceChildren(...places.map(([name, t, kind]) => el("button", { type: "button", class: `cut ${kind}`, "data-cut": kind, "aria-pressed": String(app.t === t), click: () => app.goTo(t) }, `${name} (after ${mergesDone(t)})`)));
   }
 
   function drawPanel() {
@@ -271,8 +274,9 @@ function makeApp(ensemble) {
     const { partners, contestedness, consistency } = app.components();
     showContested ||= sortedTable(place, {
       caption: "Components by how much their company changes between runs",
+      file: "contested_components",
       columns: [
-        { name: "component", value: (c) => c, cell: (c) => componentButton(app, c) },
+        { name: "component", value: (c) => c, text: (c) => ensemble.labels[c], cell: (c) => componentButton(app, c) },
         { name: "contestedness", term: "contestedness", numeric: true, value: (c) => app.components().contestedness[c], cell: (c) => number(app.components().contestedness[c]) },
         { name: "consistency", term: "consistency", numeric: true, value: (c) => app.components().consistency[c], cell: (c) => number(app.components().consistency[c]) },
         { name: "partners", term: "partners", numeric: true, value: (c) => app.components().partners[c], cell: (c) => number(app.components().partners[c]) },
@@ -319,10 +323,11 @@ function makeApp(ensemble) {
 
   // ---- controls
 
-  slider.max = iteration.max = String(Math.max(0, last));
+  slider.max = String(Math.max(0, last));
+  iteration.max = String(last + 1);
   for (const control of [slider, iteration, kInput, byId("back"), byId("on")]) control.disabled = last < 0;
   slider.addEventListener("input", () => app.goTo(Number(slider.value)));
-  iteration.addEventListener("change", () => app.goTo(Number(iteration.value)));
+  iteration.addEventListener("change", () => app.goTo(Number(iteration.value) - 1));
   kInput.addEventListener("change", () => app.goTo(Math.round(nComponents()) - 1 - Number(kInput.value)));
   byId("back").addEventListener("click", () => app.goTo(app.t - 1));
   byId("on").addEventListener("click", () => app.goTo(app.t + 1));
@@ -391,13 +396,13 @@ function drawAbout(ensemble) {
       ["ensemble", header.name],
       ["model", header.model || "not said"],
       ["components", ensemble.n.toLocaleString("en-GB"), low === high && low === ensemble.n ? "" : ` in all, ${span} in a run`],
-      ["iterations", ensemble.nIterations.toLocaleString("en-GB"), runs.some((run) => run.m !== ensemble.nIterations) ? " (those that every run has)" : ""],
+      ["merges", ensemble.nIterations.toLocaleString("en-GB"), runs.some((run) => run.m !== ensemble.nIterations) ? " (those that every run has)" : ""],
       ["spdclust", [...new Set(provenance.map((each) => each.spdclust || "not said"))].join(", ")],
       ["merge settings", el("code", {}, Object.entries(header.merge_config).map(([key, value]) => `${key}: ${notStated.includes(key) ? "not stated" : JSON.stringify(value)}`).join("; "))],
     ]),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Runs" },
       el("table", { id: "runs" },
-        el("thead", {}, el("tr", {}, ["run", "components", "merges", "samples", "seed", "least description length [bits per sample]", "at iteration", "batches", ...(fromFiles ? ["files of each batch"] : [])].map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, ["run", "components", "merges", "samples", "seed", "least description length [bits per sample]", "after merges", "batches", ...(fromFiles ? ["files of each batch"] : [])].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, runs.map((run) => el("tr", {},
           el("th", { scope: "row" }, run.name),
           el("td", { class: "right" }, number(run.n)),
@@ -405,7 +410,7 @@ function drawAbout(ensemble) {
           el("td", { class: "right" }, number(run.told.n_samples)),
           el("td", {}, JSON.stringify(run.told.provenance.seed ?? null)),
           el("td", { class: "right" }, number(run.told.least_mdl)),
-          el("td", { class: "right" }, number(run.told.best_iteration)),
+          el("td", { class: "right" }, number(run.told.best_iteration === null ? null : run.told.best_iteration + 1)),
           el("td", {}, el("code", { title: (run.told.provenance.batches || []).join(" ") }, listSome((run.told.provenance.batches || []).map(shorten), 2) || "not said")),
           fromFiles ? el("td", { title: (run.told.provenance.files || []).join("; ") }, listSome(run.told.provenance.files || [], 4) || "not said") : null,
         ))),

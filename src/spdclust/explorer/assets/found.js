@@ -30,6 +30,7 @@ function makeFound(ensemble) {
       return arrays["found.runs"].subarray(g * nParts, (g + 1) * nParts);
     },
     // without batches there are no bits, not even those of all components alone
+    byChance: chanceOfTrees(ensemble),
     tested: Number.isFinite(record.bits.alone) && Number.isFinite(record.bits.answer),
   };
 }
@@ -59,4 +60,57 @@ function foundAmong(found, components) {
   }
   const groups = [...counts].map(([g, n]) => ({ group: g, n, size: found.members.size(g) }));
   return { groups: groups.sort((a, b) => b.n - a.n || a.group - b.group), none };
+}
+
+// n choose k, as its logarithm.
+function logChoose(n, k) {
+  let sum = 0;
+  for (let i = 1; i <= k; i++) sum += Math.log((n - k + i) / i);
+  return sum;
+}
+
+const RANDOM_SETS = 8;
+
+// What members drawn at random would have in the merge trees: mean best Jaccard similarity of a few such sets, and
+// the expected number of runs with exactly that node. Sets are the same each time.
+function chanceOfTrees(ensemble) {
+  const supports = new Map();
+  return {
+    support(size) {
+      if (!supports.has(size)) {
+        let state = 12345 + size;
+        const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 4294967296;
+        let total = 0;
+        for (let i = 0; i < RANDOM_SETS; i++) {
+          const members = new Set();
+          while (members.size < Math.min(size, ensemble.n)) members.add(Math.floor(random() * ensemble.n));
+          for (const run of ensemble.runs) total += closestNode(run, [...members]).similarity;
+        }
+        supports.set(size, total / (RANDOM_SETS * ensemble.runs.length));
+      }
+      return supports.get(size);
+    },
+    exact(size) {
+      return ensemble.runs.reduce((sum, run) => sum + run.size.reduce((n, each) => n + (each === size), 0) * Math.exp(-logChoose(run.n, size)), 0);
+    },
+  };
+}
+
+// The same for the groups of a cut: share of runs in which two random components are together (one: alone), and
+// runs that hold exactly a random set.
+function chanceOfCut(ensemble, groupings) {
+  const sizes = groupings.map(({ groups, kOwn }, r) => {
+    const counts = new Map();
+    const size = new Int32Array(kOwn);
+    for (const g of groups) if (g < kOwn) size[g]++;
+    for (const each of size) counts.set(each, (counts.get(each) || 0) + 1);
+    return { counts, n: ensemble.runs[r].n };
+  });
+  const mean = (of) => sizes.reduce((sum, each) => sum + of(each), 0) / sizes.length;
+  const together = mean(({ counts, n }) => (n > 1 ? [...counts].reduce((sum, [size, times]) => sum + times * size * (size - 1), 0) / (n * (n - 1)) : 0));
+  const alone = mean(({ counts, n }) => (counts.get(1) || 0) / n);
+  return {
+    support: (size) => (size > 1 ? together : alone),
+    exact: (size) => sizes.reduce((sum, { counts, n }) => sum + (counts.get(size) || 0) * Math.exp(-logChoose(n, size)), 0),
+  };
 }

@@ -32,8 +32,9 @@ function foundPanel(app, g) {
     found.tested ? null : el("p", {}, el("b", {}, "Not tested: "), "there were no activation batches."),
     facts([
       known("bits_saved") && [explained("bits saved", "found_bits_saved"), ...withError(get("bits_saved"), get("bits_saved_se")), " per sample; if independent: 0 or less"],
-      known("support") && [explained("support", "found_support"), number(get("support"))],
-      known("runs_exact") && [explained("runs with exactly this group", "found_runs_exact"), number(get("runs_exact")), ` of ${ensemble.runs.length}`, known("runs_exact_low") ? `; 95 % interval of the share: ${Math.round(100 * get("runs_exact_low"))}–${Math.round(100 * get("runs_exact_high"))} %` : ""],
+      found.names && [explained("name for citing", "found_name"), el("code", { id: "group-name" }, found.names[g])],
+      known("support") && [explained("support", "found_support"), number(get("support")), "; by chance: ", byChance(found.byChance.support(members.length))],
+      known("runs_exact") && [explained("runs with exactly this group", "found_runs_exact"), number(get("runs_exact")), ` of ${ensemble.runs.length}`, known("runs_exact_low") ? `; 95 % interval of the share: ${Math.round(100 * get("runs_exact_low"))}–${Math.round(100 * get("runs_exact_high"))} %` : "", "; by chance: ", byChance(found.byChance.exact(members.length))],
       known("activity") && [explained("activity", "found_activity"), number(get("activity"), "share"), ` of samples, ${least > 1 ? `at least ${least} members` : "any member"} active`, ...beside("activity", "share")],
       known("cohesion") && [explained("cohesion", "found_cohesion"), number(get("cohesion")), ...beside("cohesion")],
       known("lift") && [explained("lift", "found_lift"), number(get("lift")), "; if independent: 1"],
@@ -68,7 +69,7 @@ function foundRuns(app, g, members) {
       perRun ? el("td", { class: "right" }, number(parts[r])) : null,
       el("td", { class: "right" }, number(similarity)),
       el("td", {}, words),
-      el("td", {}, t >= 0 && t < ensemble.nIterations ? el("button", { type: "button", class: "link", "aria-label": `Go to iteration ${t} of ${run.name}`, click: () => app.showMerge(run.r, t, members.find((c) => nodeAt(run, c, t) === node)) }, `merge ${t.toLocaleString("en-GB")}`) : t >= 0 ? `merge ${t.toLocaleString("en-GB")}` : "–"),
+      el("td", {}, t >= 0 && t < ensemble.nIterations ? el("button", { type: "button", class: "link", "aria-label": `Go to the state of ${run.name} after ${mergesDone(t)}`, click: () => app.showMerge(run.r, t, members.find((c) => nodeAt(run, c, t) === node)) }, nthMerge(t)) : t >= 0 ? nthMerge(t) : "–"),
     );
   });
   const heads = ["run", ...(perRun ? ["bits saved"] : []), "best Jaccard", "closest node of its merge tree", "made by"];

@@ -73,6 +73,7 @@ function chanceOf(found) {
   const each = (groups) => listSome(counted(groups).map(([found, times]) => `${count(found, "group")} in ${times.toLocaleString("en-GB")}`), 6);
   return [
     el("div", { class: "plot" }, drawn),
+    saveChart(() => drawn, "groups_by_chance"),
     el("p", { class: "legend" }, el("span", { class: "key of-null" }), "null runs ", el("span", { class: "key of-runs" }), "this ensemble"),
     el("p", { class: "readout", id: "null-readout" }, `${count(runs.length, "null run")}: ${each(runs)}; mean `, number(found.expected_false), ". Here: ", number(found.n), "."),
     busy.length ? el("p", { class: "readout", id: "busy-readout" }, explained("Samples as busy as here", "null_busy"), `: ${each(busy)}; mean `, number(busy.reduce((sum, groups) => sum + groups, 0) / busy.length), ".") : null,
@@ -133,15 +134,18 @@ function foundTable(app) {
   const columns = [
     { name: "group", numeric: true, value: (g) => g, cell: (g) => foundButton(app, g, String(g)) },
     { name: "size", numeric: true, value: get("size"), cell: (g) => number(found.column("size", g)) },
-    { name: "modules", value: (g) => found.members.of(g)[0], cell: (g) => modulesCell(ensemble, found.members.of(g)), class: "wide" },
+    { name: "modules", text: (g) => Array.from(found.members.of(g), (c) => ensemble.labels[c]).join(" "), value: (g) => found.members.of(g)[0], cell: (g) => modulesCell(ensemble, found.members.of(g)), class: "wide" },
     found.tested && { ...plain("bits_saved"), name: "bits saved", sub: "± std. error", cell: (g) => [number(found.column("bits_saved", g), "cell"), el("div", { class: "quiet sub" }, "± ", number(found.column("bits_saved_se", g), "brief"))] },
-    known("support") && { ...plain("support"), name: "support", narrow: false },
+    known("support") && { ...plain("support"), name: "support", sub: "if random", narrow: false, cell: (g) => [number(found.column("support", g), "cell"), el("div", { class: "sub" }, byChance(found.byChance.support(found.members.size(g)), "cell"))] },
     several && known("runs_exact") && { ...plain("runs_exact"), name: "runs exact", sub: "95 % interval", narrow: false, cell: (g) => [number(found.column("runs_exact", g)), ` of ${ensemble.runs.length}`, interval(found.column("runs_exact_low", g), found.column("runs_exact_high", g))] },
     known("activity") && { ...plain("activity"), name: "activity", sub: compared, narrow: false, cell: beside("activity", "share") },
     known("cohesion") && { ...plain("cohesion"), name: "cohesion", sub: compared, narrow: false, cell: beside("cohesion", "cell") },
     known("lift") && { ...plain("lift"), name: "lift", sub: "1 by chance", narrow: false },
   ].filter(Boolean);
+  const saved = [{ name: "name", text: (g) => found.names[g] }, ...["bits_saved_se", "activity_independent", "cohesion_independent"].filter(known).map((name) => ({ name, text: get(name) }))];
   const show = sortedTable(byId("found-table"), {
+    file: "groups_of_the_page",
+    saved,
     caption: found.tested ? "Found groups, the best supported by evidence first" : "Groups of the merges, without evidence",
     columns,
     sort: { column: 0, descending: false },
@@ -159,11 +163,14 @@ function foundTable(app) {
       hits.push(c);
       wanted.add(found.group[c]);
     }
+    const tokens = groupsByToken(app, query, (members) => Array.from({ length: found.n }, (_, g) => g).filter((g) => sameMembers(found.members.of(g), members)));
+    for (const { groups } of tokens) for (const g of groups) wanted.add(g);
+    if (query && found.names) found.names.forEach((name, g) => name === query && wanted.add(g));
     const rows = [];
     for (let g = 0; g < found.n; g++) if ((!wanted || wanted.has(g)) && (!ofModule || ofModule.has(g))) rows.push(g);
     const filtered = rows.length < found.n ? `; ${rows.length.toLocaleString("en-GB")} shown` : "";
     byId("found-heading").replaceChildren(count(found.n, "group"), el("span", { class: "quiet" }, `${found.tested ? ", by evidence" : ", not tested"}${filtered}`));
-    byId("found-hits").replaceChildren(...searchHits(app, query, hits));
+    byId("found-hits").replaceChildren(...searchHits(app, query, hits, tokens));
     show(rows, { keepPage });
   }
   for (const control of [search, module]) control.addEventListener("input", () => update({ keepPage: false }));
@@ -182,8 +189,9 @@ function drawAlone(app) {
   const rate = (c) => cofiring.singles[c] / cofiring.n_samples;
   sortedTable(byId("alone-table"), {
     caption: "Components that belong to no group",
+    file: "components_in_no_group",
     columns: [
-      { name: "component", value: (c) => c, cell: (c) => componentButton(app, c) },
+      { name: "component", value: (c) => c, text: (c) => ensemble.labels[c], cell: (c) => componentButton(app, c) },
       cofiring && { name: "active on", term: "active_on", numeric: true, value: rate, cell: (c) => number(rate(c), "share") },
     ].filter(Boolean),
     sort: cofiring ? { column: 1, descending: true } : { column: 0, descending: false },

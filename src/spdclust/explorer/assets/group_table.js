@@ -12,16 +12,17 @@ function groupTable(app) {
     { name: "group", numeric: true, value: (g) => g, cell: (g) => openButton(g) },
     { name: "size", term: "size", numeric: true, value: (g) => app.state.members.size(g), cell: (g) => number(app.state.members.size(g)) },
     { name: "activity", term: "activity", numeric: true, value: (g) => app.state.activity[g], cell: (g) => number(app.state.activity[g], ensemble.activityKind) },
-    several && { name: "support", term: "support", numeric: true, value: (g) => app.state.support[g], cell: (g) => supportCell(g) },
+    several && { name: "support", sub: "by chance", term: "support", numeric: true, value: (g) => app.state.support[g], cell: (g) => supportCell(g) },
     several && { name: "runs", term: "exact", numeric: true, value: (g) => app.state.exact[g], cell: (g) => [number(app.state.exact[g]), ` of ${ensemble.runs.length}`] },
-    { name: "members", value: (g) => app.state.members.of(g)[0], cell: (g) => modulesCell(ensemble, app.state.members.of(g)), class: "wide" },
+    { name: "members", text: (g) => Array.from(app.state.members.of(g), (c) => ensemble.labels[c]).join(" "), value: (g) => app.state.members.of(g)[0], cell: (g) => modulesCell(ensemble, app.state.members.of(g)), class: "wide" },
     app.found && { name: "found", term: "found_here", numeric: true, value: (g) => foundHere(g).groups.map((each) => each.group)[0] ?? NaN, cell: (g) => foundCell(app, foundHere(g)) },
   ].filter(Boolean);
   const show = sortedTable(byId("group-table"), {
-    caption: "Groups at the chosen iteration",
+    caption: "Groups after the chosen number of merges",
+    file: "groups_of_a_cut",
     columns,
     sort: { column: 1, descending: true },
-    empty: () => (filtering() ? "No group fits what is asked for." : "Every component is alone at this iteration: there is no group of two or more."),
+    empty: () => (filtering() ? "No group fits what is asked for." : "Every component is alone here: there is no group of two or more."),
     select: (g) => {
       const chosen = app.selected && app.state.grouping.groups[app.selected.component] === g;
       return { class: chosen ? "chosen" : "", "data-group": g, click: (event) => event.target.closest("button") || app.open("group", app.state.members.of(g)[0], event.currentTarget.querySelector("button")) };
@@ -40,12 +41,13 @@ function groupTable(app) {
   function supportCell(g) {
     const bar = el("span", { class: "bar" }, el("span"));
     bar.firstChild.style.width = `${100 * app.state.support[g]}%`;
-    return [number(app.state.support[g]), " ", bar];
+    return [number(app.state.support[g]), " ", bar, el("div", { class: "sub" }, byChance(app.state.byChance.support(app.state.members.size(g)), "cell"))];
   }
   function update({ keepPage = true } = {}) {
     const { grouping, members } = app.state;
     const query = search.value.trim().toLowerCase();
     const hits = [];
+    let tokens = [];
     const wanted = query ? new Set(/^\d+$/.test(query) && Number(query) < grouping.k ? [Number(query)] : []) : null;
     if (query) {
       for (let c = 0; c < ensemble.n; c++) {
@@ -53,6 +55,8 @@ function groupTable(app) {
         hits.push(c);
         if (grouping.groups[c] >= 0) wanted.add(grouping.groups[c]);
       }
+      tokens = groupsByToken(app, query, (own) => [grouping.groups[own[0]]].filter((g) => g >= 0 && sameMembers(members.of(g), own)));
+      for (const { groups } of tokens) for (const g of groups) wanted.add(g);
     }
     const least = Number(support.value) || 0;
     const ofModule = module.value ? new Set() : null;
@@ -70,7 +74,7 @@ function groupTable(app) {
       `${count(nLarge, "group")} of two or more components`,
       el("span", { class: "quiet" }, ` and ${count(grouping.k - nLarge, "component")} alone${filtering() || singletons.checked ? `; ${rows.length.toLocaleString("en-GB")} shown` : ""}`),
     );
-    found.replaceChildren(...searchHits(app, query, hits));
+    found.replaceChildren(...searchHits(app, query, hits, tokens));
     show(rows, { keepPage });
   }
   for (const control of [search, module, support, singletons]) control.addEventListener("input", () => update({ keepPage: false }));
@@ -78,10 +82,33 @@ function groupTable(app) {
 }
 
 // The components that a search found.
-function searchHits(app, query, hits) {
+function searchHits(app, query, hits, tokens) {
   if (!query) return [];
   const chips = hits.slice(0, 12).map((c) => componentButton(app, c));
-  return [el("span", { class: "quiet" }, hits.length ? `${count(hits.length, "component")}: ` : "No component of that name. "), ...chips, hits.length > 12 ? " …" : ""];
+  const texts = tokens.slice(0, 8).map(({ text }) => [el("code", {}, visible(text).replace(/^ | $/g, "␣")), " "]);
+  return [
+    tokens.length ? el("p", {}, el("span", { class: "quiet" }, "Groups that fire on: "), texts, tokens.length > 8 ? "…" : "") : "",
+    el("span", { class: "quiet" }, hits.length ? `${count(hits.length, "component")}: ` : tokens.length ? "" : "No component of that name. "), ...chips, hits.length > 12 ? " …" : "",
+  ];
+}
+
+function sameMembers(some, others) {
+  return some.length === others.length && some.every((c, i) => c === others[i]);
+}
+
+// Tokens that contain the query, and the groups that fire on them more than on others; a token that is the query comes
+// alone. groupsOf(members): the groups of the table that have exactly these members.
+function groupsByToken(app, query, groupsOf) {
+  if (!query || !app.examples) return [];
+  const found = new Map();
+  for (const described of app.examples.groups) {
+    const texts = described.tokens.filter(([text, , , , lift]) => lift > 1 && (text.trim() || text).toLowerCase().includes(query)).map(([text]) => text);
+    const groups = texts.length ? groupsOf(described.members) : [];
+    if (groups.length) for (const text of texts) found.set(text, [...(found.get(text) || []), ...groups]);
+  }
+  const all = [...found].map(([text, groups]) => ({ text, groups }));
+  const same = all.filter(({ text }) => text.trim().toLowerCase() === query);
+  return same.length ? same : all;
 }
 
 // Members by module, on one line each.

@@ -42,7 +42,7 @@ function mappingSection(app) {
     what,
     el("p", { class: "line" }, copy, save, said),
     details,
-    ...(links.length ? [el("p", {}, "Beside this page, where the workflow wrote them:"), el("ul", {}, links)] : []),
+    ...(links.length ? [el("p", {}, "Next to this page, where the workflow wrote them:"), el("ul", {}, links)] : []),
   );
   const of = () => (app.view < 0 ? "consensus" : ensemble.runs[app.view].name);
   const fileName = () => `cluster_mapping_${of()}_iteration_${app.t}.json`;
@@ -52,7 +52,7 @@ function mappingSection(app) {
     copy.disabled = save.disabled = !merged;
     what.replaceChildren(
       ...(merged
-        ? ["Which component is in which group now, as the reference implementation's viewer reads it; null is alone. The same file from the command line: ", el("code", {}, `spdclust mapping <this folder>${run} --cut iteration_${app.t}`)]
+        ? ["Which component is in which group now, as the reference implementation's viewer reads it; null is alone. Files count iterations from 0: iteration ", String(app.t), " is the state after ", mergesDone(app.t), ". The same file from the command line: ", el("code", {}, `spdclust mapping <this folder>${run} --cut iteration_${app.t}`)]
         : ["No merge was made, so there is no grouping to write."]),
     );
     said.textContent = "";
@@ -74,8 +74,8 @@ async function copyText(text, said, details, area) {
   }
 }
 
-function saveText(text, name) {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+function saveText(text, name, type = "application/json") {
+  const url = URL.createObjectURL(new Blob([text], { type }));
   const link = el("a", { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);

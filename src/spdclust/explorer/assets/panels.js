@@ -48,8 +48,8 @@ function groupPanel(app, component) {
     heading(`Group ${group} of this cut · ${count(members.length, "component")}`, app.close),
     facts([
       [explained("activity", "activity"), number(state.activity[group], ensemble.activityKind), ...activeIfIndependent(app, members)],
-      several && [explained("support", "support"), number(state.support[group])],
-      several && [explained("runs with exactly this group", "exact"), number(state.exact[group]), ` of ${ensemble.runs.length}`],
+      several && [explained("support", "support"), number(state.support[group]), "; by chance: ", byChance(state.byChance.support(members.length))],
+      several && [explained("runs with exactly this group", "exact"), number(state.exact[group]), ` of ${ensemble.runs.length}; by chance: `, byChance(state.byChance.exact(members.length))],
       app.found && [explained("found groups in it", "found_here"), foundText(app, members)],
     ]),
     el("h3", {}, "Members"),
@@ -114,7 +114,7 @@ function runTable(app, members) {
 }
 
 function goButton(app, t) {
-  return el("button", { type: "button", class: "link", "aria-label": `Go to iteration ${t}`, click: () => app.goTo(t) }, `merge ${t.toLocaleString("en-GB")}`);
+  return el("button", { type: "button", class: "link", "aria-label": `Go to the state after ${mergesDone(t)}`, click: () => app.goTo(t) }, nthMerge(t));
 }
 
 function nodeText(app, run, node) {
@@ -222,8 +222,8 @@ function tokensOf(app, members, activeMembers = 1) {
   return [
     title,
     el("p", { class: "quiet" }, "Active on ", number(found.share, "share"), ` of ${app.examples.n_samples.toLocaleString("en-GB")} tokens of ${app.ensemble.runs[app.examples.run].name}${activeMembers > 1 ? `, with at least ${activeMembers} members active` : ""}. If the group were independent of the token, each token would have that share.`),
-    el("ul", { class: "tokens" }, found.tokens.map(([text, active, all, bits]) =>
-      el("li", { title: `${active} of ${all} samples of this token; ${bits} bits` }, el("code", {}, visible(text)), ` ${active}/${all}`))),
+    el("ul", { class: "tokens" }, found.tokens.map(([text, active, all, bits, lift]) =>
+      el("li", { title: `active on ${active} of ${all} samples of this token, ${trim(all * found.share, 3)} if independent; ${bits} bits` }, el("code", {}, visible(text)), ` ${active}/${all}`, el("span", { class: "quiet" }, ` ×${trim(lift, 2)}`)))),
     el("ul", { class: "places" }, found.places.map((place) =>
       el("li", {}, place.texts.map((text, i) => {
         const on = place.active.includes(i);
@@ -262,7 +262,7 @@ function componentPanel(app, component) {
       el("h3", {}, explained("Neighbours now", "neighbours")),
       neighbours.length
         ? el("ul", { class: "neighbours" }, neighbours.slice(0, 20).map((each) => el("li", {}, componentButton(app, each.component), " ", number(each.share, "share"), ` (${each.count} of ${ensemble.runs.length} runs)`)), neighbours.length > 20 ? el("li", { class: "quiet" }, `and ${(neighbours.length - 20).toLocaleString("en-GB")} more`) : null)
-        : el("p", { class: "quiet" }, "Alone in every run at this iteration."),
+        : el("p", { class: "quiet" }, "Alone in every run after this many merges."),
     );
   }
   const choice = el("select", { "aria-label": "run of the path", change: () => app.choosePathRun(Number(choice.value)) }, ensemble.runs.map((each) => el("option", { value: each.r }, each.name)));

@@ -76,6 +76,7 @@ class FigureRule(NamedTuple):
         inputs: names of `INPUTS`.
         figures: what it draws; all have the same wildcards.
         arguments: further arguments of the drawing functions, with wildcards.
+        settings: merge settings of the run that the drawing functions take as arguments.
         by_default: wildcards of the figures in the default set, `every` or `first` for the pipeline's
             methods; None when figures are drawn only by name.
         memory: megabytes, and megabytes for each megabyte of input.
@@ -95,6 +96,7 @@ class FigureRule(NamedTuple):
     inputs: tuple[str, ...]
     figures: tuple[FigureEntry, ...]
     arguments: Mapping[str, str] = _NONE
+    settings: tuple[str, ...] = ()
     by_default: Mapping[str, str] | None = _NONE
     memory: tuple[float, float] = (1000, 0)
     minutes: tuple[float, float] = (5, 0)

@@ -53,8 +53,8 @@ RULES = (
                     "number. Brackets have the colour of a module when all components below are of it; the "
                     "strip shows the modules of each leaf. The dashed line is where the description is "
                     "shortest, one cut through the tree; groups that hold need not hang below one line. Of "
-                    "more than 300 components only the merges of the last 80 groups are drawn. Long "
-                    "staircases are one group that takes in components one by one."
+                    "more than 300 components the merges of the last 80 groups are drawn once more, large. "
+                    "Long staircases are one group that takes in components one by one."
                 ),
                 label="merge tree, run {run}",
             ),

@@ -18,7 +18,8 @@ RULES = (
                     "What each point of the sweep found where its description is shortest (scalar "
                     "activations have no shortest description; there before stability drops): the number of "
                     "groups, how many runs back the consensus groups, next to runs whose components were "
-                    "shuffled, and how far its runs are apart. Descriptions of different settings weigh "
+                    "shuffled (two swept settings: in brackets, and subtracted in the colours), and how "
+                    "far its runs are apart. Descriptions of different settings weigh "
                     "things differently, so their lengths are not compared; held-out bits are, in the next "
                     "figures."
                 ),
