@@ -53,7 +53,7 @@ NO_FILES = {
 }
 """What may stand where a file is expected."""
 
-PASSED_OVER = {("labels.txt", "missing"), ("labels.json", "missing"), ("metadata.json", "missing"),
+PASSED_OVER = {("tokens.npy", "missing"), ("tokens.json", "missing"), ("labels.txt", "missing"), ("labels.json", "missing"), ("metadata.json", "missing"),
                ("summary.json", "missing"), ("batch_<b>.pt, statistics", "missing"), ("texts, saved folder, state.json", "missing")}  # fmt: skip
 """Files that need not be there, and contents that mean something."""
 

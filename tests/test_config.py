@@ -390,7 +390,7 @@ def test_run_files_of_one_name_must_sample_alike(tmp_path):
         write(tmp_path, f"{folder}/run.yaml", RUN | {"batch_size": size})
         name = f"{folder}/{folder}.yaml"
         paths.append(str(write(tmp_path, name, {"clustering_run_config_path": "run.yaml"})))
-    with pytest.raises(InputError, match=r"batch_size: two run files have one name .*found: \[8, 9\]"):
+    with pytest.raises(InputError, match=r"batch_size: two run files have the same name .*found: \[8, 9\]"):
         resolve_workflow(WorkflowConfig(pipelines=paths))
 
 

@@ -248,7 +248,7 @@ def test_empty_data_are_one_line(task, tmp_path, streaming):
         with pytest.raises(InputError, match="dataset is empty"):
             open_inputs(task, run_config(tmp_path / name, dataset_streaming=streaming))
     short = write_jsonl(tmp_path / "short.jsonl", ["one word"])
-    with pytest.raises(InputError, match=r"not even one sequence \(found: fewer than 48 tokens"):
+    with pytest.raises(InputError, match=r"shorter than one sequence \(found: fewer than 48 tokens"):
         drawn(open_inputs(task, run_config(short, dataset_streaming=streaming)))
 
 

@@ -207,7 +207,7 @@ def test_a_deep_tree_is_written_without_recursion():
     [
         (lambda r: r["groups"][0]["members"].append("attn:5"), "given twice"),
         (lambda r: r["groups"][0]["members"].append("x:0"), "unknown"),
-        (lambda r: r["in_no_group"].pop(), "in no part"),
+        (lambda r: r["in_no_group"].pop(), "component missing"),
         (lambda r: r["groups"].pop(), "not numbered"),
         (lambda r: r["groups"][1].pop("lift"), "lift"),
         (lambda r: r["tree"]["height"].pop(), "differ in length"),

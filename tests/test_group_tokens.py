@@ -169,5 +169,5 @@ def test_what_is_missing_is_one_line(ensemble):
 
 
 def test_an_iteration_without_its_run_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"--iteration: no effect .*allowed: with --run"):
+    with pytest.raises(InputError, match=r"--iteration: has no effect .*allowed: with --run"):
         examples(tmp_path, iteration=3)

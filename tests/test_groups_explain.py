@@ -76,7 +76,7 @@ def test_the_closest_run_forms_the_group_with_the_fewest_others():
     ("arguments", "problem"),
     [
         ((["a:0", "a:1"], 2, [BATCH]), r"run: no such run \(found: 2; allowed: 0 to 1\)"),
-        ((["x:0", "x:1"], 0, [BATCH]), "run: no member took part"),
+        ((["x:0", "x:1"], 0, [BATCH]), "run: no member was part"),
         ((["a:0", "b:2"], 0, [ProcessedActivations.from_dense(ACTIVE[:, :3], LABELS[:3])]), "batch lacks a component.*b:2"),
     ],
 )  # fmt: skip

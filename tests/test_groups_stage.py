@@ -217,7 +217,7 @@ def test_explaining_a_group_counts_its_merges(place, capsys):
     assert run("groups", place.folder, "--explain", 0) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "the batches are gone" in said
+    assert "the batches were deleted" in said
 
 
 def test_matching_an_ensemble_with_itself_pairs_every_group_with_itself(place, capsys):

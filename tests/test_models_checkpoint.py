@@ -190,13 +190,13 @@ def test_components_that_do_not_fit_are_named_with_both_shapes(run):
 def test_target_that_does_not_fit_is_named_with_both_shapes(run):
     (run / "tms_train_config.yaml").write_text("{n_features: 6, n_hidden: 2}")
     line = refusal(run)
-    assert "target_model.linear1.weight: shape does not fit" in line
+    assert "target_model.linear1.weight: shape does not match" in line
     assert "(found: (2, 5); allowed: (2, 6))" in line
 
 
 def test_causal_importance_sizes_that_do_not_fit_are_named(run):
     change_config(run, ci_fn_hidden_dims=[8])
-    assert "_ci_fns.linear1.layers.0.W: shape does not fit" in refusal(run)
+    assert "_ci_fns.linear1.layers.0.W: shape does not match" in refusal(run)
 
 
 def test_missing_tensor_is_named(run):
@@ -231,8 +231,8 @@ def test_weights_of_another_causal_importance_function_are_refused(run):
         ({"ci_fn_hidden_dims": []}, "ci_fn_hidden_dims: at least one hidden layer is needed (found: []"),
         ({"sigmoid_type": "soft"}, "sigmoid_type: unknown sigmoid (found: soft; allowed: leaky_hard"),
         (
-            {"pretrained_model_class": "spd.experiments.ih.model.InductionTransformer"},
-            "pretrained_model_class: unknown architecture (found: spd.experiments.ih.model.Induction",
+            {"pretrained_model_class": "spd.experiments.ih.model.NoSuchTransformer"},
+            "pretrained_model_class: unknown architecture (found: spd.experiments.ih.model.NoSuch",
         ),
         (
             {"module_info": [{"module_pattern": "linear9", "C": 20}]},
@@ -277,8 +277,8 @@ def test_unknown_device_is_refused(run):
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        (np.zeros((3, 4)), "inputs: shape does not fit the model (found: (3, 4); allowed: (samples, 5))"),
-        (np.zeros(5), "inputs: shape does not fit the model (found: (5,);"),
+        (np.zeros((3, 4)), "inputs: shape does not match the model (found: (3, 4); allowed: (samples, 5))"),
+        (np.zeros(5), "inputs: shape does not match the model (found: (5,);"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(inputs, says):
@@ -418,7 +418,7 @@ def test_checkpoints_without_the_target_take_its_own_weights(run):
     torch.save(target, run / "tms.pth")
     same_numbers(run)
     torch.save(target | {"linear2.bias": torch.zeros(4)}, run / "tms.pth")
-    assert f"{run / 'tms.pth'}: linear2.bias: shape does not fit" in refusal(run)
+    assert f"{run / 'tms.pth'}: linear2.bias: shape does not match" in refusal(run)
 
 
 @pytest.mark.parametrize(

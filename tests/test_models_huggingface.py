@@ -39,8 +39,8 @@ def test_missing_library_is_said_in_one_line(tmp_path, monkeypatch):
     (run / "model_1.pth").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert refusal(run) == (
-        f"{run / 'final_config.yaml'}: pretrained_model_class: this checkpoint needs the transformers "
-        "library (found: transformers.GPT2LMHeadModel; allowed: pip install 'spdclust[lm]')"
+        f"{run / 'final_config.yaml'}: pretrained_model_class: this checkpoint requires the "
+        "`transformers` package (found: transformers.GPT2LMHeadModel; allowed: pip install 'spdclust[lm]')"
     )
 
 

@@ -114,8 +114,8 @@ BAD = {
     "no inputs": (broken(draw_inputs=None), r"task: model does not define its inputs"),
     "task": (broken(task=3), r"task: not a task \(found: int"),
     "task key": (broken(task={"name": "tms", "n_features": 0, "feature_probability": 1}), "n_features"),
-    "labels too few": (broken(labels=["a:0"]), r"does not fit the labels \(found: 3 columns; allowed: 1 columns"),
-    "labels differ": (broken(labels=["a:0", "b:0", "a:1"]), r"does not fit the labels \(found: a:1; allowed: b:0\)"),
+    "labels too few": (broken(labels=["a:0"]), r"does not match the labels \(found: 3 columns; allowed: 1 columns"),
+    "labels differ": (broken(labels=["a:0", "b:0", "a:1"]), r"does not match the labels \(found: a:1; allowed: b:0\)"),
     "nan": (broken(component_activations=lambda self, inputs: {"a": inputs * float("nan"), "b": inputs[:, :1]}), "a:0: causal importance is NaN"),
 }  # fmt: skip
 

@@ -347,7 +347,7 @@ def test_tokens_that_do_not_fit_are_refused(language_run):
         language_run, [[0] * 6]
     )
     assert "a language model takes token numbers (found: torch.float32" in refusal(language_run, [[0.5]])
-    assert "shape does not fit the model (found: (2,); allowed: (sequences, positions))" in refusal(
+    assert "shape does not match the model (found: (2,); allowed: (sequences, positions))" in refusal(
         language_run, [0, 1]
     )
 

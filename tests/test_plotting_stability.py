@@ -58,10 +58,10 @@ def test_curves_are_those_of_the_analysis_and_of_shuffled_runs(analysed):
         drawn = [line for line in axes.lines if len(line.get_xdata()) > 2]
         for line, agreement in zip(drawn, (stability.agreement, stability.null_agreement), strict=True):
             np.testing.assert_array_equal(line.get_ydata(), agreement.quantiles[method][:, median])
-            np.testing.assert_array_equal(line.get_xdata(), agreement.iterations)
+            np.testing.assert_array_equal(line.get_xdata(), np.add(agreement.iterations, 1))  # merges made
     np.testing.assert_array_equal(distinct.lines[0].get_ydata(), stability.agreement.n_distinct)
     marked = [line.get_xdata()[0] for line in rand.lines if len(line.get_xdata()) == 2]
-    assert marked == [at["iteration"] for at in record["cuts"].values()]
+    assert marked == [at["iteration"] + 1 for at in record["cuts"].values()]
 
 
 def test_pairs_and_contested_components_are_those_of_the_cuts(analysed):

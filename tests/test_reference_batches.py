@@ -12,7 +12,7 @@ from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files import reference_batches
-from spdclust.files.own_folders import own_files
+from spdclust.files.own_folders import files_of_run
 from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.sampling.estimate import estimate
 
@@ -36,7 +36,7 @@ def write_batch(path, activations=DENSE, labels=LABELS, compression=zipfile.ZIP_
 def test_batches_are_read_with_their_labels_in_the_order_of_their_numbers(tmp_path, compression):
     paths = [write_batch(tmp_path / f"batch_{n:04d}.zip", DENSE * (n + 1), compression=compression) for n in range(11)]  # fmt: skip
     (tmp_path / "history.zip").touch()  # not a batch
-    assert own_files(tmp_path) == paths
+    assert [file for batch in files_of_run(tmp_path).batches for file in batch] == paths
     batch = read_own(paths[10], seed=5)
     np.testing.assert_array_equal(batch.matrix.toarray(), DENSE * 11)
     assert (batch.labels, batch.seed) == (LABELS, 5)

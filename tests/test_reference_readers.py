@@ -107,7 +107,7 @@ def test_histories_of_every_version_are_read(tmp_path, merge_config):
     np.testing.assert_array_equal(read.group_idxs(1), [0, 1, 0, 1])
     assert read.n_iterations == 2
     assert read.config.sampler_kwargs == {"threshold": 0.05}
-    assert read.config.alpha == merge_config.get("alpha", 1.0)
+    assert read.config.alpha == merge_config.get("alpha")  # None: not stated
 
 
 @pytest.mark.parametrize("key", ["pop_component_prob", "rank_cost_fn_name"])

@@ -17,7 +17,7 @@ from spdclust.files.activation_batch import ActivationBatch
 def test_temporary_batches_go_when_merges_and_groups_have_read_them(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"keep_batches": False})
-    # the groups too: their evidence cannot be had once the batches are gone
+    # the groups too: their evidence cannot be had once the batches were deleted
     assert workflow.due("histories") == {
         "precompute_batches": 2, "merge": 2, "groups": 1, "histories": 1,
     }  # fmt: skip

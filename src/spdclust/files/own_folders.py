@@ -14,11 +14,11 @@ from spdclust.files.own_layout import (
     cache_files,
     is_saved_dataset,
     is_tokens_file,
+    is_zipped_batch,
     parts_of,
     tokens_file,
 )
 from spdclust.files.own_shards import SHARD, group_shards, listed
-from spdclust.files.reference_batches import is_zipped_batch
 
 SUFFIXES = (".pt", ".npy", ".npz", ".safetensors", ".parquet")
 SNAPSHOT = "memberships.npz"

@@ -169,3 +169,13 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 def _numbers(path: Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", path.stem))
+
+
+def is_zipped_batch(path: Path) -> bool:
+    """Return whether a file is a batch of the reference implementation, by its name.
+
+    Example:
+        >>> is_zipped_batch(Path("run_0/batch_0012.zip")), is_zipped_batch(Path("history.zip"))
+        (True, False)
+    """
+    return re.fullmatch(r"batch_\d+\.zip", path.name) is not None

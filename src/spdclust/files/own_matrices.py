@@ -43,10 +43,9 @@ from spdclust.files.own_contents import (
 )
 from spdclust.files.own_folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
 from spdclust.files.own_labels import labels_beside, snapshot_labels
-from spdclust.files.own_layout import cache_files, is_saved_dataset, parts_of, tokens_file
+from spdclust.files.own_layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
 from spdclust.files.own_tokens import TokenTexts, read_tokens
 from spdclust.files.reference_batches import (
-    is_zipped_batch,
     read_zipped_batch,
     zipped_batch_labels,
     zipped_batch_shape,

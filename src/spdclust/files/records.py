@@ -106,6 +106,7 @@ class SummarizedStability(Record):
 class SummarizedDistances(Record):
     """Distances of one method as the summary has them."""
 
+    iteration: Count
     mean: float
     min: float
     max: float

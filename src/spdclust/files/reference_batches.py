@@ -3,7 +3,6 @@
 Members: `activations.npy` `(samples, components)` and `labels.txt`, one label per line.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,6 @@ from spdclust.files.zip_files import check_members_size, open_zip
 _WHAT = "batch_<b>.zip with activations.npy and labels.txt"
 _ACTIVATIONS, _LABELS = "activations.npy", "labels.txt"
 _NUMBERS_AT_ONCE = 1 << 24
-
-
-def is_zipped_batch(path: Path) -> bool:
-    """Return whether a file is such a batch, by its name.
-
-    Example:
-        >>> is_zipped_batch(Path("run_0/batch_0012.zip")), is_zipped_batch(Path("history.zip"))
-        (True, False)
-    """
-    return re.fullmatch(r"batch_\d+\.zip", path.name) is not None
 
 
 def read_zipped_batch(path: Path) -> tuple[sparse.csr_array, Labels]:

@@ -142,10 +142,8 @@ def find_groups(
     _check_samples(folds, [same[0] for same in same_samples])
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample: there is nothing to group.")
-    of_chosen = np.searchsorted(nodes, chosen)
-    groups, shared = _with_joined(
-        folds, [tree.members(node) for node in chosen], _rows(evidence, of_chosen), threads
-    )
+    members = [tree.members(node) for node in chosen]
+    groups, shared = _with_joined(folds, members, _rows(evidence, np.searchsorted(nodes, chosen)), threads)
     answers = {"answer": groups} | cuts_of_merges(runs, own, merges)
     progress("gathering evidence of groups")
     of_all = evidence_of_groups(folds, [group for answer in answers.values() for group in answer], threads)
@@ -182,12 +180,7 @@ def find_groups(
         null_groups=np.array(nulls[False], dtype=np.int64),
         null_groups_busy=np.array(nulls[True], dtype=np.int64),
         bits_saved_runs=(final.bits[order] / n_samples),
-        shared=SharedMembers(
-            shared.component,
-            rank[shared.group],
-            shared.bits.sum(1) / n_all,
-            shared.share,
-        ),
+        shared=SharedMembers(shared.component, rank[shared.group], shared.bits.sum(1) / n_all, shared.share),
         tree=EvidenceTree(
             tree.children,
             tree.height,

@@ -18,7 +18,7 @@ def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> to
         >>> checked_inputs([[0, 1]], task)
         Traceback (most recent call last):
         ...
-        spdclust.InputError: inputs: shape does not fit the model (found: (1, 2);
+        spdclust.InputError: inputs: shape does not match the model (found: (1, 2);
         allowed: (samples, 5))
 
     Args:
@@ -38,7 +38,7 @@ def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> to
 def _vectors(tensor: torch.Tensor, task: ToyTask) -> torch.Tensor:
     if tensor.ndim != 2 or tensor.shape[1] != task.n_features:
         raise InputError(
-            "shape does not fit the model",
+            "shape does not match the model",
             field="inputs",
             found=str(tuple(tensor.shape)),
             allowed=f"(samples, {task.n_features})",
@@ -49,7 +49,7 @@ def _vectors(tensor: torch.Tensor, task: ToyTask) -> torch.Tensor:
 def _tokens(tensor: torch.Tensor, task: LanguageTask | InductionTask, max_length: int | None) -> torch.Tensor:
     if tensor.ndim != 2 or tensor.shape[1] == 0:
         raise InputError(
-            "shape does not fit the model",
+            "shape does not match the model",
             field="inputs",
             found=str(tuple(tensor.shape)),
             allowed="(sequences, positions)",
