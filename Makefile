@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DOCS := $(VENV)/.docs
 CHROMIUM = $(firstword $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done))
+# `make test-slurm SLURM_TESTS="slurm and not slow"`: without those that take long for what they find
+SLURM_TESTS ?= slurm
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 # for tests of faults: the package as its users have it, without shape checks
 AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
@@ -63,7 +65,7 @@ test-fast: env
 	$(BIN)/pytest -q -n $(CORES) --dist loadfile -k "not ($(NOT_FAST))" -m "not slow" $(FAST_TESTS) $$($(BIN)/python -c '$(PURE_FILES)' " ")
 
 test-slow: env
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m slow
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "slow and not slurm"
 
 hooks: env
 	$(BIN)/pre-commit install
@@ -74,7 +76,7 @@ slurm: env
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm,generic]'
 
 test-slurm: slurm
-	$(BIN)/pytest -n 6 --dist load -m slurm tests/slurm
+	$(BIN)/pytest -n 6 --dist load -m "$(SLURM_TESTS)" tests/slurm
 
 browser: env
 	@test -n "$(CHROMIUM)" || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null; } || { echo "no Chromium here: installing it for the tests needs root on Debian"; exit 1; }

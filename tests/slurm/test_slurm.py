@@ -195,6 +195,7 @@ def test_jobs_of_a_killed_workflow_are_not_submitted_again(cluster):
     assert {job["State"] for job in accounted(cluster)} == {"COMPLETED"}
 
 
+@pytest.mark.slow
 def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):
     killer = (
         "import os, pathlib, signal\n"
@@ -214,6 +215,7 @@ def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):
     assert memory[1] >= 2 * memory[0] > 0
 
 
+@pytest.mark.slow
 def test_a_failed_job_names_its_log(cluster):
     changed = RUN["merge_config"] | {"filter_dead_threshold": 50.0}
     cluster.write("config/runs/small.yaml", RUN | {"merge_config": changed})
@@ -224,6 +226,7 @@ def test_a_failed_job_names_its_log(cluster):
     assert not (cluster.folder / MERGED).exists()
 
 
+@pytest.mark.slow
 def test_a_submission_that_slurm_refuses_is_reported(cluster):
     merges = [f"{TINY}/runs/run_{run}/history.zip" for run in (0, 1)]
     outcome = cluster.run(*ON_SLURM, "--default-resources", "slurm_partition='nowhere'", "--", *merges)
@@ -233,6 +236,7 @@ def test_a_submission_that_slurm_refuses_is_reported(cluster):
     assert len(rejected.splitlines()) < 10, rejected
 
 
+@pytest.mark.slow
 def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     process = start(cluster, "--", *WANTED)
     batch = cluster.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
@@ -254,6 +258,7 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     assert PIPELINE["n_runs"] == len(list((cluster.folder / TINY / "runs").iterdir()))
 
 
+@pytest.mark.slow
 def test_the_references_command_submits_with_the_partition_and_the_names_of_its_file(cluster):
     asked = {"slurm_partition": "other", "slurm_job_name_prefix": "mine", "calc_distances": False}
     cluster.write("config/pipelines/tiny.yaml", PIPELINE | asked)
@@ -274,6 +279,7 @@ def test_the_references_command_submits_with_the_partition_and_the_names_of_its_
     assert {job["Partition"] for job in jobs} == {"other"}, jobs
 
 
+@pytest.mark.slow
 def test_another_batch_system_gets_the_same_jobs_by_its_own_command(cluster):
     submit = cluster.folder / "submit"  # a batch system in two lines: the script runs, its number is printed
     submit.write_text(
@@ -292,6 +298,7 @@ def test_another_batch_system_gets_the_same_jobs_by_its_own_command(cluster):
     assert sum("-t 120" in line for line in submitted) == 2
 
 
+@pytest.mark.slow
 def test_the_efficiency_report_is_among_the_logs(cluster):
     batch = "results/small/precomputed_batches/run_0/batch_0.pt"
     outcome = cluster.run(*ON_SLURM, "--slurm-efficiency-report", "--", batch)

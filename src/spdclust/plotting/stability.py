@@ -66,7 +66,7 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
         if at["cut"].get("notes")
     ]
     lines = [line for note in notes for line in textwrap.wrap(note, 90)]
-    distinct.set_xlabel("\n".join(["after n merges [count]", *lines]))
+    distinct.set_xlabel("\n".join(["after how many merges [count]", *lines]))
     distinct.set(ylabel="groupings\n[count]")
     distinct.set_ylim(0, record["n_runs"] + 0.5)
     distinct.yaxis.set_major_locator(MaxNLocator(integer=True))
