@@ -279,7 +279,7 @@ def checked_record(model: type[Record], content: Any, path: str | Path) -> dict[
     """Check a record that has been read, and return it with numbers converted to the types of the model.
 
     Example:
-        >>> distances = {"mean": 0.5, "min": 0.0, "max": 1.0, "median": 0.4}
+        >>> distances = {"iteration": 7, "mean": 0.5, "min": 0.0, "max": 1.0, "median": 0.4}
         >>> checked_record(SummarizedDistances, distances, "summary.json") == distances
         True
         >>> checked_record(SummarizedDistances, {**distances, "mean": "none"}, "summary.json")
