@@ -72,27 +72,20 @@ def test_a_release_can_publish_without_a_secret_and_nothing_else_can():
     assert [name for name, each in text.items() if "id-token: write" in each] == ["release"]
 
 
+def release_check(version: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "release-check", f"VERSION={version}"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(("version", "message"), [("9.9.9", "src/spdclust/core/version.py has")])
 def test_a_tag_of_another_version_is_no_release(version, message):
-    done = subprocess.run(
-        ["make", "release-check", f"VERSION={version}"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = release_check(version)
     assert done.returncode != 0
     assert message in done.stdout
 
 
 def test_a_version_without_a_dated_heading_in_the_changelog_is_no_release():
-    done = subprocess.run(
-        ["make", "release-check", f"VERSION={spdclust.__version__}"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = release_check(spdclust.__version__)
     released = re.search(
         rf"^## {re.escape(spdclust.__version__)} \([0-9-]+\)",
         (REPOSITORY / "CHANGELOG.md").read_text(),

@@ -181,21 +181,23 @@ def _rename(values: Settings, old: str, new: str) -> None:
     values[new] = value
 
 
-MERGE_KEYS = frozenset(
-    {
-        "activation_threshold",
-        "alpha",
-        "iters",
-        "merge_pair_sampling_method",
-        "merge_pair_sampling_kwargs",
-        "filter_dead_threshold",
-        "filter_dead_stat",
-        "module_name_filter",
-        "check_threshold",
-        "pop_component_prob",
-        "rank_cost_fn_name",
-    }
+SPD_MERGE_KEYS = (
+    "activation_threshold",
+    "alpha",
+    "iters",
+    "merge_pair_sampling_method",
+    "merge_pair_sampling_kwargs",
+    "filter_dead_threshold",
+    "module_name_filter",
 )
+"""Settings of a merge in `spd`, and in its histories. Its successor sets some of them at other stages."""
+
+MERGE_KEYS = frozenset(SPD_MERGE_KEYS) | {
+    "filter_dead_stat",
+    "check_threshold",
+    "pop_component_prob",
+    "rank_cost_fn_name",
+}
 """Settings of a merge at the top level of run files of 2025, and of files of a harvest alone."""
 
 RUN_BOOKKEEPING = frozenset({"ensemble_id", "idx_in_ensemble", "output_dir", "base_output_dir"})

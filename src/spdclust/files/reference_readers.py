@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spdclust.config.reference_keys import SPD_MERGE_KEYS
 from spdclust.core.errors import InputError
 
 _OF_ALL = ("alpha", "iters", "merge_pair_sampling_method", "merge_pair_sampling_kwargs")
 
 READERS: dict[str, tuple[str, ...]] = {
-    "spd": ("activation_threshold", *_OF_ALL, "filter_dead_threshold", "module_name_filter"),
+    "spd": SPD_MERGE_KEYS,
     "param-decomp": _OF_ALL,
 }
 """Settings in `merge_config` by reader, which rejects any other: `spd` and its successor."""

@@ -6,20 +6,9 @@ from typing import Any
 
 from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
+from spdclust.config.reference_keys import SPD_MERGE_KEYS
 from spdclust.core.errors import InputError
 from spdclust.merge.history import GIVEN_ON_IMPORT, NOT_STATED, MergeHistory
-
-REFERENCE_KEYS = (
-    "activation_threshold",
-    "alpha",
-    "iters",
-    "merge_pair_sampling_method",
-    "merge_pair_sampling_kwargs",
-    "filter_dead_threshold",
-    "module_name_filter",
-)
-"""Settings of the reference implementation's merges. Its newest version sets some of them at other stages,
-and its histories do not state those."""
 
 _WITHOUT_NULL = ("merge_pair_sampling_method", "merge_pair_sampling_kwargs")
 
@@ -28,14 +17,14 @@ def not_stated_by(settings: Any) -> list[str]:
     """Return the settings that a history of the reference implementation does not state.
 
     Example:
-        >>> not_stated_by(dict.fromkeys(REFERENCE_KEYS[1:]))
+        >>> not_stated_by(dict.fromkeys(SPD_MERGE_KEYS[1:]))
         ['activation_threshold']
     """
     if not isinstance(settings, Mapping):
         return []
     # the oldest version states the threshold of its sampler under a key of its own
     stated = {*settings, "merge_pair_sampling_kwargs"} if "check_threshold" in settings else set(settings)
-    return [key for key in REFERENCE_KEYS if key not in stated]
+    return [key for key in SPD_MERGE_KEYS if key not in stated]
 
 
 def read_settings(content: Any, not_stated: Iterable[str] = ()) -> MergeConfig:
@@ -69,7 +58,7 @@ def reference_settings(history: MergeHistory) -> dict[str, Any]:
         0.1
     """
     settings = history.config.resolved()
-    stated = {key: settings[key] for key in REFERENCE_KEYS if key not in history.not_stated}
+    stated = {key: settings[key] for key in SPD_MERGE_KEYS if key not in history.not_stated}
     # its reader supports a single prefix only
     return {key: None if isinstance(value, list) else value for key, value in stated.items()}
 
