@@ -1,6 +1,7 @@
 """One Slurm for all tests of this folder, also where several processes run them: most of their time is waiting."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ SCRIPT = Path(__file__).parent / "single_node.sh"
 
 
 def _is_wanted(config: pytest.Config) -> bool:
-    return config.option.markexpr == "slurm" and not hasattr(config, "workerinput")
+    asked = re.search(r"(?<!not )\bslurm\b", config.option.markexpr) is not None
+    return asked and not hasattr(config, "workerinput")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
