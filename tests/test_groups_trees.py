@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spdclust.groups.find import find_groups
+from spdclust.groups.samples import fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
 from spdclust.groups.support import _key_of, formed_by
 from spdclust.groups.trees import Tree, merge_history_tree
@@ -43,6 +44,22 @@ def test_similarity_is_jaccards_weighted_by_activation(seed):
     members = np.random.default_rng(seed).permutation(n)[:5]
     pairs = itertools.combinations(sorted(members.tolist()), 2)
     np.testing.assert_allclose(sums.among(members), [expected[pair] for pair in pairs], atol=2e-6)
+
+
+@pytest.mark.parametrize("values", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pair_sums_are_products_of_dense_activations(values, threads):
+    rng = np.random.default_rng(5)
+    labels, dense = plain.names(9), []
+    for n in (40, 70):
+        on = rng.random((n, 9)) < 0.4
+        dense.append(
+            np.where(on, 0.2 + rng.random((n, 9)), 0).astype(np.float32) if values else on.astype(np.float32)
+        )
+    runs = [ProcessedActivations.from_dense(each, labels) for each in dense]
+    sums = pair_sums(fold_samples(runs, labels, [labels] * 2, 0.1), [0, 1], threads)
+    products = sum(each.T.astype(np.float64) @ each for each in dense)
+    np.testing.assert_allclose(sums.packed, products[np.tril_indices(9)], rtol=1e-6)
 
 
 def test_of_components_that_are_on_or_off_it_is_jaccards_similarity_of_their_samples():
