@@ -8,8 +8,8 @@ from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.sampling.settings import local_data_files
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import batches_per_run, files_beside, files_of_run
-from spdclust.files.own_layout import parts_of
+from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
+from spdclust.user_files.layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, refused
+from spdclust.core.safe_reading import as_input_error, check_size
 from spdclust.files.archive import digest_of
 from spdclust.files.torch_files import load_tensors
 
@@ -89,7 +89,7 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
     if texts["format_version"] == "1":
         _verify(arrays, texts, path)
     else:
-        with refused("checksum cannot be computed", path, ALLOWED):
+        with as_input_error("checksum cannot be computed", path, ALLOWED):
             rest = {name: text for name, text in texts.items() if name != "head_checksum"}
             fits = texts.get("head_checksum") == _head_checksum(arrays, rest)
         if not fits:
@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
         if isinstance(name, str) and isinstance(value, str):
             texts[name] = value
         elif isinstance(name, str) and hasattr(value, "numpy"):
-            with refused("not a plain tensor", path, ALLOWED, name):
+            with as_input_error("not a plain tensor", path, ALLOWED, name):
                 arrays[name] = value.numpy()
         else:
             raise InputError(
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
 
 
 def _verify(arrays: Arrays, texts: Texts, path: Path) -> None:
-    with refused("checksum cannot be computed", path, ALLOWED):
+    with as_input_error("checksum cannot be computed", path, ALLOWED):
         rest = {name: text for name, text in texts.items() if name not in ("checksum", "head_checksum")}
         if texts["format_version"] == "1":
             fits = texts.get("checksum") == digest_of(*arrays.values(), rest)

@@ -19,12 +19,12 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files import arrow_files, own_contents, own_tokens
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.own_folders import files_beside, files_of_run
-from spdclust.files.own_layout import parts_of
-from spdclust.files.own_matrices import digest_of_own, open_own, read_own, shape_of_own
 from spdclust.merge import rows
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.sampling.tokens import Tokenizer
+from spdclust.user_files.folders import files_beside, files_of_run
+from spdclust.user_files.layout import parts_of
+from spdclust.user_files.matrices import digest_of_own, open_own, read_own, shape_of_own
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
