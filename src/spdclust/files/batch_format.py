@@ -7,13 +7,15 @@ Version 1 had only the first one, without the names of the tensors.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import as_input_error, check_size
+from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 from spdclust.files.archive import digest_of
+from spdclust.files.plain_tensors import read_plain_tensors
 from spdclust.files.torch_files import load_tensors
 
 FORMAT = "spdclust.activation_batch"
@@ -99,7 +101,9 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
 
 def _read(path: Path) -> tuple[Arrays, Texts]:
     # not verified here: the checksums inside are stricter than those of the archive
-    payload = load_tensors(path, "batch", ALLOWED, verify=False)
+    payload: Any = read_plain_tensors(regular_file(path, ALLOWED))
+    if payload is None:  # older files, and what was written by others: as torch reads it
+        payload = load_tensors(path, "batch", ALLOWED, verify=False)
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError("not an activation batch", file=path, field="format", allowed=ALLOWED)
     if payload.get("format_version") not in _VERSIONS:
@@ -114,6 +118,8 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
     for name, value in payload.items():
         if isinstance(name, str) and isinstance(value, str):
             texts[name] = value
+        elif isinstance(name, str) and isinstance(value, np.ndarray):
+            arrays[name] = value
         elif isinstance(name, str) and hasattr(value, "numpy"):
             with as_input_error("not a plain tensor", path, ALLOWED, name):
                 arrays[name] = value.numpy()
