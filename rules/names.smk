@@ -46,8 +46,10 @@ def batch_outputs(runs, n_batches, kept):
 
 
 def batches_log(runs):
-    of_runs = f"_runs_{runs[0]}_to_{runs[-1]}" if runs else "/run_{run}"
-    return f"{RESULTS}/logs/{{run_config}}/precompute_batches{of_runs}"
+    name = "precompute_batches/run_{run}"
+    if runs:
+        name = f"precompute_batches_runs_{runs[0]}_to_{runs[-1]}"
+    return f"{RESULTS}/logs/{{run_config}}/{name}"
 
 
 def has_description_length(ensemble):
