@@ -9,7 +9,6 @@ from pydantic import Field
 
 from spdclust.config.base import PathText, Section
 from spdclust.config.ensembles import Ensemble
-from spdclust.config.figures import FigureConfig
 from spdclust.config.load import load_config, read_mapping
 from spdclust.config.locate import beside
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
@@ -242,3 +241,17 @@ def _check_name(name: str, path: str | Path) -> None:
         raise InputError(
             "name cannot be used in a path", file=path, found=name, allowed="letters, digits and . _ + ~ -"
         )
+
+
+class FigureConfig(Section):
+    """Size of every figure; a change makes figures due and nothing else.
+
+    Example:
+        >>> FigureConfig(dpi=300).scale
+        1.0
+    """
+
+    dpi: int = Field(default=150, ge=30, le=1200)
+    """Pixels per inch, of the pictures inside a `.pdf` too."""
+    scale: float = Field(default=1.0, ge=0.25, le=4.0)
+    """Factor on width and height; texts keep their size."""

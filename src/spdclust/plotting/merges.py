@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from spdclust.core.spacing import evenly_spaced
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.sizes import size_curves
+from spdclust.merge.inspection import size_curves
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.plotting.cuts import groups_span
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
