@@ -18,6 +18,20 @@ from spdclust.config.sweep_points import sweep_points, typed_point, with_point
 from spdclust.core.errors import InputError
 
 
+class FigureConfig(Section):
+    """Size of every figure; a change makes figures due and nothing else.
+
+    Example:
+        >>> FigureConfig(dpi=300).scale
+        1.0
+    """
+
+    dpi: int = Field(default=150, ge=30, le=1200)
+    """Pixels per inch, of the pictures inside a `.pdf` too."""
+    scale: float = Field(default=1.0, ge=0.25, le=4.0)
+    """Factor on width and height; texts keep their size."""
+
+
 class WorkflowConfig(Section):
     """What `config/config.yaml` holds: which pipelines to run, and where results go."""
 
@@ -241,17 +255,3 @@ def _check_name(name: str, path: str | Path) -> None:
         raise InputError(
             "name cannot be used in a path", file=path, found=name, allowed="letters, digits and . _ + ~ -"
         )
-
-
-class FigureConfig(Section):
-    """Size of every figure; a change makes figures due and nothing else.
-
-    Example:
-        >>> FigureConfig(dpi=300).scale
-        1.0
-    """
-
-    dpi: int = Field(default=150, ge=30, le=1200)
-    """Pixels per inch, of the pictures inside a `.pdf` too."""
-    scale: float = Field(default=1.0, ge=0.25, le=4.0)
-    """Factor on width and height; texts keep their size."""
