@@ -27,7 +27,7 @@ def test_what_torch_writes_is_read_as_torch_reads_it(tmp_path_factory, content):
     torch.save(
         {key: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for key, v in content.items()}, path
     )
-    ours, theirs = read_plain_tensors(path), torch.load(path, weights_only=True)
+    ours, theirs = read_plain_tensors(path, "file"), torch.load(path, weights_only=True)
     assert list(ours) == list(theirs)
     for name, value in theirs.items():
         if isinstance(value, str):
@@ -40,7 +40,7 @@ def test_what_torch_writes_is_read_as_torch_reads_it(tmp_path_factory, content):
 def test_parts_of_one_storage(tmp_path):
     whole = torch.arange(10, dtype=torch.float32)
     torch.save({"whole": whole, "part": whole[4:7], "rows": whole[2:8].view(2, 3)}, tmp_path / "a.pt")
-    read = read_plain_tensors(tmp_path / "a.pt")
+    read = read_plain_tensors(tmp_path / "a.pt", "file")
     assert read["part"].tolist() == [4, 5, 6]
     assert read["rows"].tolist() == [[2, 3, 4], [5, 6, 7]]
 
@@ -61,12 +61,21 @@ NOT_PLAIN = {
 @pytest.mark.parametrize("case", NOT_PLAIN)
 def test_anything_else_is_left_to_torch(tmp_path, case):
     torch.save(NOT_PLAIN[case], tmp_path / "a.pt")
-    assert read_plain_tensors(tmp_path / "a.pt") is None
+    assert read_plain_tensors(tmp_path / "a.pt", "file") is None
+
+
+def test_a_state_dict_with_the_versions_of_its_modules(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3))
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    read = read_plain_tensors(tmp_path / "model.pth", "state dict")
+    assert {key: value.tolist() for key, value in read.items()} == {
+        key: value.tolist() for key, value in model.state_dict().items()
+    }
 
 
 def test_the_format_before_zips_is_left_to_torch(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
-    assert read_plain_tensors(tmp_path / "a.pt") is None
+    assert read_plain_tensors(tmp_path / "a.pt", "file") is None
 
 
 @pytest.mark.parametrize("other", [b"K\x09\x85", b"K\x02M"], ids=["another shape", "another opcode"])
@@ -79,7 +88,7 @@ def test_a_shape_beyond_its_storage_is_not_read(tmp_path, other):
     with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:
         for each, data in (members | {name: members[name].replace(b"K\x02\x85", other)}).items():
             archive.writestr(each, data)
-    assert read_plain_tensors(tmp_path / "b.pt") is None
+    assert read_plain_tensors(tmp_path / "b.pt", "file") is None
 
 
 def test_a_batch_is_read_without_importing_torch(tmp_path):

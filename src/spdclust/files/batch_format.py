@@ -101,7 +101,7 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
 
 def _read(path: Path) -> tuple[Arrays, Texts]:
     # not verified here: the checksums inside are stricter than those of the archive
-    payload: Any = read_plain_tensors(regular_file(path, ALLOWED))
+    payload: Any = read_plain_tensors(regular_file(path, ALLOWED), "batch")
     if payload is None:  # older files, and what was written by others: as torch reads it
         payload = load_tensors(path, "batch", ALLOWED, verify=False)
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:

@@ -56,8 +56,8 @@ class _Storage:
     size: int
 
 
-def read_plain_tensors(path: str | Path) -> dict[str, np.ndarray | str] | None:
-    """Return the arrays and texts of a `torch.save` file; None where it holds anything else.
+def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | str] | None:
+    """Return the arrays and texts of a `torch.save` file; None where it may hold anything else.
 
     The arrays are mapped into memory. The checksums of the archive are not compared.
 
@@ -65,15 +65,22 @@ def read_plain_tensors(path: str | Path) -> dict[str, np.ndarray | str] | None:
         >>> import tempfile, torch
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     torch.save({"a": torch.arange(3), "text": "b"}, f"{folder}/a.pt")
-        ...     read_plain_tensors(f"{folder}/a.pt")
+        ...     read_plain_tensors(f"{folder}/a.pt", "batch")
         ...     torch.save([torch.arange(3)], f"{folder}/list.pt")
-        ...     read_plain_tensors(f"{folder}/list.pt")
+        ...     read_plain_tensors(f"{folder}/list.pt", "batch")
         {'a': memmap([0, 1, 2]), 'text': 'b'}
+
+    Args:
+        path: the file.
+        what: short description of the expected contents, for messages.
+
+    Raises:
+        InputError: the file is a damaged archive.
     """
     path = Path(path)
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return None
-    with open_zip(path, "batch") as archive:
+    with open_zip(path, what) as archive:
         members = {
             info.filename.partition("/")[2]: info
             for info in archive.infolist()
@@ -164,6 +171,11 @@ def _followed(pickled: bytes, mapped: _Mapped) -> Any:
         elif name in ("SETITEM", "SETITEMS"):
             items = since_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
             stack[-1].update(zip(items[::2], items[1::2], strict=True))
+        elif name == "BUILD":
+            attributes, target = stack.pop(), stack[-1]
+            # versions of the modules, which `Module.state_dict` leaves as an attribute of its dictionary
+            if not isinstance(target, dict) or not isinstance(attributes, dict):
+                raise _NotPlainError
         elif name == "STOP":
             (content,) = stack
             return content
@@ -172,8 +184,8 @@ def _followed(pickled: bytes, mapped: _Mapped) -> Any:
     raise _NotPlainError
 
 
-def _storage(what: str, kind: _Name, key: str, device: str, size: int) -> _Storage:
-    if what != "storage" or device != "cpu":
+def _storage(what: str, kind: _Name, key: str, _device: str, size: int) -> _Storage:
+    if what != "storage":  # the device it was saved from does not matter here
         raise _NotPlainError
     return _Storage(kind.name, key, size)
 

@@ -22,7 +22,7 @@ from spdclust.models.global_causal_importance import (
 )
 from spdclust.models.layers import mlp, parallel_mlp
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.state import LAYERWISE
+from spdclust.models.state_names import LAYERWISE
 
 Modules = Sequence[DecomposedModule]
 

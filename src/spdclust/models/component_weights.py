@@ -7,7 +7,8 @@ import torch
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.state import COMPONENTS, modernised, part
+from spdclust.models.state import modernised, part
+from spdclust.models.state_names import COMPONENTS
 
 
 def component_weights(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,7 +1,11 @@
 """Count the components of a checkpoint without building its model."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from spdclust.files.plain_tensors import read_plain_tensors
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
-from spdclust.models.state import COMPONENTS, current_name
+from spdclust.models.state_names import COMPONENTS, current_name
 
 
 def count_components(checkpoint: Checkpoint) -> dict[str, int]:
@@ -15,7 +19,9 @@ def count_components(checkpoint: Checkpoint) -> dict[str, int]:
     Raises:
         InputError: the weights are missing, damaged, or not a state dict.
     """
-    state = read_state_dict(checkpoint.weights, shapes_only=True)
+    state: Mapping[str, Any] | None = read_plain_tensors(checkpoint.weights, "state dict")
+    if state is None or any(isinstance(value, str) for value in state.values()):
+        state = read_state_dict(checkpoint.weights, shapes_only=True)
     named = {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}
     return {
         key.removeprefix(COMPONENTS).removesuffix(".V"): shape[1]

@@ -13,7 +13,7 @@ from spdclust.core.types import Float
 from spdclust.models.config import AttentionConfig, CausalImportanceConfig
 from spdclust.models.layers import Linear, SelfAttention, mlp, rms_normalised
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.state import GLOBAL
+from spdclust.models.state_names import GLOBAL
 
 T = TypeVar("T")
 Modules = Sequence[DecomposedModule]

@@ -13,16 +13,8 @@ from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.component_model import ComponentModel
 from spdclust.models.modules import find_modules
 from spdclust.models.sigmoids import find_sigmoids
-from spdclust.models.state import (
-    COMPONENTS,
-    TARGET,
-    State,
-    check_shapes,
-    component_shapes,
-    modernised,
-    module_shapes,
-    part,
-)
+from spdclust.models.state import State, check_shapes, component_shapes, modernised, module_shapes, part
+from spdclust.models.state_names import COMPONENTS, TARGET
 from spdclust.models.targets import build_target
 from spdclust.models.task import ToyTask
 
