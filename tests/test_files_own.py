@@ -123,7 +123,7 @@ def test_runs_have_folders_of_their_own_or_share_one(tmp_path):
         np.save(tmp_path / f"run_{run}" / "x.npy", DENSE)
     assert files_of_run(tmp_path, 1).files == [tmp_path / "run_1" / "x.npy"]
     with pytest.raises(
-        InputError, match=r"no folder for this run \(found: run_0 to run_1; allowed: run_2/ too"
+        InputError, match=r"no folder for this run \(found: run_0, run_1; allowed: run_2/ too"
     ):
         files_of_run(tmp_path, 2)
 

@@ -19,6 +19,7 @@ from spdclust.files.own_report import describe_runs
 from spdclust.files.own_shards import group_shards
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
+from spdclust.stages.merge import merge
 
 RNG = np.random.default_rng(0)
 MASK = np.ones((20, 25), dtype=np.int64)
@@ -344,6 +345,37 @@ def test_validate_checks_every_run_of_a_run_file_and_names_further_runs(tmp_path
     assert main(["validate", str(tmp_path / "run.yaml")]) == 0
     assert "samples: 3 runs" in capsys.readouterr().out
     assert "not read: run_1/, run_2/ (the ensemble has 1 run)" in estimate(config(own), 1).lines()
+
+
+def test_a_folder_that_is_one_batch_of_its_run_has_its_own_name_in_reports(tmp_path):
+    for run in range(2):
+        folder = tmp_path / f"run_{run}/layers.4.mlp"
+        folder.mkdir(parents=True)
+        (folder / "0_9.safetensors").touch()
+    shown = describe_runs(files_of_runs(config(tmp_path), range(2)))
+    assert shown == ["run 0 reads run_0", "run 1 reads run_1"]
+
+
+@pytest.mark.parametrize(
+    ("total", "line"),
+    [
+        (2, "acts_shard_00000-of-00002.npy, acts_shard_00001-of-00002.npy"),
+        (5, "5, acts_shard_00000-of-00005.npy to acts_shard_00004-of-00005.npy"),
+    ],
+)
+def test_the_log_of_a_merge_names_the_files(tmp_path, caplog, total, line):
+    shards(tmp_path / "own", total)
+    settings = config(tmp_path / "own")
+    (paths,) = precompute_batches_for_ensemble(settings, 1, tmp_path / "out")
+    with caplog.at_level(logging.INFO):
+        merge(
+            paths,
+            settings.merge_config.resolved(),
+            (0, 0),
+            history=tmp_path / "history.zip",
+            metrics=tmp_path / "metrics.csv",
+        )
+    assert f"from user-supplied files: {line}" in caplog.messages
 
 
 def test_links_to_one_file_are_the_same_samples(tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,9 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files import arrow_files, own_contents, own_tokens
 from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.other_formats import CONVERSIONS
 from spdclust.files.own_folders import files_beside, files_of_run
+from spdclust.files.own_headers import check_one_run
 from spdclust.files.own_layout import parts_of
 from spdclust.files.own_matrices import digest_of_own, open_own, read_own, shape_of_own
 from spdclust.merge import rows
@@ -28,6 +32,7 @@ from spdclust.sampling.tokens import Tokenizer
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow.feather")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 
@@ -382,6 +387,78 @@ def test_what_is_not_read_is_one_line(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
+NOT_IN_HEADERS = {
+    "complex": (lambda d: np.save(d / "x.npy", DENSE + 0j), r"not a matrix of numbers \(found: complex64 \(12, 6\)"),
+    "texts": (lambda d: np.save(d / "x.npy", DENSE.astype(str)), r"not a matrix of numbers \(found: <U\d+ \(12, 6\)"),
+    "complex of scipy": (lambda d: sparse.save_npz(d / "x.npz", sparse.csr_array(DENSE + 0j)), r"found: sparse complex"),
+    "quantized": (pt(torch.quantize_per_tensor(cube, 0.1, 0, torch.quint8)), "x.pt"),
+    "too few labels inside": (pt({"activations": cube, "labels": ["a", "b"]}), r"x\.pt: labels: one label per component is needed \(found: 2 labels for 6"),
+    "equal labels inside": (pt({"activations": cube, "labels": ["a"] * WIDTH}), r"x\.pt: labels: label given twice \(found: a;"),
+    "equal labels": (lambda d: (np.save(d / "x.npy", CUBE), (d / "labels.txt").write_text("a\n" * WIDTH)), r"labels\.txt: labels: label given twice \(found: a;"),
+    "an empty label": (lambda d: (np.save(d / "x.npy", CUBE), (d / "labels.txt").write_text("a\n\nb\nc\nd\ne\n")), r"labels\.txt: labels: unusable label \(found: ; allowed: non-empty"),
+    "no samples": (lambda d: np.save(d / "x.npy", DENSE[:0]), r"x\.npy: no activations in this file \(found: 6 columns, 0 rows"),
+    "no components": (lambda d: np.save(d / "x.npy", DENSE[:, :0]), r"x\.npy: no activations in this file \(found: 0 columns, 12 rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_IN_HEADERS)
+def test_what_headers_show_is_rejected_before_anything_runs(tmp_path, case):
+    write, message = NOT_IN_HEADERS[case]
+    write(tmp_path)
+    with pytest.raises(InputError, match=message):
+        check_one_run(files_of_run(tmp_path))
+
+
+OTHERS = {
+    ".csv": lambda p: np.savetxt(p, DENSE, delimiter=","),
+    ".tsv": lambda p: np.savetxt(p, DENSE, delimiter="\t"),
+    ".feather": lambda p: pa.feather.write_feather(pa.table({"activations": DENSE.tolist()}), p),
+    ".arrow": lambda p: write_stream(p, pa.table({"activations": DENSE.tolist()})),
+    ".h5": lambda p: write_hdf5(p),
+    ".hdf5": lambda p: write_hdf5(p),
+    ".zarr": lambda p: pytest.importorskip("zarr").save(str(p), DENSE),
+    ".mat": lambda p: scipy.io.savemat(p, {"name": DENSE}),
+    ".mtx": lambda p: scipy.io.mmwrite(p, sparse.coo_array(DENSE)),
+    ".pkl": lambda p: p.write_bytes(pickle.dumps(DENSE)),
+    ".pickle": lambda p: p.write_bytes(pickle.dumps(DENSE)),
+    ".joblib": lambda p: pytest.importorskip("joblib").dump(DENSE, p),
+    ".pth": lambda p: torch.save(torch.from_numpy(DENSE), p),
+}
+
+
+def write_stream(path, table):
+    with pa.ipc.new_stream(path, table.schema) as stream:
+        stream.write_table(table)
+
+
+def write_hdf5(path):
+    with pytest.importorskip("h5py").File(path, "w") as file:
+        file["name"] = DENSE
+
+
+@pytest.mark.parametrize("suffix", CONVERSIONS)
+def test_the_line_that_converts_another_format_gives_a_file_that_is_read(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.txt").write_text("".join(f"a:{i}\n" for i in range(WIDTH)))
+    OTHERS[suffix](tmp_path / f"acts{suffix}")
+    with pytest.raises(InputError, match="no activations in this folder") as caught:
+        files_of_run(tmp_path)
+    assert caught.value.found == f"acts{suffix}, labels.txt"
+    line = caught.value.allowed.partition("; to convert: ")[2]
+    exec("import datasets, numpy, pandas, scipy, shutil", names := {})
+    names |= {name: sys.modules.get(name) for name in ("h5py", "zarr", "joblib")}
+    exec(line, names)
+    found = files_of_run(tmp_path)
+    np.testing.assert_allclose(read_own(found.files[0]).matrix.toarray(), DENSE, rtol=1e-7)
+    assert found.unused() == {tmp_path / f"acts{suffix}": "a format that is not read"}
+
+
+def test_a_file_given_for_the_folder_is_one_line(tmp_path):
+    np.save(tmp_path / "acts.npy", DENSE)
+    with pytest.raises(InputError, match=r"acts\.npy: precomputed_activations_dir: not a folder"):
+        files_of_run(tmp_path / "acts.npy")
+
+
 @pytest.mark.parametrize(("package", "kind"), [("pyarrow", "parquet"), ("safetensors", "safetensors")])
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, package, kind):
     WRITERS[kind][0](tmp_path)
@@ -544,6 +621,8 @@ def test_a_file_of_integers_is_known_as_one(tmp_path):
         torch.save({"acts": torch.from_numpy(value)}, tmp_path / f"{name}.pt")
         for suffix in ("npy", "npz", "pt"):
             assert open_own(tmp_path / f"{name}.{suffix}").whole_numbers is whole
+        np.save(tmp_path / f"{name}.npy", value.astype(value.dtype.newbyteorder(">")))
+        assert open_own(tmp_path / f"{name}.npy").whole_numbers is whole
     sparse.save_npz(tmp_path / "d.npz", sparse.csr_array(DENSE > 0))
     assert open_own(tmp_path / "d.npz").whole_numbers is True
 

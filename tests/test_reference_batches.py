@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as hnp
 from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.files import reference_batches
+from spdclust.files import own_contents
 from spdclust.files.own_folders import files_of_run
 from spdclust.files.own_matrices import read_own, shape_of_own
+from spdclust.files.reference_batches import zipped_batch
 from spdclust.sampling.estimate import estimate
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -45,24 +46,30 @@ def test_batches_are_read_with_their_labels_in_the_order_of_their_numbers(tmp_pa
     assert (needs.n_components, needs.n_samples) == (3, 4)
 
 
+def test_labels_may_end_in_a_carriage_return_and_a_line_feed(tmp_path):
+    path = write_batch(tmp_path / "batch_0.zip", labels=["\r\n".join(LABELS) + "\r\n"])
+    assert read_own(path).labels == LABELS
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     dense=hnp.arrays(
         st.sampled_from([np.float32, np.float64, np.float16, np.bool_, np.int8, np.dtype(">f4")]),
-        hnp.array_shapes(min_dims=2, max_dims=2, max_side=7),
+        hnp.array_shapes(min_dims=2, max_dims=4, max_side=5),
     ),
     fortran=st.booleans(),
     at_once=st.integers(1, 40),
 )
 def test_reading_in_pieces_changes_nothing(tmp_path, monkeypatch, dense, fortran, at_once):
-    monkeypatch.setattr(reference_batches, "_NUMBERS_AT_ONCE", at_once)
-    labels = [f"m:{n}" for n in range(dense.shape[1])]
+    monkeypatch.setattr(own_contents, "NUMBERS_AT_ONCE", at_once)
+    labels = [f"m:{n}" for n in range(dense.shape[-1])]
     stored = np.asfortranarray(dense) if fortran else dense
     path = write_batch(tmp_path / "batch_0.zip", stored, labels)
-    rows, found = reference_batches.read_zipped_batch(path)
+    batch = zipped_batch(path)
     expected = dense.astype(np.float64 if dense.dtype == np.float64 else np.float32)
-    np.testing.assert_array_equal(rows.toarray(), expected)
-    assert found == labels
+    expected = expected.reshape(-1, dense.shape[-1])
+    np.testing.assert_array_equal(batch.rows().toarray(), expected)
+    assert batch.labels == labels
 
 
 @pytest.mark.parametrize(
@@ -70,9 +77,9 @@ def test_reading_in_pieces_changes_nothing(tmp_path, monkeypatch, dense, fortran
     [
         (None, LABELS, "activations.npy: member missing (found: ['labels.txt']; allowed: batch_<b>.zip with"),
         (DENSE, None, "labels.txt: member missing"),
-        (DENSE, LABELS[:2], "labels.txt: one label per component is needed (found: 2 labels; allowed: 3 labels, one for"),
-        (DENSE[0], LABELS, "activations.npy: not a matrix of numbers (found: float32 of shape (3,);"),
-        (DENSE.astype("U3"), LABELS, "activations.npy: not a matrix of numbers"),
+        (DENSE, LABELS[:2], "labels: one label per component is needed (found: 2 labels for 3 components; allowed: 3 labels"),
+        (DENSE[0], LABELS, "batch_0.zip: not a matrix of numbers (found: float32 (3,);"),
+        (DENSE.astype("U3"), LABELS, "batch_0.zip: not a matrix of numbers (found: <U3 (4, 3);"),
         (np.full((2, 3), np.nan), LABELS, ""),
     ],
 )  # fmt: skip

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from spdclust.config.run import RUN_NUMBER, ClusteringRunConfig
 from spdclust.core.errors import InputError
+from spdclust.files.other_formats import NOT_READ, no_activations, other_formats
 from spdclust.files.own_layout import (
     LABEL_FILES,
     cache_files,
     is_saved_dataset,
     is_tokens_file,
     is_zipped_batch,
+    natural,
     parts_of,
     tokens_file,
 )
@@ -158,23 +160,25 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
             for file in files
             if file not in kept
         ]
+        if not kept:
+            raise InputError(
+                "no file matches the pattern",
+                file=place,
+                field="shards",
+                found=listed([file.name for file in files]) or "no files",
+                allowed=f"names such as {pattern}",
+            )
     else:
-        pattern = None
         ignored = [(file, why) for file in files if (why := _other_content(file)) is not None]
         kept = [file for file in files if _other_content(file) is None]
+    others = sorted(path for path in set(place.iterdir()).difference(files) if path.name[0] != ".")
     if not kept:
-        raise InputError(
-            "no activations in this folder" if pattern is None else "no file matches the pattern",
-            file=place,
-            field=_FIELD if pattern is None else "shards",
-            found=listed([file.name if pattern else f"{file.name} ({why})" for file, why in ignored]) or None,
-            allowed=f"names such as {pattern}"
-            if pattern
-            else ALLOWED + ("; shards: <pattern> reads a file of any name" if ignored else ""),
-        )
+        raise no_activations(place, ignored, others, field=_FIELD, allowed=ALLOWED)
     if any(is_tokens_file(file) for file, _ in ignored):  # read with the activations that they belong to
         tokens = {tokens_file(file, SUFFIXES) for file in kept}
         ignored = [(file, why) for file, why in ignored if file not in tokens]
+    if kept != [place]:  # a folder that holds one batch may have files of other kinds
+        ignored += [(file, NOT_READ) for file in other_formats(others)]
     ignored += [(file, "outside the folders run_<r>/") for file in above]
     return RunFiles(place, group_shards(kept, shards), ignored=tuple(ignored))
 
@@ -221,7 +225,8 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise InputError("no such folder", file=folder, field=_FIELD, allowed=f"a folder with {ALLOWED}")
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise InputError(problem, file=folder, field=_FIELD, allowed=f"a folder with {ALLOWED}")
     numbers = run_numbers(folder)
     if not numbers:
         return folder
@@ -230,7 +235,7 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
             "no folder for this run",
             file=folder,
             field=_FIELD,
-            found=f"run_{numbers[0]} to run_{numbers[-1]}",
+            found=listed([f"run_{number}" for number in numbers]),
             allowed=f"run_{run}/ too, fewer runs, or no run_<r>/ at all",
         )
     return folder / f"run_{run}"
@@ -309,7 +314,7 @@ def _candidates(place: Path) -> list[Path]:
     inner = [place / name for name, is_dir in visible.items() if is_dir and not _RUN_FOLDER.fullmatch(name)]
     found += [path for path in inner if is_saved_dataset(path)]
     found += [path / SNAPSHOT for path in inner if (path / SNAPSHOT).is_file()]
-    return sorted(found, key=lambda file: _natural(file.relative_to(place).as_posix()))
+    return sorted(found, key=lambda file: natural(file.relative_to(place).as_posix()))
 
 
 def _other_content(file: Path) -> str | None:
@@ -343,8 +348,3 @@ def _ambiguous(found: RunFiles) -> InputError:
         allowed="shards: true, the shards of one batch; shards: false, each is a batch (the merge needs one)"
         f"{one_a_run}; shards: <pattern>, only files of such names; or a folder run_<r>/ for each run",
     )
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]

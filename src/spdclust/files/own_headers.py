@@ -68,10 +68,14 @@ def check_one_run(found: RunFiles) -> list[OwnHeader]:
         9 rows; allowed: 3 columns, as acts.npy has; else move the file away, or set shards: <pattern>)
 
     Raises:
-        InputError: a file is damaged or not a matrix, has another number of columns, or holds whole numbers
-            while others hold fractions: a mask, token numbers, weights.
+        InputError: a file is damaged, not a matrix or empty, has another number of columns, or holds whole
+            numbers while others hold fractions: a mask, token numbers, weights.
     """
-    headers = [header_of_own(file) for batch in (*found.batches, *found.spare) for file in batch]
+    batches = [[header_of_own(file) for file in batch] for batch in (*found.batches, *found.spare)]
+    headers = [header for batch in batches for header in batch]
+    for batch in batches:
+        if not sum(header.n_samples for header in batch) or not batch[0].n_components:
+            raise InputError("no activations in this file", file=batch[0].path, found=_size(batch[0]))
     out = "else move the file away, or set shards: <pattern>"
     real = next((header for header in headers if header.whole_numbers is False), None)
     for header in headers:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_json, read_text
+from spdclust.core.opening import read_json, read_text, split_lines
 from spdclust.core.types import Labels
 from spdclust.files.own_contents import ALLOWED_LABELS, as_labels, describe
 from spdclust.files.own_layout import LABEL_FILES
@@ -68,6 +68,4 @@ def _of_json(file: Path) -> Labels:
 
 
 def _of_lines(file: Path) -> Labels:
-    # str.splitlines() would also split at U+2028, U+0085, \\v and \\f, which a label may contain
-    lines = read_text(file, "one label a line").split("\n")
-    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+    return split_lines(read_text(file, "one label a line"))

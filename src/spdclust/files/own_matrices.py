@@ -29,31 +29,27 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.core.opening import refused, regular_file
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
+from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.arrow_files import table_content
 from spdclust.files.batch_format import FORMAT
 from spdclust.files.own_arrays import content_of
 from spdclust.files.own_contents import (
     OwnContent,
-    ZippedArray,
+    are_whole,
     check_shape,
     matrix_content,
     matrix_rows,
     not_a_matrix,
+    zipped_arrays,
 )
 from spdclust.files.own_folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
 from spdclust.files.own_labels import labels_beside, snapshot_labels
 from spdclust.files.own_layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
 from spdclust.files.own_tokens import TokenTexts, read_tokens
-from spdclust.files.reference_batches import (
-    read_zipped_batch,
-    zipped_batch_labels,
-    zipped_batch_shape,
-)
+from spdclust.files.reference_batches import zipped_batch
 from spdclust.files.safetensors_files import cache_content, read_safetensors
 from spdclust.files.torch_files import load_tensors
-from spdclust.files.zip_files import check_members_size, open_zip
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.activations import ProcessedActivations, check_labels
 from spdclust.merge.rows import flattened
 
 log = logging.getLogger(__name__)
@@ -133,7 +129,10 @@ def open_own(path: Path, *, verify: bool = True) -> OwnContent:
     """
     with refused(_PROBLEM, path, ALLOWED):
         content = _opened(path, verify=verify)
-        return content if content.labels is not None else _labelled(content, path)
+        if content.labels is None:
+            return _labelled(content, path)
+        check_labels(content.labels, content.n_components)
+        return content
 
 
 def digest_of_own(path: Path) -> str:
@@ -157,9 +156,7 @@ def _opened(path: Path, *, verify: bool) -> OwnContent:
         return _of_folder(path)
     regular_file(path, ALLOWED)
     if is_zipped_batch(path):
-        n_samples, n_components = zipped_batch_shape(path)
-        labels = zipped_batch_labels(path)
-        return OwnContent(n_samples, n_components, lambda: read_zipped_batch(path)[0], labels)
+        return zipped_batch(path)
     if path.suffix == ".pt":
         stored = load_tensors(path, "matrix", ALLOWED, verify=verify)
         if isinstance(stored, dict) and stored.get("format") == FORMAT:
@@ -202,6 +199,8 @@ def _labelled(content: OwnContent, path: Path) -> OwnContent:
             allowed=f"{content.n_components} labels, one for each column of {path.name}"
             + (f"; transposed? {path.name} has {content.n_samples} rows" if is_other_axis else ""),
         )
+    with refused(_PROBLEM, file, ALLOWED):
+        check_labels(labels, content.n_components)
     return replace(content, labels=labels)
 
 
@@ -228,11 +227,13 @@ def _of_folder(folder: Path) -> OwnContent:
 
 
 def _of_npz(path: Path) -> OwnContent:
-    arrays = _checked_arrays(path)
+    arrays = zipped_arrays(path, "matrix", ALLOWED)
     if {"format", "shape"} <= set(arrays):  # as scipy.sparse writes it
         n_samples, n_components = flattened(np.asarray(arrays["shape"]).tolist())
         check_shape(n_samples, n_components, path)
-        whole = arrays["data"].dtype.kind in "biu" if "data" in arrays else None
+        whole = are_whole(arrays["data"].dtype) if "data" in arrays else None
+        if "data" in arrays and whole is None:
+            raise not_a_matrix(path, f"sparse {arrays['data'].dtype} {(n_samples, n_components)}")
         return OwnContent(
             n_samples,
             n_components,
@@ -246,18 +247,3 @@ def _of_npz(path: Path) -> OwnContent:
         if array.ndim < 2 or array.dtype.kind not in "biufc"
     }
     return content_of({**arrays, **small}, path)
-
-
-def _checked_arrays(path: Path) -> dict[str, ZippedArray]:
-    """Return the arrays by name, after checking that every header matches the stored size."""
-    arrays = {}
-    with open_zip(path, "matrix") as archive:
-        members = [name for name in archive.namelist() if name.endswith(".npy")]
-        check_members_size(archive, path, members)
-        for member in members:
-            with refused("not a readable array", path, ALLOWED, member), archive.open(member) as stream:
-                shape, fortran, dtype = array_header(stream)
-                check_announced(shape, dtype, archive.getinfo(member).file_size - stream.tell())
-            name = member.removesuffix(".npy")
-            arrays[name] = ZippedArray(path, name, shape, dtype, fortran)
-    return arrays

@@ -15,6 +15,7 @@ from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
+from spdclust.files.own_shards import first_to_last
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
@@ -99,6 +100,9 @@ def merge(
     source = BatchedActivations(
         [Path(path) for path in batches], allow_different_models=allow_different_models
     )
+    files = [made["source"] for made in source.made_from if "source_digest" in made]
+    if files:
+        log.info("from user-supplied files: %s", first_to_last(", ".join(files).split(", ")))
     code = stage_fingerprint("merge")
     path = Path(history)
     checkpoint = MergeCheckpointFile(
