@@ -10,6 +10,7 @@ from scipy import sparse
 from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
+from spdclust.files import own_tokens
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.own_batches import read_own_batch
 from spdclust.files.own_folders import files_of_run, files_of_runs, run_files
@@ -378,6 +379,15 @@ def test_the_log_of_a_merge_names_the_files(tmp_path, caplog, total, line):
     assert f"from user-supplied files: {line}" in caplog.messages
 
 
+def test_validate_warns_if_nothing_can_be_merged(tmp_path):
+    save(tmp_path, x=activations(components=3))
+    assert (
+        "note: min_groups: 3, so nothing of 3 components is merged" in estimate(config(tmp_path), 1).lines()
+    )
+    save(tmp_path, x=activations(components=4))
+    assert not [line for line in estimate(config(tmp_path), 1).lines() if "min_groups" in line]
+
+
 def test_links_to_one_file_are_the_same_samples(tmp_path):
     save(tmp_path, run_0__x=activations())
     (tmp_path / "run_1").mkdir()
@@ -430,4 +440,28 @@ def test_shards_have_the_tokens_with_their_numbers(tmp_path):
     assert found.unused() == {}
     batch = read_own_batch(found.batches[0])
     np.testing.assert_array_equal(batch.matrix.toarray(), dense[:20])
-    assert batch.examples.context(3)[0] == [str(n) for n in range(10)]  # of the first shard
+    assert batch.examples.n_samples == 20
+    for sample in (3, 13):
+        texts, position = batch.examples.context(sample)
+        assert texts[position] == str(sample)
+    np.save(tmp_path / "tokens_shard_00001-of-00002.npy", np.array([["a"] * 10]))
+    with pytest.raises(InputError, match=r"tokens: not tokens \(found: integers for some shards, texts for"):
+        read_own_batch(found.batches[0])
+    (tmp_path / "tokens_shard_00001-of-00002.npy").unlink()
+    with pytest.raises(InputError, match=r"00001-of-00002\.npy: tokens: no tokens for this shard"):
+        read_own_batch(found.batches[0])
+
+
+def test_tokens_of_many_shards_are_stored_for_the_first_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_tokens, "MOST_SAMPLES", 25)
+    shards(tmp_path, 3)
+    for number in range(3):
+        own = np.arange(40).reshape(8, 5) + 100 * number
+        np.save(tmp_path / f"tokens_shard_{number:05d}-of-00003.npy", own)
+    batch = read_own_batch(run_files(config(tmp_path)).batches[0])
+    assert (batch.n_samples, batch.examples.n_samples) == (120, 25)
+    monkeypatch.setattr(own_tokens, "MOST_SAMPLES", 60)
+    batch = read_own_batch(run_files(config(tmp_path)).batches[0])
+    texts, position = batch.examples.context(47)
+    assert (texts[position], batch.examples.n_samples) == ("107", 60)
+    assert texts == [str(number) for number in range(105, 110)]

@@ -603,7 +603,7 @@ def test_tokens_that_do_not_fit_are_one_line(tmp_path, case):
 def test_stored_tokens_are_those_of_the_first_samples(sequences, longest, most):
     flat = [token for sequence in sequences for token in sequence]
     with mock.patch.multiple(own_tokens, _LONGEST=longest, MOST_SAMPLES=most):
-        kept = own_tokens.OwnTokens.of(sequences, Path("t.json")).examples(len(flat), Path("t.json"))
+        kept = own_tokens.OwnTokens.of(sequences, Path("t.json")).examples()
     assert kept.n_samples == min(most, len(flat))
     for sample, text in enumerate(flat[:most]):
         texts, at = kept.context(sample)

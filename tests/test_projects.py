@@ -106,6 +106,15 @@ def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
     assert "Error: path/to/your/model: model_path: no such file or folder" in outcome.output
 
 
+def test_the_workflow_outside_a_project_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["workflow", "run", "-n"]) == 1
+    assert (
+        "config/config.yaml: no such file (allowed: a project folder: spdclust init"
+        in capsys.readouterr().err
+    )
+
+
 def test_a_project_that_is_there_is_not_replaced(tmp_path, capsys):
     project = tmp_path / "mine"
     assert main(["init", str(project)]) == 0

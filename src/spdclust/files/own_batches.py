@@ -9,7 +9,7 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
-from spdclust.files.own_matrices import digest_of_own, read_own
+from spdclust.files.own_matrices import digest_of_own, read_own, read_with_tokens
 from spdclust.files.own_tokens import TokenTexts
 from spdclust.merge.activations import ProcessedActivations
 
@@ -37,30 +37,37 @@ def read_own_batch(
     Raises:
         InputError: a file is missing, damaged or not a matrix, or the shards have different components.
     """
-    first, *others = map(Path, files)
-    batch = read_own(first, seed, token_texts=token_texts)
-    if not others:
-        return batch
-    matrices = [batch.matrix]
-    for file in others:
-        shard = read_own(file, seed)
-        if shard.labels != batch.labels:
+    paths = [Path(file) for file in files]
+    if len(paths) == 1:
+        return read_own(paths[0], seed, token_texts=token_texts)
+    shards, tokens = zip(*(read_with_tokens(path, seed) for path in paths), strict=True)
+    first = shards[0]
+    for path, shard, its_tokens in zip(paths, shards, tokens, strict=True):
+        if shard.labels != first.labels:
             raise InputError(
                 "shards have different components",
-                file=file,
+                file=path,
                 field="labels",
                 found=f"{shard.n_components} components",
-                allowed=f"the {batch.n_components} of {first.name}",
+                allowed=f"the {first.n_components} of {paths[0].name}",
             )
-        matrices.append(shard.matrix)
-    matrix = sparse.vstack(matrices, format="csr")
-    # tokens are those of the first samples, which the first shard has
-    return replace(
-        batch,
-        activations=ProcessedActivations.from_sparse(matrix, batch.labels, copy=False),
-        maxima=batch.maxima[:0],
-        means=batch.means[:0],
+        if its_tokens is None and any(each is not None for each in tokens):
+            raise InputError(
+                "no tokens for this shard",
+                file=path,
+                field="tokens",
+                allowed="tokens for every shard of a batch, or for none",
+            )
+    matrix = sparse.vstack([shard.matrix for shard in shards], format="csr")
+    batch = replace(
+        first,
+        activations=ProcessedActivations.from_sparse(matrix, first.labels, copy=False),
+        maxima=first.maxima[:0],
+        means=first.means[:0],
     )
+    if tokens[0] is None:
+        return batch
+    return replace(batch, examples=tokens[0].followed_by(tokens[1:], paths[0]).examples(token_texts))
 
 
 def digest_of_batch(files: Sequence[str | Path]) -> str:

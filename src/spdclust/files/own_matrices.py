@@ -45,7 +45,7 @@ from spdclust.files.own_contents import (
 from spdclust.files.own_folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
 from spdclust.files.own_labels import labels_beside, snapshot_labels
 from spdclust.files.own_layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
-from spdclust.files.own_tokens import TokenTexts, read_tokens
+from spdclust.files.own_tokens import OwnTokens, TokenTexts, read_tokens
 from spdclust.files.reference_batches import zipped_batch
 from spdclust.files.safetensors_files import cache_content, read_safetensors
 from spdclust.files.torch_files import load_tensors
@@ -76,20 +76,37 @@ def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None 
     Raises:
         InputError: the file is missing, damaged or not a matrix, or its labels, values or tokens are invalid.
     """
-    path = Path(path)
+    batch, tokens = read_with_tokens(Path(path), seed)
+    return batch if tokens is None else replace(batch, examples=tokens.examples(token_texts))
+
+
+def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, OwnTokens | None]:
+    """Read one user-supplied file, and the tokens in it or next to it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", activations=np.eye(2), tokens=np.array(["the", " cat"]))
+        ...     batch, tokens = read_with_tokens(Path(folder) / "a.npz")
+        >>> batch.n_components, tokens.first.tolist()
+        (2, ['the', ' cat'])
+
+    Raises:
+        InputError: as `read_own`.
+    """
     content = open_own(path)
     if content.is_batch:
-        return ActivationBatch.load(path)
+        return ActivationBatch.load(path), None
     with refused(_PROBLEM, path, ALLOWED):
         labels = content.generated_labels if content.labels is None else content.labels
         activations = ProcessedActivations.from_sparse(content.rows(), labels, copy=False)
-        examples = None
-        if content.tokens is not None:
-            examples = content.tokens.examples(activations.n_samples, path, token_texts)
-        elif file := tokens_file(path, SUFFIXES):
-            examples = read_tokens(file).examples(activations.n_samples, file, token_texts)
-        provenance = {"task": "own activations", "source": path.name}
-        return ActivationBatch(activations, seed, provenance, examples=examples)
+        batch = ActivationBatch(activations, seed, {"task": "own activations", "source": path.name})
+        tokens, file = content.tokens, path
+        if tokens is None and (found := tokens_file(path, SUFFIXES)):
+            tokens, file = read_tokens(found), found
+        if tokens is not None:
+            tokens.check_number(batch.n_samples, file)
+        return batch, tokens
 
 
 def shape_of_own(path: str | Path) -> tuple[int, int]:

@@ -35,7 +35,7 @@ class OwnTokens:
 
     Example:
         >>> tokens = OwnTokens.of([["the", " cat"], ["a"]], Path("tokens.json"))
-        >>> tokens.n_samples, tokens.examples(3, Path("tokens.json")).context(1)
+        >>> tokens.n_samples, tokens.examples().context(1)
         (3, (['the', ' cat'], 1))
 
     Attributes:
@@ -74,16 +74,11 @@ class OwnTokens:
         lengths = np.asarray(lengths, dtype=np.int64)
         return cls(int(lengths.sum()), _plain(first[:MOST_SAMPLES], path), lengths)
 
-    def examples(self, n_samples: int, path: Path, token_texts: TokenTexts | None = None) -> TokenExamples:
-        """Return the tokens of the first samples, as they are stored with a batch.
-
-        Args:
-            n_samples: samples of the batch.
-            path: the file, for messages.
-            token_texts: the texts of token ids; without it, the ids are shown.
+    def check_number(self, n_samples: int, path: Path) -> None:
+        """Check that there is one token for each sample.
 
         Raises:
-            InputError: there is not one token for each sample.
+            InputError: there are more or fewer.
         """
         if self.n_samples != n_samples:
             raise InputError(
@@ -93,6 +88,26 @@ class OwnTokens:
                 found=f"{self.n_samples} tokens in {len(self.lengths)} sequences, {n_samples} samples",
                 allowed=f"{n_samples} tokens",
             )
+
+    def followed_by(self, others: "Sequence[OwnTokens]", path: Path) -> "OwnTokens":
+        """Return the tokens with those of further samples after them.
+
+        Raises:
+            InputError: some are integers, others texts.
+        """
+        all_of_them = [self, *others]
+        kinds = {tokens.first.dtype.kind == "U" for tokens in all_of_them if tokens.n_samples}
+        if len(kinds) > 1:
+            raise _no_tokens(path, "integers for some shards, texts for others")
+        first = np.concatenate([tokens.first for tokens in all_of_them if tokens.n_samples] or [self.first])
+        return OwnTokens.joined(first, np.concatenate([tokens.lengths for tokens in all_of_them]), path)
+
+    def examples(self, token_texts: TokenTexts | None = None) -> TokenExamples:
+        """Return the tokens of the first samples, as they are stored with a batch.
+
+        Args:
+            token_texts: the texts of token ids; without it, the ids are shown.
+        """
         unique, codes = np.unique(self.first, return_inverse=True)
         if unique.dtype.kind in "iu":
             numbers = unique.tolist()

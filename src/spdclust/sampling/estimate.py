@@ -184,6 +184,10 @@ def _estimate_own(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     sizes = {header.path: header.n_samples for header in headers}
     samples = max(sum(sizes[file] for file in batch) for found in runs for batch in found.batches)
     components = max(header.n_components for header in headers)
+    if components <= config.merge_config.min_groups:
+        notes.append(
+            f"min_groups: {config.merge_config.min_groups}, so nothing of {components} components is merged"
+        )
     return Estimate(components, samples, n_batches, n_runs, scalar=scalar, notes=notes, files=files)
 
 
