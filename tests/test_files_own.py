@@ -132,6 +132,33 @@ def test_runs_have_folders_of_their_own_or_share_one(tmp_path):
     ("merge", "n_batches", "expected"),
     [({"iters": 5, "recompute_costs_every": 5}, 1, 1), ({"iters": 10, "recompute_costs_every": 5}, None, 2), ({"iters": 10, "recompute_costs_every": 1}, 3, 3), ({"iters": 100, "recompute_costs_every": 5}, None, 3)],
 )  # fmt: skip
+def test_numbers_of_runs_may_have_leading_zeros(tmp_path):
+    for run in (8, 9, 10):
+        (tmp_path / f"run_{run:02}").mkdir()
+        np.save(tmp_path / f"run_{run:02}" / "x.npy", DENSE * run)
+    assert files_of_run(tmp_path, 9).files == [tmp_path / "run_09" / "x.npy"]
+    with pytest.raises(
+        InputError, match=r"no folder for this run \(found: run_08, run_09, run_10; allowed: run_0/"
+    ):
+        files_of_run(tmp_path, 0)
+    (tmp_path / "run_9").mkdir()
+    with pytest.raises(
+        InputError, match=r"run_9: two folders of one run \(found: also run_09|run_09: .*also run_9"
+    ):
+        files_of_run(tmp_path, 8)
+    (tmp_path / "run_9").rmdir()
+    (tmp_path / "run_9").write_text("not a folder")
+    assert files_of_run(tmp_path, 9).files == [tmp_path / "run_09" / "x.npy"]
+
+
+def test_tokens_in_another_format_are_reported(tmp_path):
+    np.save(tmp_path / "x.npy", DENSE)
+    (tmp_path / "tokens.txt").write_text("a b")
+    assert files_of_run(tmp_path).unused() == {
+        tmp_path / "tokens.txt": "tokens are read from .npy, .json or .pt"
+    }
+
+
 def test_there_are_as_many_batches_as_the_merge_uses_and_files_are_there(
     tmp_path, merge, n_batches, expected
 ):

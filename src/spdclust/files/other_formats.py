@@ -1,9 +1,10 @@
 """Formats of activations that are not read, each with the line that converts a file to one that is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
+from spdclust.files.own_layout import TOKEN_NAMES, is_tokens_file
 from spdclust.files.own_shards import listed
 
 CONVERSIONS = {
@@ -23,17 +24,18 @@ CONVERSIONS = {
 }
 """By suffix, the line of Python that converts a file `x`."""
 
-NOT_READ = "a format that is not read"
 
-
-def other_formats(paths: Iterable[Path]) -> list[Path]:
-    """Return the files and folders in a format of activations that is not read.
+def other_formats(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return the files and folders in a format that is not read, with the reason.
 
     Example:
-        >>> [path.name for path in other_formats([Path("a.h5"), Path("a.npy"), Path("notes.txt")])]
-        ['a.h5']
+        >>> paths = [Path(name) for name in ("a.h5", "notes.txt", "tokens.txt", "tokens.json")]
+        >>> [(path.name, why) for path, why in other_formats(paths)]
+        [('a.h5', 'a format that is not read'), ('tokens.txt', 'tokens are read from .npy, .json or .pt')]
     """
-    return [path for path in paths if path.suffix.lower() in CONVERSIONS]
+    found = [(path, "a format that is not read") for path in paths if path.suffix.lower() in CONVERSIONS]
+    tokens = [path for path in paths if path.stem in TOKEN_NAMES and not is_tokens_file(path)]
+    return found + [(path, "tokens are read from .npy, .json or .pt") for path in tokens if path.suffix]
 
 
 def no_activations(
@@ -55,7 +57,7 @@ def no_activations(
     """
     names = [f"{file.name} ({why})" for file, why in ignored] + [path.name for path in others]
     step = "; shards: <pattern> reads a file of any name" if ignored else ""
-    for path in other_formats(others)[:1]:
+    for path in [path for path in others if path.suffix.lower() in CONVERSIONS][:1]:
         step += "; to convert: " + CONVERSIONS[path.suffix.lower()].replace("'x", f"'{path.stem}")
     found = listed(names) or "no files"
     return InputError(

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from spdclust.config.run import RUN_NUMBER, ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.files.other_formats import NOT_READ, no_activations, other_formats
+from spdclust.files.other_formats import no_activations, other_formats
 from spdclust.files.own_layout import (
     LABEL_FILES,
+    RUN_FOLDER,
     cache_files,
     is_saved_dataset,
     is_tokens_file,
     is_zipped_batch,
     natural,
     parts_of,
+    run_folders,
     tokens_file,
 )
 from spdclust.files.own_shards import SHARD, group_shards, listed
@@ -34,7 +36,6 @@ OF_ANOTHER_RUN = "file of another run"
 """Reason for which the pattern of `shards` excludes a file that it gives to another run."""
 
 _FIELD = "precomputed_activations_dir"
-_RUN_FOLDER = re.compile(r"run_(\d+)")
 _OTHER_CONTENT = {
     "a mask": r"masks?",
     "token or position numbers": r"(token|input|position|sequence|doc)_?ids?",
@@ -178,7 +179,7 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
         tokens = {tokens_file(file, SUFFIXES) for file in kept}
         ignored = [(file, why) for file, why in ignored if file not in tokens]
     if kept != [place]:  # a folder that holds one batch may have files of other kinds
-        ignored += [(file, NOT_READ) for file in other_formats(others)]
+        ignored += other_formats(others)
     ignored += [(file, "outside the folders run_<r>/") for file in above]
     return RunFiles(place, group_shards(kept, shards), ignored=tuple(ignored))
 
@@ -227,18 +228,18 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
         raise InputError(problem, file=folder, field=_FIELD, allowed=f"a folder with {ALLOWED}")
-    numbers = run_numbers(folder)
-    if not numbers:
+    folders = run_folders(folder)
+    if not folders:
         return folder
-    if run not in numbers:
+    if run not in folders:
         raise InputError(
             "no folder for this run",
             file=folder,
             field=_FIELD,
-            found=listed([f"run_{number}" for number in numbers]),
+            found=listed([place.name for place in folders.values()]),
             allowed=f"run_{run}/ too, fewer runs, or no run_<r>/ at all",
         )
-    return folder / f"run_{run}"
+    return folders[run]
 
 
 def files_beside(files: Sequence[Path]) -> list[Path]:
@@ -285,8 +286,7 @@ def run_numbers(folder: str | Path) -> list[int]:
         >>> run_numbers("tests")
         []
     """
-    matches = [_RUN_FOLDER.fullmatch(place.name) for place in Path(folder).expanduser().iterdir()]
-    return sorted(int(match[1]) for match in matches if match)
+    return list(run_folders(Path(folder).expanduser()))
 
 
 def shared_by_all_runs(folder: str | Path, shards: bool | str | None = None) -> bool:
@@ -311,7 +311,7 @@ def _candidates(place: Path) -> list[Path]:
     # a broken link is not skipped; reading it raises an error
     files = [place / name for name, is_dir in visible.items() if not is_dir]
     found = [file for file in files if file.suffix in SUFFIXES or is_zipped_batch(file)]
-    inner = [place / name for name, is_dir in visible.items() if is_dir and not _RUN_FOLDER.fullmatch(name)]
+    inner = [place / name for name, is_dir in visible.items() if is_dir and not RUN_FOLDER.fullmatch(name)]
     found += [path for path in inner if is_saved_dataset(path)]
     found += [path / SNAPSHOT for path in inner if (path / SNAPSHOT).is_file()]
     return sorted(found, key=lambda file: natural(file.relative_to(place).as_posix()))
