@@ -128,10 +128,6 @@ def test_runs_have_folders_of_their_own_or_share_one(tmp_path):
         files_of_run(tmp_path, 2)
 
 
-@pytest.mark.parametrize(
-    ("merge", "n_batches", "expected"),
-    [({"iters": 5, "recompute_costs_every": 5}, 1, 1), ({"iters": 10, "recompute_costs_every": 5}, None, 2), ({"iters": 10, "recompute_costs_every": 1}, 3, 3), ({"iters": 100, "recompute_costs_every": 5}, None, 3)],
-)  # fmt: skip
 def test_numbers_of_runs_may_have_leading_zeros(tmp_path):
     for run in (8, 9, 10):
         (tmp_path / f"run_{run:02}").mkdir()
@@ -159,6 +155,10 @@ def test_tokens_in_another_format_are_reported(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("merge", "n_batches", "expected"),
+    [({"iters": 5, "recompute_costs_every": 5}, 1, 1), ({"iters": 10, "recompute_costs_every": 5}, None, 2), ({"iters": 10, "recompute_costs_every": 1}, 3, 3), ({"iters": 100, "recompute_costs_every": 5}, None, 3)],
+)  # fmt: skip
 def test_there_are_as_many_batches_as_the_merge_uses_and_files_are_there(
     tmp_path, merge, n_batches, expected
 ):
@@ -193,12 +193,24 @@ class Malicious:
         return (open, ("/tmp/executed", "w"))
 
 
+def save_twice(path):
+    """Append an array to a file of one array, of which `numpy.load` would read the first only."""
+    with path.open("wb") as stream:
+        np.save(stream, DENSE)
+        np.save(stream, DENSE)
+
+
 BAD = {
     "truncated npy": ("x.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00"), "not a readable matrix"),
     "empty pt": ("x.pt", lambda p: p.write_bytes(b""), "not a readable matrix"),
     "truncated npz": ("x.npz", lambda p: p.write_bytes(b"PK\x03\x04 no"), "not a readable matrix"),
     "pickle": ("x.pt", lambda p: p.write_bytes(pickle.dumps(Malicious())), "not a readable matrix"),
     "objects": ("x.npy", lambda p: np.save(p, np.array([None, "a"], dtype=object), allow_pickle=True), "not a readable matrix"),
+    "web page": ("x.npy", lambda p: p.write_text("<html>404"), r"not a readable matrix \(found: .*magic string.*<html>.*allowed: a whole file as numpy\.save writes it, without Python objects\)$"),
+    "cut short": ("x.npy", lambda p: (np.save(p, DENSE), p.write_bytes(p.read_bytes()[:-4])), r"header announces \d+ bytes, \d+ are stored"),
+    "two arrays": ("x.npy", save_twice, r"header announces \d+ bytes, \d+ are stored"),
+    "module": ("x.pt", lambda p: torch.save(torch.nn.Linear(2, 2), p), r"not a readable matrix; nothing in it was executed .*allowed: a whole file as torch\.save writes it"),
+    "pointer": ("x.pt", lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\n"), r"a pointer of Git LFS, not the file itself \(allowed: the file: git lfs pull"),
     "vector": ("x.npy", lambda p: np.save(p, np.ones(3)), r"not a matrix of numbers \(found: float64 \(3,\)"),
     "texts": ("x.npy", lambda p: np.save(p, np.array([["a"]])), "not a matrix of numbers"),
     "state dict": ("x.pt", lambda p: torch.save({"weight": torch.ones(2)}, p), r"no matrix of activations \(found: weight float32 \(2,\)"),
@@ -218,6 +230,18 @@ def test_bad_files_are_one_line(tmp_path, case):
             shape_of_own(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_files_of_labels_have_to_agree(tmp_path):
+    np.save(tmp_path / "x.npy", DENSE)
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    (tmp_path / "labels.json").write_text('["a", "b", "c"]')
+    assert read_own(tmp_path / "x.npy").labels == ["a", "b", "c"]
+    (tmp_path / "labels.json").write_text('["c", "b", "a"]')
+    with pytest.raises(
+        InputError, match=r"labels\.txt: two files of labels that differ \(found: labels\.json"
+    ):
+        read_own(tmp_path / "x.npy")
 
 
 def test_labels_that_do_not_fit_are_one_line(tmp_path):

@@ -161,7 +161,7 @@ def _n_runs(folder: Path) -> int:
     from spdclust.files.own_folders import run_numbers
 
     numbers = run_numbers(folder) if folder.is_dir() else []
-    return len(numbers) or 4
+    return max(2, len(numbers)) if numbers else 4  # distances need two
 
 
 def _workflow(options: argparse.Namespace) -> None:

@@ -40,9 +40,10 @@ def read_own_batch(
     paths = [Path(file) for file in files]
     if len(paths) == 1:
         return read_own(paths[0], seed, token_texts=token_texts)
-    shards, tokens = zip(*(read_with_tokens(path, seed) for path in paths), strict=True)
-    first = shards[0]
-    for path, shard, its_tokens in zip(paths, shards, tokens, strict=True):
+    read = [read_with_tokens(path, seed) for path in paths]
+    first = read[0][0]
+    tokens = [own for _, own in read if own is not None]
+    for path, (shard, own) in zip(paths, read, strict=True):
         if shard.labels != first.labels:
             raise InputError(
                 "shards have different components",
@@ -51,21 +52,21 @@ def read_own_batch(
                 found=f"{shard.n_components} components",
                 allowed=f"the {first.n_components} of {paths[0].name}",
             )
-        if its_tokens is None and any(each is not None for each in tokens):
+        if own is None and tokens:
             raise InputError(
                 "no tokens for this shard",
                 file=path,
                 field="tokens",
                 allowed="tokens for every shard of a batch, or for none",
             )
-    matrix = sparse.vstack([shard.matrix for shard in shards], format="csr")
+    matrix = sparse.vstack([shard.matrix for shard, _ in read], format="csr")
     batch = replace(
         first,
         activations=ProcessedActivations.from_sparse(matrix, first.labels, copy=False),
         maxima=first.maxima[:0],
         means=first.means[:0],
     )
-    if tokens[0] is None:
+    if not tokens:
         return batch
     return replace(batch, examples=tokens[0].followed_by(tokens[1:], paths[0]).examples(token_texts))
 

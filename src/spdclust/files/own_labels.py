@@ -24,16 +24,25 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
         path: a file, or a folder that holds one batch.
 
     Raises:
-        InputError: the file is not a list of labels.
+        InputError: the file is not a list of labels, or two files differ.
     """
     above = [path.parent, path.parent.parent]
     if path.is_dir() and not path.parent.name.startswith("run_"):
         above.pop()  # the folder is that of all activations, or of a run
     for folder in [path, *above] if path.is_dir() else above:
-        for name in LABEL_FILES:
-            file = folder / name
-            if os.path.lexists(file):  # a broken link raises an error below
-                return file, _of_json(file) if file.suffix == ".json" else _of_lines(file)
+        files = [folder / name for name in LABEL_FILES]
+        # a broken link raises an error below
+        found = {
+            file: _of_json(file) if file.suffix == ".json" else _of_lines(file)
+            for file in files
+            if os.path.lexists(file)
+        }
+        if len(found) > 1 and found[files[0]] != found[files[1]]:
+            raise InputError(
+                "two files of labels that differ", file=files[0], found=files[1].name, allowed="one of them"
+            )
+        if found:
+            return next(iter(found.items()))
     return None
 
 

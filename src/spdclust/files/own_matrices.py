@@ -29,7 +29,7 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.core.opening import refused, regular_file
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.archive import digest_of, digest_of_file
+from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
 from spdclust.files.arrow_files import table_content
 from spdclust.files.batch_format import FORMAT
 from spdclust.files.own_arrays import content_of
@@ -55,6 +55,14 @@ from spdclust.merge.rows import flattened
 log = logging.getLogger(__name__)
 
 _PROBLEM = "not a readable matrix"
+_WRITERS = {
+    ".npy": "numpy.save",
+    ".npz": "numpy.savez or scipy.sparse.save_npz",
+    ".pt": "torch.save",
+    ".safetensors": "safetensors",
+    ".parquet": "pyarrow",
+}
+_LFS = b"version https://git-lfs"
 
 
 def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None = None) -> ActivationBatch:
@@ -97,7 +105,7 @@ def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, OwnTok
     content = open_own(path)
     if content.is_batch:
         return ActivationBatch.load(path), None
-    with refused(_PROBLEM, path, ALLOWED):
+    with refused(_PROBLEM, path, _whole(path)):
         labels = content.generated_labels if content.labels is None else content.labels
         activations = ProcessedActivations.from_sparse(content.rows(), labels, copy=False)
         batch = ActivationBatch(activations, seed, {"task": "own activations", "source": path.name})
@@ -144,7 +152,7 @@ def open_own(path: Path, *, verify: bool = True) -> OwnContent:
     Raises:
         InputError: the file is missing, damaged or not a matrix, or its labels are invalid.
     """
-    with refused(_PROBLEM, path, ALLOWED):
+    with refused(_PROBLEM, path, _whole(path)):
         content = _opened(path, verify=verify)
         if content.labels is None:
             return _labelled(content, path)
@@ -168,20 +176,33 @@ def digest_of_own(path: Path) -> str:
     return digest_of(*digests) if path.is_dir() else digests[0]
 
 
+def _whole(path: Path) -> str:
+    writer = _WRITERS.get(path.suffix)
+    return ALLOWED if writer is None else f"a whole file as {writer} writes it, without Python objects"
+
+
 def _opened(path: Path, *, verify: bool) -> OwnContent:
     if path.is_dir():
         return _of_folder(path)
     regular_file(path, ALLOWED)
+    with path.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise InputError(
+                "a pointer of Git LFS, not the file itself", file=path, allowed="the file: git lfs pull"
+            )
     if is_zipped_batch(path):
         return zipped_batch(path)
     if path.suffix == ".pt":
-        stored = load_tensors(path, "matrix", ALLOWED, verify=verify)
+        stored = load_tensors(path, "matrix", _whole(path), verify=verify)
         if isinstance(stored, dict) and stored.get("format") == FORMAT:
             return _of_batch(stored, path)
         if isinstance(stored, list | tuple):
             raise not_a_matrix(path, f"{type(stored).__name__} of {len(stored)}; torch.cat joins tensors")
         return content_of(stored, path) if isinstance(stored, dict) else matrix_content(stored, path)
     if path.suffix == ".npy":
+        with path.open("rb") as stream:
+            shape, _, dtype = array_header(stream)
+            check_announced(shape, dtype, path.stat().st_size - stream.tell())  # one array, and whole
         return matrix_content(np.load(path, mmap_mode="r", allow_pickle=False), path)
     if path.suffix == ".safetensors":
         return content_of(read_safetensors(path), path)
@@ -216,7 +237,7 @@ def _labelled(content: OwnContent, path: Path) -> OwnContent:
             allowed=f"{content.n_components} labels, one for each column of {path.name}"
             + (f"; transposed? {path.name} has {content.n_samples} rows" if is_other_axis else ""),
         )
-    with refused(_PROBLEM, file, ALLOWED):
+    with refused(_PROBLEM, file, _whole(path)):
         check_labels(labels, content.n_components)
     return replace(content, labels=labels)
 
@@ -244,7 +265,7 @@ def _of_folder(folder: Path) -> OwnContent:
 
 
 def _of_npz(path: Path) -> OwnContent:
-    arrays = zipped_arrays(path, "matrix", ALLOWED)
+    arrays = zipped_arrays(path, "matrix", _whole(path))
     if {"format", "shape"} <= set(arrays):  # as scipy.sparse writes it
         n_samples, n_components = flattened(np.asarray(arrays["shape"]).tolist())
         check_shape(n_samples, n_components, path)
