@@ -12,7 +12,7 @@ for number, ((runs, n_batches, kept), run_configs) in enumerate(batch_jobs(), st
         input:
             checkpoint=checkpoint_files,
             data=data_files,
-            own=own_activation_files,
+            own=user_activation_files,
         output:
             batch_outputs(runs, n_batches, kept),
         log:
@@ -26,7 +26,7 @@ for number, ((runs, n_batches, kept), run_configs) in enumerate(batch_jobs(), st
         threads: 1
         resources:
             mem_mb=lambda wildcards, input, attempt: int(
-                (4000 + 4 * megabytes(own_parts(input.own))) * attempt
+                (4000 + 4 * megabytes(user_file_parts(input.own))) * attempt
             ),
             runtime=sampling_minutes(runs),
             gpu=gpus_for_sampling,

@@ -168,23 +168,23 @@ def loader_code(wildcards):
 
 
 def data_files(wildcards):
-    own = own_activation_files(wildcards)
+    own = user_activation_files(wildcards)
     return local_data_files(SAMPLING[wildcards.run_config]) + files_beside(own)
 
 
-def own_parts(own):
+def user_file_parts(own):
     """The files themselves, and those in folders that hold one batch."""
     return [part for file in own for part in parts_of(Path(file))]
 
 
-def own_activation_files(wildcards):
+def user_activation_files(wildcards):
     if "run" not in wildcards.keys():  # a job for several runs samples a model
         return []
-    return list_own_files(wildcards.run_config, int(wildcards.run))
+    return list_user_files(wildcards.run_config, int(wildcards.run))
 
 
 @cache
-def list_own_files(run_config, run):
+def list_user_files(run_config, run):
     sampled = SAMPLING[run_config]
     if sampled.precomputed_activations_dir is None:
         return []

@@ -40,7 +40,7 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensembl
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
-from spdclust.user_files.matrices import read_own, shape_of_own
+from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 
 DATA = Path(__file__).parent / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -294,10 +294,10 @@ def read_matrix(path: Path) -> Any:
     from spdclust.core.errors import InputError
 
     try:
-        shape = shape_of_own(path)
+        shape = shape_of_user_file(path)
     except InputError:
         shape = None
-    batch = read_own(path)
+    batch = read_user_file(path)
     assert shape is None or shape == batch.matrix.shape, (shape, batch.matrix.shape)
     return batch_values(batch)
 

@@ -42,7 +42,7 @@ from spdclust.files.histories import find_histories, load_merge_history
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
 from spdclust.user_files.folders import files_of_run
-from spdclust.user_files.matrices import read_own, shape_of_own
+from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 
 
 def refusal(read, path):
@@ -100,9 +100,9 @@ def _as_objects(value, path):
 
 READERS = {
     "batch_0.pt": ActivationBatch.load,
-    "x.pt": read_own,
-    "x.npz": read_own,
-    "x.npy": read_own,
+    "x.pt": read_user_file,
+    "x.npz": read_user_file,
+    "x.npy": read_user_file,
     "model_1.pth": read_state_dict,
     "history.zip": load_merge_history,
     "distances.npz": load_distance_rows,
@@ -167,12 +167,12 @@ def test_headers_that_announce_terabytes_are_refused(tmp_path):
         load_merge_history, exchanged(make_history(tmp_path), {"mdl_loss.npy": _header(HUGE) + bytes(16)})
     )
     assert "not a readable matrix" in refusal(
-        read_own, written(tmp_path / "x.npy", _header((10**6, 10**6)) + bytes(64))
+        read_user_file, written(tmp_path / "x.npy", _header((10**6, 10**6)) + bytes(64))
     )
     for shape, dtype in (((10**6, 10**6), "<f8"), ((10**12, 3), "<U0"), ((-1, 8), "<f8")):
         path = written(tmp_path / "x.npz", zip_bytes([("arr_0.npy", _header(shape, dtype) + bytes(64))]))
-        assert "header announces" in refusal(read_own, path)
-        assert "header announces" in refusal(shape_of_own, path)
+        assert "header announces" in refusal(read_user_file, path)
+        assert "header announces" in refusal(shape_of_user_file, path)
 
 
 def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
         load_distance_rows, path
     )
     own = written(tmp_path / "x.npz", small)
-    assert "header declares more data than the file contains" in refusal(read_own, own)
+    assert "header declares more data than the file contains" in refusal(read_user_file, own)
 
 
 def test_compressed_members_of_a_saved_tensor_are_refused(tmp_path):
@@ -200,16 +200,20 @@ def test_sparse_shapes_without_anything_in_them_are_refused(tmp_path):
     for shape in ((2**31 - 2, 3), (3, 2**31 - 2)):
         sparse.save_npz(tmp_path / "x.npz", sparse.coo_array((np.ones(1), ([0], [0])), shape=shape))
         assert "shape: header declares more data than the file contains" in refusal(
-            read_own, tmp_path / "x.npz"
+            read_user_file, tmp_path / "x.npz"
         )
         torch.save(torch.sparse_coo_tensor([[0], [0]], [1.0], shape), tmp_path / "x.pt")
-        assert "header declares more data than the file contains" in refusal(read_own, tmp_path / "x.pt")
+        assert "header declares more data than the file contains" in refusal(
+            read_user_file, tmp_path / "x.pt"
+        )
 
 
 def test_tensors_that_repeat_one_number_without_end_are_refused(tmp_path):
     tensor = torch.ones(1, 1).expand(10**6, 10**6)
     torch.save(tensor, tmp_path / "x.pt")
-    assert "tensors: header declares more data than the file contains" in refusal(read_own, tmp_path / "x.pt")
+    assert "tensors: header declares more data than the file contains" in refusal(
+        read_user_file, tmp_path / "x.pt"
+    )
     torch.save({"a": tensor}, tmp_path / "model_1.pth")
     assert "tensors: header declares more data than the file contains" in refusal(
         read_state_dict, tmp_path / "model_1.pth"
@@ -347,7 +351,7 @@ def test_a_member_cannot_vanish_as_the_comment_of_another(tmp_path):
     second = data.index(b"PK\1\2", first + 4)
     data[first + 32 : first + 34] = (data.index(b"PK\5\6") - second).to_bytes(2, "little")
     (tmp_path / "x.npz").write_bytes(data)
-    for read in (read_own, shape_of_own):
+    for read in (read_user_file, shape_of_user_file):
         assert "members are missing (found: 1 of 2; allowed: a whole matrix)" in refusal(
             read, tmp_path / "x.npz"
         )
@@ -362,7 +366,7 @@ def test_indices_out_of_range_do_not_reach_scipy(tmp_path):
         ("indices", [1, -(2**30), 0, 2]),
     ):
         exchanged(path, {f"{name}.npy": npy_bytes(np.array(values, dtype=np.int32))})
-        assert "not a readable matrix" in refusal(read_own, path)
+        assert "not a readable matrix" in refusal(read_user_file, path)
         path.unlink()
         make_snapshot(tmp_path)
 
@@ -377,7 +381,7 @@ def test_indices_out_of_range_do_not_reach_torch(tmp_path):
             name for name, content in members_of(path).items() if "/data/" in name and len(content) >= 32
         ]
         exchanged(path, {name: big[: len(members_of(path)[name])] for name in names})
-        assert "not a readable matrix" in refusal(read_own, path)
+        assert "not a readable matrix" in refusal(read_user_file, path)
 
 
 # values
@@ -492,15 +496,15 @@ def test_labels_that_are_no_texts_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", DENSE)
     for content in ('{"a": 1, "b": 2, "c": 3}', '"abc"', "[1, 2, true]", '[1, 2, "c"]', '["a", "b", null]'):
         written(tmp_path / "labels.json", content)
-        assert "not a list of labels" in refusal(read_own, tmp_path / "x.npy")
+        assert "not a list of labels" in refusal(read_user_file, tmp_path / "x.npy")
     (tmp_path / "labels.json").unlink()
     torch.save({"activations": torch.from_numpy(DENSE), "labels": "abc"}, tmp_path / "x.pt")
-    assert "labels: no labels" in refusal(read_own, tmp_path / "x.pt")
+    assert "labels: no labels" in refusal(read_user_file, tmp_path / "x.pt")
 
 
 def test_complex_numbers_do_not_lose_their_imaginary_part(tmp_path):
     torch.save(torch.full((2, 2), 1 + 2j), tmp_path / "x.pt")
-    assert "not a matrix of numbers (found: complex64" in refusal(read_own, tmp_path / "x.pt")
+    assert "not a matrix of numbers (found: complex64" in refusal(read_user_file, tmp_path / "x.pt")
 
 
 def test_links_that_lead_nowhere_are_not_passed_over(tmp_path):

@@ -151,6 +151,21 @@ def test_wrong_settings_are_one_line_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_import_does_not_join_runs_that_are_there(
+    theirs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    for _ in range(2):  # the same number of runs replaces them
+        assert main(["import", *theirs, "--output", str(folder)]) == 0
+    assert main(["import", theirs[0], "--output", str(folder)]) == 1
+    assert (
+        "out/runs/run_1: would become part of the ensemble (allowed: a new --output)"
+        in capsys.readouterr().err
+    )
+    assert main(["import", *theirs, theirs[0], "--output", str(folder)]) == 1
+    assert "0.zip: given twice (allowed: each history once)" in capsys.readouterr().err
+
+
 def test_a_setting_that_is_stated_with_this_value_changes_nothing(tmp_path: Path) -> None:
     history = load_merge_history(write_newest(tmp_path))
     same = give_settings(history, {"alpha": 10})

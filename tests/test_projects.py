@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from workflow import REPOSITORY, Outcome
@@ -63,6 +64,31 @@ def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
     assert (project / HISTORY).is_file()
 
 
+@pytest.mark.parametrize("folder", ["my latents: é", "latents"])
+def test_a_project_of_activations_names_their_folder_from_anywhere(tmp_path, monkeypatch, capsys, folder):
+    for number in range(3):
+        (tmp_path / folder / f"run_{number}").mkdir(parents=True)
+        np.save(tmp_path / folder / f"run_{number}/x.npy", np.eye(6))
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "mine", "--activations", folder]) == 0
+    assert "edit mine/config/runs/activations.yaml" in capsys.readouterr().out
+    monkeypatch.chdir("mine")
+    assert main(["validate", "config/pipelines/first.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "activations/first: 3 runs" in shown
+    assert "run 2 reads run_2/x.npy" in shown
+
+
+def test_the_path_of_a_model_is_that_of_the_folder_in_which_it_was_given(tmp_path, monkeypatch, capsys):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/mlp").symlink_to(MODEL)
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "mine", "--model", "models/mlp"]) == 0
+    monkeypatch.chdir("mine")
+    assert main(["validate", "config/pipelines/first.yaml"]) == 0
+    assert "components: 200" in capsys.readouterr().out
+
+
 def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
     assert main(["init", str(tmp_path / "mine")]) == 0
     outcome = run(
@@ -78,6 +104,15 @@ def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
     )
     assert outcome.code != 0
     assert "Error: path/to/your/model: model_path: no such file or folder" in outcome.output
+
+
+def test_the_workflow_outside_a_project_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["workflow", "run", "-n"]) == 1
+    assert (
+        "config/config.yaml: no such file (allowed: a project folder: spdclust init"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_project_that_is_there_is_not_replaced(tmp_path, capsys):

@@ -12,9 +12,9 @@ from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.sampling.estimate import estimate
-from spdclust.user_files import reference_batches
 from spdclust.user_files.folders import files_of_run
-from spdclust.user_files.matrices import read_own, shape_of_own
+from spdclust.user_files.matrices import read_user_file, shape_of_user_file
+from spdclust.user_files.reference_batches import zipped_batch
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]
@@ -37,32 +37,38 @@ def test_batches_are_read_with_their_labels_in_the_order_of_their_numbers(tmp_pa
     paths = [write_batch(tmp_path / f"batch_{n:04d}.zip", DENSE * (n + 1), compression=compression) for n in range(11)]  # fmt: skip
     (tmp_path / "history.zip").touch()  # not a batch
     assert [file for batch in files_of_run(tmp_path).batches for file in batch] == paths
-    batch = read_own(paths[10], seed=5)
+    batch = read_user_file(paths[10], seed=5)
     np.testing.assert_array_equal(batch.matrix.toarray(), DENSE * 11)
     assert (batch.labels, batch.seed) == (LABELS, 5)
-    assert shape_of_own(paths[10]) == DENSE.shape
+    assert shape_of_user_file(paths[10]) == DENSE.shape
     needs = estimate(ClusteringRunConfig(precomputed_activations_dir=str(tmp_path)), 3)
     assert (needs.n_components, needs.n_samples) == (3, 4)
+
+
+def test_labels_may_end_in_a_carriage_return_and_a_line_feed(tmp_path):
+    path = write_batch(tmp_path / "batch_0.zip", labels=["\r\n".join(LABELS) + "\r\n"])
+    assert read_user_file(path).labels == LABELS
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     dense=hnp.arrays(
         st.sampled_from([np.float32, np.float64, np.float16, np.bool_, np.int8, np.dtype(">f4")]),
-        hnp.array_shapes(min_dims=2, max_dims=2, max_side=7),
+        hnp.array_shapes(min_dims=2, max_dims=4, max_side=5),
     ),
     fortran=st.booleans(),
     at_once=st.integers(1, 40),
 )
 def test_reading_in_pieces_changes_nothing(tmp_path, monkeypatch, dense, fortran, at_once):
-    monkeypatch.setattr(reference_batches, "_NUMBERS_AT_ONCE", at_once)
-    labels = [f"m:{n}" for n in range(dense.shape[1])]
+    monkeypatch.setattr(own_contents, "NUMBERS_AT_ONCE", at_once)
+    labels = [f"m:{n}" for n in range(dense.shape[-1])]
     stored = np.asfortranarray(dense) if fortran else dense
     path = write_batch(tmp_path / "batch_0.zip", stored, labels)
-    rows, found = reference_batches.read_zipped_batch(path)
+    batch = zipped_batch(path)
     expected = dense.astype(np.float64 if dense.dtype == np.float64 else np.float32)
-    np.testing.assert_array_equal(rows.toarray(), expected)
-    assert found == labels
+    expected = expected.reshape(-1, dense.shape[-1])
+    np.testing.assert_array_equal(batch.rows().toarray(), expected)
+    assert batch.labels == labels
 
 
 @pytest.mark.parametrize(
@@ -70,16 +76,16 @@ def test_reading_in_pieces_changes_nothing(tmp_path, monkeypatch, dense, fortran
     [
         (None, LABELS, "activations.npy: member missing (found: ['labels.txt']; allowed: batch_<b>.zip with"),
         (DENSE, None, "labels.txt: member missing"),
-        (DENSE, LABELS[:2], "labels.txt: one label per component is needed (found: 2 labels; allowed: 3 labels, one for"),
-        (DENSE[0], LABELS, "activations.npy: not a matrix of numbers (found: float32 of shape (3,);"),
-        (DENSE.astype("U3"), LABELS, "activations.npy: not a matrix of numbers"),
+        (DENSE, LABELS[:2], "labels: one label per component is needed (found: 2 labels for 3 components; allowed: 3 labels"),
+        (DENSE[0], LABELS, "batch_0.zip: not a matrix of numbers (found: float32 (3,);"),
+        (DENSE.astype("U3"), LABELS, "batch_0.zip: not a matrix of numbers (found: <U3 (4, 3);"),
         (np.full((2, 3), np.nan), LABELS, ""),
     ],
 )  # fmt: skip
 def test_what_is_no_such_batch_is_one_line(tmp_path, activations, labels, message):
     path = write_batch(tmp_path / "batch_0.zip", activations, labels)
     with pytest.raises(InputError) as caught:
-        read_own(path)
+        read_user_file(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -90,12 +96,12 @@ def test_a_damaged_batch_is_one_line(tmp_path, keep):
     content = path.read_bytes()
     path.write_bytes(content[:keep])
     with pytest.raises(InputError, match=r"batch_0\.zip"):
-        read_own(path)
+        read_user_file(path)
     flipped = bytearray(content)
     flipped[content.index(DENSE.tobytes()) + 3] ^= 1
     path.write_bytes(bytes(flipped))
     with pytest.raises(InputError, match="CRC"):
-        read_own(path)
+        read_user_file(path)
 
 
 def test_an_archive_that_would_expand_without_end_is_one_line(tmp_path):
@@ -108,7 +114,7 @@ def test_an_archive_that_would_expand_without_end_is_one_line(tmp_path):
             for _ in range(80):
                 stream.write(zeros.tobytes())
         archive.writestr("labels.txt", "m:0")
-    for read in (read_own, shape_of_own):
+    for read in (read_user_file, shape_of_user_file):
         with pytest.raises(
             InputError, match=r"activations\.npy: header declares more data than the file contains"
         ):

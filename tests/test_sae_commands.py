@@ -104,3 +104,12 @@ def test_a_mapping_of_latents_names_no_model(
         main(["mapping", "results/sae/sae", *arguments, "--output", "mapping.json", "--model", "mine"]) == 0
     )
     assert json.loads(Path("mapping.json").read_text())["spd_run"] == "mine"
+
+
+def test_a_match_of_latents_has_no_weights_to_compare(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(made)
+    assert main(["match", "results/sae/sae", "results/sae_half/sae_half"]) == 0
+    line = "weights are not compared: results/sae/sae: no model: its activations are user-supplied"
+    assert line in capsys.readouterr().out.splitlines()

@@ -379,6 +379,45 @@ def test_the_command_compares_ensembles_by_their_folders(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def written(folder, histories, digest=None):
+    """Write an ensemble, of a model with this digest, and its stability."""
+    for run, history in enumerate(histories):
+        known = {} if digest is None else {"checkpoint_digest": digest}
+        path = folder / "runs" / f"run_{run}" / "history.zip"
+        save_merge_history(replace(history, provenance=known), path)
+    assert main(["stability", str(folder)]) == 0
+    return str(folder)
+
+
+def test_ensembles_of_two_models_are_not_compared(tmp_path, capsys):
+    folders = [
+        written(tmp_path / name / "demo", ensemble(1), digest) for name, digest in (("a", "12"), ("b", "34"))
+    ]
+    capsys.readouterr()
+    assert main(["compare", *folders, "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert f"checkpoint_digest: ensembles are of different models (found: 12 in {folders[0]}, 34 in " in error
+    assert "spdclust match compares the groups of two models" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_ensembles_without_a_common_component_are_not_compared(tmp_path, capsys):
+    folders = [written(tmp_path / name, ensemble(1, shift=shift)) for name, shift in (("a", 0), ("b", 24))]
+    capsys.readouterr()
+    assert main(["compare", *folders, "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "labels: no component in common (found: layer:0, … in a, layer:24, … in b; allowed:" in error
+    modules = [point(name, {"merge_config.module_name_filter": name}, ensemble(1, shift=s)) for name, s in (("a", 0), ("b", 24))]  # fmt: skip
+    assert compare_points(modules)["n_components"] == 48  # a sweep over modules
+
+
+def test_ensembles_of_one_name_are_told_apart_by_their_folders(tmp_path, capsys):
+    folders = [written(tmp_path / name / "demo", ensemble(seed)) for seed, name in enumerate("ab")]
+    assert main(["compare", *folders, "--output", str(tmp_path / "out")]) == 0
+    assert [each["name"] for each in load_sweep(tmp_path / "out/sweep.json")["points"]] == folders
+
+
 def test_what_is_no_comparison_is_refused(tmp_path):
     for text, said in (("{}", "swept: missing"), ("{", "not JSON"), (None, "no such file")):
         path = tmp_path / "sweep.json"

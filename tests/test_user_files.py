@@ -21,7 +21,7 @@ from spdclust.merge import rows
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
-from spdclust.user_files.matrices import read_own, shape_of_own
+from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]
@@ -71,11 +71,11 @@ def test_every_kind_of_file_gives_its_matrix(tmp_path, kind):
     write, labels, expected = WRITERS[kind]
     path = write(tmp_path)
     assert files_of_run(tmp_path).files == [path]
-    batch = read_own(path, seed=5)
+    batch = read_user_file(path, seed=5)
     np.testing.assert_array_equal(batch.matrix.toarray(), expected.astype(np.float32))
     assert batch.labels == (labels or ["latent:0", "latent:1", "latent:2"])
     assert batch.seed == (11 if kind == "our batch" else 5)
-    assert shape_of_own(path) == DENSE.shape
+    assert shape_of_user_file(path) == DENSE.shape
     needs = estimate(ClusteringRunConfig(precomputed_activations_dir=str(tmp_path)), 3)
     assert (needs.n_components, needs.n_samples, needs.n_runs) == (3, 4, 3)
 
@@ -89,7 +89,7 @@ def test_reading_in_pieces_changes_nothing(tmp_path_factory, dense, numbers):
     path = tmp_path_factory.mktemp("own") / "x.npy"
     np.save(path, dense)
     with mock.patch.object(rows, "NUMBERS_AT_ONCE", numbers):
-        batch = read_own(path)
+        batch = read_user_file(path)
     np.testing.assert_array_equal(batch.matrix.toarray(), dense.reshape(-1, dense.shape[-1]))
 
 
@@ -99,7 +99,7 @@ def test_labels_stand_beside_the_file_or_one_folder_up(tmp_path, name, text, inn
     (tmp_path / inner).mkdir(exist_ok=True)
     np.save(tmp_path / inner / "x.npy", DENSE)
     (tmp_path / name).write_text(text)
-    assert read_own(files_of_run(tmp_path).files[0]).labels == ["x", "y", "z"]
+    assert read_user_file(files_of_run(tmp_path).files[0]).labels == ["x", "y", "z"]
     assert files_beside(files_of_run(tmp_path).files) == [tmp_path / name]
 
 
@@ -123,9 +123,36 @@ def test_runs_have_folders_of_their_own_or_share_one(tmp_path):
         np.save(tmp_path / f"run_{run}" / "x.npy", DENSE)
     assert files_of_run(tmp_path, 1).files == [tmp_path / "run_1" / "x.npy"]
     with pytest.raises(
-        InputError, match=r"no folder for this run \(found: run_0 to run_1; allowed: run_2/ too"
+        InputError, match=r"no folder for this run \(found: run_0, run_1; allowed: run_2/ too"
     ):
         files_of_run(tmp_path, 2)
+
+
+def test_numbers_of_runs_may_have_leading_zeros(tmp_path):
+    for run in (8, 9, 10):
+        (tmp_path / f"run_{run:02}").mkdir()
+        np.save(tmp_path / f"run_{run:02}" / "x.npy", DENSE * run)
+    assert files_of_run(tmp_path, 9).files == [tmp_path / "run_09" / "x.npy"]
+    with pytest.raises(
+        InputError, match=r"no folder for this run \(found: run_08, run_09, run_10; allowed: run_0/"
+    ):
+        files_of_run(tmp_path, 0)
+    (tmp_path / "run_9").mkdir()
+    with pytest.raises(
+        InputError, match=r"run_9: two folders of one run \(found: also run_09|run_09: .*also run_9"
+    ):
+        files_of_run(tmp_path, 8)
+    (tmp_path / "run_9").rmdir()
+    (tmp_path / "run_9").write_text("not a folder")
+    assert files_of_run(tmp_path, 9).files == [tmp_path / "run_09" / "x.npy"]
+
+
+def test_tokens_in_another_format_are_reported(tmp_path):
+    np.save(tmp_path / "x.npy", DENSE)
+    (tmp_path / "tokens.txt").write_text("a b")
+    assert files_of_run(tmp_path).unused() == {
+        tmp_path / "tokens.txt": "tokens are read from .npy, .json or .pt"
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,12 +193,24 @@ class Malicious:
         return (open, ("/tmp/executed", "w"))
 
 
+def save_twice(path):
+    """Append an array to a file of one array, of which `numpy.load` would read the first only."""
+    with path.open("wb") as stream:
+        np.save(stream, DENSE)
+        np.save(stream, DENSE)
+
+
 BAD = {
     "truncated npy": ("x.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00"), "not a readable matrix"),
     "empty pt": ("x.pt", lambda p: p.write_bytes(b""), "not a readable matrix"),
     "truncated npz": ("x.npz", lambda p: p.write_bytes(b"PK\x03\x04 no"), "not a readable matrix"),
     "pickle": ("x.pt", lambda p: p.write_bytes(pickle.dumps(Malicious())), "not a readable matrix"),
     "objects": ("x.npy", lambda p: np.save(p, np.array([None, "a"], dtype=object), allow_pickle=True), "not a readable matrix"),
+    "web page": ("x.npy", lambda p: p.write_text("<html>404"), r"not a readable matrix \(found: .*magic string.*<html>.*allowed: a whole file as numpy\.save writes it, without Python objects\)$"),
+    "cut short": ("x.npy", lambda p: (np.save(p, DENSE), p.write_bytes(p.read_bytes()[:-4])), r"header announces \d+ bytes, \d+ are stored"),
+    "two arrays": ("x.npy", save_twice, r"header announces \d+ bytes, \d+ are stored"),
+    "module": ("x.pt", lambda p: torch.save(torch.nn.Linear(2, 2), p), r"not a readable matrix; nothing in it was executed .*allowed: a whole file as torch\.save writes it"),
+    "pointer": ("x.pt", lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\n"), r"a pointer of Git LFS, not the file itself \(allowed: the file: git lfs pull"),
     "vector": ("x.npy", lambda p: np.save(p, np.ones(3)), r"not a matrix of numbers \(found: float64 \(3,\)"),
     "texts": ("x.npy", lambda p: np.save(p, np.array([["a"]])), "not a matrix of numbers"),
     "state dict": ("x.pt", lambda p: torch.save({"weight": torch.ones(2)}, p), r"no matrix of activations \(found: weight float32 \(2,\)"),
@@ -185,12 +224,24 @@ def test_bad_files_are_one_line(tmp_path, case):
     name, save, message = BAD[case]
     save(tmp_path / name)
     with pytest.raises(InputError, match=message) as caught:
-        read_own(tmp_path / name)
+        read_user_file(tmp_path / name)
     if message == "not a readable matrix":
         with pytest.raises(InputError, match=message):
-            shape_of_own(tmp_path / name)
+            shape_of_user_file(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_files_of_labels_have_to_agree(tmp_path):
+    np.save(tmp_path / "x.npy", DENSE)
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    (tmp_path / "labels.json").write_text('["a", "b", "c"]')
+    assert read_user_file(tmp_path / "x.npy").labels == ["a", "b", "c"]
+    (tmp_path / "labels.json").write_text('["c", "b", "a"]')
+    with pytest.raises(
+        InputError, match=r"labels\.txt: two files of labels that differ \(found: labels\.json"
+    ):
+        read_user_file(tmp_path / "x.npy")
 
 
 def test_labels_that_do_not_fit_are_one_line(tmp_path):
@@ -198,10 +249,10 @@ def test_labels_that_do_not_fit_are_one_line(tmp_path):
     for text, message in [("a\nb\n", r"labels\.txt: one label per component .* \(found: 2 labels; allowed: 3 labels"), ("a\na\nb\n", "label given twice")]:  # fmt: skip
         (tmp_path / "labels.txt").write_text(text)
         with pytest.raises(InputError, match=message):
-            read_own(tmp_path / "x.npy")
+            read_user_file(tmp_path / "x.npy")
     save_snapshot(tmp_path / "s", labels=["a"])
     with pytest.raises(InputError, match="one label per component"):
-        read_own(tmp_path / "s" / "memberships.npz")
+        read_user_file(tmp_path / "s" / "memberships.npz")
 
 
 def test_missing_folders_and_files_are_one_line(tmp_path):
@@ -210,7 +261,7 @@ def test_missing_folders_and_files_are_one_line(tmp_path):
     with pytest.raises(InputError, match="precomputed_activations_dir: no activations in this folder"):
         files_of_run(tmp_path)
     with pytest.raises(InputError, match="no such file"):
-        read_own(tmp_path / "x.npy")
+        read_user_file(tmp_path / "x.npy")
 
 
 def test_a_run_by_hand_needs_no_model(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,11 +26,19 @@ from spdclust.sampling.tokens import Tokenizer
 from spdclust.user_files import arrow, contents
 from spdclust.user_files import tokens as token_files
 from spdclust.user_files.folders import files_beside, files_of_run
+from spdclust.user_files.headers import check_one_run
 from spdclust.user_files.layout import parts_of
-from spdclust.user_files.matrices import digest_of_own, open_own, read_own, shape_of_own
+from spdclust.user_files.matrices import (
+    digest_of_user_file,
+    open_user_file,
+    read_user_file,
+    shape_of_user_file,
+)
+from spdclust.user_files.other_formats import CONVERSIONS
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow.feather")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 
@@ -178,12 +188,12 @@ def test_every_format_gives_the_dense_matrix(tmp_path, kind):
     write, labels = WRITERS[kind]
     write(tmp_path)
     (path,) = own_files(tmp_path)
-    batch = read_own(path, seed=5)
+    batch = read_user_file(path, seed=5)
     expected = LOSSY[kind]() if kind in LOSSY else CUBE
     np.testing.assert_array_equal(batch.matrix.toarray(), expected.reshape(-1, WIDTH))
     assert batch.matrix.dtype == (np.float64 if kind in DOUBLE else np.float32)
     assert batch.labels == (labels or [f"latent:{i}" for i in range(WIDTH)])
-    assert shape_of_own(path) == DENSE.shape
+    assert shape_of_user_file(path) == DENSE.shape
     batch.save(tmp_path / "out.pt")
     np.testing.assert_array_equal(
         ActivationBatch.load(tmp_path / "out.pt").matrix.toarray(), batch.matrix.toarray()
@@ -221,7 +231,7 @@ def test_python_and_files_take_the_same_path(tmp_path_factory, seed, leading, wi
         batch = ActivationBatch.from_sparse(tensor.to_sparse(axes), labels)
         torch.save(tensor.to_sparse(axes), path)
     np.testing.assert_array_equal(batch.matrix.toarray(), expected)
-    read = read_own(path)
+    read = read_user_file(path)
     assert read.matrix.dtype == batch.matrix.dtype
     np.testing.assert_array_equal(read.matrix.toarray(), expected)
     scipy_like = sparse.coo_array(dense)
@@ -239,20 +249,20 @@ def test_samples_on_which_nothing_is_active_count(tmp_path, tokens):
         quiet[-1] = 0
     save_delphi(tmp_path, quiet, tokens=tokens)
     (path,) = own_files(tmp_path)
-    assert shape_of_own(path) == DENSE.shape
-    np.testing.assert_array_equal(read_own(path).matrix.toarray(), quiet.reshape(-1, WIDTH))
+    assert shape_of_user_file(path) == DENSE.shape
+    np.testing.assert_array_equal(read_user_file(path).matrix.toarray(), quiet.reshape(-1, WIDTH))
 
 
 def test_modules_of_a_cache_are_side_by_side(tmp_path):
     second = activations(seed=1)
     save_delphi(tmp_path, CUBE, "layers.10.mlp")
     save_delphi(tmp_path, second, "layers.9.mlp", boundaries=(0, 6))
-    batch = read_own(own_files(tmp_path)[0])
+    batch = read_user_file(own_files(tmp_path)[0])
     np.testing.assert_array_equal(
         batch.matrix.toarray(), np.concatenate([second, CUBE], axis=-1).reshape(-1, 12)
     )
     assert batch.labels[5:7] == ["layers.9.mlp:5", "layers.10.mlp:0"]
-    one = read_own(own_files(tmp_path / "layers.9.mlp")[0])
+    one = read_user_file(own_files(tmp_path / "layers.9.mlp")[0])
     np.testing.assert_array_equal(one.matrix.toarray(), second.reshape(-1, 6))
 
 
@@ -261,9 +271,9 @@ def test_all_files_of_a_folder_are_inputs(tmp_path):
     (folder,) = own_files(tmp_path / "cache")
     assert [part.name for part in parts_of(folder)] == ["0_3.safetensors", "4_5.safetensors"]
     assert set(parts_of(folder)) <= set(files_beside([folder]))
-    before = digest_of_own(folder)
+    before = digest_of_user_file(folder)
     save_delphi(tmp_path / "cache", activations(seed=2))
-    assert digest_of_own(folder) != before
+    assert digest_of_user_file(folder) != before
     save_dataset(tmp_path / "saved", {"activations": DENSE.tolist()})
     names = [part.name for part in parts_of(tmp_path / "saved")]
     assert names == ["state.json", "data-00000-of-00002.arrow", "data-00001-of-00002.arrow"]
@@ -273,19 +283,19 @@ def test_labels_state_how_many_components_there_are(tmp_path, caplog):
     narrow = {"indices": torch.tensor([[0, 1], [1, 2]]), "values": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
     torch.save(narrow, tmp_path / "x.pt")
     with caplog.at_level(logging.WARNING):
-        assert read_own(tmp_path / "x.pt").n_components == 3
+        assert read_user_file(tmp_path / "x.pt").n_components == 3
     assert "does not state how many components there are: taken to be 3" in caplog.text
     torch.save({**narrow, "n_latents": 5}, tmp_path / "x.pt")
-    assert read_own(tmp_path / "x.pt").n_components == 5
+    assert read_user_file(tmp_path / "x.pt").n_components == 5
     torch.save(narrow, tmp_path / "x.pt")
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
-    assert shape_of_own(tmp_path / "x.pt") == (2, 4)
-    assert read_own(tmp_path / "x.pt").matrix.toarray().tolist() == [[1, 2, 0, 0], [0, 3, 4, 0]]
+    assert shape_of_user_file(tmp_path / "x.pt") == (2, 4)
+    assert read_user_file(tmp_path / "x.pt").matrix.toarray().tolist() == [[1, 2, 0, 0], [0, 3, 4, 0]]
 
 
 def test_repeated_components_of_a_sample_are_summed(tmp_path):
     torch.save({"indices": torch.tensor([[1, 1]]), "values": torch.tensor([[0.5, 0.25]])}, tmp_path / "x.pt")
-    assert read_own(tmp_path / "x.pt").matrix.toarray().tolist() == [[0, 0.75]]
+    assert read_user_file(tmp_path / "x.pt").matrix.toarray().tolist() == [[0, 0.75]]
 
 
 LINE_ENDS = ["a\u2028b", "a\x85b", "a\vb", "a\fb", "a\x1cb", " c"]
@@ -296,7 +306,7 @@ LINE_ENDS = ["a\u2028b", "a\x85b", "a\vb", "a\fb", "a\x1cb", " c"]
 def test_labels_are_split_at_line_feeds_only(tmp_path, end, last):
     np.save(tmp_path / "x.npy", DENSE)
     (tmp_path / "labels.txt").write_bytes((end.join(LINE_ENDS) + end * last).encode())
-    batch = read_own(tmp_path / "x.npy")
+    batch = read_user_file(tmp_path / "x.npy")
     assert batch.labels == LINE_ENDS
     batch.save(tmp_path / "batch_0.pt")
     assert ActivationBatch.load(tmp_path / "batch_0.pt").labels == LINE_ENDS
@@ -305,18 +315,18 @@ def test_labels_are_split_at_line_feeds_only(tmp_path, end, last):
 def test_labels_may_be_integers_in_json(tmp_path):
     np.save(tmp_path / "x.npy", DENSE)
     (tmp_path / "labels.json").write_text("[3, 14, 15, 92, 65, 35]")
-    assert read_own(tmp_path / "x.npy").labels == ["3", "14", "15", "92", "65", "35"]
+    assert read_user_file(tmp_path / "x.npy").labels == ["3", "14", "15", "92", "65", "35"]
     (tmp_path / "labels.json").write_text('[3, "a", 15, 92, 65, 35]')
     with pytest.raises(InputError, match=r"not a list of labels \(found: list of 6: int, str; allowed: a list with one text or one integer"):  # fmt: skip
-        read_own(tmp_path / "x.npy")
+        read_user_file(tmp_path / "x.npy")
 
 
 def test_labels_in_a_file_name_more_than_its_modules(tmp_path):
     torch.save(halves, tmp_path / "x.pt")
     (tmp_path / "labels.txt").write_text("abcdef".replace("", "\n").strip())
-    assert read_own(tmp_path / "x.pt").labels == list("abcdef")
+    assert read_user_file(tmp_path / "x.pt").labels == list("abcdef")
     torch.save({"activations": cube, "labels": list("uvwxyz")}, tmp_path / "x.pt")
-    assert read_own(tmp_path / "x.pt").labels == list("uvwxyz")
+    assert read_user_file(tmp_path / "x.pt").labels == list("uvwxyz")
 
 
 def save_splits(d):
@@ -378,9 +388,81 @@ def test_what_is_not_read_is_one_line(tmp_path, case):
     write(tmp_path)
     (path,) = own_files(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
-        read_own(path)
+        read_user_file(path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+NOT_IN_HEADERS = {
+    "complex": (lambda d: np.save(d / "x.npy", DENSE + 0j), r"not a matrix of numbers \(found: complex64 \(12, 6\)"),
+    "texts": (lambda d: np.save(d / "x.npy", DENSE.astype(str)), r"not a matrix of numbers \(found: <U\d+ \(12, 6\)"),
+    "complex of scipy": (lambda d: sparse.save_npz(d / "x.npz", sparse.csr_array(DENSE + 0j)), r"found: sparse complex"),
+    "quantized": (pt(torch.quantize_per_tensor(cube, 0.1, 0, torch.quint8)), "x.pt"),
+    "too few labels inside": (pt({"activations": cube, "labels": ["a", "b"]}), r"x\.pt: labels: one label per component is needed \(found: 2 labels for 6"),
+    "equal labels inside": (pt({"activations": cube, "labels": ["a"] * WIDTH}), r"x\.pt: labels: label given twice \(found: a;"),
+    "equal labels": (lambda d: (np.save(d / "x.npy", CUBE), (d / "labels.txt").write_text("a\n" * WIDTH)), r"labels\.txt: labels: label given twice \(found: a;"),
+    "an empty label": (lambda d: (np.save(d / "x.npy", CUBE), (d / "labels.txt").write_text("a\n\nb\nc\nd\ne\n")), r"labels\.txt: labels: unusable label \(found: ; allowed: non-empty"),
+    "no samples": (lambda d: np.save(d / "x.npy", DENSE[:0]), r"x\.npy: no activations in this file \(found: 6 columns, 0 rows"),
+    "no components": (lambda d: np.save(d / "x.npy", DENSE[:, :0]), r"x\.npy: no activations in this file \(found: 0 columns, 12 rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_IN_HEADERS)
+def test_what_headers_show_is_rejected_before_anything_runs(tmp_path, case):
+    write, message = NOT_IN_HEADERS[case]
+    write(tmp_path)
+    with pytest.raises(InputError, match=message):
+        check_one_run(files_of_run(tmp_path))
+
+
+OTHERS = {
+    ".csv": lambda p: np.savetxt(p, DENSE, delimiter=","),
+    ".tsv": lambda p: np.savetxt(p, DENSE, delimiter="\t"),
+    ".feather": lambda p: pa.feather.write_feather(pa.table({"activations": DENSE.tolist()}), p),
+    ".arrow": lambda p: write_stream(p, pa.table({"activations": DENSE.tolist()})),
+    ".h5": lambda p: write_hdf5(p),
+    ".hdf5": lambda p: write_hdf5(p),
+    ".zarr": lambda p: pytest.importorskip("zarr").save(str(p), DENSE),
+    ".mat": lambda p: scipy.io.savemat(p, {"name": DENSE}),
+    ".mtx": lambda p: scipy.io.mmwrite(p, sparse.coo_array(DENSE)),
+    ".pkl": lambda p: p.write_bytes(pickle.dumps(DENSE)),
+    ".pickle": lambda p: p.write_bytes(pickle.dumps(DENSE)),
+    ".joblib": lambda p: pytest.importorskip("joblib").dump(DENSE, p),
+    ".pth": lambda p: torch.save(torch.from_numpy(DENSE), p),
+}
+
+
+def write_stream(path, table):
+    with pa.ipc.new_stream(path, table.schema) as stream:
+        stream.write_table(table)
+
+
+def write_hdf5(path):
+    with pytest.importorskip("h5py").File(path, "w") as file:
+        file["name"] = DENSE
+
+
+@pytest.mark.parametrize("suffix", CONVERSIONS)
+def test_the_line_that_converts_another_format_gives_a_file_that_is_read(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.txt").write_text("".join(f"a:{i}\n" for i in range(WIDTH)))
+    OTHERS[suffix](tmp_path / f"acts{suffix}")
+    with pytest.raises(InputError, match="no activations in this folder") as caught:
+        files_of_run(tmp_path)
+    assert caught.value.found == f"acts{suffix}, labels.txt"
+    line = caught.value.allowed.partition("; to convert: ")[2]
+    exec("import datasets, numpy, pandas, scipy, shutil", names := {})
+    names |= {name: sys.modules.get(name) for name in ("h5py", "zarr", "joblib")}
+    exec(line, names)
+    found = files_of_run(tmp_path)
+    np.testing.assert_allclose(read_user_file(found.files[0]).matrix.toarray(), DENSE, rtol=1e-7)
+    assert found.unused() == {tmp_path / f"acts{suffix}": "a format that is not read"}
+
+
+def test_a_file_given_for_the_folder_is_one_line(tmp_path):
+    np.save(tmp_path / "acts.npy", DENSE)
+    with pytest.raises(InputError, match=r"acts\.npy: precomputed_activations_dir: not a folder"):
+        files_of_run(tmp_path / "acts.npy")
 
 
 @pytest.mark.parametrize(("package", "kind"), [("pyarrow", "parquet"), ("safetensors", "safetensors")])
@@ -392,7 +474,7 @@ def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, package, kind)
     with pytest.raises(
         InputError, match=rf"{package} package \(allowed: pip install 'spdclust\[formats\]'\)"
     ):
-        read_own(own_files(tmp_path)[0])
+        read_user_file(own_files(tmp_path)[0])
 
 
 @pytest.mark.parametrize("table", ["parquet", "saved dataset"])
@@ -401,7 +483,7 @@ def test_a_table_may_hold_lists_of_other_lengths_for_each_sequence(tmp_path, tab
     tokens = [["the", " cat", " sat", " on"], ["a", " dog"], ["the", " dog", " sat"]]
     columns = {"activations": ragged, "tokens": tokens}
     parquet(columns)(tmp_path) if table == "parquet" else save_dataset(tmp_path / "x", columns)
-    batch = read_own(own_files(tmp_path)[0])
+    batch = read_user_file(own_files(tmp_path)[0])
     np.testing.assert_array_equal(batch.matrix.toarray(), np.concatenate([CUBE[0], CUBE[1, :2], CUBE[2, :3]]))
     contexts = [batch.examples.context(sample) for sample in range(9)]
     assert [texts[at] for texts, at in contexts] == [token for sequence in tokens for token in sequence]
@@ -424,7 +506,7 @@ def test_tokens_next_to_a_file_are_stored_with_its_batch(tmp_path, name, save):
     save(tmp_path / name)
     assert own_files(tmp_path) == [tmp_path / "acts.npy"]
     assert tmp_path / name in files_beside(own_files(tmp_path))
-    read_own(tmp_path / "acts.npy").save(tmp_path / "batch.pt")
+    read_user_file(tmp_path / "acts.npy").save(tmp_path / "batch.pt")
     kept = ActivationBatch.load(tmp_path / "batch.pt").examples
     assert kept.n_samples == 12
     assert [kept.vocabulary[int(n)] for n in kept.tokens[tuple(kept.samples.T)]] == [
@@ -440,7 +522,7 @@ def test_tokens_inside_a_file_are_stored_with_its_batch(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         save(folder)
-        kept = read_own(own_files(folder)[0]).examples
+        kept = read_user_file(own_files(folder)[0]).examples
         assert kept.context(6) == ([str(n) for n in TOKENS[1]], 2)
 
 
@@ -488,13 +570,13 @@ def test_tokens_belong_to_the_file_with_their_number(tmp_path):
         np.save(tmp_path / f"layer4_part_{number}.npy", CUBE)
         np.save(tmp_path / f"tokens_{number}.npy", TOKENS + number)
     for number in (2, 11):
-        kept = read_own(tmp_path / f"layer4_part_{number}.npy").examples
+        kept = read_user_file(tmp_path / f"layer4_part_{number}.npy").examples
         assert kept.context(0)[0] == [str(n + number) for n in TOKENS[0]]
     (tmp_path / "tokens_2.npy").unlink()
-    assert read_own(tmp_path / "layer4_part_2.npy").examples is None
+    assert read_user_file(tmp_path / "layer4_part_2.npy").examples is None
     np.save(tmp_path / "tokens.npy", TOKENS)
     with pytest.raises(InputError, match=r"tokens without a number next to several files.*allowed: one for each, with its number: tokens_2\.npy"):  # fmt: skip
-        read_own(tmp_path / "layer4_part_2.npy")
+        read_user_file(tmp_path / "layer4_part_2.npy")
 
 
 BAD_TOKENS = {
@@ -513,13 +595,13 @@ def test_tokens_that_do_not_fit_are_one_line(tmp_path, case):
     np.save(tmp_path / "acts.npy", CUBE)
     np.save(tmp_path / "tokens.npy", tokens)
     with pytest.raises(InputError, match=message) as caught:
-        read_own(tmp_path / "acts.npy")
+        read_user_file(tmp_path / "acts.npy")
     assert "tokens.npy" in str(caught.value)
     for content in ('["a", 1]', "[[1, [2]]]", '{"a": 1}', "[[1.5]]", "[1e400]", "[null]", f"[{10**30}]"):
         (tmp_path / "tokens.npy").unlink(missing_ok=True)
         (tmp_path / "tokens.json").write_text(content)
         with pytest.raises(InputError, match=r"tokens\.json: tokens: not"):
-            read_own(tmp_path / "acts.npy")
+            read_user_file(tmp_path / "acts.npy")
 
 
 @settings(deadline=None, max_examples=60)
@@ -527,7 +609,7 @@ def test_tokens_that_do_not_fit_are_one_line(tmp_path, case):
 def test_stored_tokens_are_those_of_the_first_samples(sequences, longest, most):
     flat = [token for sequence in sequences for token in sequence]
     with mock.patch.multiple(token_files, _LONGEST=longest, MOST_SAMPLES=most):
-        kept = token_files.OwnTokens.of(sequences, Path("t.json")).examples(len(flat), Path("t.json"))
+        kept = token_files.UserTokens.of(sequences, Path("t.json")).examples()
     assert kept.n_samples == min(most, len(flat))
     for sample, text in enumerate(flat[:most]):
         texts, at = kept.context(sample)
@@ -544,9 +626,11 @@ def test_a_file_of_integers_is_known_as_one(tmp_path):
         np.savez(tmp_path / f"{name}.npz", value)
         torch.save({"acts": torch.from_numpy(value)}, tmp_path / f"{name}.pt")
         for suffix in ("npy", "npz", "pt"):
-            assert open_own(tmp_path / f"{name}.{suffix}").whole_numbers is whole
+            assert open_user_file(tmp_path / f"{name}.{suffix}").whole_numbers is whole
+        np.save(tmp_path / f"{name}.npy", value.astype(value.dtype.newbyteorder(">")))
+        assert open_user_file(tmp_path / f"{name}.npy").whole_numbers is whole
     sparse.save_npz(tmp_path / "d.npz", sparse.csr_array(DENSE > 0))
-    assert open_own(tmp_path / "d.npz").whole_numbers is True
+    assert open_user_file(tmp_path / "d.npz").whole_numbers is True
 
 
 class StandIn:
@@ -591,7 +675,7 @@ def test_the_lines_that_the_page_names_for_each_tool_save_what_is_read(tmp_path,
     monkeypatch.chdir(tmp_path)
     exec(tool_snippets()[tool], names)
     (path,) = own_files(tmp_path)
-    batch = read_own(path)
+    batch = read_user_file(path)
     np.testing.assert_array_equal(batch.matrix.toarray(), DENSE)
     if tool in ("dictionary_learning", "delphi", "PyTorch", "Hugging Face datasets"):
         assert batch.examples.context(6) == ([str(n) for n in TOKENS[1]], 2)

@@ -13,10 +13,12 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
-from spdclust.user_files.batches import read_own_batch
+from spdclust.stages.merge import merge
+from spdclust.user_files import tokens as token_files
+from spdclust.user_files.batches import read_user_batch
 from spdclust.user_files.folders import files_of_run, files_of_runs, run_files
-from spdclust.user_files.headers import header_of_own
-from spdclust.user_files.matrices import read_own
+from spdclust.user_files.headers import header_of_user_file
+from spdclust.user_files.matrices import read_user_file
 from spdclust.user_files.report import describe_runs
 from spdclust.user_files.shards import group_shards
 
@@ -73,7 +75,7 @@ def test_files_numbered_of_n_are_shards_of_one_batch(tmp_path, start, width):
 
 def test_more_than_ten_shards_are_in_the_order_of_their_numbers(tmp_path):
     given = shards(tmp_path, total=12, width=1)
-    batch = read_own_batch(run_files(config(tmp_path)).files)
+    batch = read_user_batch(run_files(config(tmp_path)).files)
     np.testing.assert_array_equal(batch.matrix.toarray(), np.concatenate(given))
     np.testing.assert_array_equal(batch.maxima, np.concatenate(given).max(0))
     np.testing.assert_allclose(batch.means, np.concatenate(given).mean(0), rtol=1e-6)
@@ -108,7 +110,7 @@ def test_shards_have_the_same_components(tmp_path):
     torch.save({"activations": torch.ones(2, 2), "labels": ["a:0", "a:1"]}, first)
     torch.save({"activations": torch.ones(2, 2), "labels": ["a:1", "a:0"]}, second)
     with pytest.raises(InputError, match=r"x-1-of-2\.pt: labels: shards have different components"):
-        read_own_batch([first, second])
+        read_user_batch([first, second])
 
 
 PARTS = {f"part_{number}": activations() for number in range(5)}
@@ -253,10 +255,10 @@ HEADERS = {
 def test_headers_tell_the_kind_of_numbers_and_whether_there_are_labels(tmp_path, name):
     write, whole_numbers, has_labels = HEADERS[name]
     write(tmp_path / name)
-    header = header_of_own(tmp_path / name)
+    header = header_of_user_file(tmp_path / name)
     assert (header.whole_numbers, header.has_labels) == (whole_numbers, has_labels)
     (tmp_path / "labels.txt").write_text("".join(f"m:{i}\n" for i in range(header.n_components)))
-    assert header_of_own(tmp_path / name).has_labels
+    assert header_of_user_file(tmp_path / name).has_labels
 
 
 @pytest.mark.parametrize("name", ["._acts.npy", ".acts.npy", ".hidden/memberships.npz"])
@@ -346,6 +348,46 @@ def test_validate_checks_every_run_of_a_run_file_and_names_further_runs(tmp_path
     assert "not read: run_1/, run_2/ (the ensemble has 1 run)" in estimate(config(own), 1).lines()
 
 
+def test_a_folder_that_is_one_batch_of_its_run_has_its_own_name_in_reports(tmp_path):
+    for run in range(2):
+        folder = tmp_path / f"run_{run}/layers.4.mlp"
+        folder.mkdir(parents=True)
+        (folder / "0_9.safetensors").touch()
+    shown = describe_runs(files_of_runs(config(tmp_path), range(2)))
+    assert shown == ["run 0 reads run_0", "run 1 reads run_1"]
+
+
+@pytest.mark.parametrize(
+    ("total", "line"),
+    [
+        (2, "acts_shard_00000-of-00002.npy, acts_shard_00001-of-00002.npy"),
+        (5, "5, acts_shard_00000-of-00005.npy to acts_shard_00004-of-00005.npy"),
+    ],
+)
+def test_the_log_of_a_merge_names_the_files(tmp_path, caplog, total, line):
+    shards(tmp_path / "own", total)
+    settings = config(tmp_path / "own")
+    (paths,) = precompute_batches_for_ensemble(settings, 1, tmp_path / "out")
+    with caplog.at_level(logging.INFO):
+        merge(
+            paths,
+            settings.merge_config.resolved(),
+            (0, 0),
+            history=tmp_path / "history.zip",
+            metrics=tmp_path / "metrics.csv",
+        )
+    assert f"from user-supplied files: {line}" in caplog.messages
+
+
+def test_validate_warns_if_nothing_can_be_merged(tmp_path):
+    save(tmp_path, x=activations(components=3))
+    assert (
+        "note: min_groups: 3, so nothing of 3 components is merged" in estimate(config(tmp_path), 1).lines()
+    )
+    save(tmp_path, x=activations(components=4))
+    assert not [line for line in estimate(config(tmp_path), 1).lines() if "min_groups" in line]
+
+
 def test_links_to_one_file_are_the_same_samples(tmp_path):
     save(tmp_path, run_0__x=activations())
     (tmp_path / "run_1").mkdir()
@@ -382,7 +424,7 @@ def test_tokens_are_used_and_have_to_fit(tmp_path, name):
     found = run_files(config(own))
     assert names(found) == [["feature_acts.npy"]]
     assert found.unused() == {}
-    assert read_own(found.files[0]).examples.n_samples == 40
+    assert read_user_file(found.files[0]).examples.n_samples == 40
     np.save(own / f"{name}.npy", MASK)
     with pytest.raises(InputError, match=rf"{name}\.npy: tokens: not one token for each sample"):
         written(config(own), tmp_path)
@@ -396,6 +438,30 @@ def test_shards_have_the_tokens_with_their_numbers(tmp_path):
     found = run_files(config(tmp_path))
     assert names(found) == [[f"acts_shard_0000{number}-of-00002.npy" for number in range(2)]]
     assert found.unused() == {}
-    batch = read_own_batch(found.batches[0])
+    batch = read_user_batch(found.batches[0])
     np.testing.assert_array_equal(batch.matrix.toarray(), dense[:20])
-    assert batch.examples.context(3)[0] == [str(n) for n in range(10)]  # of the first shard
+    assert batch.examples.n_samples == 20
+    for sample in (3, 13):
+        texts, position = batch.examples.context(sample)
+        assert texts[position] == str(sample)
+    np.save(tmp_path / "tokens_shard_00001-of-00002.npy", np.array([["a"] * 10]))
+    with pytest.raises(InputError, match=r"tokens: not tokens \(found: integers for some shards, texts for"):
+        read_user_batch(found.batches[0])
+    (tmp_path / "tokens_shard_00001-of-00002.npy").unlink()
+    with pytest.raises(InputError, match=r"00001-of-00002\.npy: tokens: no tokens for this shard"):
+        read_user_batch(found.batches[0])
+
+
+def test_tokens_of_many_shards_are_stored_for_the_first_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(token_files, "MOST_SAMPLES", 25)
+    shards(tmp_path, 3)
+    for number in range(3):
+        own = np.arange(40).reshape(8, 5) + 100 * number
+        np.save(tmp_path / f"tokens_shard_{number:05d}-of-00003.npy", own)
+    batch = read_user_batch(run_files(config(tmp_path)).batches[0])
+    assert (batch.n_samples, batch.examples.n_samples) == (120, 25)
+    monkeypatch.setattr(token_files, "MOST_SAMPLES", 60)
+    batch = read_user_batch(run_files(config(tmp_path)).batches[0])
+    texts, position = batch.examples.context(47)
+    assert (texts[position], batch.examples.n_samples) == ("107", 60)
+    assert texts == [str(number) for number in range(105, 110)]

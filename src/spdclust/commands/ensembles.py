@@ -247,11 +247,17 @@ def model_of(folder: Path) -> str:
         'resources/resid_mlp1'
 
     Raises:
-        InputError: the folder does not name a model.
+        InputError: the folder does not name a model, or its activations are user-supplied.
     """
+    from spdclust.files.ensemble_folder import RUN_CONFIG
+
     model = recorded_model(folder)
-    if not model:
-        raise _no_model(folder)
+    if model == "":
+        raise InputError("no model: its activations are user-supplied", file=folder)
+    if model is None:
+        raise InputError(
+            "no model given", file=folder, allowed=f"a {RUN_CONFIG} with a model_path in the folder"
+        )
     return model
 
 

@@ -127,13 +127,15 @@ def short_labels(labels: "Labels") -> str:
     Example:
         >>> short_labels(["mlp.in:10", "mlp.in:9", "mlp.out:3"])
         'mlp.in:9,10 mlp.out:3'
+        >>> short_labels(["cat", "mlp.in:10"])  # a label without a module is shown as it is
+        'cat mlp.in:10'
     """
     by_module: dict[str, list[str]] = {}
     for label in labels:
-        module, _, number = label.rpartition(":")
-        by_module.setdefault(module, []).append(number)
+        module, colon, number = label.rpartition(":")
+        by_module.setdefault(module + colon, []).append(number)
     return " ".join(
-        f"{module}:{','.join(sorted(numbers, key=lambda number: (len(number), number)))}"
+        f"{module}{','.join(sorted(numbers, key=lambda number: (len(number), number)))}"
         for module, numbers in by_module.items()
     )
 

@@ -1,6 +1,7 @@
 """Subcommands on merge histories: inspect, export in full, import those of the reference."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,22 @@ def _given(settings: list[str]) -> dict[str, Any]:
     return given
 
 
+def _check_import(options: argparse.Namespace) -> None:
+    """Raise an error for a history that is given twice, or if runs that are there would join the ensemble."""
+    from spdclust.core.errors import InputError
+    from spdclust.user_files.folders import run_numbers
+
+    for path, n in Counter(path.resolve() for path in options.histories).items():
+        if n > 1:
+            raise InputError("given twice", file=path, allowed="each history once")
+    runs = options.output / "runs"
+    for number in run_numbers(runs) if runs.is_dir() else []:
+        if number >= len(options.histories):
+            raise InputError(
+                "would become part of the ensemble", file=runs / f"run_{number}", allowed="a new --output"
+            )
+
+
 def _import(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
@@ -131,6 +148,7 @@ def _import(options: argparse.Namespace) -> None:
     from spdclust.provenance.models import INSIST
 
     insist = options.allow_different_models
+    _check_import(options)
     # read all before writing anything
     given = _given(options.setting)
     histories = []

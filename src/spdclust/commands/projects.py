@@ -2,14 +2,18 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from spdclust.commands.subcommands import AddCommand
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
+from spdclust.core.safe_reading import exists
 from spdclust.execution.workflow_files import workflow_folder
 
 _PROFILES = ("local", "slurm", "generic")
@@ -22,14 +26,16 @@ pipelines:
 results: results
 """,
     "config/pipelines/first.yaml": """\
-# An ensemble: several samplings of one model, each merged, all compared. Results: results/model/first/
+# An ensemble: several samplings of one model, each merged, all compared. Results: results/{name}/first/
 # Every setting: config/defaults/pipeline.yaml of the repository.
-clustering_run_config_path: ../runs/model.yaml
-n_runs: 4
+clustering_run_config_path: ../runs/{name}.yaml
+n_runs: {n_runs}
 distances_methods: [perm_invariant_hamming]
 # sweep: {merge_config.alpha: [0.5, 1, 2]}
 """,
-    "config/runs/model.yaml": """\
+}
+
+_OF_MODEL = """\
 # One sampling of activations from one model, and how its components are merged.
 # A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths lead from this file,
 # else from the folder in which the workflow runs. Instead of a model: precomputed_activations_dir, a folder
@@ -41,8 +47,18 @@ merge_config:
   activation_threshold: 0.01
   alpha: 1.0
   iters: null
-""",
-}
+"""
+
+_OF_ACTIVATIONS = """\
+# User-supplied activations, and how their components are merged: a folder with the files of each run in
+# run_<r>/. Relative paths lead from this file, else from the folder in which the workflow runs.
+# Every setting with its default: config/defaults/run.yaml of the repository.
+precomputed_activations_dir: {activations}
+merge_config:
+  activation_threshold: 0.01   # a component is active above this value
+  alpha: 1.0
+  iters: null
+"""
 
 
 def add_commands(command: AddCommand) -> None:
@@ -65,12 +81,19 @@ def add_commands(command: AddCommand) -> None:
         _init,
         "Write a project folder: a pipeline and a run file to edit, and profiles.",
         "spdclust init my_project --model path/to/run",
+        "spdclust init my_project --activations my_latents",
         "cd my_project && spdclust workflow run --cores 4",
     )
     init.add_argument(
         "folder", type=Path, help="folder of the project; files that are there are not replaced"
     )
-    init.add_argument("--model", default="path/to/your/model", help="model_path of the run file")
+    source = init.add_mutually_exclusive_group()
+    source.add_argument("--model", default="path/to/your/model", help="model_path of the run file")
+    source.add_argument(
+        "--activations",
+        metavar="FOLDER",
+        help="instead of a model: user-supplied activations",
+    )
 
     workflow = command(
         "workflow",
@@ -100,7 +123,18 @@ def add_commands(command: AddCommand) -> None:
 def _init(options: argparse.Namespace) -> None:
     folder: Path = options.folder
     profiles = workflow_folder() / "profiles"
-    files = {name: text.replace("{model}", options.model) for name, text in _FILES.items()}
+    run = "model" if options.activations is None else "activations"
+    values = {
+        "name": run,
+        "n_runs": 4 if options.activations is None else _n_runs(Path(options.activations)),
+        "model": _written(options.model),
+        "activations": _written(options.activations or ""),
+    }
+    texts = {**_FILES, f"config/runs/{run}.yaml": _OF_MODEL if run == "model" else _OF_ACTIVATIONS}
+    files = {
+        name: re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), text)
+        for name, text in texts.items()
+    }
     for name in _PROFILES:
         profile = profiles / name / "config.yaml"
         if profile.is_file():
@@ -112,9 +146,22 @@ def _init(options: argparse.Namespace) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_text(folder / name, text)
     print(
-        f"wrote {folder}/config and {folder}/profiles; edit {folder}/config/runs/model.yaml, then: "
+        f"wrote {folder}/config and {folder}/profiles; edit {folder}/config/runs/{run}.yaml, then: "
         f"cd {shlex.quote(str(folder))} && spdclust workflow run --cores 2"
     )
+
+
+def _written(path: str) -> str:
+    """Return a path as YAML: that of a file or folder is absolute, because the project is another folder."""
+    value = os.path.abspath(path) if path and exists(path) else path
+    return yaml.safe_dump(value, allow_unicode=True, width=10**6).split("\n")[0]
+
+
+def _n_runs(folder: Path) -> int:
+    from spdclust.user_files.folders import run_numbers
+
+    numbers = run_numbers(folder) if folder.is_dir() else []
+    return max(2, len(numbers)) if numbers else 4  # distances need two
 
 
 def _workflow(options: argparse.Namespace) -> None:
@@ -122,6 +169,10 @@ def _workflow(options: argparse.Namespace) -> None:
     if options.action is None:
         print(snakefile)
         return
+    config = "config/config.yaml"
+    moved = ("-d", "--directory", "--configfile", "-h", "--help")
+    if not os.path.isfile(config) and not any(argument.startswith(moved) for argument in options.arguments):
+        raise InputError("no such file", file=config, allowed="a project folder: spdclust init my_project")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
     print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow

@@ -39,12 +39,15 @@ def _compare(options: argparse.Namespace) -> None:
     from spdclust.stages.figures import draw_all_figures
     from spdclust.sweeps.names import SWEEP_FILES
 
+    names = [folder.resolve().name for folder in options.ensembles]
+    if len(set(names)) < len(names):
+        names = [folder.as_posix() for folder in options.ensembles]
     points = []
-    for folder in options.ensembles:
+    for name, folder in zip(names, options.ensembles, strict=True):
         groups = folder / GROUPS["record"]
         record = folder / STABILITY_FILES["record"]
         known = groups if groups.is_file() else None
-        points.append(PointFiles(folder.name, _point_of(folder), folder, record, known))
+        points.append(PointFiles(name, _point_of(folder, name), folder, record, known))
     compare_points(points, options.output)
     draw_all_figures(
         "plot_sweep", {"sweep": options.output / SWEEP_FILES["record"]}, options.output / "plots"
@@ -52,10 +55,10 @@ def _compare(options: argparse.Namespace) -> None:
     print(format_sweeps([options.output]))
 
 
-def _point_of(folder: Path) -> dict[str, object]:
+def _point_of(folder: Path, name: str) -> dict[str, object]:
     """Return the swept settings of an ensemble and their values, or its name if none are recorded."""
     from spdclust.config.load import read_mapping
 
     file = folder / "pipeline_config.yaml"
     point = read_mapping(file).get("sweep_point") if file.is_file() else None
-    return dict(point) if point else {"ensemble": folder.name}
+    return dict(point) if point else {"ensemble": name}

@@ -122,6 +122,19 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
         raise InputError("cannot be read", file=path, found=error.strerror, allowed=allowed) from error
 
 
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text, which end at a line feed (after a carriage return or not) and nowhere else.
+
+    `str.splitlines` would also split at U+2028, U+0085, \\v and \\f, which a label may contain.
+
+    Example:
+        >>> split_lines("a:0\\r\\na:1\\r\\n")
+        ['a:0', 'a:1']
+    """
+    lines = text.split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+
+
 def path_as_text(value: Any) -> Any:
     """Return a path object as text, and any other value unchanged.
 

@@ -17,7 +17,7 @@ import numpy as np
 from spdclust.core.argument_kinds import file_path, text, truth
 from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import as_input_error, parse_json
+from spdclust.core.safe_reading import as_input_error, parse_json, split_lines
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.reference_readers import READERS, settings_for_reader
@@ -137,7 +137,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
         own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
         own += [f"{_RECORD}{name}.npy" for name in names]
         arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
-        labels = arrays["labels.txt"].split("\n")
+        labels = arrays["labels.txt"].split("\n") if ours else split_lines(arrays["labels.txt"])
         if ours:
             _verify(path, metadata, labels, [arrays[name] for name in own])
         check_labels(labels, len(labels))

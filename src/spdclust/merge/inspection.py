@@ -6,6 +6,7 @@ import numpy as np
 
 from spdclust.core.numbering import merges_done
 from spdclust.core.types import Int, Labels
+from spdclust.merge.filtering import module_of
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 
@@ -79,7 +80,7 @@ def describe_groups(history: MergeHistory, iteration: int) -> str:
 
 
 def _modules(labels: Labels) -> str:
-    modules = Counter(label.rpartition(":")[0] for label in labels)
+    modules = Counter(module_of(label) for label in labels)
     return ", ".join(f"{count} in {module}" for module, count in modules.items())
 
 

@@ -32,6 +32,7 @@ def check_one_model(
     what: str = "runs",
     allowed: bool = False,
     file: str | Path | None = None,
+    allowed_text: str = f"one checkpoint, or {INSIST}: true",
 ) -> None:
     """Raise an error if histories or batches are of different models.
 
@@ -49,6 +50,7 @@ def check_one_model(
         what: what the records are of, for messages.
         allowed: whether to accept different models.
         file: file or folder of the runs, for messages.
+        allowed_text: what is allowed, for messages.
 
     Raises:
         InputError: two of them are of different models.
@@ -67,5 +69,5 @@ def check_one_model(
         file=file,
         field="checkpoint_digest",
         found=", ".join(f"{digest[:_SHOWN]} in {name}" for digest, name in list(first.items())[:4]),
-        allowed=f"one checkpoint, or {INSIST}: true",
+        allowed=allowed_text,
     )

@@ -123,7 +123,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         InputError: the model is local, and its files are missing or damaged.
     """
     if config.precomputed_activations_dir is not None:
-        return _estimate_own(config, n_runs)
+        return _estimate_user_files(config, n_runs)
     n_batches = config.batches_needed()
     source = config.model_source
     if source is None or config.loader is not None:
@@ -163,7 +163,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     )
 
 
-def _estimate_own(config: ClusteringRunConfig, n_runs: int) -> Estimate:
+def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     runs = files_of_runs(config, range(n_runs))
     files = describe_runs(runs)
     assert config.precomputed_activations_dir is not None
@@ -184,6 +184,10 @@ def _estimate_own(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     sizes = {header.path: header.n_samples for header in headers}
     samples = max(sum(sizes[file] for file in batch) for found in runs for batch in found.batches)
     components = max(header.n_components for header in headers)
+    if components <= config.merge_config.min_groups:
+        notes.append(
+            f"min_groups: {config.merge_config.min_groups}, so nothing of {components} components is merged"
+        )
     return Estimate(components, samples, n_batches, n_runs, scalar=scalar, notes=notes, files=files)
 
 

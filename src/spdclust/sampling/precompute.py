@@ -27,7 +27,7 @@ from spdclust.sampling.batch_sampling import (
 )
 from spdclust.sampling.sampling_record import sampling_record
 from spdclust.sampling.tokens import Tokenizer
-from spdclust.user_files.batches import digest_of_batch, read_own_batch
+from spdclust.user_files.batches import digest_of_batch, read_user_batch
 from spdclust.user_files.folders import (
     OF_ANOTHER_RUN,
     RunFiles,
@@ -37,7 +37,7 @@ from spdclust.user_files.folders import (
     run_numbers,
     shared_by_all_runs,
 )
-from spdclust.user_files.headers import check_one_run, check_same_width, header_of_own
+from spdclust.user_files.headers import check_one_run, check_same_width, header_of_user_file
 from spdclust.user_files.report import by_reason
 
 __all__ = [
@@ -134,7 +134,7 @@ def _warn_of_no_effect(config: ClusteringRunConfig, task: str | None = None) -> 
         log.warning("%s", line)
 
 
-def find_own_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> RunFiles:
+def find_user_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> RunFiles:
     """Return the user-supplied files of a run after comparing their headers; log which are read.
 
     Example:
@@ -143,7 +143,7 @@ def find_own_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> R
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
         ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     [file.name for file in find_own_batches(config, 0, 1).files]
+        ...     [file.name for file in find_user_batches(config, 0, 1).files]
         ['latents.npy']
 
     Args:
@@ -169,7 +169,7 @@ def find_own_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> R
     first = min(run_numbers(folder), default=0)
     if run != first and not shared_by_all_runs(folder, config.shards):
         others = files_of_run(folder, first, config.shards)
-        check_same_width([header_of_own(others.batches[0][0]), headers[0]])
+        check_same_width([header_of_user_file(others.batches[0][0]), headers[0]])
     for number, files in enumerate(found.batches):
         shards = "" if len(files) == 1 else f"{len(files)} shards: "
         log.info("run %d, batch %d: %s%s", run, number, shards, ", ".join(map(str, files)))
@@ -192,7 +192,7 @@ def convert_missing_batches(
         ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
         ...     path = Path(folder) / "batches" / "batch_0.pt"
         ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     convert_missing_batches(config, find_own_batches(config, 0, 1), [7], [path])
+        ...     convert_missing_batches(config, find_user_batches(config, 0, 1), [7], [path])
         ...     batch = ActivationBatch.load(path)
         >>> batch.seed, batch.labels, batch.provenance["source"]
         (7, ['latent:0', 'latent:1'], 'latents.npy')
@@ -216,7 +216,7 @@ def convert_missing_batches(
         request = digest_of(source, *beside, str(seed), code, *tokenizer)
         if _is_there(path, request):
             continue
-        batch = read_own_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
+        batch = read_user_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
         made = {"code": code, "request": request, "sampling": sampling_record(config)}
         made |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
         if unused:
@@ -283,7 +283,7 @@ def precompute_batches_for_ensemble(
         )
     if from_files:
         for run, (seeds, paths) in asked.items():
-            convert_missing_batches(config, find_own_batches(config, run, len(paths)), seeds, paths)
+            convert_missing_batches(config, find_user_batches(config, run, len(paths)), seeds, paths)
     else:
         model = load_run_model(config)
         for seeds, paths in asked.values():

@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import common_folder
-from spdclust.files.ensembles import load_normalized
 from spdclust.files.groups import load_groups
+from spdclust.files.histories import load_merge_histories
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import sweep_lines
 from spdclust.files.sweeps import save_sweep
+from spdclust.partitions.ensemble import normalize_ensemble
+from spdclust.provenance.models import check_one_model
 from spdclust.sweeps.comparison import compare_points as compare
 from spdclust.sweeps.comparison import sweep_point
 
 log = logging.getLogger(__name__)
+
+_ONE_MODEL = "ensembles of one model; spdclust match compares the groups of two models"
 
 
 class PointFiles(NamedTuple):
@@ -87,16 +91,20 @@ def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str
         folder: output folder.
 
     Raises:
-        InputError: a file cannot be read or written, or the points cannot be compared.
+        InputError: a file cannot be read or written, the points are of different models, or they cannot be
+            compared.
     """
-    cut = []
+    cut, records = [], []
     for point in points:
         try:
+            ensemble = load_merge_histories(point.histories)
+            records += [(point.name, history.provenance) for history in ensemble]
+            check_one_model(records, what="ensembles", allowed_text=_ONE_MODEL)
             cut.append(
                 sweep_point(
                     point.name,
                     point.values,
-                    load_normalized(point.histories),
+                    normalize_ensemble(ensemble),
                     load_stability_record(point.stability),
                     None if point.groups is None else load_groups(point.groups),
                 )

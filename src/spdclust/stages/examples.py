@@ -129,9 +129,7 @@ class _Tokens:
             raise InputError(
                 "batch has no tokens",
                 file=path,
-                field="keep_examples",
-                found=0,
-                allowed="a run made with keep_examples: n",
+                allowed="a run with keep_examples: n, or tokens.npy next to user-supplied activations",
             )
         return cls(batch, kept.tokens[kept.samples[:, 0], kept.samples[:, 1]])
 

@@ -20,6 +20,7 @@ from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
 from spdclust.provenance.code import git_state, stage_fingerprint
 from spdclust.provenance.history import history_provenance
+from spdclust.user_files.shards import first_to_last
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,9 @@ def merge(
     source = BatchedActivations(
         [Path(path) for path in batches], allow_different_models=allow_different_models
     )
+    files = [made["source"] for made in source.made_from if "source_digest" in made]
+    if files:
+        log.info("from user-supplied files: %s", first_to_last(", ".join(files).split(", ")))
     code = stage_fingerprint("merge")
     path = Path(history)
     checkpoint = MergeCheckpointFile(

@@ -6,7 +6,7 @@ from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.sampling.batch_sampling import load_run_model
-from spdclust.sampling.precompute import convert_missing_batches, find_own_batches, write_missing_batches
+from spdclust.sampling.precompute import convert_missing_batches, find_user_batches, write_missing_batches
 
 
 def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path]) -> None:
@@ -41,7 +41,7 @@ def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path])
         return
     for run in dict.fromkeys(runs):
         of_run = slice(runs.index(run), runs.index(run) + runs.count(run))
-        own = find_own_batches(config, run, runs.count(run))
+        own = find_user_batches(config, run, runs.count(run))
         convert_missing_batches(config, own, seeds[of_run], places[of_run])
 
 

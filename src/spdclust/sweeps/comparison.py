@@ -15,6 +15,8 @@ from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, cut_at_iteration, cut_at_least_mdl, groups_at
 
+_MODULES = "merge_config.module_name_filter"
+
 SWEEP_METHODS = ("adjusted_rand_dist", "variation_of_information")
 """Distances between points: adjusted for chance, and a metric in bits. Neither needs a matching."""
 
@@ -104,7 +106,8 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
         consensus groupings.
 
     Raises:
-        InputError: no point, or points that sweep different settings.
+        InputError: no point, points that sweep different settings, or two points without a common component
+            although their modules were not swept.
     """
     if not points:
         raise InputError("no points to compare", field="points", allowed="one or more ensembles")
@@ -117,6 +120,8 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
                 found=", ".join(point.values) or "nothing swept",
                 allowed=", ".join(swept) or "nothing swept",
             )
+    if _MODULES not in swept:  # where each point has other modules, only distances need common components
+        _check_common(points)
     labels = sorted({label for point in points for label in point.labels})
     number = {label: component for component, label in enumerate(labels)}
     runs, consensus, starts = [], [], [0]
@@ -143,6 +148,17 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
         within = {method: distances[method]["runs"][len(rows)][len(rows)] for method in SWEEP_METHODS}
         rows.append(_point_row(point, n_distinct=int((~repeats).sum()), within=within))
     return {"swept": swept, "n_components": len(labels), "points": rows, "distances": distances}
+
+
+def _check_common(points: Sequence[SweepPoint]) -> None:
+    for first, second in itertools.combinations(points, 2):
+        if set(first.labels).isdisjoint(second.labels):
+            raise InputError(
+                "no component in common",
+                field="labels",
+                found=f"{first.labels[0]}, … in {first.name}, {second.labels[0]}, … in {second.name}",
+                allowed="ensembles of one model, with the same labels",
+            )
 
 
 def _point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float]) -> dict[str, Any]:

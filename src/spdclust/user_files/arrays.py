@@ -22,7 +22,7 @@ from spdclust.core.types import Labels
 from spdclust.user_files.contents import (
     ALLOWED,
     ALLOWED_LABELS,
-    OwnContent,
+    UserContent,
     as_labels,
     beside_each_other,
     describe,
@@ -30,7 +30,7 @@ from spdclust.user_files.contents import (
 )
 from spdclust.user_files.coordinates import coordinates, top_k
 from spdclust.user_files.layout import TOKEN_NAMES
-from spdclust.user_files.tokens import OwnTokens
+from spdclust.user_files.tokens import UserTokens
 
 TOP_K = (("indices", "values"), ("top_indices", "top_acts"), ("top_indices", "top_values"))
 """Names of the active components of each sample, and of their values."""
@@ -40,7 +40,7 @@ _UNNAMED = ("arr_0", "activations")
 _PARTS = {"activations", "locations", *(name for pair in TOP_K for name in pair)}
 
 
-def content_of(arrays: Mapping[str, Any], path: Path) -> OwnContent:
+def content_of(arrays: Mapping[str, Any], path: Path) -> UserContent:
     """Return the activations that named arrays or tensors hold.
 
     Example:
@@ -78,11 +78,11 @@ def content_of(arrays: Mapping[str, Any], path: Path) -> OwnContent:
     return replace(
         content,
         labels=content.labels if labels is None else labels,
-        tokens=None if tokens is None else OwnTokens.of(tokens, path),
+        tokens=None if tokens is None else UserTokens.of(tokens, path),
     )
 
 
-def _modules(arrays: Mapping[str, Any], path: Path, contents: Mapping[str, Any]) -> OwnContent:
+def _modules(arrays: Mapping[str, Any], path: Path, contents: Mapping[str, Any]) -> UserContent:
     """Return the activations of several modules on the same samples, side by side."""
     matrices = {name: value for name, value in arrays.items() if len(value.shape) >= 2}
     leading = {tuple(value.shape[:-1]) for value in matrices.values()}

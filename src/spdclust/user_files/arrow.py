@@ -17,9 +17,9 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, regular_file
 from spdclust.merge.rows import NUMBERS_AT_ONCE, dense_rows
 from spdclust.user_files.arrays import TOP_K
-from spdclust.user_files.contents import OwnContent, check_shape
+from spdclust.user_files.contents import UserContent, check_shape
 from spdclust.user_files.layout import TOKEN_NAMES, saved_files
-from spdclust.user_files.tokens import MOST_SAMPLES, OwnTokens
+from spdclust.user_files.tokens import MOST_SAMPLES, UserTokens
 
 EXTRA = "pip install 'spdclust[formats]'"
 
@@ -50,7 +50,7 @@ class _Columns:
     scalar: bool = False
 
 
-def table_content(path: Path) -> OwnContent:
+def table_content(path: Path) -> UserContent:
     """Return the activations of a `.parquet` file or of a folder written by `save_to_disk`.
 
     Example:
@@ -77,7 +77,7 @@ def table_content(path: Path) -> OwnContent:
     if columns.scalar:
         check_shape(table.n_rows, len(columns.names), path)
         at_once = max(1, NUMBERS_AT_ONCE // len(columns.names))
-        return OwnContent(
+        return UserContent(
             table.n_rows,
             len(columns.names),
             lambda: _stacked(
@@ -101,7 +101,7 @@ def table_content(path: Path) -> OwnContent:
         )
         return _stacked(pieces)
 
-    return OwnContent(
+    return UserContent(
         n_samples,
         sum(widths),
         rows,
@@ -298,7 +298,7 @@ def _stacked(pieces: Iterator[sparse.csr_array]) -> sparse.csr_array:
     return sparse.csr_array(sparse.vstack(list(pieces), format="csr"))
 
 
-def _tokens(pa: Any, table: _Table) -> OwnTokens | None:
+def _tokens(pa: Any, table: _Table) -> UserTokens | None:
     """Return the tokens of a table: one for each row, or a list for each."""
     name = next((name for name in TOKEN_NAMES if name in table.schema.names), None)
     if name is None:
@@ -320,4 +320,4 @@ def _tokens(pa: Any, table: _Table) -> OwnTokens | None:
         if sum(map(len, first)) < MOST_SAMPLES:
             first.append(lists.values.astype(np.str_) if kind == "text" else lists.values)
     per_sequence = np.concatenate(lengths) if depth else np.array([table.n_rows])
-    return OwnTokens.joined(np.concatenate(first), per_sequence, table.path)
+    return UserTokens.joined(np.concatenate(first), per_sequence, table.path)

@@ -10,11 +10,11 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.user_files.matrices import digest_of_own, read_own
+from spdclust.user_files.matrices import digest_of_user_file, read_user_file, read_with_tokens
 from spdclust.user_files.tokens import TokenTexts
 
 
-def read_own_batch(
+def read_user_batch(
     files: Sequence[str | Path], seed: int = 0, *, token_texts: TokenTexts | None = None
 ) -> ActivationBatch:
     """Read the files of one batch; the samples of its shards are concatenated in order.
@@ -26,7 +26,7 @@ def read_own_batch(
         ...     shards = [Path(folder) / f"acts-{number}-of-2.npy" for number in range(2)]
         ...     for number, path in enumerate(shards):
         ...         np.save(path, np.full((2, 3), number + 1.0))
-        ...     read_own_batch(shards).matrix.toarray()[:, 0].tolist()
+        ...     read_user_batch(shards).matrix.toarray()[:, 0].tolist()
         [1.0, 1.0, 2.0, 2.0]
 
     Args:
@@ -37,30 +37,38 @@ def read_own_batch(
     Raises:
         InputError: a file is missing, damaged or not a matrix, or the shards have different components.
     """
-    first, *others = map(Path, files)
-    batch = read_own(first, seed, token_texts=token_texts)
-    if not others:
-        return batch
-    matrices = [batch.matrix]
-    for file in others:
-        shard = read_own(file, seed)
-        if shard.labels != batch.labels:
+    paths = [Path(file) for file in files]
+    if len(paths) == 1:
+        return read_user_file(paths[0], seed, token_texts=token_texts)
+    read = [read_with_tokens(path, seed) for path in paths]
+    first = read[0][0]
+    tokens = [own for _, own in read if own is not None]
+    for path, (shard, own) in zip(paths, read, strict=True):
+        if shard.labels != first.labels:
             raise InputError(
                 "shards have different components",
-                file=file,
+                file=path,
                 field="labels",
                 found=f"{shard.n_components} components",
-                allowed=f"the {batch.n_components} of {first.name}",
+                allowed=f"the {first.n_components} of {paths[0].name}",
             )
-        matrices.append(shard.matrix)
-    matrix = sparse.vstack(matrices, format="csr")
-    # tokens are those of the first samples, which the first shard has
-    return replace(
-        batch,
-        activations=ProcessedActivations.from_sparse(matrix, batch.labels, copy=False),
-        maxima=batch.maxima[:0],
-        means=batch.means[:0],
+        if own is None and tokens:
+            raise InputError(
+                "no tokens for this shard",
+                file=path,
+                field="tokens",
+                allowed="tokens for every shard of a batch, or for none",
+            )
+    matrix = sparse.vstack([shard.matrix for shard, _ in read], format="csr")
+    batch = replace(
+        first,
+        activations=ProcessedActivations.from_sparse(matrix, first.labels, copy=False),
+        maxima=first.maxima[:0],
+        means=first.means[:0],
     )
+    if not tokens:
+        return batch
+    return replace(batch, examples=tokens[0].followed_by(tokens[1:], paths[0]).examples(token_texts))
 
 
 def digest_of_batch(files: Sequence[str | Path]) -> str:
@@ -77,5 +85,5 @@ def digest_of_batch(files: Sequence[str | Path]) -> str:
     Raises:
         InputError: a file cannot be read.
     """
-    digests = [digest_of_own(Path(file)) for file in files]
+    digests = [digest_of_user_file(Path(file)) for file in files]
     return digests[0] if len(digests) == 1 else digest_of(*digests)

@@ -1,7 +1,7 @@
 """Activations of a user-supplied file that is open: their size, and how their samples are read."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import check_size
+from spdclust.core.safe_reading import as_input_error, check_size
 from spdclust.core.types import Labels
-from spdclust.files.archive import array_header, read_archive
+from spdclust.files.archive import array_header, check_announced, read_archive
 from spdclust.files.sparse_parts import check_indices
-from spdclust.files.zip_files import open_zip
+from spdclust.files.zip_files import check_members_size, open_zip
 from spdclust.merge.rows import NUMBERS_AT_ONCE, dense_rows, flattened, is_sparse, sparse_rows
-from spdclust.user_files.tokens import OwnTokens
+from spdclust.user_files.tokens import UserTokens
 
 ALLOWED = (
     "(…, components) of numbers: one array, `activations` (with `labels` and `tokens`), {module: array}, "
@@ -28,7 +28,7 @@ _BYTES_OF_LABEL = 100
 
 
 @dataclass(frozen=True)
-class OwnContent:
+class UserContent:
     """Activations of a file that is open.
 
     Attributes:
@@ -48,7 +48,7 @@ class OwnContent:
     rows: Callable[[], sparse.csr_array]
     labels: Labels | None = None
     modules: Mapping[str, int] | None = None
-    tokens: OwnTokens | None = None
+    tokens: UserTokens | None = None
     states_width: bool = True
     whole_numbers: bool | None = None
     is_batch: bool = False
@@ -59,7 +59,7 @@ class OwnContent:
         modules = self.modules or {"latent": self.n_components}
         return [f"{name}:{number}" for name, width in modules.items() for number in range(width)]
 
-    def widened(self, n_components: int) -> "OwnContent":
+    def widened(self, n_components: int) -> "UserContent":
         """Return the same activations with more components, which are never active.
 
         Example:
@@ -78,14 +78,14 @@ class OwnContent:
 
 @dataclass(frozen=True)
 class ZippedArray:
-    """A dense array in a `.npz`, read in pieces.
+    """A dense array in an archive, read in pieces.
 
     Attributes:
         path: the archive.
         name: name of the array, without `.npy`.
         shape: shape of the array.
         dtype: type of its numbers.
-        fortran_order: whether columns follow each other, so that it is read as a whole.
+        fortran_order: whether the values of a component follow each other, instead of those of a sample.
     """
 
     path: Path
@@ -104,20 +104,61 @@ class ZippedArray:
             read_archive(self.path, arrays=[f"{self.name}.npy"])[f"{self.name}.npy"], dtype=dtype
         )
 
-    def pieces(self) -> Iterator[np.ndarray]:
-        """Yield the samples, some at a time."""
-        n_rows, n_columns = flattened(self.shape)
-        if self.fortran_order or n_columns == 0:
-            yield np.asarray(self).reshape(n_rows, n_columns)
-            return
+    def rows(self) -> sparse.csr_array:
+        """Return the samples, read some at a time; in Fortran order some components at a time.
+
+        Raises:
+            InputError: the archive is damaged, or the array does not hold real numbers.
+        """
+        *leading, n_columns = self.shape
+        n_rows = math.prod(leading)
+        n_lines, width = (n_columns, n_rows) if self.fortran_order else (n_rows, n_columns)
+        at_once = max(1, NUMBERS_AT_ONCE // max(1, width))
+        lines = [dense_rows(np.empty((0, width), self.dtype))]
         with open_zip(self.path, "matrix") as archive, archive.open(f"{self.name}.npy") as stream:
             array_header(stream)
-            at_once = max(1, NUMBERS_AT_ONCE // n_columns) * n_columns * self.dtype.itemsize
-            while data := stream.read(at_once):  # to the end, where the checksum is verified
-                yield np.frombuffer(data, self.dtype).reshape(-1, n_columns)
+            for start in range(0, n_lines, at_once):
+                n = min(at_once, n_lines - start)
+                block = np.frombuffer(stream.read(n * width * self.dtype.itemsize), self.dtype)
+                if self.fortran_order:  # the first axis varies fastest, also among the samples
+                    block = block.reshape((*leading, n), order="F").reshape(width, n).T
+                lines.append(dense_rows(block.reshape(n, width)))
+            stream.read()  # to the end, where the checksum is verified
+        stacked = sparse.vstack(lines, format="csr")
+        return sparse.csr_array(stacked.T if self.fortran_order else stacked)
 
 
-def matrix_content(matrix: Any, path: Path) -> OwnContent:
+def zipped_arrays(path: Path, what: str, allowed: str) -> dict[str, ZippedArray]:
+    """Return the arrays of an archive by name, after checking that every header matches the stored size.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", activations=np.array([[0.0, 0.5], [0.25, 0.0]], order="F"))
+        ...     array = zipped_arrays(Path(folder) / "a.npz", "matrix", "a .npz")["activations"]
+        ...     array.shape, array.rows().toarray().tolist()
+        ((2, 2), [[0.0, 0.5], [0.25, 0.0]])
+
+    Raises:
+        InputError: the archive or an array in it is damaged.
+    """
+    arrays = {}
+    with open_zip(path, what) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        check_members_size(archive, path, members)
+        for member in members:
+            with (
+                as_input_error("not a readable array", path, allowed, member),
+                archive.open(member) as stream,
+            ):
+                shape, fortran, dtype = array_header(stream)
+                check_announced(shape, dtype, archive.getinfo(member).file_size - stream.tell())
+            name = member.removesuffix(".npy")
+            arrays[name] = ZippedArray(path, name, shape, dtype, fortran)
+    return arrays
+
+
+def matrix_content(matrix: Any, path: Path) -> UserContent:
     """Return the activations of one dense or sparse matrix or tensor.
 
     Example:
@@ -133,11 +174,26 @@ def matrix_content(matrix: Any, path: Path) -> OwnContent:
         raise not_a_matrix(path, describe(matrix))
     n_samples, n_components = flattened(shape)
     check_shape(n_samples, n_components, path)
-    whole = re.fullmatch(r"u?int\d+|bool", str(matrix.dtype).removeprefix("torch.")) is not None
-    return OwnContent(n_samples, n_components, lambda: matrix_rows(matrix, path), whole_numbers=whole)
+    whole = are_whole(matrix.dtype)
+    if whole is None:
+        raise not_a_matrix(path, describe(matrix))
+    return UserContent(n_samples, n_components, lambda: matrix_rows(matrix, path), whole_numbers=whole)
 
 
-def beside_each_other(parts: Mapping[str, OwnContent]) -> OwnContent:
+def are_whole(dtype: Any) -> bool | None:
+    """Return whether the numbers of a NumPy or PyTorch type are whole; None if it has no real numbers.
+
+    Example:
+        >>> are_whole(np.dtype(">i2")), are_whole(np.dtype(np.float16)), are_whole(np.dtype(complex))
+        (True, False, None)
+    """
+    if hasattr(dtype, "is_complex"):  # of PyTorch, whose quantized types are named torch.qint8, …
+        real = not (dtype.is_complex or str(dtype).startswith(("torch.q", "torch.bits")))
+        return not dtype.is_floating_point if real else None
+    return dtype.kind in "biu" if dtype.kind in "biuf" else None
+
+
+def beside_each_other(parts: Mapping[str, UserContent]) -> UserContent:
     """Return the activations of modules on the same samples as one matrix.
 
     Example:
@@ -155,7 +211,7 @@ def beside_each_other(parts: Mapping[str, OwnContent]) -> OwnContent:
     n_samples = next(iter(parts.values())).n_samples
     kinds = {part.whole_numbers for part in parts.values()}
     whole = kinds.pop() if len(kinds) == 1 else False
-    return OwnContent(n_samples, sum(widths.values()), rows, modules=widths, whole_numbers=whole)
+    return UserContent(n_samples, sum(widths.values()), rows, modules=widths, whole_numbers=whole)
 
 
 def matrix_rows(matrix: Any, path: Path) -> sparse.csr_array:
@@ -170,9 +226,7 @@ def matrix_rows(matrix: Any, path: Path) -> sparse.csr_array:
     """
     try:
         if isinstance(matrix, ZippedArray):
-            return sparse.csr_array(
-                sparse.vstack([dense_rows(piece) for piece in matrix.pieces()], format="csr")
-            )
+            return matrix.rows()
         if not is_sparse(matrix):
             return dense_rows(matrix)
         if sparse.issparse(matrix) and matrix.format in ("csr", "csc", "bsr"):

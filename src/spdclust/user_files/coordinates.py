@@ -9,7 +9,7 @@ from scipy import sparse
 
 from spdclust.core.errors import InputError
 from spdclust.merge.rows import flattened, is_sparse, rows_at
-from spdclust.user_files.contents import OwnContent, check_shape, describe
+from spdclust.user_files.contents import UserContent, check_shape, describe
 
 
 def coordinates(
@@ -19,7 +19,7 @@ def coordinates(
     *,
     leading: Sequence[int] | None = None,
     width: int | None = None,
-) -> OwnContent:
+) -> UserContent:
     """Return the activations given by the coordinates of the values that are not 0; repeated ones are summed.
 
     Example:
@@ -66,7 +66,7 @@ def coordinates(
         )
     n_samples, n_components = flattened(shape)
     check_shape(n_samples, n_components, path)
-    return OwnContent(
+    return UserContent(
         n_samples,
         n_components,
         lambda: rows_at([*places.T], _floats(numbers), shape),
@@ -74,7 +74,7 @@ def coordinates(
     )
 
 
-def top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) -> OwnContent:
+def top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) -> UserContent:
     """Return the activations given by the active components of each sample; repeated ones are summed.
 
     Example:
@@ -110,7 +110,7 @@ def top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) ->
         parts = _floats(numbers).ravel(), columns.ravel(), indptr
         return sparse.csr_array(parts, shape=(n_samples, n_components))
 
-    return OwnContent(n_samples, n_components, rows, states_width=width is not None)
+    return UserContent(n_samples, n_components, rows, states_width=width is not None)
 
 
 def _array(values: Any) -> np.ndarray:

@@ -11,13 +11,17 @@ from spdclust.config.run import RUN_NUMBER, ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.user_files.layout import (
     LABEL_FILES,
+    RUN_FOLDER,
     cache_files,
     is_saved_dataset,
     is_tokens_file,
     is_zipped_batch,
+    natural,
     parts_of,
+    run_folders,
     tokens_file,
 )
+from spdclust.user_files.other_formats import no_activations, other_formats
 from spdclust.user_files.shards import SHARD, group_shards, listed
 
 SUFFIXES = (".pt", ".npy", ".npz", ".safetensors", ".parquet")
@@ -32,7 +36,6 @@ OF_ANOTHER_RUN = "file of another run"
 """Reason for which the pattern of `shards` excludes a file that it gives to another run."""
 
 _FIELD = "precomputed_activations_dir"
-_RUN_FOLDER = re.compile(r"run_(\d+)")
 _OTHER_CONTENT = {
     "a mask": r"masks?",
     "token or position numbers": r"(token|input|position|sequence|doc)_?ids?",
@@ -158,23 +161,25 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
             for file in files
             if file not in kept
         ]
+        if not kept:
+            raise InputError(
+                "no file matches the pattern",
+                file=place,
+                field="shards",
+                found=listed([file.name for file in files]) or "no files",
+                allowed=f"names such as {pattern}",
+            )
     else:
-        pattern = None
         ignored = [(file, why) for file in files if (why := _other_content(file)) is not None]
         kept = [file for file in files if _other_content(file) is None]
+    others = sorted(path for path in set(place.iterdir()).difference(files) if path.name[0] != ".")
     if not kept:
-        raise InputError(
-            "no activations in this folder" if pattern is None else "no file matches the pattern",
-            file=place,
-            field=_FIELD if pattern is None else "shards",
-            found=listed([file.name if pattern else f"{file.name} ({why})" for file, why in ignored]) or None,
-            allowed=f"names such as {pattern}"
-            if pattern
-            else ALLOWED + ("; shards: <pattern> reads a file of any name" if ignored else ""),
-        )
+        raise no_activations(place, ignored, others, field=_FIELD, allowed=ALLOWED)
     if any(is_tokens_file(file) for file, _ in ignored):  # read with the activations that they belong to
         tokens = {tokens_file(file, SUFFIXES) for file in kept}
         ignored = [(file, why) for file, why in ignored if file not in tokens]
+    if kept != [place]:  # a folder that holds one batch may have files of other kinds
+        ignored += other_formats(others)
     ignored += [(file, "outside the folders run_<r>/") for file in above]
     return RunFiles(place, group_shards(kept, shards), ignored=tuple(ignored))
 
@@ -221,19 +226,20 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise InputError("no such folder", file=folder, field=_FIELD, allowed=f"a folder with {ALLOWED}")
-    numbers = run_numbers(folder)
-    if not numbers:
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise InputError(problem, file=folder, field=_FIELD, allowed=f"a folder with {ALLOWED}")
+    folders = run_folders(folder)
+    if not folders:
         return folder
-    if run not in numbers:
+    if run not in folders:
         raise InputError(
             "no folder for this run",
             file=folder,
             field=_FIELD,
-            found=f"run_{numbers[0]} to run_{numbers[-1]}",
+            found=listed([place.name for place in folders.values()]),
             allowed=f"run_{run}/ too, fewer runs, or no run_<r>/ at all",
         )
-    return folder / f"run_{run}"
+    return folders[run]
 
 
 def files_beside(files: Sequence[Path]) -> list[Path]:
@@ -280,8 +286,7 @@ def run_numbers(folder: str | Path) -> list[int]:
         >>> run_numbers("tests")
         []
     """
-    matches = [_RUN_FOLDER.fullmatch(place.name) for place in Path(folder).expanduser().iterdir()]
-    return sorted(int(match[1]) for match in matches if match)
+    return list(run_folders(Path(folder).expanduser()))
 
 
 def shared_by_all_runs(folder: str | Path, shards: bool | str | None = None) -> bool:
@@ -306,10 +311,10 @@ def _candidates(place: Path) -> list[Path]:
     # a broken link is not skipped; reading it raises an error
     files = [place / name for name, is_dir in visible.items() if not is_dir]
     found = [file for file in files if file.suffix in SUFFIXES or is_zipped_batch(file)]
-    inner = [place / name for name, is_dir in visible.items() if is_dir and not _RUN_FOLDER.fullmatch(name)]
+    inner = [place / name for name, is_dir in visible.items() if is_dir and not RUN_FOLDER.fullmatch(name)]
     found += [path for path in inner if is_saved_dataset(path)]
     found += [path / SNAPSHOT for path in inner if (path / SNAPSHOT).is_file()]
-    return sorted(found, key=lambda file: _natural(file.relative_to(place).as_posix()))
+    return sorted(found, key=lambda file: natural(file.relative_to(place).as_posix()))
 
 
 def _other_content(file: Path) -> str | None:
@@ -343,8 +348,3 @@ def _ambiguous(found: RunFiles) -> InputError:
         allowed="shards: true, the shards of one batch; shards: false, each is a batch (the merge needs one)"
         f"{one_a_run}; shards: <pattern>, only files of such names; or a folder run_<r>/ for each run",
     )
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from spdclust.core.errors import InputError
 from spdclust.user_files.folders import RunFiles
-from spdclust.user_files.matrices import open_own
+from spdclust.user_files.matrices import open_user_file
 
 
 @dataclass(frozen=True)
-class OwnHeader:
+class UserHeader:
     """What a user-supplied file holds, as far as its header tells.
 
     Attributes:
@@ -29,7 +29,7 @@ class OwnHeader:
     has_labels: bool | None
 
 
-def header_of_own(path: Path) -> OwnHeader:
+def header_of_user_file(path: Path) -> UserHeader:
     """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels.
 
     Example:
@@ -38,20 +38,20 @@ def header_of_own(path: Path) -> OwnHeader:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "attention_mask.npy"
         ...     np.save(path, np.ones((20, 25), dtype=np.int64))
-        ...     header = header_of_own(path)
+        ...     header = header_of_user_file(path)
         >>> header.n_samples, header.n_components, header.whole_numbers, header.has_labels
         (20, 25, True, False)
 
     Raises:
         InputError: the file is missing, damaged or not a matrix, or labels next to it are of another number.
     """
-    content = open_own(path, verify=False)
+    content = open_user_file(path, verify=False)
     # generated labels mean the same component of every run if the width is only that of the largest index
     has_labels = content.labels is not None or not content.states_width
-    return OwnHeader(path, content.n_samples, content.n_components, content.whole_numbers, has_labels)
+    return UserHeader(path, content.n_samples, content.n_components, content.whole_numbers, has_labels)
 
 
-def check_one_run(found: RunFiles) -> list[OwnHeader]:
+def check_one_run(found: RunFiles) -> list[UserHeader]:
     """Return the headers of the batches in a run's folder, unused ones included, after comparing them.
 
     Example:
@@ -68,10 +68,14 @@ def check_one_run(found: RunFiles) -> list[OwnHeader]:
         9 rows; allowed: 3 columns, as acts.npy has; else move the file away, or set shards: <pattern>)
 
     Raises:
-        InputError: a file is damaged or not a matrix, has another number of columns, or holds whole numbers
-            while others hold fractions: a mask, token numbers, weights.
+        InputError: a file is damaged, not a matrix or empty, has another number of columns, or holds whole
+            numbers while others hold fractions: a mask, token numbers, weights.
     """
-    headers = [header_of_own(file) for batch in (*found.batches, *found.spare) for file in batch]
+    batches = [[header_of_user_file(file) for file in batch] for batch in (*found.batches, *found.spare)]
+    headers = [header for batch in batches for header in batch]
+    for batch in batches:
+        if not sum(header.n_samples for header in batch) or not batch[0].n_components:
+            raise InputError("no activations in this file", file=batch[0].path, found=_size(batch[0]))
     out = "else move the file away, or set shards: <pattern>"
     real = next((header for header in headers if header.whole_numbers is False), None)
     for header in headers:
@@ -96,7 +100,7 @@ def check_one_run(found: RunFiles) -> list[OwnHeader]:
     return headers
 
 
-def check_all_runs(runs: Sequence[RunFiles]) -> list[OwnHeader]:
+def check_all_runs(runs: Sequence[RunFiles]) -> list[UserHeader]:
     """Return the headers of all runs' files, after comparing them within each run's folder and between runs.
 
     Example:
@@ -117,12 +121,12 @@ def check_all_runs(runs: Sequence[RunFiles]) -> list[OwnHeader]:
     return [header for of_run in headers for header in of_run]
 
 
-def check_same_width(headers: Iterable[OwnHeader]) -> None:
+def check_same_width(headers: Iterable[UserHeader]) -> None:
     """Check the number of components of several runs, if their labels are generated.
 
     Example:
-        >>> first = OwnHeader(Path("run_0/x.npy"), 400, 24, False, False)
-        >>> check_same_width([first, OwnHeader(Path("run_2/x.npy"), 24, 400, False, False)])
+        >>> first = UserHeader(Path("run_0/x.npy"), 400, 24, False, False)
+        >>> check_same_width([first, UserHeader(Path("run_2/x.npy"), 24, 400, False, False)])
         Traceback (most recent call last):
         ...
         spdclust.InputError: run_2/x.npy: number of columns differs from other runs (found: 400 columns, 24
@@ -146,6 +150,6 @@ def check_same_width(headers: Iterable[OwnHeader]) -> None:
             )
 
 
-def _size(header: OwnHeader, expected: int | None = None) -> str:
+def _size(header: UserHeader, expected: int | None = None) -> str:
     transposed = ", transposed?" if header.n_samples == expected else ""
     return f"{header.n_components} columns, {header.n_samples} rows{transposed}"

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import read_json, read_text
+from spdclust.core.safe_reading import read_json, read_text, split_lines
 from spdclust.core.types import Labels
 from spdclust.user_files.contents import ALLOWED_LABELS, as_labels, describe
 from spdclust.user_files.layout import LABEL_FILES
@@ -24,16 +24,25 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
         path: a file, or a folder that holds one batch.
 
     Raises:
-        InputError: the file is not a list of labels.
+        InputError: the file is not a list of labels, or two files differ.
     """
     above = [path.parent, path.parent.parent]
     if path.is_dir() and not path.parent.name.startswith("run_"):
         above.pop()  # the folder is that of all activations, or of a run
     for folder in [path, *above] if path.is_dir() else above:
-        for name in LABEL_FILES:
-            file = folder / name
-            if os.path.lexists(file):  # a broken link raises an error below
-                return file, _of_json(file) if file.suffix == ".json" else _of_lines(file)
+        files = [folder / name for name in LABEL_FILES]
+        # a broken link raises an error below
+        found = {
+            file: _of_json(file) if file.suffix == ".json" else _of_lines(file)
+            for file in files
+            if os.path.lexists(file)
+        }
+        if len(found) > 1 and found[files[0]] != found[files[1]]:
+            raise InputError(
+                "two files of labels that differ", file=files[0], found=files[1].name, allowed="one of them"
+            )
+        if found:
+            return next(iter(found.items()))
     return None
 
 
@@ -68,6 +77,4 @@ def _of_json(file: Path) -> Labels:
 
 
 def _of_lines(file: Path) -> Labels:
-    # str.splitlines() would also split at U+2028, U+0085, \\v and \\f, which a label may contain
-    lines = read_text(file, "one label a line").split("\n")
-    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+    return split_lines(read_text(file, "one label a line"))

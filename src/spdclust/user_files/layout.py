@@ -14,6 +14,8 @@ LABEL_FILES = ("labels.txt", "labels.json")
 TOKEN_NAMES = ("tokens", "token_ids", "input_ids")
 """Names of tokens: of files, of arrays in a file, and of columns."""
 
+RUN_FOLDER = re.compile(r"run_(\d+)")
+
 _TOKEN_SUFFIXES = (".npy", ".json", ".pt")
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _SPLIT = re.compile(r"(\d+)_(\d+)\.safetensors")
@@ -154,6 +156,31 @@ def tokens_file(path: Path, matrices: Sequence[str]) -> Path | None:
         names = ", ".join(sorted(file.name for file in own))
         raise InputError("several files of tokens", file=path, found=names, allowed="one of them")
     return own[0] if own else None
+
+
+def run_folders(folder: Path) -> dict[int, Path]:
+    """Return the folder of each run by its number: `run_<r>`, also with leading zeros.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("run_00", "run_01", "run_a"):
+        ...         (Path(folder) / name).mkdir()
+        ...     [(number, path.name) for number, path in run_folders(Path(folder)).items()]
+        [(0, 'run_00'), (1, 'run_01')]
+
+    Raises:
+        InputError: two folders have the same number.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
+        if (match := RUN_FOLDER.fullmatch(path.name)) and path.is_dir():
+            same = found.setdefault(int(match[1]), path)
+            if same is not path:
+                raise InputError(
+                    "two folders of one run", file=path, found=f"also {same.name}", allowed="one of the two"
+                )
+    return found
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -32,43 +32,51 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
 from spdclust.files.batch_format import FORMAT
 from spdclust.files.torch_files import load_tensors
-from spdclust.files.zip_files import check_members_size, open_zip
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.activations import ProcessedActivations, check_labels
 from spdclust.merge.rows import flattened
 from spdclust.user_files.arrays import content_of
 from spdclust.user_files.arrow import table_content
 from spdclust.user_files.contents import (
-    OwnContent,
-    ZippedArray,
+    UserContent,
+    are_whole,
     check_shape,
     matrix_content,
     matrix_rows,
     not_a_matrix,
+    zipped_arrays,
 )
 from spdclust.user_files.folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
 from spdclust.user_files.labels import labels_beside, snapshot_labels
 from spdclust.user_files.layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
 from spdclust.user_files.reference_batches import (
-    read_zipped_batch,
-    zipped_batch_labels,
-    zipped_batch_shape,
+    zipped_batch,
 )
 from spdclust.user_files.safetensors import cache_content, read_safetensors
-from spdclust.user_files.tokens import TokenTexts, read_tokens
+from spdclust.user_files.tokens import TokenTexts, UserTokens, read_tokens
 
 log = logging.getLogger(__name__)
 
 _PROBLEM = "not a readable matrix"
+_WRITERS = {
+    ".npy": "numpy.save",
+    ".npz": "numpy.savez or scipy.sparse.save_npz",
+    ".pt": "torch.save",
+    ".safetensors": "safetensors",
+    ".parquet": "pyarrow",
+}
+_LFS = b"version https://git-lfs"
 
 
-def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None = None) -> ActivationBatch:
+def read_user_file(
+    path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None = None
+) -> ActivationBatch:
     """Read one user-supplied file, or a folder that holds one batch, as a batch.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
-        ...     batch = read_own(f"{folder}/latents.npy")
+        ...     batch = read_user_file(f"{folder}/latents.npy")
         >>> batch.labels, batch.maxima.tolist()
         (['latent:0', 'latent:1'], [0.1, 0.5])
 
@@ -80,47 +88,64 @@ def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None 
     Raises:
         InputError: the file is missing, damaged or not a matrix, or its labels, values or tokens are invalid.
     """
-    path = Path(path)
-    content = open_own(path)
+    batch, tokens = read_with_tokens(Path(path), seed)
+    return batch if tokens is None else replace(batch, examples=tokens.examples(token_texts))
+
+
+def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, UserTokens | None]:
+    """Read one user-supplied file, and the tokens in it or next to it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", activations=np.eye(2), tokens=np.array(["the", " cat"]))
+        ...     batch, tokens = read_with_tokens(Path(folder) / "a.npz")
+        >>> batch.n_components, tokens.first.tolist()
+        (2, ['the', ' cat'])
+
+    Raises:
+        InputError: as `read_user_file`.
+    """
+    content = open_user_file(path)
     if content.is_batch:
-        return ActivationBatch.load(path)
-    with as_input_error(_PROBLEM, path, ALLOWED):
+        return ActivationBatch.load(path), None
+    with as_input_error(_PROBLEM, path, _whole(path)):
         labels = content.generated_labels if content.labels is None else content.labels
         activations = ProcessedActivations.from_sparse(content.rows(), labels, copy=False)
-        examples = None
-        if content.tokens is not None:
-            examples = content.tokens.examples(activations.n_samples, path, token_texts)
-        elif file := tokens_file(path, SUFFIXES):
-            examples = read_tokens(file).examples(activations.n_samples, file, token_texts)
-        provenance = {"task": "own activations", "source": path.name}
-        return ActivationBatch(activations, seed, provenance, examples=examples)
+        batch = ActivationBatch(activations, seed, {"task": "own activations", "source": path.name})
+        tokens, file = content.tokens, path
+        if tokens is None and (found := tokens_file(path, SUFFIXES)):
+            tokens, file = read_tokens(found), found
+        if tokens is not None:
+            tokens.check_number(batch.n_samples, file)
+        return batch, tokens
 
 
-def shape_of_own(path: str | Path) -> tuple[int, int]:
+def shape_of_user_file(path: str | Path) -> tuple[int, int]:
     """Return the number of samples and components of a user-supplied file, reading as little as possible.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/latents.npy", np.zeros((2, 3, 4)))
-        ...     shape_of_own(f"{folder}/latents.npy")
+        ...     shape_of_user_file(f"{folder}/latents.npy")
         (6, 4)
 
     Raises:
         InputError: the file is missing, damaged or not a matrix.
     """
-    content = open_own(Path(path), verify=False)
+    content = open_user_file(Path(path), verify=False)
     return content.n_samples, content.n_components
 
 
-def open_own(path: Path, *, verify: bool = True) -> OwnContent:
+def open_user_file(path: Path, *, verify: bool = True) -> UserContent:
     """Return what a user-supplied file or folder holds, with its labels, before the samples are read.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/mask.npy", np.ones((20, 4), dtype=np.int64))
-        ...     content = open_own(Path(folder) / "mask.npy")
+        ...     content = open_user_file(Path(folder) / "mask.npy")
         >>> content.n_samples, content.n_components, content.whole_numbers
         (20, 4, True)
 
@@ -131,18 +156,21 @@ def open_own(path: Path, *, verify: bool = True) -> OwnContent:
     Raises:
         InputError: the file is missing, damaged or not a matrix, or its labels are invalid.
     """
-    with as_input_error(_PROBLEM, path, ALLOWED):
+    with as_input_error(_PROBLEM, path, _whole(path)):
         content = _opened(path, verify=verify)
-        return content if content.labels is not None else _labelled(content, path)
+        if content.labels is None:
+            return _labelled(content, path)
+        check_labels(content.labels, content.n_components)
+        return content
 
 
-def digest_of_own(path: Path) -> str:
+def digest_of_user_file(path: Path) -> str:
     """Return the SHA-256 of a user-supplied file, in hex, or one of all files that are read of a folder.
 
     Example:
         >>> import tempfile
         >>> with tempfile.NamedTemporaryFile() as file:
-        ...     digest_of_own(Path(file.name))[:8]
+        ...     digest_of_user_file(Path(file.name))[:8]
         'e3b0c442'
 
     Raises:
@@ -152,22 +180,33 @@ def digest_of_own(path: Path) -> str:
     return digest_of(*digests) if path.is_dir() else digests[0]
 
 
-def _opened(path: Path, *, verify: bool) -> OwnContent:
+def _whole(path: Path) -> str:
+    writer = _WRITERS.get(path.suffix)
+    return ALLOWED if writer is None else f"a whole file as {writer} writes it, without Python objects"
+
+
+def _opened(path: Path, *, verify: bool) -> UserContent:
     if path.is_dir():
         return _of_folder(path)
     regular_file(path, ALLOWED)
+    with path.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise InputError(
+                "a pointer of Git LFS, not the file itself", file=path, allowed="the file: git lfs pull"
+            )
     if is_zipped_batch(path):
-        n_samples, n_components = zipped_batch_shape(path)
-        labels = zipped_batch_labels(path)
-        return OwnContent(n_samples, n_components, lambda: read_zipped_batch(path)[0], labels)
+        return zipped_batch(path)
     if path.suffix == ".pt":
-        stored = load_tensors(path, "matrix", ALLOWED, verify=verify)
+        stored = load_tensors(path, "matrix", _whole(path), verify=verify)
         if isinstance(stored, dict) and stored.get("format") == FORMAT:
             return _of_batch(stored, path)
         if isinstance(stored, list | tuple):
             raise not_a_matrix(path, f"{type(stored).__name__} of {len(stored)}; torch.cat joins tensors")
         return content_of(stored, path) if isinstance(stored, dict) else matrix_content(stored, path)
     if path.suffix == ".npy":
+        with path.open("rb") as stream:
+            shape, _, dtype = array_header(stream)
+            check_announced(shape, dtype, path.stat().st_size - stream.tell())  # one array, and whole
         return matrix_content(np.load(path, mmap_mode="r", allow_pickle=False), path)
     if path.suffix == ".safetensors":
         return content_of(read_safetensors(path), path)
@@ -176,7 +215,7 @@ def _opened(path: Path, *, verify: bool) -> OwnContent:
     return _of_npz(path)
 
 
-def _labelled(content: OwnContent, path: Path) -> OwnContent:
+def _labelled(content: UserContent, path: Path) -> UserContent:
     """Add the labels that are stored next to the activations."""
     if path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
         file, labels = path.parent / METADATA, snapshot_labels(path.parent / METADATA)
@@ -202,13 +241,15 @@ def _labelled(content: OwnContent, path: Path) -> OwnContent:
             allowed=f"{content.n_components} labels, one for each column of {path.name}"
             + (f"; transposed? {path.name} has {content.n_samples} rows" if is_other_axis else ""),
         )
+    with as_input_error(_PROBLEM, file, _whole(path)):
+        check_labels(labels, content.n_components)
     return replace(content, labels=labels)
 
 
-def _of_batch(stored: dict[str, Any], path: Path) -> OwnContent:
+def _of_batch(stored: dict[str, Any], path: Path) -> UserContent:
     n_samples, n_components = (int(n) for n in stored["shape"].tolist())
     labels = str(stored["labels"]).split("\n")
-    return OwnContent(
+    return UserContent(
         n_samples,
         n_components,
         lambda: ActivationBatch.load(path).matrix,
@@ -218,7 +259,7 @@ def _of_batch(stored: dict[str, Any], path: Path) -> OwnContent:
     )
 
 
-def _of_folder(folder: Path) -> OwnContent:
+def _of_folder(folder: Path) -> UserContent:
     if is_saved_dataset(folder):
         return table_content(folder)
     if cache_files(folder):
@@ -227,13 +268,15 @@ def _of_folder(folder: Path) -> OwnContent:
     raise InputError("not one batch of activations", file=folder, found=names[:8], allowed=ALLOWED)
 
 
-def _of_npz(path: Path) -> OwnContent:
-    arrays = _checked_arrays(path)
+def _of_npz(path: Path) -> UserContent:
+    arrays = zipped_arrays(path, "matrix", _whole(path))
     if {"format", "shape"} <= set(arrays):  # as scipy.sparse writes it
         n_samples, n_components = flattened(np.asarray(arrays["shape"]).tolist())
         check_shape(n_samples, n_components, path)
-        whole = arrays["data"].dtype.kind in "biu" if "data" in arrays else None
-        return OwnContent(
+        whole = are_whole(arrays["data"].dtype) if "data" in arrays else None
+        if "data" in arrays and whole is None:
+            raise not_a_matrix(path, f"sparse {arrays['data'].dtype} {(n_samples, n_components)}")
+        return UserContent(
             n_samples,
             n_components,
             lambda: matrix_rows(sparse.load_npz(path), path),
@@ -246,21 +289,3 @@ def _of_npz(path: Path) -> OwnContent:
         if array.ndim < 2 or array.dtype.kind not in "biufc"
     }
     return content_of({**arrays, **small}, path)
-
-
-def _checked_arrays(path: Path) -> dict[str, ZippedArray]:
-    """Return the arrays by name, after checking that every header matches the stored size."""
-    arrays = {}
-    with open_zip(path, "matrix") as archive:
-        members = [name for name in archive.namelist() if name.endswith(".npy")]
-        check_members_size(archive, path, members)
-        for member in members:
-            with (
-                as_input_error("not a readable array", path, ALLOWED, member),
-                archive.open(member) as stream,
-            ):
-                shape, fortran, dtype = array_header(stream)
-                check_announced(shape, dtype, archive.getinfo(member).file_size - stream.tell())
-            name = member.removesuffix(".npy")
-            arrays[name] = ZippedArray(path, name, shape, dtype, fortran)
-    return arrays

@@ -26,7 +26,11 @@ def describe_runs(runs: Sequence[RunFiles]) -> list[str]:
     lines = {}
     for run, found in enumerate(runs):
         prefix = f"{found.folder.name}/" if several else ""
-        read = [_read([prefix + found.name_of(file) for file in batch]) for batch in found.batches]
+        read = [
+            # a folder that holds a batch may be that of the run
+            _read([("" if file == found.folder else prefix) + found.name_of(file) for file in batch])
+            for batch in found.batches
+        ]
         lines[run] = read[0] if len(read) == 1 else f"{len(read)} batches: {listed(read)}"
     if len(runs) == 1:
         out = [f"reads {lines[0]}"]

@@ -13,10 +13,10 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, regular_file
-from spdclust.user_files.contents import OwnContent, beside_each_other, describe
+from spdclust.user_files.contents import UserContent, beside_each_other, describe
 from spdclust.user_files.coordinates import coordinates
 from spdclust.user_files.layout import cache_files, natural
-from spdclust.user_files.tokens import OwnTokens
+from spdclust.user_files.tokens import UserTokens
 
 EXTRA = "pip install 'spdclust[formats]'"
 
@@ -49,7 +49,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
         return {name: stored.get_tensor(name) for name in sorted(stored.keys(), key=natural)}
 
 
-def cache_content(folder: Path) -> OwnContent:
+def cache_content(folder: Path) -> UserContent:
     """Return the activations of a feature cache, with the splits and the modules side by side.
 
     The number of samples is that of the tokens; if they were not kept, that of the largest locations.
@@ -77,7 +77,7 @@ def cache_content(folder: Path) -> OwnContent:
     else:
         largest = [arrays["locations"].numpy().max(axis=0, initial=0) for arrays in stored]
         leading = [int(n) + 1 for n in np.max(largest, axis=0)[:-1]]
-    modules: dict[str, list[OwnContent]] = {}
+    modules: dict[str, list[UserContent]] = {}
     ends: dict[str, int] = {}
     for file, arrays in zip(files, stored, strict=True):
         start, end = _range(file)
@@ -97,7 +97,7 @@ def cache_content(folder: Path) -> OwnContent:
         module: beside_each_other({str(number): part for number, part in enumerate(parts)})
         for module, parts in modules.items()
     }
-    kept = None if tokens is None else OwnTokens.of(tokens, files[0])
+    kept = None if tokens is None else UserTokens.of(tokens, files[0])
     return replace(beside_each_other(whole), tokens=kept)
 
 

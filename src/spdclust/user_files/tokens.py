@@ -30,12 +30,12 @@ TokenTexts = Callable[[Sequence[int]], list[str]]
 
 
 @dataclass(frozen=True, eq=False)
-class OwnTokens:
+class UserTokens:
     """The tokens of the samples, in their order.
 
     Example:
-        >>> tokens = OwnTokens.of([["the", " cat"], ["a"]], Path("tokens.json"))
-        >>> tokens.n_samples, tokens.examples(3, Path("tokens.json")).context(1)
+        >>> tokens = UserTokens.of([["the", " cat"], ["a"]], Path("tokens.json"))
+        >>> tokens.n_samples, tokens.examples().context(1)
         (3, (['the', ' cat'], 1))
 
     Attributes:
@@ -49,7 +49,7 @@ class OwnTokens:
     lengths: Int[np.ndarray, " sequences"]
 
     @classmethod
-    def of(cls, tokens: Any, path: Path) -> "OwnTokens":
+    def of(cls, tokens: Any, path: Path) -> "UserTokens":
         """Return the tokens in an array, a tensor or nested lists.
 
         Raises:
@@ -65,7 +65,7 @@ class OwnTokens:
         return cls.joined(array.ravel(), np.full(array[..., 0].size, array.shape[-1]), path)
 
     @classmethod
-    def joined(cls, first: Any, lengths: Any, path: Path) -> "OwnTokens":
+    def joined(cls, first: Any, lengths: Any, path: Path) -> "UserTokens":
         """Return the tokens of sequences that follow each other, given as one array or list.
 
         Raises:
@@ -74,16 +74,11 @@ class OwnTokens:
         lengths = np.asarray(lengths, dtype=np.int64)
         return cls(int(lengths.sum()), _plain(first[:MOST_SAMPLES], path), lengths)
 
-    def examples(self, n_samples: int, path: Path, token_texts: TokenTexts | None = None) -> TokenExamples:
-        """Return the tokens of the first samples, as they are stored with a batch.
-
-        Args:
-            n_samples: samples of the batch.
-            path: the file, for messages.
-            token_texts: the texts of token ids; without it, the ids are shown.
+    def check_number(self, n_samples: int, path: Path) -> None:
+        """Check that there is one token for each sample.
 
         Raises:
-            InputError: there is not one token for each sample.
+            InputError: there are more or fewer.
         """
         if self.n_samples != n_samples:
             raise InputError(
@@ -93,6 +88,26 @@ class OwnTokens:
                 found=f"{self.n_samples} tokens in {len(self.lengths)} sequences, {n_samples} samples",
                 allowed=f"{n_samples} tokens",
             )
+
+    def followed_by(self, others: "Sequence[UserTokens]", path: Path) -> "UserTokens":
+        """Return the tokens with those of further samples after them.
+
+        Raises:
+            InputError: some are integers, others texts.
+        """
+        all_of_them = [self, *others]
+        kinds = {tokens.first.dtype.kind == "U" for tokens in all_of_them if tokens.n_samples}
+        if len(kinds) > 1:
+            raise _no_tokens(path, "integers for some shards, texts for others")
+        first = np.concatenate([tokens.first for tokens in all_of_them if tokens.n_samples] or [self.first])
+        return UserTokens.joined(first, np.concatenate([tokens.lengths for tokens in all_of_them]), path)
+
+    def examples(self, token_texts: TokenTexts | None = None) -> TokenExamples:
+        """Return the tokens of the first samples, as they are stored with a batch.
+
+        Args:
+            token_texts: the texts of token ids; without it, the ids are shown.
+        """
         unique, codes = np.unique(self.first, return_inverse=True)
         if unique.dtype.kind in "iu":
             numbers = unique.tolist()
@@ -114,7 +129,7 @@ class OwnTokens:
         return TokenExamples(grid, np.column_stack([sequences, positions]), vocabulary)
 
 
-def read_tokens(path: Path) -> OwnTokens:
+def read_tokens(path: Path) -> UserTokens:
     """Read a file of tokens.
 
     Example:
@@ -131,13 +146,13 @@ def read_tokens(path: Path) -> OwnTokens:
         content = read_json(path, _ALLOWED)
         if not isinstance(content, list):
             raise _no_tokens(path, type(content).__name__)
-        return OwnTokens.of(content, path)
+        return UserTokens.of(content, path)
     if path.suffix == ".npy":
-        return OwnTokens.of(read_array(path, what="file of tokens"), path)
+        return UserTokens.of(read_array(path, what="file of tokens"), path)
     content = load_tensors(path, "file of tokens", _ALLOWED)
     if not hasattr(content, "detach") or str(content.layout) != "torch.strided":
         raise _no_tokens(path, type(content).__name__)
-    return OwnTokens.of(content, path)
+    return UserTokens.of(content, path)
 
 
 def _plain(tokens: Any, path: Path) -> np.ndarray:
