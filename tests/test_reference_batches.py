@@ -12,6 +12,7 @@ from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.sampling.estimate import estimate
+from spdclust.user_files import contents
 from spdclust.user_files.folders import files_of_run
 from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 from spdclust.user_files.reference_batches import zipped_batch
@@ -60,7 +61,7 @@ def test_labels_may_end_in_a_carriage_return_and_a_line_feed(tmp_path):
     at_once=st.integers(1, 40),
 )
 def test_reading_in_pieces_changes_nothing(tmp_path, monkeypatch, dense, fortran, at_once):
-    monkeypatch.setattr(own_contents, "NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(contents, "NUMBERS_AT_ONCE", at_once)
     labels = [f"m:{n}" for n in range(dense.shape[-1])]
     stored = np.asfortranarray(dense) if fortran else dense
     path = write_batch(tmp_path / "batch_0.zip", stored, labels)
