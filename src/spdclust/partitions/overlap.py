@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import linear_sum_assignment
 
 from spdclust.core.types import Int
 from spdclust.partitions.contingency import Contingency
@@ -96,6 +95,8 @@ def overlap_sums(table: Contingency) -> OverlapSums:
 
 
 def _matched(table: Contingency) -> int:
+    from scipy.optimize import linear_sum_assignment  # half of what a job of the distances would import
+
     if table.n_components == 0:
         return 0
     n_rows, n_columns = len(table.row_sizes), len(table.column_sizes)
