@@ -85,7 +85,7 @@ onstart:
 
 onsuccess:
     forget_owner()
-    print_summary(ENSEMBLES, SWEEPS)
+    print(f"\n{summary(ENSEMBLES, SWEEPS)}", file=sys.stderr)
 
 
 onerror:
