@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Install extras of this package into the environment of the Python that runs this: `.ci/install.py "" lm dev`.
+"""Install this package into the environment of the Python that runs this: `.ci/install.py "" lm dev`.
 
-Each is a step ("" is the package itself). Every ten seconds a line says what pip is doing; if pip fails, all of its
-output follows.
+Each extra is a step ("" is the package itself). Every ten seconds a line says what pip is doing; if pip
+fails, all of its output follows.
 """
 
 import re
@@ -13,7 +13,7 @@ import time
 
 EVERY_S = 10
 STEPS = {
-    "": "spdclust and what it needs: torch, numba, matplotlib, snakemake, … (one to three minutes the first time)",
+    "": "spdclust and what it needs: torch, numba, snakemake, … (one to three minutes the first time)",
     "lm": "language models: transformers, datasets",
     "dev": "tests and lint: pytest, ruff, mypy, …",
 }

@@ -1,8 +1,9 @@
 """Make the pictures of the documentation that show results: `make docs-images`.
 
-Figures are drawn small from the results of the demonstration and of its sweep; pages are opened in headless Chromium,
-as in the browser tests. A picture whose results are missing is left as it is, such as that of the language model before
-`make demo-lm`. `images/made_by.json` records from what each picture was made; a test compares that with the program.
+Figures are drawn small from the results of the demonstration and of its sweep; pages are opened in headless
+Chromium, as in the browser tests. A picture whose results are missing is left as it is, such as that of the
+language model before `make demo-lm`. `images/made_by.json` records from what each picture was made; a test
+compares that with the program.
 """
 
 import argparse
@@ -58,16 +59,13 @@ PAGES = (
 LARGE_PAGE = "explorer_large"
 """The page of the generated ensemble of 13,000 components of the browser tests."""
 
-BY_BENCHMARKS = {
-    "recovery": "recovery.py",
-    "settings": "settings_curves.py",
-    "ground_truth": "ground_truth.py",
-}
+BY_BENCHMARKS = {name: f"{name}.py" for name in ("recovery", "ground_truth")}
+BY_BENCHMARKS |= {"settings": "settings_curves.py"}
 """Pictures that belong to measurements, and the file in benchmarks/ that makes both."""
 
 
 def made_by() -> dict[str, dict[str, str]]:
-    """Return what each picture shows: digests of the code that draws it, and of the settings of its results."""
+    """Return what each picture shows: digests of the code that draws it and of its results' settings."""
     entries = {figure.key: figure for rule in FIGURE_RULES.values() for figure in rule.figures}
     names = {key: f"figure_{key}" for key in SHOWN} | LARGER
     found = {}
@@ -91,7 +89,7 @@ def _settings(pipeline: str) -> str:
 
 
 def draw(results: Path) -> list[str]:
-    """Draw the figures of the demonstration, and of the sweep if it has run; return the names of the pictures."""
+    """Draw the figures of the demonstration, and of the sweep if it has run; return the pictures' names."""
     values = {"run_config": "resid_mlp1", "ensemble": "demo", "run": "0", "moment": "least_mdl"}
     values["method"] = "perm_invariant_hamming"
     batches = sorted((results / "resid_mlp1/precomputed_batches/run_0").glob("*.pt"))
@@ -114,9 +112,8 @@ def draw(results: Path) -> list[str]:
         inputs = {name: results / INPUTS[name].file.format(**values, sweep="sweep") for name in rule.inputs}
         keys = [figure.key for figure in rule.figures if figure.key in LARGER]
         if not all(path.is_file() for path in inputs.values()):
-            print(
-                f"{', '.join(LARGER[key] for key in keys)}: no {next(iter(inputs.values()))}, left as they are"
-            )
+            missing = next(path for path in inputs.values() if not path.is_file())
+            print(f"{', '.join(LARGER[key] for key in keys)}: no {missing}, left as they are")
             continue
         draw_figures(rule.name, inputs, {key: [IMAGES / f"{LARGER[key]}.png"] for key in keys})
         made += [LARGER[key] for key in keys]
@@ -124,7 +121,7 @@ def draw(results: Path) -> list[str]:
 
 
 def photograph(results: Path) -> list[str]:
-    """Photograph the pages of both demonstrations and of 13,000 components; return the names of the pictures."""
+    """Photograph the pages of both demonstrations and of 13,000 components; return the pictures' names."""
     sys.path.insert(0, str(ROOT / "tests"))
     from browser.chromium import Chromium, find_chromium
     from browser.ensembles import generate

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.adding import AddCommand, count
+from spdclust.commands.adding import AddCommand, add_threads, count
 
 if TYPE_CHECKING:
     from spdclust.core.types import Labels
@@ -40,7 +40,7 @@ def add_commands(command: AddCommand) -> None:
     )
     groups.add_argument("--limit", type=count, default=30, help="how many groups (default 30; 0 for all)")
     groups.add_argument("--again", action="store_true", help="recompute and overwrite existing groups")
-    groups.add_argument("--threads", type=count, help="number of threads (default: all cores)")
+    add_threads(groups)
 
 
 def _groups(options: argparse.Namespace) -> None:
@@ -215,7 +215,7 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
         >>> print("\\n".join(formation_lines(formation, "run_0", 1)))
         run_0, 200 samples; both: samples on which both parts are active, either: any of them
         merge  sizes  both  either  Jaccard  runs  parts
-           10  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
+           11  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
 
     Args:
         formation: the result of `explain_group`.
@@ -225,7 +225,7 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
     head = ["merge", "sizes", "both", "either", "Jaccard", "runs", "parts"]
     rows = [
         [
-            str(each.iteration),
+            str(each.iteration + 1),
             f"{len(each.first)} + {len(each.second)}",
             str(each.n_both),
             str(each.n_first + each.n_second - each.n_both),

@@ -1,5 +1,4 @@
-"""What a running workflow prints on the terminal: one line per finished job; failures, warnings and the file of
-the complete log as Snakemake prints them."""
+"""What a running workflow prints on the terminal: a line per finished job; failures and warnings in full."""
 
 import logging
 import re
@@ -19,8 +18,9 @@ _HIDDEN_EVENTS = frozenset(
     ]
 )
 _HIDDEN = re.compile(
-    r"host: |Building DAG|Using shell|Group jobs: inactive|(Conda environments|Singularity containers): ignored"
-    r"|Select jobs to execute|Removing temporary output|Elapsed time|Assuming unrestricted shared"
+    r"host: |Building DAG|Using shell|Group jobs: inactive|Conda environments: ignored"
+    r"|Singularity containers: ignored|Select jobs to execute|Removing temporary output|Elapsed time"
+    r"|Assuming unrestricted shared"
 )
 _NOTHING_TO_DO = "Nothing to be done"
 _COMPLETE_LOG = "Complete log"
@@ -31,7 +31,7 @@ def print_one_line_per_job(results: Callable[[], str]) -> None:
     """Let the terminal of this workflow show one line per finished job; its log file stays complete.
 
     Args:
-        results: returns what was found, shown if all requested files exist; Snakemake calls no `onsuccess` then.
+        results: returns what was found; shown if all requested files exist, without `onsuccess`.
     """
     from snakemake.logging import logger
 

@@ -68,10 +68,10 @@ def examples(
     place = EnsembleFolder(folder)
     if iteration is not None and run is None:
         raise InputError(
-            "has no effect without --run",
-            field="--iteration",
+            "has no effect without a run",
+            field="iteration",
             found=iteration,
-            allowed="with --run, the run of which the iteration is",
+            allowed="with the run of which it is (--run)",
         )
     tokens = _Tokens.of(place.batches(run or 0))
     history = load_merge_history(find_histories(folder)[0] if run is None else place.history(run))
