@@ -260,7 +260,38 @@ BAD = {
     "no histories": (
         lambda f: f.mkdir(),
         ["stability", "{f}"],
-        "Error: {f}: no histories (allowed: runs/run_<r>/history.zip in this folder)",
+        "Error: {f}: no histories (allowed: a folder with runs/run_<r>/history.zip)",
+    ),
+    "no folder": (
+        lambda f: None,
+        ["mapping", "{f}"],
+        "Error: {f}: no such folder (allowed: a folder with runs/run_<r>/history.zip)",
+    ),
+    "the folder above": (
+        lambda f: save(f / "demo", history()),
+        ["groups", "{f}"],
+        "Error: {f}: no histories (allowed: a folder with runs/run_<r>/history.zip; ensembles in this folder: demo)",
+    ),
+    "no such run": (
+        lambda f: save(f, history(), history()),
+        ["mapping", "{f}", "--model", "m", "--run", "2"],
+        "Error: {f}: run: no such run (found: 2; allowed: 0 to 1)",
+    ),
+    "no such run, tokens": (
+        lambda f: save(f, history(), history()),
+        ["examples", "{f}", "--run", "2"],
+        "Error: {f}: run: no such run (found: 2; allowed: 0 to 1)",
+    ),
+    "a run of no group": (
+        lambda f: save(f, history(), history()),
+        ["groups", "{f}", "--run", "1"],
+        "Error: --run: has no effect without --explain (found: 1; allowed: --explain GROUP --run R)",
+    ),
+    "a cut of all runs, of one": (
+        lambda f: save(f, history(), history()),
+        ["mapping", "{f}", "--model", "m", "--run", "1", "--cut", "stability_drop"],
+        "Error: {f}/runs/run_1/history.zip: cut: a cut of all runs, not of one (found: stability_drop; "
+        "allowed: least_mdl, merges_<n>, groups_<k>; without a run, the consensus of all)",
     ),
     "iteration beyond the end, inspect": (
         lambda f: save(f, history()),
@@ -316,11 +347,6 @@ BAD = {
         ["mapping", "{f}", "--model", "m", "--cut", "best"],
         "Error: {f}: cut: unknown cut (found: best; allowed: least_mdl, stability_drop, merges_<n>, "
         "groups_<k>)",
-    ),
-    "no such run": (
-        lambda f: save(f, history()),
-        ["mapping", "{f}", "--run", "7", "--model", "m"],
-        "Error: {f}/runs/run_7/history.zip: no such file (allowed: a history.zip)",
     ),
     "no model": (
         lambda f: save(f, history(), history(1)),
@@ -382,7 +408,7 @@ def test_the_installed_command_says_the_same_and_examples_stand_in_its_help(tmp_
     done = spdclust("stability", str(tmp_path))
     assert done.returncode == 1
     assert (
-        done.stderr == f"Error: {tmp_path}: no histories (allowed: runs/run_<r>/history.zip in this folder)\n"
+        done.stderr == f"Error: {tmp_path}: no histories (allowed: a folder with runs/run_<r>/history.zip)\n"
     )
     for command in (
         "distances",

@@ -211,11 +211,14 @@ def _explorer(options: argparse.Namespace) -> None:
 
 def _mapping(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import EnsembleFolder
+    from spdclust.files.histories import find_histories, find_history
     from spdclust.stages.mapping import map_consensus, map_run
 
     single = options.source.is_file()
     folder: Path = options.source.parent if single else options.source
     run = options.run
+    if not single:
+        find_histories(folder)  # before what is missing for another reason
     if single and run is not None:
         raise InputError("a single history has no other runs", field="--run", found=run, allowed="no --run")
     of = "consensus" if run is None else f"run_{run}"
@@ -228,7 +231,7 @@ def _mapping(options: argparse.Namespace) -> None:
     if single:
         map_run(options.source, options.cut, path, **names)
     elif run is not None:
-        map_run(folder / "runs" / f"run_{run}" / "history.zip", options.cut, path, run=run, **names)
+        map_run(find_history(folder, run), options.cut, path, run=run, **names)
     else:
         stride = EnsembleFolder(folder).comparison().distances_stride
         map_consensus(folder, options.cut, path, stride=stride, **names)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust.commands.adding import AddCommand, add_threads, count
+from spdclust.core.errors import InputError
 
 if TYPE_CHECKING:
     from spdclust.core.types import Labels
@@ -51,6 +52,13 @@ def _groups(options: argparse.Namespace) -> None:
     from spdclust.stages.groups import groups_of
 
     folder: Path = options.ensemble
+    if options.run is not None and options.explain is None:
+        raise InputError(
+            "has no effect without --explain",
+            field="--run",
+            found=options.run,
+            allowed="--explain GROUP --run R",
+        )
     found, computed = groups_of(
         folder, model=recorded_model(folder) or "", again=options.again, threads=options.threads or None
     )
@@ -168,7 +176,6 @@ def cohesion_lines(found: "FoundGroups") -> list[str]:
 
 
 def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) -> list[str]:
-    from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.files.histories import find_histories, load_merge_histories
     from spdclust.files.merged_batches import kept_batches, merged_batches

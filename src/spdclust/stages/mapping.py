@@ -18,7 +18,7 @@ from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import find_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, groups_at
-from spdclust.stability.names import split_cut
+from spdclust.stability.names import AUTOMATIC_CUTS, split_cut
 
 
 def map_consensus(
@@ -193,6 +193,13 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
     """
     if cut == "least_mdl":
         return history.best_iteration()
+    if cut in AUTOMATIC_CUTS:
+        raise InputError(
+            "a cut of all runs, not of one",
+            field="cut",
+            found=cut,
+            allowed="least_mdl, merges_<n>, groups_<k>; without a run, the consensus of all",
+        )
     kind, number = split_cut(cut)
     if kind == "iteration":
         return check_iteration(number, history.n_iterations, from_end=False)
