@@ -19,27 +19,36 @@ STEPS = {
 }
 
 
+def doing(line: str) -> str | None:
+    """Return what a line of pip's output says that it is doing now, for readers; None if nothing."""
+    if packages := re.match(r"Installing collected packages: (.*)", line):
+        return f"installing {packages[1].count(',') + 1} packages"
+    if file := re.match(r"\s*(?:Downloading|Processing|Collecting|Using cached) (?:\S*/)?([\w.]+)", line):
+        return f"fetching {re.sub(r'-[0-9].*', '', file[1])}"
+    return "building spdclust" if line.startswith("Building") else None
+
+
 def install(extra: str) -> list[str]:
     """Run pip for one extra; return its output if it failed."""
-    requirement = f".[{extra}]" if extra else "."
+    what = [f"spdclust[{extra}]"] if extra else ["-e", "."]  # which is there by then, and not built again
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
-    began, shown, output = time.monotonic(), threading.Event(), ["starting pip"]
+    began, ended, output, now = time.monotonic(), threading.Event(), [], ["starting"]
 
     def report() -> None:
-        while not shown.wait(EVERY_S):
-            words = re.sub(r"(/\S*/|\s\(.*| from https?:.*)", "", output[-1].strip())
-            print(f"    {time.monotonic() - began:3.0f} s  {words[:90]}", flush=True)
+        while not ended.wait(EVERY_S):
+            print(f"    {time.monotonic() - began:3.0f} s  {now[0]}", flush=True)
 
     threading.Thread(target=report, daemon=True).start()
     with subprocess.Popen(
-        [*command, "-c", "constraints.txt", "-e", requirement],
+        [*command, "-c", "constraints.txt", *what],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as pip:
         for line in pip.stdout or ():
-            output += [line] if line.strip() else []
-    shown.set()
+            output.append(line)
+            now[0] = doing(line) or now[0]
+    ended.set()
     return output if pip.returncode else []
 
 
