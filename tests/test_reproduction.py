@@ -282,7 +282,7 @@ def test_what_differs_is_named(toy, tmp_path):
     pairs[3] = pairs[3] + [0, 1]
     save_merge_history(replace(history, selected_pairs=pairs, mdl_loss=history.mdl_loss + 1), other)
     found = compare_histories(other, toy, "history.zip")
-    assert found.numbers == ["merges from iteration 3", "mdl_loss"]
+    assert found.numbers == ["merges after the first 3", "mdl_loss"]
     assert not found.same_numbers
 
 
