@@ -27,10 +27,11 @@ WORKFLOW := Snakefile $(wildcard rules/*.smk)
 define NEXT
 
 next:
-  source $(BIN)/activate                           # commands without the path to $(BIN)
-  spdclust groups results/resid_mlp1/demo --explain 0   # how a group came together
-  spdclust init my_project --model path/to/run     # your own model; or edit a copy of config/ (README.md)
-  make demo-lm                                     # the same for a small language model
+  source $(BIN)/activate
+  spdclust groups results/resid_mlp1/demo               # the groups, with the evidence for each
+  spdclust groups results/resid_mlp1/demo --explain 0   # how one of them came together
+  make demo-lm                                          # the same for a small language model
+  Your own model: README.md, "Your own model"
 endef
 export NEXT
 
@@ -72,6 +73,7 @@ demo: env
 demo-lm: env
 	@echo "snakemake --cores $(CORES) --config pipelines=[config/pipelines/demo_lm.yaml]   (one to three minutes)"
 	@$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
+	@printf '\nnext:\n  source $(BIN)/activate\n  spdclust examples results/lm_llama2L/demo_lm   # the groups, by the tokens that activate them\n'
 
 test: lint
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not faults"

@@ -85,7 +85,7 @@ onstart:
 
 onsuccess:
     forget_owner()
-    print(f"\n{summary(ENSEMBLES, SWEEPS)}", file=sys.stderr)
+    print_summary(ENSEMBLES, SWEEPS)
 
 
 onerror:

@@ -50,6 +50,12 @@ def summary(ensembles, sweeps):
     return "\n\n".join(filter(None, said))
 
 
+def print_summary(ensembles, sweeps):
+    found = summary(ensembles, sweeps)
+    if found:
+        print(f"\n{found}", file=sys.stderr)
+
+
 def print_plan(ensembles):
     """One line an ensemble, for `snakemake -n -q`, which says nothing about the jobs itself."""
     for ensemble in ensembles:
