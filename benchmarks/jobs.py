@@ -1,13 +1,16 @@
 """What a job costs before its work: CPU time of a fresh process that has imported its stage; of Snakemake.
+How many jobs the demonstration starts, and what they spend in all before their work.
 
     python benchmarks/jobs.py
 
 Times are compared with a fresh process that imports numpy only, measured in the same run.
 """
 
+import re
 import resource
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,25 +32,37 @@ def cpu_seconds(*command: str) -> float:
     return min(spent)
 
 
+def jobs_of_the_demonstration() -> Counter[str]:
+    """Return how many jobs of each script a fresh demonstration starts."""
+    plan = [sys.executable, "-m", "snakemake", "-n", "--forceall", "-q", "rules"]
+    said = subprocess.run(plan, check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    jobs: Counter[str] = Counter()
+    for rule, count in dict(re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE)).items():
+        if rule not in ("all", "total"):
+            jobs["figures" if rule.startswith("plot_") else rule.partition("_form_")[0]] += int(count)
+    return jobs
+
+
 def main() -> None:
     """Print a Markdown table."""
     peer = cpu_seconds(sys.executable, "-c", "import numpy")
-    print("| process | CPU seconds | times `import numpy` |\n|---|---|---|")
-    print(f"| `import numpy` | {peer:.2f} | 1 |")
+    jobs = jobs_of_the_demonstration()
+    print("| process | CPU seconds | times `import numpy` | in the demonstration |\n|---|---|---|---|")
     rows = {
+        "`import numpy`": [sys.executable, "-c", "import numpy"],
         "`snakemake --version`": [sys.executable, "-m", "snakemake", "--version"],
         "`snakemake -n -q` of the demonstration": [sys.executable, "-m", "snakemake", "-n", "-q"],
     }
-    for script in sorted((ROOT / "workflow/scripts").glob("*.py")):
-        stages = [
-            line.split()[1]
-            for line in script.read_text().splitlines()
-            if line.strip().startswith("from spdclust.stages")
-        ]
-        rows[f"job of `{script.stem}`"] = [sys.executable, "-c", f"import {', '.join(stages)}"]
     for name, command in rows.items():
         spent = cpu_seconds(*command)
-        print(f"| {name} | {spent:.2f} | {spent / peer:.1f} |")
+        print(f"| {name} | {spent:.2f} | {spent / peer:.1f} | |")
+    total = 0.0
+    for script in sorted((ROOT / "workflow/scripts").glob("*.py")):
+        stages = re.findall(r"^ +from (spdclust\.stages\.\w+) import", script.read_text(), re.MULTILINE)
+        spent = cpu_seconds(sys.executable, "-c", f"import {', '.join(stages)}")
+        total += jobs[script.stem] * spent
+        print(f"| job of `{script.stem}` | {spent:.2f} | {spent / peer:.1f} | {jobs[script.stem] or ''} |")
+    print(f"| all jobs of the demonstration | {total:.1f} | {total / peer:.0f} | {jobs.total()} |")
 
 
 if __name__ == "__main__":

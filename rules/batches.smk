@@ -1,8 +1,10 @@
-# Model or user-supplied activations -> batches. One job per run: the model is loaded once for all its batches.
+# Model or user-supplied activations -> batches. The model is loaded once for all batches of a job, which are those of
+# one run, or of as many runs as `runs_per_batches_job` says.
 
 
-# The outputs of a rule are fixed, so it has a form for each number of batches in use, kept or temporary.
-for number, (n_batches, kept) in enumerate(sorted(set(BATCH_KINDS.values())), start=1):
+# The outputs of a rule are fixed, so it has a form for each number of batches in use, kept or temporary, and for each
+# block of runs that one job samples.
+for number, ((runs, n_batches, kept), run_configs) in enumerate(batch_jobs(), start=1):
 
     rule:
         name:
@@ -12,15 +14,13 @@ for number, (n_batches, kept) in enumerate(sorted(set(BATCH_KINDS.values())), st
             data=data_files,
             own=own_activation_files,
         output:
-            batch_outputs(n_batches, kept),
+            batch_outputs(runs, n_batches, kept),
         log:
-            f"{RESULTS}/logs/{{run_config}}/precompute_batches/run_{{run}}.log",
+            f"{batches_log(runs)}.log",
         benchmark:
-            f"{RESULTS}/logs/{{run_config}}/precompute_batches/run_{{run}}.tsv"
+            f"{batches_log(runs)}.tsv"
         wildcard_constraints:
-            run_config=one_of(
-                name for name, kind in BATCH_KINDS.items() if kind == (n_batches, kept)
-            ),
+            run_config=one_of(run_configs),
         conda:
             "../envs/spdclust.yaml"
         threads: 1
@@ -28,11 +28,10 @@ for number, (n_batches, kept) in enumerate(sorted(set(BATCH_KINDS.values())), st
             mem_mb=lambda wildcards, input, attempt: int(
                 (4000 + 4 * megabytes(own_parts(input.own))) * attempt
             ),
-            runtime=lambda wildcards, attempt: 60 * attempt,
+            runtime=sampling_minutes(runs),
             gpu=gpus_for_sampling,
         params:
-            sampling=lambda wildcards: SAMPLING[wildcards.run_config].sampling(),
-            seeds=batch_seeds,
+            sampling=sampling_settings,
             loader=loader_code,
             code=stage_fingerprint("precompute_batches"),
         script:

@@ -8,8 +8,8 @@ from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.sampling.settings import local_data_files
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import batches_per_run, files_beside, files_of_run
-from spdclust.files.own_layout import parts_of
+from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
+from spdclust.user_files.layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
@@ -105,6 +105,22 @@ BATCH_KINDS = {
     for name, n in BATCHES_PER_RUN.items()
 }
 SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
+
+
+def batch_jobs():
+    """Which runs one job samples the batches of (None: any one), how many batches, kept or temporary: for which
+    run configurations."""
+    jobs = {}
+    for name, kind in BATCH_KINDS.items():
+        together = SAMPLING[name].runs_per_batches_job
+        runs = range(max(each.n_runs for each in ENSEMBLES if each.run_name == name))
+        alone = together == 1 or SAMPLING[name].precomputed_activations_dir is not None
+        blocks = [runs[first : first + together] for first in runs[::together]]
+        for block in [None] if alone else blocks:
+            jobs.setdefault((block, *kind), []).append(name)
+    return sorted(jobs.items(), key=str)
+
+
 # Sweeps by the folder of their comparison.
 SWEEPS = {
     folder: [ensemble for ensemble in ENSEMBLES if ensemble.sweep_folder == folder]
@@ -162,6 +178,8 @@ def own_parts(own):
 
 
 def own_activation_files(wildcards):
+    if "run" not in wildcards.keys():  # a job for several runs samples a model
+        return []
     return list_own_files(wildcards.run_config, int(wildcards.run))
 
 
@@ -174,9 +192,10 @@ def list_own_files(run_config, run):
     return own.needing(BATCHES_PER_RUN[run_config]).files
 
 
-def batch_seeds(wildcards):
-    sampled, n = SAMPLING[wildcards.run_config], BATCHES_PER_RUN[wildcards.run_config]
-    return [sampled.batch_seed(int(wildcards.run), batch) for batch in range(n)]
+def sampling_settings(wildcards):
+    """The same for every job of a run configuration: how runs are divided into jobs changes no batch."""
+    sampled = SAMPLING[wildcards.run_config]
+    return sampled.sampling() | {"dataset_seed": sampled.dataset_seed}
 
 
 def merge_seed(wildcards):

@@ -35,15 +35,21 @@ def evidence_of_temporary_batches(ensembles):
     ]
 
 
-def batch_outputs(n_batches, kept):
+def batch_outputs(runs, n_batches, kept):
     # updated in place: the script keeps existing batches that are still valid
     mark = update if kept else temp
     return [
-        mark(
-            f"{RESULTS}/{{run_config}}/precomputed_batches/run_{{run}}/batch_{batch}.pt"
-        )
+        mark(f"{RESULTS}/{{run_config}}/precomputed_batches/run_{run}/batch_{batch}.pt")
+        for run in runs or ["{run}"]
         for batch in range(n_batches)
     ]
+
+
+def batches_log(runs):
+    name = "precompute_batches/run_{run}"
+    if runs:
+        name = f"precompute_batches_runs_{runs[0]}_to_{runs[-1]}"
+    return f"{RESULTS}/logs/{{run_config}}/{name}"
 
 
 def has_description_length(ensemble):

@@ -35,6 +35,10 @@ def grouping_megabytes(batches):
     return 1000 + entries + 6 * n_components**2 / 2**20
 
 
+def sampling_minutes(runs):
+    return lambda wildcards, attempt: 60 * len(runs or [None]) * attempt
+
+
 def distances_megabytes(ensemble, histories, n_arrays):
     """Memory of arrays of distances: 8 bytes for each iteration and each two runs."""
     rows = max(history_length(file) for file in histories) // ensemble.stride

@@ -28,7 +28,6 @@ from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.files.newick import newick
-from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.files.registry import format_registry, read_registered
 from spdclust.files.stability import load_coclustering, save_stability
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
@@ -41,6 +40,7 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensembl
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
+from spdclust.user_files.matrices import read_own, shape_of_own
 
 DATA = Path(__file__).parent / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 LAYERS = {
     "foundations": "core config provenance",
     "pure": "merge partitions groups stability sweeps",
-    "data": "files models sampling plotting explorer tracking",
+    "data": "files user_files models sampling plotting explorer tracking",
     "orchestration": "execution stages pipeline example_ensemble reproduction commands __init__",
 }
 """From the bottom up, by package."""

@@ -32,17 +32,17 @@ from scipy import sparse
 
 from spdclust.config.load import load_config, read_mapping
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.core import opening
+from spdclust.core import safe_reading as opening
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import find_histories, load_merge_history
-from spdclust.files.own_folders import files_of_run
-from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
+from spdclust.user_files.folders import files_of_run
+from spdclust.user_files.matrices import read_own, shape_of_own
 
 
 def refusal(read, path):

@@ -459,10 +459,15 @@ def test_settings_that_change_nothing_are_named():
     assert run_settings_without_effect(ClusteringRunConfig.model_validate(tokenizer)) == []
     tokenizer["dataset"]["n_ctx"] = 5
     assert len(run_settings_without_effect(ClusteringRunConfig.model_validate(tokenizer))) == 1
-    files = ClusteringRunConfig(precomputed_activations_dir="x", n_tokens=5, keep_examples=2)
+    files = ClusteringRunConfig(
+        precomputed_activations_dir="x", n_tokens=5, keep_examples=2, runs_per_batches_job=2
+    )
     assert run_settings_without_effect(files) == [
-        f"{name}: no effect with precomputed_activations_dir, whose files hold the samples"
-        for name in ("n_tokens", "keep_examples")
+        *(
+            f"{name}: no effect with precomputed_activations_dir, whose files hold the samples"
+            for name in ("n_tokens", "keep_examples")
+        ),
+        "runs_per_batches_job: no effect with precomputed_activations_dir: no model is loaded",
     ]
     given = {"model_path": "m", "n_tokens_per_seq": 2, "dataset": {"name": "a.txt"}, "n_tokens": 9}
     run = ClusteringRunConfig.model_validate(given | {"merge_config": {"between_batches": "mask"}})

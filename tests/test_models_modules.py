@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from spdclust.core.errors import InputError
-from spdclust.models.catching import InputCatcher
 from spdclust.models.config import DecompositionConfig, ModulePattern
+from spdclust.models.input_capture import InputCapture
 from spdclust.models.modules import Identity, describe, find_modules
 
 
@@ -55,9 +55,9 @@ def test_identities_pass_their_input_on_and_run_before_their_module():
     before = model(x)
     assert found_modules(model, "0", identities=["1"]) == ["0", "1.pre_identity"]
     assert torch.equal(model(x), before)
-    catcher = InputCatcher(model, ["1", "0", "1.pre_identity"], x)
-    assert catcher.order == ["0", "1.pre_identity", "1"]
-    assert torch.equal(catcher(x)["1.pre_identity"], model[0](x))
+    capture = InputCapture(model, ["1", "0", "1.pre_identity"], x)
+    assert capture.order == ["0", "1.pre_identity", "1"]
+    assert torch.equal(capture(x)["1.pre_identity"], model[0](x))
 
 
 def test_star_in_a_pattern_crosses_dots():
@@ -77,7 +77,7 @@ def test_module_that_never_runs_is_refused():
     with pytest.raises(
         InputError, match=r"module_info: module is never run by the model \(found: 0.unused\)"
     ):
-        InputCatcher(model, ["0", "0.unused"], torch.zeros(1, 2))
+        InputCapture(model, ["0", "0.unused"], torch.zeros(1, 2))
 
 
 def test_forward_pass_goes_no_further_than_the_last_module_asked_for():
@@ -89,9 +89,9 @@ def test_forward_pass_goes_no_further_than_the_last_module_asked_for():
             return x
 
     model = nn.Sequential(nn.Linear(2, 2), Counting(), nn.Linear(2, 2), Counting())
-    catcher = InputCatcher(model, ["2"], torch.zeros(1, 2))
+    capture = InputCapture(model, ["2"], torch.zeros(1, 2))
     assert (model[1].n_runs, model[3].n_runs) == (1, 1)
-    catcher(torch.zeros(1, 2))
+    capture(torch.zeros(1, 2))
     assert (model[1].n_runs, model[3].n_runs) == (2, 1)
     assert not model[2]._forward_hooks
 
@@ -107,4 +107,4 @@ def test_module_that_runs_twice_gives_what_it_takes_in_last():
 
     model, x = Twice(), torch.ones(1, 2)
     with torch.no_grad():
-        assert torch.equal(InputCatcher(model, ["fc"], x)(x)["fc"], model.fc(x))
+        assert torch.equal(InputCapture(model, ["fc"], x)(x)["fc"], model.fc(x))

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.files import reference_batches
-from spdclust.files.own_folders import files_of_run
-from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.sampling.estimate import estimate
+from spdclust.user_files import reference_batches
+from spdclust.user_files.folders import files_of_run
+from spdclust.user_files.matrices import read_own, shape_of_own
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]

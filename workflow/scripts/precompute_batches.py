@@ -3,9 +3,4 @@ from spdclust.execution.jobs import job
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     from spdclust.stages.precompute_batches import precompute_batches
 
-    precompute_batches(
-        snakemake.params.sampling,
-        snakemake.params.seeds,
-        list(snakemake.output),
-        int(snakemake.wildcards.run),
-    )
+    precompute_batches(snakemake.params.sampling, list(snakemake.output))

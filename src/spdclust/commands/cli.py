@@ -19,7 +19,7 @@ from spdclust.commands import (
     sweeps,
     tracking,
 )
-from spdclust.commands.adding import add_moment, adding_to, count, iteration_given
+from spdclust.commands.subcommands import add_moment, count, iteration_given, subcommand_adder
 from spdclust.core.errors import InputError, memory_error, missing_package
 from spdclust.core.version import __version__
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("-v", "--verbose", action="store_true", help="print more on standard error")
-    command = adding_to(parser)
+    command = subcommand_adder(parser)
 
     run = command(
         "run",
@@ -266,8 +266,8 @@ def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.reference_keys import PIPELINE_ONLY
     from spdclust.config.resolve import resolve_pipeline
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.files.own_folders import run_numbers
     from spdclust.sampling.estimate import estimate
+    from spdclust.user_files.folders import run_numbers
 
     of_pipelines = ClusteringPipelineConfig.model_fields.keys() - ClusteringRunConfig.model_fields.keys()
     is_pipeline = read_mapping(options.file).keys() & (of_pipelines | PIPELINE_ONLY)

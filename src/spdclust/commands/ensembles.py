@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.adding import AddCommand, add_moment, add_threads, count, iteration_given
+from spdclust.commands.subcommands import AddCommand, add_moment, add_threads, count, iteration_given
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 
@@ -18,9 +18,9 @@ def add_commands(command: AddCommand) -> None:
     """Add `distances`, `stability`, `explorer`, `mapping` and `merge-array`.
 
     Example:
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> options = parser.parse_args(["mapping", "results/resid_mlp1/demo", "--run", "3"])
         >>> options.run, options.cut, options.viewer
         (3, 'least_mdl', 'run')

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.adding import AddCommand, add_threads, count
+from spdclust.commands.subcommands import AddCommand, add_threads, count
 from spdclust.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ def add_commands(command: AddCommand) -> None:
     """Add `groups`.
 
     Example:
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> options = parser.parse_args(["groups", "results/resid_mlp1/demo", "--explain", "3"])
         >>> options.explain, options.run, options.limit
         (3, None, 30)

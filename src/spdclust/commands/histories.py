@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from spdclust.commands.adding import AddCommand, add_moment, iteration_given
+from spdclust.commands.subcommands import AddCommand, add_moment, iteration_given
 from spdclust.files.reference_readers import READERS
 
 
@@ -14,11 +14,11 @@ def add_commands(command: AddCommand) -> None:
 
     Example:
         >>> import tempfile
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_merge_history(example_history(), f"{folder}/history.zip")
         ...     options = parser.parse_args(["inspect", f"{folder}/history.zip", "--merges", "8"])
@@ -111,14 +111,14 @@ def _export(options: argparse.Namespace) -> None:
 def _given(settings: list[str]) -> dict[str, Any]:
     from spdclust.config.yaml_text import parse_yaml
     from spdclust.core.errors import InputError
-    from spdclust.core.opening import refused
+    from spdclust.core.safe_reading import as_input_error
 
     given = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise InputError("no value", field="--setting", found=setting, allowed="KEY=VALUE")
-        with refused("not a value", "--setting", "KEY=VALUE, with a value in YAML", key):
+        with as_input_error("not a value", "--setting", "KEY=VALUE, with a value in YAML", key):
             given[key] = parse_yaml(value)
     return given
 

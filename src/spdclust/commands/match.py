@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.adding import AddCommand
+from spdclust.commands.subcommands import AddCommand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,9 @@ def add_commands(command: AddCommand) -> None:
     """Add `match`.
 
     Example:
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> parser.parse_args(["match", "results/a/demo", "results/b/demo"]).second.as_posix()
         'results/b/demo'
     """

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from spdclust.commands.adding import AddCommand
+from spdclust.commands.subcommands import AddCommand
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.execution.workflow_files import workflow_folder
@@ -50,9 +50,9 @@ def add_commands(command: AddCommand) -> None:
 
     Example:
         >>> import tempfile
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     options = parser.parse_args(["init", f"{folder}/mine", "--model", "runs/mlp"])
         ...     options.act(options)

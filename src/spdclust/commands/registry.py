@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from spdclust.commands.adding import AddCommand
+from spdclust.commands.subcommands import AddCommand
 
 
 def add_commands(command: AddCommand) -> None:
@@ -11,10 +11,10 @@ def add_commands(command: AddCommand) -> None:
 
     Example:
         >>> import tempfile
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     place = write_example_ensemble(folder)
         ...     options = parser.parse_args(["list", f"{folder}/results", "--runs"])

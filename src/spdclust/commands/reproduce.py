@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.adding import AddCommand
+from spdclust.commands.subcommands import AddCommand
 
 if TYPE_CHECKING:
     from spdclust.reproduction.comparing import Compared
@@ -15,10 +15,10 @@ def add_commands(command: AddCommand) -> None:
 
     Example:
         >>> import tempfile
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     history = write_example_ensemble(folder).history(0)
         ...     options = parser.parse_args(["reproduce", str(history), "--check"])

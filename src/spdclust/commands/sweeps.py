@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from spdclust.commands.adding import AddCommand
+from spdclust.commands.subcommands import AddCommand
 
 
 def add_commands(command: AddCommand) -> None:
     """Add `compare`.
 
     Example:
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> options = parser.parse_args(["compare", "mlp/alpha~1", "mlp/alpha~2", "--output", "mlp/sweep"])
         >>> [folder.name for folder in options.ensembles], options.output.name
         (['alpha~1', 'alpha~2'], 'sweep')

@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from spdclust.commands.adding import AddCommand, count
+from spdclust.commands.subcommands import AddCommand, count
 
 
 def add_commands(command: AddCommand) -> None:
     """Add `wandb-sync`.
 
     Example:
-        >>> from spdclust.commands.adding import adding_to
+        >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_commands(adding_to(parser))
+        >>> add_commands(subcommand_adder(parser))
         >>> options = parser.parse_args(["wandb-sync", "results/resid_mlp1/demo", "--run", "3"])
         >>> options.ensemble.name, options.run, options.again
         ('demo', 3, False)

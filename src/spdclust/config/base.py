@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
 from spdclust.config.first_error import first_error
-from spdclust.core.opening import path_as_text
+from spdclust.core.safe_reading import path_as_text
 
 LARGEST = 2**53 - 1
 """The largest integer that every reader of JSON gives back as it was written."""
@@ -35,7 +35,7 @@ PathText = Annotated[str, BeforeValidator(path_as_text)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: immutable; unknown keys are refused, and truth values for numbers.
+    """A part of the configuration: immutable; unknown keys are rejected, and truth values for numbers.
 
     Example:
         >>> class Sides(Section):

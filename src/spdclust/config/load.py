@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from spdclust.config.yaml_text import parse_yaml
 from spdclust.core.errors import InputError
-from spdclust.core.opening import parse_json, read_text, refused
+from spdclust.core.safe_reading import as_input_error, parse_json, read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -30,7 +30,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     text = read_text(path, "a YAML or JSON file", limit=SETTINGS_LIMIT)
-    with refused("not valid YAML or JSON", path, "a YAML or JSON file"):
+    with as_input_error("not valid YAML or JSON", path, "a YAML or JSON file"):
         content = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     if not isinstance(content, dict):
         raise InputError("not a mapping", file=path, found=type(content).__name__, allowed="a mapping")

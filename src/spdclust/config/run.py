@@ -103,6 +103,8 @@ class ClusteringRunConfig(Section):
     """Batches per run; null takes as many as `iters` and `recompute_costs_every` use."""
     keep_batches: bool = True
     """Whether the workflow keeps batches of activations once all merges and the groups have read them."""
+    runs_per_batches_job: int = Field(default=1, ge=1)
+    """Runs whose batches one job of the workflow samples; it loads the model once for all of them."""
     device: str = "auto"
     """Where the model runs: auto, cpu, cuda, cuda:<n>, mps."""
     merge_config: MergeConfig = MergeConfig()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.distance_methods import METHODS
-from spdclust.core.thinning import evenly
+from spdclust.core.spacing import evenly_spaced
 from spdclust.core.types import Float, Int
 from spdclust.explorer.cofiring import CoFiring
 from spdclust.explorer.packing import narrow
@@ -124,7 +124,7 @@ def spread(rows: Int[np.ndarray, " rows"], limit: int, wanted: Sequence[int]) ->
     """
     if len(rows) <= limit:
         return rows
-    kept = rows[evenly(len(rows), max(2, limit))]
+    kept = rows[evenly_spaced(len(rows), max(2, limit))]
     return np.union1d(kept, np.intersect1d(rows, np.array(wanted, dtype=np.int64)))
 
 

@@ -13,7 +13,7 @@ from spdclust.core.arguments import check_fields, checked, instance, optional
 from spdclust.core.atomic import atomic_path
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused
+from spdclust.core.safe_reading import as_input_error
 from spdclust.core.types import Float, Labels
 from spdclust.files.batch_format import (
     ALLOWED,
@@ -175,7 +175,7 @@ class ActivationBatch(Brief):
         """
         path = Path(path)
         arrays, texts = read_whole(path)
-        with refused("not a batch written by spdclust", path, ALLOWED):
+        with as_input_error("not a batch written by spdclust", path, ALLOWED):
             missing = [name for name in ("labels", "seed") if name not in texts]
             missing += [name for name in _ARRAYS if name not in arrays]
             if missing:

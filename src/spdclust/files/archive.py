@@ -13,7 +13,7 @@ import numpy as np
 
 from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused, regular_file
+from spdclust.core.safe_reading import as_input_error, regular_file
 from spdclust.files.zip_files import check_members_size, open_zip
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -119,7 +119,7 @@ def read_archive(
                     allowed=f"a {what}",
                 )
             with (
-                refused("not a readable member", path, f"a whole {what}", name),
+                as_input_error("not a readable member", path, f"a whole {what}", name),
                 archive.open(name) as stream,
             ):
                 if name in wanted_texts:
@@ -162,7 +162,7 @@ def read_array(path: str | Path, *, what: str) -> np.ndarray:
         InputError: the file does not exist, is truncated or damaged, or is not an array of plain values.
     """
     path = regular_file(path, f"a {what}")
-    with refused(f"not a readable {what}", path, f"a whole {what}"), path.open("rb") as stream:
+    with as_input_error(f"not a readable {what}", path, f"a whole {what}"), path.open("rb") as stream:
         return _read_array(stream, path.stat().st_size)
 
 

@@ -7,13 +7,15 @@ Version 1 had only the first one, without the names of the tensors.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, refused
+from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 from spdclust.files.archive import digest_of
+from spdclust.files.plain_tensors import read_plain_tensors
 from spdclust.files.torch_files import load_tensors
 
 FORMAT = "spdclust.activation_batch"
@@ -89,7 +91,7 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
     if texts["format_version"] == "1":
         _verify(arrays, texts, path)
     else:
-        with refused("checksum cannot be computed", path, ALLOWED):
+        with as_input_error("checksum cannot be computed", path, ALLOWED):
             rest = {name: text for name, text in texts.items() if name != "head_checksum"}
             fits = texts.get("head_checksum") == _head_checksum(arrays, rest)
         if not fits:
@@ -99,7 +101,9 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
 
 def _read(path: Path) -> tuple[Arrays, Texts]:
     # not verified here: the checksums inside are stricter than those of the archive
-    payload = load_tensors(path, "batch", ALLOWED, verify=False)
+    payload: Any = read_plain_tensors(regular_file(path, ALLOWED))
+    if payload is None:  # older files, and what was written by others: as torch reads it
+        payload = load_tensors(path, "batch", ALLOWED, verify=False)
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError("not an activation batch", file=path, field="format", allowed=ALLOWED)
     if payload.get("format_version") not in _VERSIONS:
@@ -114,8 +118,10 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
     for name, value in payload.items():
         if isinstance(name, str) and isinstance(value, str):
             texts[name] = value
+        elif isinstance(name, str) and isinstance(value, np.ndarray):
+            arrays[name] = value
         elif isinstance(name, str) and hasattr(value, "numpy"):
-            with refused("not a plain tensor", path, ALLOWED, name):
+            with as_input_error("not a plain tensor", path, ALLOWED, name):
                 arrays[name] = value.numpy()
         else:
             raise InputError(
@@ -129,7 +135,7 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
 
 
 def _verify(arrays: Arrays, texts: Texts, path: Path) -> None:
-    with refused("checksum cannot be computed", path, ALLOWED):
+    with as_input_error("checksum cannot be computed", path, ALLOWED):
         rest = {name: text for name, text in texts.items() if name not in ("checksum", "head_checksum")}
         if texts["format_version"] == "1":
             fits = texts.get("checksum") == digest_of(*arrays.values(), rest)

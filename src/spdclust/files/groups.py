@@ -10,7 +10,7 @@ import numpy as np
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused
+from spdclust.core.safe_reading import as_input_error
 from spdclust.files.ensemble_folder import GROUPS
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.files.newick import newick
@@ -177,7 +177,7 @@ def load_groups(path: str | Path) -> FoundGroups:
     path = Path(path)
     path = path / GROUPS["record"] if path.is_dir() else path
     record = read_record(GroupsRecord, path, _ALLOWED)
-    with refused("parts are inconsistent", path, _ALLOWED):
+    with as_input_error("parts are inconsistent", path, _ALLOWED):
         return found_of(record)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from spdclust.core.argument_kinds import file_path, text, truth
 from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
-from spdclust.core.opening import parse_json, refused
+from spdclust.core.safe_reading import as_input_error, parse_json
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.reference_readers import READERS, settings_for_reader
@@ -129,7 +129,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
         InputError: the file does not exist, is damaged, or is not a history.
     """
     path = Path(path)
-    with refused("not a readable history.zip", path, _ALLOWED):
+    with as_input_error("not a readable history.zip", path, _ALLOWED):
         metadata = _metadata(path)
         ours = "spdclust" in metadata
         told = _mapping(metadata["spdclust"], "spdclust") if ours else {}
@@ -175,7 +175,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
 
 def _metadata(path: Path) -> dict[str, Any]:
     text = read_archive(path, texts=["metadata.json"], what="history.zip")["metadata.json"]
-    with refused("not JSON", path, _ALLOWED, "metadata.json"):
+    with as_input_error("not JSON", path, _ALLOWED, "metadata.json"):
         metadata = parse_json(text)
     if not isinstance(metadata, dict):
         raise InputError("not a history", file=path, field="metadata.json", allowed=_ALLOWED)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import exists
+from spdclust.core.safe_reading import exists
 from spdclust.files.archive import digest_of, read_archive, write_archive
 from spdclust.files.zip_files import open_zip
 

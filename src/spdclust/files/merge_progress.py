@@ -18,7 +18,7 @@ import numpy as np
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.core.opening import parse_json, refused
+from spdclust.core.safe_reading import as_input_error, parse_json
 from spdclust.core.types import Float, Labels
 from spdclust.files.archive import digest_of
 from spdclust.files.records import Count, Record, checked_record
@@ -182,7 +182,7 @@ def load_progress(path: Path) -> MergeProgress:
     progress = MergeProgress()
     with contextlib.suppress(OSError, InputError), path.open("rb") as file:
         for number, line in enumerate(file):
-            with refused("not a line of the progress of a merge", path, "JSON"):
+            with as_input_error("not a line of the progress of a merge", path, "JSON"):
                 content = parse_json(line.decode())
             checked = checked_record(_Stretch if number else _Header, content, path)
             if number:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from spdclust.config.base import Section
 from spdclust.config.load import validate
-from spdclust.core.opening import read_json
+from spdclust.core.safe_reading import read_json
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A count or an index; databases and arrays cannot hold larger ones."""

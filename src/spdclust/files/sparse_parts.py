@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, refused
+from spdclust.core.safe_reading import as_input_error, check_size
 
 PARTS = ("data", "indices", "indptr", "shape")
 """Names of the arrays of a CSR matrix, in the order of `csr_of_parts`."""
@@ -56,7 +56,7 @@ def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> s
         InputError: types, lengths or indices are inconsistent, or a value is NaN or infinite.
     """
     data, indices, indptr, shape = parts
-    with refused("not a sparse matrix", path, _ALLOWED, field):
+    with as_input_error("not a sparse matrix", path, _ALLOWED, field):
         integers = all(part.dtype.kind in "iu" for part in (indices, indptr, shape))
         if shape.shape != (2,) or not integers or data.dtype.kind != "f":
             found = f"{data.dtype}, {indices.dtype}, {indptr.dtype}, shape {shape.tolist()}"

@@ -8,7 +8,7 @@ from typing import Any
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import parse_json
+from spdclust.core.safe_reading import parse_json
 from spdclust.core.types import Labels
 from spdclust.files.archive import read_arrays
 from spdclust.files.sparse_parts import PARTS, csr_of_parts

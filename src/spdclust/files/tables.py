@@ -10,7 +10,7 @@ import numpy as np
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_text, refused
+from spdclust.core.safe_reading import as_input_error, read_text
 
 
 def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
@@ -64,7 +64,7 @@ def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
             duplicated.
     """
     text = read_text(path, "a .csv table")
-    with refused("not a table of numbers", path, "a whole table"):
+    with as_input_error("not a table of numbers", path, "a whole table"):
         header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
         if len(set(header)) < len(header):
             raise InputError("column given twice", found=header)

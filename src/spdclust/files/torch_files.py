@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, refused, regular_file
+from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 from spdclust.files.zip_files import check_crc, open_zip
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load_tensors(
 
     path = regular_file(path, allowed)
     problem = f"not a readable {what} (truncated, damaged or not a {what})"
-    with refused(problem, path, allowed):
+    with as_input_error(problem, path, allowed):
         is_zip = zipfile.is_zipfile(path)
         if is_zip:
             _check_stored(path, what)

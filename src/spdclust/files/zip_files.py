@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, refused, regular_file
+from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 
 _BLOCK = 1 << 20
 _LONGEST_END = 22 + (1 << 16)
@@ -40,7 +40,7 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
             duplicated, or has a path outside the archive.
     """
     path = regular_file(path, f"a {what}")
-    with refused(f"not a readable {what}", path, f"a whole {what}"), zipfile.ZipFile(path) as archive:
+    with as_input_error(f"not a readable {what}", path, f"a whole {what}"), zipfile.ZipFile(path) as archive:
         _check_members(archive, path, what)
         yield archive
 

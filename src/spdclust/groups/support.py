@@ -3,7 +3,7 @@
 from collections import Counter
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from spdclust.groups.trees import Tree
 from spdclust.merge.history import MergeHistory
@@ -32,8 +32,8 @@ def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, n
     for tree in merges:
         exact += np.array([key in tree.node_keys for key in keys], dtype=np.int64).reshape(len(groups))
         support += tree.best_overlaps(groups) / n_runs
-    low = np.where(exact > 0, beta.ppf(0.025, np.maximum(exact, 1), n_runs - exact + 1), 0.0)
-    high = np.where(exact < n_runs, beta.ppf(0.975, exact + 1, np.maximum(n_runs - exact, 1)), 1.0)
+    low = np.where(exact > 0, betaincinv(np.maximum(exact, 1), n_runs - exact + 1, 0.025), 0.0)
+    high = np.where(exact < n_runs, betaincinv(exact + 1, np.maximum(n_runs - exact, 1), 0.975), 1.0)
     return {
         "size": np.array([len(members) for members in groups], dtype=np.int64),
         "support": support,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import exists, regular_file
+from spdclust.core.safe_reading import exists, regular_file
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
 from spdclust.models.wandb_files import decomposition_folder

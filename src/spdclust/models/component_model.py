@@ -11,8 +11,8 @@ from torch import nn
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
-from spdclust.models.catching import InputCatcher
 from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.input_capture import InputCapture
 from spdclust.models.inputs import checked_inputs
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.sigmoids import Sigmoid
@@ -82,10 +82,10 @@ class ComponentModel:
         )
         self._max_length = _smallest(target.max_length, getattr(causal_importance, "max_length", None))
         example = target.smallest_input().to(device)
-        self._catcher = InputCatcher(
+        self._capture = InputCapture(
             target.module, [module.name for module in modules], example, self._config_file
         )
-        order = self._catcher.order
+        order = self._capture.order
         if checkpoint.config.label_order == "sorted":
             order = list(self._importances(example, "lower_leaky"))
         sizes = {module.name: module.n_components for module in modules}
@@ -246,7 +246,7 @@ class ComponentModel:
     ) -> dict[str, torch.Tensor]:
         sigmoid = self._sigmoids[causal_importance]
         with torch.no_grad():
-            taken_in = self._catcher(rows)
+            taken_in = self._capture(rows)
             if positions is not None and not self._mixes_positions:
                 taken_in = {name: _at(x, positions) for name, x in taken_in.items()}
             for name, reader in self._readers.items():

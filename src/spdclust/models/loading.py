@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused
+from spdclust.core.safe_reading import as_input_error
 from spdclust.models.causal_importance import build_causal_importance
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.component_model import ComponentModel
@@ -49,7 +49,7 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
     checkpoint = resolve_checkpoint(path)
     config, file = checkpoint.config, checkpoint.config_file
     sigmoids = find_sigmoids(config.sigmoid_type, file)
-    with refused("invalid model configuration", file, "sizes that a model can have"):
+    with as_input_error("invalid model configuration", file, "sizes that a model can have"):
         target = build_target(checkpoint)
         modules = find_modules(target.module, config, file)
         # empty tensors: they are replaced by the checkpoint's, and no random numbers are drawn

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from spdclust.core.distance_methods import METHODS
-from spdclust.core.thinning import evenly
+from spdclust.core.spacing import evenly_spaced
 from spdclust.core.types import Float, Int
 from spdclust.plotting.style import BLUE, GREY, new_figure, styled
 
@@ -37,7 +37,7 @@ def plot_distances(
     """
     n_runs = distances.shape[1]
     iterations = np.arange(len(distances)) if iterations is None else iterations
-    kept = evenly(len(iterations), _MOST_ITERATIONS)
+    kept = evenly_spaced(len(iterations), _MOST_ITERATIONS)
     n_merges, distances = iterations[kept] + 1, distances[kept]
     pairs = distances[:, *np.triu_indices(n_runs, k=1)]
     figure, (axes,) = new_figure()

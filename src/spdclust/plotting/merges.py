@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from spdclust.core.thinning import evenly
+from spdclust.core.spacing import evenly_spaced
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sizes import size_curves
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
@@ -39,7 +39,7 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
         axes.set_title(f"Description length: {said}")
         return figure
     for number, history in enumerate(known):
-        best, shown = history.best_iteration(), evenly(history.n_iterations, _MOST_ITERATIONS)
+        best, shown = history.best_iteration(), evenly_spaced(history.n_iterations, _MOST_ITERATIONS)
         label = "each run" if number == 0 else None
         axes.plot(shown + 1, history.mdl_loss[shown], color=BLUE, alpha=0.6, lw=1, label=label)
         label = "its shortest description" if number == 0 else None
@@ -66,7 +66,7 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
     figure, (counts, sizes) = new_figure(2, size=(6.4, 5.4))
     for number, history in enumerate(histories):
         largest, singletons = size_curves(history)
-        first, shown = number == 0, evenly(history.n_iterations, _MOST_ITERATIONS)
+        first, shown = number == 0, evenly_spaced(history.n_iterations, _MOST_ITERATIONS)
         several = history.k_groups - singletons
         for curve, color, name in (
             (history.k_groups, GREY, "all"),

@@ -143,8 +143,7 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
     figure.set_size_inches(width * scale, height * scale)
     engine = figure.get_layout_engine()
     with mpl.rc_context(_STYLE):
-        _wrap_titles(figure)
-        _settle_layout(figure)
+        _lay_out(figure)
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
         metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
@@ -154,28 +153,39 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
     figure.set_size_inches(width, height)
 
 
-def _wrap_titles(figure: Figure) -> None:
-    """Break titles that reach over the edge or into the next title: layouts leave room for height only."""
+def _lay_out(figure: Figure) -> None:
+    """Lay a figure out with its titles wrapped, and keep that layout: a pass costs as much as a picture."""
     for _ in range(_WRAPS):
         figure.draw_without_rendering()
-        titles = [title for title in _titles(figure) if title.get_text()]
-        boxes = [title.get_window_extent() for title in titles]
-        wrapped = False
-        for title, box in zip(titles, boxes, strict=True):
-            beside = [
-                other.x0 for other in boxes if other.x0 > box.x0 and other.y0 < box.y1 and box.y0 < other.y1
-            ]
-            room = min([figure.bbox.width, *beside]) - box.x0 - _GAP * figure.dpi / 72
-            if box.width <= room:
-                continue
-            lines = title.get_text().splitlines()
-            longest = max(map(len, lines))
-            width = max(8, min(longest - 1, int(longest * room / box.width)))
-            broken = "\n".join(part for line in lines for part in (textwrap.wrap(line, width) or [""]))
-            wrapped |= broken != title.get_text()
-            title.set_text(broken)
-        if not wrapped:
-            return
+        if not _wrap_titles(figure):
+            break
+    else:
+        figure.draw_without_rendering()
+    _settle_layout(figure)
+
+
+def _wrap_titles(figure: Figure) -> bool:
+    """Break titles that reach over the edge or into the next title: layouts leave room for height only.
+
+    Returns whether there were any.
+    """
+    titles = [title for title in _titles(figure) if title.get_text()]
+    boxes = [title.get_window_extent() for title in titles]
+    wrapped = False
+    for title, box in zip(titles, boxes, strict=True):
+        beside = [
+            other.x0 for other in boxes if other.x0 > box.x0 and other.y0 < box.y1 and box.y0 < other.y1
+        ]
+        room = min([figure.bbox.width, *beside]) - box.x0 - _GAP * figure.dpi / 72
+        if box.width <= room:
+            continue
+        lines = title.get_text().splitlines()
+        longest = max(map(len, lines))
+        width = max(8, min(longest - 1, int(longest * room / box.width)))
+        broken = "\n".join(part for line in lines for part in (textwrap.wrap(line, width) or [""]))
+        wrapped |= broken != title.get_text()
+        title.set_text(broken)
+    return wrapped
 
 
 def _titles(figure: Figure) -> list[Text]:
@@ -184,13 +194,12 @@ def _titles(figure: Figure) -> list[Text]:
 
 
 def _settle_layout(figure: Figure) -> None:
-    """Lay a figure out once, in round numbers.
+    """Keep the layout of a figure, in round numbers.
 
     The solver of constrained layouts adds up in the order of memory addresses: the last digits of its
     positions differ from run to run, and a `.pdf` holds enough of them, or the sign of a zero, to differ.
     """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # "none" would be one more pass for each file
     for part in figure.subfigs:
         part.bbox_relative.set_points(part.bbox_relative.get_points().round(6))
     for axes in figure.axes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.opening import read_json
+from spdclust.core.safe_reading import read_json
 from spdclust.files.archive import read_arrays
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory

@@ -12,8 +12,6 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
-from spdclust.files.own_batches import digest_of_batch
-from spdclust.files.own_folders import RunFiles, files_of_run
 from spdclust.merge.merging import merge_iteration
 from spdclust.provenance.models import INSIST
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
@@ -22,6 +20,8 @@ from spdclust.sampling.batch_sampling import load_run_model
 from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
 from spdclust.sampling.sampling_record import places_left_out
 from spdclust.stages.merge import merge
+from spdclust.user_files.batches import digest_of_batch
+from spdclust.user_files.folders import RunFiles, files_of_run
 
 
 def check_history(

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import files_of_runs, run_numbers
-from spdclust.files.own_headers import check_all_runs
-from spdclust.files.own_report import describe_runs
-from spdclust.files.own_shards import listed
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
+from spdclust.user_files.folders import files_of_runs, run_numbers
+from spdclust.user_files.headers import check_all_runs
+from spdclust.user_files.report import describe_runs
+from spdclust.user_files.shards import listed
 
 TYPICAL_ACTIVE = 100
 """Components above 0 on a sample of a language model, for estimates without measurements."""

@@ -14,18 +14,6 @@ from spdclust.core.arguments import checked, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.own_batches import digest_of_batch, read_own_batch
-from spdclust.files.own_folders import (
-    OF_ANOTHER_RUN,
-    RunFiles,
-    files_beside,
-    files_of_run,
-    files_of_runs,
-    run_numbers,
-    shared_by_all_runs,
-)
-from spdclust.files.own_headers import check_one_run, check_same_width, header_of_own
-from spdclust.files.own_report import by_reason
 from spdclust.models.sampling import SamplingModel
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.batch_sampling import (
@@ -39,6 +27,18 @@ from spdclust.sampling.batch_sampling import (
 )
 from spdclust.sampling.sampling_record import sampling_record
 from spdclust.sampling.tokens import Tokenizer
+from spdclust.user_files.batches import digest_of_batch, read_own_batch
+from spdclust.user_files.folders import (
+    OF_ANOTHER_RUN,
+    RunFiles,
+    files_beside,
+    files_of_run,
+    files_of_runs,
+    run_numbers,
+    shared_by_all_runs,
+)
+from spdclust.user_files.headers import check_one_run, check_same_width, header_of_own
+from spdclust.user_files.report import by_reason
 
 __all__ = [
     "extract_and_process_activations",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_folder, regular_file
+from spdclust.core.safe_reading import check_folder, regular_file
 from spdclust.core.types import make_generator
 from spdclust.sampling.settings import FILE_TYPES, LanguageData
 

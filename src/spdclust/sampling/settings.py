@@ -5,7 +5,7 @@ from pathlib import Path
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.core.opening import exists
+from spdclust.core.safe_reading import exists
 from spdclust.models.task import LanguageTask
 
 FILE_TYPES = {

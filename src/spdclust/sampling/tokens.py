@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_folder
+from spdclust.core.safe_reading import check_folder
 from spdclust.core.types import Int
 
 _FEWEST_OF_VOCABULARY = 0.9

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_json
+from spdclust.core.safe_reading import read_json
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.groups import load_groups, save_groups

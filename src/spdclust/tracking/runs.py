@@ -17,7 +17,7 @@ from spdclust.config.run import EXPERIMENTS, LoggingIntervals
 from spdclust.config.tracking import TrackingSettings, project_of
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_text
+from spdclust.core.safe_reading import read_text
 from spdclust.files.ensemble_folder import EnsembleFolder
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.tracking.client import RunDescription, open_tracker

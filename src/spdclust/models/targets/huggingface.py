@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_folder, check_size, exists
+from spdclust.core.safe_reading import check_folder, check_size, exists
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import MOST_LAYERS
 from spdclust.models.targets.base import Target, language_task

@@ -9,7 +9,7 @@ one array, or `activations`                     activations `(…, components)`,
 `{module: array}`                               activations of several modules on the same samples
 =============================================== ===========================================================
 
-Next to them, `tokens` (see `own_tokens`) and `labels`.
+Next to them, `tokens` (see `user_files.tokens`) and `labels`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from typing import Any
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
-from spdclust.files.own_contents import (
+from spdclust.user_files.contents import (
     ALLOWED,
     ALLOWED_LABELS,
     OwnContent,
@@ -28,9 +28,9 @@ from spdclust.files.own_contents import (
     describe,
     matrix_content,
 )
-from spdclust.files.own_coordinates import coordinates, top_k
-from spdclust.files.own_layout import TOKEN_NAMES
-from spdclust.files.own_tokens import OwnTokens
+from spdclust.user_files.coordinates import coordinates, top_k
+from spdclust.user_files.layout import TOKEN_NAMES
+from spdclust.user_files.tokens import OwnTokens
 
 TOP_K = (("indices", "values"), ("top_indices", "top_acts"), ("top_indices", "top_values"))
 """Names of the active components of each sample, and of their values."""

@@ -10,13 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size
+from spdclust.core.safe_reading import check_size
 from spdclust.core.types import Labels
 from spdclust.files.archive import array_header, read_archive
-from spdclust.files.own_tokens import OwnTokens
 from spdclust.files.sparse_parts import check_indices
 from spdclust.files.zip_files import open_zip
 from spdclust.merge.rows import NUMBERS_AT_ONCE, dense_rows, flattened, is_sparse, sparse_rows
+from spdclust.user_files.tokens import OwnTokens
 
 ALLOWED = (
     "(…, components) of numbers: one array, `activations` (with `labels` and `tokens`), {module: array}, "

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused, regular_file
-from spdclust.files.own_contents import OwnContent, beside_each_other, describe
-from spdclust.files.own_coordinates import coordinates
-from spdclust.files.own_layout import cache_files, natural
-from spdclust.files.own_tokens import OwnTokens
+from spdclust.core.safe_reading import as_input_error, regular_file
+from spdclust.user_files.contents import OwnContent, beside_each_other, describe
+from spdclust.user_files.coordinates import coordinates
+from spdclust.user_files.layout import cache_files, natural
+from spdclust.user_files.tokens import OwnTokens
 
 EXTRA = "pip install 'spdclust[formats]'"
 
@@ -45,7 +45,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
         raise InputError(
             ".safetensors files require the safetensors package", file=path, allowed=EXTRA
         ) from None
-    with refused("not a readable .safetensors file", path, allowed), safe_open(path, "pt") as stored:
+    with as_input_error("not a readable .safetensors file", path, allowed), safe_open(path, "pt") as stored:
         return {name: stored.get_tensor(name) for name in sorted(stored.keys(), key=natural)}
 
 

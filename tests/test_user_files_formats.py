@@ -17,14 +17,15 @@ from scipy import sparse
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.files import arrow_files, own_contents, own_tokens
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.own_folders import files_beside, files_of_run
-from spdclust.files.own_layout import parts_of
-from spdclust.files.own_matrices import digest_of_own, open_own, read_own, shape_of_own
 from spdclust.merge import rows
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.sampling.tokens import Tokenizer
+from spdclust.user_files import arrow, contents
+from spdclust.user_files import tokens as token_files
+from spdclust.user_files.folders import files_beside, files_of_run
+from spdclust.user_files.layout import parts_of
+from spdclust.user_files.matrices import digest_of_own, open_own, read_own, shape_of_own
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -193,7 +194,7 @@ def test_every_format_gives_the_dense_matrix(tmp_path, kind):
     "kind", ["npz of sequences", "parquet", "parquet of sequences", "saved dataset", "pt bfloat16"]
 )
 def test_pieces_change_nothing(tmp_path, monkeypatch, kind):
-    for module in (rows, arrow_files, own_contents):
+    for module in (rows, arrow, contents):
         monkeypatch.setattr(module, "NUMBERS_AT_ONCE", 7)
     test_every_format_gives_the_dense_matrix(tmp_path, kind)
 
@@ -525,8 +526,8 @@ def test_tokens_that_do_not_fit_are_one_line(tmp_path, case):
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "\ud800", "", "é"]), max_size=5), min_size=1, max_size=6), st.integers(1, 4), st.integers(1, 8))  # fmt: skip
 def test_stored_tokens_are_those_of_the_first_samples(sequences, longest, most):
     flat = [token for sequence in sequences for token in sequence]
-    with mock.patch.multiple(own_tokens, _LONGEST=longest, MOST_SAMPLES=most):
-        kept = own_tokens.OwnTokens.of(sequences, Path("t.json")).examples(len(flat), Path("t.json"))
+    with mock.patch.multiple(token_files, _LONGEST=longest, MOST_SAMPLES=most):
+        kept = token_files.OwnTokens.of(sequences, Path("t.json")).examples(len(flat), Path("t.json"))
     assert kept.n_samples == min(most, len(flat))
     for sample, text in enumerate(flat[:most]):
         texts, at = kept.context(sample)

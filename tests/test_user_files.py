@@ -17,11 +17,11 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import load_merge_history
-from spdclust.files.own_folders import batches_per_run, files_beside, files_of_run
-from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.merge import rows
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
+from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
+from spdclust.user_files.matrices import read_own, shape_of_own
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]

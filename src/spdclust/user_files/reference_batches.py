@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import check_size, refused
+from spdclust.core.safe_reading import as_input_error, check_size
 from spdclust.core.types import Labels
 from spdclust.files.archive import array_header, check_announced, read_archive
 from spdclust.files.zip_files import check_members_size, open_zip
@@ -55,7 +55,7 @@ def read_zipped_batch(path: Path) -> tuple[sparse.csr_array, Labels]:
         at_once = max(1, _NUMBERS_AT_ONCE // max(1, width))
         pieces = [sparse.csr_array((0, width), dtype=kind)]
         with (
-            refused("not a readable member", path, _WHAT, _ACTIVATIONS),
+            as_input_error("not a readable member", path, _WHAT, _ACTIVATIONS),
             archive.open(_ACTIVATIONS) as stream,
             np.errstate(over="ignore"),  # values too large become infinite and are rejected
         ):
@@ -116,7 +116,7 @@ def _header(archive: Any, path: Path) -> tuple[tuple[int, int], bool, np.dtype[A
         )
     check_members_size(archive, path, [_ACTIVATIONS])
     with (
-        refused("not a readable array", path, _WHAT, _ACTIVATIONS),
+        as_input_error("not a readable array", path, _WHAT, _ACTIVATIONS),
         archive.open(_ACTIVATIONS) as stream,
     ):
         shape, fortran, dtype = array_header(stream)

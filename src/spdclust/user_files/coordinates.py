@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.files.own_contents import OwnContent, check_shape, describe
 from spdclust.merge.rows import flattened, is_sparse, rows_at
+from spdclust.user_files.contents import OwnContent, check_shape, describe
 
 
 def coordinates(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.files.own_folders import RunFiles
-from spdclust.files.own_matrices import open_own
+from spdclust.user_files.folders import RunFiles
+from spdclust.user_files.matrices import open_own
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def check_one_run(found: RunFiles) -> list[OwnHeader]:
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> from spdclust.files.own_folders import files_of_run
+        >>> from spdclust.user_files.folders import files_of_run
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/acts.npy", np.ones((9, 3)))
         ...     np.save(f"{folder}/other.npy", np.ones((9, 4)))
@@ -102,7 +102,7 @@ def check_all_runs(runs: Sequence[RunFiles]) -> list[OwnHeader]:
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> from spdclust.files.own_folders import files_of_run
+        >>> from spdclust.user_files.folders import files_of_run
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/acts.npy", np.ones((9, 3)))
         ...     headers = check_all_runs([files_of_run(folder, run) for run in range(4)])

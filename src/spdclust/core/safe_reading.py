@@ -149,7 +149,7 @@ def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any
         InputError: the file does not exist, is too large, is not UTF-8 or JSON, or has a duplicate key.
     """
     text = read_text(path, allowed, limit=limit)
-    with refused("not JSON", path, allowed):
+    with as_input_error("not JSON", path, allowed):
         return parse_json(text)
 
 
@@ -176,14 +176,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def refused(problem: str, path: str | Path, allowed: str, field: str | None = None) -> Iterator[None]:
+def as_input_error(problem: str, path: str | Path, allowed: str, field: str | None = None) -> Iterator[None]:
     """Convert any exception raised inside the block to an `InputError` that names the file.
 
     Damaged files make libraries raise almost any exception: ten types have been observed from `zipfile`,
     NumPy and torch alone.
 
     Example:
-        >>> with refused("not a readable history", "history.zip", "a history.zip"):
+        >>> with as_input_error("not a readable history", "history.zip", "a history.zip"):
         ...     raise IndexError("list index out of range")
         Traceback (most recent call last):
         ...

@@ -14,12 +14,12 @@ AddCommand = Callable[..., argparse.ArgumentParser]
 """
 
 
-def adding_to(parser: argparse.ArgumentParser) -> AddCommand:
+def subcommand_adder(parser: argparse.ArgumentParser) -> AddCommand:
     """Return a function that adds subcommands to a parser.
 
     Example:
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> command = adding_to(parser)
+        >>> command = subcommand_adder(parser)
         >>> greet = command("greet", lambda options: print(f"hello {options.name}"), "Say hello.")
         >>> _ = greet.add_argument("name")
         >>> options = parser.parse_args(["greet", "reader"])

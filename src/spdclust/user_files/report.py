@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spdclust.files.own_folders import RunFiles
-from spdclust.files.own_shards import listed
+from spdclust.user_files.folders import RunFiles
+from spdclust.user_files.shards import listed
 
 
 def describe_runs(runs: Sequence[RunFiles]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_json
+from spdclust.core.safe_reading import read_json
 from spdclust.core.types import Int
 from spdclust.files.archive import read_array
 from spdclust.files.examples import TokenExamples

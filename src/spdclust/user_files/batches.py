@@ -9,9 +9,9 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
-from spdclust.files.own_matrices import digest_of_own, read_own
-from spdclust.files.own_tokens import TokenTexts
 from spdclust.merge.activations import ProcessedActivations
+from spdclust.user_files.matrices import digest_of_own, read_own
+from spdclust.user_files.tokens import TokenTexts
 
 
 def read_own_batch(

@@ -4,11 +4,11 @@
 file or folder                 contents
 ============================== ============================================================================
 `batch_<b>.pt`                 a batch written by spdclust
-`.pt`, `.npz`, `.safetensors`  one or several tensors, dense or sparse (see `own_contents`)
+`.pt`, `.npz`, `.safetensors`  one or several tensors, dense or sparse (see `user_files.contents`)
 `.npz`                         also a `scipy.sparse` matrix of any number of axes
 `.npy`                         a dense array
-`.parquet`, saved datasets     tables (see `arrow_files`)
-feature caches                 a folder of `<first>_<last>.safetensors` (see `safetensors_files`)
+`.parquet`, saved datasets     tables (see `user_files.arrow`)
+feature caches                 a folder of `<first>_<last>.safetensors` (see `user_files.safetensors`)
 `batch_<b>.zip`                a batch of the reference implementation (see `reference_batches`)
 `memberships.npz`              next to a `metadata.json`: a harvest snapshot of the active components
 ============================== ============================================================================
@@ -27,13 +27,17 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused, regular_file
+from spdclust.core.safe_reading import as_input_error, regular_file
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
-from spdclust.files.arrow_files import table_content
 from spdclust.files.batch_format import FORMAT
-from spdclust.files.own_arrays import content_of
-from spdclust.files.own_contents import (
+from spdclust.files.torch_files import load_tensors
+from spdclust.files.zip_files import check_members_size, open_zip
+from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.rows import flattened
+from spdclust.user_files.arrays import content_of
+from spdclust.user_files.arrow import table_content
+from spdclust.user_files.contents import (
     OwnContent,
     ZippedArray,
     check_shape,
@@ -41,20 +45,16 @@ from spdclust.files.own_contents import (
     matrix_rows,
     not_a_matrix,
 )
-from spdclust.files.own_folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
-from spdclust.files.own_labels import labels_beside, snapshot_labels
-from spdclust.files.own_layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
-from spdclust.files.own_tokens import TokenTexts, read_tokens
-from spdclust.files.reference_batches import (
+from spdclust.user_files.folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
+from spdclust.user_files.labels import labels_beside, snapshot_labels
+from spdclust.user_files.layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
+from spdclust.user_files.reference_batches import (
     read_zipped_batch,
     zipped_batch_labels,
     zipped_batch_shape,
 )
-from spdclust.files.safetensors_files import cache_content, read_safetensors
-from spdclust.files.torch_files import load_tensors
-from spdclust.files.zip_files import check_members_size, open_zip
-from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.rows import flattened
+from spdclust.user_files.safetensors import cache_content, read_safetensors
+from spdclust.user_files.tokens import TokenTexts, read_tokens
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def read_own(path: str | Path, seed: int = 0, *, token_texts: TokenTexts | None 
     content = open_own(path)
     if content.is_batch:
         return ActivationBatch.load(path)
-    with refused(_PROBLEM, path, ALLOWED):
+    with as_input_error(_PROBLEM, path, ALLOWED):
         labels = content.generated_labels if content.labels is None else content.labels
         activations = ProcessedActivations.from_sparse(content.rows(), labels, copy=False)
         examples = None
@@ -131,7 +131,7 @@ def open_own(path: Path, *, verify: bool = True) -> OwnContent:
     Raises:
         InputError: the file is missing, damaged or not a matrix, or its labels are invalid.
     """
-    with refused(_PROBLEM, path, ALLOWED):
+    with as_input_error(_PROBLEM, path, ALLOWED):
         content = _opened(path, verify=verify)
         return content if content.labels is not None else _labelled(content, path)
 
@@ -255,7 +255,10 @@ def _checked_arrays(path: Path) -> dict[str, ZippedArray]:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         check_members_size(archive, path, members)
         for member in members:
-            with refused("not a readable array", path, ALLOWED, member), archive.open(member) as stream:
+            with (
+                as_input_error("not a readable array", path, ALLOWED, member),
+                archive.open(member) as stream,
+            ):
                 shape, fortran, dtype = array_header(stream)
                 check_announced(shape, dtype, archive.getinfo(member).file_size - stream.tell())
             name = member.removesuffix(".npy")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spdclust.config.run import RUN_NUMBER, ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.files.own_layout import (
+from spdclust.user_files.layout import (
     LABEL_FILES,
     cache_files,
     is_saved_dataset,
@@ -18,7 +18,7 @@ from spdclust.files.own_layout import (
     parts_of,
     tokens_file,
 )
-from spdclust.files.own_shards import SHARD, group_shards, listed
+from spdclust.user_files.shards import SHARD, group_shards, listed
 
 SUFFIXES = (".pt", ".npy", ".npz", ".safetensors", ".parquet")
 SNAPSHOT = "memberships.npz"
@@ -72,7 +72,7 @@ class RunFiles:
         return replace(self, batches=self.batches[:n_batches], spare=self.batches[n_batches:] + self.spare)
 
     def unused(self) -> dict[Path, str]:
-        """Return the reason for each unused file, see `own_report.by_reason`.
+        """Return the reason for each unused file, see `user_files.report.by_reason`.
 
         Example:
             >>> RunFiles(Path("a"), (), ignored=((Path("a/mask.npy"), "named as a mask"),)).unused()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_json, refused
+from spdclust.core.safe_reading import as_input_error, read_json
 
 LABEL_FILES = ("labels.txt", "labels.json")
 TOKEN_NAMES = ("tokens", "token_ids", "input_ids")
@@ -68,7 +68,7 @@ def saved_files(folder: Path) -> list[Path]:
         )
     allowed = "as save_to_disk writes it"
     record = read_json(folder / _STATE, allowed)
-    with refused("names no data files", folder / _STATE, allowed):
+    with as_input_error("names no data files", folder / _STATE, allowed):
         names = [str(each["filename"]) for each in record["_data_files"]]
         if not names or any(Path(name).name != name for name in names):
             raise InputError("names no data files", field="_data_files", found=names[:4], allowed=allowed)

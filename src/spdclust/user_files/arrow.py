@@ -14,12 +14,12 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import refused, regular_file
-from spdclust.files.own_arrays import TOP_K
-from spdclust.files.own_contents import OwnContent, check_shape
-from spdclust.files.own_layout import TOKEN_NAMES, saved_files
-from spdclust.files.own_tokens import MOST_SAMPLES, OwnTokens
+from spdclust.core.safe_reading import as_input_error, regular_file
 from spdclust.merge.rows import NUMBERS_AT_ONCE, dense_rows
+from spdclust.user_files.arrays import TOP_K
+from spdclust.user_files.contents import OwnContent, check_shape
+from spdclust.user_files.layout import TOKEN_NAMES, saved_files
+from spdclust.user_files.tokens import MOST_SAMPLES, OwnTokens
 
 EXTRA = "pip install 'spdclust[formats]'"
 
@@ -131,7 +131,7 @@ def _saved(pa: Any, folder: Path) -> _Table:
     files = [regular_file(file, "a data file of the dataset") for file in saved_files(folder)[1:]]
 
     def stored(file: Path) -> Iterator[Any]:
-        with refused("not a readable Arrow file", file, "a data file of a dataset"):
+        with as_input_error("not a readable Arrow file", file, "a data file of a dataset"):
             yield from pyarrow.ipc.open_stream(pa.memory_map(str(file)))
 
     def batches(columns: Sequence[str], at_once: int) -> Iterator[Any]:
@@ -142,7 +142,7 @@ def _saved(pa: Any, folder: Path) -> _Table:
                 chosen = batch.select(list(columns))
                 yield from (chosen.slice(start, at_once) for start in range(0, batch.num_rows, at_once))
 
-    with refused("not a readable Arrow file", files[0], "a data file of a dataset"):
+    with as_input_error("not a readable Arrow file", files[0], "a data file of a dataset"):
         schema = pyarrow.ipc.open_stream(pa.memory_map(str(files[0]))).schema
     return _Table(folder, schema, sum(batch.num_rows for file in files for batch in stored(file)), batches)
 

@@ -11,14 +11,14 @@ from spdclust.commands.cli import main
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.own_batches import read_own_batch
-from spdclust.files.own_folders import files_of_run, files_of_runs, run_files
-from spdclust.files.own_headers import header_of_own
-from spdclust.files.own_matrices import read_own
-from spdclust.files.own_report import describe_runs
-from spdclust.files.own_shards import group_shards
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
+from spdclust.user_files.batches import read_own_batch
+from spdclust.user_files.folders import files_of_run, files_of_runs, run_files
+from spdclust.user_files.headers import header_of_own
+from spdclust.user_files.matrices import read_own
+from spdclust.user_files.report import describe_runs
+from spdclust.user_files.shards import group_shards
 
 RNG = np.random.default_rng(0)
 MASK = np.ones((20, 25), dtype=np.int64)

@@ -12,15 +12,15 @@ from torch import nn
 from spdclust.core.errors import InputError
 
 
-class InputCatcher:
+class InputCapture:
     """Capture the inputs of chosen modules; determine their order of execution on a small example.
 
     The forward pass is aborted after the last of them, so that a language model never computes its logits.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
-        >>> catcher = InputCatcher(model, ["2", "0"], torch.zeros(1, 2))
-        >>> catcher.order, catcher(torch.zeros(5, 2))["2"].shape
+        >>> capture = InputCapture(model, ["2", "0"], torch.zeros(1, 2))
+        >>> capture.order, capture(torch.zeros(5, 2))["2"].shape
         (['0', '2'], torch.Size([5, 3]))
 
     Args:

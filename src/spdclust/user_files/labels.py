@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.core.opening import read_json, read_text
+from spdclust.core.safe_reading import read_json, read_text
 from spdclust.core.types import Labels
-from spdclust.files.own_contents import ALLOWED_LABELS, as_labels, describe
-from spdclust.files.own_layout import LABEL_FILES
+from spdclust.user_files.contents import ALLOWED_LABELS, as_labels, describe
+from spdclust.user_files.layout import LABEL_FILES
 
 
 def labels_beside(path: Path) -> tuple[Path, Labels] | None:

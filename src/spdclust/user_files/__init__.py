@@ -1,0 +1,1 @@
+"""User-supplied activations: which files belong to a run, and reading each format."""
