@@ -344,11 +344,12 @@ def test_a_stride_compares_fewer_iterations_and_merges_nothing_again(copied):
 
 
 def test_the_mapping_of_one_run_is_a_target(copied):
-    target = f"{TINY}/cluster_mapping_run_1_iteration_7.json"
-    outcome = copied.run("--", target)
+    target, again = (f"{TINY}/cluster_mapping_run_1_{cut}.json" for cut in ("iteration_7", "merges_8"))
+    outcome = copied.run("--", target, again)
     assert outcome.code == 0, outcome.output
     found = json.loads((copied.folder / target).read_text())
     history = load_merge_histories(copied.folder / TINY)[1]
+    assert (copied.folder / target).read_bytes() == (copied.folder / again).read_bytes()
     groups = history.group_idxs(7)
     assert found["spd_run"] == "resources/resid_mlp1"
     assert found["clustering_run_id"] == "small/tiny/run_1"
