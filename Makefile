@@ -4,6 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALL := $(BIN)/python .ci/install.py
 DOCS := $(VENV)/.docs
 CHROMIUM = $(firstword $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done))
 # `make test-slurm SLURM_TESTS="slurm and not slow"`: without those that take long for what they find
@@ -22,6 +23,17 @@ FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_s
 NOT_FAST := limit_of_values
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
 WORKFLOW := Snakefile $(wildcard rules/*.smk)
+
+define NEXT
+
+next:
+  source $(BIN)/activate
+  spdclust groups results/resid_mlp1/demo               # the groups, with the evidence for each
+  spdclust groups results/resid_mlp1/demo --explain 0   # how one of them came together
+  make demo-lm                                          # the same for a small language model
+  Your own model: README.md, "Your own model"
+endef
+export NEXT
 
 .PHONY: help env hooks slurm browser demo demo-lm docs-images test test-fast test-slow test-slurm test-browser test-faults coverage bench docs docs-serve docs-publish notebook dist release-check lint format clean
 
@@ -48,15 +60,20 @@ env: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
-	@test -x $(BIN)/python || { echo "setting up $(VENV)/ (a few minutes the first time)"; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lm]'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV)/, usually two to five minutes in all"
+	@$(INSTALL) "" lm dev
 	@touch $@
 
 demo: env
-	$(BIN)/snakemake --cores $(CORES)
+	@echo "snakemake --cores $(CORES)   (one to two minutes)"
+	@$(BIN)/snakemake --cores $(CORES)
+	@echo "$$NEXT"
 
 demo-lm: env
-	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
+	@echo "snakemake --cores $(CORES) --config pipelines=[config/pipelines/demo_lm.yaml]   (one to three minutes)"
+	@$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
+	@printf '\nnext:\n  source $(BIN)/activate\n  spdclust examples results/lm_llama2L/demo_lm   # the groups, by the tokens that activate them\n'
 
 test: lint
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not faults"
@@ -73,7 +90,7 @@ hooks: env
 slurm: env
 	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "no Slurm here: starting one for the tests needs root on Debian or Ubuntu"; exit 1; }
 	@dpkg -s $(SLURM_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); } > /dev/null || { echo "no Slurm here: apt-get could not install $(SLURM_PACKAGES)"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm,generic]'
+	@$(INSTALL) slurm generic
 
 test-slurm: slurm
 	$(BIN)/pytest -n 6 --dist load -m "$(SLURM_TESTS)" tests/slurm
@@ -93,6 +110,7 @@ docs/images/rulegraph.svg: $(WORKFLOW) | env
 	$(BIN)/snakemake --forceall --rulegraph dot --config pipelines='[config/pipelines/demo.yaml]' | dot -Tsvg -o $@
 
 docs-images: demo browser
+	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/sweep.yaml]' -- results/resid_mlp1/sweep/sweep.json
 	$(BIN)/python docs/make_images.py
 
 coverage: env
@@ -108,7 +126,7 @@ bench: env
 	$(BIN)/python benchmarks/tracking.py
 
 $(DOCS): $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@$(INSTALL) docs
 	@touch $@
 
 docs: $(DOCS)
@@ -123,7 +141,7 @@ docs-publish: $(DOCS)
 	$(BIN)/mike set-default --push $$($(BIN)/mike list latest > /dev/null 2>&1 && echo latest || echo $(VERSION))
 
 notebook: env
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebook]'
+	@$(INSTALL) notebook
 	$(BIN)/jupyter lab docs/notebooks
 
 dist: env

@@ -139,7 +139,7 @@ wildcard_constraints:
     run=r"\d+",
     batch=r"\d+",
     method="|".join(METHODS_ASKED),
-    moment=r"least_mdl|iteration_\d+",
+    moment=r"least_mdl|(merges|iteration)_\d+",
     sweep=one_of(folder.split("/")[1] for folder in SWEEPS),
 
 

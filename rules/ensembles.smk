@@ -150,7 +150,7 @@ rule map_run:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_run_{{run}}_{{cut}}.tsv"
     wildcard_constraints:
-        cut=r"least_mdl|(iteration|groups)_\d+",
+        cut=r"least_mdl|(merges|groups|iteration)_\d+",
     group:
         ensemble_group
     conda:
@@ -177,7 +177,7 @@ rule map_consensus:
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.tsv"
     wildcard_constraints:
-        cut=r"least_mdl|(iteration|groups)_\d+",  # stability_drop comes with the stability analysis
+        cut=r"least_mdl|(merges|groups|iteration)_\d+",  # stability_drop comes with the stability analysis
     group:
         ensemble_group
     conda:

@@ -15,6 +15,7 @@ from spdclust.execution.snakemake_hooks import (
     report_jobs_that_never_start,
     retry_killed_jobs_only,
 )
+from spdclust.execution.terminal import print_one_line_per_job
 
 
 def refuse_unwritable_results():
@@ -34,7 +35,7 @@ def look_after_the_queue():
     report_jobs_that_never_start()
 
 
-def print_summary(ensembles, sweeps):
+def summary(ensembles, sweeps):
     """What was found; a summary that cannot be read is said so, since all that was asked for is there."""
     from spdclust.files.summaries import format_summaries, format_sweeps
 
@@ -46,7 +47,13 @@ def print_summary(ensembles, sweeps):
         ]
     except InputError as error:
         said = [f"Error: {error}"]
-    print("\n\n".join(filter(None, said)), file=sys.stderr)
+    return "\n\n".join(filter(None, said))
+
+
+def print_summary(ensembles, sweeps):
+    found = summary(ensembles, sweeps)
+    if found:
+        print(f"\n{found}", file=sys.stderr)
 
 
 def print_plan(ensembles):
@@ -79,6 +86,14 @@ if workflow.is_main_process:
     retry_killed_jobs_only()
     report_each_refusal_once()
     hide_account_guesses()
+    # all of Snakemake's output: --verbose. Another workflow that uses this one as a module keeps its terminal
+    if not (
+        workflow.output_settings.dryrun
+        or workflow.output_settings.verbose
+        or workflow.output_settings.quiet
+        or os.path.realpath(workflow.main_snakefile) != os.path.realpath(SNAKEFILE)
+    ):
+        print_one_line_per_job(lambda: summary(ENSEMBLES, SWEEPS))
 
 
 if workflow.output_settings.dryrun and Quietness.PROGRESS in (

@@ -174,15 +174,17 @@ def test_inspect_tells_sizes_modules_and_growth(ensemble, capsys):
     file = ensemble / "runs/run_1/history.zip"
     assert run("inspect", file, "--iteration", 4) == 0
     out = capsys.readouterr().out
+    assert run("inspect", file, "--merges", 5) == 0
+    assert capsys.readouterr().out == out
     assert "12 components (6 in m.a, 6 in m.b), 9 merges, 3 groups at the end" in out
     loaded = load_merge_history(file)
     assert f"after {loaded.best_iteration() + 1} merges, with" in out
     sizes = sorted(np.bincount(loaded.group_idxs(4)).tolist(), reverse=True)
     assert f"after 5 merges: 7 groups: {', '.join(map(str, sizes))} components" in out
     rows = [line.split() for line in out.splitlines() if line.strip()[:1].isdigit() and "in m" not in line]
-    assert [int(row[0]) for row in rows] == sorted({*range(9)})
+    assert [int(row[0]) for row in rows] == [*range(1, 10)]  # merges made, as in the line above them
     for row in rows:
-        sizes = np.sort(np.bincount(loaded.group_idxs(int(row[0]))))[::-1]
+        sizes = np.sort(np.bincount(loaded.group_idxs(int(row[0]) - 1)))[::-1]
         assert [int(cell) for cell in row[1:6]] == [len(sizes), *sizes[:3], (sizes == 1).sum()]
 
 
@@ -258,27 +260,75 @@ BAD = {
     "no histories": (
         lambda f: f.mkdir(),
         ["stability", "{f}"],
-        "Error: {f}: no histories (allowed: runs/run_<r>/history.zip in this folder)",
+        "Error: {f}: no histories (allowed: a folder with runs/run_<r>/history.zip)",
+    ),
+    "no folder": (
+        lambda f: None,
+        ["mapping", "{f}"],
+        "Error: {f}: no such folder (allowed: a folder with runs/run_<r>/history.zip)",
+    ),
+    "the folder above": (
+        lambda f: save(f / "demo", history()),
+        ["groups", "{f}"],
+        "Error: {f}: no histories (allowed: a folder with runs/run_<r>/history.zip; ensembles in this folder: demo)",
+    ),
+    "no such run": (
+        lambda f: save(f, history(), history()),
+        ["mapping", "{f}", "--model", "m", "--run", "2"],
+        "Error: {f}: run: no such run (found: 2; allowed: 0 to 1)",
+    ),
+    "no such run, tokens": (
+        lambda f: save(f, history(), history()),
+        ["examples", "{f}", "--run", "2"],
+        "Error: {f}: run: no such run (found: 2; allowed: 0 to 1)",
+    ),
+    "a run of no group": (
+        lambda f: save(f, history(), history()),
+        ["groups", "{f}", "--run", "1"],
+        "Error: --run: has no effect without --explain (found: 1; allowed: --explain GROUP --run R)",
+    ),
+    "a cut of all runs, of one": (
+        lambda f: save(f, history(), history()),
+        ["mapping", "{f}", "--model", "m", "--run", "1", "--cut", "stability_drop"],
+        "Error: {f}/runs/run_1/history.zip: cut: a cut of all runs, not of one (found: stability_drop; "
+        "allowed: least_mdl, merges_<n>, groups_<k>; without a run, the consensus of all)",
     ),
     "iteration beyond the end, inspect": (
         lambda f: save(f, history()),
         ["inspect", "{f}/runs/run_0/history.zip", "--iteration", "9"],
-        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration (found: 9; allowed: -9 to 8)",
+        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration "
+        "(found: 9; allowed: -9 to 8, the states after 1 to 9 merges)",
+    ),
+    "merges beyond the end, inspect": (
+        lambda f: save(f, history(), history()),
+        ["inspect", "{f}/runs/run_0/history.zip", "--merges", "10"],
+        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration "
+        "(found: 9; allowed: -9 to 8, the states after 1 to 9 merges)",
+    ),
+    "no merge": (
+        lambda f: save(f, history(), history()),
+        ["inspect", "{f}/runs/run_0/history.zip", "--merges", "0"],
+        "Error: --merges: every component is alone before the first merge (found: 0; allowed: 1 or more)",
+    ),
+    "no merge, cut": (
+        lambda f: save(f, history(), history()),
+        ["mapping", "{f}", "--model", "m", "--cut", "merges_0"],
+        "Error: {f}: cut: every component is alone before the first merge (found: 0; allowed: 1 or more)",
     ),
     "iteration beyond the end, stability": (
         lambda f: save(f, history(), history(1)),
         ["stability", "{f}", "--iteration", "9"],
-        "Error: {f}: iteration: no such iteration (found: 9; allowed: -9 to 8)",
+        "Error: {f}: iteration: no such iteration (found: 9; allowed: -9 to 8, the states after 1 to 9 merges)",
     ),
     "iteration beyond the end, consensus": (
         lambda f: save(f, history(), history(1)),
         ["mapping", "{f}", "--model", "m", "--cut", "iteration_9"],
-        "Error: {f}: iteration: no such iteration (found: 9; allowed: -9 to 8)",
+        "Error: {f}: iteration: no such iteration (found: 9; allowed: -9 to 8, the states after 1 to 9 merges)",
     ),
     "iteration beyond the end, one run": (
         lambda f: save(f, history()),
         ["mapping", "{f}", "--run", "0", "--model", "m", "--cut", "iteration_9"],
-        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration (found: 9; allowed: 0 to 8)",
+        "Error: {f}/runs/run_0/history.zip: iteration: no such iteration (found: 9; allowed: 0 to 8, the states after 1 to 9 merges)",
     ),
     "number of groups out of reach": (
         lambda f: save(f, history(), history(1)),
@@ -295,13 +345,8 @@ BAD = {
     "unknown cut": (
         lambda f: save(f, history(), history(1)),
         ["mapping", "{f}", "--model", "m", "--cut", "best"],
-        "Error: {f}: cut: unknown cut (found: best; allowed: least_mdl, stability_drop, iteration_<n>, "
+        "Error: {f}: cut: unknown cut (found: best; allowed: least_mdl, stability_drop, merges_<n>, "
         "groups_<k>)",
-    ),
-    "no such run": (
-        lambda f: save(f, history()),
-        ["mapping", "{f}", "--run", "7", "--model", "m"],
-        "Error: {f}/runs/run_7/history.zip: no such file (allowed: a history.zip)",
     ),
     "no model": (
         lambda f: save(f, history(), history(1)),
@@ -363,7 +408,7 @@ def test_the_installed_command_says_the_same_and_examples_stand_in_its_help(tmp_
     done = spdclust("stability", str(tmp_path))
     assert done.returncode == 1
     assert (
-        done.stderr == f"Error: {tmp_path}: no histories (allowed: runs/run_<r>/history.zip in this folder)\n"
+        done.stderr == f"Error: {tmp_path}: no histories (allowed: a folder with runs/run_<r>/history.zip)\n"
     )
     for command in (
         "distances",

@@ -1,5 +1,7 @@
 """The pages hold together: links, pictures, versions."""
 
+import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -50,3 +52,28 @@ def test_the_rule_graph_in_the_docs_is_that_of_the_workflow() -> None:
     )
     edges = re.findall(r"<title>(\d+)->(\d+)</title>", drawn)
     assert {(names[first], names[second]) for first, second in edges} == wanted
+
+
+def make_images():
+    spec = importlib.util.spec_from_file_location("make_images", ROOT / "docs/make_images.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_picture_is_older_than_what_draws_it() -> None:
+    module = make_images()
+    drawn, now = json.loads(module.RECORD.read_text()), module.made_by()
+    old = [name for name in now if drawn.get(name) != now[name]]
+    assert old == [], (
+        f"drawn by other code, or from other settings, than now: {', '.join(old)}; make docs-images"
+    )
+
+
+def test_every_picture_is_made_by_a_command_and_shown_on_a_page() -> None:
+    module = make_images()
+    by_benchmarks = {name: ROOT / "benchmarks" / script for name, script in module.BY_BENCHMARKS.items()}
+    assert all(script.is_file() for script in by_benchmarks.values())
+    assert {path.stem for path in module.IMAGES.glob("*.png")} == module.made_by().keys() | by_benchmarks
+    shown = {link for page in PAGES for link in re.findall(r"images/(\w+)\.png\)", page.read_text())}
+    assert shown == module.made_by().keys() | by_benchmarks

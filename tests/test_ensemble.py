@@ -163,7 +163,7 @@ BAD_INPUT = [
     ),
     (
         lambda: normalize_ensemble([history(ABC, [[0, 1]])]).merge_array_rows(1),
-        "iteration: no such iteration (found: 1; allowed: -1 to 0)",
+        "iteration: no such iteration (found: 1; allowed: -1 to 0, the states after 1 to 1 merges)",
     ),
 ]
 

@@ -160,7 +160,7 @@ def test_one_group_shows_its_places_the_strongest_first(ensemble):
 def test_what_is_missing_is_one_line(ensemble):
     with pytest.raises(InputError, match=r"group: no such group \(found: 5; allowed: 0 to 1\)"):
         examples(ensemble, run=0, iteration=-1, group=5)
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match=r"run: no such run \(found: 3; allowed: 0 to 0\)"):
         examples(ensemble, run=3)
     path = ensemble.parent / "precomputed_batches" / "run_0" / "batch_0.pt"
     ActivationBatch(ActivationBatch.load(path).activations).save(path)
@@ -172,5 +172,5 @@ def test_what_is_missing_is_one_line(ensemble):
 
 
 def test_an_iteration_without_its_run_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"--iteration: has no effect .*allowed: with --run"):
+    with pytest.raises(InputError, match=r"iteration: has no effect without a run .*\(--run\)"):
         examples(tmp_path, iteration=3)

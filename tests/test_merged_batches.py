@@ -93,7 +93,7 @@ def test_the_printed_recipe_of_handmade_batches_gives_the_same_history(own: Path
     assert read_recipe(path).config is None
     assert main(["reproduce", str(path), "--write", str(tmp_path / "again.yaml")]) == 0
     again = tmp_path / "again"
-    command = f"merge {own}/run_0 --config {again}.yaml --seed 0 --base-seed 0 --output {again}"
+    command = f"merge {own}/run_0 --config {again}.yaml --run 0 --base-seed 0 --output {again}"
     assert (
         command.replace(f"{own}/run_0", "BATCHES").split()[:2] == read_recipe(path).commands()[0].split()[1:3]
     )

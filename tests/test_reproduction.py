@@ -244,7 +244,7 @@ def test_batches_made_by_hand_are_asked_for(tmp_path, capsys):
     assert main(["merge", str(batches), *arguments]) == 0
     code, said, error = reproduce(capsys, tmp_path / "history.zip", "--check")
     assert code == 1
-    assert "spdclust merge BATCHES --config run.yaml --seed 0 --base-seed 0" in said
+    assert "spdclust merge BATCHES --config run.yaml --run 0 --base-seed 0" in said
     assert "has no record of the origin of its batches (allowed: --batches with the folder" in error
     code, said, _ = reproduce(capsys, tmp_path / "history.zip", "--check", "--batches", batches)
     assert code == 0
@@ -282,7 +282,7 @@ def test_what_differs_is_named(toy, tmp_path):
     pairs[3] = pairs[3] + [0, 1]
     save_merge_history(replace(history, selected_pairs=pairs, mdl_loss=history.mdl_loss + 1), other)
     found = compare_histories(other, toy, "history.zip")
-    assert found.numbers == ["merges from iteration 3", "mdl_loss"]
+    assert found.numbers == ["merges after the first 3", "mdl_loss"]
     assert not found.same_numbers
 
 

@@ -101,7 +101,7 @@ def test_sizes_count_own_groups_only() -> None:
     rows = sizes.to_rows()
     assert [row["run"] for row in rows] == ["run_0", "run_1", "mean"]
     assert rows[-1] == {
-        "iteration": 0, "run": "mean", "n_groups": 2, "largest": 2, "second": 0.5, "third": 0.5, "singletons": 1,
+        "iteration": 0, "merges": 1, "run": "mean", "n_groups": 2, "largest": 2, "second": 0.5, "third": 0.5, "singletons": 1,
     }  # fmt: skip
 
 
@@ -318,8 +318,10 @@ def test_a_cut_found_by_its_name_is_the_one_of_the_analysis(stride) -> None:
     normalized = random_ensemble(5, [30, 30, 30], 25)
     whole = analyze_stability(normalized, iteration=4, n_groups=20, stride=stride)
     named = {name: name for name in ("least_mdl", "stability_drop")}
-    for name, cut in (named | {"iteration": "iteration_4", "n_groups": "groups_20"}).items():
+    for name, cut in (named | {"iteration": "merges_5", "n_groups": "groups_20"}).items():
         assert find_cut(normalized, cut, stride=stride).to_dict() == whole.cuts[name].cut.to_dict()
+    counted_from_0 = find_cut(normalized, "iteration_4", stride=stride)
+    assert counted_from_0.to_dict() == whole.cuts["iteration"].cut.to_dict()
 
 
 def test_bad_input_is_one_line() -> None:
@@ -334,7 +336,7 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: analyze_stability(double, iteration=3),
-            "iteration: no such iteration (found: 3; allowed: -3 to 2)",
+            "iteration: no such iteration (found: 3; allowed: -3 to 2, the states after 1 to 3 merges)",
         ),
         (
             lambda: cut_at_n_groups(double, 5),
@@ -359,7 +361,7 @@ def test_bad_input_is_one_line() -> None:
         ),
         (
             lambda: find_cut(double, "groups_many"),
-            "cut: unknown cut (found: groups_many; allowed: least_mdl, stability_drop, iteration_<n>, groups_<k>)",
+            "cut: unknown cut (found: groups_many; allowed: least_mdl, stability_drop, merges_<n>, groups_<k>)",
         ),
         (lambda: double.groups_after(1, 3), "run_1: no such merge (found: 3; allowed: 0 to 2)"),
         (lambda: summarize_agreement({}), "distances: no distances given (allowed: at least one method)"),

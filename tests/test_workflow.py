@@ -100,6 +100,42 @@ def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):
     assert workflow.due() == {}
 
 
+def test_the_terminal_has_one_line_per_finished_job_and_the_log_file_everything(finished):
+    workflow, outcome = finished
+    steps = re.search(r"^(\d+) steps; complete log in .snakemake/log/$", outcome.output, re.MULTILINE)
+    before, jobs = (
+        outcome.output[: steps.end()],
+        outcome.output[steps.end() :].partition("\n\n")[0].split("\n")[1:],
+    )
+    assert len(before.splitlines()) < 4, before
+    assert [line.split("]")[0] for line in jobs] == [
+        f"[{n:>{len(steps[1])}}/{steps[1]}" for n in range(1, int(steps[1]) + 1)
+    ]
+    assert sum(bool(re.search(r"\] merge small/tiny, run [01] \(\d+ s\)$", line)) for line in jobs) == 2
+    log = max(
+        (workflow.folder / ".snakemake/log").iterdir(), key=lambda path: path.stat().st_size
+    ).read_text()
+    assert "wildcards: run_config=small, ensemble=tiny, run=1" in log
+    assert f"{steps[1]} of {steps[1]} steps (100%) done" in log
+    assert outcome.output.rstrip().endswith(
+        f"open next: {TINY}/explorer.html"
+    )  # nothing after what was found
+
+
+def test_where_nothing_is_left_to_do_it_says_so_and_what_was_found(finished):
+    output = finished[0].run().output
+    assert "Nothing to be done" in output
+    assert output.rstrip().endswith(f"open next: {TINY}/explorer.html")
+
+
+def test_all_of_snakemakes_output_is_there_where_it_is_asked_for(copied):
+    figure = copied.folder / FIGURE
+    figure.unlink()
+    output = copied.run("--verbose", "--", FIGURE).output
+    assert "rule plot_distances:" in output
+    assert "[1/1]" not in output
+
+
 def test_files_agree_with_each_other(finished):
     folder = finished[0].folder / TINY
     histories = load_merge_histories(folder)
@@ -308,11 +344,12 @@ def test_a_stride_compares_fewer_iterations_and_merges_nothing_again(copied):
 
 
 def test_the_mapping_of_one_run_is_a_target(copied):
-    target = f"{TINY}/cluster_mapping_run_1_iteration_7.json"
-    outcome = copied.run("--", target)
+    target, again = (f"{TINY}/cluster_mapping_run_1_{cut}.json" for cut in ("iteration_7", "merges_8"))
+    outcome = copied.run("--", target, again)
     assert outcome.code == 0, outcome.output
     found = json.loads((copied.folder / target).read_text())
     history = load_merge_histories(copied.folder / TINY)[1]
+    assert (copied.folder / target).read_bytes() == (copied.folder / again).read_bytes()
     groups = history.group_idxs(7)
     assert found["spd_run"] == "resources/resid_mlp1"
     assert found["clustering_run_id"] == "small/tiny/run_1"
@@ -322,7 +359,11 @@ def test_the_mapping_of_one_run_is_a_target(copied):
         None if lone else group for group, lone in zip(groups.tolist(), alone, strict=True)
     ]
     outcome = copied.run("--", f"{TINY}/cluster_mapping_run_1_iteration_70.json")
-    one_line(outcome, "Error in map_run:", "no such iteration (found: 70; allowed: 0 to 19)")
+    one_line(
+        outcome,
+        "Error in map_run:",
+        "no such iteration (found: 70; allowed: 0 to 19, the states after 1 to 20 merges)",
+    )
 
 
 def test_the_registry_holds_the_records_that_are_there_and_no_others(copied):

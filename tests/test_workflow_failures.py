@@ -43,6 +43,11 @@ def test_a_setting_that_cannot_work_is_not_tried_again(workflow):
     assert outcome.output.count("Error in merge: filter_dead_threshold: no component is alive") == 1
     assert "Trying to restart" not in outcome.output
     assert failed_for_good(workflow.folder / LOG)
+    # in full: what Snakemake knows of the job, its log, and where the complete log is
+    assert "Error in rule merge:" in outcome.output
+    assert f"log: {LOG} (check log file(s) for error details)" in outcome.output
+    assert f"Logfile {LOG}:" in outcome.output
+    assert "Complete log(s): " in outcome.output
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,9 @@ def test_the_mapping_is_the_file_that_the_command_writes(ensemble, opened, tmp_p
         of = [] if run < 0 else ["--run", str(run)]
         written = tmp_path / f"{run}.json"
         assert (
-            main(["mapping", str(ensemble), *of, "--cut", f"iteration_{iteration}", "--output", str(written)])
+            main(
+                ["mapping", str(ensemble), *of, "--cut", f"merges_{iteration + 1}", "--output", str(written)]
+            )
             == 0
         )
         assert page.evaluate("document.querySelector('#mapping textarea').value") == written.read_text()
@@ -476,6 +478,17 @@ def test_the_table_and_the_charts_can_be_saved(demo, opened):
     ]
     assert [float(row["bits saved"]) for row in rows] == [g["bits_saved"] for g in record["groups"]]
     assert [row["name"] for row in rows] == [g["name"] for g in record["groups"]]
+    name, text = saved(page, "#answers .save")
+    assert name == "bits_per_sample.csv"
+    bits = [float(row["bits per sample"]) for row in csv.DictReader(text.splitlines())]
+    assert bits == sorted((b for b in record["bits"].values() if b is not None), reverse=True)
+    name, text = saved(page, "#pairs .save")
+    assert name == "similarity_of_pairs.csv"
+    pairs = {row.pop("pairs"): list(map(float, row.values())) for row in csv.DictReader(text.splitlines())}
+    assert pairs == {
+        f"{kind} groups": [record["cohesion"][kind][key] for key in ("mean", "median", "never")]
+        for kind in ("inside", "between")
+    }
     at_merge(page)
     for figure in ("agreement", "mdl", "distances"):
         name, text = saved(page, f"#{figure} .save")
@@ -821,6 +834,31 @@ def test_tokens_of_a_found_group_are_those_with_enough_members_active(page_of, o
     go_to(page, 0)
     click(page, "[data-group] button")
     assert "75 % of 8 tokens" in text_of(page, "#panel")  # the same members in a cut: any of them
+
+
+def test_a_token_of_white_space_can_be_read(page_of, opened):
+    """A group whose only token is a space was shown without any name."""
+    names = {
+        " ": "␣",
+        " a": "␣a",
+        "a\n": "a⏎",
+        "\u00a0": "U+00A0",
+        "\u200b": "U+200B",
+        "": "(empty)",
+        "in it": "in it",
+    }
+    n = len(names)
+    examples = TokenExamples(
+        np.arange(n)[None], np.array([[0, place] for place in range(n)]), dict(enumerate(names))
+    )
+    batch = ActivationBatch(
+        ProcessedActivations.from_dense(np.full((n, 3), 0.9, np.float32), THREE), examples=examples
+    )
+    found = groups_by_hand(THREE, [THREE[:2]], 1, active_members=2)
+    page = opened(page_of(history(THREE, [[0, 1], [0, 1]]), found=found, batches=[batch]))
+    click(page, "[data-found='0'] button")
+    shown = page.evaluate("[...document.querySelectorAll('.tokens code')].map(code => code.innerText)")
+    assert sorted(shown) == sorted(names.values())
 
 
 def test_no_group_at_all_and_groups_that_were_not_computed_are_told_apart(page_of, opened, tmp_path):

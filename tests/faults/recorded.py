@@ -5,6 +5,7 @@ import ctypes
 import io
 import os
 import pickle
+import re
 import shutil
 import signal
 import sys
@@ -104,7 +105,7 @@ def record(folder: Path, pipeline: dict = SWEEP, targets: Sequence[str] = MORE_T
         script.write_text(_RECORD.replace("SCRIPT", repr(script.stem)))
     outcome = workflow.run("--", "all", *targets)
     # the summary at the end cannot be read, since every file is empty
-    assert "(100%) done" in outcome.output, outcome.output[-3000:]
+    assert re.search(r"^\[(\d+)/\1\] all", outcome.output, re.MULTILINE), outcome.output[-3000:]
     shutil.rmtree(folder / "results")
     jobs: dict[str, RecordedJob] = {}
     for kept in sorted((folder / "recorded").iterdir(), key=lambda path: path.stat().st_mtime_ns):

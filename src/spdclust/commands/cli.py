@@ -19,7 +19,7 @@ from spdclust.commands import (
     sweeps,
     tracking,
 )
-from spdclust.commands.subcommands import subcommand_adder
+from spdclust.commands.subcommands import add_moment, count, iteration_given, subcommand_adder
 from spdclust.core.errors import InputError, memory_error, missing_package
 from spdclust.core.version import __version__
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _EXAMPLES = """examples:
   spdclust init my_project
   spdclust validate config/pipelines/demo.yaml
-  spdclust run --config config/runs/resid_mlp1.yaml --seed 0 --output results/by_hand
+  spdclust run --config config/runs/resid_mlp1.yaml --run 0 --output results/by_hand
   spdclust merge results/resid_mlp1/precomputed_batches/run_0 --config config/runs/resid_mlp1.yaml
   spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip
   spdclust groups results/resid_mlp1/demo
@@ -93,11 +93,10 @@ def _parser() -> argparse.ArgumentParser:
         _run,
         "Sample activations for one run and merge them.",
         "spdclust run --config config/runs/resid_mlp1.yaml --output results/by_hand",
-        "spdclust run --config config/runs/resid_mlp1.yaml --seed 3 --batches results/by_hand/batches",
+        "spdclust run --config config/runs/resid_mlp1.yaml --run 3 --batches results/by_hand/batches",
     )
     run.add_argument("--config", type=Path, required=True, help="run file (JSON or YAML)")
-    run.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
-    run.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+    _add_seeds(run)
     run.add_argument(
         "--precomputed-activations-dir",
         type=Path,
@@ -119,8 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of batch_<b>.pt; the first ones are used, as many as the workflow would",
     )
     merge.add_argument("--config", type=Path, required=True, help="run file whose merge_config is used")
-    merge.add_argument("--seed", type=int, default=0, help="number of the run in its ensemble (default 0)")
-    merge.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+    _add_seeds(merge)
     merge.add_argument(
         "--output", type=Path, default=Path("."), help="folder for history.zip (default: here)"
     )
@@ -136,12 +134,21 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_commands(command)
     projects.add_commands(command)
 
-    examples = command("examples", _examples, "Show the tokens that activate groups of a language model.")
+    examples = command(
+        "examples",
+        _examples,
+        "Show the tokens that activate groups of a language model.",
+        "spdclust examples results/lm_llama2L/demo_lm",
+        "spdclust examples results/lm_llama2L/demo_lm --group 5          # where in the texts it is active",
+        "spdclust examples results/lm_llama2L/demo_lm --run 0 --merges 900",
+    )
     examples.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
-    examples.add_argument("--run", type=int, help="groups of this run (default: the groups that hold)")
-    examples.add_argument("--iteration", type=int, help="after which merge (default: shortest description)")
-    examples.add_argument("--group", type=int, help="one group, with places in the texts")
-    examples.add_argument("--limit", type=int, default=10, help="how many groups or places (default 10)")
+    examples.add_argument("--run", type=count, help="groups of this run (default: the groups that hold)")
+    add_moment(examples, "with --run: its groups")
+    examples.add_argument("--group", type=count, help="one group, with places in the texts")
+    examples.add_argument(
+        "--limit", type=count, default=10, help="how many groups or places (default 10; 0 for all)"
+    )
 
     validate = command(
         "validate",
@@ -163,6 +170,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Add the two numbers that seed a run: its own in the ensemble, and that of the ensemble."""
+    parser.add_argument(
+        "--run", "--seed", type=count, default=0, help="number of the run in its ensemble (default 0)"
+    )
+    parser.add_argument("--base-seed", type=int, default=0, help="base seed of the ensemble (default 0)")
+
+
 def _run(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
@@ -182,8 +197,8 @@ def _run(options: argparse.Namespace) -> None:
 
     with TemporaryDirectory(prefix="spdclust_") as temporary:
         folder = options.batches or Path(temporary)
-        precompute_batches_for_ensemble(config, options.seed + 1, folder, runs=[options.seed])
-        _merge_folder(folder / f"run_{options.seed}", config, options)
+        precompute_batches_for_ensemble(config, options.run + 1, folder, runs=[options.run])
+        _merge_folder(folder / f"run_{options.run}", config, options)
 
 
 def _merge(options: argparse.Namespace) -> None:
@@ -221,7 +236,7 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
     merge(
         used,
         config.merge_config.resolved(),
-        (options.base_seed, options.seed),
+        (options.base_seed, options.run),
         history=history,
         metrics=options.output / "metrics.csv",
         git_snapshot=options.git_snapshot,
@@ -237,9 +252,9 @@ def _examples(options: argparse.Namespace) -> None:
         examples(
             options.ensemble,
             run=options.run,
-            iteration=options.iteration,
+            iteration=iteration_given(options),
             group=options.group,
-            limit=options.limit,
+            limit=options.limit or sys.maxsize,
         )
     )
 

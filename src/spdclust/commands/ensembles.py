@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.subcommands import AddCommand, count
+from spdclust.commands.subcommands import AddCommand, add_moment, add_threads, count, iteration_given
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 
@@ -52,7 +52,7 @@ def add_commands(command: AddCommand) -> None:
     stability.add_argument(
         "--method", nargs="+", help="which distances (default: those of the pipeline, perm_invariant_hamming)"
     )
-    stability.add_argument("--iteration", type=int, help="also cut here; negative counts from the end")
+    add_moment(stability, "also cut every run")
     stability.add_argument("--n-groups", type=count, help="also cut every run at this number of groups")
     stability.add_argument(
         "--output", type=Path, help="folder for stability.json, tables and figures (default: the ensemble's)"
@@ -75,7 +75,7 @@ def add_commands(command: AddCommand) -> None:
         "Write which component is in which group, as the viewer of the reference implementation reads it.",
         "spdclust mapping results/resid_mlp1/demo                  # the consensus, shortest description",
         "spdclust mapping results/resid_mlp1/demo --cut stability_drop --notes 'all runs agree'",
-        "spdclust mapping results/resid_mlp1/demo --run 3 --cut iteration_49",
+        "spdclust mapping results/resid_mlp1/demo --run 3 --cut merges_50",
         "spdclust mapping history_0.zip --model wandb:goodfire/spd/runs/s-62fce8c4 --cut groups_40",
     )
     mapping.add_argument("source", type=Path, help=_ENSEMBLE + ", or a history.zip")
@@ -83,7 +83,7 @@ def add_commands(command: AddCommand) -> None:
     mapping.add_argument(
         "--cut",
         default="least_mdl",
-        help="least_mdl (default), stability_drop (consensus only), iteration_<n> or groups_<k>",
+        help="least_mdl (default), stability_drop (consensus only), merges_<n> or groups_<k>",
     )
     mapping.add_argument("--notes", default="", help="free text, kept in the file")
     mapping.add_argument("--model", help="the decomposed model (default: from clustering_run_config.json)")
@@ -110,10 +110,10 @@ def add_commands(command: AddCommand) -> None:
 def _add_sharing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stride",
-        type=int,
+        type=count,
         help="only every n-th iteration (default: distances_stride of the pipeline, otherwise 1)",
     )
-    parser.add_argument("--threads", type=int, default=1, help="share the pairs of runs (default 1)")
+    add_threads(parser)
 
 
 def _comparison(options: argparse.Namespace) -> "Comparison":
@@ -164,7 +164,7 @@ def _distances(options: argparse.Namespace) -> None:
     stride = _stride(options, by_workflow=not set(methods).isdisjoint(usual))
     place = EnsembleFolder(options.output or options.ensemble)
     paths = {method: place.distance_file(method) for method in methods}
-    distances(options.ensemble, paths, stride=stride, n_workers=options.threads)
+    distances(options.ensemble, paths, stride=stride, n_workers=max(1, options.threads))
     print("\n".join(f"wrote {path}" for path in paths.values()))
 
 
@@ -188,8 +188,8 @@ def _stability(options: argparse.Namespace) -> None:
         methods,
         folder,
         stride=stride,
-        n_workers=options.threads,
-        iteration=options.iteration,
+        n_workers=max(1, options.threads),
+        iteration=iteration_given(options),
         n_groups=options.n_groups,
     )
     record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
@@ -211,11 +211,14 @@ def _explorer(options: argparse.Namespace) -> None:
 
 def _mapping(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import EnsembleFolder
+    from spdclust.files.histories import find_histories, find_history
     from spdclust.stages.mapping import map_consensus, map_run
 
     single = options.source.is_file()
     folder: Path = options.source.parent if single else options.source
     run = options.run
+    if not single:
+        find_histories(folder)  # before what is missing for another reason
     if single and run is not None:
         raise InputError("a single history has no other runs", field="--run", found=run, allowed="no --run")
     of = "consensus" if run is None else f"run_{run}"
@@ -228,7 +231,7 @@ def _mapping(options: argparse.Namespace) -> None:
     if single:
         map_run(options.source, options.cut, path, **names)
     elif run is not None:
-        map_run(folder / "runs" / f"run_{run}" / "history.zip", options.cut, path, run=run, **names)
+        map_run(find_history(folder, run), options.cut, path, run=run, **names)
     else:
         stride = EnsembleFolder(folder).comparison().distances_stride
         map_consensus(folder, options.cut, path, stride=stride, **names)

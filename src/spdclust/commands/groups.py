@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spdclust.commands.subcommands import AddCommand, count
+from spdclust.commands.subcommands import AddCommand, add_threads, count
+from spdclust.core.errors import InputError
 
 if TYPE_CHECKING:
     from spdclust.core.types import Labels
@@ -40,7 +41,7 @@ def add_commands(command: AddCommand) -> None:
     )
     groups.add_argument("--limit", type=count, default=30, help="how many groups (default 30; 0 for all)")
     groups.add_argument("--again", action="store_true", help="recompute and overwrite existing groups")
-    groups.add_argument("--threads", type=count, help="number of threads (default: all cores)")
+    add_threads(groups)
 
 
 def _groups(options: argparse.Namespace) -> None:
@@ -51,6 +52,13 @@ def _groups(options: argparse.Namespace) -> None:
     from spdclust.stages.groups import groups_of
 
     folder: Path = options.ensemble
+    if options.run is not None and options.explain is None:
+        raise InputError(
+            "has no effect without --explain",
+            field="--run",
+            found=options.run,
+            allowed="--explain GROUP --run R",
+        )
     found, computed = groups_of(
         folder, model=recorded_model(folder) or "", again=options.again, threads=options.threads or None
     )
@@ -170,7 +178,6 @@ def cohesion_lines(found: "FoundGroups") -> list[str]:
 
 
 def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) -> list[str]:
-    from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.files.histories import find_histories, load_merge_histories
     from spdclust.files.merged_batches import kept_batches, merged_batches
@@ -217,7 +224,7 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
         >>> print("\\n".join(formation_lines(formation, "run_0", 1)))
         run_0, 200 samples; both: samples on which both parts are active, either: any of them
         merge  sizes  both  either  Jaccard  runs  parts
-           10  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
+           11  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
 
     Args:
         formation: the result of `explain_group`.
@@ -227,7 +234,7 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
     head = ["merge", "sizes", "both", "either", "Jaccard", "runs", "parts"]
     rows = [
         [
-            str(each.iteration),
+            str(each.iteration + 1),
             f"{len(each.first)} + {len(each.second)}",
             str(each.n_both),
             str(each.n_first + each.n_second - each.n_both),

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from spdclust.commands.subcommands import AddCommand
+from spdclust.commands.subcommands import AddCommand, add_moment, iteration_given
 from spdclust.files.reference_readers import READERS
 
 
@@ -22,7 +22,7 @@ def add_commands(command: AddCommand) -> None:
         >>> add_commands(subcommand_adder(parser))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_merge_history(example_history(), f"{folder}/history.zip")
-        ...     options = parser.parse_args(["inspect", f"{folder}/history.zip", "--iteration", "7"])
+        ...     options = parser.parse_args(["inspect", f"{folder}/history.zip", "--merges", "8"])
         ...     options.act(options)
         12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
         least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
@@ -34,10 +34,10 @@ def add_commands(command: AddCommand) -> None:
         _inspect,
         "Say what a history.zip holds, ours or one of the reference implementation.",
         "spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip",
-        "spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip --iteration 49",
+        "spdclust inspect results/resid_mlp1/demo/runs/run_0/history.zip --merges 50",
     )
     inspect.add_argument("history", type=Path, help="history.zip")
-    inspect.add_argument("--iteration", type=int, help="also list the groups after this merge")
+    add_moment(inspect, "also list the groups")
 
     export = command(
         "export",
@@ -85,9 +85,10 @@ def _inspect(options: argparse.Namespace) -> None:
 
     history = load_merge_history(options.history)
     said = [describe_history(history)]
-    if options.iteration is not None:
+    iteration = iteration_given(options)
+    if iteration is not None:
         try:
-            said.append(describe_groups(history, options.iteration))
+            said.append(describe_groups(history, iteration))
         except InputError as error:
             raise error.located(file=options.history) from error
     print("\n".join(said))

@@ -26,7 +26,7 @@ def add_commands(command: AddCommand) -> None:
         /.../runs/run_0/history.zip: run 0 with base seed 0
         ...
         commands:
-          spdclust run --config run.yaml --seed 0 --base-seed 0 --output again
+          spdclust run --config run.yaml --run 0 --base-seed 0 --output again
         <BLANKLINE>
         equal         batch_0.pt
         equal         history.zip

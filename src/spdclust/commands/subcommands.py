@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from spdclust.core.numbering import iteration_after
+from spdclust.core.threads import available_threads
+
 AddCommand = Callable[..., argparse.ArgumentParser]
 """`(name, act, summary, *examples)`: add a subcommand that calls `act` with the parsed options.
 
@@ -39,6 +42,60 @@ def subcommand_adder(parser: argparse.ArgumentParser) -> AddCommand:
         return added
 
     return command
+
+
+def add_moment(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--merges` and `--iteration`, two ways to name a state of a merge; see `iteration_given`.
+
+    Example:
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_moment(parser, "list the groups")
+        >>> iteration_given(parser.parse_args(["--merges", "50"]))
+        49
+        >>> iteration_given(parser.parse_args(["--iteration", "49"]))
+        49
+
+    Args:
+        parser: the parser of a subcommand.
+        what: what is done there, for the help.
+    """
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--merges", type=count, metavar="N", help=f"{what} after N merges")
+    either.add_argument(
+        "--iteration",
+        type=int,
+        metavar="T",
+        help="the same, as arrays and Python count: T is the state after T + 1 merges, -1 the last one",
+    )
+
+
+def iteration_given(options: argparse.Namespace) -> int | None:
+    """Return the iteration that the options of `add_moment` name; None if there are none.
+
+    Raises:
+        InputError: `--merges 0`.
+    """
+    if options.merges is None:
+        iteration: int | None = options.iteration
+        return iteration
+    return iteration_after(options.merges, field="--merges")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add `--threads`, by default all cores.
+
+    Example:
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_threads(parser)
+        >>> parser.parse_args(["--threads", "3"]).threads
+        3
+    """
+    parser.add_argument(
+        "--threads",
+        type=count,
+        default=available_threads(),
+        help="number of threads (default: all cores); results do not depend on it",
+    )
 
 
 def count(text: str) -> int:

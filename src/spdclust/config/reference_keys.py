@@ -126,7 +126,7 @@ def ignored_keys(values: Mapping[str, Any]) -> dict[str, str]:
     """
     reasons = PIPELINE_IGNORED | (_IGNORED_OF_2025 if _is_of_2025(values) else {})
     if "snapshot_path" in values:
-        reasons |= {"seed": "`base_seed` of a pipeline, or `spdclust run --seed`, seeds the merge"}
+        reasons |= {"seed": "`base_seed` of a pipeline, or `spdclust run --base-seed`, seeds the merge"}
     if values.get("use_all_tokens_per_seq") is True and values.get("n_tokens_per_seq") is not None:
         reasons |= {"n_tokens_per_seq": "use_all_tokens_per_seq takes all positions"}
     found = {key: why for key, why in reasons.items() if key in values}

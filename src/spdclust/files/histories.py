@@ -308,8 +308,35 @@ def find_histories(folder: str | Path) -> list[Path]:
     # a broken link is not skipped; reading it raises an error
     found = sorted((path for path in places if os.path.lexists(path)), key=run_number)
     if not found:
-        raise InputError("no histories", file=folder, allowed="runs/run_<r>/history.zip in this folder")
+        ensembles = sorted({path.parents[1].name for path in Path(folder).glob("*/runs/run_*")})
+        instead = f"; ensembles in this folder: {', '.join(ensembles[:8])}" if ensembles else ""
+        raise InputError(
+            "no histories" if Path(folder).is_dir() else "no such folder",
+            file=folder,
+            allowed=f"a folder with runs/run_<r>/history.zip{instead}",
+        )
     return found
+
+
+def find_history(folder: str | Path, run: int) -> Path:
+    """Return the history of one run of an ensemble's folder.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     find_history(write_example_ensemble(folder).folder, 1).parent.name
+        'run_1'
+
+    Raises:
+        InputError: there is no such run.
+    """
+    by_run = {run_number(path): path for path in find_histories(folder)}
+    if run not in by_run:
+        raise InputError(
+            "no such run", file=folder, field="run", found=run, allowed=f"{min(by_run)} to {max(by_run)}"
+        )
+    return by_run[run]
 
 
 def run_number(path: Path) -> int:

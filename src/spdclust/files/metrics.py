@@ -9,7 +9,7 @@ from spdclust.merge.history import MergeHistory
 
 
 def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
-    """Return the per-iteration values of a history by name, each `(iterations,)`.
+    """Return the per-iteration values of a history by name, each `(iterations,)`; `merges` were made by then.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -17,11 +17,12 @@ def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
         ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
         ... )
         >>> {name: column.tolist() for name, column in metrics_table(history).items()}
-        {'iteration': [0], 'k_groups': [1], 'mdl_loss': [2.5], 'merge_pair_cost': [-1.0], 'group_0': [0],
-         'group_1': [1]}
+        {'iteration': [0], 'merges': [1], 'k_groups': [1], 'mdl_loss': [2.5], 'merge_pair_cost': [-1.0],
+         'group_0': [0], 'group_1': [1]}
     """
     return {
         "iteration": np.arange(history.n_iterations),
+        "merges": np.arange(history.n_iterations) + 1,
         "k_groups": history.k_groups,
         "mdl_loss": history.mdl_loss,
         "merge_pair_cost": history.merge_pair_cost,
@@ -41,7 +42,7 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
         ...     save_metrics(example_history(), f"{folder}/metrics.csv")
         ...     lines = Path(folder, "metrics.csv").read_text().splitlines()
         >>> len(lines), lines[0].split(",")[:3]
-        (12, ['iteration', 'k_groups', 'mdl_loss'])
+        (12, ['iteration', 'merges', 'k_groups'])
 
     Raises:
         InputError: the file cannot be written.

@@ -56,7 +56,7 @@ def save_stability(
     """
     path = {what: Path(folder) / name for what, name in STABILITY_FILES.items()}
     save_columns(iteration_table(normalized, stability), path["iterations"])
-    save_rows(stability.sizes.to_rows(), ["iteration", "run", *COLUMNS], path["sizes"])
+    save_rows(stability.sizes.to_rows(), ["iteration", "merges", "run", *COLUMNS], path["sizes"])
     save_rows(
         component_rows(normalized, stability),
         ["cut", "component", "consensus_group", "partners", "contestedness", "consistency"],

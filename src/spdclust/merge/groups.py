@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from spdclust.core.errors import InputError
+from spdclust.core.numbering import check_iteration
 from spdclust.core.types import Int
 
 
@@ -30,17 +31,8 @@ def group_idxs_at(
     Raises:
         InputError: there is no such iteration.
     """
-    n_iterations = len(selected_pairs)
-    if not -n_iterations <= iteration < n_iterations:
-        raise InputError(
-            "no such iteration",
-            field="iteration",
-            found=iteration,
-            allowed=f"{-n_iterations} to {n_iterations - 1}"
-            if n_iterations
-            else "none, the history has no merges",
-        )
-    parents, _ = merge_tree(selected_pairs[: iteration % n_iterations + 1], n_components)
+    last = check_iteration(iteration, len(selected_pairs))
+    parents, _ = merge_tree(selected_pairs[: last + 1], n_components)
     roots = np.arange(n_components)
     # parents only point to smaller components, so one pass in order resolves every chain
     for component in np.flatnonzero(parents != roots):

@@ -24,8 +24,8 @@ def describe_history(history: MergeHistory) -> str:
         >>> print(describe_history(history))
         3 components (2 in a, 1 in b), 1 merge, 2 groups at the end
         least description length: 2.5 bits per sample after 1 merge, with 2 groups: 2, 1 components
-        iteration  groups  largest  second  third  singletons  bits per sample
-                0       2        2       1      0           1              2.5
+        merges  groups  largest  second  third  singletons  bits per sample
+             1       2        2       1      0           1              2.5
     """
     n_left = history.n_components - history.n_iterations
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
@@ -92,12 +92,18 @@ def _sizes(history: MergeHistory, iteration: int) -> str:
 
 def _growth(history: MergeHistory, iterations: list[int]) -> list[str]:
     """Return a table of the numbers and sizes of groups at some iterations."""
-    head = ("iteration", "groups", "largest", "second", "third", "singletons", "bits per sample")
+    head = ("merges", "groups", "largest", "second", "third", "singletons", "bits per sample")
     largest, singletons = size_curves(history)
     lines = ["  ".join(head)]
     for t in iterations:
         mdl = history.mdl_loss[t]
-        cells = [t, history.k_groups[t], *largest[t], singletons[t], "-" if np.isnan(mdl) else f"{mdl:.6g}"]
+        cells = [
+            t + 1,
+            history.k_groups[t],
+            *largest[t],
+            singletons[t],
+            "-" if np.isnan(mdl) else f"{mdl:.6g}",
+        ]
         lines.append("  ".join(str(cell).rjust(len(name)) for cell, name in zip(cells, head, strict=True)))
     return lines
 

@@ -11,6 +11,7 @@ from spdclust.core.argument_kinds import whole
 from spdclust.core.arguments import checked
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
+from spdclust.core.numbering import check_iteration
 from spdclust.core.types import Float, Int, Labels
 from spdclust.merge.groups import iterate_group_idxs
 
@@ -118,14 +119,7 @@ class NormalizedHistories(Brief):
         Raises:
             InputError: there is no such iteration.
         """
-        if not -self.n_iterations <= iteration < self.n_iterations:
-            raise InputError(
-                "no such iteration",
-                field="iteration",
-                found=iteration,
-                allowed=f"{-self.n_iterations} to {self.n_iterations - 1}",
-            )
-        return iteration % self.n_iterations
+        return check_iteration(iteration, self.n_iterations)
 
     def _check_run(self, run: int) -> None:
         if not 0 <= run < self.n_runs:

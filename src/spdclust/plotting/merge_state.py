@@ -15,6 +15,7 @@ from spdclust.merge.view import MergeView
 from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
 from spdclust.plotting.repeated_merge import draw_nothing, views_of
 from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
+from spdclust.stability.names import split_cut
 
 _LONGEST_TITLE = 110
 
@@ -115,7 +116,7 @@ def plot_merge_state(
     Args:
         history: the merge.
         batches: what was merged.
-        moment: `iteration_<i>` (from 0), or `least_mdl` for the shortest description.
+        moment: `merges_<n>`, `iteration_<t>`, or `least_mdl` for the shortest description.
         title: which run this is.
         threads: how many may be used to repeat the merge; None for all cores.
 
@@ -125,7 +126,7 @@ def plot_merge_state(
     if history.n_iterations == 0:
         return draw_nothing(f"{title}: no merges")
     shortest = moment == "least_mdl"
-    iteration = history.best_iteration() if shortest else int(moment.removeprefix("iteration_"))
+    iteration = history.best_iteration() if shortest else split_cut(moment)[1]
     history.group_idxs(iteration)  # is there such a merge?
     (view,) = views_of(history, batches, [iteration], threads)
     best = " (shortest description)" if shortest else ""

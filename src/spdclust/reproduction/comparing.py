@@ -141,7 +141,8 @@ def differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
     if not np.array_equal(pairs, other_pairs):
         n = min(len(pairs), len(other_pairs))
         unequal = np.flatnonzero((pairs[:n] != other_pairs[:n]).any(axis=1))
-        said.append(f"merges from iteration {int(unequal[0]) if len(unequal) else n}")
+        n_equal = int(unequal[0]) if len(unequal) else n
+        said.append(f"merges after the first {n_equal}" if n_equal else "all merges")
     arrays = {"mdl_loss": first.mdl_loss, "merge_pair_cost": first.merge_pair_cost, **first.records}
     now = {"mdl_loss": second.mdl_loss, "merge_pair_cost": second.merge_pair_cost, **second.records}
     for name in sorted(arrays.keys() | now.keys()):

@@ -95,13 +95,13 @@ class Recipe:
 
     def commands(self) -> list[str]:
         """Return the command lines that reproduce the history, with its settings in `run.yaml`."""
-        numbers = f"--config run.yaml --seed {self.run} --base-seed {self.base_seed}"
+        numbers = f"--config run.yaml --run {self.run} --base-seed {self.base_seed}"
         snapshot = " --git-snapshot" if "git" in self.provenance else ""
         if self.config is None:
             return [f"spdclust merge BATCHES {numbers}{snapshot} --output again"]
         if self.drawn_for == self.run:
             return [f"spdclust run {numbers}{snapshot} --output again"]
-        drawn = f"--config run.yaml --seed {self.drawn_for}"
+        drawn = f"--config run.yaml --run {self.drawn_for}"
         return [
             f"spdclust run {drawn} --batches drawn --output drawn",
             f"spdclust merge drawn/run_{self.drawn_for} {numbers}{snapshot} --output again",
@@ -155,7 +155,7 @@ def read_recipe(path: str | Path) -> Recipe:
         >>> recipe.seed, recipe.config.merge_config.iters
         ((0, 1), None)
         >>> recipe.commands()
-        ['spdclust run --config run.yaml --seed 1 --base-seed 0 --output again']
+        ['spdclust run --config run.yaml --run 1 --base-seed 0 --output again']
 
     Raises:
         InputError: the history cannot be read, or its settings are no longer allowed.

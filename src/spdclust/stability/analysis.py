@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.brief import Brief
-from spdclust.core.errors import InputError
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.trajectory import check_runs, kept_iterations
@@ -23,7 +22,7 @@ from spdclust.stability.cut import (
     groups_at,
     has_description_length,
 )
-from spdclust.stability.names import AUTOMATIC_CUTS
+from spdclust.stability.names import split_cut
 from spdclust.stability.null import (
     NullAgreement,
     NullAtCut,
@@ -173,7 +172,7 @@ def analyze_stability(
 
 
 def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> Cut:
-    """Return the cut of a given name: automatic, `iteration_<n>` or `groups_<k>`.
+    """Return the cut of a given name: automatic, `merges_<n>`, `groups_<k>` or `iteration_<t>`.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -187,7 +186,7 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
 
     Args:
         normalized: the ensemble.
-        name: a name in `AUTOMATIC_CUTS`, or `iteration_<n>` or `groups_<k>`.
+        name: a name in `AUTOMATIC_CUTS`, or see `split_cut`.
         stride: search for the stability drop at every n-th iteration.
 
     Raises:
@@ -204,27 +203,6 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
     return (
         cut_at_iteration(normalized, number) if kind == "iteration" else cut_at_n_groups(normalized, number)
     )
-
-
-def split_cut(name: str) -> tuple[str, int]:
-    """Return the kind and the number of a numbered cut.
-
-    Example:
-        >>> split_cut("groups_40")
-        ('groups', 40)
-
-    Raises:
-        InputError: no such cut.
-    """
-    kind, _, number = name.rpartition("_")
-    if kind not in ("iteration", "groups") or not number.isdigit():
-        raise InputError(
-            "unknown cut",
-            field="cut",
-            found=name,
-            allowed=", ".join([*AUTOMATIC_CUTS, "iteration_<n>", "groups_<k>"]),
-        )
-    return kind, int(number)
 
 
 def _at_cut(normalized: NormalizedHistories, cut: Cut, seed: int, n: int) -> StabilityAtCut:

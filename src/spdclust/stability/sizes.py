@@ -18,29 +18,36 @@ class GroupSizes:
     """Group sizes of every run at chosen iterations.
 
     Example:
-        >>> sizes = GroupSizes(np.array([4]), np.array([[[2, 5, 1, 0, 1], [2, 3, 3, 0, 0]]]), ["a", "b"])
+        >>> table = np.array([[[2, 5, 1, 0, 1], [2, 3, 3, 0, 0]]])
+        >>> sizes = GroupSizes(np.array([4]), np.array([[5, 5]]), table, ["a", "b"])
         >>> [row["largest"] for row in sizes.to_rows()]
         [5, 3, 4.0]
 
     Attributes:
         iterations: `(iterations,)` the chosen iterations.
+        merges: `(iterations, runs)` the merges that each run had made by then.
         table: `(iterations, runs, columns)` counts in the order of `COLUMNS`; a second or third group that
             does not exist has size 0.
         run_names: names of the runs.
     """
 
     iterations: Int[np.ndarray, " iterations"]
+    merges: Int[np.ndarray, "iterations runs"]
     table: Int[np.ndarray, "iterations runs columns"]
     run_names: Sequence[str]
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat record per iteration and run, and one per iteration averaged (run `mean`)."""
         rows: list[dict[str, Any]] = []
-        for iteration, of_runs in zip(self.iterations.tolist(), self.table, strict=True):
-            for name, values in zip(self.run_names, of_runs.tolist(), strict=True):
-                rows.append({"iteration": iteration, "run": name, **dict(zip(COLUMNS, values, strict=True))})
-            mean = dict(zip(COLUMNS, of_runs.mean(axis=0).tolist(), strict=True))
-            rows.append({"iteration": iteration, "run": "mean", **mean})
+        counts = np.concatenate([self.merges[:, :, None], self.table], axis=2)
+        for iteration, of_runs in zip(self.iterations.tolist(), counts, strict=True):
+            named = [
+                *zip(self.run_names, of_runs.tolist(), strict=True),
+                ("mean", of_runs.mean(axis=0).tolist()),
+            ]
+            for name, (merges, *values) in named:
+                row = {"iteration": iteration, "merges": merges, "run": name}
+                rows.append(row | dict(zip(COLUMNS, values, strict=True)))
         return rows
 
 
@@ -68,4 +75,6 @@ def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> G
             largest = np.zeros(3, dtype=np.int64)
             largest[: min(3, len(sizes))] = sizes[:3]
             table[row, run] = len(sizes), *largest, int((sizes == 1).sum())
-    return GroupSizes(np.array(numbers, dtype=np.int64), table, list(normalized.run_names))
+    iterations_kept = np.array(numbers, dtype=np.int64)
+    merges = iterations_kept[:, None] + normalized.first_merges + 1
+    return GroupSizes(iterations_kept, merges, table, list(normalized.run_names))

@@ -17,7 +17,8 @@ QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
 def iteration_table(normalized: NormalizedHistories, stability: Stability) -> dict[str, np.ndarray]:
     """Return one row per analysed iteration, for the runs and for shuffled runs (`null.…`).
 
-    Columns: `iteration`; `n_groups` and `mdl`, means over runs (groups of own components; bits per sample);
+    Columns: `iteration`; `merges` made, `n_groups` and `mdl`, means over runs (groups of own components; bits
+    per sample);
     `n_distinct` groupings; `n_equal_pairs` of runs; `<method>.mean` and `<method>.q0` … `<method>.q100` over
     run pairs, in the method's unit. For shuffled runs, these are means over shuffles; `q0` and `q100` are
     extremes over all shuffles, and `null.<method>.mean_least` and `mean_largest` the range of their means.
@@ -35,9 +36,11 @@ def iteration_table(normalized: NormalizedHistories, stability: Stability) -> di
         ([3.0, 2.0], [0.0, 0.0])
     """
     kept = stability.agreement.iterations
+    before = float(normalized.first_merges.mean())  # 0 unless aligned by the number of groups
     first_groups = normalized.n_groups(0).mean()  # every row has one group fewer in every run
     table: dict[str, np.ndarray] = {
         "iteration": kept,
+        "merges": kept + 1 + (int(before) if before.is_integer() else before),
         "n_groups": first_groups - kept,
         "mdl": mean_mdl(normalized)[kept],
     }

@@ -19,7 +19,7 @@ from spdclust.explorer.group_tokens import (
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import find_batches
 from spdclust.files.ensemble_folder import EnsembleFolder
-from spdclust.files.histories import find_histories, load_merge_history
+from spdclust.files.histories import find_histories, find_history, load_merge_history
 from spdclust.stages.groups import groups_of
 
 
@@ -68,13 +68,13 @@ def examples(
     place = EnsembleFolder(folder)
     if iteration is not None and run is None:
         raise InputError(
-            "has no effect without --run",
-            field="--iteration",
+            "has no effect without a run",
+            field="iteration",
             found=iteration,
-            allowed="with --run, the run of which the iteration is",
+            allowed="with the run of which it is (--run)",
         )
+    history = load_merge_history(find_histories(folder)[0] if run is None else find_history(folder, run))
     tokens = _Tokens.of(place.batches(run or 0))
-    history = load_merge_history(find_histories(folder)[0] if run is None else place.history(run))
     threshold = history.config.activation_threshold
     if run is None:
         found = groups_of(folder)[0]

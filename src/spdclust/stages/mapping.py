@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
+from spdclust.core.numbering import check_iteration
 from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import load_normalized
@@ -14,9 +15,10 @@ from spdclust.files.histories import load_merge_history
 from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories
-from spdclust.stability.analysis import find_cut, split_cut
+from spdclust.stability.analysis import find_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, groups_at
+from spdclust.stability.names import AUTOMATIC_CUTS, split_cut
 
 
 def map_consensus(
@@ -50,7 +52,7 @@ def map_consensus(
 
     Args:
         histories: the ensemble's folder, or its histories.
-        cut: `least_mdl`, `stability_drop`, `iteration_<n>` or `groups_<k>`.
+        cut: `least_mdl`, `stability_drop`, `merges_<n>` or `groups_<k>`.
         path: output path.
         ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`.
@@ -146,7 +148,7 @@ def map_run(
 
     Args:
         history: the run's `history.zip`.
-        cut: `least_mdl` of this run, `iteration_<n>` or `groups_<k>`.
+        cut: `least_mdl` of this run, `merges_<n>` or `groups_<k>`.
         path: output path.
         ensemble: name of the ensemble in the mapping.
         model: the decomposed model, as in `model_path`.
@@ -191,16 +193,16 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
     """
     if cut == "least_mdl":
         return history.best_iteration()
+    if cut in AUTOMATIC_CUTS:
+        raise InputError(
+            "a cut of all runs, not of one",
+            field="cut",
+            found=cut,
+            allowed="least_mdl, merges_<n>, groups_<k>; without a run, the consensus of all",
+        )
     kind, number = split_cut(cut)
     if kind == "iteration":
-        if number >= history.n_iterations:
-            raise InputError(
-                "no such iteration",
-                field="iteration",
-                found=number,
-                allowed=f"0 to {history.n_iterations - 1}",
-            )
-        return number
+        return check_iteration(number, history.n_iterations, from_end=False)
     iteration = history.n_components - 1 - number
     if not 0 <= iteration < history.n_iterations:
         raise InputError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
+from spdclust.core.numbering import merges_done
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensemble_record import ensemble_record
 from spdclust.files.ensembles import load_normalized
@@ -86,7 +87,8 @@ def stability(
             groups = at.coclustering.consensus.group_idxs
             record = consensus_record(normalized, at.cut, groups, **mapping_names)
             save_mapping(record, Path(folder) / f"cluster_mapping_consensus_{name}.json")
-    log.info("all runs agree last at iteration %s", found.agreement.last_agreement)
+    last = found.agreement.last_agreement
+    log.info("all runs agree %s", "after no merge" if last is None else f"last after {merges_done(last)}")
     for name, at in found.cuts.items():
         log.info(
             "%s: %d to %d groups, %d consensus groups, mean support %.3g (shuffled runs: %.3g)",

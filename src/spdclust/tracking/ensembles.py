@@ -194,6 +194,7 @@ def _stability_rows(ensemble: TrackedEnsemble) -> dict[int, dict[str, float]]:
         log.warning("%s; stability is left out", error)
         return {}
     iterations = table.pop("iteration", np.arange(0)).astype(np.int64).tolist()
+    table.pop("merges", None)  # the same, one higher
     # quantiles of the distances are left to the file
     columns = {
         f"stability/{name.replace('.', '/')}": column

@@ -1,7 +1,7 @@
 // What the quantities are, shown where they appear.
 
 const DEFINITIONS = {
-  iteration: "After how many merges; 0 is before any, with every component alone. Each merge makes two groups one, so there is one group less after each. Files count from 0: iteration t is the state after t + 1 merges.",
+  iteration: "After how many merges; 0 is before any, with every component alone. Each merge makes two groups one, so there is one group less after each. Arrays and Python count iterations from 0: iteration t is the state after t + 1 merges.",
   view: "Consensus: components that more than half of the runs put together after this many merges, and what hangs together by such pairs. Or the groups of one run as it made them.",
   size: "Number of components in the group.",
   activity: "Share of samples on which the group is active: at least one of its components is above the activation threshold. Recorded by the run when the group took part in its next merge. For groups of the consensus: counted on the batch of the first run at the marked cuts, elsewhere that of the first run that holds exactly this group, and a dash where none does. Scalar activations (no threshold): the sum per sample that the run recorded.",

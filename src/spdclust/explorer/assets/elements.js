@@ -134,6 +134,12 @@ function csvCell(value) {
   return /[",\r\n]/.test(inert) ? `"${inert.replace(/"/g, '""')}"` : inert;
 }
 
+// A button that saves a table: rows of cells, the first the names of the columns.
+function saveTable(rows, file) {
+  const csv = () => rows().map((cells) => cells.map(csvCell).join(",")).join("\r\n") + "\r\n";
+  return el("p", { class: "line export" }, el("button", { type: "button", class: "save", click: () => saveText(csv(), `${file}.csv`, "text/csv") }, "Save the table (CSV)"));
+}
+
 function classOf(column, name) {
   return column.narrow === false ? `${name} not-narrow` : name;
 }
@@ -156,8 +162,8 @@ function sortedTable(container, { caption, columns, sort, empty, pageSize = 50, 
   const where = el("span", { "aria-live": "polite" });
   const nothing = el("p", { class: "quiet" });
   const pager = el("p", { class: "pager" }, back, where, on);
-  const csv = () => [[...columns, ...saved].map((c) => c.name), ...state.rows.map((row) => [...columns, ...saved].map((c) => (c.text || c.value)(row)))].map((cells) => cells.map(csvCell).join(",")).join("\r\n") + "\r\n";
-  const save = el("p", { class: "line export" }, el("button", { type: "button", class: "save", click: () => saveText(csv(), `${file}.csv`, "text/csv") }, "Save the table (CSV)"));
+  const all = [...columns, ...saved];
+  const save = saveTable(() => [all.map((c) => c.name), ...state.rows.map((row) => all.map((c) => (c.text || c.value)(row)))], file);
   container.replaceChildren(el("div", { class: "scroll" }, table), nothing, pager, save);
 
   function resort(i) {

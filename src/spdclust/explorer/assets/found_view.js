@@ -91,19 +91,20 @@ function answersOf(found) {
       bar.firstChild.style.width = `${most > 0 ? (100 * bits) / most : 0}%`;
       return el("tr", { class: name === "answer" ? "chosen" : "", "data-answer": name }, el("th", { scope: "row", title: (ANSWER_NAMES[name] || [])[1] }, (ANSWER_NAMES[name] || [name])[0]), el("td", {}, bar), el("td", { class: "right" }, number(bits)));
     })),
-  )];
+  ), saveTable(() => [["answer", "bits per sample"], ...rows.map(([name, bits]) => [(ANSWER_NAMES[name] || [name])[0], bits])], "bits_per_sample")];
 }
 
 function pairsOf(found) {
   const rows = ["inside", "between"].filter((name) => found.cohesion[name]);
+  const values = [["mean", "mean"], ["median", "median"], ["never", "never together"]];
   if (!rows.length) return [el("p", { class: "quiet" }, "Not known: there were no activation batches.")];
   return [el("table", { id: "pairs-table" },
     el("caption", { class: "hidden" }, "Jaccard similarity of the activity of two components"),
     el("thead", {}, el("tr", {}, el("td"), rows.map((name) => el("th", { scope: "col", class: "right" }, `${name} groups`)))),
-    el("tbody", {}, [["mean", "mean"], ["median", "median"], ["never", "never together"]].map(([key, name]) =>
+    el("tbody", {}, values.map(([key, name]) =>
       el("tr", {}, el("th", { scope: "row" }, name), rows.map((pairs) => el("td", { class: "right" }, number(found.cohesion[pairs][key], key === "never" ? "share" : "cell")))),
     )),
-  )];
+  ), saveTable(() => [["pairs", ...values.map(([, name]) => name)], ...rows.map((pairs) => [`${pairs} groups`, ...values.map(([key]) => found.cohesion[pairs][key])])], "similarity_of_pairs")];
 }
 
 // ---- the table

@@ -85,7 +85,7 @@ function groupTable(app) {
 function searchHits(app, query, hits, tokens) {
   if (!query) return [];
   const chips = hits.slice(0, 12).map((c) => componentButton(app, c));
-  const texts = tokens.slice(0, 8).map(({ text }) => [el("code", {}, visible(text).replace(/^ | $/g, "␣")), " "]);
+  const texts = tokens.slice(0, 8).map(({ text }) => [el("code", {}, tokenName(text)), " "]);
   return [
     tokens.length ? el("p", {}, el("span", { class: "quiet" }, "Groups that fire on: "), texts, tokens.length > 8 ? "…" : "") : "",
     el("span", { class: "quiet" }, hits.length ? `${count(hits.length, "component")}: ` : tokens.length ? "" : "No component of that name. "), ...chips, hits.length > 12 ? " …" : "",

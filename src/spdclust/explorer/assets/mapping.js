@@ -45,14 +45,14 @@ function mappingSection(app) {
     ...(links.length ? [el("p", {}, "Next to this page, where the workflow wrote them:"), el("ul", {}, links)] : []),
   );
   const of = () => (app.view < 0 ? "consensus" : ensemble.runs[app.view].name);
-  const fileName = () => `cluster_mapping_${of()}_iteration_${app.t}.json`;
+  const fileName = () => `cluster_mapping_${of()}_merges_${app.t + 1}.json`;
   function update() {
     const run = app.view < 0 ? "" : ` --run ${app.view}`;
     const merged = app.t >= 0 && (app.view >= 0 || ensemble.runs.length > 1);
     copy.disabled = save.disabled = !merged;
     what.replaceChildren(
       ...(merged
-        ? ["Which component is in which group now, as the reference implementation's viewer reads it; null is alone. Files count iterations from 0: iteration ", String(app.t), " is the state after ", mergesDone(app.t), ". The same file from the command line: ", el("code", {}, `spdclust mapping <this folder>${run} --cut iteration_${app.t}`)]
+        ? ["Which component is in which group now, as the reference implementation's viewer reads it; null is alone. Its `iteration` counts from 0, as that viewer does: ", String(app.t), " is the state after ", mergesDone(app.t), ". The same file from the command line: ", el("code", {}, `spdclust mapping <this folder>${run} --cut merges_${app.t + 1}`)]
         : ["No merge was made, so there is no grouping to write."]),
     );
     said.textContent = "";

@@ -214,6 +214,12 @@ function visible(text) {
   return text.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
 }
 
+// A token on its own: spaces at its ends, and what has no shape at all, get one.
+function tokenName(text) {
+  const shown = (c) => (c === " " ? "␣" : `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
+  return visible(text).replace(/^[\s\p{C}]+|[\s\p{C}]+$/gu, (ends) => [...ends].map(shown).join("")) || "(empty)";
+}
+
 function tokensOf(app, members, activeMembers = 1) {
   if (!app.examples) return [];
   const title = el("h3", {}, explained("Tokens that activate it", "tokens"));
@@ -223,11 +229,11 @@ function tokensOf(app, members, activeMembers = 1) {
     title,
     el("p", { class: "quiet" }, "Active on ", number(found.share, "share"), ` of ${app.examples.n_samples.toLocaleString("en-GB")} tokens of ${app.ensemble.runs[app.examples.run].name}${activeMembers > 1 ? `, with at least ${activeMembers} members active` : ""}. If the group were independent of the token, each token would have that share.`),
     el("ul", { class: "tokens" }, found.tokens.map(([text, active, all, bits, lift]) =>
-      el("li", { title: `active on ${active} of ${all} samples of this token, ${trim(all * found.share, 3)} if independent; ${bits} bits` }, el("code", {}, visible(text)), ` ${active}/${all}`, el("span", { class: "quiet" }, ` ×${trim(lift, 2)}`)))),
+      el("li", { title: `active on ${active} of ${all} samples of this token, ${trim(all * found.share, 3)} if independent; ${bits} bits` }, el("code", {}, tokenName(text)), ` ${active}/${all}`, el("span", { class: "quiet" }, ` ×${trim(lift, 2)}`)))),
     el("ul", { class: "places" }, found.places.map((place) =>
       el("li", {}, place.texts.map((text, i) => {
         const on = place.active.includes(i);
-        return on || i === place.at ? el("mark", { class: i === place.at ? "at" : "" }, visible(text)) : visible(text);
+        return on || i === place.at ? el("mark", { class: i === place.at ? "at" : "" }, text.trim() ? visible(text) : tokenName(text)) : visible(text);
       })))),
   ];
 }

@@ -3,7 +3,7 @@
 from spdclust.plotting.registry.entries import FigureEntry, FigureRule
 
 _CUTS = (
-    "The cuts are the iteration with the shortest description (averaged over runs; not of scalar "
+    "The cuts are the state with the shortest description (averaged over runs; not of scalar "
     "activations, where its length means nothing) and the last one before the runs part (before the "
     "largest rise of the mean adjusted Rand distance between runs). A cut at an edge has a note: the "
     "description still falling at the last merge, no drop found. Cuts show where runs agree; which "
@@ -68,7 +68,7 @@ RULES = (
                 "spdclust.plotting.distances:plot_distances",
                 "Distances between runs",
                 caption=(
-                    "Distance between every two runs ({method}) after each iteration: median, quartiles and "
+                    "Distance between every two runs ({method}) after each merge: median, quartiles and "
                     "range over the pairs of runs, and each pair as a point where there are few. The axis is "
                     "linear near zero, where the runs have found the same groups, and logarithmic above."
                 ),
@@ -110,7 +110,7 @@ RULES = (
                 "spdclust.plotting.stability:plot_agreement",
                 "Stability",
                 caption=(
-                    "Distance between the runs after each iteration (median and range over pairs of runs), "
+                    "Distance between the runs after each merge (median and range over pairs of runs), "
                     "next to runs whose components were shuffled (mean of the median over shuffles, range "
                     "over all pairs and shuffles), and the number of distinct groupings: where the runs are "
                     "far below the shuffled ones they found the same groups. Vertical lines mark the cuts. "

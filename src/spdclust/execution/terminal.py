@@ -1,0 +1,125 @@
+"""What a running workflow prints on the terminal: a line per finished job; failures and warnings in full."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+_HIDDEN_EVENTS = frozenset(
+    [
+        "WORKFLOW_STARTED",
+        "RESOURCES_INFO",
+        "JOB_INFO",
+        "GROUP_INFO",
+        "SHELLCMD",
+        "JOB_STARTED",
+        "JOB_FINISHED",
+    ]
+)
+_HIDDEN = re.compile(
+    r"host: |Building DAG|Using shell|Group jobs: inactive|Conda environments: ignored"
+    r"|Singularity containers: ignored|Select jobs to execute|Removing temporary output|Elapsed time"
+    r"|Assuming unrestricted shared"
+)
+_NOTHING_TO_DO = "Nothing to be done"
+_COMPLETE_LOG = "Complete log"
+_PLACE = ("folder", "run_config", "ensemble", "sweep")
+
+
+def print_one_line_per_job(results: Callable[[], str]) -> None:
+    """Let the terminal of this workflow show one line per finished job; its log file stays complete.
+
+    Args:
+        results: returns what was found; shown if all requested files exist, without `onsuccess`.
+    """
+    from snakemake.logging import logger
+
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler" and not isinstance(handler.formatter, BriefTerminal):
+            brief = BriefTerminal(handler.formatter or logging.Formatter(), results)
+            handler.addFilter(brief.filter)
+            handler.setFormatter(brief)
+
+
+class BriefTerminal(logging.Formatter):
+    """Filter and formatter of Snakemake's records for the terminal.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> def show(event, message="", **fields):
+        ...     record = logging.makeLogRecord(
+        ...         {"levelno": logging.INFO, "msg": message, "event": SimpleNamespace(name=event)} | fields
+        ...     )
+        ...     if brief.filter(record):
+        ...         print(brief.format(record))
+        >>> brief = BriefTerminal(logging.Formatter())
+        >>> show("RUN_INFO", stats={"merge": 2, "total": 12})
+        12 steps; complete log in .snakemake/log/
+        >>> where = {"run_config": "mlp", "ensemble": "demo", "run": "3"}
+        >>> show("JOB_INFO", jobid=5, rule_name="merge", wildcards=where)
+        >>> show("JOB_FINISHED", job_id=5)
+        >>> show("PROGRESS", done=7, total=12)
+        [ 7/12] merge mlp/demo, run 3 (0 s)
+        >>> show("ERROR", "disk full", levelno=logging.ERROR)
+        disk full
+
+    Args:
+        full: formats everything that is shown in full.
+        results: returns what was found, shown after the message that all requested files exist.
+    """
+
+    def __init__(self, full: logging.Formatter, results: Callable[[], str] = str) -> None:
+        super().__init__()
+        self._full, self._results = full, results
+        self._started: dict[int, tuple[str, float]] = {}
+        self._finished: list[str] = []
+        self._failed = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is shown; note which jobs start and finish."""
+        event, message = _event(record), str(record.msg)
+        if record.levelno >= logging.WARNING:
+            self._failed |= record.levelno >= logging.ERROR
+            return True
+        if event == "JOB_INFO":
+            fields = record.__dict__
+            self._started[fields["jobid"]] = (
+                _job_name(fields["rule_name"], fields["wildcards"]),
+                time.time(),
+            )
+        elif event == "JOB_FINISHED":
+            name, began = self._started.pop(record.__dict__["job_id"], ("job", time.time()))
+            self._finished.append(f"{name} ({time.time() - began:.0f} s)")
+        if message.startswith(_COMPLETE_LOG):
+            return self._failed
+        return event not in _HIDDEN_EVENTS and not _HIDDEN.match(message)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        event, fields = _event(record), record.__dict__
+        if event == "RUN_INFO":
+            n_steps = fields["stats"]["total"]
+            return f"{n_steps} step{'' if n_steps == 1 else 's'}; complete log in .snakemake/log/"
+        if event == "PROGRESS":
+            finished, self._finished = self._finished, []
+            done, total = fields["done"], fields["total"]
+            first, width = done - len(finished) + 1, len(str(total))
+            lines = [f"[{n:>{width}}/{total}] {text}" for n, text in enumerate(finished, start=first)]
+            return "\n".join(lines)
+        text = self._full.format(record)
+        if event is None and text.startswith(_NOTHING_TO_DO):
+            text = f"{text}\n\n{self._results()}".rstrip()
+        return text
+
+
+def _event(record: logging.LogRecord) -> str | None:
+    return getattr(getattr(record, "event", None), "name", None)
+
+
+def _job_name(rule: str, wildcards: Any) -> str:
+    """Return a job's name for readers: its rule, ensemble, and the rest of its wildcards."""
+    values = dict(wildcards.items())
+    place = "/".join(values.pop(name) for name in _PLACE if name in values)
+    others = (f"{name} {value}" for name, value in values.items())
+    return " ".join([re.sub(r"_form_\d+$", "", rule), ", ".join(filter(None, [place, *others]))]).rstrip()
