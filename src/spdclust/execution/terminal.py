@@ -30,6 +30,16 @@ _PLACE = ("folder", "run_config", "ensemble", "sweep")
 def print_one_line_per_job(results: Callable[[], str]) -> None:
     """Let the terminal of this workflow show one line per finished job; its log file stays complete.
 
+    Example:
+        >>> from snakemake.logging import logger
+        >>> terminal = logging.StreamHandler()
+        >>> terminal.set_name("DefaultStreamHandler")
+        >>> logger.addHandler(terminal)
+        >>> print_one_line_per_job(lambda: "2 groups hold")
+        >>> type(terminal.formatter).__name__
+        'BriefTerminal'
+        >>> logger.removeHandler(terminal)
+
     Args:
         results: returns what was found; shown if all requested files exist, without `onsuccess`.
     """
@@ -85,7 +95,7 @@ class BriefTerminal(logging.Formatter):
         if event == "JOB_INFO":
             fields = record.__dict__
             self._started[fields["jobid"]] = (
-                _job_name(fields["rule_name"], fields["wildcards"]),
+                _job_name(fields["rule_name"], fields["wildcards"], fields.get("log")),
                 time.time(),
             )
         elif event == "JOB_FINISHED":
@@ -117,9 +127,11 @@ def _event(record: logging.LogRecord) -> str | None:
     return getattr(getattr(record, "event", None), "name", None)
 
 
-def _job_name(rule: str, wildcards: Any) -> str:
+def _job_name(rule: str, wildcards: Any, log: Any) -> str:
     """Return a job's name for readers: its rule, ensemble, and the rest of its wildcards."""
     values = dict(wildcards.items())
+    if several := re.search(r"_runs_(\d+)_to_(\d+)\.log", str(log)):
+        values["runs"] = f"{several[1]} to {several[2]}"
     place = "/".join(values.pop(name) for name in _PLACE if name in values)
     others = (f"{name} {value}" for name, value in values.items())
     return " ".join([re.sub(r"_form_\d+$", "", rule), ", ".join(filter(None, [place, *others]))]).rstrip()

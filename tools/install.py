@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Install this package into the environment of the Python that runs this: `.ci/install.py "" lm dev`.
+"""Install this package into the environment of the Python that runs this: `tools/install.py "" lm dev`.
 
 Each extra is a step ("" is the package itself). Every ten seconds a line says what pip is doing; if pip
 fails, all of its output follows.
