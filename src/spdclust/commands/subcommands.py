@@ -72,6 +72,12 @@ def add_moment(parser: argparse.ArgumentParser, what: str) -> None:
 def iteration_given(options: argparse.Namespace) -> int | None:
     """Return the iteration that the options of `add_moment` name; None if there are none.
 
+    Example:
+        >>> parser = argparse.ArgumentParser(prog="spdclust")
+        >>> add_moment(parser)
+        >>> iteration_given(parser.parse_args(["--merges", "3"])), iteration_given(parser.parse_args([]))
+        (2, None)
+
     Raises:
         InputError: `--merges 0`.
     """
