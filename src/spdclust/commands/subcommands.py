@@ -74,7 +74,7 @@ def iteration_given(options: argparse.Namespace) -> int | None:
 
     Example:
         >>> parser = argparse.ArgumentParser(prog="spdclust")
-        >>> add_moment(parser)
+        >>> add_moment(parser, "list the groups")
         >>> iteration_given(parser.parse_args(["--merges", "3"])), iteration_given(parser.parse_args([]))
         (2, None)
 
