@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from found_groups import assert_same_groups, parsed_newick
 from merging import steps
+from scipy.stats import binomtest
 
 from spdclust.commands.cli import main
 from spdclust.config.merge import SAMPLER_KWARGS, MergeConfig
@@ -87,10 +88,12 @@ def merged(run: int, labels: list[str], parts: list[np.ndarray], rng, place: Ens
             activation_threshold=plain.THRESHOLD, iters=None, min_groups=1, filter_dead_threshold=0
         )
         history = merge_iteration(batches, config, (7, run), threads=1)
-    target = place.history(run)
+    target, seconds = place.history(run), 0 if run == 0 else 300  # at every chance, or never
     merge(
-        files, config.resolved(), (7, run), history=target, metrics=target.with_name("metrics.csv"), threads=2
-    )
+        files, config.resolved(), (7, run),
+        history=target, metrics=target.with_name("metrics.csv"), threads=2, checkpoint_seconds=seconds,
+    )  # fmt: skip
+    assert sorted(path.name for path in target.parent.iterdir()) == ["history.zip", "metrics.csv"]
     return history
 
 
@@ -283,11 +286,9 @@ def check_columns(found: FoundGroups, dense: list[np.ndarray], runs: list[Run]) 
         )
         for name, value in expected.items():
             assert found.columns[name][g] == pytest.approx(value, rel=1e-5, abs=1e-7), name
-        assert (
-            found.columns["runs_exact_low"][g]
-            <= found.columns["runs_exact"][g] / len(runs)
-            <= found.columns["runs_exact_high"][g]
-        )
+        interval = binomtest(expected["runs_exact"], len(runs)).proportion_ci(0.95, method="exact")
+        assert found.columns["runs_exact_low"][g] == pytest.approx(interval.low)
+        assert found.columns["runs_exact_high"][g] == pytest.approx(interval.high)
     assert (np.diff(saved) <= 1e-8).all()
     alone, n_all = plain.bits_alone(dense).sum(), n_samples.sum()
     others = {

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
-from spdclust.models.config import read_config
+from spdclust.models.config import _modernised, read_config
 
 DATA = Path(__file__).parent / "data/models"
 
@@ -361,6 +361,21 @@ def test_configuration_keys_of_old_runs_are_read(run):
         dist_backend=None,
     )
     assert same_numbers(run).n_components == 40
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        (
+            "simple_stories_train.models.llama_simple.LlamaSimple",
+            "spd.pretrain.models.llama_simple.LlamaSimple",
+        ),
+        ("spd.pretrain.models.gpt2_simple.GPT2Simple", "spd.pretrain.models.gpt2_simple.GPT2Simple"),
+        (None, None),
+    ],
+)
+def test_model_classes_of_packages_with_an_older_name_are_read(stated, read):
+    assert _modernised({"pretrained_model_class": stated})["pretrained_model_class"] == read
 
 
 def test_old_identity_patterns_are_read(tmp_path):

@@ -85,6 +85,8 @@ def test_damaged_tokens_are_refused(tmp_path):
     examples = TokenExamples(np.array([[3, 4]]), np.array([[0, 1]]), {3: "a", 4: "b"})
     arrays, texts = examples.arrays(), examples.texts()
     assert TokenExamples.stored(arrays, texts).context(0) == (["a", "b"], 1)
+    with pytest.raises(InputError, match="tokens are inconsistent"):
+        TokenExamples.stored(arrays, {"example_texts": '["a", 4]'})
     for name, value in [
         ("example_samples", [[0, 2]]),
         ("example_tokens", [[3, 5]]),
