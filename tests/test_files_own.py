@@ -18,6 +18,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import load_merge_history
 from spdclust.files.own_folders import batches_per_run, files_beside, files_of_run
+from spdclust.files.own_layout import natural
 from spdclust.files.own_matrices import read_own, shape_of_own
 from spdclust.merge import rows
 from spdclust.sampling.estimate import estimate
@@ -225,3 +226,7 @@ def test_a_run_by_hand_needs_no_model(tmp_path, capsys):
     history = load_merge_history(tmp_path / "o" / "history.zip")
     assert history.labels == [f"latent:{i}" for i in range(8)]
     assert history.n_iterations == 3
+
+
+def test_numbers_in_names_sort_by_value_and_before_words():
+    assert sorted(["b", "a10", "ab", "a9", "a", "a9b"], key=natural) == ["a", "a9", "a9b", "a10", "ab", "b"]

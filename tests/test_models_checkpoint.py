@@ -464,3 +464,8 @@ def test_a_run_of_param_decomp_names_the_command_whose_snapshot_is_read(tmp_path
     assert (
         f"precomputed_activations_dir, with the snapshot of this run that `{command.format(run=run)}" in line
     )
+
+
+def test_nothing_is_warned_of_where_nothing_attends_over_samples(caplog):
+    load_model(DATA / "tms_5-2", device="cpu")
+    assert caplog.messages == []
