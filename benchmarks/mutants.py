@@ -58,7 +58,7 @@ NO_MEANING = {"log", "logger", "logging", "warnings", "progress", "print"}
 """What is called only for a message."""
 
 LOOKS = {"set_axis_off", "margins", "tick_params", "set_size_inches", "subplots_adjust"}
-"""Methods that only change how a figure looks; nor are constants given by keyword changed in `plotting`."""
+"""Methods that only change how a figure looks; nor are numbers given by keyword changed in `plotting`."""
 
 WARM = (
     "scipy.stats", "scipy.cluster.hierarchy", "scipy.optimize", "torch", "numba", "matplotlib.pyplot",
@@ -112,7 +112,7 @@ def mutations_of(file: Path) -> list[Mutation]:
 def _changes(node: ast.AST, *, looks: bool) -> Iterator[tuple[ast.AST, ast.AST]]:
     """Yield nodes and what to put in their place, without messages, types and what only helps mypy."""
     if _means_nothing(node) or (
-        looks and isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant)
+        looks and isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant | ast.Tuple)
     ):
         return
     yield from _others(node)
