@@ -229,4 +229,5 @@ def test_a_run_by_hand_needs_no_model(tmp_path, capsys):
 
 
 def test_numbers_in_names_sort_by_value_and_before_words():
-    assert sorted(["b", "a10", "ab", "a9", "a", "a9b"], key=natural) == ["a", "a9", "a9b", "a10", "ab", "b"]
+    names = ["b", "a10", "ab", "10", "a9", "a", "a9b", "9"]
+    assert sorted(names, key=natural) == ["9", "10", "a", "a9", "a9b", "a10", "ab", "b"]
