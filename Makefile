@@ -35,7 +35,7 @@ next:
 endef
 export NEXT
 
-.PHONY: help env hooks slurm browser demo demo-lm docs-images test test-fast test-slow test-slurm test-browser test-faults coverage bench docs docs-serve docs-publish notebook dist release-check lint format clean
+.PHONY: help env hooks slurm browser demo demo-lm docs-images test test-fast test-slow test-slurm test-browser test-faults coverage mutants bench docs docs-serve docs-publish notebook dist release-check lint format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -47,6 +47,7 @@ help:
 	@echo "make test-browser  the page of an ensemble in headless Chromium, without network (installs it: root, Debian)"
 	@echo "make test-faults  kills, full disks, too little memory: every stage, then the same command gives the same files"
 	@echo "make coverage   which lines of the pure layer the tests run, kernels as plain Python among them"
+	@echo "make mutants    small changes of the pure and the data layer: which of them no test notices"
 	@echo "make bench      timings of the merge engine and the distances, against a peer in the same run"
 	@echo "make docs       the documentation site, in build/site/          make docs-serve  the same while you write"
 	@echo "make notebook   Jupyter on the notebooks in docs/notebooks/"
@@ -118,6 +119,9 @@ coverage: env
 	COVERAGE_FILE=.coverage.plain NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -n $(CORES) --cov=spdclust --cov-report= -m "not slow" -k "not ($(SLOW_UNCOMPILED))" $(KERNEL_TESTS)
 	$(BIN)/coverage combine -q .coverage.compiled .coverage.plain
 	$(BIN)/coverage report -m --include="$$($(BIN)/python -c '$(PURE_FILES)' ,)"
+
+mutants: env
+	$(BIN)/python benchmarks/mutants.py --number 240 --jobs $(CORES)
 
 bench: env
 	$(BIN)/python benchmarks/merge.py --growth --brute

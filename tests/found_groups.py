@@ -1,5 +1,7 @@
-"""Groups with made-up evidence, as `find_groups` returns them."""
+"""Groups with made-up evidence, as `find_groups` returns them, and the nodes of a Newick text."""
 
+import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,3 +57,52 @@ def groups_by_hand(
         settings={"n_runs": n_runs} | ({"activation_threshold": threshold} if tested else {}),
         warnings=() if tested else ("There are no samples, so no evidence.",),
     )
+
+
+TOKEN = re.compile(r"'(?:[^']|'')*'|\[&[^\]]*\]|:[-0-9.e+]+|[(),;]")
+
+
+def parsed_newick(text: str) -> dict[frozenset[str], dict[str, str | float]]:
+    """Return the nodes of a Newick text by the labels below each: their comments and branch lengths."""
+    nodes, stack, last = {}, [], None
+    assert "".join(TOKEN.findall(text)) == text.strip()
+    for token in TOKEN.findall(text):
+        if token == "(":
+            stack.append([])
+            continue
+        if token == ")":
+            last = frozenset().union(*stack.pop())
+        elif token.startswith("'"):
+            last = frozenset([token[1:-1].replace("''", "'")])
+        elif token.startswith("["):
+            nodes.setdefault(last, {}).update(part.split("=") for part in token[2:-1].split(","))
+            continue
+        elif token.startswith(":"):
+            nodes.setdefault(last, {})["length"] = float(token[1:])
+            continue
+        else:
+            continue
+        nodes.setdefault(last, {})
+        if stack:
+            stack[-1].append(last)
+    return nodes
+
+
+def assert_same_groups(found: FoundGroups, other: FoundGroups) -> None:
+    """Two results are equal in all that is written."""
+    assert (other.labels, other.n_groups, other.warnings) == (found.labels, found.n_groups, found.warnings)
+    np.testing.assert_array_equal(other.group_idxs, found.group_idxs)
+    np.testing.assert_array_equal(other.null_groups, found.null_groups)
+    np.testing.assert_array_equal(other.null_groups_busy, found.null_groups_busy)
+    for name in COLUMNS:
+        np.testing.assert_array_equal(other.columns[name], found.columns[name])
+    for name in ("bits", "cohesion", "settings"):  # as text, in which NaN equals NaN
+        assert json.dumps(getattr(other, name)) == json.dumps(getattr(found, name))
+    if found.n_groups:
+        np.testing.assert_array_equal(other.bits_saved_runs, found.bits_saved_runs)
+    for name in ("component", "group", "bits", "share"):
+        np.testing.assert_array_equal(getattr(other.shared, name), getattr(found.shared, name))
+    assert (other.tree is None) == (found.tree is None)
+    if found.tree is not None:
+        for name in ("children", "height", "bits", "bits_se", "chosen"):
+            np.testing.assert_array_equal(getattr(other.tree, name), getattr(found.tree, name))

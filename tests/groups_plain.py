@@ -9,8 +9,11 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from spdclust.config.merge import MergeConfig
+from spdclust.groups.evidence import log_evidence
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples
+from spdclust.groups.trees import Tree
 from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.groups import group_idxs_at
 from spdclust.merge.history import MergeHistory
 
 THRESHOLD = 0.1
@@ -179,3 +182,153 @@ def gates(size: int) -> list[int]:
 def evidence(dense: list[np.ndarray], members: list[int]) -> dict[int, list[float]]:
     """Bits saved in each fold, for every gate."""
     return {gate: saved_bits(dense, members, gate) for gate in gates(len(members))}
+
+
+def chosen(
+    tree: Tree,
+    bits: dict[int, np.ndarray],
+    n_codes: int,
+    without: dict[int, np.ndarray],
+    false_alarm: float,
+    alone: np.ndarray | None = None,
+) -> list[int]:
+    """What is best below each part of a node stays, unless the node saves more than both, beyond chance.
+
+    `alone` is what every fold and component saves by itself.
+    """
+    limit = math.log2(n_codes / false_alarm)
+
+    def settle(node: int) -> tuple[tuple[int, ...], np.ndarray | float]:
+        if node < tree.n_leaves:
+            return (), 0.0 if alone is None else alone[:, node]
+        a, b = (settle(part) for part in tree.children[node - tree.n_leaves].tolist())
+        below, saved = a[0] + b[0], a[1] + b[1]
+        if node not in bits or not without[node].any():
+            return below, saved
+        more = bits[node] - saved
+        counted = more[without[node]]
+        evidence = counted.max() + math.log2((2.0 ** (counted - counted.max())).sum() / len(more))
+        return ((node,), bits[node]) if more.sum() > 0 and evidence >= limit else (below, saved)
+
+    roots = np.flatnonzero(tree.parents < 0).tolist()
+    return sorted(itertools.chain.from_iterable(settle(root)[0] for root in roots))
+
+
+def coded_by_others(hits: list[int], trials: list[int], fold: int) -> float:
+    """Bits that code the hits of one fold by the rate in the others."""
+    p = rate(sum(hits) - hits[fold], sum(trials) - trials[fold])
+    return -hits[fold] * math.log2(p) - (trials[fold] - hits[fold]) * math.log2(1 - p)
+
+
+def acts_with(
+    dense: list[np.ndarray], group: list[int], at_least: int, own: list[int], own_gate: int, i: int
+):
+    """What the samples on which a component's own group, itself left out, is inactive say about it and a group.
+
+    Returns the bits saved in each fold, the share of the group's events on which it is active, and the overlap of
+    the two in units of the samples on which it is as active as usual.
+    """
+    alone, inactive, hits, trials = [], [], [], []
+    energy_both = energy_alone = 0.0
+    for values in dense:
+        active = values > 0
+        others = [j for j in own if j != i]
+        free = (
+            active[:, others].sum(1) < min(own_gate, len(others)) if own else np.ones(len(values), dtype=bool)
+        )
+        event = active[:, group].sum(1) >= at_least
+        inactive.append(int(free.sum()))
+        alone.append(int((free & active[:, i]).sum()))
+        trials.append(int((free & event).sum()))
+        hits.append(int((free & event & active[:, i]).sum()))
+        energy_both += np.square(values[free & event, i], dtype=np.float64).sum()
+        energy_alone += np.square(values[free, i], dtype=np.float64).sum()
+    pooled = np.concatenate(dense)[:, i].astype(np.float64)
+    usual = np.square(pooled[pooled > 0]).mean() if pooled.any() else 1.0
+    both = energy_both / usual
+    overlap = both / max(energy_alone / usual + sum(trials) - both, 1)
+    saved = [
+        coded_by_others(alone, inactive, fold)
+        - coded_by_others(hits, trials, fold)
+        - coded_by_others([a - h for a, h in zip(alone, hits, strict=True)], [n - t for n, t in zip(inactive, trials, strict=True)], fold)
+        for fold in range(len(dense))
+    ]  # fmt: skip
+    return saved, sum(hits) / sum(trials) if sum(trials) else 0.0, overlap
+
+
+def memberships(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tuple[list[float], float]]:
+    pooled = np.concatenate(dense) > 0
+    n_components = pooled.shape[1]
+    own_of = {i: g for g, group in enumerate(groups) for i in group.tolist()}
+    found = {}
+    for g, group in enumerate(groups):
+        event = pooled[:, group].sum(1) >= gates[g]
+        usual_share = np.mean([pooled[event, j].mean() if event.any() else 0.0 for j in group])
+        for i in range(n_components):
+            if own_of.get(i) == g:
+                continue
+            own = own_of.get(i)
+            saved, share, overlap = acts_with(
+                dense,
+                group.tolist(),
+                gates[g],
+                groups[own].tolist() if own is not None else [],
+                gates[own] if own is not None else 0,
+                i,
+            )
+            evidence = float(log_evidence(np.array(saved)))
+            enough = math.log2(len(groups) * n_components / false_alarm)
+            alike = overlap >= 1 / 9 * (1 - 1e-9)
+            if share >= usual_share / 2 and alike and sum(saved) > 0 and evidence >= enough:
+                found[i, g] = saved, share
+    return found
+
+
+def clusters_ever(pairs: np.ndarray, own: np.ndarray) -> set[frozenset[int]]:
+    """Every group of two or more that a merge had at any time."""
+    found = set()
+    for iteration in range(len(pairs)):
+        groups = group_idxs_at(pairs, len(own), iteration)
+        found |= {frozenset(own[groups == g].tolist()) for g in set(groups.tolist())}
+    return {each for each in found if len(each) > 1}
+
+
+def bits_alone(dense: list[np.ndarray]) -> np.ndarray:
+    """Bits of coding every component by itself in each fold, `(folds, components)`."""
+    bits = np.zeros((len(dense), dense[0].shape[1]))
+    for fold, values in enumerate(dense):
+        others = np.concatenate([each for i, each in enumerate(dense) if i != fold])
+        bits[fold] = [coded(a > 0, b > 0) for a, b in zip(values.T, others.T, strict=True)]
+    return bits
+
+
+def regret(dense: list[np.ndarray]) -> np.ndarray:
+    """Bits that each component would save in each fold at the rate that it has there."""
+    shortest = np.zeros((len(dense), dense[0].shape[1]))
+    for fold, values in enumerate(dense):
+        for i, on in enumerate((values > 0).T):
+            p = on.mean()
+            if 0 < p < 1:
+                shortest[fold, i] = sum(-math.log2(p if bit else 1 - p) for bit in on)
+    return np.maximum(bits_alone(dense) - shortest, 0)
+
+
+def described(dense: list[np.ndarray], members: list[int], gate: int) -> dict[str, float]:
+    """The columns of a group that its samples determine."""
+    pooled, n_samples = np.concatenate(dense), [len(each) for each in dense]
+    active, similar = pooled > 0, similarity(pooled)
+    per_sample = np.array(evidence(dense, members)[gate]) / n_samples
+    pairs = list(itertools.combinations(sorted(members), 2))
+    both = [similar[pair] * (active[:, list(pair)].sum()) / (1 + similar[pair]) for pair in pairs]
+    lift = [
+        b * len(active) / active[:, i].sum() / active[:, j].sum()
+        for b, (i, j) in zip(both, pairs, strict=True)
+    ]
+    return {
+        "size": len(members),
+        "bits_saved": per_sample.mean(),
+        "bits_saved_se": per_sample.std(ddof=1) / np.sqrt(len(per_sample)),
+        "activity": (active[:, members].sum(1) >= gate).mean(),
+        "cohesion": np.mean([similar[pair] for pair in pairs]),
+        "lift": np.median(lift),
+    }

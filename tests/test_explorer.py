@@ -19,7 +19,7 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.explorer.cofiring import MAX_MEMBERS, count_cofiring, group_counts
-from spdclust.explorer.collecting import spread
+from spdclust.explorer.collecting import _counts, spread
 from spdclust.explorer.found_groups import independent_activity, independent_cohesion
 from spdclust.explorer.groupings import distinct_groups, rows_of_interest
 from spdclust.explorer.packing import pack, unpack
@@ -534,3 +534,19 @@ def _names(run):
     for t, pair in enumerate(run.selected_pairs):
         yield tuple(int(np.flatnonzero(groups == group)[0]) for group in sorted(pair.tolist()))
         groups = group_idxs_at(run.selected_pairs, run.n_components, t)
+
+
+@pytest.mark.parametrize(
+    ("shares", "n_samples", "counts"),
+    [
+        ([0.5, 0.25], 4, [2, 1]),
+        ([0.5], None, None),
+        ([0.5, np.nan], 4, None),
+        ([np.inf], 4, None),
+        ([-0.25, 0.5], 4, None),
+        ([0.3], 4, None),
+    ],
+)
+def test_shares_of_samples_are_stored_as_counts_where_these_are_exact(shares, n_samples, counts):
+    found = _counts(np.array(shares), n_samples)
+    assert (None if found is None else found.tolist()) == counts

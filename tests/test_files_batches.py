@@ -176,3 +176,9 @@ def test_batches_are_numbered_from_0_or_1(tmp_path, first):
     for number in range(first, 12):
         (tmp_path / f"batch_{number:02d}.pt").touch()
     assert [path.name for path in find_batches(tmp_path)] == [f"batch_{n:02d}.pt" for n in range(first, 12)]
+
+
+def test_a_batch_put_together_by_hand_is_checked():
+    activations = ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"]).activations
+    with pytest.raises(InputError, match=r"^seed: "):
+        ActivationBatch(activations, seed=-1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from found_groups import assert_same_groups, parsed_newick
 
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
@@ -58,30 +59,11 @@ def without_groups():
     )  # fmt: skip
 
 
-def assert_equal(found, other):
-    assert (other.labels, other.n_groups, other.warnings) == (found.labels, found.n_groups, found.warnings)
-    np.testing.assert_array_equal(other.group_idxs, found.group_idxs)
-    np.testing.assert_array_equal(other.null_groups, found.null_groups)
-    np.testing.assert_array_equal(other.null_groups_busy, found.null_groups_busy)
-    for name in COLUMNS:
-        np.testing.assert_array_equal(other.columns[name], found.columns[name])
-    assert (other.bits, other.cohesion) == (found.bits, found.cohesion)
-    assert json.dumps(other.settings) == json.dumps(found.settings)
-    if found.n_groups:
-        np.testing.assert_array_equal(other.bits_saved_runs, found.bits_saved_runs)
-    for name in ("component", "group", "bits", "share"):
-        np.testing.assert_array_equal(getattr(other.shared, name), getattr(found.shared, name))
-    assert (other.tree is None) == (found.tree is None)
-    if found.tree is not None:
-        for name in ("children", "height", "bits", "bits_se", "chosen"):
-            np.testing.assert_array_equal(getattr(other.tree, name), getattr(found.tree, name))
-
-
 @pytest.mark.parametrize("found", [example_found(), with_labels(NAMES), without_evidence(), without_groups()])
 def test_what_is_written_is_read_back(found, tmp_path):
     save_groups(found, tmp_path, ensemble="a/b", provenance={"spdclust": "1"})
-    assert_equal(found, load_groups(tmp_path / "groups.json"))
-    assert_equal(found, load_groups(tmp_path))
+    assert_same_groups(found, load_groups(tmp_path / "groups.json"))
+    assert_same_groups(found, load_groups(tmp_path))
     assert "NaN" not in (tmp_path / "groups.json").read_text()
     assert json.loads((tmp_path / "groups.json").read_text())["provenance"] == {"spdclust": "1"}
     again = tmp_path / "again"
@@ -96,7 +78,7 @@ def test_shared_members_of_several_groups_keep_their_order(tmp_path):
     )
     found = replace(example_found(), shared=shared)
     save_groups(found, tmp_path, ensemble="a/b")
-    assert_equal(found, load_groups(tmp_path))
+    assert_same_groups(found, load_groups(tmp_path))
 
 
 def test_the_table_holds_each_group_with_lists_as_json(tmp_path):
@@ -132,39 +114,10 @@ def test_the_mapping_has_the_same_numbers_and_none_for_components_alone(tmp_path
     ]
 
 
-TOKEN = re.compile(r"'(?:[^']|'')*'|\[&[^\]]*\]|:[-0-9.e+]+|[(),;]")
-
-
-def parsed(text):
-    """Return the nodes of a Newick text by the labels below each: their comments and branch lengths."""
-    nodes, stack, last = {}, [], None
-    assert "".join(TOKEN.findall(text)) == text.strip()
-    for token in TOKEN.findall(text):
-        if token == "(":
-            stack.append([])
-            continue
-        if token == ")":
-            last = frozenset().union(*stack.pop())
-        elif token.startswith("'"):
-            last = frozenset([token[1:-1].replace("''", "'")])
-        elif token.startswith("["):
-            nodes.setdefault(last, {}).update(part.split("=") for part in token[2:-1].split(","))
-            continue
-        elif token.startswith(":"):
-            nodes.setdefault(last, {})["length"] = float(token[1:])
-            continue
-        else:
-            continue
-        nodes.setdefault(last, {})
-        if stack:
-            stack[-1].append(last)
-    return nodes
-
-
 @pytest.mark.parametrize("labels", [example_found().labels, NAMES])
 def test_the_tree_survives_newick_with_its_evidence(labels):
     found = with_labels(labels)
-    nodes = parsed(newick(found))
+    nodes = parsed_newick(newick(found))
     members = frozenset(found.members(1))
     assert nodes[members] == {"bits": "0.4", "bits_se": "0.03", "group": "1", "length": 0.8}
     assert nodes[frozenset(labels)] == {}  # the root: no candidate, no branch above it
@@ -176,7 +129,7 @@ def test_the_tree_survives_newick_with_its_evidence(labels):
 
 
 def test_without_a_tree_each_group_is_a_node_below_the_root():
-    nodes = parsed(newick(without_evidence()))
+    nodes = parsed_newick(newick(without_evidence()))
     assert [nodes[frozenset(example_found().members(group))] for group in range(3)] == [
         {"group": str(g)} for g in range(3)
     ]

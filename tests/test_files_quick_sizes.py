@@ -1,7 +1,10 @@
 """Sizes that are told without reading the file: shapes of batches, lengths of histories."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
@@ -9,6 +12,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import save_merge_history
 from spdclust.files.quick_sizes import batch_shape, history_length
+from spdclust.files.torch_files import _bytes_of
 from spdclust.merge.history import MergeHistory
 
 
@@ -47,3 +51,11 @@ def test_the_length_is_the_number_of_merges(tmp_path, n_merges):
 def test_a_file_that_is_no_history_has_no_length(tmp_path):
     (tmp_path / "h.zip").write_text("no zip")
     assert history_length(tmp_path / "h.zip") == 0
+
+
+def test_memory_of_a_sparse_tensor_counts_its_entries_and_a_pointer_for_each_of_its_rows():
+    dense = torch.zeros(2, 3, 5)
+    dense[0, 1, 4] = dense[1, 2, 0] = 1
+    pointers, entries = 8 * 2 * 3, 2 * (4 + 8 * 3)
+    assert _bytes_of(dense.to_sparse(), "", Path("x.pt"), "") == pointers + entries
+    assert _bytes_of(dense, "", Path("x.pt"), "") == 4 * 30

@@ -127,25 +127,6 @@ def random_tree(rng: np.random.Generator, n_leaves: int) -> Tree:
     return Tree(n_leaves, np.array(children, dtype=np.int64).reshape(-1, 2), np.zeros(len(children)))
 
 
-def chosen_plainly(tree, bits, n_codes, without, false_alarm):
-    """What is best below each part of a node stays, unless the node saves more than both, beyond chance."""
-    beyond = n_codes / false_alarm
-
-    def settle(node: int) -> tuple[int, ...]:
-        if node < tree.n_leaves:
-            return ()
-        a, b = tree.children[node - tree.n_leaves].tolist()
-        below = settle(a) + settle(b)
-        if node not in bits or not without[node].any():
-            return below
-        more = bits[node] - sum((bits[each] for each in below), np.zeros(len(bits[node])))
-        e_value = (2.0 ** more[without[node]]).sum() / len(more)
-        return (node,) if more.sum() > 0 and e_value >= beyond else below
-
-    roots = np.flatnonzero(tree.parents < 0).tolist()
-    return sorted(itertools.chain.from_iterable(settle(root) for root in roots))
-
-
 @pytest.mark.parametrize("seed", range(60))
 def test_nodes_are_chosen_from_the_leaves_up(seed):
     rng = np.random.default_rng(seed)
@@ -157,7 +138,7 @@ def test_nodes_are_chosen_from_the_leaves_up(seed):
     ones = np.ones_like(nodes)
     evidence = Evidence(saved, ones, np.ones_like(saved, dtype=np.int64), 2 * len(nodes))
     chosen = choose_nodes(tree, evidence, nodes, without, 0.3)
-    expected = chosen_plainly(
+    expected = plain.chosen(
         tree,
         dict(zip(nodes.tolist(), saved, strict=True)),
         max(2 * len(nodes), 1),

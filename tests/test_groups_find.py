@@ -178,7 +178,7 @@ def test_columns_are_what_they_say(seed):
     ensemble = plain.random_ensemble(seed, n_components=13)
     found = find_groups(ensemble.histories, ensemble.batches, n_null=1)
     pooled = np.concatenate(ensemble.dense)
-    active, n_samples = pooled > 0, [len(each) for each in ensemble.dense]
+    n_samples = [len(each) for each in ensemble.dense]
     similar = plain.similarity(pooled)
     assert list(found.columns) == list(COLUMNS)
     assert found.labels == ensemble.labels
@@ -186,10 +186,7 @@ def test_columns_are_what_they_say(seed):
     everyone = sorted(label for group in answer(found) for label in group)
     assert len(everyone) == len(set(everyone)) == len(found.labels) - found.n_alone
     assert sorted(set(found.group_idxs.tolist())) == list(range(found.n_groups + found.n_alone))
-    alone = np.zeros(len(n_samples))
-    for fold, values in enumerate(ensemble.dense):
-        others = np.concatenate([each for i, each in enumerate(ensemble.dense) if i != fold])
-        alone[fold] = sum(plain.coded(a > 0, b > 0) for a, b in zip(values.T, others.T, strict=True))
+    alone = plain.bits_alone(ensemble.dense)
     assert found.bits["alone"] == pytest.approx(alone.sum() / sum(n_samples))
     saved_in_all = 0.0
     for g in range(found.n_groups):
@@ -200,22 +197,8 @@ def test_columns_are_what_they_say(seed):
         saved_in_all += sum(by_gate[gate])
         assert sum(by_gate[gate]) >= max(map(sum, by_gate.values())) - 1e-6
         np.testing.assert_allclose(found.bits_saved_runs[g], per_sample, atol=1e-9)
-        pairs = [(i, j) for i in members for j in members if i < j]
-        both = [similar[pair] * (active[:, list(pair)].sum()) / (1 + similar[pair]) for pair in pairs]
-        lift = [
-            b * len(active) / active[:, i].sum() / active[:, j].sum()
-            for b, (i, j) in zip(both, pairs, strict=True)
-        ]
-        expected = {
-            "size": len(members),
-            "bits_saved": per_sample.mean(),
-            "bits_saved_se": per_sample.std(ddof=1) / np.sqrt(len(per_sample)),
-            "activity": (active[:, members].sum(1) >= gate).mean(),
-            "cohesion": np.mean([similar[pair] for pair in pairs]),
-            "lift": np.median(lift),
-            "runs_exact": 0,
-            "support": 1 / len(members),  # nothing was merged
-        }
+        expected = plain.described(ensemble.dense, members, gate)
+        expected |= {"runs_exact": 0, "support": 1 / len(members)}  # nothing was merged
         for name, value in expected.items():
             assert found.columns[name][g] == pytest.approx(value, rel=1e-5, abs=1e-9), name
     assert found.bits["answer"] == pytest.approx((alone.sum() - saved_in_all) / sum(n_samples))

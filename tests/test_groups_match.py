@@ -1,9 +1,11 @@
 """Groups of two ensembles matched: by members against brute force, by weights against full weight matrices."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from spdclust.core.errors import InputError
 from spdclust.groups.match import group_cosines, group_overlaps, match_groups
@@ -99,3 +101,15 @@ def test_the_components_of_a_module_add_up_to_its_weights():
     for module, (v, u) in weights.items():
         target = state[f"target_model.{module}.weight"].numpy()
         np.testing.assert_allclose((v @ u).T, target, atol=0.01)
+
+
+@pytest.mark.parametrize("lost", [["linear1"], ["linear1", "linear2"]])
+def test_a_checkpoint_that_lacks_half_of_a_component_is_one_line(tmp_path, lost):
+    shutil.copytree("tests/data/models/tms_5-2", tmp_path / "model")
+    (file,) = (tmp_path / "model").glob("model_*.pth")
+    state = torch.load(file, weights_only=True)
+    for module in lost:
+        del state[f"_components.{module}.U"]
+    torch.save(state, file)
+    with pytest.raises(InputError, match="no components in this checkpoint"):
+        component_weights(tmp_path / "model")

@@ -1,84 +1,12 @@
 """Components that join a group or are shared by a second one, against counting sample by sample."""
 
-import math
-
 import groups_plain as plain
 import numpy as np
 import pytest
 
-from spdclust.groups.evidence import Evidence, evidence_of_groups, log_evidence
+from spdclust.groups.evidence import Evidence, evidence_of_groups
 from spdclust.groups.members import find_memberships
 from spdclust.merge.activations import ProcessedActivations
-
-
-def bits(hits: list[int], trials: list[int], fold: int) -> float:
-    """Bits that code the hits of one fold by the rate in the others."""
-    p = plain.rate(sum(hits) - hits[fold], sum(trials) - trials[fold])
-    return -hits[fold] * math.log2(p) - (trials[fold] - hits[fold]) * math.log2(1 - p)
-
-
-def acts_with(
-    dense: list[np.ndarray], group: list[int], at_least: int, own: list[int], own_gate: int, i: int
-):
-    """What the samples on which a component's own group, itself left out, is inactive say about it and a group.
-
-    Returns the bits saved in each fold, the share of the group's events on which it is active, and the overlap of
-    the two in units of the samples on which it is as active as usual.
-    """
-    alone, inactive, hits, trials = [], [], [], []
-    energy_both = energy_alone = 0.0
-    for values in dense:
-        active = values > 0
-        others = [j for j in own if j != i]
-        free = (
-            active[:, others].sum(1) < min(own_gate, len(others)) if own else np.ones(len(values), dtype=bool)
-        )
-        event = active[:, group].sum(1) >= at_least
-        inactive.append(int(free.sum()))
-        alone.append(int((free & active[:, i]).sum()))
-        trials.append(int((free & event).sum()))
-        hits.append(int((free & event & active[:, i]).sum()))
-        energy_both += np.square(values[free & event, i], dtype=np.float64).sum()
-        energy_alone += np.square(values[free, i], dtype=np.float64).sum()
-    pooled = np.concatenate(dense)[:, i].astype(np.float64)
-    usual = np.square(pooled[pooled > 0]).mean() if pooled.any() else 1.0
-    both = energy_both / usual
-    overlap = both / max(energy_alone / usual + sum(trials) - both, 1)
-    saved = [
-        bits(alone, inactive, fold)
-        - bits(hits, trials, fold)
-        - bits([a - h for a, h in zip(alone, hits, strict=True)], [n - t for n, t in zip(inactive, trials, strict=True)], fold)
-        for fold in range(len(dense))
-    ]  # fmt: skip
-    return saved, sum(hits) / sum(trials) if sum(trials) else 0.0, overlap
-
-
-def rows_plainly(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tuple[list[float], float]]:
-    pooled = np.concatenate(dense) > 0
-    n_components = pooled.shape[1]
-    own_of = {i: g for g, group in enumerate(groups) for i in group.tolist()}
-    found = {}
-    for g, group in enumerate(groups):
-        event = pooled[:, group].sum(1) >= gates[g]
-        usual_share = np.mean([pooled[event, j].mean() if event.any() else 0.0 for j in group])
-        for i in range(n_components):
-            if own_of.get(i) == g:
-                continue
-            own = own_of.get(i)
-            saved, share, overlap = acts_with(
-                dense,
-                group.tolist(),
-                gates[g],
-                groups[own].tolist() if own is not None else [],
-                gates[own] if own is not None else 0,
-                i,
-            )
-            evidence = float(log_evidence(np.array(saved)))
-            enough = math.log2(len(groups) * n_components / false_alarm)
-            alike = overlap >= 1 / 9 * (1 - 1e-9)
-            if share >= usual_share / 2 and alike and sum(saved) > 0 and evidence >= enough:
-                found[i, g] = saved, share
-    return found
 
 
 def case(seed: int) -> tuple[plain.Ensemble, list[np.ndarray]]:
@@ -118,7 +46,7 @@ def test_memberships_are_those_that_counting_sample_by_sample_gives(seed, false_
     )  # any gate, up to all members
     evidence = Evidence(evidence.bits, gates, evidence.opened, evidence.n_codes)
     found = find_memberships(folds, groups, evidence, 2, false_alarm)
-    expected = rows_plainly(ensemble.dense, groups, gates.tolist(), false_alarm)
+    expected = plain.memberships(ensemble.dense, groups, gates.tolist(), false_alarm)
     rows = list(zip(found.component.tolist(), found.group.tolist(), strict=True))
     assert sorted(rows) == sorted(expected)
     for row, saved, share in zip(rows, found.bits, found.share, strict=True):

@@ -13,7 +13,6 @@ from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, avera
 from spdclust.groups.support import _key_of, formed_by
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.groups import group_idxs_at
 
 
 def nodes_of(tree: Tree) -> dict[frozenset[int], float]:
@@ -179,15 +178,6 @@ def random_merge(rng: np.random.Generator, n: int, n_merges: int) -> np.ndarray:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def clusters_ever(pairs: np.ndarray, own: np.ndarray) -> set[frozenset[int]]:
-    """Every group of two or more that a merge had at any time."""
-    found = set()
-    for iteration in range(len(pairs)):
-        groups = group_idxs_at(pairs, len(own), iteration)
-        found |= {frozenset(own[groups == g].tolist()) for g in set(groups.tolist())}
-    return {each for each in found if len(each) > 1}
-
-
 @pytest.mark.parametrize("seed", range(25))
 def test_a_merge_and_its_tree_have_the_same_groups(seed):
     rng = np.random.default_rng(seed)
@@ -198,7 +188,7 @@ def test_a_merge_and_its_tree_have_the_same_groups(seed):
     order = tree.sizes[n:]
     assert order.tolist() == [len(tree.members(n + t)) for t in range(len(order))]
     numbered = merge_history_tree(pairs, own, n)
-    assert nodes_of(numbered).keys() == clusters_ever(pairs, own)
+    assert nodes_of(numbered).keys() == plain.clusters_ever(pairs, own)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -216,7 +206,7 @@ def test_groups_that_most_or_all_runs_form_are_counted_one_by_one(seed):
     formed = Counter(
         group
         for each, merges in zip(own, pairs, strict=True)
-        for group in clusters_ever(merges, each)
+        for group in plain.clusters_ever(merges, each)
         if len(group) < len(each)
     )
     trees = [merge_history_tree(merges, each, n) for each, merges in zip(own, pairs, strict=True)]
@@ -235,7 +225,7 @@ def test_groups_that_most_or_all_runs_form_are_counted_one_by_one(seed):
     largest = {group for group in enough if not any(group < other for other in enough)}
     by_label = {frozenset(f"m:{i}" for i in group) for group in largest}
     assert {frozenset(answer.members(g)) for g in range(answer.n_groups)} == by_label
-    ever = [clusters_ever(merges, each) for each, merges in zip(own, pairs, strict=True)]
+    ever = [plain.clusters_ever(merges, each) for each, merges in zip(own, pairs, strict=True)]
     leaves = [frozenset([i]) for i in range(n)]
     for g in range(answer.n_groups):
         group = frozenset(int(labels[i][2:]) for i in answer.member_idxs(g))

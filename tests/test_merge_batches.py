@@ -1,5 +1,7 @@
 """Several batches: they take turns, the grouping goes on, masked groups wait."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.core.errors import InputError
+from spdclust.merge import stretches as stretches_of
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import merge_plainly
@@ -196,3 +199,16 @@ def test_more_samples_than_numbers_name_are_refused() -> None:
         InputError, match=r"too many samples in one batch \(found: 2147483648; allowed: at most"
     ):
         count_samples(Large())
+
+
+@pytest.mark.parametrize("entries", [1, 3, 7, 100])
+def test_stretches_are_all_rows_in_order_even_if_one_has_more_entries_than_a_stretch(monkeypatch, entries):
+    monkeypatch.setattr(stretches_of, "ENTRIES_PER_STRETCH", entries)
+    dense = (np.random.default_rng(0).random((20, 6)) < 0.5).astype(np.float32)
+    dense[[3, 4]] = 0
+    given = list(itertools.islice(stretches_of.stretches(activations(dense)), 40))
+    assert [first for first, _ in given] == np.cumsum(
+        [0, *(rows.shape[0] for _, rows in given[:-1])]
+    ).tolist()
+    np.testing.assert_array_equal(np.concatenate([rows.toarray() for _, rows in given]), dense)
+    assert all(rows.nnz <= entries or rows.shape[0] == 1 for _, rows in given)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import groups_plain as plain
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,26 @@ def test_a_history_without_merges_or_description_lengths_is_described_as_such() 
 
 def test_no_runs_form_no_groups() -> None:
     assert groups_formed_by_all([]) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_formed_by_all_runs_are_the_largest_that_each_of_them_had_at_some_time(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, n_merges = 9, int(rng.integers(3, 8))
+    pairs = [np.sort([rng.choice(n - t, 2, replace=False) for t in range(n_merges)], axis=1)]
+    pairs += [pairs[0].copy() for _ in range(rng.integers(0, 3))]
+    for own in pairs[1:]:  # another end
+        same = int(rng.integers(2, n_merges + 1))
+        own[same:] = np.sort(
+            [rng.choice(n - t, 2, replace=False) for t in range(same, n_merges)] or own[:0], axis=1
+        )
+    labels = plain.names(n)
+    ever = [plain.clusters_ever(own, np.arange(n)) for own in pairs]
+    common = set.intersection(*ever)
+    largest = [group for group in common if not any(group < other for other in common)]
+    found = groups_formed_by_all([plain.history(labels, own) for own in pairs])
+    assert found == sorted([labels[i] for i in sorted(group)] for group in largest)
+    assert len(largest) >= 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import yaml
 
 from spdclust import ActivationBatch, ClusteringPipelineConfig, ClusteringRunConfig
 from spdclust.commands.cli import main
+from spdclust.files.ensemble_record import shared_values
 from spdclust.files.histories import load_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
 from spdclust.reproduction.making import check_history
@@ -104,3 +105,14 @@ def test_the_printed_recipe_of_handmade_batches_gives_the_same_history(own: Path
 def test_both_numbers_come_from_one_function() -> None:
     run = ClusteringRunConfig(precomputed_activations_dir="own", merge_config=MERGE)
     assert [run.batches_used(available=n) for n in (1, 2, 3)] == [1, 2, 2]
+
+
+def test_only_what_all_records_state_is_shared():
+    records = [
+        {"a": 1, "b": [2], "c": 3},
+        {"a": 1, "b": [2], "c": 4},
+        {"a": 1, "b": [2], "c": 3},
+        {"a": 1, "c": 3},
+    ]
+    assert shared_values(records) == {"a": 1}
+    assert shared_values(records[:3]) == {"a": 1, "b": [2]}

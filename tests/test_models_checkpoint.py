@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
-from spdclust.models.config import read_config
+from spdclust.models.config import _modernised, read_config
 
 DATA = Path(__file__).parent / "data/models"
 
@@ -363,6 +363,21 @@ def test_configuration_keys_of_old_runs_are_read(run):
     assert same_numbers(run).n_components == 40
 
 
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        (
+            "simple_stories_train.models.llama_simple.LlamaSimple",
+            "spd.pretrain.models.llama_simple.LlamaSimple",
+        ),
+        ("spd.pretrain.models.gpt2_simple.GPT2Simple", "spd.pretrain.models.gpt2_simple.GPT2Simple"),
+        (None, None),
+    ],
+)
+def test_model_classes_of_packages_with_an_older_name_are_read(stated, read):
+    assert _modernised({"pretrained_model_class": stated})["pretrained_model_class"] == read
+
+
 def test_old_identity_patterns_are_read(tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(DATA / "tms_5-2-idop", folder)
@@ -449,3 +464,8 @@ def test_a_run_of_param_decomp_names_the_command_whose_snapshot_is_read(tmp_path
     assert (
         f"precomputed_activations_dir, with the snapshot of this run that `{command.format(run=run)}" in line
     )
+
+
+def test_nothing_is_warned_of_where_nothing_attends_over_samples(caplog):
+    load_model(DATA / "tms_5-2", device="cpu")
+    assert caplog.messages == []

@@ -223,3 +223,16 @@ def test_samples_follow_from_the_length_of_a_sequence(tmp_path):
     )
     with pytest.raises(InputError, match=r"n_tokens_per_seq: .*\(found: 9; allowed: at most 8"):
         estimate(ClusteringRunConfig(model_path=str(run), n_tokens_per_seq=9))
+
+
+def test_every_ordinary_token_is_drawn_and_no_other():
+    """0 starts a sequence, the last token is the induction token."""
+    task = InductionTask(name="induction_head", vocab_size=6, seq_len=7)
+    tokens = generate(task, 2000, seed=0)
+    inner = tokens[:, 1:-1]
+    assert (inner == 5).sum(axis=1).tolist() == [1] * 2000
+    rows, where = np.nonzero(inner == 5)
+    assert sorted(set(inner[rows, where + 1].tolist())) == [1, 2, 3, 4]
+    inner[rows, where + 1] = 5
+    assert sorted(set(inner.ravel().tolist())) == [1, 2, 3, 4, 5]
+    assert sorted(set((where + 1).tolist())) == [2, 3, 4]

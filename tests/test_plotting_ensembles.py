@@ -145,6 +145,11 @@ def test_distances_are_linear_near_zero_and_points_only_for_few_pairs():
     between = rng.integers(0, 500, (12, 4, 4)).astype(float)
     between = np.triu(between, 1) + np.triu(between, 1).transpose(0, 2, 1)
     few = plot_distances(between, "matching_dist").axes[0]
+    n_runs = between.shape[1]
+    assert (
+        few.get_title(loc="left")
+        == f"Distance between runs: {n_runs * (n_runs - 1) // 2} pairs of {n_runs} runs"
+    )
     assert few.get_yscale() == "symlog"
     assert sorted(few.lines[1].get_ydata()) == sorted(between[:, *np.triu_indices(4, 1)].ravel())
     np.testing.assert_allclose(

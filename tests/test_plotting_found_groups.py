@@ -115,6 +115,8 @@ def test_the_tree_has_every_node_its_evidence_and_the_chosen_ones_in_blue():
     points = axes.collections[2].get_offsets()
     np.testing.assert_allclose(points[:, 0], 0.2)
     np.testing.assert_allclose(points[:, 1], layout.middle[[1, 3, 5]])
+    scale = axes.collections[2].norm
+    assert (scale.vmin, scale.vmax) == pytest.approx((0.3, 0.5))  # the least and the most bits of a node
     blue = (axes.collections[0].get_colors() == axes.collections[0].get_colors()[0]).all(axis=1)
     assert blue.tolist() == layout.inside.tolist()
 

@@ -52,7 +52,9 @@ def test_after_the_last_merge_there_is_nothing_to_choose(tmp_path):
     (view,) = repeat_merge(example_activations(), history, [history.n_iterations - 1])
     found = count_candidates(view)
     assert (found.chosen, found.k_groups, found.counts.sum()) == (None, 1, 0)
-    assert draw_candidates([found]).axes[0].get_title(loc="left") == "After 11 merges: 1 group"
+    figure = draw_candidates([found])
+    assert figure.axes[0].get_title(loc="left") == "After 11 merges: 1 group"
+    assert figure.axes[-1].get_ylabel() == "pairs of groups [count]"  # what the colours mean
 
 
 def draw(folder, batch, paths):

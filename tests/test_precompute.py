@@ -85,6 +85,8 @@ def test_damaged_tokens_are_refused(tmp_path):
     examples = TokenExamples(np.array([[3, 4]]), np.array([[0, 1]]), {3: "a", 4: "b"})
     arrays, texts = examples.arrays(), examples.texts()
     assert TokenExamples.stored(arrays, texts).context(0) == (["a", "b"], 1)
+    with pytest.raises(InputError, match="tokens are inconsistent"):
+        TokenExamples.stored(arrays, {"example_texts": '["a", 4]'})
     for name, value in [
         ("example_samples", [[0, 2]]),
         ("example_tokens", [[3, 5]]),
@@ -172,3 +174,15 @@ def test_sequences_longer_than_the_model_takes_are_one_line(model, data):
         process_data_batch(
             run_config({"name": str(data), "n_ctx": 49, "tokenizer": TOKENIZER}), model, run=0, batch=0
         )
+
+
+def test_inputs_have_the_digest_of_what_was_drawn():
+    """Runs whose inputs have one digest count as one: those of other seeds must not."""
+    model = load_model("resources/resid_mlp1", "cpu")
+    config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4)
+    digests = [
+        process_data_batch(config, model, run=run, batch=batch).provenance["inputs_digest"]
+        for run, batch in [(0, 0), (0, 0), (0, 1), (1, 0)]
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

@@ -11,9 +11,10 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
+from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.mapping import VIEWERS
-from spdclust.files.reference_readers import READERS
+from spdclust.files.reference_readers import READERS, settings_for_reader
 from spdclust.merge.history import MergeHistory
 
 SCHEMAS = yaml.safe_load((Path(__file__).parent / "data/reference/schemas.yaml").read_text())
@@ -182,3 +183,12 @@ def test_a_mapping_has_the_keys_of_its_viewer(tmp_path, viewer, options):
     assert row == (0 if "groups_3" in options else 1)
     others = [schema for name, schema in SCHEMAS["mappings"].items() if name != viewer]
     assert not any(Draft202012Validator(schema).is_valid(content) for schema in others)
+
+
+@pytest.mark.parametrize("reader", [each for each in READERS if "activation_threshold" in READERS[each]])
+def test_a_threshold_above_1_is_one_line(reader):
+    for threshold in (0.0, 1.0, None):
+        read = settings_for_reader({"activation_threshold": threshold}, ["a:0"], reader)
+        assert read["activation_threshold"] == threshold
+    with pytest.raises(InputError, match=r"^activation_threshold: a history that .* does not read"):
+        settings_for_reader({"activation_threshold": 1.01}, ["a:0"], reader)

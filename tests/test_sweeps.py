@@ -289,10 +289,18 @@ def test_one_setting_is_drawn_as_curves_over_its_values_in_order():
         ([{"m.method": "range"}, {"m.method": "mcmc"}], ["method range", "method mcmc"]),
         ([{"m.threshold": None}, {"m.threshold": 0.1}], ["threshold null", "threshold 0.1"]),
         ([{"m.a": 1, "m.b": 5}, {"m.a": 2, "m.b": 6}], ["a 1,\nb 5", "a 2,\nb 6"]),
+        ([{"m.a": 1, "m.b": 5}, {"m.a": 1, "m.b": 6}], ["a 1,\nb 5", "a 1,\nb 6"]),
         ([{"m.a": True}, {"m.a": 1}], ["a True", "a 1"]),
         ([{"m.k": {"threshold": 0.1}}], ["threshold 0.1"]),
     ],
-    ids=["words", "null", "side by side", "a truth value and a number", "one mapping"],
+    ids=[
+        "words",
+        "null",
+        "side by side",
+        "one value of two settings",
+        "a truth value and a number",
+        "one mapping",
+    ],
 )
 def test_what_has_no_order_is_drawn_as_points_by_name(values, ticks):
     record = recorded(values)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.config.run import LoggingIntervals
-from spdclust.files.merge_progress import ProgressRecorder, load_progress, merge_digest
+from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_progress, merge_digest
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.client import Tracker
@@ -361,3 +361,12 @@ def test_tags_and_settings_name_the_ensemble_the_model_and_the_run():
     assert told.config["wandb_decomp_model"] == "s-38e1a3e2"
     assert told.config["batch_size"] == 3
     assert (told.group, told.job_type, told.project, told.entity) == ("r/e", "merge", "p", None)
+
+
+def test_time_and_memory_of_an_iteration_are_means_of_its_stretch():
+    progress = MergeProgress(stretches=[
+        {"first": 0, "n": 4, "seconds": 2.0, "memory_mb": 7.0}, {"first": 4, "n": 1, "seconds": 3.0, "memory_mb": 9.0},
+    ])  # fmt: skip
+    seconds, memory = progress.per_iteration(6)
+    np.testing.assert_array_equal(seconds, [0.5, 0.5, 0.5, 0.5, 3.0, np.nan])
+    np.testing.assert_array_equal(memory, [7, 7, 7, 7, 9, np.nan])

@@ -21,6 +21,7 @@ from spdclust.merge import rows
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
+from spdclust.user_files.layout import natural
 from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -276,3 +277,8 @@ def test_a_run_by_hand_needs_no_model(tmp_path, capsys):
     history = load_merge_history(tmp_path / "o" / "history.zip")
     assert history.labels == [f"latent:{i}" for i in range(8)]
     assert history.n_iterations == 3
+
+
+def test_numbers_in_names_sort_by_value_and_before_words():
+    names = ["b", "a10", "ab", "10", "a9", "a", "a9b", "9"]
+    assert sorted(names, key=natural) == ["9", "10", "a", "a9", "a9b", "a10", "ab", "b"]

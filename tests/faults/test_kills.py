@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of every stage, and at every change that a stage makes to a file."""
+"""Abrupt ends at random moments of every stage, and SIGKILL at every change that a stage makes to a file."""
 
 import os
 import random
@@ -45,7 +45,7 @@ def run_whole(job: Callable[[], None], folder: Path, expected: dict[str, bytes])
     ended = in_fork(job, folder)
     assert ended.code == 0, ended.said
     check_whole(folder, expected)
-    return ended.seconds
+    return ended.cpu_seconds
 
 
 def test_a_job_killed_at_random_moments_ends_with_the_same_files(
@@ -63,15 +63,15 @@ def test_a_job_killed_at_random_moments_ends_with_the_same_files(
             part = moments.uniform(0, 1) if moments.random() < 0.5 else moments.uniform(0.7, 1)
             ended = in_fork(job, folder, kill_after=part * seconds)
             tries += 1
-            assert ended.signal == signal.SIGKILL or ended.code == 0, ended.said
-            if ended.signal == signal.SIGKILL:
+            assert ended.signal == signal.SIGPROF or ended.code == 0, ended
+            if ended.signal == signal.SIGPROF:
                 hits += 1
-            else:  # the first run was slower than those after it
-                seconds = min(seconds, ended.seconds)
+            else:  # the first run took more than those after it
+                seconds = min(seconds, ended.cpu_seconds)
             check_nothing_looks_finished(folder, expected)
         seconds = min(seconds, run_whole(job, folder, expected))
     TALLY.add("kill at a random moment", script, hit=hits, came_too_late=tries - hits)
-    assert hits >= KILLS
+    assert hits >= KILLS, f"{hits} of {tries} kills came in time, within {seconds:.3f} s of CPU time"
 
 
 def at_change(job: RecordedJob, number: int) -> Callable[[], None]:
@@ -122,13 +122,14 @@ def test_a_job_killed_before_a_change_to_a_file_ends_with_the_same_files(
     assert changes >= len(job.outputs)
     chosen = sorted({round(n * (changes - 1) / (CHANGES - 1)) for n in range(CHANGES)})
     folder = recorded.place(job, tmp_path / "killed")
+    hits = 0
     for number in chosen:
         ended = in_fork(at_change(job, number), folder)
         if ended.code == 0:  # what an earlier one left makes fewer changes necessary
-            chosen.remove(number)
             break
-        assert ended.signal == signal.SIGKILL, ended.said
+        assert ended.signal == signal.SIGKILL, ended
+        hits += 1
         check_nothing_looks_finished(folder, expected)
     run_whole(job, folder, expected)
-    TALLY.add("kill just before a change to a file", script, hit=len(chosen))
-    assert len(chosen) >= 2
+    TALLY.add("kill just before a change to a file", script, hit=hits)
+    assert hits >= 2, f"{hits} of the changes {chosen} of {changes} were reached"

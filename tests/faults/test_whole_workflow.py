@@ -1,5 +1,6 @@
 """The whole workflow killed, run twice at once, and under clocks that jump."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from faults.recorded import SWEEP, Recorded, files_in, hidden
+from faults.recorded import HANGS, SWEEP, Recorded, files_in, hidden
 from faults.tally import TALLY
 from workflow import Workflow
 
@@ -63,7 +64,17 @@ def in_results(names: list[str]) -> list[str]:
 
 
 def run(workflow: Workflow, targets: list[str], environment: Mapping[str, str] = {}) -> int:
-    return start(workflow, targets, environment).wait(timeout=900)
+    return end_of(start(workflow, targets, environment), workflow)
+
+
+def end_of(process: subprocess.Popen[str], workflow: Workflow) -> int:
+    """Wait for a workflow, and show what it said if it never ends."""
+    try:
+        return process.wait(timeout=HANGS)
+    except subprocess.TimeoutExpired:
+        at_work = jobs_at_work(workflow.folder)
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"no end after {HANGS} s, with jobs {at_work}: {said(workflow)[-3000:]}")
 
 
 def said(workflow: Workflow) -> str:
@@ -82,6 +93,15 @@ def jobs_at_work(folder: Path) -> dict[int, str]:
         if script is not None:
             found[int(process.name)] = script.split(".")[-2]
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken, 0 for one that has ended."""
+    try:
+        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def check_nothing_looks_finished(folder: Path, expected: dict[str, bytes]) -> None:
@@ -104,7 +124,7 @@ def killed(recorded: Recorded, tmp_path_factory) -> Workflow:
     """A workflow that was killed again and again, and then left to end."""
     workflow = create(tmp_path_factory.mktemp("killed") / "w")
     folder, targets = workflow.folder, in_results(TARGETS)
-    moments = random.Random(3)
+    moments, latest = random.Random(3), 2.5
     hits: Counter[str] = Counter()
     stages: Counter[str] = Counter()
     tries = 0
@@ -113,27 +133,34 @@ def killed(recorded: Recorded, tmp_path_factory) -> Workflow:
         tries += 1
         orphans = jobs_at_work(folder)
         process = start(workflow, targets)
-        while process.poll() is None and not set(jobs_at_work(folder)) - set(orphans):
+        # a moment in the work of a job, wherever a busy machine puts it in time
+        moment = moments.uniform(0, latest)
+        at_work: dict[int, str] = {}
+        while process.poll() is None and not any(cpu_seconds(pid) >= moment for pid in at_work):
             time.sleep(0.02)
-        time.sleep(moments.uniform(0, 2.5))
-        at_work = {pid: script for pid, script in jobs_at_work(folder).items() if pid not in orphans}
-        if process.poll() is None and at_work:
+            at_work = {pid: script for pid, script in jobs_at_work(folder).items() if pid not in orphans}
+        if process.poll() is None:
             hits[how] += 1
             stages.update(at_work.values())
-        if how == "all processes":
-            os.killpg(process.pid, signal.SIGKILL)
-        elif how == "snakemake alone":
+        else:
+            latest /= 2  # no job took so long
+        if how == "snakemake alone":
             process.kill()
         else:
-            for pid in at_work:
-                os.kill(pid, signal.SIGKILL)
-        process.wait(timeout=300)
+            for kill, pid in (
+                [(os.killpg, process.pid)] if how == "all processes" else [(os.kill, p) for p in at_work]
+            ):
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    kill(pid, signal.SIGKILL)
+        end_of(process, workflow)
         check_nothing_looks_finished(folder, recorded.results)
         if process.returncode == 0:  # all was done: begin anew
             check_whole(folder, recorded.results, TARGETS)
             shutil.rmtree(folder / "results")
     assert run(workflow, targets) == 0, said(workflow)[-3000:]
-    while jobs_at_work(folder):
+    limit = time.monotonic() + HANGS
+    while at_work := jobs_at_work(folder):
+        assert time.monotonic() < limit, f"jobs that never end: {at_work}"
         time.sleep(0.1)
     for how, count in hits.items():
         TALLY.add("kill of the whole workflow", how, hit=count)
@@ -159,7 +186,7 @@ def test_two_workflows_at_once_end_with_the_same_files(recorded: Recorded, tmp_p
     targets = [f"{shared}/{name}" for name in (*MERGED, "ensemble_registry.db")]
     both = [create(tmp_path / name, results=str(shared)) for name in ("a", "b")]
     processes = [start(workflow, targets) for workflow in both]
-    codes = [process.wait(timeout=900) for process in processes]
+    codes = [end_of(process, workflow) for process, workflow in zip(processes, both, strict=True)]
     check_nothing_looks_finished(shared.parent, recorded.results)
     again = [run(workflow, targets) for workflow in both]
     assert again == [0, 0], [said(workflow)[-2000:] for workflow in both]
@@ -218,7 +245,8 @@ def test_a_clock_that_jumps_changes_no_result(
     while process.poll() is None and "merge" not in jobs_at_work(workflow.folder).values():
         time.sleep(0.05)
     clock.write_text(jump + "\n")
-    code = process.wait(timeout=900)
+    assert process.poll() is None, f"the workflow ended before the clock jumped: {said(workflow)[-3000:]}"
+    code = end_of(process, workflow)
     check_nothing_looks_finished(workflow.folder, recorded.results)
     due = workflow.due(*in_results(MERGED))
     again = run(workflow, in_results(MERGED)) if code or due else 0
