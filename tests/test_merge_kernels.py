@@ -13,6 +13,7 @@ from spdclust.merge.kernels import bounds, choosing_rank, coactivation, joining,
 from spdclust.merge.loading import load_batch
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source
+from spdclust.merge.state import read_all_rows
 from spdclust.merge.warming import warm_up
 
 
@@ -71,16 +72,38 @@ def engine_after(seed: int, n_done: int, method: str = "range", argument: float 
     return engine
 
 
-@pytest.mark.parametrize("n_done", [0, 1, 30, 80])
-def test_row_readings_equal_those_of_the_plain_matrix_and_bounds_hold(n_done) -> None:
-    engine = engine_after(2, n_done)
-    state, n_slots = engine.state, int(engine.state.counts[layout.SLOTS])
-    open_ = np.flatnonzero(state.figures[layout.CLOSED, :n_slots] == 0)
+def plain_coact(state) -> tuple[np.ndarray, np.ndarray]:
+    """Return the slots of the groups, and their coactivations as a matrix."""
+    open_ = np.flatnonzero(state.figures[layout.CLOSED, : int(state.counts[layout.SLOTS])] == 0)
     coact = np.zeros((len(open_), len(open_)))
     for a, p in enumerate(open_):
         coact[a, a] = state.figures[layout.ACTIVITY, p]
         for b, q in enumerate(open_[:a]):
             coact[a, b] = coact[b, a] = state.coact[p * (p - 1) // 2 + q]
+    return open_, coact
+
+
+@pytest.mark.parametrize("n_done", [0, 5])
+def test_rows_are_weighed_with_the_number_of_groups_there_are(n_done) -> None:
+    """Weights of `mcmc` when all rows are read: those of the plain costs, relative to the row's least."""
+    engine = engine_after(3, n_done, "mcmc", 0.7)
+    read_all_rows(engine.state, engine._rules, threads=1)
+    open_, coact = plain_coact(engine.state)
+    figures = engine.state.figures
+    costs = relative_costs(coact, figures[layout.RANK, open_], 1.0)
+    for a, p in enumerate(open_):
+        row = costs[a, :a]
+        least = row.min(initial=np.inf)
+        assert figures[layout.LEAST_WEIGHED, p] == least
+        total = np.exp((least - row) / (0.7 * 150)).sum()  # the temperature is in bits per sample
+        assert figures[layout.WEIGHT_TOTAL, p] == pytest.approx(total)
+
+
+@pytest.mark.parametrize("n_done", [0, 1, 30, 80])
+def test_row_readings_equal_those_of_the_plain_matrix_and_bounds_hold(n_done) -> None:
+    engine = engine_after(2, n_done)
+    state, n_slots = engine.state, int(engine.state.counts[layout.SLOTS])
+    open_, coact = plain_coact(state)
     ranks, log_k = state.figures[layout.RANK, open_], float(np.log2(len(open_) - 1))
     costs = relative_costs(coact, ranks, 1.0)
     values = np.empty(n_slots)
