@@ -51,7 +51,7 @@ def make_checkpoint(given: argparse.Namespace) -> None:
     from spdclust.models import load_model
     from spdclust.models.checkpoint import resolve_checkpoint
     from spdclust.models.modules import find_modules
-    from spdclust.models.state import COMPONENTS, LAYERWISE, TARGET
+    from spdclust.models.state_names import COMPONENTS, LAYERWISE, TARGET
     from spdclust.models.targets import build_target
 
     run = given.folder / "run"

@@ -1,11 +1,13 @@
 """Paths in configuration files: beside the file that names them, then from the working folder."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from workflow import REPOSITORY
 
 from spdclust.commands.cli import main
@@ -76,8 +78,14 @@ def test_validate_needs_no_torch(project):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "components: not known, since torch is not installed here" in validated("pipeline.yaml")
+    assert "components: 200" in validated("pipeline.yaml")
     assert "samples: 2 runs × 1 batch × 128" in validated("pipeline.yaml")
+    (project / "mlp").unlink()
+    shutil.copytree(REPOSITORY / "resources/resid_mlp1", project / "mlp")
+    weights = project / "mlp/model_6000.pth"
+    half = {name: tensor.bfloat16() for name, tensor in torch.load(weights, weights_only=True).items()}
+    torch.save(half, weights)
+    assert "components: not known, since torch is not installed here" in validated("pipeline.yaml")
 
 
 def test_a_command_that_needs_torch_says_so_in_one_line(project):

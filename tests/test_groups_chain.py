@@ -88,7 +88,7 @@ def merged(run: int, labels: list[str], parts: list[np.ndarray], rng, place: Ens
             activation_threshold=plain.THRESHOLD, iters=None, min_groups=1, filter_dead_threshold=0
         )
         history = merge_iteration(batches, config, (7, run), threads=1)
-    target, seconds = place.history(run), 0 if run == 0 else 300  # at every chance, or never
+    target, seconds = place.history(run), 0.0 if run == 0 else 300.0  # at every chance, or never
     merge(
         files, config.resolved(), (7, run),
         history=target, metrics=target.with_name("metrics.csv"), threads=2, checkpoint_seconds=seconds,

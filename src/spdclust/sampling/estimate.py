@@ -8,6 +8,7 @@ from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.errors import InputError
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.counting import count_components
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
@@ -140,14 +141,13 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         n_ctx = config.dataset.n_ctx or int(task.get("max_seq_len", 512))
         samples = config.batch_size * (config.n_tokens_per_seq or n_ctx)
     try:
-        from spdclust.models.counting import count_components
-    except ModuleNotFoundError:
-        return Estimate(None, samples, n_batches, n_runs, unknown_why=_NO_TORCH)
-    if task.get("task_name") == "induction_head" and config.n_tokens is None:
-        from spdclust.models.targets import build_target
+        counts = count_components(checkpoint)
+        if task.get("task_name") == "induction_head" and config.n_tokens is None:
+            from spdclust.models.targets import build_target
 
-        samples = open_inputs(build_target(checkpoint).task, config).n_samples
-    counts = count_components(checkpoint)
+            samples = open_inputs(build_target(checkpoint).task, config).n_samples
+    except ModuleNotFoundError:  # only unusual weights need torch
+        return Estimate(None, samples, n_batches, n_runs, unknown_why=_NO_TORCH)
     if not counts:
         raise InputError(
             "checkpoint has no components", file=checkpoint.weights, allowed="a decomposed model"
