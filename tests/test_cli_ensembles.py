@@ -421,3 +421,13 @@ def test_the_installed_command_says_the_same_and_examples_stand_in_its_help(tmp_
         "list",
     ):
         assert f"spdclust {command}" in spdclust(command, "--help").stdout.split("examples:")[1]
+
+
+def test_help_imports_nothing_slow():
+    code = (
+        "import sys; from spdclust.commands.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'scipy', 'numba', 'torch', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

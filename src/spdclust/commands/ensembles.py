@@ -156,6 +156,7 @@ def _other_settings(options: argparse.Namespace, field: str, found: object, usua
 
 def _distances(options: argparse.Namespace) -> None:
     from spdclust.core.distance_methods import check_methods
+    from spdclust.core.threads import available_threads
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.stages.distances import distances
 
@@ -164,12 +165,13 @@ def _distances(options: argparse.Namespace) -> None:
     stride = _stride(options, by_workflow=not set(methods).isdisjoint(usual))
     place = EnsembleFolder(options.output or options.ensemble)
     paths = {method: place.distance_file(method) for method in methods}
-    distances(options.ensemble, paths, stride=stride, n_workers=max(1, options.threads))
+    distances(options.ensemble, paths, stride=stride, n_workers=options.threads or available_threads())
     print("\n".join(f"wrote {path}" for path in paths.values()))
 
 
 def _stability(options: argparse.Namespace) -> None:
     from spdclust.core.distance_methods import check_methods
+    from spdclust.core.threads import available_threads
     from spdclust.files.stability_reading import load_stability_record
     from spdclust.files.summaries import stability_lines
     from spdclust.stability.names import STABILITY_FILES
@@ -188,7 +190,7 @@ def _stability(options: argparse.Namespace) -> None:
         methods,
         folder,
         stride=stride,
-        n_workers=max(1, options.threads),
+        n_workers=options.threads or available_threads(),
         iteration=iteration_given(options),
         n_groups=options.n_groups,
     )

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from spdclust.core.numbering import iteration_after
-from spdclust.core.threads import available_threads
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 """`(name, act, summary, *examples)`: add a subcommand that calls `act` with the parsed options.
@@ -88,7 +87,7 @@ def iteration_given(options: argparse.Namespace) -> int | None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Add `--threads`, by default all cores.
+    """Add `--threads`; None and 0 stand for all cores.
 
     Example:
         >>> parser = argparse.ArgumentParser(prog="spdclust")
@@ -99,7 +98,6 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=count,
-        default=available_threads(),
         help="number of threads (default: all cores); results do not depend on it",
     )
 
