@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Install this package into the environment of the Python that runs this: `tools/install.py "" lm dev`.
+"""Install this package into the environment of the Python that runs this: `tools/install.py "" lm,dev`.
 
 Each extra is a step ("" is the package itself). Every ten seconds a line says what pip is doing; if pip
 fails, all of its output follows.
@@ -14,8 +14,7 @@ import time
 EVERY_S = 10
 STEPS = {
     "": "spdclust and what it needs: torch, numba, snakemake, … (one to three minutes the first time)",
-    "lm": "language models: transformers, datasets",
-    "dev": "tests and lint: pytest, ruff, mypy, …",
+    "lm,dev": "language models, tests and lint: transformers, datasets, pytest, ruff, mypy, …",
 }
 
 
