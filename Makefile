@@ -67,7 +67,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: env
-	@echo "snakemake --cores $(CORES)   (one to two minutes)"
+	@echo "snakemake --cores $(CORES)   (about a minute)"
 	@$(BIN)/snakemake --cores $(CORES)
 	@echo "$$NEXT"
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.plain_tensors import read_plain_tensors
+from spdclust.files.torch_files import load_tensors
 
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_,
           np.uint16, np.uint32, np.uint64]  # fmt: skip
@@ -88,6 +90,28 @@ def test_a_shape_beyond_its_storage_is_not_read(tmp_path, other):
     with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:
         for each, data in (members | {name: members[name].replace(b"K\x02\x85", other)}).items():
             archive.writestr(each, data)
+    assert read_plain_tensors(tmp_path / "b.pt", "file") is None
+
+
+def test_more_data_than_the_file_contains_is_rejected_as_by_torch(tmp_path):
+    """Many tensors of one storage: each is small, and together they would fill the memory."""
+    whole = torch.zeros(1 << 20)
+    torch.save({str(n): whole.view(2, -1) for n in range(5000)}, tmp_path / "a.pt")
+    for read in (read_plain_tensors, lambda path, what: load_tensors(path, what, what)):
+        with pytest.raises(InputError, match="tensors: header declares more data than the file contains"):
+            read(tmp_path / "a.pt", "file")
+
+
+@pytest.mark.parametrize(
+    "pickled", [b"\x80\x02X\x01\x00\x00\x00a)R.", b"\x80\x02K\x01K\x01K\x02s.", b"\x80\x02}K\x01Q."]
+)
+def test_calls_of_what_cannot_be_called_are_left_to_torch(tmp_path, pickled):
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, pickled if name.endswith("data.pkl") else data)
     assert read_plain_tensors(tmp_path / "b.pt", "file") is None
 
 

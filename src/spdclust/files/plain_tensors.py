@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.core.safe_reading import check_size
 from spdclust.files.zip_files import open_zip
 
 _TYPES = {
@@ -75,7 +76,7 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
         what: short description of the expected contents, for messages.
 
     Raises:
-        InputError: the file is a damaged archive.
+        InputError: the file is a damaged archive, or its tensors have more data than it can contain.
     """
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
@@ -90,13 +91,17 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
             mapped = _Mapped(path, members)
             if len(members) != len(archive.infolist()) or mapped.member("byteorder").tobytes() != b"little":
                 return None
-            content = _followed(mapped.member("data.pkl").tobytes(), mapped)
-        except (_NotPlainError, KeyError, IndexError, TypeError, ValueError):
+            content: dict[str, np.ndarray | str] = _followed(mapped.member("data.pkl").tobytes(), mapped)
+        except (_NotPlainError, LookupError, TypeError, ValueError, AttributeError, OverflowError):
             return None
     plain = isinstance(content, dict) and all(
         isinstance(name, str) and isinstance(value, (str, np.ndarray)) for name, value in content.items()
     )
-    return content if plain else None
+    if not plain:
+        return None
+    # tensors may share their storage
+    check_size(sum(value.nbytes for value in content.values() if not isinstance(value, str)), path, "tensors")
+    return content
 
 
 class _Mapped:

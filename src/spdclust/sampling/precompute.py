@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -272,20 +273,45 @@ def precompute_batches_for_ensemble(
         InputError: the model cannot be loaded, or a batch cannot be made or written.
     """
     chosen = range(n_runs) if runs is None else list(runs)
-    from_files = config.precomputed_activations_dir is not None
-    own = dict(zip(chosen, files_of_runs(config, chosen), strict=True)) if from_files else {}
-    asked = {}
-    for run in chosen:
-        batches = range(len(own[run].batches) if from_files else config.batches_needed())
-        asked[run] = (
-            [config.batch_seed(run, batch) for batch in batches],
-            [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in batches],
-        )
-    if from_files:
-        for run, (seeds, paths) in asked.items():
-            convert_missing_batches(config, find_user_batches(config, run, len(paths)), seeds, paths)
+    if config.precomputed_activations_dir is None:
+        numbers = [config.batches_needed() for _ in chosen]
     else:
+        numbers = [len(own.batches) for own in files_of_runs(config, chosen)]
+    paths = {
+        run: [Path(folder) / f"run_{run}" / f"batch_{batch}.pt" for batch in range(number)]
+        for run, number in zip(chosen, numbers, strict=True)
+    }
+    write_batches_of_runs(config, paths)
+    return list(paths.values())
+
+
+def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Sequence[Path]]) -> None:
+    """Write the first batches of some runs; the model and its data are opened once.
+
+    Batches that are there already, made in the same way, are kept.
+
+    Example:
+        >>> import tempfile
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "batch_0.pt"
+        ...     write_batches_of_runs(config, {3: [path]})
+        ...     ActivationBatch.load(path).seed
+        3000
+
+    Args:
+        config: the run's settings.
+        paths: for each run, by its number, the path of each batch, from batch 0.
+
+    Raises:
+        InputError: the model cannot be loaded, or a batch cannot be made or written.
+    """
+    seeds = {
+        run: [config.batch_seed(run, batch) for batch in range(len(files))] for run, files in paths.items()
+    }
+    if config.precomputed_activations_dir is None:
         model = load_run_model(config)
-        for seeds, paths in asked.values():
-            write_missing_batches(config, model, seeds, paths)
-    return [paths for _, paths in asked.values()]
+        write_missing_batches(config, model, list(chain(*seeds.values())), list(chain(*paths.values())))
+        return
+    for run, files in paths.items():
+        convert_missing_batches(config, find_user_batches(config, run, len(files)), seeds[run], files)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.sampling.batch_sampling import load_run_model
-from spdclust.sampling.precompute import convert_missing_batches, find_user_batches, write_missing_batches
+from spdclust.sampling.precompute import write_batches_of_runs
 
 
 def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path]) -> None:
-    """Write batches, whose paths say of which run and which of its batches; the model is loaded once.
+    """Write the batches of one run or several, named by their paths; the model is loaded once.
 
     Existing batches with the same provenance are kept.
 
@@ -27,23 +26,13 @@ def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path])
 
     Args:
         settings: `ClusteringRunConfig.sampling()`, and `dataset_seed`.
-        paths: output path of each batch, `…/run_<r>/batch_<b>.pt`, in order.
+        paths: output path of every batch, `…/run_<r>/batch_<b>.pt`; those of a run in order, from batch 0.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be computed or written.
     """
     config = ClusteringRunConfig.model_validate(dict(settings))
-    places = [Path(path) for path in paths]
-    runs = [_number(path.parent.name) for path in places]
-    seeds = [config.batch_seed(run, _number(path.stem)) for run, path in zip(runs, places, strict=True)]
-    if config.precomputed_activations_dir is None:
-        write_missing_batches(config, load_run_model(config), seeds, places)
-        return
-    for run in dict.fromkeys(runs):
-        of_run = slice(runs.index(run), runs.index(run) + runs.count(run))
-        own = find_user_batches(config, run, runs.count(run))
-        convert_missing_batches(config, own, seeds[of_run], places[of_run])
-
-
-def _number(name: str) -> int:
-    return int(name.rpartition("_")[2])
+    of_runs: dict[int, list[Path]] = {}
+    for path in map(Path, paths):
+        of_runs.setdefault(int(path.parent.name.removeprefix("run_")), []).append(path)
+    write_batches_of_runs(config, of_runs)
