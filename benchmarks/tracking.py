@@ -35,11 +35,11 @@ def main() -> None:
     os.environ["WANDB_MODE"] = "offline"
 
     import generate
+    from spdclust.files.resolved import save_run_config
 
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.config.tracking import tracking_settings
     from spdclust.files.activation_batch import ActivationBatch
-    from spdclust.files.resolved import save_run_config
     from spdclust.stages.merge import merge
     from spdclust.stages.track import member_of
     from spdclust.tracking.callback import LIVE_AFTER_SECONDS, MergeCallback

@@ -34,8 +34,8 @@ from spdclust.files.stability_reading import load_stability_iterations, load_sta
 from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
-from spdclust.models.counting import count_components
 from spdclust.models.loading import load_model
+from spdclust.models.state import count_components
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability

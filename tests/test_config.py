@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spdclust.config.load import load_config, read_mapping, validate
+from spdclust.config.load import MOST_VALUES, load_config, parse_yaml, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig
 from spdclust.config.sweep_points import sweep_points
 from spdclust.config.without_effect import run_settings_without_effect
-from spdclust.config.yaml_text import MOST_VALUES, parse_yaml
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.core.errors import InputError
-from spdclust.models.causal_importance import build_causal_importance
+from spdclust.models.causal_importance import SIGMOIDS, build_causal_importance, find_sigmoids
 from spdclust.models.config import CausalImportanceConfig
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.sigmoids import SIGMOIDS, find_sigmoids
 
 # names that sort otherwise than they stand here; an embedding of 11 tokens
 A = DecomposedModule("h.1.fc", "matrix", 3, 2, 4, has_bias=False)

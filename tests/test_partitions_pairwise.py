@@ -11,9 +11,8 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 
 from spdclust.core.distance_methods import METHODS, check_method, check_methods
 from spdclust.core.errors import InputError
-from spdclust.partitions.contingency import contingency
-from spdclust.partitions.overlap import xlogx_table
-from spdclust.partitions.pairwise import distance
+from spdclust.partitions.formulas import distance
+from spdclust.partitions.overlap import contingency, xlogx_table
 
 groupings = st.integers(1, 9).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(0, n - 1), min_size=n, max_size=n).map(np.array)] * 2)

@@ -22,12 +22,10 @@ from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.ordination import classical_scaling
 from spdclust.plotting.coclustering import plot_coclustering
 from spdclust.plotting.consensus import plot_consensus
-from spdclust.plotting.distances import plot_distances
-from spdclust.plotting.merge_tree import plot_merge_tree
+from spdclust.plotting.merge_tree import MOST_LEAVES, lay_out_tree, plot_merge_tree
 from spdclust.plotting.merges import plot_cluster_sizes, plot_mdl
-from spdclust.plotting.runs import plot_runs, seriated
+from spdclust.plotting.runs import plot_distances, plot_runs, seriated
 from spdclust.plotting.style import save_figure
-from spdclust.plotting.tree_layout import MOST_LEAVES, lay_out_tree
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.cut import groups_at
 from spdclust.stability.tables import stability_record

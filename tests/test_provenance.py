@@ -79,7 +79,7 @@ def change(name):
         ),
         ("merge/merging.py", "merge_iteration", {"merge"}),
         ("files/metrics.py", "save_metrics", {"merge"}),
-        ("plotting/distances.py", "plot_distances", {"plot_distances"}),
+        ("plotting/runs.py", "plot_distances", {"plot_distances"}),
         ("plotting/merge_tree.py", "plot_merge_tree", {"plot_merge_tree"}),
         ("plotting/merge_state.py", "plot_merge_state", {"plot_merge_state"}),
         ("plotting/merge_candidates.py", "plot_merge_candidates", {"plot_merge_candidates"}),

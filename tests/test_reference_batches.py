@@ -13,9 +13,9 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.sampling.estimate import estimate
 from spdclust.user_files import contents
+from spdclust.user_files.arrays import zipped_batch
 from spdclust.user_files.folders import files_of_run
 from spdclust.user_files.matrices import read_user_file, shape_of_user_file
-from spdclust.user_files.reference_batches import zipped_batch
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]

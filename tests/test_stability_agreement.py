@@ -14,10 +14,9 @@ from spdclust.core.errors import InputError
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_all_distances, compute_distances
 from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
-from spdclust.stability.agreement import QUANTILES, summarize_agreement
+from spdclust.stability.agreement import QUANTILES, component_stability, summarize_agreement
 from spdclust.stability.analysis import analyze_stability, find_cut
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.components import component_stability
 from spdclust.stability.cut import (
     cut_at_iteration,
     cut_at_least_mdl,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from spdclust.core.errors import InputError
+from spdclust.stability.agreement import component_stability
 from spdclust.stability.coclustering import coclustering, coclustering_frequency
-from spdclust.stability.components import component_stability
 
 ensembles = st.tuples(st.integers(2, 5), st.integers(1, 9)).flatmap(
     lambda shape: st.lists(

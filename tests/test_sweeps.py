@@ -24,17 +24,16 @@ from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.sweeps import load_sweep
 from spdclust.merge.history import MergeHistory
+from spdclust.partitions.distances import distance_matrices
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.partitions.every_pair import distance_matrices
-from spdclust.partitions.pairwise import distance
+from spdclust.partitions.formulas import distance
 from spdclust.plotting.sweep_bits import plot_sweep_bits
 from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.tables import stability_record
 from spdclust.stages.figures import draw_figures
-from spdclust.sweeps.comparison import compare_points, sweep_point
-from spdclust.sweeps.tables import distance_rows, point_rows
+from spdclust.sweeps.comparison import compare_points, distance_rows, point_rows, sweep_point
 
 UNMATCHED = [name for name, method in METHODS.items() if not method.needs_matching]
 

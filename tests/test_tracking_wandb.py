@@ -19,10 +19,9 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.tracking import tracking_settings
 from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.ensemble_folder import GROUPS
+from spdclust.files.ensemble_folder import GROUPS, save_run_config
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import load_merge_history
-from spdclust.files.resolved import save_run_config
 from spdclust.stages.merge import merge
 from spdclust.stages.track import member_of, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments

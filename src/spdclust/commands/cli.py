@@ -181,9 +181,8 @@ def _add_seeds(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    from spdclust.config.load import read_mapping
+    from spdclust.config.load import beside, read_mapping
     from spdclust.config.load import validate as check
-    from spdclust.config.locate import beside
     from spdclust.config.run import ClusteringRunConfig
 
     settings = read_mapping(options.config)
@@ -260,8 +259,7 @@ def _examples(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
-    from spdclust.config.load import load_config, read_mapping
-    from spdclust.config.locate import beside
+    from spdclust.config.load import beside, load_config, read_mapping
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.reference_keys import PIPELINE_ONLY
     from spdclust.config.resolve import resolve_pipeline

@@ -110,7 +110,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _given(settings: list[str]) -> dict[str, Any]:
-    from spdclust.config.yaml_text import parse_yaml
+    from spdclust.config.load import parse_yaml
     from spdclust.core.errors import InputError
     from spdclust.core.safe_reading import as_input_error
 

@@ -78,7 +78,7 @@ def _checkpoint_digest(folder: Path) -> str | None:
 
 def _weights(folder: Path) -> "Weights":
     from spdclust.commands.ensembles import model_of
-    from spdclust.models.component_weights import component_weights
+    from spdclust.models.state import component_weights
 
     return component_weights(model_of(folder))
 

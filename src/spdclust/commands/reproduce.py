@@ -63,7 +63,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 def _history(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    from spdclust.files.resolved import save_pipeline_config
+    from spdclust.files.ensemble_folder import save_pipeline_config
     from spdclust.reproduction.recipe import read_recipe
 
     recipe = read_recipe(options.source)

@@ -1,18 +1,27 @@
-"""Read YAML or JSON configuration files to validated settings, with errors that name file and field."""
+"""Read YAML or JSON configuration files to validated settings, with errors that name file and field.
+
+In YAML, a key given twice, and aliases that unfold without end, are errors.
+"""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import yaml
 from pydantic import BaseModel
 
-from spdclust.config.yaml_text import parse_yaml
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, parse_json, read_text
+
+if TYPE_CHECKING:
+    from spdclust.config.run import ClusteringRunConfig
 
 Model = TypeVar("Model", bound=BaseModel)
 
 SETTINGS_LIMIT = 2**20
 """Maximum size of a settings file in bytes."""
+
+MOST_VALUES = 100_000
+"""Values in a YAML document, an alias counted as all that it refers to."""
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -70,3 +79,99 @@ def load_config(model: type[Model], path: str | Path) -> Model:
         InputError: the file cannot be read, or contains invalid settings.
     """
     return validate(model, read_mapping(path), file=path)
+
+
+def beside(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRunConfig":
+    """Return a run's settings, with relative paths resolved against the settings file where they exist.
+
+    All other paths are unchanged and relative to the working folder.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.config.run import ClusteringRunConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "mlp").mkdir()
+        ...     found = beside(ClusteringRunConfig(model_path="mlp"), f"{folder}/run.yaml")
+        ...     found.model_path == f"{folder}/mlp"
+        True
+        >>> beside(ClusteringRunConfig(model_path="resources/resid_mlp1"), "run.yaml").model_path
+        'resources/resid_mlp1'
+
+    Args:
+        run: the settings.
+        file: the run file, or the pipeline file that contains the settings.
+    """
+    folder = Path(file).parent
+
+    def located(path: str | None) -> str | None:
+        if path is None or Path(path).is_absolute() or path.startswith("~") or folder == Path():
+            return path
+        return str(folder / path) if (folder / path).exists() else path
+
+    found = {name: located(getattr(run, name)) for name in ("model_path", "precomputed_activations_dir")}
+    data = {name: located(getattr(run.dataset, name)) for name in ("name", "tokenizer")}
+    return run.model_copy(update=found | {"dataset": run.dataset.model_copy(update=data)})
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which alone would take the last of several equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        seen: set[Any] = set()
+        for key in own:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key given twice: {key.value}", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML document says.
+
+    Example:
+        >>> parse_yaml("a: [1, x]")
+        {'a': [1, 'x']}
+        >>> parse_yaml("a: 1\\na: 2")
+        Traceback (most recent call last):
+        ...
+        yaml.constructor.ConstructorError: key given twice: a
+        ...
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or a key is given twice.
+        ValueError: a number or date is none, an alias stands inside what it stands for, or the document
+            unfolds to more than `MOST_VALUES`.
+        RecursionError: it is nested too deeply.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Return the values in a node, aliases unfolded, visiting each node once."""
+    if id(node) in known:
+        before = known[id(node)]
+        if before is None:
+            raise ValueError("an alias stands inside what it stands for")
+        return before
+    known[id(node)] = None
+    total = 1
+    if isinstance(node, yaml.CollectionNode):
+        for each in node.value:
+            for inner in each if isinstance(each, tuple) else (each,):
+                total += _count(inner, known)
+                if total > MOST_VALUES:
+                    raise ValueError(f"more than {MOST_VALUES} values once aliases are unfolded")
+    known[id(node)] = total
+    return total

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from spdclust.config.base import PathText, Section
 from spdclust.config.ensembles import Ensemble
-from spdclust.config.load import load_config, read_mapping
-from spdclust.config.locate import beside
+from spdclust.config.load import beside, load_config, read_mapping
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.reference_keys import current_pipeline, ignored_keys
 from spdclust.config.run import ClusteringRunConfig

@@ -10,7 +10,7 @@ from spdclust.core.distance_methods import METHODS
 from spdclust.core.spacing import evenly_spaced
 from spdclust.core.types import Float, Int
 from spdclust.explorer.cofiring import CoFiring
-from spdclust.explorer.packing import narrow
+from spdclust.explorer.page import narrow
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble

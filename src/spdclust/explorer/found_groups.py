@@ -8,7 +8,7 @@ import numpy as np
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int
 from spdclust.explorer.collecting import PageData
-from spdclust.explorer.packing import narrow
+from spdclust.explorer.page import narrow
 from spdclust.files.groups import json_types
 from spdclust.groups.found import FoundGroups
 from spdclust.groups.names import group_name

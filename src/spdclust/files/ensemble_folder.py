@@ -1,16 +1,21 @@
-"""Paths of an ensemble's files: its own folder, and the batches next to it. Free of slow imports."""
+"""Paths of an ensemble's files, also of the batches next to it, and its settings. Free of slow imports."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from spdclust.config.load import read_mapping, validate
+from spdclust.core.atomic import write_text
 from spdclust.core.distance_methods import METHODS
 
 if TYPE_CHECKING:
     from spdclust.config.pipeline import Comparison
+
 
 RUN_CONFIG = "clustering_run_config.json"
 PIPELINE_CONFIG = "pipeline_config.yaml"
@@ -111,3 +116,35 @@ def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
         if part.name == "runs":
             return part.parent
     return folder
+
+
+def save_pipeline_config(settings: Mapping[str, Any], path: str | Path) -> None:
+    """Write `pipeline_config.yaml`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_pipeline_config({"n_runs": 3, "base_seed": 0}, f"{folder}/pipeline_config.yaml")
+        ...     Path(folder, "pipeline_config.yaml").read_text().split("\\n")
+        ['n_runs: 3', 'base_seed: 0', '']
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_text(path, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+
+
+def save_run_config(settings: Mapping[str, Any], path: str | Path) -> None:
+    """Write `clustering_run_config.json`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_run_config({"model_path": "a.pth"}, f"{folder}/clustering_run_config.json")
+        ...     json.loads(Path(folder, "clustering_run_config.json").read_text())
+        {'model_path': 'a.pth'}
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_text(path, json.dumps(dict(settings), indent=2, ensure_ascii=False) + "\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.core.atomic import write_text
+from spdclust.files.tables import save_columns
 from spdclust.merge.history import MergeHistory
 
 
@@ -47,12 +47,4 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    table = metrics_table(history)
-    columns = [[_text(value) for value in column.tolist()] for column in table.values()]
-    lines = [",".join(table), *(",".join(row) for row in zip(*columns, strict=True))]
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def _text(value: float | int) -> str:
-    # repr gives the shortest text that parses to the same number
-    return repr(value)
+    save_columns(metrics_table(history), path)

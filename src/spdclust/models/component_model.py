@@ -11,11 +11,11 @@ from torch import nn
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
+from spdclust.models.causal_importance import Sigmoid
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.input_capture import InputCapture
 from spdclust.models.inputs import checked_inputs
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.sigmoids import Sigmoid
 from spdclust.models.sparse_rows import checked_dense, sparse_rows
 from spdclust.models.targets.base import Target
 from spdclust.models.task import Task, ToyTask

@@ -1,12 +1,12 @@
-"""The formula of each distance in terms of the sums over the contingency table, by name."""
+"""The formula of each distance in terms of the sums over the contingency table, by name; one distance."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from spdclust.core.distance_methods import METHODS
-from spdclust.core.types import Float
-from spdclust.partitions.overlap import OverlapSums
+from spdclust.core.distance_methods import METHODS, check_method
+from spdclust.core.types import Float, Int
+from spdclust.partitions.overlap import OverlapSums, contingency, overlap_sums
 
 Rows = Float[np.ndarray, " rows"]
 
@@ -18,8 +18,6 @@ def perm_invariant_hamming(sums: OverlapSums) -> Rows:
     (Gusfield 2002, Information Processing Letters 82).
 
     Example:
-        >>> from spdclust.partitions.contingency import contingency
-        >>> from spdclust.partitions.overlap import overlap_sums
         >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 3])))
         >>> perm_invariant_hamming(sums).tolist()  # all but the third component fit 0 → 5, 1 → 3
         [1.0]
@@ -33,8 +31,6 @@ def matching_dist(sums: OverlapSums) -> Rows:
     `½ (Σ_a n_a² + Σ_b n_b² − 2 Σ_ab n_ab²)`, half the Mirkin metric (Mirkin & Chernyi 1970; Meilă 2007).
 
     Example:
-        >>> from spdclust.partitions.contingency import contingency
-        >>> from spdclust.partitions.overlap import overlap_sums
         >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
         >>> matching_dist(sums).tolist()  # 2 and 3 are parted, 2 joins 0 and 1
         [3.0]
@@ -46,8 +42,6 @@ def matching_dist_vec(sums: OverlapSums) -> Rows:
     """Return the number of ordered such pairs, twice `matching_dist`.
 
     Example:
-        >>> from spdclust.partitions.contingency import contingency
-        >>> from spdclust.partitions.overlap import overlap_sums
         >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
         >>> matching_dist_vec(sums).tolist()
         [6.0]
@@ -61,8 +55,6 @@ def adjusted_rand_dist(sums: OverlapSums) -> Rows:
     Equal groupings give 0, even if the index itself is 0/0 (both all singletons, or both one group).
 
     Example:
-        >>> from spdclust.partitions.contingency import contingency
-        >>> from spdclust.partitions.overlap import overlap_sums
         >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
         >>> adjusted_rand_dist(sums).tolist()  # one pair in common, as many as expected by chance: 2 · 3 / 6
         [1.0]
@@ -79,8 +71,6 @@ def variation_of_information(sums: OverlapSums) -> Rows:
     """Return H(first | second) + H(second | first) in bits (Meilă 2007, J. Multivariate Analysis 98).
 
     Example:
-        >>> from spdclust.partitions.contingency import contingency
-        >>> from spdclust.partitions.overlap import overlap_sums
         >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])))
         >>> variation_of_information(sums).round(9).tolist()  # which half: one bit that the second hides
         [1.0]
@@ -95,8 +85,6 @@ def jaccard_dist(sums: OverlapSums) -> Rows:
     The distance of two groupings without any co-clustered pair (all singletons) is 0.
 
     Example:
-        >>> from spdclust.partitions.contingency import contingency
-        >>> from spdclust.partitions.overlap import overlap_sums
         >>> sums = overlap_sums(contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])))
         >>> jaccard_dist(sums).tolist()  # of four pairs that are together in either, one is in both
         [0.75]
@@ -117,9 +105,31 @@ FORMULAS: dict[str, Callable[[OverlapSums], Rows]] = {
         jaccard_dist,
     )
 }
-"""The formula of every method in `methods.METHODS`."""
+"""The formula of every method in `METHODS`."""
 if set(FORMULAS) != set(METHODS):
-    raise RuntimeError("partitions.methods and partitions.formulas name different distances")
+    raise RuntimeError("core.distance_methods and partitions.formulas name different distances")
+
+
+def distance(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"], method: str) -> float:
+    """Return the distance between two groupings of the same components by one method.
+
+    Example:
+        >>> first, second = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
+        >>> [distance(first, second, name) for name in ("perm_invariant_hamming", "matching_dist")]
+        [1.0, 3.0]
+        >>> [distance(first, second, name) for name in ("jaccard_dist", "adjusted_rand_dist")]
+        [0.75, 1.0]
+
+    Args:
+        first: `(components,)` group of each component, any numbering.
+        second: the same in the other grouping.
+        method: a name in `METHODS`.
+
+    Raises:
+        InputError: an unknown method, or groupings of different numbers of components.
+    """
+    formula = FORMULAS[check_method(method).name]
+    return float(formula(overlap_sums(contingency(first, second)))[0])
 
 
 def _pairs(sums: OverlapSums) -> tuple[Rows, Rows, Rows]:

@@ -1,4 +1,9 @@
-"""Figure: one moment of a merge, its groups, how they act together and what merging them next would cost."""
+"""Figure: one moment of a merge, its groups, how they act together and what merging them next would cost.
+
+The merge is repeated to see its moments (`views_of`), here and in `merge_candidates`.
+"""
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +16,10 @@ from spdclust.core.numbering import merges_done
 from spdclust.core.types import Float, Int, Num
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory
+from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
-from spdclust.plotting.repeated_merge import draw_nothing, views_of
-from spdclust.plotting.style import AMOUNT, BLUE, plain_text, styled
+from spdclust.plotting.style import AMOUNT, BLUE, new_figure, plain_text, styled
 from spdclust.stability.names import split_cut
 
 _LONGEST_TITLE = 110
@@ -229,3 +234,45 @@ def _check_shape(name: str, found: tuple[int, ...], group_idxs: np.ndarray) -> N
             found=found,
             allowed=f"({n_groups}, {n_groups}), as in group_idxs",
         )
+
+
+def views_of(
+    history: MergeHistory, batches: BatchedActivations, iterations: Iterable[int], threads: int | None
+) -> Iterator[MergeView]:
+    """Yield the state of a merge just after some iterations; errors name the folder of the batches.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_history, write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
+        ...     [view.k_groups for view in views_of(example_history(), batches, [0, 7], None)]
+        [11, 4]
+
+    Args:
+        history: the merge.
+        batches: what was merged.
+        iterations: which to look at, in order.
+        threads: how many may be used; None for all cores.
+
+    Raises:
+        InputError: a batch cannot be read, or the batches are not those of the history.
+    """
+    try:
+        yield from repeat_merge(batches, history, iterations, threads=threads)
+    except InputError as error:
+        raise error.located(file=batches.paths[0].parent) from error
+
+
+@styled
+def draw_nothing(title: str) -> Figure:
+    """Return a figure that only says why there is nothing to draw.
+
+    Example:
+        >>> draw_nothing("run_0: no merges").axes[0].get_title(loc="left")
+        'run_0: no merges'
+    """
+    figure, (axes,) = new_figure(size=(6.4, 1.6))
+    axes.set_axis_off()
+    axes.set_title(plain_text(title, _LONGEST_TITLE))
+    return figure

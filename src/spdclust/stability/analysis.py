@@ -10,9 +10,13 @@ from spdclust.core.brief import Brief
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.trajectory import check_runs, kept_iterations
-from spdclust.stability.agreement import Agreement, summarize_agreement
+from spdclust.stability.agreement import (
+    Agreement,
+    ComponentStability,
+    component_stability,
+    summarize_agreement,
+)
 from spdclust.stability.coclustering import Coclustering, coclustering
-from spdclust.stability.components import ComponentStability, component_stability
 from spdclust.stability.cut import (
     Cut,
     cut_at_iteration,

@@ -10,7 +10,7 @@ from spdclust.core.brief import Brief
 from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
-from spdclust.stability.components import check_several_runs
+from spdclust.stability.agreement import check_several_runs
 from spdclust.stability.kernels import count_together
 
 MAX_STORED_PAIRS = 20_000_000

@@ -8,9 +8,8 @@ import numpy as np
 
 from spdclust.core.types import Float, Int, make_generator
 from spdclust.partitions.ensemble import NormalizedHistories
-from spdclust.stability.agreement import QUANTILES, Agreement
+from spdclust.stability.agreement import QUANTILES, Agreement, component_stability
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.components import component_stability
 from spdclust.stability.cut import Cut, groups_at
 
 MOST_SHUFFLES = 20

@@ -19,10 +19,9 @@ from spdclust.explorer.collecting import (
     collect,
 )
 from spdclust.explorer.found_groups import add_found, add_independent, found_members
+from spdclust.explorer.group_tokens import describe_by_tokens
 from spdclust.explorer.groupings import distinct_groups, groups_over_union, rows_of_interest
-from spdclust.explorer.packing import pack
-from spdclust.explorer.page import page_html
-from spdclust.explorer.token_examples import describe_by_tokens
+from spdclust.explorer.page import pack, page_html
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
 from spdclust.files.ensembles import load_distance_rows

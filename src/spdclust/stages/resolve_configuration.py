@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spdclust.files.resolved import save_pipeline_config, save_run_config
+from spdclust.files.ensemble_folder import save_pipeline_config, save_run_config
 
 
 def resolve_configuration(

@@ -9,7 +9,9 @@ one array, or `activations`                     activations `(…, components)`,
 `{module: array}`                               activations of several modules on the same samples
 =============================================== ===========================================================
 
-Next to them, `tokens` (see `user_files.tokens`) and `labels`.
+Next to them, `tokens` (see `user_files.tokens`) and `labels`. Also
+`batch_<b>.zip` of a branch of the reference implementation: `activations.npy` `(samples, components)` and
+`labels.txt`, one label per line.
 """
 
 from collections.abc import Mapping
@@ -18,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.core.errors import InputError
+from spdclust.core.safe_reading import split_lines
 from spdclust.core.types import Labels
+from spdclust.files.archive import read_archive
 from spdclust.user_files.contents import (
     ALLOWED,
     ALLOWED_LABELS,
@@ -27,10 +31,14 @@ from spdclust.user_files.contents import (
     beside_each_other,
     describe,
     matrix_content,
+    zipped_arrays,
 )
 from spdclust.user_files.coordinates import coordinates, top_k
 from spdclust.user_files.layout import TOKEN_NAMES
 from spdclust.user_files.tokens import UserTokens
+
+_WHAT = "batch_<b>.zip with activations.npy and labels.txt"
+
 
 TOP_K = (("indices", "values"), ("top_indices", "top_acts"), ("top_indices", "top_values"))
 """Names of the active components of each sample, and of their values."""
@@ -125,3 +133,32 @@ def _is_count(value: Any) -> bool:
     return (isinstance(value, int) and value >= 0) or (
         hasattr(value, "shape") and value.shape == () and size == 1
     )
+
+
+_ACTIVATIONS, _LABELS = "activations", "labels.txt"
+
+
+def zipped_batch(path: Path) -> UserContent:
+    """Return the activations of a batch and its labels, before the samples are read.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.archive import write_archive
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "batch_0000.zip")
+        ...     members = {"activations.npy": np.array([[0.0, 0.5], [0.25, 0.0]]), "labels.txt": "m:0\\nm:1"}
+        ...     write_archive(path, members)
+        ...     batch = zipped_batch(path)
+        ...     batch.rows().toarray().tolist(), batch.labels
+        ([[0.0, 0.5], [0.25, 0.0]], ['m:0', 'm:1'])
+
+    Raises:
+        InputError: the file is damaged, or a member is missing.
+    """
+    arrays = zipped_arrays(path, _WHAT, _WHAT)
+    labels = split_lines(read_archive(path, texts=[_LABELS], what=_WHAT)[_LABELS])
+    if _ACTIVATIONS not in arrays:
+        found = [*(f"{name}.npy" for name in arrays), _LABELS]
+        raise InputError("member missing", file=path, field=f"{_ACTIVATIONS}.npy", found=found, allowed=_WHAT)
+    return replace(matrix_content(arrays[_ACTIVATIONS], path), labels=labels)

@@ -34,7 +34,10 @@ from spdclust.files.batch_format import FORMAT
 from spdclust.files.torch_files import load_tensors
 from spdclust.merge.activations import ProcessedActivations, check_labels
 from spdclust.merge.rows import flattened
-from spdclust.user_files.arrays import content_of
+from spdclust.user_files.arrays import (
+    content_of,
+    zipped_batch,
+)
 from spdclust.user_files.arrow import table_content
 from spdclust.user_files.contents import (
     UserContent,
@@ -48,9 +51,6 @@ from spdclust.user_files.contents import (
 from spdclust.user_files.folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
 from spdclust.user_files.labels import labels_beside, snapshot_labels
 from spdclust.user_files.layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
-from spdclust.user_files.reference_batches import (
-    zipped_batch,
-)
 from spdclust.user_files.safetensors import cache_content, read_safetensors
 from spdclust.user_files.tokens import TokenTexts, UserTokens, read_tokens
 

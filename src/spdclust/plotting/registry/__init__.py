@@ -20,7 +20,7 @@ def figure_code(rule: FigureRule) -> dict[str, str]:
 
     Example:
         >>> figure_code(FIGURE_RULES["plot_distances"])["distances_{method}"]
-        'spdclust.plotting.distances:plot_distances'
+        'spdclust.plotting.runs:plot_distances'
     """
     code = {" ".join(INPUTS[name].gives): INPUTS[name].load for name in rule.inputs}
     return code | {f"{figure.file} {figure.part}".strip(): figure.draw for figure in rule.figures}

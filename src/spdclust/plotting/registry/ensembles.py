@@ -65,7 +65,7 @@ RULES = (
         figures=(
             FigureEntry(
                 "distances_{method}",
-                "spdclust.plotting.distances:plot_distances",
+                "spdclust.plotting.runs:plot_distances",
                 "Distances between runs",
                 caption=(
                     "Distance between every two runs ({method}) after each merge: median, quartiles and "
