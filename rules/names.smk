@@ -4,7 +4,7 @@ from glob import escape, glob
 from spdclust.files.ensemble_folder import GROUPS
 from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.sweeps.names import SWEEP_FILES
+from spdclust.files.ensemble_folder import SWEEP_FILES
 
 
 def folder_of(ensemble):

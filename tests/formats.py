@@ -26,7 +26,7 @@ from spdclust.files.ensembles import load_distance_rows, save_distances
 from spdclust.files.examples import TokenExamples
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
-from spdclust.files.merge_checkpoints import MergeCheckpointFile
+from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.newick import newick
 from spdclust.files.registry import format_registry, read_registered
 from spdclust.files.stability import load_coclustering, save_stability
@@ -35,7 +35,7 @@ from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.loading import load_model
-from spdclust.models.state import count_components
+from spdclust.models.state_names import count_components
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability

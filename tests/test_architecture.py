@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
 LAYERS = {
     "foundations": "core config provenance",
-    "pure": "merge partitions groups stability sweeps",
+    "pure": "merge partitions groups stability",
     "data": "files user_files models sampling plotting explorer tracking",
     "orchestration": "execution stages pipeline example_ensemble reproduction commands __init__",
 }

@@ -37,8 +37,9 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
+from spdclust.files.ensemble_folder import find_histories
 from spdclust.files.ensembles import load_distance_rows
-from spdclust.files.histories import find_histories, load_merge_history
+from spdclust.files.histories import load_merge_history
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
 from spdclust.user_files.folders import files_of_run

@@ -11,7 +11,7 @@ from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.explorer.group_tokens import group_activity, rank_tokens, strongest_samples
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.ensemble_record import ensemble_record
+from spdclust.files.ensembles import ensemble_record
 from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history

@@ -13,11 +13,11 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.batches import merged_batches
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
-from spdclust.files.ensemble_record import ensemble_record
+from spdclust.files.ensembles import ensemble_record
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
-from spdclust.files.merged_batches import merged_batches
 from spdclust.groups.find import find_groups
 from spdclust.groups.found import SharedMembers
 from spdclust.merge.history import MergeHistory

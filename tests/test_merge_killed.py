@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.merge_checkpoints import MergeCheckpointFile
+from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.stages.merge import merge
 
 SETTINGS = {"iters": None, "merge_pair_sampling_kwargs": {"threshold": 0.001}, "filter_dead_threshold": 0}

@@ -8,7 +8,7 @@ import yaml
 
 from spdclust import ActivationBatch, ClusteringPipelineConfig, ClusteringRunConfig
 from spdclust.commands.cli import main
-from spdclust.files.ensemble_record import shared_values
+from spdclust.files.ensembles import shared_values
 from spdclust.files.histories import load_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
 from spdclust.reproduction.making import check_history

@@ -14,7 +14,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.mapping import VIEWERS
-from spdclust.files.reference_readers import READERS, settings_for_reader
+from spdclust.files.reference_settings import READERS, settings_for_reader
 from spdclust.merge.history import MergeHistory
 
 SCHEMAS = yaml.safe_load((Path(__file__).parent / "data/reference/schemas.yaml").read_text())

@@ -15,8 +15,7 @@ from workflow import PIPELINE, REPOSITORY, RUN, Workflow
 
 from spdclust.commands.cli import main
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import load_distance_rows, load_distances
+from spdclust.files.ensembles import ensemble_record, load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories
 from spdclust.pipeline import cluster_analysis_pipeline
 

@@ -178,9 +178,9 @@ def cohesion_lines(found: "FoundGroups") -> list[str]:
 
 
 def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) -> list[str]:
-    from spdclust.files.ensemble_folder import EnsembleFolder
-    from spdclust.files.histories import find_histories, load_merge_histories
-    from spdclust.files.merged_batches import kept_batches, merged_batches
+    from spdclust.files.batches import kept_batches, merged_batches
+    from spdclust.files.ensemble_folder import EnsembleFolder, find_histories
+    from spdclust.files.histories import load_merge_histories
     from spdclust.groups.explain import closest_run, explain_group
 
     members = found.members(group)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.commands.subcommands import AddCommand, add_moment, iteration_given
-from spdclust.files.reference_readers import READERS
+from spdclust.files.reference_settings import READERS
 
 
 def add_commands(command: AddCommand) -> None:
@@ -145,7 +145,7 @@ def _import(options: argparse.Namespace) -> None:
 
     from spdclust.core.errors import InputError
     from spdclust.files.histories import load_merge_histories, save_merge_history
-    from spdclust.files.stated_settings import give_settings
+    from spdclust.files.reference_settings import give_settings
     from spdclust.provenance.models import INSIST
 
     insist = options.allow_different_models

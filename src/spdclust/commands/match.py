@@ -70,7 +70,8 @@ def _match(options: argparse.Namespace) -> None:
 
 
 def _checkpoint_digest(folder: Path) -> str | None:
-    from spdclust.files.histories import find_histories, load_merge_history
+    from spdclust.files.ensemble_folder import find_histories
+    from spdclust.files.histories import load_merge_history
 
     digest = load_merge_history(find_histories(folder)[0]).provenance.get("checkpoint_digest")
     return None if digest is None else str(digest)

@@ -56,8 +56,7 @@ def _register(options: argparse.Namespace) -> None:
     from spdclust.config.ensembles import ensemble_identity
     from spdclust.config.load import load_config, read_mapping
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
-    from spdclust.files.histories import find_histories
+    from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG, find_histories
     from spdclust.files.registry import REGISTRY, write_registry
     from spdclust.stages.register import register
 

@@ -85,7 +85,7 @@ def _ensemble(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
     from spdclust.core.errors import InputError
-    from spdclust.files.histories import find_histories
+    from spdclust.files.ensemble_folder import find_histories
     from spdclust.reproduction.recipe import read_recipe
 
     for field in ("model", "batches", "write"):

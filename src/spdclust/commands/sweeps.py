@@ -32,12 +32,11 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from spdclust.files.ensemble_folder import GROUPS
+    from spdclust.files.ensemble_folder import GROUPS, SWEEP_FILES
     from spdclust.files.summaries import format_sweeps
     from spdclust.stability.names import STABILITY_FILES
     from spdclust.stages.compare_points import PointFiles, compare_points
     from spdclust.stages.figures import draw_all_figures
-    from spdclust.sweeps.names import SWEEP_FILES
 
     names = [folder.resolve().name for folder in options.ensembles]
     if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""Paths of an ensemble's files, also of the batches next to it, and its settings. Free of slow imports."""
+"""Paths of the files of an ensemble, its batches and a sweep; its settings. Free of slow imports."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import yaml
 from spdclust.config.load import read_mapping, validate
 from spdclust.core.atomic import write_text
 from spdclust.core.distance_methods import METHODS
+from spdclust.core.errors import InputError
 
 if TYPE_CHECKING:
     from spdclust.config.pipeline import Comparison
@@ -29,6 +30,13 @@ GROUPS = {
     "mapping": "cluster_mapping_groups.json",
 }
 """Files of the groups, by their contents."""
+
+SWEEP_FILES = {
+    "record": "sweep.json",
+    "points": "sweep_points.csv",
+    "distances": "sweep_distances.csv",
+}
+"""Files of the comparison of a sweep's points, by their contents."""
 
 
 @dataclass(frozen=True)
@@ -148,3 +156,78 @@ def save_run_config(settings: Mapping[str, Any], path: str | Path) -> None:
         InputError: the file cannot be written.
     """
     write_text(path, json.dumps(dict(settings), indent=2, ensure_ascii=False) + "\n")
+
+
+def run_names(paths: Sequence[str | Path]) -> list[str]:
+    """Return the name of each history in messages and tables: its folder, its file's stem, or its path.
+
+    Example:
+        >>> run_names(["demo/runs/run_0/history.zip", "demo/runs/run_1/history.zip"])
+        ['run_0', 'run_1']
+        >>> run_names(["history_6.zip", "history_7.zip"])
+        ['history_6', 'history_7']
+    """
+    stems = [Path(path).parent.name if Path(path).stem == "history" else Path(path).stem for path in paths]
+    unique = len(set(stems)) == len(stems) and all(stems)
+    return stems if unique else [Path(path).as_posix() for path in paths]
+
+
+def find_histories(folder: str | Path) -> list[Path]:
+    """Return the `runs/run_<r>/history.zip` of an ensemble's folder in numeric order.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for run in (10, 9):
+        ...         (Path(folder) / f"runs/run_{run}").mkdir(parents=True)
+        ...         (Path(folder) / f"runs/run_{run}/history.zip").touch()
+        ...     [path.parent.name for path in find_histories(folder)]
+        ['run_9', 'run_10']
+
+    Raises:
+        InputError: there are none.
+    """
+    places = [run / "history.zip" for run in Path(folder).glob("runs/run_*")]
+    # a broken link is not skipped; reading it raises an error
+    found = sorted((path for path in places if os.path.lexists(path)), key=run_number)
+    if not found:
+        ensembles = sorted({path.parents[1].name for path in Path(folder).glob("*/runs/run_*")})
+        instead = f"; ensembles in this folder: {', '.join(ensembles[:8])}" if ensembles else ""
+        raise InputError(
+            "no histories" if Path(folder).is_dir() else "no such folder",
+            file=folder,
+            allowed=f"a folder with runs/run_<r>/history.zip{instead}",
+        )
+    return found
+
+
+def find_history(folder: str | Path, run: int) -> Path:
+    """Return the history of one run of an ensemble's folder.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     find_history(write_example_ensemble(folder).folder, 1).parent.name
+        'run_1'
+
+    Raises:
+        InputError: there is no such run.
+    """
+    by_run = {run_number(path): path for path in find_histories(folder)}
+    if run not in by_run:
+        raise InputError(
+            "no such run", file=folder, field="run", found=run, allowed=f"{min(by_run)} to {max(by_run)}"
+        )
+    return by_run[run]
+
+
+def run_number(path: Path) -> int:
+    """Return the run number of a history's folder, or -1 if the folder is not numbered.
+
+    Example:
+        >>> run_number(Path("demo/runs/run_3/history.zip"))
+        3
+    """
+    number = path.parent.name.removeprefix("run_")
+    return int(number) if number.isdigit() else -1

@@ -1,8 +1,8 @@
-"""Files of a whole ensemble: its histories, normalised labels and assignments, distances."""
+"""Files of a whole ensemble: histories, normalised labels and assignments, distances, what they came from."""
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int
-from spdclust.files.archive import ArrayRows, Member, read_archive, write_archive
-from spdclust.files.ensemble_folder import common_folder
+from spdclust.core.version import __version__
+from spdclust.files.archive import ArrayRows, Member, digest_of_file, read_archive, write_archive
+from spdclust.files.ensemble_folder import common_folder, find_histories, run_names
 from spdclust.files.histories import load_merge_histories
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
@@ -212,3 +213,40 @@ def load_distance_rows(
             allowed="0 or more, or NaN in the triangle that is not filled",
         )  # fmt: skip
     return iterations.astype(np.int64), array
+
+
+def ensemble_record(histories: str | Path | Sequence[str | Path]) -> dict[str, Any]:
+    """Return the package's version and the SHA-256 of every history, as plain JSON types.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "history_0.zip").write_bytes(b"abc")
+        ...     record = ensemble_record([f"{folder}/history_0.zip"])
+        >>> {name: digest[:8] for name, digest in record["histories"].items()}
+        {'history_0': 'ba7816bf'}
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+
+    Raises:
+        InputError: a history cannot be read.
+    """
+    paths = find_histories(histories) if isinstance(histories, (str, Path)) else list(map(Path, histories))
+    digests = [digest_of_file(path) for path in paths]
+    return {"spdclust": __version__, "histories": dict(zip(run_names(paths), digests, strict=True))}
+
+
+def shared_values(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the entries that are equal in all records.
+
+    Example:
+        >>> shared_values([{"seed": 0, "code": "a"}, {"seed": 1, "code": "a"}])
+        {'code': 'a'}
+    """
+    first, *others = records
+    return {
+        name: value
+        for name, value in first.items()
+        if all(json.dumps(each.get(name)) == json.dumps(value) for each in others)
+    }

@@ -8,9 +8,8 @@ from typing import Any
 
 from spdclust.core.atomic import write_text
 from spdclust.core.numbering import merges_done
-from spdclust.files.ensemble_folder import SUMMARY
+from spdclust.files.ensemble_folder import SUMMARY, SWEEP_FILES
 from spdclust.files.records import Record, SummaryRecord, SweepRecord, read_record
-from spdclust.sweeps.names import SWEEP_FILES
 
 
 def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:

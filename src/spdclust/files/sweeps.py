@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.core.atomic import write_text
+from spdclust.files.ensemble_folder import SWEEP_FILES
 from spdclust.files.records import SweepRecord, read_record
 from spdclust.files.tables import save_rows
-from spdclust.sweeps.comparison import distance_rows, point_rows
-from spdclust.sweeps.names import SWEEP_FILES
+from spdclust.stability.sweeps import distance_rows, point_rows
 
 
 def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:

@@ -51,7 +51,7 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
         >>> from spdclust.stability.tables import stability_record
-        >>> from spdclust.sweeps.comparison import compare_points, sweep_point
+        >>> from spdclust.stability.sweeps import compare_points, sweep_point
         >>> normalized = example_normalized()
         >>> record = stability_record(normalized, analyze_stability(normalized))
         >>> points = [sweep_point(f"alpha~{alpha}", {"alpha": alpha}, normalized, record) for alpha in (1, 2)]

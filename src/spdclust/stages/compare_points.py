@@ -15,8 +15,8 @@ from spdclust.files.summaries import sweep_lines
 from spdclust.files.sweeps import save_sweep
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.provenance.models import check_one_model
-from spdclust.sweeps.comparison import compare_points as compare
-from spdclust.sweeps.comparison import sweep_point
+from spdclust.stability.sweeps import compare_points as compare
+from spdclust.stability.sweeps import sweep_point
 
 log = logging.getLogger(__name__)
 

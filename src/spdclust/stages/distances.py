@@ -7,8 +7,7 @@ from pathlib import Path
 from spdclust.core.distance_methods import check_methods
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import common_folder
-from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import load_normalized, save_distances
+from spdclust.files.ensembles import ensemble_record, load_normalized, save_distances
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.trajectory import kept_iterations
 

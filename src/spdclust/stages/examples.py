@@ -18,8 +18,8 @@ from spdclust.explorer.group_tokens import (
 )
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import find_batches
-from spdclust.files.ensemble_folder import EnsembleFolder
-from spdclust.files.histories import find_histories, find_history, load_merge_history
+from spdclust.files.ensemble_folder import EnsembleFolder, find_histories, find_history
+from spdclust.files.histories import load_merge_history
 from spdclust.stages.groups import groups_of
 
 

@@ -23,10 +23,10 @@ from spdclust.explorer.group_tokens import describe_by_tokens
 from spdclust.explorer.groupings import distinct_groups, groups_over_union, rows_of_interest
 from spdclust.explorer.page import pack, page_html
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, find_histories, run_number
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import load_groups
-from spdclust.files.histories import find_histories, load_merge_histories, run_number
+from spdclust.files.histories import load_merge_histories
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.merge.history import MergeHistory

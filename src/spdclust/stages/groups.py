@@ -6,11 +6,11 @@ from pathlib import Path
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import read_json
-from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder
-from spdclust.files.ensemble_record import ensemble_record
+from spdclust.files.batches import kept_batches, merged_batches
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder, find_histories
+from spdclust.files.ensembles import ensemble_record
 from spdclust.files.groups import load_groups, save_groups
-from spdclust.files.histories import find_histories, load_merge_histories
-from spdclust.files.merged_batches import kept_batches, merged_batches
+from spdclust.files.histories import load_merge_histories
 from spdclust.groups.find import find_groups
 from spdclust.groups.found import FoundGroups
 

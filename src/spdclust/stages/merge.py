@@ -13,7 +13,7 @@ from spdclust.core.types import Labels
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
-from spdclust.files.merge_checkpoints import MergeCheckpointFile
+from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.metrics import save_metrics
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.merging import merge_iteration

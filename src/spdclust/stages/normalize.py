@@ -6,8 +6,7 @@ from pathlib import Path
 
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import common_folder
-from spdclust.files.ensemble_record import ensemble_record, shared_values
-from spdclust.files.ensembles import save_ensemble_meta, save_merge_array
+from spdclust.files.ensembles import ensemble_record, save_ensemble_meta, save_merge_array, shared_values
 from spdclust.files.histories import load_merge_histories
 from spdclust.partitions.ensemble import normalize_ensemble
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from spdclust.core.errors import InputError
 from spdclust.core.numbering import merges_done
 from spdclust.files.ensemble_folder import common_folder
-from spdclust.files.ensemble_record import ensemble_record
-from spdclust.files.ensembles import load_normalized
+from spdclust.files.ensembles import ensemble_record, load_normalized
 from spdclust.files.mapping import save_mapping
 from spdclust.files.stability import save_stability
 from spdclust.stability.analysis import Stability, analyze_stability

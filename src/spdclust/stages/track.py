@@ -9,7 +9,7 @@ from typing import Any
 from spdclust.config.tracking import TrackingSettings
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.files.histories import find_histories, run_number
+from spdclust.files.ensemble_folder import find_histories, run_number
 from spdclust.files.merge_progress import ProgressRecorder
 from spdclust.tracking.members import Member, log_batches, log_member
 from spdclust.tracking.runs import Note, TrackedEnsemble, send

@@ -11,10 +11,10 @@ import numpy as np
 from spdclust.config.tracking import TrackingSettings
 from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY
+from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY, find_histories
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import groups_record, load_groups
-from spdclust.files.histories import find_histories, load_merge_histories
+from spdclust.files.histories import load_merge_histories
 from spdclust.files.records import SummaryRecord, read_record
 from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.groups.found import COLUMNS

@@ -12,10 +12,9 @@ from spdclust.config.tracking import TrackingSettings
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
-from spdclust.files.batches import BatchedActivations
+from spdclust.files.batches import BatchedActivations, merged_batches
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import MergeProgress, load_progress, merge_digest
-from spdclust.files.merged_batches import merged_batches
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView

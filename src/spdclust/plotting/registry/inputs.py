@@ -1,9 +1,8 @@
 """Files that figures are drawn from, each defined once. Imports nothing slow."""
 
-from spdclust.files.ensemble_folder import GROUPS
+from spdclust.files.ensemble_folder import GROUPS, SWEEP_FILES
 from spdclust.plotting.registry.entries import FOLDERS, FigureInput
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.sweeps.names import SWEEP_FILES
 
 _ENSEMBLE, _SWEEP = FOLDERS["ensemble"], FOLDERS["sweep"]
 _STABILITY = {what: f"{_ENSEMBLE}/{name}" for what, name in STABILITY_FILES.items()}

@@ -1,1 +1,0 @@
-"""Comparison of the points of a sweep. Pure computation, no files."""
