@@ -13,13 +13,15 @@ SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server
 # for tests of faults: the package as its users have it, without shape checks
 AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
 # the files of the pure layer; its tests; those of its kernels, without those that are too slow for plain Python
-PURE_FILES = import sys; sys.path.insert(0, "tests"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.is_pure(name)), sep=sys.argv[1])
-PURE_TESTS := $(foreach each,merge_* partitions_* stability_* config* sweeps ensemble summary group_tokens ground_truth,tests/test_$(each).py)
-KERNEL_TESTS := $(foreach each,merge_kernels merge_batches merge_engine merge_laws merge_repeating partitions_* stability_*,tests/test_$(each).py)
+PURE_FILES = import sys; sys.path.insert(0, "tests/repository"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.is_pure(name)), sep=sys.argv[1])
+PURE_TESTS := tests/merge tests/partitions tests/stability tests/config tests/explorer/test_group_tokens.py tests/benchmarks/test_ground_truth.py
+KERNEL_TESTS := $(foreach each,kernels batches engine laws repeating,tests/merge/test_$(each).py) tests/partitions \
+    tests/stability/test_agreement.py tests/stability/test_coclustering.py
 # those, the groups and the contract: without files that take long for what they find, and without that one test
-FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_stage.py %_members.py %_memory.py tests/test_sweeps.py,$(wildcard \
-    $(PURE_TESTS) $(foreach each,groups_* api_arguments architecture cache_folders compiling documentation environment files_atomic \
-    files_batches files_histories files_mapping files_quick_sizes name_patterns source_digests,tests/test_$(each).py)))
+FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_members.py %_memory.py %_sweeps.py,$(wildcard \
+    $(foreach each,merge partitions stability config groups core,tests/$(each)/test_*.py) \
+    $(foreach each,architecture documentation environment,tests/repository/test_$(each).py) \
+    $(foreach each,batches histories mapping quick_sizes,tests/files/test_$(each).py) $(filter %.py,$(PURE_TESTS))))
 NOT_FAST := limit_of_values
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
 WORKFLOW := Snakefile $(wildcard rules/*.smk)

@@ -33,13 +33,13 @@ from coverage import CoverageData
 
 ROOT = Path(__file__).resolve().parents[1]
 SLOW_TO_START = (
-    r"test_(workflow|docs|site|notebook|release|environment|projects|running_jobs|tracking_wandb|recovery)"
+    r"tests/(workflow|repository|execution|slurm|faults|browser)/|test_(projects|wandb|recovery)\.py"
 )
 """Tests that start other processes, where coverage sees nothing, or take long for what they find."""
 
 OF_KERNELS = (
-    r"test_(merge_(kernels|batches|engine|laws|repeating)|partitions_|stability_|"
-    r"groups_(trees|evidence|members|samples))"
+    r"tests/(merge/test_(kernels|batches|engine|laws|repeating)\.py|partitions/|stability/test_(agreement|coclustering)|"
+    r"groups/test_(trees|evidence|members|samples)\.py)"
 )
 """Tests that are fast enough without compiled kernels."""
 
@@ -253,7 +253,7 @@ class Copies:
         """Run the tests once under coverage, and once more those of kernels as plain Python."""
         makefile = (ROOT / "Makefile").read_text()
         slow = re.search(r"^SLOW_UNCOMPILED := (.*)", makefile, re.MULTILINE)
-        tests = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("test_*.py"))
+        tests = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*/test_*.py"))
         tests = [test for test in tests if not re.search(SLOW_TO_START, test)]
         kernels = [test for test in tests if re.search(OF_KERNELS, test)]
         for name, which in (("compiled", [*tests, "src"]), ("plain", kernels)):
@@ -294,7 +294,7 @@ class TestsOfLines:
             self.data[name] = CoverageData(str(copies.folder / f"coverage.{name}"))
             self.data[name].read()
             self.seconds[name] = copies.seconds(name)
-        self.new = sorted(name for name in copies.edited if re.fullmatch(r"tests/test_\w+\.py", name))
+        self.new = sorted(name for name in copies.edited if re.fullmatch(r"tests/\w+/test_\w+\.py", name))
 
     def of(self, mutation: Mutation) -> tuple[list[str], float]:
         """Return the tests, no more of them than take the limit in seconds, and how long they take."""

@@ -22,7 +22,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take minutes first: a worker that gets one last works alone in the end."""
-    items.sort(key=lambda item: not item.path.name.startswith(("test_workflow", "test_tracking_wandb")))
+    items.sort(key=lambda item: item.path.parent.name not in ("workflow", "tracking"))
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ def coactivation_bytes(n_groups: int, *, scalar: bool, capacity: int | None = No
 
 
 def merging_bytes(n_components: int, batch_bytes: int, *, scalar: bool) -> int:
-    """Return the bytes that a merge takes at most, within the bounds of `tests/test_merge_memory.py`.
+    """Return the bytes that a merge takes at most, within the bounds of `tests/merge/test_memory.py`.
 
     Example:
         >>> merging_bytes(13_000, 60_000_000, scalar=False) // 1_000_000

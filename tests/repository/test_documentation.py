@@ -5,7 +5,7 @@ import doctest
 import functools
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
+PACKAGE = Path(__file__).resolve().parents[2] / "src/spdclust"
 
 WITHOUT_EXAMPLE: dict[str, str] = {
     "sampling.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
@@ -14,7 +14,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "execution.snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
-    "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see test_workflow_failures",
+    "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see tests/workflow/test_failures.py",
     "stages.docstring_corpus.docstring_corpus": "as `write_docstring_corpus`, which it calls",
     "stages.report.report": "starts Snakemake on a whole workflow and its results",
 }

@@ -5,7 +5,7 @@ import functools
 import re
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "src/spdclust"
+PACKAGE = Path(__file__).resolve().parents[2] / "src/spdclust"
 LAYERS = {
     "foundations": "core config provenance",
     "pure": "merge partitions groups stability",

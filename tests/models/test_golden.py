@@ -10,7 +10,7 @@ import torch
 
 from spdclust.models import load_model
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests/data/models"
 ORACLE = ROOT / "../shared/oracle"
 

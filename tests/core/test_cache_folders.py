@@ -63,7 +63,7 @@ def test_downloads_are_keyed_by_the_patterns_that_choose_files(monkeypatch):
 
 
 def test_tests_use_a_cache_of_their_own():
-    repository = Path(__file__).resolve().parents[1]
+    repository = Path(__file__).resolve().parents[2]
     assert cache_root().is_relative_to(repository)
     assert compiling.module_cache("spdclust.stability.kernels").is_relative_to(repository)
 

@@ -269,10 +269,10 @@ def merge_in_a_process(
     script = f"""
 import time
 import sys
-sys.path[:0] = {[str(Path(__file__).parent)]!r}
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]!r}
 from pathlib import Path
 import spdclust.stages.merge
-from test_tracking_wandb import TrackedEnsemble, merge_live
+from test_wandb import TrackedEnsemble, merge_live
 def fail(*_):
     time.sleep(5)  # the client has begun by then
     raise SystemExit("failed")

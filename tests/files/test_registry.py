@@ -99,7 +99,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_files_registry import put, record
+from test_registry import put, record
 from spdclust.files.registry import write_registry
 for round in range(5):
     put(Path(sys.argv[2]), record(f"e/{{sys.argv[1]}}-{{round}}", 1 + round))

@@ -9,7 +9,7 @@ import pytest
 from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.provenance.code import code_fingerprint, git_state, stage_fingerprint
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "spdclust"
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "spdclust"
 STAGES = sorted({path.stem for path in (SOURCE / "stages").glob("[a-z]*.py")} - {"figures"})
 BY_HAND = {"examples"}
 

@@ -319,7 +319,7 @@ def test_editing_the_package_makes_due_what_uses_it(copied):
     assert "precompute_batches" not in due
 
 
-@pytest.mark.slow  # an undisturbed run and a killed one are compared in test_workflow_killed.py
+@pytest.mark.slow  # an undisturbed run and a killed one are compared in test_killed.py
 def test_two_runs_of_the_workflow_give_the_same_bytes(finished, tmp_path):
     again = Workflow.create(tmp_path / "elsewhere")
     assert again.run(cores=1).code == 0

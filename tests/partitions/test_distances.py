@@ -18,8 +18,8 @@ from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 from spdclust.partitions.formulas import FORMULAS
 from spdclust.partitions.overlap import contingency, overlap_sums
 
-DATA = Path(__file__).parent / "data" / "ensemble"
-ORACLE = Path(__file__).parents[2] / "shared" / "oracle"
+DATA = Path(__file__).parents[1] / "data" / "ensemble"
+ORACLE = Path(__file__).parents[3] / "shared" / "oracle"
 
 
 def history(labels: list[str], pairs: np.ndarray) -> MergeHistory:

@@ -24,7 +24,7 @@ from spdclust.models import load_model
 LABELS = ["m:0", "m:1", "m:2"]
 DENSE = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]])
 RUN = {
-    "model_path": str(Path(__file__).resolve().parents[1] / "resources/resid_mlp1"),
+    "model_path": str(Path(__file__).resolve().parents[2] / "resources/resid_mlp1"),
     "n_tokens": 8,
     "device": "cpu",
 }

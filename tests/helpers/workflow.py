@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report", "resources"]
 RUN = {
     "model_path": "resources/resid_mlp1",

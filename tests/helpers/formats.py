@@ -42,7 +42,7 @@ from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
 from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 
-DATA = Path(__file__).parent / "data/models"
+DATA = Path(__file__).parents[1] / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]
 LOCATIONS = {

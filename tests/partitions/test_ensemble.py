@@ -13,7 +13,7 @@ from spdclust.core.errors import InputError
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, NormalizedHistories, normalize_ensemble
 
-DATA = Path(__file__).parent / "data" / "ensemble"
+DATA = Path(__file__).parents[1] / "data" / "ensemble"
 
 
 def history(labels: list[str], pairs: list[list[int]], **config: object) -> MergeHistory:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_command_line import shown
+from command_page import shown
 from workflow import REPOSITORY
 
 from spdclust.commands.cli import main

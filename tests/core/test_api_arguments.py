@@ -38,7 +38,7 @@ def test_right_arguments_are_right(functions):
 def test_wrong_arguments_are_one_line():
     """In a process of its own, without the checks of shapes and types that tests add to the package."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("api_calls.py"))],
+        [sys.executable, str(Path(__file__).parents[1] / "helpers/api_calls.py")],
         capture_output=True,
         text=True,
         timeout=900,

@@ -17,8 +17,8 @@ from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.stepping import open_slots, replay
 
-DATA = Path(__file__).parent / "data" / "merge"
-ORACLE = Path(__file__).resolve().parents[2] / "shared" / "oracle"
+DATA = Path(__file__).parents[1] / "data" / "merge"
+ORACLE = Path(__file__).resolve().parents[3] / "shared" / "oracle"
 
 
 def settings(text: str) -> MergeConfig:

@@ -1,26 +1,16 @@
 """The commands and the page that lists them say the same."""
 
 import argparse
-import re
-import shlex
 import subprocess
 
 import pytest
-from workflow import REPOSITORY
+from command_page import PAGE, shown
 
 from spdclust.commands import cli, reference_cli
-
-PAGE = REPOSITORY / "docs" / "command-line.md"
 
 
 def subcommands(parser):
     return next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
-
-
-def shown(program):
-    """Return the arguments of every command line of a program on the page."""
-    lines = re.findall(rf"^    {program} (.*)$", PAGE.read_text(), re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines]
 
 
 def test_every_subcommand_stands_on_the_page_and_no_other():

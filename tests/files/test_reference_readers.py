@@ -17,7 +17,7 @@ from spdclust.files.mapping import VIEWERS
 from spdclust.files.reference_settings import READERS, settings_for_reader
 from spdclust.merge.history import MergeHistory
 
-SCHEMAS = yaml.safe_load((Path(__file__).parent / "data/reference/schemas.yaml").read_text())
+SCHEMAS = yaml.safe_load((Path(__file__).parents[1] / "data/reference/schemas.yaml").read_text())
 LABELS = ["h.0.mlp:0", "h.0.mlp:1", "h.1.mlp:0", "h.1.mlp:3"]
 PAIRS = np.array([[0, 2], [1, 2]])
 

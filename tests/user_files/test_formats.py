@@ -653,7 +653,7 @@ class StandIn:
 
 
 def tool_snippets():
-    page = (Path(__file__).parents[1] / "docs" / "activation-files.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "activation-files.md").read_text()
     blocks = re.findall(r"\n\*\*([^*]+)\*\*[^\n]*\n\n```python\n(.*?)```", page, re.DOTALL)
     return dict(blocks)
 

@@ -21,7 +21,7 @@ from spdclust.models import load_model
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.config import _modernised, read_config
 
-DATA = Path(__file__).parent / "data/models"
+DATA = Path(__file__).parents[1] / "data/models"
 
 
 @pytest.fixture
