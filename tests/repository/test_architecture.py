@@ -122,3 +122,11 @@ def test_the_page_on_the_architecture_names_every_package() -> None:
     named = set(re.findall(r"`([a-z_]+)/?`", page))
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert packages - named == set()
+
+
+def test_folders_of_tests_have_the_names_of_packages() -> None:
+    others = {"benchmarks", "browser", "data", "faults", "helpers", "repository", "slurm", "workflow"}
+    folders = {path.name for path in PACKAGE.parents[1].joinpath("tests").iterdir() if path.is_dir()}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - packages - others - {"__pycache__"} == set()
+    assert [path.name for path in PACKAGE.parents[1].joinpath("tests").glob("*.py")] == ["conftest.py"]

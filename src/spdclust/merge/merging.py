@@ -109,8 +109,7 @@ def merge_iteration(
             arrays = load_fitting(checkpoint, identity)
             if arrays is not None:
                 engine.from_arrays(arrays)
-        line = Progress(engine.n_merges, on_terminal=progress)
-        line.begin(engine.n_done)
+        line = Progress(engine.n_merges, n_done=engine.n_done, on_terminal=progress)
         last_save, at_once = time.monotonic(), 16
         while engine.n_done < engine.n_merges:
             began, first = time.monotonic(), engine.n_done
