@@ -70,7 +70,7 @@ def print_plan(ensembles):
             f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
         )
     print(
-        "`snakemake -n -q rules` counts the jobs that are due, `snakemake -n` gives their reasons."
+        "`snakemake -n -q rules` counts the jobs to run, `snakemake -n` gives their reasons."
     )
 
 

@@ -238,7 +238,7 @@ MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
     [
         ("a.yaml", YAML_BOMB, "once aliases are unfolded"),
         ("a.yaml", MERGE_BOMB, "once aliases are unfolded"),
-        ("a.yaml", "a: &a [*a]", "stands inside what it stands for"),
+        ("a.yaml", "a: &a [*a]", "recursive alias"),
         ("a.yaml", "[" * 2000, "maximum recursion depth"),
         ("a.json", "[" * 100000, "maximum recursion depth"),
         ("a.yaml", "n_runs: " + "9" * 5000, "digit"),

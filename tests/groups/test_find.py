@@ -367,7 +367,7 @@ def test_where_nothing_is_active_the_answer_says_so():
     assert (found.n_groups, found.n_alone) == (0, 3)
     assert found.null_groups.tolist() == [0]
     (warning,) = found.warnings
-    assert "nothing to group" in warning
+    assert "so there are no groups" in warning
 
 
 def test_a_single_component_and_a_single_sample_a_run_are_no_error():

@@ -107,7 +107,7 @@ def test_folder_without_checkpoint_is_refused(tmp_path):
 
 def test_missing_configuration_is_refused(run):
     (run / "final_config.yaml").unlink()
-    assert "final_config.yaml: file is missing beside the checkpoint" in refusal(run)
+    assert "final_config.yaml: file is missing next to the checkpoint" in refusal(run)
 
 
 def test_unknown_type_of_model_file_is_refused(run):

@@ -199,7 +199,7 @@ def test_every_stage_of_the_rules_has_a_fingerprint():
 def test_an_unknown_module_or_function_is_an_error():
     with pytest.raises(ValueError, match=r"no module spdclust\.nowhere"):
         code_fingerprint("spdclust.nowhere")
-    with pytest.raises(ValueError, match=r"nothing of the name spdclust\.merge\.costs:nothing"):
+    with pytest.raises(ValueError, match=r"no function, class or constant spdclust\.merge\.costs:nothing"):
         code_fingerprint("spdclust.merge.costs:nothing")
 
 

@@ -181,7 +181,7 @@ def _add_seeds(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    from spdclust.config.load import beside, read_mapping
+    from spdclust.config.load import read_mapping, resolve_paths
     from spdclust.config.load import validate as check
     from spdclust.config.run import ClusteringRunConfig
 
@@ -191,7 +191,7 @@ def _run(options: argparse.Namespace) -> None:
         settings["precomputed_activations_dir"] = str(options.precomputed_activations_dir)
     config = check(ClusteringRunConfig, settings, file=options.config)
     if options.precomputed_activations_dir is None:
-        config = beside(config, options.config)
+        config = resolve_paths(config, options.config)
     from spdclust.sampling.precompute import precompute_batches_for_ensemble
 
     with TemporaryDirectory(prefix="spdclust_") as temporary:
@@ -259,7 +259,7 @@ def _examples(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
-    from spdclust.config.load import beside, load_config, read_mapping
+    from spdclust.config.load import load_config, read_mapping, resolve_paths
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.reference_keys import PIPELINE_ONLY
     from spdclust.config.resolve import resolve_pipeline
@@ -275,7 +275,7 @@ def _validate(options: argparse.Namespace) -> None:
             print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
             print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
     else:
-        config = beside(load_config(ClusteringRunConfig, options.file), options.file)
+        config = resolve_paths(load_config(ClusteringRunConfig, options.file), options.file)
         folder = config.precomputed_activations_dir
         try:
             # without the pipeline the number of runs is unknown: check every folder run_<r>/

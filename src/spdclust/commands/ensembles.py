@@ -198,7 +198,7 @@ def _stability(options: argparse.Namespace) -> None:
     inputs = {"stability": record, "stability_iterations": iterations}
     draw_all_figures("plot_stability", inputs, folder / "plots")
     print("\n".join(stability_lines(summarize_stability(load_stability_record(record)))))
-    print(f"wrote {record}, tables beside it, and figures in {folder / 'plots'}")
+    print(f"wrote {record}, tables next to it, and figures in {folder / 'plots'}")
 
 
 def _explorer(options: argparse.Namespace) -> None:

@@ -171,6 +171,6 @@ def _import(options: argparse.Namespace) -> None:
             history = replace(history, provenance=history.provenance | {INSIST: True})
         save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
     if len(histories) > 1:
-        print(f"wrote {len(histories)} runs; go on with: spdclust stability {options.output}")
+        print(f"wrote {len(histories)} runs; next: spdclust stability {options.output}")
     else:
-        print(f"wrote 1 run; go on with: spdclust explorer {options.output}")
+        print(f"wrote 1 run; next: spdclust explorer {options.output}")

@@ -81,7 +81,7 @@ def load_config(model: type[Model], path: str | Path) -> Model:
     return validate(model, read_mapping(path), file=path)
 
 
-def beside(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRunConfig":
+def resolve_paths(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRunConfig":
     """Return a run's settings, with relative paths resolved against the settings file where they exist.
 
     All other paths are unchanged and relative to the working folder.
@@ -91,10 +91,10 @@ def beside(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRunConfig
         >>> from spdclust.config.run import ClusteringRunConfig
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     (Path(folder) / "mlp").mkdir()
-        ...     found = beside(ClusteringRunConfig(model_path="mlp"), f"{folder}/run.yaml")
+        ...     found = resolve_paths(ClusteringRunConfig(model_path="mlp"), f"{folder}/run.yaml")
         ...     found.model_path == f"{folder}/mlp"
         True
-        >>> beside(ClusteringRunConfig(model_path="resources/resid_mlp1"), "run.yaml").model_path
+        >>> resolve_paths(ClusteringRunConfig(model_path="resources/resid_mlp1"), "run.yaml").model_path
         'resources/resid_mlp1'
 
     Args:
@@ -143,7 +143,7 @@ def parse_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: it is not YAML, or a key is given twice.
-        ValueError: a number or date is none, an alias stands inside what it stands for, or the document
+        ValueError: a number or date is none, an alias is recursive, or the document
             unfolds to more than `MOST_VALUES`.
         RecursionError: it is nested too deeply.
     """
@@ -163,7 +163,7 @@ def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
     if id(node) in known:
         before = known[id(node)]
         if before is None:
-            raise ValueError("an alias stands inside what it stands for")
+            raise ValueError("recursive alias")
         return before
     known[id(node)] = None
     total = 1

@@ -87,7 +87,7 @@ class ClusteringPipelineConfig(Section):
     """
 
     clustering_run_config_path: PathText | None = None
-    """Run file (JSON or YAML), looked up beside the pipeline file, then from the working folder."""
+    """Run file (JSON or YAML), looked up next to the pipeline file, then from the working folder."""
     clustering_run_config: ClusteringRunConfig | None = None
     """The run itself, instead of its path."""
     n_runs: int = Field(default=8, ge=1, le=MOST_RUNS)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from spdclust.config.base import PathText, Section
 from spdclust.config.ensembles import Ensemble
-from spdclust.config.load import beside, load_config, read_mapping
+from spdclust.config.load import load_config, read_mapping, resolve_paths
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.reference_keys import current_pipeline, ignored_keys
 from spdclust.config.run import ClusteringRunConfig
@@ -18,7 +18,7 @@ from spdclust.core.errors import InputError
 
 
 class FigureConfig(Section):
-    """Size of every figure; a change makes figures due and nothing else.
+    """Size of every figure; a change re-runs the figures and nothing else.
 
     Example:
         >>> FigureConfig(dpi=300).scale
@@ -119,7 +119,7 @@ def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
 
 
 def _check_run_names(ensembles: list[Ensemble]) -> None:
-    """Refuse two run files of one name that sample differently: their batches would share a folder."""
+    """Reject two run files of one name that sample differently: their batches would share a folder."""
     sampling: dict[str, dict[str, Any]] = {}
     for ensemble in ensembles:
         own = ensemble.run.sampling()
@@ -179,7 +179,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     else:
         assert pipeline.clustering_run_config is not None
         run, run_name, run_file = pipeline.clustering_run_config, path.stem, path
-    run = beside(run, run_file)
+    run = resolve_paths(run, run_file)
     _check_name(path.stem, path)
     _check_name(run_name, run_file)
     if len(pipeline.distances_methods) and pipeline.n_runs < 2:
@@ -216,7 +216,7 @@ def _find_run_file(name: str, pipeline_path: Path) -> Path:
 
     It is searched for from the pipeline's folder and from the working folder, from the folders above the
     pipeline's (paths of the reference implementation start at the root of its checkout), and by its bare name
-    beside the pipeline (as when published files are copied into one folder).
+    next to the pipeline (as when published files are copied into one folder).
 
     Raises:
         InputError: it is in none of these places.
@@ -245,7 +245,7 @@ def _short(value: object) -> str:
 
 
 def _check_name(name: str, path: str | Path) -> None:
-    """Refuse a name that could not stand in a path of the results.
+    """Reject a name that cannot be part of a path of the results.
 
     Raises:
         InputError: the name has other characters than letters, digits and . _ + ~ -.

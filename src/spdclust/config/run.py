@@ -18,7 +18,7 @@ EXPERIMENTS: dict[str, str] = {
     "resid_mlp1": "wandb:goodfire/spd/runs/s-62fce8c4",
     "resid_mlp2": "wandb:goodfire/spd/runs/s-a9ad193d",
 }
-"""Runs that `experiment_key` stands for."""
+"""Model of each `experiment_key`."""
 
 
 class LoggingIntervals(Section):

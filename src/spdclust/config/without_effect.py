@@ -1,4 +1,4 @@
-"""Settings that were given and change nothing, so that a user is told before wondering."""
+"""Settings without effect on a merge or on sampling, which are reported before it starts."""
 
 from spdclust.config.merge import MergeConfig
 from spdclust.config.run import ClusteringRunConfig

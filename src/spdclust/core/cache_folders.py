@@ -70,7 +70,7 @@ def cache_folder(name: str) -> Path | None:
 
 @contextlib.contextmanager
 def one_process_at_a_time(lock: Path) -> Iterator[None]:
-    """Let one process at a time go on; where the file system has no locks, all do.
+    """Let one process at a time continue, or all of them on a file system without locks.
 
     The lock is `flock`. Linux passes it to the server of a network file system, unless that is mounted with
     `nolock` or `local_lock=flock`: it holds between machines, and ends with its process, even a killed one.

@@ -38,7 +38,7 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
             raise ValueError(f"no module {entry}")
         known = _source(module).defines.keys() | _source(module).imports.keys()
         if name and name.split(".")[0] not in known:
-            raise ValueError(f"nothing of the name {entry}")
+            raise ValueError(f"no function, class or constant {entry}")
         graph.add(module, name.split(".") if name else [])
     _digests().keep()
     return graph.digest()[:16]

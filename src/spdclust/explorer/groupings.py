@@ -7,7 +7,7 @@ import numpy as np
 from spdclust.core.types import Int
 
 STEPS = 10
-"""Groupings taken on the way to the last cut, beside the cuts themselves."""
+"""Groupings between the cuts that are shown, in addition to the cuts."""
 
 
 def rows_of_interest(cuts: Sequence[int], n_iterations: int) -> list[int]:

@@ -36,7 +36,7 @@ SCRIPTS = (
 
 
 def page_html(title: str, packed: bytes) -> str:
-    """Return the page: one text that needs nothing beside it.
+    """Return the page: one self-contained text.
 
     The only script that runs is ours, by its digest, and nothing can be fetched or sent; the data are
     base64, so that no label can become markup.

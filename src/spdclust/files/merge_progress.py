@@ -135,7 +135,7 @@ class ProgressRecorder:
         except OSError as error:
             self._works = False
             log.warning(
-                "%s: cannot write (%s); the merge goes on, its times are not recorded",
+                "%s: cannot write (%s); the merge continues; its times are not recorded",
                 self._path, error.strerror or error,
             )  # fmt: skip
 

@@ -141,7 +141,7 @@ def find_groups(
     sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
     _check_samples(folds, [same[0] for same in same_samples])
     if not folds.counts.any():
-        warnings.append(f"No component is active above {level:g} on any sample: there is nothing to group.")
+        warnings.append(f"No component is active above {level:g} on any sample, so there are no groups.")
     members = [tree.members(node) for node in chosen]
     groups, shared = _with_joined(folds, members, _rows(evidence, np.searchsorted(nodes, chosen)), threads)
     answers = {"answer": groups} | cuts_of_merges(runs, own, merges)

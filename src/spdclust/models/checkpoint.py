@@ -115,7 +115,7 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
         weights = place
     config_file = weights.parent / CONFIG_NAME
     if not config_file.is_file():
-        raise InputError("file is missing beside the checkpoint", file=config_file, allowed=_ALLOWED)
+        raise InputError("file is missing next to the checkpoint", file=config_file, allowed=_ALLOWED)
     return Checkpoint(weights, config_file, source=f"{weights.resolve().parent.name}/{weights.name}")
 
 

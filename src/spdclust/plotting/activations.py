@@ -185,7 +185,7 @@ def _most_frequent_first(frequency: np.ndarray, modules: ModuleOrder) -> Int[np.
 
 
 def _positions(columns: np.ndarray, n_components: int) -> np.ndarray:
-    """Return where each component stands among the columns, -1 for those left out."""
+    """Return the column of each component, -1 for those left out."""
     place = np.full(n_components, -1, dtype=np.int64)
     place[columns] = np.arange(len(columns))
     return place

@@ -163,7 +163,7 @@ def draw_merge_state_cells(
 
     Args:
         group_idxs: group of each component.
-        coactivations: mean over the block of pairs that a cell stands for, see `aggregate`.
+        coactivations: mean over the block of pairs of a cell, see `aggregate`.
         costs: the least over the block.
         title: which moment this is.
         counts: whether coactivations count samples; otherwise they are sums of products of activations.
@@ -266,7 +266,7 @@ def views_of(
 
 @styled
 def draw_nothing(title: str) -> Figure:
-    """Return a figure that only says why there is nothing to draw.
+    """Return a figure with the reason why it is empty.
 
     Example:
         >>> draw_nothing("run_0: no merges").axes[0].get_title(loc="left")

@@ -132,7 +132,7 @@ def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: st
 
 @functools.lru_cache(maxsize=1024)
 def _digest_now(file: str, changed: int, size: int) -> str:
-    # the stamp only tells the cache that the file has changed
+    # the stamp only shows the cache that the file has changed
     return digest_of_file(file)
 
 

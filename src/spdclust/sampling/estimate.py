@@ -186,7 +186,7 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     components = max(header.n_components for header in headers)
     if components <= config.merge_config.min_groups:
         notes.append(
-            f"min_groups: {config.merge_config.min_groups}, so nothing of {components} components is merged"
+            f"min_groups: {config.merge_config.min_groups}, so none of {components} components are merged"
         )
     return Estimate(components, samples, n_batches, n_runs, scalar=scalar, notes=notes, files=files)
 

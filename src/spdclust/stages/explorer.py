@@ -119,7 +119,7 @@ def explorer(
 
 
 def files_of(folder: str | Path) -> dict[str, Any]:
-    """Return what `explorer` takes besides histories, as far as it is in or beside an ensemble's folder.
+    """Return what `explorer` takes besides histories, as far as it is in or next to an ensemble's folder.
 
     Example:
         >>> import tempfile

@@ -48,7 +48,7 @@ def draw_figures(
         scale: factor on the size.
 
     Raises:
-        InputError: an input cannot be read, there is nothing of the kind asked for in it, or a figure cannot
+        InputError: an input cannot be read or lacks what the figure shows, or a figure cannot
             be written.
     """
     entry = FIGURE_RULES[rule]

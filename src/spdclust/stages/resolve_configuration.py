@@ -1,4 +1,4 @@
-"""Stage: the settings an ensemble is made from, every value filled in, written beside its results."""
+"""Stage: the settings of an ensemble, with every default filled in, written next to its results."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -300,7 +300,7 @@ def already_logged(path: Path, source: str, settings: TrackingSettings, *, again
     if note.offline and Path(note.folder).is_dir():
         log.warning("%s is recorded, and is still to be sent: `wandb sync %s`", note.run_id, note.folder)
     else:
-        log.info("logged already as %s (--again logs it once more)", note.run_id)
+        log.info("already logged as %s; --again logs it as a new run", note.run_id)
     return note
 
 

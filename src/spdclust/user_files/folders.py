@@ -318,7 +318,7 @@ def _candidates(place: Path) -> list[Path]:
 
 
 def _other_content(file: Path) -> str | None:
-    """Return the reason if a file's name tells that it holds no activations."""
+    """Return the reason why a file cannot hold activations, judging by its name."""
     if file.name == SNAPSHOT:
         return None
     if is_tokens_file(file):

@@ -12,7 +12,7 @@ from spdclust.user_files.matrices import open_user_file
 
 @dataclass(frozen=True)
 class UserHeader:
-    """What a user-supplied file holds, as far as its header tells.
+    """What a user-supplied file holds, according to its header.
 
     Attributes:
         path: the file.

@@ -86,7 +86,7 @@ def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: st
         file=checkpoint.config_file,
         field=field,
         found=getattr(checkpoint.config, field, None),
-        allowed=f"a path with {name} beside it, or that file in the run folder",
+        allowed=f"a path with {name} next to it, or that file in the run folder",
     )
 
 
