@@ -138,3 +138,54 @@ def make_run():
         return MergeHistory([f"m:{i}" for i in range(n)], pairs, zeros, zeros, MergeConfig(iters=None))
 
     return make
+
+
+COUNTED = """
+import gc, json
+from numba.core import event
+from numba.core.dispatcher import Dispatcher
+names = []
+class Names(event.Listener):
+    def on_start(self, found): names.append(found.data["dispatcher"].py_func.__module__)
+    def on_end(self, found): pass
+event.register("numba:compile", Names())
+{calls}
+again = [
+    str(each.py_func.__qualname__) for each in gc.get_objects()
+    if isinstance(each, Dispatcher) and each.py_func.__module__.startswith("spdclust.")
+    and len({{tuple(map(unliteral, one)) for one in each.signatures}}) < len(each.signatures)
+]
+print(json.dumps([names, again]))
+"""
+MERGES = """
+from numba.core.types import unliteral
+from spdclust.config.merge import MergeConfig
+from spdclust.merge.warming import warm_up
+for law in ("range", "mcmc", "exp_rank"):
+    warm_up(MergeConfig(merge_pair_sampling_method=law), 100)
+"""
+GROUPS = """
+import numpy as np
+from numba.core.types import unliteral
+from spdclust import MergeConfig, ProcessedActivations, find_groups, merge_iteration
+rng = np.random.default_rng(0)
+labels = [f"m:{i}" for i in range(8)]
+runs = [ProcessedActivations.from_dense((rng.random((60, 8)) < 0.3).astype(np.float32), labels) for _ in (0, 1)]
+find_groups([merge_iteration(run, MergeConfig(iters=None), 0) for run in runs], runs)
+"""
+
+
+@pytest.mark.parametrize("calls", [MERGES, GROUPS], ids=["merges", "groups"])
+def test_kernels_compile_no_texts_and_nothing_twice_for_a_literal(tmp_path, calls):
+    env = os.environ | {"SPDCLUST_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED.format(calls=calls)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compiled_in, again = json.loads(done.stdout)
+    assert {"spdclust.merge.kernels.joining"} <= set(compiled_in)
+    assert "numba.cpython.unicode" not in compiled_in
+    assert again == []

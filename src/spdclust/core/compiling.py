@@ -1,4 +1,9 @@
-"""How the kernels are compiled, and where the compiled code is cached between processes."""
+"""How the kernels are compiled, and where the compiled code is cached between processes.
+
+Two habits keep the compilation short. Numba compiles a kernel once more for each literal that another kernel
+passes to it, so kernels pass `np.int64(0)`. An array assigned to a slice or row compiles the text of numba's
+error message, which takes 2 to 3 s, so kernels copy in a loop.
+"""
 
 import contextlib
 import functools

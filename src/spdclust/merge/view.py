@@ -86,7 +86,7 @@ class MergeView:
     @property
     def total_activity(self) -> float:
         """Sum of the activities of all groups, masked ones included."""
-        return float(total_of(self._state.sums, layout.SUM_ACTIVITY, layout.LOST_ACTIVITY))
+        return float(total_of(self._state.sums[layout.SUM_ACTIVITY], self._state.sums[layout.LOST_ACTIVITY]))
 
     def coactivations_of(
         self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]

@@ -103,7 +103,8 @@ def node_bits(
             if bits.sum() > most:
                 most = bits.sum()
                 best[v] = k
-                saved[v] = bits
+                for r in range(n_runs):
+                    saved[v, r] = bits[r]
 
 
 @compiled

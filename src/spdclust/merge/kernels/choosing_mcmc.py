@@ -39,7 +39,7 @@ def weigh_row(coact, figures, rules, p, log_k, room):
     the greatest to `room[1]` and their values to `room[0]`.
     """
     values, weights = room[0], room[1]
-    least = values_of_row(coact, figures, p, 0, p, rules.alpha, log_k, values)
+    least = values_of_row(coact, figures, p, np.int64(0), p, rules.alpha, log_k, values)
     if least == np.inf:
         return np.inf, 0.0
     inverse, total = inverse_temperature(rules), 0.0

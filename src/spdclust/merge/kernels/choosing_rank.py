@@ -50,7 +50,7 @@ def choose_least(state, rules, log_k, rng):
     p = settle_least(coact, figures, marks, blocks, state.counts, rules.alpha, log_k)
     if p < 0:
         return -1, -1
-    return draw_equal(state, rules, log_k, figures[LOW, p], 0, 0, rng)
+    return draw_equal(state, rules, log_k, figures[LOW, p], np.int64(0), np.int64(0), rng)
 
 
 @compiled
@@ -62,7 +62,7 @@ def choose_rank(state, rules, log_k, rank, rng):
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
     n_slots, now, heap = state.counts[SLOTS], state.counts[MERGES], state.heap
     listed, lows = state.listed, state.room[1]
-    size, ties_outside, n_rows = 0, 0, 0
+    size = ties_outside = n_rows = np.int64(0)
     while True:
         p = least_bound(figures, blocks, n_slots)
         if p < 0 or (size > rank and figures[LOW, p] >= heap[0]):
@@ -113,7 +113,7 @@ def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
                     marks[TIES, p] = count_in_row(coact, figures, p, rules.alpha, log_k, value)
     while True:
         total = n_read + n_remembered(figures, marks, blocks, n_slots, value)
-        ordinal = draw_below(rng, total) if total > 1 else 0
+        ordinal = draw_below(rng, total) if total > 1 else np.int64(0)
         if ordinal < n_read:
             return find_tie(state, rules, log_k, value, ordinal, n_rows)
         p, ordinal = _row_of_remembered(figures, marks, blocks, n_slots, value, ordinal - n_read)
@@ -215,7 +215,7 @@ def count_between(state, rules, log_k, low, high, found):
     for p in state.listed:
         if p < 0:
             break
-        if values_of_row(state.coact, state.figures, p, 0, p, rules.alpha, log_k, values) > high:
+        if values_of_row(state.coact, state.figures, p, np.int64(0), p, rules.alpha, log_k, values) > high:
             continue
         for q in range(p):
             if values[q] < low:

@@ -89,8 +89,12 @@ def join(state, rules, p, q, least, rank, zero_share):
     close(figures, state.blocks, b)
     counts[OPEN] -= 2
     counts[GROUPS] -= 1
-    replace_in_sum(sums, SUM_ACTIVITY, LOST_ACTIVITY, s_new, s_a, s_b)
-    replace_in_sum(sums, SUM_ACTIVITY_RANK, LOST_ACTIVITY_RANK, s_new * (r_a + r_b), s_a * r_a, s_b * r_b)
+    sums[SUM_ACTIVITY], sums[LOST_ACTIVITY] = replace_in_sum(
+        sums[SUM_ACTIVITY], sums[LOST_ACTIVITY], s_new, s_a, s_b
+    )
+    sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK] = replace_in_sum(
+        sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK], s_new * (r_a + r_b), s_a * r_a, s_b * r_b
+    )
     state.log[MDL, counts[MERGES]] = description_length(counts[GROUPS], sums, rules.alpha)
     counts[MERGES] += 1
     if not rules.mask and counts[GROUPS] > 1:
@@ -105,7 +109,7 @@ def write_choice(state, a, b, value, least, rank, zero_share):
     figures, marks, log, t = state.figures, state.marks, state.log, state.counts[MERGES]
     k = state.counts[GROUPS]
     log[VALUE, t] = value
-    log[COMMON, t] = total_of(state.sums, SUM_ACTIVITY, LOST_ACTIVITY) * (
+    log[COMMON, t] = total_of(state.sums[SUM_ACTIVITY], state.sums[LOST_ACTIVITY]) * (
         math.log1p(-1.0 / k) / math.log(2.0)
     )
     log[GAP, t] = value - least
@@ -121,20 +125,18 @@ def write_choice(state, a, b, value, least, rank, zero_share):
 @compiled
 def description_length(k, sums, alpha):
     """Return Σ s_g·(log2 k + α·r_g) of a grouping, in bits over all samples."""
-    activity = total_of(sums, SUM_ACTIVITY, LOST_ACTIVITY)
-    return activity * math.log2(k) + alpha * total_of(sums, SUM_ACTIVITY_RANK, LOST_ACTIVITY_RANK)
+    activity = total_of(sums[SUM_ACTIVITY], sums[LOST_ACTIVITY])
+    return activity * math.log2(k) + alpha * total_of(sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK])
 
 
 @compiled
-def replace_in_sum(sums, at, lost, new, a, b):
-    """Add `new` to a running sum and subtract `a` and `b`; also accumulate the rounding error."""
+def replace_in_sum(total, lost, new, a, b):
+    """Return a running sum and its rounding error so far, with `new` instead of `a` and `b`."""
     without_a = new - a
     change = without_a - b
-    before = sums[at]
-    after = before + change
-    sums[lost] += lost_in_sum(new, -a, without_a) + lost_in_sum(without_a, -b, change)
-    sums[lost] += lost_in_sum(before, change, after)
-    sums[at] = after
+    after = total + change
+    lost += lost_in_sum(new, -a, without_a) + lost_in_sum(without_a, -b, change)
+    return after, lost + lost_in_sum(total, change, after)
 
 
 @compiled
@@ -145,14 +147,14 @@ def lost_in_sum(x, y, total):
 
 
 @compiled
-def total_of(sums, at, lost):
-    """Return a running sum, corrected for the accumulated rounding error if that is noticeable.
+def total_of(total, lost):
+    """Return a running sum, corrected for the rounding error that it has lost if that is noticeable.
 
     Activity falls when a merge replaces sums of squares by plain sums: a component with values of 1e12 loses
     nearly all of its activity, and the digits of the others are lost with it.
     """
-    corrected = sums[at] + sums[lost]
-    return corrected if abs(sums[lost]) > MOST_LOST * abs(corrected) else sums[at]
+    corrected = total + lost
+    return corrected if abs(lost) > MOST_LOST * abs(corrected) else total
 
 
 @compiled

@@ -104,9 +104,9 @@ def merge_greedily(state, rules, n_merges, rng):
         log_k = math.log2(state.counts[GROUPS] - 1.0)
         p, q = choose_least(state, rules, log_k, rng)
         least = value_of(state.coact, state.figures, p, q, rules.alpha, log_k)
-        if pauses(state, rules, p, q, least, least, 0):
+        if pauses(state, rules, p, q, least, least, np.int64(0)):
             return
-        join(state, rules, p, q, least, 0, zero_share_up_to(least, rules))
+        join(state, rules, p, q, least, np.int64(0), zero_share_up_to(least, rules))
 
 
 @compiled
@@ -123,9 +123,9 @@ def merge_by_range(state, rules, n_merges, rng):
         else:
             p, q = choose_range(state, rules, log_k, least, limit, rng)
             share = zero_share_up_to(limit, rules)
-        if pauses(state, rules, p, q, least, limit, -1):
+        if pauses(state, rules, p, q, least, limit, np.int64(-1)):
             return
-        join(state, rules, p, q, least, -1, share)
+        join(state, rules, p, q, least, np.int64(-1), share)
         open_row_for_range(state, rules)
 
 
@@ -150,9 +150,9 @@ def merge_by_mcmc(state, rules, n_merges, rng):
         log_k = math.log2(state.counts[GROUPS] - 1.0)
         least = least_value(state, rules, log_k)
         p, q = choose_mcmc(state, rules, log_k, rng)
-        if pauses(state, rules, p, q, least, np.inf, -1):
+        if pauses(state, rules, p, q, least, np.inf, np.int64(-1)):
             return
-        join(state, rules, p, q, least, -1, zero_share_of_all(state.counts))
+        join(state, rules, p, q, least, np.int64(-1), zero_share_of_all(state.counts))
         open_row_for_mcmc(state, rules)
 
 
@@ -174,7 +174,7 @@ def merge_by_rank(state, rules, n_merges, rng):
         log_k = math.log2(counts[GROUPS] - 1.0)
         least = least_value(state, rules, log_k)
         if rules.argument == 0.0:
-            rank = -1
+            rank = np.int64(-1)
             p, q = draw_any(state.figures, counts[SLOTS], rng)
         else:
             rank = draw_rank(rules.argument, counts[OPEN] * (counts[OPEN] - 1) // 2, rng)

@@ -108,14 +108,14 @@ def _merge_into_bitmap(bitmap, numbers, shared):
 
 @compiled
 def _list_with_list(state, in_a, in_b, union, gone):
-    e, f, length = 0, 0, 0
+    e = f = length = np.int64(0)
     while e < len(in_a) and f < len(in_b):
         e, f, length, n_shared = _merge_lists(in_a, in_b, e, f, union, length, state.shared)
         _visit(state, n_shared, gone)
     for rest, first in ((in_a, e), (in_b, f)):
-        n_rest = len(rest) - first
-        union[length : length + n_rest] = rest[first:]
-        length += n_rest
+        for n in rest[first:]:
+            union[length] = n
+            length += 1
     return length
 
 

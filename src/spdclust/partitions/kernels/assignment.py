@@ -98,7 +98,8 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
     nodes[root, STAMP] = stamp
     nodes[root, DISTANCE] = 0
     seen[0] = root
-    n_seen, n_queue, n_stack = 1, 0, 0
+    n_seen, n_stack = 1, 0
+    n_queue = np.int64(0)
     node, reached = root, np.int64(0)
     while True:
         # scan the cells of `node`, on the root's side at distance `reached`
@@ -137,7 +138,7 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
             elif n_queue > 0:
                 top, n_queue = _pop(queue, n_queue)
                 if (top >> 32) >= best:
-                    n_queue = 0
+                    n_queue = np.int64(0)
                     break
                 other = np.int32(top & 0xFFFFFFFF)
                 if nodes[other, DISTANCE] == (top >> 32) and (top >> 32) >= reached:

@@ -48,7 +48,7 @@ def identity_table(n):
             nodes[node, DEGREE] = 1
             nodes[node, MATE] = i
             nodes[node, STAMP] = 0
-        _insert(table, i, n + i, i)
+        _insert(table, np.int32(i), np.int32(n + i), np.int32(i))
     return table
 
 

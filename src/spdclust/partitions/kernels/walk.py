@@ -44,7 +44,7 @@ def walk_pair(
     sums = np.array([n, 0], dtype=np.int64)
     dual_sum = np.int64(n)
     opened = np.empty(6 * n + 8, dtype=np.int32)
-    n_open, stamp = 0, 0
+    n_open = stamp = np.int64(0)
     queue = np.empty(4 * n + 8, dtype=np.int64)
     stack = np.empty(n + 1, dtype=np.int32)
     seen = np.empty(2 * n + 1, dtype=np.int32)
@@ -77,5 +77,5 @@ def walk_pair(
                     if table.nodes[node, MATE] == NONE and table.nodes[node, DUAL] > 0:
                         stamp += 1
                         dual_sum -= close_node(table, node, n, stamp, queue, stack, seen)
-                n_open = 0
+                n_open = np.int64(0)
                 matched[t // stride] = dual_sum
