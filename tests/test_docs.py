@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from workflow import HANGS
 
 import spdclust
 
@@ -42,7 +43,7 @@ def test_the_citation_names_this_version() -> None:
 def test_the_rule_graph_in_the_docs_is_that_of_the_workflow() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--forceall", "--rulegraph", "dot"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=HANGS,
     )  # fmt: skip
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', done.stdout))
     wanted = {(names[first], names[second]) for first, second in re.findall(r"(\d+) -> (\d+)", done.stdout)}
