@@ -2,6 +2,8 @@
 
     python benchmarks/mutants.py --number 240 --seed 0
     python benchmarks/mutants.py --survivors          # those again, with the tests as they are now
+    python benchmarks/mutants.py --files src/spdclust/stability/tables.py --tests tests/stability/test_*.py
+                                                      # minutes: some files, against some tests
 
 The checkout is copied, with caches of its own, and only the copies are changed. One run of the tests under
 coverage shows which tests run which line (kernels as plain Python); a mutation is tested by the tests that
@@ -27,14 +29,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 from xml.etree import ElementTree
 
 from coverage import CoverageData
 
 ROOT = Path(__file__).resolve().parents[1]
-SLOW_TO_START = (
-    r"tests/(workflow|repository|execution|slurm|faults|browser)/|test_(projects|wandb|recovery)\.py"
-)
+SLOW_TO_START = r"tests/(workflow|repository|execution|slurm|faults|browser)/|test_(projects|recovery)\.py"
 """Tests that start other processes, where coverage sees nothing, or take long for what they find."""
 
 OF_KERNELS = (
@@ -184,8 +185,8 @@ def _others(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
                 yield test, ast.UnaryOp(ast.Not(), test)
 
 
-def choose(number: int, seed: int) -> list[Mutation]:
-    """Return so many changes, as evenly over the modules as these allow."""
+def choose(number: int, seed: int, files: list[Path]) -> list[Mutation]:
+    """Return so many changes, as evenly over the modules as these allow: those of some files, or all."""
     sys.path.insert(0, str(ROOT / "tests"))
     import test_architecture as architecture
 
@@ -193,6 +194,10 @@ def choose(number: int, seed: int) -> list[Mutation]:
     data = architecture.LAYERS["data"].split()
     chosen += [name for name in architecture.modules() if name.split(".")[0] in data]
     random.Random(seed).shuffle(chosen)
+    wanted = {file.resolve() for file in files}
+    chosen = [name for name in chosen if not wanted or architecture.modules()[name] in wanted]
+    if len(chosen) < len(wanted):
+        sys.exit("not all of these files are modules of the pure or the data layer")
     of_module = []
     for name in chosen:
         of_module.append(mutations_of(architecture.modules()[name]))
@@ -207,9 +212,10 @@ def choose(number: int, seed: int) -> list[Mutation]:
 class Copies:
     """Copies of the tracked files, each with its own caches, and what the tests do in the first of them."""
 
-    def __init__(self, folder: Path, jobs: int) -> None:
+    def __init__(self, folder: Path, jobs: int, tests: list[Path]) -> None:
         self.folder = folder
         self.jobs = jobs
+        self.tests = sorted(test.resolve().relative_to(ROOT).as_posix() for test in tests)
         folder.mkdir(parents=True, exist_ok=True)
         if (ROOT.parent / "shared").is_dir() and not (folder / "shared").exists():
             (folder / "shared").symlink_to(ROOT.parent / "shared")
@@ -235,13 +241,21 @@ class Copies:
     @property
     def edited(self) -> set[str]:
         """The files of package and tests that are not what they were when the tests were measured."""
-        record = self.folder / "measured.json"
-        before = json.loads(record.read_text()) if record.exists() else {}
+        before = self._measured()["files"]
         return {
             name
             for name, digest in self.digests.items()
             if name.startswith(("src/", "tests/")) and before.get(name) != digest
         }
+
+    def _measured(self) -> dict[str, Any]:
+        record = self.folder / "measured.json"
+        return json.loads(record.read_text()) if record.exists() else {"files": {}, "tests": []}
+
+    @property
+    def are_measured(self) -> bool:
+        """Whether it is known which of the chosen tests runs which line of the files as they are."""
+        return not self.edited and self._measured()["tests"] == self.tests
 
     def environment(self, number: int, *, plain: bool) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -254,9 +268,14 @@ class Copies:
         makefile = (ROOT / "Makefile").read_text()
         slow = re.search(r"^SLOW_UNCOMPILED := (.*)", makefile, re.MULTILINE)
         tests = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*/test_*.py"))
-        tests = [test for test in tests if not re.search(SLOW_TO_START, test)]
+        tests = self.tests or [*(test for test in tests if not re.search(SLOW_TO_START, test)), "src"]
         kernels = [test for test in tests if re.search(OF_KERNELS, test)]
-        for name, which in (("compiled", [*tests, "src"]), ("plain", kernels)):
+        for name, which in (("compiled", tests), ("plain", kernels)):
+            for old in (f"{name}.xml", f"coverage.{name}"):
+                (self.folder / old).unlink(missing_ok=True)
+            if not which:  # pytest would run all
+                (self.folder / f"{name}.xml").write_text("<testsuites/>")
+                continue
             print(f"running the tests under coverage, {name}", flush=True)
             command = [sys.executable, "-m", "pytest", "-q", "-n", str(self.jobs), "--cov=spdclust",
                        "--cov-report=", "--cov-context=test", f"--junitxml={self.folder / name}.xml",
@@ -264,9 +283,14 @@ class Copies:
             command += ["-k", f"not ({slow[1]})"] if name == "plain" else []
             environment = self.environment(0, plain=name == "plain")
             environment |= {"COVERAGE_FILE": str(self.folder / f"coverage.{name}")}
-            with (self.folder / f"{name}.log").open("w") as log:
-                subprocess.run(command, cwd=self.folder / "0", env=environment, stdout=log, stderr=log)
-        (self.folder / "measured.json").write_text(json.dumps(self.digests))
+            output = self.folder / f"{name}.log"
+            with output.open("w") as log:
+                done = subprocess.run(command, cwd=self.folder / "0", env=environment, stdout=log, stderr=log)
+            if done.returncode > 1:
+                sys.exit(f"the tests cannot run: {output}")
+            print(output.read_text(errors="replace").rstrip().rpartition("\n")[2], flush=True)
+        record = {"files": self.digests, "tests": self.tests}
+        (self.folder / "measured.json").write_text(json.dumps(record))
 
     def seconds(self, name: str) -> dict[tuple[str, str], float]:
         """Return how long each test took that passed, by its module and name."""
@@ -413,19 +437,21 @@ def main() -> None:
     options.add_argument(
         "--survivors", action="store_true", help="only those of the last run, also with new tests"
     )
+    options.add_argument("--files", type=Path, nargs="+", default=[], help="change only these")
+    options.add_argument("--tests", type=Path, nargs="+", default=[], help="run only these, slow ones too")
     options.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.serve:
         return serve()
     results = given.folder / "results.json"
-    mutations, kept = choose(given.number, given.seed), list[Mutation]()
+    mutations, kept = choose(given.number, given.seed, given.files), list[Mutation]()
     if given.survivors:
         before = [Mutation(**each) for each in json.loads(results.read_text())]
         kept = [each for each in before if each.outcome != "survived"]
         survived = {str(each) for each in before if each.outcome == "survived"}
         mutations = [each for each in mutations if str(each) in survived]
-    copies = Copies(given.folder.resolve(), given.jobs)
-    if not given.survivors and copies.edited:
+    copies = Copies(given.folder.resolve(), given.jobs, given.tests)
+    if not given.survivors and not copies.are_measured:
         copies.measure()
     copies.more()
     tests = TestsOfLines(copies, given.limit)
@@ -453,7 +479,8 @@ def main() -> None:
         each.process.wait()
     survivors = sorted(str(each) for each in done if each.outcome == "survived")
     n_all = len(kept) + len(done)
-    print(f"{n_all - len(survivors)} of {n_all} mutations killed ({1 - len(survivors) / n_all:.1%})")
+    share = f"{1 - len(survivors) / n_all:.1%}" if n_all else "none to try"
+    print(f"{n_all - len(survivors)} of {n_all} mutations killed ({share})")
     print("\n".join(survivors))
 
 

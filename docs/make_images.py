@@ -2,8 +2,9 @@
 
 Figures are drawn small from the results of the demonstration and of its sweep; pages are opened in headless
 Chromium, as in the browser tests. A picture whose results are missing is left as it is, such as that of the
-language model before `make demo-lm`. `images/made_by.json` records from what each picture was made; a test
-compares that with the program.
+language model before `make demo-lm`. `images/made_by.json` records from what each picture was made: the
+code in `plotting` or `explorer` that draws it, this file, and the settings of its results. A test compares
+that with the program. Code that computes or reads results does not count.
 """
 
 import argparse
@@ -17,13 +18,14 @@ import yaml
 from PIL import Image
 
 from spdclust.commands.cli import main as spdclust
+from spdclust.core.code_fingerprint import PACKAGE, code_fingerprint, file_code
 from spdclust.explorer.page import assets_digest
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS
-from spdclust.provenance.code import stage_fingerprint
 from spdclust.stages.figures import draw_figures
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+SOURCE = ROOT / "src" / PACKAGE
 IMAGES = HERE / "images"
 RECORD = IMAGES / "made_by.json"
 DPI = 85
@@ -70,9 +72,11 @@ def made_by() -> dict[str, dict[str, str]]:
     names = {key: f"figure_{key}" for key in SHOWN} | LARGER
     found = {}
     for key, name in names.items():
-        code = stage_fingerprint("figures", {key: entries[key].draw})
+        code = _drawing_code("plotting", entries[key].draw)
         found[name] = {"code": code, "settings": _settings("sweep" if name.startswith("sweep") else "demo")}
-    page = hashlib.sha256(f"{stage_fingerprint('explorer')};{assets_digest()}".encode()).hexdigest()[:16]
+    modules = sorted(path.stem for path in (SOURCE / "explorer").glob("[!_]*.py"))
+    page = _drawing_code("explorer", *(f"{PACKAGE}.explorer.{name}" for name in modules))
+    page = hashlib.sha256(f"{page};{assets_digest()}".encode()).hexdigest()[:16]
     for ensemble, _, name, _ in PAGES:
         found[name] = {"code": page, "settings": _settings(Path(ensemble).name)}
     generator = (ROOT / "tests/browser/ensembles.py").read_bytes()
@@ -80,11 +84,20 @@ def made_by() -> dict[str, dict[str, str]]:
     return dict(sorted(found.items()))
 
 
+def _drawing_code(package: str, *entries: str) -> str:
+    """Return a digest of parts of one package, without what they use of others, and of this file."""
+    others = (path.stem for path in SOURCE.iterdir() if path.stem != package)
+    ignored = (f"{PACKAGE}.plotting.registry", *(f"{PACKAGE}.{name}" for name in others))
+    code = f"{code_fingerprint(*entries, ignore=ignored)};{file_code(__file__)}"
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
 def _settings(pipeline: str) -> str:
-    """Return a digest of a pipeline file and its run file, comments left out."""
+    """Return a digest of a pipeline file and its run file, without comments and what changes no result."""
     file = ROOT / "config/pipelines" / f"{pipeline}.yaml"
     settings = yaml.safe_load(file.read_text())
     run = yaml.safe_load((file.parent / settings["clustering_run_config_path"]).read_text())
+    run.pop("runs_per_batches_job", None)
     return hashlib.sha256(json.dumps([settings, run]).encode()).hexdigest()[:16]
 
 

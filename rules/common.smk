@@ -15,6 +15,7 @@ from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.core.name_patterns import one_of
 from spdclust.provenance.code import rule_fingerprint
+from spdclust.execution.snakemake_hooks import add_form
 from spdclust.execution.workflow_files import package_requirement
 
 SNAKEFILE, SCRIPTS = (
@@ -34,18 +35,12 @@ def stage_fingerprint(stage, script=None, functions=None):
 def name_of_form(rule_name, number):
     """Name of one form of a rule whose outputs differ in number. The first form has the name of the rule.
 
-    What a profile sets for the rule (set-resources, set-threads) applies to all of its forms.
+    What a profile, an option or a module statement names the rule for applies to all of its forms.
     """
     if number == 1:
         return rule_name
     name = f"{rule_name}_form_{number}"
-    settings = workflow.resource_settings
-    for given in (
-        settings._parsed_overwrite_resources,
-        settings._parsed_overwrite_threads,
-    ):
-        if rule_name in given:
-            given.setdefault(name, given[rule_name])
+    add_form(workflow, rule_name, name)
     return name
 
 

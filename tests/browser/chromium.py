@@ -29,7 +29,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--remote-debugging-pipe",
 ]
-PATIENCE = 60.0
+PATIENCE = 600.0
 
 
 def find_chromium() -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from workflow import REPOSITORY, Outcome
+from workflow import HANGS, REPOSITORY, Outcome
 
 from spdclust.commands.cli import main
 
@@ -22,7 +22,7 @@ HISTORY = "results/model/first/runs/run_0/history.zip"
 def run(*command: str, folder: Path, environment: dict[str, str] | None = None) -> Outcome:
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=300, check=False,
+        timeout=HANGS, check=False,
     )  # fmt: skip
     return Outcome(done.returncode, done.stdout)
 

@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 import yaml
-from workflow import PIPELINE, REPOSITORY, RUN, Outcome, Workflow
+from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
 
 from spdclust.commands.reference_cli import NO_LONGER, find_workflow, main, notes, parser, snakemake_command
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
@@ -165,7 +165,7 @@ def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
 def run(*arguments, folder, environment=None):
     done = subprocess.run(
         [sys.executable, "-m", "spdclust.commands.reference_cli", *arguments],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS,
         check=False,
     )  # fmt: skip
     return Outcome(done.returncode, done.stdout)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow import PIPELINE, REPOSITORY, Workflow
+from workflow import HANGS, PIPELINE, REPOSITORY, Workflow
 
 _PR_SET_PDEATHSIG = 1
 SWEEP = PIPELINE | {"sweep": {"merge_config.alpha": [0.5, 1.0]}}
@@ -148,10 +148,6 @@ class Ended:
     signal: int | None
     said: str
     cpu_seconds: float
-
-
-HANGS = 3600
-"""Seconds after which a test gives up: no machine is so slow."""
 
 
 def in_fork(act: Callable[[], Any], folder: Path, *, kill_after: float | None = None) -> Ended:

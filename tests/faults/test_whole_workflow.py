@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from faults.recorded import HANGS, SWEEP, Recorded, files_in, hidden
+from faults.recorded import SWEEP, Recorded, files_in, hidden
 from faults.tally import TALLY
-from workflow import Workflow
+from workflow import HANGS, Workflow, jobs_at_work, wait_for_work
 
 pytestmark = pytest.mark.faults
 
@@ -81,29 +81,6 @@ def said(workflow: Workflow) -> str:
     return (workflow.folder / "said.txt").read_text(errors="replace")
 
 
-def jobs_at_work(folder: Path) -> dict[int, str]:
-    """Return the processes that run a job of the workflow in this folder, and its script."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        script = next((word for word in words[1:3] if word.startswith(f"{folder}/.snakemake/scripts/")), None)
-        if script is not None:
-            found[int(process.name)] = script.split(".")[-2]
-    return found
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has taken, 0 for one that has ended."""
-    try:
-        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def check_nothing_looks_finished(folder: Path, expected: dict[str, bytes]) -> None:
     for name, content in files_in(folder).items():
         # a workflow that has not registered all its ensembles yet has a registry of those it has
@@ -133,13 +110,8 @@ def killed(recorded: Recorded, tmp_path_factory) -> Workflow:
         tries += 1
         orphans = jobs_at_work(folder)
         process = start(workflow, targets)
-        # a moment in the work of a job, wherever a busy machine puts it in time
-        moment = moments.uniform(0, latest)
-        at_work: dict[int, str] = {}
-        while process.poll() is None and not any(cpu_seconds(pid) >= moment for pid in at_work):
-            time.sleep(0.02)
-            at_work = {pid: script for pid, script in jobs_at_work(folder).items() if pid not in orphans}
-        if process.poll() is None:
+        at_work = wait_for_work(process, folder, moments.uniform(0, latest), orphans)
+        if at_work:
             hits[how] += 1
             stages.update(at_work.values())
         else:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import pickle
 import struct
 import zipfile
@@ -28,6 +29,7 @@ from formats import (
     run_file,
     written,
 )
+from pydantic import TypeAdapter, ValidationError
 from scipy import sparse
 
 from spdclust.config.load import load_config, read_mapping
@@ -40,6 +42,7 @@ from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensemble_folder import find_histories
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import load_merge_history
+from spdclust.files.records import Count
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
 from spdclust.user_files.folders import files_of_run
@@ -332,6 +335,27 @@ def test_weights_saved_without_checksums_are_still_read(tmp_path):
         torch.serialization.set_crc32_options(True)
     again = read_state_dict(path.with_name("model_9000.pth"))
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, -1e-8])
+def test_one_value_that_is_no_distance_is_enough(tmp_path, value):
+    path = make_distances(tmp_path)
+    iterations, read = load_distance_rows(path)
+    distances = read.copy()
+    distances[0, 0, 1] = -1e-12  # what rounding gives
+    np.savez(path, distances=distances, iterations=iterations)
+    np.testing.assert_array_equal(load_distance_rows(path)[1], distances)
+    distances[0, 0, 1] = value
+    np.savez(path, distances=distances, iterations=iterations)
+    assert "not distances (found: a negative or infinite one" in refusal(load_distance_rows, path)
+
+
+def test_counts_of_a_record_are_those_that_a_database_and_an_array_hold():
+    counts = TypeAdapter(Count)
+    assert [counts.validate_python(value) for value in (0, 2**63 - 1)] == [0, 2**63 - 1]
+    for value in (-1, 2**63):
+        with pytest.raises(ValidationError):
+            counts.validate_python(value)
 
 
 def test_an_optional_member_cannot_vanish_by_a_flipped_bit(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 
 import pytest
+from workflow import HANGS
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
@@ -114,7 +115,7 @@ def test_eight_writers_at_once_lose_nothing(tmp_path):
         for number in range(N_WRITERS)
     ]
     for writer in writers:
-        _, error = writer.communicate(timeout=120)
+        _, error = writer.communicate(timeout=HANGS)
         assert writer.returncode == 0, error
     assert [len(each) for each in rows(tmp_path)] == [5 * N_WRITERS, 15 * N_WRITERS]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e", "ensemble_registry.db"]

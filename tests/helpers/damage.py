@@ -21,7 +21,9 @@ import yaml
 from spdclust.core.errors import InputError
 
 SECONDS_AT_MOST = 30
-"""After which a reader counts as hanging; the largest file here is read in far less than one."""
+"""CPU time after which a reader counts as hanging; the largest file here is read in far less than one second."""
+BLOCKED = 600
+"""Seconds after which one that takes no CPU time does."""
 MEMORY_AT_MOST = 768 * 2**20
 """Bytes that all readings of one format may add to the process at its peak."""
 
@@ -49,13 +51,16 @@ def no_longer_than(seconds: float = SECONDS_AT_MOST) -> Iterator[None]:
     def ring(*_: Any) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, BLOCKED)}
+    before = {number: signal.signal(number, ring) for number in timers}
+    for timer, limit in timers.values():
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,10 @@ PIPELINE = {
     "n_runs": 2,
     "distances_methods": ["perm_invariant_hamming", "matching_dist"],
 }
+
+
+HANGS = 3600
+"""Seconds after which a test gives up: no machine is so slow."""
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Workflow:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
-    def run(self, *arguments: str, cores: int = 2, timeout: float = 600) -> Outcome:
+    def run(self, *arguments: str, cores: int = 2, timeout: float = HANGS) -> Outcome:
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
             cwd=self.folder,
@@ -106,3 +112,42 @@ class Workflow:
             for path in files
             if path.relative_to(folder).parts[0] != "logs"
         }
+
+
+def jobs_at_work(folder: Path) -> dict[int, str]:
+    """Return the processes that run a job of the workflow in this folder, and its script."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        script = next((word for word in words[1:3] if word.startswith(f"{folder}/.snakemake/scripts/")), None)
+        if script is not None:
+            found[int(process.name)] = script.split(".")[-2]
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken, 0 for one that has ended."""
+    try:
+        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for_work(
+    process: subprocess.Popen, folder: Path, cpu: float, orphans: Container[int] = ()
+) -> dict[int, str]:
+    """Wait until a job of a running workflow has taken so much CPU time, wherever a busy machine puts that in time.
+
+    Returns:
+        The jobs at work then, without `orphans` of an earlier start; none if the workflow has ended.
+    """
+    while process.poll() is None:
+        at_work = {pid: script for pid, script in jobs_at_work(folder).items() if pid not in orphans}
+        if any(cpu_seconds(pid) >= cpu for pid in at_work):
+            return at_work
+        time.sleep(0.02)
+    return {}

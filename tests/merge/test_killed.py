@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 from scipy import sparse
@@ -14,8 +13,17 @@ from spdclust.stages.merge import merge
 
 SETTINGS = {"iters": None, "merge_pair_sampling_kwargs": {"threshold": 0.001}, "filter_dead_threshold": 0}
 CODE = """
-import sys
+import os, signal, sys
+from spdclust.files.merge_checkpoints import MergeCheckpointFile
 from spdclust.stages.merge import merge
+save, left = MergeCheckpointFile.save, int(sys.argv[3])
+def save_and_die(*arguments):
+    global left
+    save(*arguments)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+MergeCheckpointFile.save = save_and_die
 merge([sys.argv[1]], {settings!r}, (0, 1), history=sys.argv[2] + "/history.zip", metrics=sys.argv[2] + "/metrics.csv",
       checkpoint_seconds=0.0)
 """
@@ -32,18 +40,13 @@ def test_a_killed_merge_goes_on_and_ends_with_the_same_bytes(tmp_path):
     killed = tmp_path / "killed"
     checkpoint = killed / ".history.checkpoint.zip"
     command = [sys.executable, "-c", CODE.format(settings=SETTINGS), str(batch), str(killed)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not checkpoint.exists() and process.poll() is None:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert subprocess.run([*command, "2"], capture_output=True).returncode == -signal.SIGKILL
     assert checkpoint.exists()
     assert not (killed / "history.zip").exists()
     with np.load(checkpoint) as kept:
         assert 0 < int(kept["n_done"]) < 897
 
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.returncode == 0
+    subprocess.run([*command, "0"], check=True, capture_output=True)
     for name in ("history.zip", "metrics.csv"):
         assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
     assert not checkpoint.exists()

@@ -138,6 +138,14 @@ def test_small_histories_give_figures_that_say_so(made, tmp_path):
 # distances
 
 
+def test_sizes_are_those_of_the_groups_and_there_is_no_point_without_one():
+    made = history(9, 8)
+    sizes = [np.sort(np.bincount(made.group_idxs(t)))[::-1] for t in range(8)]
+    for rank, line in enumerate(plot_cluster_sizes([made]).axes[1].lines):
+        expected = [of[rank] if rank < len(of) else np.nan for of in sizes]
+        np.testing.assert_array_equal(line.get_ydata(), expected)
+
+
 def test_distances_are_linear_near_zero_and_points_only_for_few_pairs():
     rng = np.random.default_rng(0)
     between = rng.integers(0, 500, (12, 4, 4)).astype(float)
@@ -268,6 +276,7 @@ def test_the_table_of_contested_components_holds_their_frequencies(analysed):
     figure, contested = draw_coclustering(analysed)
     tables = [axes for part in figure.subfigs for axes in part.axes if axes.images]
     drawn = iter(tables)
+    trees = (axes for part in figure.subfigs for axes in part.axes if axes.get_ylabel() == "apart [share]")
     for name, at in stability.cuts.items():
         if len(contested[name]) < 2:
             continue
@@ -283,6 +292,10 @@ def test_the_table_of_contested_components_holds_their_frequencies(analysed):
             hierarchy.optimal_leaf_ordering(tree, 1 - together[np.triu_indices(len(which), 1)])
         )
         assert np.diag(picture, 1).sum() == pytest.approx(np.diag(together[np.ix_(best, best)], 1).sum())
+        # the tree above: a bracket for each join, as high as it is apart
+        (brackets,) = next(trees).collections
+        heights = [bracket[:, 1].max() for bracket in brackets.get_segments()]
+        assert sorted(heights) == pytest.approx(sorted(tree[:, 2]))
     assert len(tables) == sum(len(of) > 1 for of in contested.values())
 
 

@@ -147,6 +147,13 @@ def test_cells_of_many_components_are_means_over_pairs_without_self_comparison(n
         np.testing.assert_allclose(cells[row, column], block.mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("n_samples", "n"), [(1, 3), (4, 1), (0, 3), (4, 0)])
+def test_one_sample_or_component_has_shares_and_none_has_no_number(n_samples, n):
+    cells = mean_coactivation(sparse.csr_array(np.ones((n_samples, n))), np.arange(n), 0.5)
+    assert cells.size
+    assert (np.isnan(cells) if 0 in (n_samples, n) else cells == 1).all()
+
+
 def test_components_that_a_batch_lacks_are_never_active_there():
     found, whole = example_found(), example_activations()
     kept = [c for c, label in enumerate(whole.labels) if label != "attn:1"]

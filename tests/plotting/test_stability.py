@@ -93,6 +93,14 @@ def test_files_give_back_what_was_written(analysed, tmp_path):
         np.testing.assert_array_equal(read[name], column)
 
 
+def test_a_record_without_further_arguments_is_that_of_every_iteration():
+    normalized = runs(3)
+    stability = analyze_stability(normalized)
+    assert stability_record(normalized, stability) == stability_record(
+        normalized, stability, stride=1, seed=0
+    )
+
+
 def test_the_table_holds_distances_of_every_pair_at_the_kept_iterations():
     normalized = runs(3)
     table = iteration_table(normalized, analyze_stability(normalized, ["matching_dist"], stride=4))

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from workflow import HANGS
 
 import spdclust
+from spdclust.core import code_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")])
@@ -42,7 +44,7 @@ def test_the_citation_names_this_version() -> None:
 def test_the_rule_graph_in_the_docs_is_that_of_the_workflow() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--forceall", "--rulegraph", "dot"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=HANGS,
     )  # fmt: skip
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', done.stdout))
     wanted = {(names[first], names[second]) for first, second in re.findall(r"(\d+) -> (\d+)", done.stdout)}
@@ -68,6 +70,37 @@ def test_no_picture_is_older_than_what_draws_it() -> None:
     assert old == [], (
         f"drawn by other code, or from other settings, than now: {', '.join(old)}; make docs-images"
     )
+
+
+PAGES_SHOWN = {"explorer_component", "explorer_group", "explorer_groups", "explorer_large"}
+
+
+@pytest.mark.parametrize(
+    ("module", "old"),
+    [
+        ("plotting.merges", {"figure_cluster_sizes", "figure_mdl"}),
+        ("explorer.page", PAGES_SHOWN),
+        ("stages.figures", set()),
+        ("files.ensembles", set()),
+        ("merge.history", set()),
+        ("stability.coclustering", set()),
+    ],
+)
+def test_a_picture_is_old_after_a_change_of_what_draws_it_and_of_nothing_else(monkeypatch, module, old):
+    made_by = make_images().made_by
+    before, source = made_by(), code_fingerprint._source
+
+    def changed(name: str):
+        found = source(name)
+        if name != f"spdclust.{module}":
+            return found
+        return found._replace(
+            statements=[each._replace(code=f"{each.code}, changed") for each in found.statements]
+        )
+
+    monkeypatch.setattr(code_fingerprint, "_source", changed)
+    now = made_by()
+    assert {name for name in now if now[name] != before[name]} == old
 
 
 def test_every_picture_is_made_by_a_command_and_shown_on_a_page() -> None:

@@ -11,6 +11,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "sampling.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
     "groups.describe.describe": "needs samples, sums and trees of an ensemble; `find_groups` shows what it returns",
     "models.reference.load": "needs the reference implementation's package",
+    "execution.snakemake_hooks.add_form": "changes a Snakemake workflow; see test_workflow_plans and test_workflow_module",
     "execution.snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import FOLDER, NEEDED
+from workflow import HANGS
 
 SCRIPT = Path(__file__).parent / "single_node.sh"
 
@@ -26,11 +27,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             f"a Slurm of its own needs root and {', '.join(missing) or 'no more'}; `make test-slurm` says how",
             1,
         )
-    subprocess.run(["bash", SCRIPT, "stop", FOLDER], check=True, timeout=60)
+    subprocess.run(["bash", SCRIPT, "stop", FOLDER], check=True, timeout=HANGS)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    subprocess.run(["bash", SCRIPT, "start", FOLDER], check=True, timeout=120)
+    subprocess.run(["bash", SCRIPT, "start", FOLDER], check=True, timeout=HANGS)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _is_wanted(session.config):
-        subprocess.run(["bash", SCRIPT, "stop", FOLDER], check=True, timeout=60)
+        subprocess.run(["bash", SCRIPT, "stop", FOLDER], check=True, timeout=HANGS)

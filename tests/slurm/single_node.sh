@@ -11,7 +11,7 @@ mkdir -p "$base"/{state,spool,log,run,bin}
 export SLURM_CONF=$base/slurm.conf
 
 wait_for() {
-    for _ in $(seq 300); do
+    for _ in $(seq 12000); do # ten minutes: no machine is so slow
         "$@" > /dev/null 2>&1 && return 0
         sleep 0.05
     done
@@ -26,7 +26,7 @@ stop() {
         process=$(cat "$file")
         kill "$process" 2> /dev/null || true
         # where process 1 does not reap, a daemon that ended stays as a zombie, which has no executable
-        for _ in $(seq 200); do
+        for _ in $(seq 12000); do
             [ -e "/proc/$process/exe" ] || break
             sleep 0.05
         done

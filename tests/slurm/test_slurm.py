@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from slurm_cluster import SLURM
-from workflow import PIPELINE, RUN, Workflow
+from workflow import HANGS, PIPELINE, RUN, Workflow
 
 from spdclust.execution.slurm_queue import queued_jobs
 
@@ -35,7 +35,7 @@ def cluster(tmp_path, monkeypatch):
     # the node has two CPUs: a job left behind keeps the jobs of all other tests waiting
     left = [job.number for job in queued_jobs(workflow.folder)]
     if left:
-        subprocess.run(["scancel", *left], check=False, timeout=60)
+        subprocess.run(["scancel", *left], check=False, timeout=HANGS)
 
 
 ON_SLURM = [
@@ -63,7 +63,7 @@ def accounted(workflow: Workflow) -> list[dict[str, str]]:
     ]
     done = subprocess.run(
         ["sacct", "-X", "-n", "-P", "-S", "now-1hour", "-o", ",".join(fields)],
-        check=True, capture_output=True, text=True, timeout=60,
+        check=True, capture_output=True, text=True, timeout=HANGS,
     )  # fmt: skip
     jobs = [dict(zip(fields, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
     return [job for job in jobs if job["WorkDir"] == str(workflow.folder)]
@@ -96,8 +96,8 @@ def running_merge(workflow: Workflow) -> str | None:
     return next((job.number for job in jobs if job.rules == "merge" and job.state == "RUNNING"), None)
 
 
-def wait_for(condition, seconds: float = 500) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + HANGS
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.3)
@@ -109,7 +109,7 @@ def edit_merge(workflow: Workflow, code: str) -> None:
 
 
 def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster):
-    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=900)
+    outcome = cluster.run(*ON_SLURM, "--", *WANTED)
     assert outcome.code == 0, outcome.output
     assert f"{TINY}: 2 runs of" in outcome.output
     jobs = accounted(cluster)
@@ -128,6 +128,13 @@ def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster
         assert "gpu" not in job["ReqTRES"], job
         assert re.search(r"cpu=[12],", job["ReqTRES"]), job  # the node has no more
     assert "account" not in outcome.output.lower()
+    # a line for each submission and one for each finished job, nothing else of the executor
+    submitted = re.findall(r"^Slurm job (\d+): (.*)$", outcome.output, re.MULTILINE)
+    assert sorted(number for number, _ in submitted) == sorted(job["JobID"] for job in jobs)
+    assert {name.replace("small-tiny", "").strip("_") for _, name in submitted} >= {
+        "merge small/tiny, run 0", "merge small/tiny, run 1", "precompute_batches small, run 0",
+    }, submitted  # fmt: skip
+    assert not re.search("SLURM|sacct|sbatch", outcome.output), outcome.output
     assert cluster.due(*WANTED) == {}
 
 
@@ -146,7 +153,7 @@ def test_a_failing_point_of_a_sweep_stops_no_other_and_is_not_tried_again(cluste
         for dead in (0.1, 50.0)
     )
     targets = [f"{point}/summary.json" for point in healthy + failing]
-    outcome = cluster.run(*ON_SLURM, "--", *targets, timeout=900)
+    outcome = cluster.run(*ON_SLURM, "--", *targets)
     assert outcome.code != 0
     assert "no component is alive" in outcome.output
     for point in healthy:
@@ -164,16 +171,20 @@ def test_a_job_that_can_never_start_is_reported(cluster):
     wait_for(lambda: "can never start here" in output.read_text())
     assert "PartitionConfig. It asks for 13 CPU(s)" in output.read_text()
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=120)
+    process.wait(timeout=HANGS)
 
 
-def test_a_job_that_someone_cancels_is_noticed(cluster):
-    edit_merge(cluster, "import time\ntime.sleep(600)\n")
-    process = start(cluster, "--retries", "0", "--", MERGED)
+def test_a_job_that_someone_cancels_is_noticed_and_not_tried_again(cluster):
+    edit_merge(cluster, f"import time\ntime.sleep({HANGS})\n")
+    process = start(cluster, "--", MERGED)
     wait_for(lambda: running_merge(cluster))
-    subprocess.run(["scancel", running_merge(cluster)], check=True, timeout=60)
-    assert process.wait(timeout=400) != 0
-    assert "CANCELLED" in (cluster.folder / "output").read_text()
+    subprocess.run(["scancel", running_merge(cluster)], check=True, timeout=HANGS)
+    assert process.wait(timeout=HANGS) != 0
+    output = (cluster.folder / "output").read_text()
+    assert "CANCELLED" in output
+    assert "Cancelled jobs are not retried" in output
+    assert "Trying to restart" not in output
+    assert [job["State"] for job in accounted(cluster) if rule_of(job) == "merge"] == ["CANCELLED by 0"]
 
 
 def test_jobs_of_a_killed_workflow_are_not_submitted_again(cluster):
@@ -206,7 +217,7 @@ def test_a_job_killed_as_for_memory_is_tried_again_with_more_of_it(cluster):
     )
     script = cluster.folder / "workflow/scripts/merge.py"
     script.write_text(killer + script.read_text())
-    outcome = cluster.run(*ON_SLURM, "--", MERGED, timeout=900)
+    outcome = cluster.run(*ON_SLURM, "--", MERGED)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / "killed").exists()
     merges = [job for job in accounted(cluster) if rule_of(job).startswith("merge")]
@@ -241,18 +252,13 @@ def test_a_cancelled_workflow_goes_on_where_it_stopped(cluster):
     process = start(cluster, "--", *WANTED)
     batch = cluster.folder / "results/small/precomputed_batches/run_0/batch_0.pt"
     submitted = cluster.folder / ".snakemake/slurm_logs/rule_merge"  # so the batches are known to be done
-    deadline = time.monotonic() + 120
-    while not submitted.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for(submitted.exists)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=120)
+    process.wait(timeout=HANGS)
     assert batch.exists()
     assert not (cluster.folder / TINY / "summary.json").exists()
-    deadline = time.monotonic() + 60  # its jobs were cancelled with it, and take a moment to end
-    while (left := queued_jobs(cluster.folder)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not left
-    outcome = cluster.run(*ON_SLURM, "--", *WANTED, timeout=900)
+    wait_for(lambda: not queued_jobs(cluster.folder))  # its jobs were cancelled with it
+    outcome = cluster.run(*ON_SLURM, "--", *WANTED)
     assert outcome.code == 0, outcome.output
     assert (cluster.folder / TINY / "summary.json").exists()
     assert PIPELINE["n_runs"] == len(list((cluster.folder / TINY / "runs").iterdir()))
@@ -267,7 +273,7 @@ def test_the_references_command_submits_with_the_partition_and_the_names_of_its_
     arguments = ["--config", "config/pipelines/tiny.yaml", "--n-runs", "3"]
     done = subprocess.run(
         [sys.executable, "-m", "spdclust.commands.reference_cli", *arguments],
-        cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, timeout=900,
+        cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, timeout=HANGS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((cluster.folder / TINY / "runs").iterdir())) == 3
@@ -289,7 +295,7 @@ def test_another_batch_system_gets_the_same_jobs_by_its_own_command(cluster):
     asked = f"{submit} -n {{threads}} -m {{resources.mem_mb}} -t {{resources.runtime}} -g {{resources.gpu}}"
     outcome = cluster.run(
         "--profile", "profiles/generic", "--cluster-generic-submit-cmd", asked, "--cluster-generic-cancel-cmd", "kill",
-        "--latency-wait", "5", "--", *WANTED, timeout=900,
+        "--latency-wait", "5", "--", *WANTED,
     )  # fmt: skip
     assert outcome.code == 0, outcome.output
     submitted = (cluster.folder / "submitted").read_text().splitlines()

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -263,7 +264,7 @@ def test_logging_changes_no_byte_of_the_history(logged, plain):
 
 
 def merge_in_a_process(
-    place: TrackedEnsemble, url: str, wait: float, fails: bool = False, **more: str
+    place: TrackedEnsemble, url: str, wait: float, fails: bool = False, begun: Path | None = None, **more: str
 ) -> str:
     """Merge where W&B is online, in a process that ends as a job does; return what it wrote on standard error."""
     script = f"""
@@ -274,7 +275,8 @@ from pathlib import Path
 import spdclust.stages.merge
 from test_wandb import TrackedEnsemble, merge_live
 def fail(*_):
-    time.sleep(5)  # the client has begun by then
+    while not Path({str(begun)!r}).exists():  # the client waits for the server
+        time.sleep(0.1)
     raise SystemExit("failed")
 if {fails}:
     spdclust.stages.merge.save_metrics = fail
@@ -313,7 +315,17 @@ def test_a_server_that_never_answers_holds_a_merge_up_for_the_stated_time_only(t
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        said = merge_in_a_process(place, url, wait=2.0, fails=fails, **patience)
+        begun = tmp_path / "begun"
+
+        def accept() -> None:
+            with silent.accept()[0]:
+                begun.touch()
+                over.wait()
+
+        over = threading.Event()
+        threading.Thread(target=accept, daemon=True).start()
+        said = merge_in_a_process(place, url, wait=2.0, fails=fails, begun=begun, **patience)
+        over.set()
     assert f"within {0.2 if fails else 2:g} s" in said
     assert fails or place.history(0).read_bytes() == plain
 
@@ -384,6 +396,15 @@ def test_temporary_batches_that_were_logged_are_not_missed(tmp_path, opened, cap
     place.batches_note(0).unlink()
     log_batches(member)
     assert "the activations are not logged" in caplog.text
+
+
+def test_activations_are_logged_again_on_request_only(tmp_path, opened):
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9)
+    member = member_of(place.folder, 0, tracking_settings(CONFIG))
+    for again, n_rows in ((False, 1), (False, 1), (True, 2)):
+        log_batches(member, **({"again": True} if again else {}))
+        assert len(opened["batches"].rows) == n_rows
 
 
 def test_what_comes_before_the_first_merges_does_not_make_a_merge_long(tmp_path, opened, monkeypatch):
@@ -495,7 +516,7 @@ print(type(open_tracker(RunDescription("p", None, "id", "g", "merge"))).__name__
 """
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True,
-        check=True, timeout=120,
+        check=True, timeout=900,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["Tracker"]
     assert list((tmp_path / "wandb").glob("*run-*")) == []

@@ -617,6 +617,9 @@ def test_stored_tokens_are_those_of_the_first_samples(sequences, longest, most):
     pieces = [sequence[i : i + longest] for sequence in sequences for i in range(0, len(sequence), longest)]
     where = [(number, place) for number, piece in enumerate(pieces) for place in range(len(piece))]
     assert kept.samples.tolist() == [list(each) for each in where[:most]]
+    shown = [place for _, place in where[:most]]
+    n_rows = where[:most][-1][0] + 1 if shown else 0
+    assert kept.tokens.shape == (n_rows, max(shown, default=0) + 1)
 
 
 def test_a_file_of_integers_is_known_as_one(tmp_path):

@@ -51,7 +51,11 @@ def test_labels_may_end_in_a_carriage_return_and_a_line_feed(tmp_path):
     assert read_user_file(path).labels == LABELS
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     dense=hnp.arrays(
         st.sampled_from([np.float32, np.float64, np.float16, np.bool_, np.int8, np.dtype(">f4")]),

@@ -12,7 +12,7 @@ import sysconfig
 
 import pytest
 import yaml
-from workflow import REPOSITORY, Workflow
+from workflow import HANGS, REPOSITORY, Workflow
 
 STAND_IN = """#!{python}
 import json, pathlib, subprocess, sys
@@ -61,7 +61,7 @@ def test_jobs_run_in_an_environment_with_the_package_of_the_checkout(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "1", "--sdm", "conda", "--", "results/small/tiny/pipeline_config.yaml"],
         cwd=workflow.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=300, check=False,
+        timeout=HANGS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     asked = yaml.safe_load((conda.parent / "asked.yaml").read_text())

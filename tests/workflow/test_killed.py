@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from workflow import Workflow
+from workflow import Workflow, jobs_at_work, wait_for_work
 
 
 def start(workflow: Workflow) -> subprocess.Popen:
@@ -25,10 +25,9 @@ def start(workflow: Workflow) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     workflow = Workflow.create(tmp_path_factory.mktemp("undisturbed") / "w")
-    began = time.monotonic()
     outcome = workflow.run()
     assert outcome.code == 0, outcome.output
-    return workflow.results(), time.monotonic() - began
+    return workflow.results()
 
 
 @pytest.mark.slow
@@ -38,12 +37,13 @@ def undisturbed(tmp_path_factory):
     [pytest.param(True, id="with its jobs"), pytest.param(False, id="alone")],
 )
 def test_the_same_command_after_kills_gives_the_same_files(undisturbed, tmp_path, whole_group):
-    expected, seconds = undisturbed
     workflow = Workflow.create(tmp_path / "w")
     moments = random.Random(7)
     for _ in range(3):
+        orphans = jobs_at_work(workflow.folder)
         process = start(workflow)
-        time.sleep(moments.uniform(2.5, max(3.0, seconds / 2)))
+        # less CPU time than any job takes, so that each kill comes in time
+        assert wait_for_work(process, workflow.folder, moments.uniform(0, 1), orphans)
         if whole_group:
             os.killpg(process.pid, signal.SIGKILL)
         else:
@@ -52,8 +52,8 @@ def test_the_same_command_after_kills_gives_the_same_files(undisturbed, tmp_path
     outcome = workflow.run()
     assert outcome.code == 0, outcome.output
     found = workflow.results()
-    assert set(found) == set(expected)
-    assert [name for name in expected if found[name] != expected[name]] == []
+    assert set(found) == set(undisturbed)
+    assert [name for name in undisturbed if found[name] != undisturbed[name]] == []
 
 
 def test_a_second_workflow_on_the_same_results_is_refused_while_the_first_runs(tmp_path):
@@ -61,6 +61,7 @@ def test_a_second_workflow_on_the_same_results_is_refused_while_the_first_runs(t
     process = start(workflow)
     while process.poll() is None and not list((workflow.folder / ".snakemake").glob("owners/*.json")):
         time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGSTOP)  # it cannot end before the second has looked
     outcome = workflow.run()
     assert outcome.code != 0
     assert "cannot be locked" in outcome.output

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from workflow import PIPELINE, REPOSITORY, RUN, Outcome, Workflow
+from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
 
 
 def example() -> str:
@@ -31,7 +31,7 @@ def other(tmp_path_factory):
 def run(folder, *arguments: str) -> Outcome:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     return Outcome(done.returncode, done.stdout)
 
@@ -42,6 +42,47 @@ def test_its_rules_carry_the_prefix_and_nothing_is_warned_of(other):
     assert outcome.jobs["spd_merge"] == 2
     assert outcome.jobs["count_groups"] == 1
     assert not re.search("warn|localrule", outcome.output, re.IGNORECASE), outcome.output
+
+
+@pytest.mark.parametrize(
+    ("use", "found", "left_out"),
+    [
+        ("use rule * from spd as x_*", ["x_precompute_batches", "x_distances_form_2"], []),
+        (
+            "use rule precompute_batches, merge from spd as x_*",
+            ["x_precompute_batches_form_2"],
+            ["x_distances"],
+        ),
+        ("use rule precompute_batches from spd as x", ["x", "x_form_2"], ["precompute_batches"]),
+        (
+            "use rule precompute_batches from spd",
+            ["precompute_batches", "precompute_batches_form_2"],
+            ["merge"],
+        ),
+        ("use rule * from spd exclude distances as x_*", ["x_merge"], ["x_distances", "x_distances_form_2"]),
+        (
+            "use rule * from spd\nuse rule precompute_batches from spd with:\n    threads: 3",
+            ["precompute_batches", "precompute_batches_form_2"],
+            [],
+        ),
+    ],
+)
+def test_a_rule_is_used_in_all_of_its_forms(other, use, found, left_out):
+    several = RUN | {"merge_config": RUN["merge_config"] | {"iters": 4, "recompute_costs_every": 2}}
+    project = Workflow(other)
+    project.write(
+        "config/runs/several.yaml", several | {"model_path": str(REPOSITORY / "resources/resid_mlp1")}
+    )
+    more = {"clustering_run_config_path": "../runs/several.yaml", "distances_methods": ["matching_dist"]}
+    project.write("config/pipelines/other.yaml", PIPELINE | more)
+    pipelines = ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]
+    module = f'module spd:\n    snakefile: "{REPOSITORY}/Snakefile"\n    config: {{"pipelines": {pipelines}}}\n\n{use}\n'
+    (other / "several.smk").write_text(module)
+    outcome = run(other, "-s", "several.smk", "--list-rules")
+    assert outcome.code == 0, outcome.output
+    names = outcome.output.split()
+    assert [name for name in found if name not in names] == []
+    assert [name for name in left_out if name in names] == []
 
 
 @pytest.mark.slow  # test_workflow.py makes a report, too

@@ -1,6 +1,7 @@
 """What the plan says, without running it: names of rules, resources."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -38,6 +39,44 @@ def test_what_a_profile_sets_for_a_rule_applies_to_all_of_its_forms(two_pipeline
     assert (len(batches), len(distances)) == (4, 2)
     assert all("mem_mb=4321" in job for job in batches)
     assert all("mem_mb=1234" in job and "threads" not in job for job in distances)
+
+
+def counts(workflow: Workflow, *arguments: str) -> dict[str, int]:
+    """Return how many jobs of each rule a plan has, over all forms of the rule."""
+    outcome = workflow.run("-n", "-q", "rules", *arguments)
+    assert outcome.code == 0, outcome.output
+    found: Counter[str] = Counter()
+    for rule, count in outcome.jobs.items():
+        found[re.sub(r"_form_\d+$", "", rule)] += count
+    return found
+
+
+def test_options_that_name_a_rule_mean_all_of_its_forms(two_pipelines):
+    assert counts(two_pipelines, "--until", "distances") == {
+        "precompute_batches": 4, "merge": 4, "distances": 2,
+    }  # fmt: skip
+    assert counts(two_pipelines, "--until", "precompute_batches") == {"precompute_batches": 4}
+    without = counts(two_pipelines, "--omit-from", "distances")
+    assert (without["distances"], without["summarize"], without["stability"]) == (0, 0, 2)
+    assert counts(two_pipelines, "--omit-from", "precompute_batches")["merge"] == 0
+    first = of_rule(planned(two_pipelines, "--prioritize", "distances"), "distances")
+    assert all("priority: highest" in job for job in first), first
+
+
+def test_all_forms_of_a_forced_rule_run_again(two_pipelines):
+    for name in ("small", "several"):  # batches as a former run left them
+        for run in (0, 1):
+            (two_pipelines.folder / f"results/{name}/precomputed_batches/run_{run}").mkdir(parents=True)
+    batches = [f"results/small/precomputed_batches/run_{run}/batch_0.pt" for run in (0, 1)] + [
+        f"results/several/precomputed_batches/run_{run}/batch_{b}.pt" for run in (0, 1) for b in (0, 1)
+    ]
+    for path in batches:
+        (two_pipelines.folder / path).touch()
+    assert counts(two_pipelines, "--rerun-triggers", "mtime", "--", *batches) == {}
+    forced = counts(
+        two_pipelines, "--rerun-triggers", "mtime", "--forcerun", "precompute_batches", "--", *batches
+    )
+    assert forced == {"precompute_batches": 4}
 
 
 @pytest.mark.parametrize("pipeline", ["tiny", "other"])

@@ -1,12 +1,15 @@
-"""Changes to Snakemake and its Slurm executor that no setting offers: retries of failures, messages.
+"""Changes to Snakemake and its Slurm executor that no setting offers: retries, messages, forms of rules.
 
-These functions change Snakemake inside the main process of a workflow; `rules/messages.smk` calls them.
+These functions change Snakemake inside the process of a workflow; `rules/messages.smk` and `rules/common.smk`
+call them.
 """
 
 import re
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from spdclust.execution.jobs import failed_for_good
@@ -21,8 +24,10 @@ _ACCOUNT_GUESSES = (
 
 _BUSY = re.compile("unable to contact|connect failure|timed out|temporarily|try again", re.IGNORECASE)
 
-_rejected: set[Any] = set()
-"""Jobs that Slurm does not take, which it would not take the next time either."""
+_final: set[Any] = set()
+"""Failed jobs that are not submitted again: Slurm would reject them again, or someone cancelled them."""
+
+_CANCELLED = "SLURM status is: 'CANCELLED'"
 
 
 def retry_killed_jobs_only() -> None:
@@ -35,7 +40,7 @@ def retry_killed_jobs_only() -> None:
     started = time.time()
 
     def of_job(job: Any) -> int:
-        if job in _rejected or any(failed_for_good(log, since=started) for log in job.log):
+        if job in _final or any(failed_for_good(log, since=started) for log in job.log):
             return 0
         return int(job.rule.restart_times)
 
@@ -47,9 +52,11 @@ def retry_killed_jobs_only() -> None:
 
 
 def report_each_refusal_once() -> None:
-    """Report jobs that `sbatch` rejects in one line per cause.
+    """Report jobs that `sbatch` rejects in one line per cause; retry neither these nor cancelled ones.
 
-    The executor prints the whole command instead, and every job of a group with all its files.
+    The executor prints the whole command instead, and every job of a group with all its files. Slurm has
+    separate states for jobs that it ends itself (time, memory, a failed node, preemption): `CANCELLED` means
+    `scancel`.
     """
     from snakemake.logging import logger
     from snakemake_interface_executor_plugins.executors.base import AbstractExecutor
@@ -58,12 +65,15 @@ def report_each_refusal_once() -> None:
     reported: set[str] = set()
 
     def print_job_error(self: Any, job_info: Any, msg: str | None = None, **arguments: Any) -> None:
-        cause = refusal(msg)
+        cause, cancelled = refusal(msg), _CANCELLED in (msg or "")
+        if cancelled or (cause is not None and not _BUSY.search(cause)):
+            _final.update(job_info.job.jobs if job_info.job.is_group() else [job_info.job])
         if cause is None:
-            original(self, job_info, msg, **arguments)
+            note = (
+                " Cancelled jobs are not retried; start the workflow again to run them." if cancelled else ""
+            )
+            original(self, job_info, f"{msg}{note}" if msg else msg, **arguments)
             return
-        if not _BUSY.search(cause):
-            _rejected.update(job_info.job.jobs if job_info.job.is_group() else [job_info.job])
         if cause not in reported:
             reported.add(cause)
             logger.error(
@@ -118,3 +128,57 @@ def report_jobs_that_never_start(seconds: float = 30.0) -> threading.Thread:
     watcher = threading.Thread(target=look, daemon=True, name="queue")
     watcher.start()
     return watcher
+
+
+_NAMES_OF_RULES = {
+    "dag_settings": ("until", "omit_from", "forcerun"),
+    "scheduling_settings": ("prioritytargets",),
+}
+"""Settings of a workflow that hold names of rules."""
+
+
+def add_form(workflow: Any, rule: str, form: str) -> None:
+    """Let everything that names a rule apply to another form of it, which is about to be defined.
+
+    The outputs of a rule are fixed in number, so a rule whose jobs write different numbers of files has
+    several forms, and Snakemake has no common name for them. Covered are `set-resources` and `set-threads`,
+    `--until`, `--omit-from`, `--forcerun`, `--prioritize`, and `use rule <rule> from <module>`, with `as` and
+    `exclude`.
+
+    Args:
+        workflow: Snakemake's workflow while it reads the rules.
+        rule: name of the rule, which its first form has.
+        form: name of the other form.
+    """
+    modifier, original = workflow.modifier, workflow._prepare_dag
+    while modifier is not None:
+        for which in ("rule_whitelist", "rule_exclude_list"):
+            names = getattr(modifier, which)
+            if names is not None and rule in names:
+                setattr(modifier, which, [*names, form])
+        named = modifier._modify_rulename(rule)
+        if named == modifier._modify_rulename(form):  # use rule a from b as c
+            modifier.resolved_rulename_modifier = _with_suffix(modifier.resolved_rulename_modifier, rule)
+            modifier.local_rulename_modifier = modifier.resolved_rulename_modifier
+        rule, form, modifier = named, modifier._modify_rulename(form), modifier.parent_modifier
+    resources = workflow.resource_settings
+    for given in (resources._parsed_overwrite_resources, resources._parsed_overwrite_threads):
+        if rule in given:
+            given.setdefault(form, given[rule])
+
+    def prepare_dag(*arguments: Any, **options: Any) -> Any:
+        # known only when all rules have been read
+        for attribute, fields in _NAMES_OF_RULES.items():
+            settings = getattr(workflow, attribute)
+            for field in fields if settings is not None else ():
+                names = getattr(settings, field)
+                if rule in names:
+                    settings = replace(settings, **{field: frozenset(names) | {form}})
+            setattr(workflow, attribute, settings)
+        return original(*arguments, **options)
+
+    workflow._prepare_dag = prepare_dag
+
+
+def _with_suffix(rename: Callable[[str], str], rule: str) -> Callable[[str], str]:
+    return lambda name: f"{rename(name)}{name.removeprefix(rule)}"

@@ -20,8 +20,10 @@ _HIDDEN_EVENTS = frozenset(
 _HIDDEN = re.compile(
     r"host: |Building DAG|Using shell|Group jobs: inactive|Conda environments: ignored"
     r"|Singularity containers: ignored|Select jobs to execute|Removing temporary output|Elapsed time"
-    r"|Assuming unrestricted shared"
+    r"|Assuming unrestricted shared|SLURM run ID|Falling back to 'sacct'|'sacct' unavailable"
+    r"|Cleaning up SLURM log files|Auto-selected partition"
 )
+_SUBMITTED = re.compile(r"Job (\S+) has been submitted with SLURM jobid (\S+) \(log: (.+)\)\.")
 _NOTHING_TO_DO = "Nothing to be done"
 _COMPLETE_LOG = "Complete log"
 _PLACE = ("folder", "run_config", "ensemble", "sweep")
@@ -68,6 +70,8 @@ class BriefTerminal(logging.Formatter):
         12 steps; complete log in .snakemake/log/
         >>> where = {"run_config": "mlp", "ensemble": "demo", "run": "3"}
         >>> show("JOB_INFO", jobid=5, rule_name="merge", wildcards=where)
+        >>> show(None, "Job 5 has been submitted with SLURM jobid 71 (log: .snakemake/slurm_logs/71.log).")
+        Slurm job 71: merge mlp/demo, run 3
         >>> show("JOB_FINISHED", job_id=5)
         >>> show("PROGRESS", done=7, total=12)
         [ 7/12] merge mlp/demo, run 3 (0 s)
@@ -117,10 +121,19 @@ class BriefTerminal(logging.Formatter):
             first, width = done - len(finished) + 1, len(str(total))
             lines = [f"[{n:>{width}}/{total}] {text}" for n, text in enumerate(finished, start=first)]
             return "\n".join(lines)
+        if submitted := _SUBMITTED.match(str(record.msg)):
+            return f"Slurm job {submitted[2]}: {self._submitted_name(submitted[1], submitted[3])}"
         text = self._full.format(record)
         if event is None and text.startswith(_NOTHING_TO_DO):
             text = f"{text}\n\n{self._results()}".rstrip()
         return text
+
+    def _submitted_name(self, job: str, log: str) -> str:
+        """Return the name of a submitted job; that of a group is only in the path of its log."""
+        if job.isdigit() and int(job) in self._started:
+            return self._started[int(job)][0]
+        found = re.search(r"/group_([^/]+)/", log)
+        return f"group {found[1]}" if found else f"log {log}"
 
 
 def _event(record: logging.LogRecord) -> str | None:
