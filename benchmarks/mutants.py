@@ -187,7 +187,7 @@ def _others(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 def choose(number: int, seed: int, files: list[Path]) -> list[Mutation]:
     """Return so many changes, as evenly over the modules as these allow: those of some files, or all."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path[:0] = [str(ROOT / "tests/repository"), str(ROOT / "tests/helpers")]
     import test_architecture as architecture
 
     chosen = [name for name in architecture.modules() if architecture.is_pure(name)]

@@ -135,7 +135,7 @@ def draw(results: Path) -> list[str]:
 
 def photograph(results: Path) -> list[str]:
     """Photograph the pages of both demonstrations and of 13,000 components; return the pictures' names."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path[:0] = [str(ROOT / "tests/helpers"), str(ROOT / "tests")]
     from browser.chromium import Chromium, find_chromium
     from browser.ensembles import generate
 
