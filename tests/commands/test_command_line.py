@@ -1,6 +1,8 @@
 """The commands and the page that lists them say the same."""
 
 import argparse
+import re
+import shlex
 import subprocess
 
 import pytest

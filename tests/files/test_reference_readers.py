@@ -11,10 +11,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
+from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.mapping import VIEWERS
-from spdclust.files.reference_settings import READERS, settings_for_reader
+from spdclust.files.reference_settings import settings_for_reader
 from spdclust.merge.history import MergeHistory
 
 SCHEMAS = yaml.safe_load((Path(__file__).parents[1] / "data/reference/schemas.yaml").read_text())
@@ -120,7 +121,7 @@ def test_a_history_of_another_merge_is_one_line(tmp_path, capsys, key):
     assert line.startswith(f"Error: {path}: metadata.json: merge_config: {key}: found {value!r} (allowed: ")
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", MERGE_KEYS_OF_READERS)
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_an_exported_history_has_the_settings_that_its_reader_accepts(tmp_path, capsys, reader, kind):
     ours = history(**SETTINGS[kind])
@@ -159,7 +160,7 @@ def test_labels_that_their_readers_would_split_are_one_line(tmp_path, capsys, se
     labels = [f"a{separator}b:0", *LABELS[1:]]
     save_merge_history(history(labels), tmp_path / "history.zip")
     arguments = ["export", str(tmp_path / "history.zip"), "--output", str(tmp_path / "out.zip")]
-    for reader in READERS:
+    for reader in MERGE_KEYS_OF_READERS:
         assert main([*arguments, "--for", reader]) == 1
         assert f"labels: a history that {reader} does not read" in capsys.readouterr().err
     assert main(arguments) == 0
@@ -185,7 +186,10 @@ def test_a_mapping_has_the_keys_of_its_viewer(tmp_path, viewer, options):
     assert not any(Draft202012Validator(schema).is_valid(content) for schema in others)
 
 
-@pytest.mark.parametrize("reader", [each for each in READERS if "activation_threshold" in READERS[each]])
+@pytest.mark.parametrize(
+    "reader",
+    [each for each in MERGE_KEYS_OF_READERS if "activation_threshold" in MERGE_KEYS_OF_READERS[each]],
+)
 def test_a_threshold_above_1_is_one_line(reader):
     for threshold in (0.0, 1.0, None):
         read = settings_for_reader({"activation_threshold": threshold}, ["a:0"], reader)

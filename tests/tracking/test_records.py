@@ -241,7 +241,7 @@ def test_progress_that_cannot_be_written_stops_no_merge(tmp_path, caplog):
     begin(recorder)
     assert merged(watch=recorder.watch).n_iterations == 20
     (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
-    assert "the merge goes on" in warning
+    assert "the merge continues" in warning
 
 
 class Kept(Tracker):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.commands.subcommands import AddCommand, add_moment, iteration_given
-from spdclust.files.reference_settings import READERS
+from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 
 
 def add_commands(command: AddCommand) -> None:
@@ -51,7 +51,7 @@ def add_commands(command: AddCommand) -> None:
     export.add_argument(
         "--for",
         dest="reader",
-        choices=list(READERS),
+        choices=list(MERGE_KEYS_OF_READERS),
         help="write only the settings that this reader accepts",
     )
 

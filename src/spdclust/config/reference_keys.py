@@ -192,6 +192,12 @@ SPD_MERGE_KEYS = (
 )
 """Settings of a merge in `spd`, and in its histories. Its successor sets some of them at other stages."""
 
+MERGE_KEYS_OF_READERS: dict[str, tuple[str, ...]] = {
+    "spd": SPD_MERGE_KEYS,
+    "param-decomp": ("alpha", "iters", "merge_pair_sampling_method", "merge_pair_sampling_kwargs"),
+}
+"""Settings of a merge that each reader accepts in a history; it rejects any other."""
+
 MERGE_KEYS = frozenset(SPD_MERGE_KEYS) | {
     "filter_dead_stat",
     "check_threshold",

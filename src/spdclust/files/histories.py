@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 from spdclust.core.argument_kinds import file_path, text, truth
 from spdclust.core.arguments import checked, either, instance, optional, several
 from spdclust.core.errors import InputError
@@ -20,7 +21,6 @@ from spdclust.core.safe_reading import as_input_error, parse_json, split_lines
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.ensemble_folder import common_folder, find_histories, run_names
 from spdclust.files.reference_settings import (
-    READERS,
     not_stated_by,
     read_settings,
     reference_settings,
@@ -43,7 +43,7 @@ _ALLOWED = "a history.zip"
     history=instance(MergeHistory, allowed="a MergeHistory"),
     path=file_path,
     group_idxs=optional(truth),
-    reader=optional(text(*READERS)),
+    reader=optional(text(*MERGE_KEYS_OF_READERS)),
 )
 def save_merge_history(
     history: MergeHistory,

@@ -1,7 +1,7 @@
 """Settings in histories of the reference implementation, read and written.
 
-What such a history does not state is unknown, not our default. `READERS` lists what each of its readers
-accepts.
+What such a history does not state is unknown, not our default. Its readers accept different settings and
+labels.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,16 +10,9 @@ from typing import Any
 
 from spdclust.config.load import validate
 from spdclust.config.merge import MergeConfig
-from spdclust.config.reference_keys import SPD_MERGE_KEYS
+from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS, SPD_MERGE_KEYS
 from spdclust.core.errors import InputError
 from spdclust.merge.history import GIVEN_ON_IMPORT, NOT_STATED, MergeHistory
-
-_OF_ALL = ("alpha", "iters", "merge_pair_sampling_method", "merge_pair_sampling_kwargs")
-READERS: dict[str, tuple[str, ...]] = {
-    "spd": SPD_MERGE_KEYS,
-    "param-decomp": _OF_ALL,
-}
-"""Settings in `merge_config` by reader, which rejects any other: `spd` and its successor."""
 
 _SAMPLERS = {"spd": ("range", "mcmc"), "param-decomp": ("range", "mcmc", "exp_rank")}
 _WITHOUT_NULL = ("merge_pair_sampling_method", "merge_pair_sampling_kwargs")
@@ -125,7 +118,7 @@ def settings_for_reader(settings: Mapping[str, Any], labels: Sequence[str], read
     Args:
         settings: the settings for the readers of `spd`, see `stated_settings.reference_settings`.
         labels: the history's labels.
-        reader: a name in `READERS`.
+        reader: a name in `MERGE_KEYS_OF_READERS`.
 
     Raises:
         InputError: the reader cannot read such a history.
@@ -139,7 +132,7 @@ def settings_for_reader(settings: Mapping[str, Any], labels: Sequence[str], read
             allowed=f"{', '.join(_SAMPLERS[reader])}; or the reader param-decomp",
         )
     threshold = settings.get("activation_threshold")
-    if "activation_threshold" in READERS[reader] and threshold is not None and threshold > 1:
+    if "activation_threshold" in MERGE_KEYS_OF_READERS[reader] and threshold is not None and threshold > 1:
         raise InputError(
             f"a history that {reader} does not read",
             field="activation_threshold",
@@ -155,4 +148,4 @@ def settings_for_reader(settings: Mapping[str, Any], labels: Sequence[str], read
             found=found,
             allowed="labels without line or page separators",
         )
-    return {key: settings[key] for key in READERS[reader] if key in settings}
+    return {key: settings[key] for key in MERGE_KEYS_OF_READERS[reader] if key in settings}
