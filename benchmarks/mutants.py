@@ -373,15 +373,18 @@ class Forks:
 
 
 def serve() -> None:
-    """Fork for each line on standard input; print how each child ended."""
+    """Fork for each line on standard input; print how each child ended. No child outlives this process."""
     for name in WARM:
         importlib.import_module(name)
     import pytest
 
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for line in sys.stdin:
         arguments, seconds = json.loads(line)
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.setsid()
             printed = os.open(".printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             for stream in (1, 2):
@@ -393,12 +396,14 @@ def serve() -> None:
                 sys.stdout.flush()
                 os._exit(code)
         limit, ended, status = time.monotonic() + seconds, 0, 0
-        while not ended and time.monotonic() < limit:
-            time.sleep(0.02)
-            ended, status = os.waitpid(child, os.WNOHANG)
-        if not ended:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        try:
+            while not ended and time.monotonic() < limit and os.getppid() == parent:
+                time.sleep(0.02)
+                ended, status = os.waitpid(child, os.WNOHANG)
+        finally:
+            if not ended:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
         print(json.dumps(os.waitstatus_to_exitcode(status) if ended else None), flush=True)
 
 
@@ -472,11 +477,14 @@ def main() -> None:
         results.write_text(json.dumps([asdict(each) for each in kept + done], indent=1) + "\n")
         print(f"[{len(done)}/{len(mutations)}] {done[-1].outcome} {done[-1]}  ({done[-1].by})", flush=True)
 
-    with ThreadPoolExecutor(given.jobs) as pool:
+    pool = ThreadPoolExecutor(given.jobs)
+    try:
         list(pool.map(work, mutations))
-    for each in forks.values():
-        each.process.stdin.close()
-        each.process.wait()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for each in forks.values():
+            each.process.terminate()
+            each.process.wait()
     survivors = sorted(str(each) for each in done if each.outcome == "survived")
     n_all = len(kept) + len(done)
     share = f"{1 - len(survivors) / n_all:.1%}" if n_all else "none to try"
