@@ -319,6 +319,16 @@ class TestsOfLines:
             self.data[name].read()
             self.seconds[name] = copies.seconds(name)
         self.new = sorted(name for name in copies.edited if re.fullmatch(r"tests/\w+/test_\w+\.py", name))
+        self.seconds_of_new = {False: 0.0, True: 0.0}
+
+    def time_new(self, *, plain: bool) -> None:
+        """Run new tests once without a change: they must pass, and how long they take is not known yet."""
+        forks, began = Forks(self.copies, 0, plain=plain), time.monotonic()
+        code, printed = forks.pytest(self.new, 3600)
+        forks.end()
+        if code != 0:
+            sys.exit(f"new tests fail without a change:\n{printed[-3000:]}")
+        self.seconds_of_new[plain] = time.monotonic() - began
 
     def of(self, mutation: Mutation) -> tuple[list[str], float]:
         """Return the tests, no more of them than take the limit in seconds, and how long they take."""
@@ -341,7 +351,7 @@ class TestsOfLines:
                 break
             chosen.append(test)
             total += spent
-        return chosen, total
+        return chosen, total + self.seconds_of_new[is_kernel(mutation.file)]
 
 
 def is_kernel(file: str) -> bool:
@@ -371,17 +381,24 @@ class Forks:
             errors="replace"
         )
 
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
 
 def serve() -> None:
-    """Fork for each line on standard input; print how each child ended."""
+    """Fork for each line on standard input; print how each child ended. No child outlives this process."""
     for name in WARM:
         importlib.import_module(name)
     import pytest
 
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for line in sys.stdin:
         arguments, seconds = json.loads(line)
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.setsid()
             printed = os.open(".printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             for stream in (1, 2):
@@ -393,12 +410,14 @@ def serve() -> None:
                 sys.stdout.flush()
                 os._exit(code)
         limit, ended, status = time.monotonic() + seconds, 0, 0
-        while not ended and time.monotonic() < limit:
-            time.sleep(0.02)
-            ended, status = os.waitpid(child, os.WNOHANG)
-        if not ended:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        try:
+            while not ended and time.monotonic() < limit and os.getppid() == parent:
+                time.sleep(0.02)
+                ended, status = os.waitpid(child, os.WNOHANG)
+        finally:
+            if not ended:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
         print(json.dumps(os.waitstatus_to_exitcode(status) if ended else None), flush=True)
 
 
@@ -455,6 +474,8 @@ def main() -> None:
         copies.measure()
     copies.more()
     tests = TestsOfLines(copies, given.limit)
+    for plain in {is_kernel(mutation.file) for mutation in mutations} if tests.new else ():
+        tests.time_new(plain=plain)
     forks: dict[tuple[int, bool], Forks] = {}
     free: SimpleQueue[int] = SimpleQueue()
     for number in range(given.jobs):
@@ -466,17 +487,20 @@ def main() -> None:
         try:
             if (number, plain) not in forks:
                 forks[number, plain] = Forks(copies, number, plain=plain)
-            done.append(tried(mutation, tests, forks[number, plain]))
+            result = tried(mutation, tests, forks[number, plain])
+            done.append(result)
         finally:
             free.put(number)
         results.write_text(json.dumps([asdict(each) for each in kept + done], indent=1) + "\n")
-        print(f"[{len(done)}/{len(mutations)}] {done[-1].outcome} {done[-1]}  ({done[-1].by})", flush=True)
+        print(f"[{len(done)}/{len(mutations)}] {result.outcome} {result}  ({result.by})", flush=True)
 
-    with ThreadPoolExecutor(given.jobs) as pool:
+    pool = ThreadPoolExecutor(given.jobs)
+    try:
         list(pool.map(work, mutations))
-    for each in forks.values():
-        each.process.stdin.close()
-        each.process.wait()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for each in forks.values():
+            each.end()
     survivors = sorted(str(each) for each in done if each.outcome == "survived")
     n_all = len(kept) + len(done)
     share = f"{1 - len(survivors) / n_all:.1%}" if n_all else "none to try"

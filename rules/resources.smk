@@ -36,7 +36,8 @@ def grouping_megabytes(batches):
 
 
 def sampling_minutes(runs):
-    return lambda wildcards, attempt: 60 * len(runs or [None]) * attempt
+    """Half an hour for loading the model, and as much for each run."""
+    return lambda wildcards, attempt: (30 + 30 * len(runs or [None])) * attempt
 
 
 def distances_megabytes(ensemble, histories, n_arrays):

@@ -104,6 +104,16 @@ def test_sizes_count_own_groups_only() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("sizes", "before"), [([4, 3], 0.5), ([5, 3], 1), ([3, 3], 0)])
+def test_merges_of_aligned_runs_count_those_before_the_first_row(sizes: list[int], before: float) -> None:
+    runs = [history([f"m:{c}" for c in range(n)], [[0, 1]] * (n - 1)) for n in sizes]
+    aligned = normalize_ensemble(runs, align="n_groups")
+    table = iteration_table(aligned, analyze_stability(aligned))
+    assert table["merges"].tolist() == [1 + before, 2 + before]
+    assert table["n_groups"].tolist() == [2, 1]
+    assert table["merges"].dtype.kind == ("f" if before == 0.5 else "i")
+
+
 def test_cuts_name_the_merge_of_every_run() -> None:
     runs = [
         history(["a", "b", "c", "d"], [[0, 1], [0, 1], [0, 1]], [5.0, 1.0, 2.0]),

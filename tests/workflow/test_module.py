@@ -44,6 +44,20 @@ def test_its_rules_carry_the_prefix_and_nothing_is_warned_of(other):
     assert not re.search("warn|localrule", outcome.output, re.IGNORECASE), outcome.output
 
 
+def write_several(folder, use: str) -> None:
+    """Write a workflow that uses two ensembles, which differ in the number of batches and in their distances."""
+    several = RUN | {"merge_config": RUN["merge_config"] | {"iters": 4, "recompute_costs_every": 2}}
+    project = Workflow(folder)
+    project.write(
+        "config/runs/several.yaml", several | {"model_path": str(REPOSITORY / "resources/resid_mlp1")}
+    )
+    more = {"clustering_run_config_path": "../runs/several.yaml", "distances_methods": ["matching_dist"]}
+    project.write("config/pipelines/other.yaml", PIPELINE | more)
+    pipelines = ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]
+    module = f'module spd:\n    snakefile: "{REPOSITORY}/Snakefile"\n    config: {{"pipelines": {pipelines}}}\n\n{use}\n'
+    (folder / "several.smk").write_text(module)
+
+
 @pytest.mark.parametrize(
     ("use", "found", "left_out"),
     [
@@ -68,21 +82,24 @@ def test_its_rules_carry_the_prefix_and_nothing_is_warned_of(other):
     ],
 )
 def test_a_rule_is_used_in_all_of_its_forms(other, use, found, left_out):
-    several = RUN | {"merge_config": RUN["merge_config"] | {"iters": 4, "recompute_costs_every": 2}}
-    project = Workflow(other)
-    project.write(
-        "config/runs/several.yaml", several | {"model_path": str(REPOSITORY / "resources/resid_mlp1")}
-    )
-    more = {"clustering_run_config_path": "../runs/several.yaml", "distances_methods": ["matching_dist"]}
-    project.write("config/pipelines/other.yaml", PIPELINE | more)
-    pipelines = ["config/pipelines/tiny.yaml", "config/pipelines/other.yaml"]
-    module = f'module spd:\n    snakefile: "{REPOSITORY}/Snakefile"\n    config: {{"pipelines": {pipelines}}}\n\n{use}\n'
-    (other / "several.smk").write_text(module)
+    write_several(other, use)
     outcome = run(other, "-s", "several.smk", "--list-rules")
     assert outcome.code == 0, outcome.output
     names = outcome.output.split()
     assert [name for name in found if name not in names] == []
     assert [name for name in left_out if name in names] == []
+
+
+def test_options_reach_all_forms_of_a_renamed_rule(other):
+    write_several(other, "use rule * from spd as x_*")
+    outcome = run(
+        other, "-s", "several.smk", "-n", "--set-resources", "x_precompute_batches:mem_mb=4321",
+        "--until", "x_precompute_batches", "--", "x_batches",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.output
+    jobs = re.split(r"\n(?=rule )", outcome.output)[1:]
+    assert len(jobs) == 4, outcome.output
+    assert all("mem_mb=4321" in job for job in jobs), outcome.output
 
 
 @pytest.mark.slow  # test_workflow.py makes a report, too
