@@ -12,7 +12,8 @@ from spdclust.merge.activations import ProcessedActivations
 def case(seed: int) -> tuple[plain.Ensemble, list[np.ndarray]]:
     """An ensemble with two or three disjoint groups and components of no group.
 
-    The groups of every second one are real, and some components are active with two of them.
+    The groups of every second one are real, and some components are active with two of them. In every fourth,
+    the activations of every second run are all 1.
     """
     rng = np.random.default_rng(seed)
     n = int(rng.integers(6, 14))
@@ -26,11 +27,12 @@ def case(seed: int) -> tuple[plain.Ensemble, list[np.ndarray]]:
         source[group] = g
     second = np.where(rng.random(n) < 0.3, rng.integers(3, size=n), source)
     labels, dense = plain.names(n), []
-    for _ in range(rng.integers(2, 5)):
+    for run in range(rng.integers(2, 5)):
         n_samples = int(rng.choice([50, 200, 400]))
         events = rng.random((n_samples, 3)) < 0.1
         on = (events[:, source] | events[:, second]) & (rng.random((n_samples, n)) < 0.85)
-        dense.append(np.where(on, 0.2 + rng.random((n_samples, n)), 0).astype(np.float32))
+        values = 0.2 + rng.random((n_samples, n)) if seed % 4 or run % 2 else 1
+        dense.append(np.where(on, values, 0).astype(np.float32))
     batches = [[ProcessedActivations.from_dense(values, labels)] for values in dense]
     return plain.Ensemble(labels, [labels] * len(dense), batches, dense), groups
 

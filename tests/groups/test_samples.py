@@ -8,7 +8,7 @@ import pytest
 
 from spdclust.core.errors import InputError
 from spdclust.groups import samples
-from spdclust.groups.samples import Entries, Folds, fold_samples, null_folds
+from spdclust.groups.samples import Entries, Folds, first_samples, fold_samples, null_folds
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import group_activations
 
@@ -116,6 +116,8 @@ def test_null_runs_keep_every_components_activations_and_leave_the_samples_alone
         np.testing.assert_array_equal(null.counts[fold], (before > 0).sum(0))
     assert moved
     check_against(folds, ensemble.dense)
+    in_parallel = null_folds(first_samples(folds), seed=seed, keep_busy=keep_busy, threads=3)
+    assert all((dense_of(null, fold) == dense_of(in_parallel, fold)).all() for fold in range(folds.n_folds))
     other_seed = null_folds(folds, seed=seed + 1, keep_busy=keep_busy)
     assert any((dense_of(null, fold) != dense_of(other_seed, fold)).any() for fold in range(folds.n_folds))
 

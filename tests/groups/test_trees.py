@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spdclust.groups.find import find_groups
+from spdclust.groups.kernels.pairs import similar_pairs
 from spdclust.groups.samples import fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
 from spdclust.groups.support import _key_of, formed_by
@@ -71,6 +72,32 @@ def test_of_components_that_are_on_or_off_it_is_jaccards_similarity_of_their_sam
         assert similar[i, j] == pytest.approx(len(a & b) / len(a | b), rel=1e-6)
 
 
+def test_sums_in_an_array_that_was_used_before_are_those_in_a_new_one():
+    for seed in range(10):
+        folds = plain.random_ensemble(seed, n_runs=3).folds
+        used = [np.full_like(pair_sums(folds, [0], threads=1).packed, 7.5) for _ in range(3)]
+        for which in ([0], [1, 2], []):
+            again = pair_sums(folds, which, 2, used[0])
+            assert again.packed is used[0]
+            assert again.packed.tobytes() == pair_sums(folds, which, threads=1).packed.tobytes()
+        parts = [pair_sums(folds, [0], 1, used[0]), pair_sums(folds, [1, 2], 1, used[1])]
+        assert add_sums(parts, 1, used[2]).packed.tobytes() == add_sums(parts).packed.tobytes()
+
+
+def test_sums_of_many_components_are_added_and_subtracted_pair_by_pair():
+    rng = np.random.default_rng(0)
+    n = 800  # more pairs than are added at once
+    parts = [
+        PairSums(rng.random(n * (n + 1) // 2).astype(np.float32), np.ones(n), np.ones(n)) for _ in range(3)
+    ]
+    expected = (parts[0].packed + parts[1].packed) + parts[2].packed
+    for threads in (1, 2):
+        sums = add_sums(parts, threads)
+        assert sums.packed.tobytes() == expected.tobytes()
+        other = PairSums(parts[1].packed.copy(), parts[1].counts, parts[1].squares)
+        assert sums.without(other, threads).packed.tobytes() == (expected - parts[1].packed).tobytes()
+
+
 @pytest.mark.parametrize("seed", range(15))
 def test_sums_without_some_folds_are_those_over_the_others(seed):
     ensemble = plain.random_ensemble(seed, n_runs=4)
@@ -109,6 +136,20 @@ def test_many_more_similar_pairs_than_there_was_room_for():
     sums = pair_sums(ensemble.folds, [0, 1], threads=2)
     assert (full(sums) >= MIN_SIMILARITY).sum() / 2 > 20 * 60
     assert len(average_tree(sums).children) == 59
+
+
+def test_similar_pairs_are_all_those_and_only_those_at_least_as_similar():
+    rng = np.random.default_rng(3)
+    n = 300  # several times the number of pairs that are tested together
+    sums = np.where(rng.random((n, n)) < 0.02, rng.integers(1, 30, (n, n)), 0).astype(np.float32)
+    sums[200:, :200] = 0
+    counts, scale = rng.integers(20, 60, n).astype(float), rng.random(n) + 0.5
+    found = np.empty((n * n, 2), dtype=np.int32)
+    n_found = similar_pairs(0, n, sums[np.tril_indices(n)], counts, scale, 0.2, found)
+    shared = sums * scale[:, None] * scale
+    expected = np.argwhere(np.tril((shared > 0) & (shared >= 0.2 * (counts[:, None] + counts - shared)), -1))
+    assert 100 < n_found < 1000
+    np.testing.assert_array_equal(found[:n_found], expected)
 
 
 def test_duplicates_are_joined_first_and_silent_components_never():

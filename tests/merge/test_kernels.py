@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.core.threads import even_parts
+from spdclust.merge import loading
 from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
 from spdclust.merge.kernels import bounds, choosing_rank, coactivation, joining, layout, loop
@@ -57,6 +58,36 @@ def test_a_loaded_batch_holds_the_counts_sets_and_rows_of_its_groups(
             else words
         )
         assert numbers.tolist() == np.flatnonzero(active[:, p]).tolist()
+
+
+@pytest.mark.parametrize("n_samples", [1, 15, 16, 17, 47, 300])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_groups_active_on_many_samples_are_counted_in_tiles(monkeypatch, n_samples, ordered) -> None:
+    """Three tiles, the first of them not full, before and after groups that are active on few samples."""
+    rng = np.random.default_rng(n_samples)
+    rates = rng.permutation(np.concatenate([np.full(900, 0.02), np.linspace(0.1, 1.0, 1100)]))
+    dense = rng.random((n_samples, len(rates))) < rates
+    chosen = []
+    find = loading.dense_slots
+
+    def dense_slots(*args):
+        chosen.append(find(*args))
+        return chosen[-1]
+
+    monkeypatch.setattr(loading, "dense_slots", dense_slots)
+    order = None if ordered else rng.permutation(len(rates))
+    for threads in (1, 3):
+        loaded = load_batch(activations(dense), np.arange(len(rates)), order, config(), threads)
+        active = dense[:, loaded.order].astype(int)
+        expected = (active.T @ active)[np.tril_indices(len(rates), -1)]
+        np.testing.assert_array_equal(loaded.coact[: len(expected)], expected)
+        assert loaded.zero_pairs == (expected == 0).sum()
+    if ordered and n_samples > 15:
+        assert chosen == [(2000 - 3 * 512, 3)] * 2
+    few = load_batch(activations(dense[:, :40]), np.arange(40), None, config(), 1)
+    assert chosen[-1] == (40, 0)  # not worth it
+    active = dense[:, few.order].astype(int)
+    assert few.coact[: 20 * 39].tolist() == (active.T @ active)[np.tril_indices(40, -1)].tolist()
 
 
 def engine_after(seed: int, n_done: int, method: str = "range", argument: float = 0.2) -> Engine:

@@ -10,20 +10,13 @@ from spdclust.core.errors import InputError
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Int, Labels
 from spdclust.groups.describe import cohesion, describe, standard_error
-from spdclust.groups.evidence import (
-    FALSE_ALARM,
-    Evidence,
-    bits_alone,
-    choose_nodes,
-    evidence_of_groups,
-    gather_evidence,
-    rate_regret,
-)
+from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence_of_groups
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
-from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples, null_folds
+from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, first_samples, fold_samples, null_folds
+from spdclust.groups.selection import select_nodes
 from spdclust.groups.shared_samples import runs_by_samples, warn_of_shared_samples
-from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
+from spdclust.groups.similarity import MIN_SIMILARITY
 from spdclust.groups.support import cuts_of_merges, formed_by, support_columns
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.history import MergeHistory
@@ -32,12 +25,6 @@ from spdclust.provenance.models import check_one_model, model_digests
 
 N_NULL = 3
 """Default number of null runs of the whole analysis."""
-
-N_TREES = 5
-"""Maximum number of parts that the folds are divided into; each is judged by a tree built without it."""
-
-_KEEP_BYTES = 1_400_000_000
-"""Memory limit of the pair sums of all parts; with very many components the folds form fewer parts."""
 
 
 def find_groups(
@@ -138,7 +125,7 @@ def find_groups(
             else "The histories do not state the activation threshold of the merge"
         )
         warnings.append(f"{what}; a component counts as active above {level:g} here.")
-    sums, tree, nodes, evidence, chosen = _analyse(folds, threads, progress)
+    sums, tree, nodes, evidence, chosen = select_nodes(folds, threads, progress)
     _check_samples(folds, [same[0] for same in same_samples])
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample, so there are no groups.")
@@ -153,11 +140,14 @@ def find_groups(
     order = np.lexsort((first, -final.bits.sum(1)))
 
     nulls: dict[bool, list[int]] = {False: [], True: []}
+    used_by_nulls = first_samples(folds) if n_null else folds
+    arrays: list[np.ndarray] = []
     for repetition in range(n_null):
         progress(f"null run {repetition + 1} of {n_null}")
         for keep_busy, found in nulls.items():
-            null = null_folds(folds, seed + repetition, keep_busy=keep_busy)
-            found.append(len(_analyse(null, threads)[-1]))
+            null = null_folds(used_by_nulls, seed + repetition, keep_busy=keep_busy, threads=threads)
+            found.append(len(select_nodes(null, threads, arrays=arrays)[-1]))
+    del arrays
 
     progress("describing groups")
     alone = bits_alone(folds)
@@ -258,33 +248,6 @@ def _check_samples(folds: Folds, runs: list[int]) -> None:
             found=f"{int(folds.n_samples.sum()) if single else 0} samples",
             allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
         )
-
-
-def _analyse(
-    folds: Folds, threads: int, progress: Callable[[str], None] = lambda step: None
-) -> tuple[PairSums, Tree, Int[np.ndarray, " nodes"], Evidence, list[int]]:
-    """Return the sums, the tree of all samples, the judged nodes, their evidence, and the chosen nodes."""
-    n = len(folds.labels)
-    room = int(_KEEP_BYTES // (4 * (n * (n + 1) // 2) + 1))
-    n_parts = min(folds.n_folds, max(2, min(N_TREES, room)))
-    parts = [list(range(part, folds.n_folds, n_parts)) for part in range(n_parts)]
-    sums_of_parts = []
-    for number, part in enumerate(parts):
-        progress(f"comparing components, part {number + 1} of {n_parts}")
-        sums_of_parts.append(pair_sums(folds, part, threads))
-    sums = add_sums(sums_of_parts)
-    progress("building trees")
-    tree = average_tree(sums, threads=threads)
-    nodes = tree.n_leaves + np.arange(len(tree.children))
-    found = np.zeros((len(nodes), folds.n_folds), dtype=bool)
-    if len(nodes):
-        for part in parts:
-            others = average_tree(sums.without(sums_of_parts.pop(0)), threads=threads)
-            found[:, part] = np.array([key in others.node_keys for key in tree.keys[n:]])[:, None]
-    nodes, found = nodes[found.any(1)], found[found.any(1)]
-    progress("gathering evidence of candidates")
-    evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
-    return sums, tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found, regret=rate_regret(folds))
 
 
 def _with_joined(

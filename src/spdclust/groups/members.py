@@ -89,7 +89,7 @@ def find_memberships(
 
     hits = np.zeros((folds.n_folds, n_groups, n_components), dtype=np.int32)
     extra = np.zeros_like(hits)
-    energy = np.zeros((n_groups, n_components))
+    energy: np.ndarray | None = None  # as long as all activations are 1, the same as the hits
     opened = np.zeros((folds.n_folds, n_groups), dtype=np.int64)
     closed = np.zeros((folds.n_folds, n_groups, n_groups), dtype=np.int64)  # the first active, the second not
     inactive = np.zeros((folds.n_folds, n_components), dtype=np.int64)  # samples without the own group
@@ -103,7 +103,9 @@ def find_memberships(
         for chunk in (chunk for piece in folds.pieces(fold) for chunk in _chunks(piece)):
             n_entries, n_here = len(chunk.columns), chunk.n_rows
             loose = np.empty(n_entries, chunk.columns.dtype)
-            squares = None if chunk.values is None else np.empty(n_entries)
+            if energy is None and chunk.values is not None:
+                energy = hits.sum(0, dtype=np.float64)
+            squares = None if energy is None else np.ones(n_entries)
             loose_start, edge_end = np.zeros(n_here + 1, dtype=np.int64), np.zeros(n_here, dtype=np.int64)
             busy_start = np.zeros(n_here + 1, dtype=np.int64)
             busy, busy_active = np.empty(n_entries, dtype=np.int32), np.empty(n_entries, dtype=np.bool_)
@@ -118,7 +120,7 @@ def find_memberships(
             kernels.samples_of_groups(busy_start, busy, busy_active, sample_start[:-1].copy(), samples)
 
             given = (sample_start, samples, loose_start, edge_end, loose, squares, busy_start, busy)
-            counted = (hits[fold], extra[fold], energy, both)
+            counted = (hits[fold], extra[fold], np.empty((0, 0)) if energy is None else energy, both)
 
             def count(
                 first: int, last: int, given: tuple[Any, ...] = given, counted: tuple[Any, ...] = counted
@@ -141,7 +143,7 @@ def find_memberships(
         n_trials, n_hits = trials.sum(0), hits[:, group].sum(0)
         share = np.divide(n_hits, n_trials, out=np.zeros(n_components), where=n_trials > 0)
         own_share = own_hits[members].mean() / max(int(opened[:, group].sum()), 1)
-        together = energy[group] / usual
+        together = (n_hits if energy is None else energy[group]) / usual
         either = alone_energy / usual + n_trials - together
         alike = together >= MIN_SIMILARITY * np.maximum(either, 1)
         candidates = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))

@@ -258,16 +258,44 @@ def active_entries(
     """
     start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
     level = matrix.data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
-    kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, start)
-    kept, values = np.empty(start[-1], _number_type(n_components)), np.empty(start[-1], dtype=np.float32)
+    n_other = kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, start)
+    kept, values = (
+        np.empty(start[-1], _number_type(n_components)),
+        np.empty(start[-1] if n_other else 0, "f4"),
+    )
     kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, level, kept, values)
-    active = Entries(start, kept, None if (values == 1).all() else values, n_components)
+    active = Entries(start, kept, values if n_other else None, n_components)
     used = columns[columns >= 0]
     in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
     return active if in_order else active.transposed().transposed()
 
 
-def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
+def first_samples(folds: Folds) -> Folds:
+    """Return the first samples of every fold, up to `NULL_ENTRIES` activations in all, stored in memory.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.ones((8, 3)), ["m:0", "m:1", "m:2"])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> first_samples(folds).n_samples.tolist()  # so few that all are kept
+        [8, 8]
+
+    Args:
+        folds: the samples; every piece of a fold keeps at least one.
+    """
+    stored: list[list[Entries]] = []
+    for fold in range(folds.n_folds):
+        room = NULL_ENTRIES // folds.n_folds
+        stored.append([])
+        for piece in folds.pieces(fold):
+            n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
+            kept = piece.between(0, min(n_kept, piece.n_rows))
+            room -= len(kept.columns)
+            stored[fold].append(kept)
+    return Folds(folds.labels, folds.n_folds, lambda fold: iter(stored[fold]))
+
+
+def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int = 1) -> Folds:
     """Return the samples with every coactivation destroyed; every component keeps its activations.
 
     The samples on which each component is active are redrawn, so that all components are independent. With
@@ -284,33 +312,33 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False) -> Folds:
         [True, True]
 
     Args:
-        folds: the samples.
+        folds: the samples; of many, only the `first_samples` are used.
         seed: seed of the draws.
         keep_busy: whether samples keep their number of active components.
+        threads: number of threads; the result does not depend on it.
     """
+    first = first_samples(folds)
+    pieces = [
+        (fold, number, piece)
+        for fold in range(folds.n_folds)
+        for number, piece in enumerate(first.pieces(fold))
+    ]
 
-    def draw(fold: int) -> Iterator[Entries]:
-        room = NULL_ENTRIES // folds.n_folds
-        for number, piece in enumerate(folds.pieces(fold)):
-            rng = make_generator((seed, fold, number))
-            n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
-            kept = piece.between(0, min(n_kept, piece.n_rows))
-            room -= len(kept.columns)
-            if not keep_busy:
-                by_component = kept.transposed()
-                kernels.scatter(by_component.start, by_component.columns, kept.n_rows, rng)
-                yield by_component.transposed()
-                continue
-            values = np.ones(len(kept.columns), np.float32) if kept.values is None else kept.values
-            for _ in range(TRADES):
-                kernels.trade(rng.permutation(kept.n_rows), kept.start, kept.columns, values, rng)
-            yield kept
+    def draw(place: int, _: int) -> Entries:
+        fold, number, piece = pieces[place]
+        rng = make_generator((seed, fold, number))
+        if not keep_busy:
+            by_component = piece.transposed()
+            kernels.scatter(by_component.start, by_component.columns, piece.n_rows, rng)
+            return by_component.transposed()
+        values = np.ones(len(piece.columns), np.float32) if piece.values is None else piece.values
+        for _ in range(TRADES):
+            kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, rng)
+        return piece
 
-    drawn: dict[int, list[Entries]] = {}  # stored: they are few, and re-reading the samples takes longer
-
-    def read(fold: int) -> Iterator[Entries]:
-        if fold not in drawn:
-            drawn[fold] = list(draw(fold))
-        yield from drawn[fold]
-
-    return Folds(folds.labels, folds.n_folds, read)
+    drawn = run_parts(draw, [(place, place + 1) for place in range(len(pieces))], threads)
+    of_fold = [
+        [piece for (owner, _, _), piece in zip(pieces, drawn, strict=True) if owner == fold]
+        for fold in range(folds.n_folds)
+    ]
+    return Folds(folds.labels, folds.n_folds, lambda fold: iter(of_fold[fold]))

@@ -7,6 +7,7 @@ samples. Activations count in proportion: two components that are strongly activ
 similar only because both are weakly active on many samples.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,9 +52,13 @@ class PairSums:
         scale: np.ndarray = np.sqrt(ratio)
         return scale
 
-    def without(self, other: "PairSums") -> "PairSums":
+    def without(self, other: "PairSums", threads: int = 1) -> "PairSums":
         """Return the sums over the samples that are not in `other`; `other` is overwritten."""
-        np.subtract(self.packed, other.packed, out=other.packed)
+
+        def subtract(first: int, last: int) -> None:
+            np.subtract(self.packed[first:last], other.packed[first:last], out=other.packed[first:last])
+
+        run_parts(subtract, _stretches(len(self.packed)), threads)
         return PairSums(other.packed, self.counts - other.counts, self.squares - other.squares)
 
     def row(self, component: int) -> Float[np.ndarray, " earlier"]:
@@ -80,7 +85,7 @@ class PairSums:
         return distances
 
 
-def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
+def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray | None = None) -> PairSums:
     """Return the sums over the samples of some folds.
 
     Example:
@@ -96,38 +101,67 @@ def pair_sums(folds: Folds, which: list[int], threads: int) -> PairSums:
         folds: the samples.
         which: the folds to sum over.
         threads: number of threads; the result does not depend on it.
+        packed: array that the sums are written to, as large as needed; None for a new one.
     """
     n = len(folds.labels)
-    packed = np.zeros(n * (n + 1) // 2, dtype=np.float32)
+    if packed is None:
+        packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
+    is_first = True
     for fold in which:
         for piece in folds.pieces(fold):
             by_component = piece.transposed(threads)
 
-            def add(first: int, last: int, rows: Entries = piece, columns: Entries = by_component) -> None:
+            def add(
+                first: int,
+                last: int,
+                rows: Entries = piece,
+                columns: Entries = by_component,
+                is_first: bool = is_first,
+            ) -> None:
                 kernels.pair_sums(
                     first, last, columns.start, columns.columns, columns.values,
-                    rows.start, rows.columns, rows.values, packed,
+                    rows.start, rows.columns, rows.values, packed, is_first,
                 )  # fmt: skip
 
             # each component is paired with those before it: later ones have more work
             work = np.diff(by_component.start) * np.arange(1.0, n + 1) + 1
             run_parts(add, even_parts(work, 16 * threads), threads)
+            is_first = False
+            del add, by_component  # before the next piece needs as much
+    if is_first:
+        packed[:] = 0
     return PairSums(packed, folds.counts[which].sum(0).astype(float), folds.squares[which].sum(0))
 
 
-def add_sums(parts: list[PairSums]) -> PairSums:
+def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None = None) -> PairSums:
     """Return the sums over the samples of all parts.
 
     Example:
         >>> part = PairSums(np.ones(1, dtype=np.float32), np.array([1.0]), np.array([1.0]))
         >>> add_sums([part, part]).packed.tolist()
         [2.0]
+
+    Args:
+        parts: sums over disjoint samples.
+        threads: number of threads; the result does not depend on it.
+        packed: array that the sums are written to, as large as needed; None for a new one.
     """
-    packed = parts[0].packed.copy()
-    for part in parts[1:]:
-        packed += part.packed
+    into = np.empty_like(parts[0].packed) if packed is None else packed
+
+    def add(first: int, last: int) -> None:
+        into[first:last] = parts[0].packed[first:last]
+        for part in parts[1:]:
+            into[first:last] += part.packed[first:last]
+
+    run_parts(add, _stretches(len(into)), threads)
     counts = np.sum([part.counts for part in parts], axis=0)
-    return PairSums(packed, counts, np.sum([part.squares for part in parts], axis=0))
+    return PairSums(into, counts, np.sum([part.squares for part in parts], axis=0))
+
+
+def _stretches(n: int) -> list[tuple[int, int]]:
+    """Return consecutive parts that fit into the processor's caches together with a few arrays more."""
+    edges = [*range(0, n, 2**16), n]
+    return list(itertools.pairwise(edges))
 
 
 def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1) -> Tree:

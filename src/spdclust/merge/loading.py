@@ -13,6 +13,7 @@ from spdclust.core.errors import InputError, memory_error
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Int
 from spdclust.merge.cost_limits import check_costs_stay_finite
+from spdclust.merge.dense import count_dense, dense_slots
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import row_start
 from spdclust.merge.memory import capacity_for, coactivation_bytes
@@ -196,14 +197,22 @@ def _load_boolean(
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
 
     coact = np.empty(capacity * (capacity - 1) // 2, dtype=np.int32)
+    first_dense, n_tiles = dense_slots(activity, n_samples, samples.rows.nbytes)
+    n_parts = 1 if threads == 1 else 8 * threads
 
-    def count(first: int, last: int) -> int:
+    def count(first: int, last: int) -> None:
         coactivation.count_coactivations(first, last, *spans, samples.rows, samples.row_start, coact)
-        return int(coactivation.count_zeros(first, last, coact))
 
     # each group visits its samples; the most active groups are last in each sample and visit most entries
     work = activity * (1.0 + np.arange(n_groups)) + np.arange(n_groups)
-    zeros = run_parts(count, even_parts(work, 1 if threads == 1 else 8 * threads), threads)
+    run_parts(count, even_parts(work[:first_dense], n_parts), threads)
+    if n_tiles:
+        count_dense(spans, activity, n_samples, first_dense, n_tiles, coact, threads)
+
+    def count_zeros(first: int, last: int) -> int:
+        return int(coactivation.count_zeros(first, last, coact))
+
+    zeros = run_parts(count_zeros, even_parts(np.arange(n_groups) + 1, n_parts), threads)
     return LoadedBatch(
         order=order,
         n_samples=n_samples,

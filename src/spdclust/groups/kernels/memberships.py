@@ -3,6 +3,10 @@
 import numpy as np
 
 from spdclust.core.compiling import compiled
+from spdclust.merge.kernels.machine import fetch
+
+AHEAD = 6
+"""Number of samples ahead of the current one for which entries are prefetched: they are far apart."""
 
 
 @compiled
@@ -81,17 +85,28 @@ def count_with_groups(
     """Count the loose entries of components on the samples of groups `first` to `last`.
 
     Adds to `hits`, `(groups, components)`, the samples on which the group is active and the component's entry
-    is loose; to `extra` those of them on the edge; to `energy` the squares of `hits`; and to `both`,
-    `(groups, groups)`, the samples on which the first group and `others` members of the second are active.
+    is loose; to `extra` those of them on the edge; if there are squares, to `energy` those of `hits`; and to
+    `both`, `(groups, groups)`, the samples on which the first group and `others` members of the second are
+    active.
     """
+    per_line = 64 // loose.itemsize
     for g in range(first, last):
-        hits_of, energy_of, extra_of = hits[g], energy[g], extra[g]
+        hits_of, extra_of = hits[g], extra[g]
         for t in range(sample_start[g], sample_start[g + 1]):
+            if t + 2 * AHEAD < sample_start[g + 1]:
+                fetch(loose_start, np.int64(samples[t + 2 * AHEAD]))
+            if t + AHEAD < sample_start[g + 1]:
+                ahead = loose_start[samples[t + AHEAD]]
+                for line in range(3):
+                    fetch(loose, ahead + per_line * line)
+                fetch(busy, busy_start[samples[t + AHEAD]])
             n = samples[t]
             for b in range(busy_start[n], busy_start[n + 1]):
                 both[g, busy[b]] += 1
             for e in range(loose_start[n], loose_start[n + 1]):
                 hits_of[loose[e]] += 1
-                energy_of[loose[e]] += 1.0 if loose_squares is None else loose_squares[e]
+            if loose_squares is not None:
+                for e in range(loose_start[n], loose_start[n + 1]):
+                    energy[g, loose[e]] += loose_squares[e]
             for e in range(loose_start[n], edge_end[n]):
                 extra_of[loose[e]] += 1

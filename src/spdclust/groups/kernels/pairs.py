@@ -9,17 +9,26 @@ AHEAD = 6
 """Number of samples ahead of the current one for which rows are prefetched: they are far apart in memory."""
 
 
+TESTED = 64
+"""Number of pairs that are tested together for being similar; most tests find none."""
+
+
 @compiled
-def pair_sums(first, last, column_start, column_samples, column_values, row_start, rows, row_values, sums):
+def pair_sums(
+    first, last, column_start, column_samples, column_values, row_start, rows, row_values, sums, is_first
+):  # fmt: skip
     """Add the products of activations of components `first` to `last` with themselves and all before them.
 
-    `sums` is the packed lower triangle with its diagonal: row `i` starts at `i * (i + 1) / 2`. Components of
-    a sample are in order, so a component's own entry ends the loop over those before it. Without values, all
-    activations are 1. Unsigned numbers spare the test for negative indices.
+    `sums` is the packed lower triangle with its diagonal: row `i` starts at `i * (i + 1) / 2`; what it
+    contains is overwritten if `is_first`. Components of a sample are in order, so a component's own entry
+    ends the loop over those before it. Without values, all activations are 1. Unsigned numbers spare the
+    test for negative indices.
     """
-    total = np.zeros(last)
+    counted = np.zeros(last if row_values is None else 0, dtype=np.uint32)
+    total = np.zeros(0 if row_values is None else last)
     per_line = 64 // rows.itemsize
     for i in range(first, last):
+        counted[: i + 1] = 0
         total[: i + 1] = 0
         for e in range(column_start[i], column_start[i + 1]):
             if e + 2 * AHEAD < column_start[i + 1]:
@@ -34,10 +43,9 @@ def pair_sums(first, last, column_start, column_samples, column_values, row_star
             j = rows[f]
             if row_values is None:
                 while j < i:
-                    total[j] += 1
+                    counted[j] += np.uint32(1)
                     f += np.uint64(1)
                     j = rows[f]
-                total[i] += 1
             else:
                 value = np.float64(column_values[e])
                 while j < i:
@@ -45,9 +53,16 @@ def pair_sums(first, last, column_start, column_samples, column_values, row_star
                     f += np.uint64(1)
                     j = rows[f]
                 total[i] += value * value
-        start = i * (i + 1) // 2
-        for j in range(i + 1):
-            sums[start + j] += total[j]
+        row = sums[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
+        if is_first:
+            row[:] = 0
+        if row_values is None:
+            counted[i] = column_start[i + 1] - column_start[i]
+            for j in range(i + 1):
+                row[j] += np.float64(counted[j])
+        else:
+            for j in range(i + 1):
+                row[j] += total[j]
 
 
 @compiled
@@ -57,13 +72,26 @@ def similar_pairs(first, last, sums, counts, scale, least, pairs):
     """
     n = 0
     for i in range(first, last):
-        start = i * (i + 1) // 2
-        for j in range(i):
-            shared = sums[start + j] * scale[i] * scale[j]
-            if shared > 0 and shared >= least * (counts[i] + counts[j] - shared):
-                if n < len(pairs):
-                    pairs[n, 0], pairs[n, 1] = i, j
-                n += 1
+        row_start = i * (i + 1) // 2
+        for start in range(0, i, TESTED):
+            # slices that start at 0 spare the test for negative indices, so the test of all is vectorized
+            size = min(TESTED, i - start)
+            row = sums[row_start + start : row_start + start + size]
+            scale_j, count_j = scale[start : start + size], counts[start : start + size]
+            scale_i, count_i = scale[i], counts[i]
+            found = 0
+            for j in range(size):
+                shared = row[j] * scale_i * scale_j[j]
+                if shared > 0 and shared >= least * (count_i + count_j[j] - shared):
+                    found += 1
+            if found == 0:
+                continue
+            for j in range(size):
+                shared = row[j] * scale_i * scale_j[j]
+                if shared > 0 and shared >= least * (count_i + count_j[j] - shared):
+                    if n < len(pairs):
+                        pairs[n, 0], pairs[n, 1] = i, start + j
+                    n += 1
     return n
 
 

@@ -34,22 +34,31 @@ def transpose_rows(first, last, row_start, columns, values, place, rows, new_val
 
 @compiled
 def count_active(row_start, rows, values, columns, threshold, new_start):
-    """Write the start of each row after keeping only entries above a threshold in the kept columns."""
+    """Write the start of each row after keeping only entries above a threshold in the kept columns; return
+    how many of these entries are not 1.
+    """
+    n_other = 0
     for n in range(len(row_start) - 1):
         kept = 0
         for e in range(row_start[n], row_start[n + 1]):
-            kept += values[e] > threshold and columns[rows[e]] >= 0
+            keep = values[e] > threshold and columns[rows[e]] >= 0
+            kept += keep
+            n_other += keep and values[e] != 1
         new_start[n + 1] = new_start[n] + kept
+    return n_other
 
 
 @compiled
 def keep_active(row_start, rows, values, columns, threshold, new_rows, new_values):
-    """Write the entries above a threshold in the kept columns, with the new column numbers."""
+    """Write the entries above a threshold in the kept columns, with the new column numbers; values only
+    where there is space for them.
+    """
     at = 0
     for e in range(row_start[0], row_start[-1]):
         if values[e] > threshold and columns[rows[e]] >= 0:
             new_rows[at] = columns[rows[e]]
-            new_values[at] = values[e]
+            if len(new_values):
+                new_values[at] = values[e]
             at += 1
 
 

@@ -79,11 +79,11 @@ def count_coactivations(first, last, words, span_start, span_length, bitmap, row
         row = coact[row_start(p) : row_start(p) + p]
         row[:] = 0
         span = words[span_start[p] : span_start[p] + span_length[p]]
-        _count_older(_numbers(span, numbers) if bitmap[p] else span, p, rows, row_starts, row)
+        _count_older(numbers_in(span, numbers) if bitmap[p] else span, p, rows, row_starts, row)
 
 
 @compiled
-def _numbers(bitmap, numbers):
+def numbers_in(bitmap, numbers):
     """Write the numbers contained in a bitmap to `numbers`, and return them."""
     n = 0
     for w in range(len(bitmap)):
@@ -109,18 +109,18 @@ def _count_older(span, p, rows, row_starts, row):
             n = span[t + AHEAD]
             for line in range(min((row_starts[n + 1] - row_starts[n]) // per_line + 1, 4)):
                 fetch(rows, row_starts[n] + line * per_line)
-        e = row_starts[span[t]]
+        e = np.uint64(row_starts[span[t]])  # unsigned numbers spare the test for negative indices
         q = rows[e]
         while q < p:
             row[q] += 1
-            e += 1
+            e += np.uint64(1)
             q = rows[e]
 
 
 @compiled
 def count_zeros(first, last, coact):
     """Return the number of pairs in the rows of slots `first` to `last` that are never active together."""
-    zeros = 0
-    for place in range(row_start(first), row_start(last)):
-        zeros += coact[place] == 0
+    counts, zeros = coact[row_start(first) : row_start(last)], 0
+    for place in range(len(counts)):
+        zeros += counts[place] == 0
     return zeros

@@ -1,4 +1,4 @@
-"""Operations that numba lacks: minimum and maximum over vector lanes, and memory prefetching."""
+"""Operations that numba lacks: minimum and maximum over vector lanes, prefetching, adding bits."""
 
 from typing import Any
 
@@ -7,6 +7,9 @@ from numba import types
 from numba.extending import intrinsic
 
 _FLAGS = ("nnan", "nsz")
+
+CARRY = 32
+"""Place after those of all bits of a count, for the carry of `add_sixteen`."""
 
 
 def _smaller(context: Any, x: Any, y: Any) -> Any:
@@ -49,7 +52,56 @@ def _fetch(context: Any, array: Any, place: Any) -> Any:
     return types.void(array, place), generate
 
 
+def _add_sixteen(context: Any, planes: Any, rows: Any, at: Any) -> Any:
+    """Add sixteen rows of 512 bits to 512 counts; return nothing.
+
+    Bit `k` of every count is in `planes[8 * k : 8 * k + 8]`, uint64; the rows start at `rows[at[0]]`, …,
+    `rows[at[15]]`. Only bits 0 to 3 are updated; the carry, which the caller must add to bit 4, is written in
+    the place of bit `CARRY`. Rows are added with full adders (Harley and Seal; Muła, Kurz and Lemire 2018).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        words = ir.VectorType(word, 8)
+        planes_, rows_, at_ = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args, arguments, strict=True)
+        )
+
+        def place(data: Any, index: Any) -> Any:
+            return builder.bitcast(builder.gep(data, [index]), words.as_pointer())
+
+        def load(data: Any, index: Any) -> Any:
+            return builder.load(place(data, index), align=8)
+
+        def add(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
+            either = builder.xor(a, b)
+            carry = builder.or_(builder.and_(a, b), builder.and_(either, c))
+            return builder.xor(either, c), carry
+
+        sums = [load(planes_.data, word(8 * bit)) for bit in range(4)]
+        waiting: list[list[Any]] = [[], [], [], []]  # carries into each bit
+        carry = None
+        for row in range(16):
+            new = load(rows_.data, builder.load(builder.gep(at_.data, [word(row)])))
+            for bit in range(4):
+                waiting[bit].append(new)
+                if len(waiting[bit]) < 2:
+                    break
+                sums[bit], new = add(sums[bit], *waiting[bit])
+                waiting[bit].clear()
+            else:
+                carry = new
+        for bit in range(4):
+            builder.store(sums[bit], place(planes_.data, word(8 * bit)), align=8)
+        builder.store(carry, place(planes_.data, word(8 * CARRY)), align=8)
+        return context.get_dummy_value()
+
+    return types.void(planes, rows, at), generate
+
+
 # numba's decorator has the signature of the code generator, not of the function that kernels call
 smaller: Any = intrinsic(_smaller)
 greater: Any = intrinsic(_greater)
 fetch: Any = intrinsic(_fetch)
+add_sixteen: Any = intrinsic(_add_sixteen)
