@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import yaml
 
-LAYERS, WIDTH, VOCABULARY, LENGTH = 4, 128, 512, 128
+LAYERS, WIDTH, HIDDEN, VOCABULARY, LENGTH = 4, 128, 64, 512, 128
 
 
 def main() -> None:
@@ -48,6 +48,7 @@ def main() -> None:
 
 def make_checkpoint(given: argparse.Namespace) -> None:
     """Write a decomposition with a causal-importance function for every matrix of a Llama-style model."""
+    width, hidden = getattr(given, "width", WIDTH), getattr(given, "hidden", HIDDEN)
     from spdclust.models import load_model
     from spdclust.models.checkpoint import resolve_checkpoint
     from spdclust.models.modules import find_modules
@@ -64,12 +65,12 @@ def make_checkpoint(given: argparse.Namespace) -> None:
         "n_layer": LAYERS,
         "n_head": 4,
         "n_key_value_heads": 4,
-        "n_embd": WIDTH,
-        "n_intermediate": 4 * WIDTH,
+        "n_embd": width,
+        "n_intermediate": 4 * width,
         "mlp_bias": False,
         "attn_bias": False,
         "rotary_adjacent_pairs": False,
-        "rotary_dim": WIDTH // 4,
+        "rotary_dim": width // 4,
         "rotary_base": 10000,
         "use_grouped_query_attention": True,
         "flash_attention": True,
@@ -82,7 +83,7 @@ def make_checkpoint(given: argparse.Namespace) -> None:
     config = {
         "module_info": [{"module_pattern": name, "C": share + (i < rest)} for i, name in enumerate(names)],
         "ci_fn_type": "shared_mlp",
-        "ci_fn_hidden_dims": [64],
+        "ci_fn_hidden_dims": [hidden],
         "pretrained_model_class": "spd.pretrain.models.llama_simple_mlp.LlamaSimpleMLP",
         "pretrained_model_name": "model_step_0.pt",
         "pretrained_model_output_attr": "idx_0",
@@ -104,9 +105,9 @@ def make_checkpoint(given: argparse.Namespace) -> None:
         state[f"{COMPONENTS}{module.key}.V"] = torch.randn(module.d_in, module.n_components)
         state[f"{COMPONENTS}{module.key}.U"] = torch.randn(module.n_components, module.d_out)
         prefix = f"{LAYERWISE}{module.key}.layers."
-        state[prefix + "0.W"] = torch.randn(module.d_in, 64) / module.d_in**0.5
-        state[prefix + "0.b"] = torch.randn(64)
-        state[prefix + "2.W"] = torch.randn(64, module.n_components)
+        state[prefix + "0.W"] = torch.randn(module.d_in, hidden) / module.d_in**0.5
+        state[prefix + "0.b"] = torch.randn(hidden)
+        state[prefix + "2.W"] = torch.randn(hidden, module.n_components)
         state[prefix + "2.b"] = torch.zeros(module.n_components)
     torch.save(state, run / "model_1.pth")
     tokens = torch.randint(0, VOCABULARY, (64, LENGTH))
