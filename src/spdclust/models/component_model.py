@@ -20,7 +20,7 @@ from spdclust.models.sparse_rows import RowCollector, checked_dense
 from spdclust.models.targets.base import Target
 from spdclust.models.task import Task, ToyTask
 
-_DENSE_BYTES = {"cpu": 1 << 25, "cuda": 1 << 30}
+_DENSE_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Dense data of one forward pass, by device: on a CPU little, since memory that is used again needs no new
 pages; on a GPU enough to keep it busy."""
 
@@ -175,7 +175,7 @@ class ComponentModel:
     ) -> sparse.csr_array:
         """Return causal importances of all components in label order, sparse, one row per sample.
 
-        The samples are the chosen positions of each row of inputs, in row-major order. At most about 32 MB
+        The samples are the chosen positions of each row of inputs, in row-major order. At most about 64 MB
         are dense at a time, 1 GB on a GPU, whatever the number of rows. Functions of single positions are
         computed only for the chosen positions.
 

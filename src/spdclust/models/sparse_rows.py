@@ -156,24 +156,25 @@ class RowCollector:
         n_rows = len(next(iter(by_module.values())))
         counts = np.empty((n_rows, len(by_module)), dtype=np.int64)
         for number, each in enumerate(by_module.values()):
-            dense = each.detach().numpy()
+            dense = each.detach().contiguous().numpy()
             if self._mask.size < dense.size:
                 self._mask = np.empty(dense.size, dtype=bool)
-            mask = np.not_equal(dense, 0, out=self._mask[: dense.size].reshape(dense.shape))
-            rows, columns = np.divmod(np.flatnonzero(mask), max(1, dense.shape[1]))
-            counts[:, number] = np.bincount(rows, minlength=n_rows)
-            parts.append((rows, columns + offset, dense[rows, columns]))
+            flat = np.flatnonzero(np.not_equal(dense.ravel(), 0, out=self._mask[: dense.size]))
+            row_starts = np.arange(n_rows + 1) * dense.shape[1]
+            counts[:, number] = np.diff(np.searchsorted(flat, row_starts))
+            columns = flat - np.repeat(row_starts[:-1] - offset, counts[:, number])
+            parts.append((columns.astype(self._columns.dtype), dense.ravel()[flat]))
             offset += dense.shape[1]
         if len(parts) == 1:
-            return counts[:, 0], parts[0][1].astype(self._columns.dtype), parts[0][2]
+            return counts[:, 0], *parts[0]
         # entries of a sample follow each other, module by module
         starts = (np.cumsum(counts) - counts.ravel()).reshape(counts.shape)
         shift = starts - (np.cumsum(counts, axis=0) - counts)
         n_entries = int(counts.sum())
         all_columns = np.empty(n_entries, dtype=self._columns.dtype)
         all_values = np.empty(n_entries, dtype=np.float32)
-        for number, (rows, columns, values) in enumerate(parts):
-            place = shift[rows, number] + np.arange(len(rows))
+        for number, (columns, values) in enumerate(parts):
+            place = np.arange(len(columns)) + np.repeat(shift[:, number], counts[:, number])
             all_columns[place], all_values[place] = columns, values
         return counts.sum(axis=1), all_columns, all_values
 
