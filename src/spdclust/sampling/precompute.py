@@ -15,6 +15,7 @@ from spdclust.core.arguments import checked, instance, optional, several
 from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.stored_batch import StoredBatch
+from spdclust.merge.activations import check_threshold
 from spdclust.models.sampling import SamplingModel
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.batch_sampling import (
@@ -220,8 +221,9 @@ def convert_missing_batches(
             continue
         batch = read_user_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
         if not config.keep_values:
-            sets = batch.activations.as_sets(config.sampling_threshold)
-            batch = replace(batch, activations=sets)
+            asked = config.sampling_threshold
+            check_threshold(batch.threshold, asked, field="sampling_threshold", file=files[0])
+            batch = replace(batch, activations=batch.activations.as_sets(asked))
         made = {"code": code, "request": request, "sampling": sampling_record(config)}
         made |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
         if unused:
