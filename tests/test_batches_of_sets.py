@@ -156,7 +156,7 @@ def test_the_whole_analysis_works_on_sets(ensemble):
 
 def test_figures_of_activations_and_of_a_moment(ensemble, tmp_path):
     batch = ensemble.batches(0) / "batch_0.pt"
-    for key in ("activations_run_{run}_raw", "activations_run_{run}_histograms"):
+    for key in ("activations_raw", "activations_histograms"):
         draw_figures(
             "plot_activations", {"batch": batch}, {key: [tmp_path / f"{key}.png"]},
             arguments={"activation_threshold": 0.1},

@@ -183,7 +183,10 @@ class RowCollector:
             piece = slice(start, start + ENTRIES_PER_SUM)
             self._add_sums(columns[piece], values[piece])
         np.maximum.at(self._maxima, columns, values)
-        zero_somewhere = np.bincount(columns, minlength=self.n_components) < n_rows
+        # a component without an entry on some sample is 0 there, which matters only beside negative values
+        zero_somewhere = slice(None) if n_rows else np.zeros(self.n_components, dtype=bool)
+        if values.min(initial=0) < 0:
+            zero_somewhere = np.bincount(columns, minlength=self.n_components) < n_rows
         self._maxima[zero_somewhere] = self._maxima[zero_somewhere].clip(min=0)
 
     def _add_sums(self, columns: np.ndarray, values: np.ndarray) -> None:
