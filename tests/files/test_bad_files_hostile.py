@@ -456,7 +456,13 @@ def resealed(path, **changes):
         ({"seed": "seven"}, "invalid literal for int()"),
         ({"example_texts": "[1, 2]"}, "example_tokens: tokens are inconsistent"),
         ({"example_samples": torch.tensor([[0, 5]])}, "example_tokens: tokens are inconsistent"),
-        ({"format_version": "3"}, "format_version: unknown format version (found: 3; allowed: 1 or 2)"),
+        ({"format_version": "4"}, "format_version: unknown format version (found: 4; allowed: 1, 2, 3)"),
+        (
+            {"format_version": "3"},
+            "threshold: not the threshold of sets (found: None, version 3, 4 values; allowed: 0 or more",
+        ),
+        ({"format_version": "3", "threshold": "0.1"}, "threshold: not the threshold of sets (found: 0.1, ve"),
+        ({"threshold": "0.1"}, "threshold: not the threshold of sets (found: 0.1, version 2, 4 values"),
     ],
 )
 def test_a_batch_whose_parts_do_not_fit_names_them(tmp_path, changes, says):

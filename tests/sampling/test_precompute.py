@@ -10,6 +10,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.examples import TokenExamples
 from spdclust.models import component_model, load_model
+from spdclust.models.sparse_rows import RowCollector
 from spdclust.sampling.precompute import (
     extract_and_process_activations,
     precompute_batches_for_ensemble,
@@ -99,7 +100,7 @@ def test_damaged_tokens_are_refused(tmp_path):
 def test_little_memory_gives_the_same_activations(model, data, monkeypatch):
     config = run_config(data, n_tokens=200, n_tokens_per_seq=20)
     expected = process_data_batch(config, model, run=0, batch=0).matrix.toarray()
-    monkeypatch.setattr(component_model, "_DENSE_BYTES", 1)
+    monkeypatch.setattr(component_model, "_DENSE_BYTES", {"cpu": 1})
     np.testing.assert_allclose(
         process_data_batch(config, model, run=0, batch=0).matrix.toarray(), expected, atol=2e-6
     )
@@ -107,15 +108,15 @@ def test_little_memory_gives_the_same_activations(model, data, monkeypatch):
 
 def test_no_more_than_the_limit_is_dense(model, data, monkeypatch):
     limit, largest = 2_000_000, 0
-    monkeypatch.setattr(component_model, "_DENSE_BYTES", limit)
-    original = component_model.sparse_rows
+    monkeypatch.setattr(component_model, "_DENSE_BYTES", {"cpu": limit})
+    original = RowCollector.add
 
-    def watched(dense):
+    def watched(rows, importances, source=None):
         nonlocal largest
-        largest = max(largest, dense.element_size() * dense.nelement())
-        return original(dense)
+        largest = max(largest, sum(each.element_size() * each.nelement() for each in importances.values()))
+        return original(rows, importances, source)
 
-    monkeypatch.setattr(component_model, "sparse_rows", watched)
+    monkeypatch.setattr(RowCollector, "add", watched)
     process_data_batch(run_config(data, batch_size=100, n_tokens=3840), model, run=0, batch=0)
     assert 0 < largest < limit
     assert 3840 * model.n_components * 4 > 9 * limit

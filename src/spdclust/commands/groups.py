@@ -182,6 +182,7 @@ def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) 
     from spdclust.files.ensemble_folder import EnsembleFolder, find_histories
     from spdclust.files.histories import load_merge_histories
     from spdclust.groups.explain import closest_run, explain_group
+    from spdclust.merge.sources import check_source
 
     members = found.members(group)
     paths = find_histories(folder)
@@ -200,6 +201,7 @@ def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) 
     source = merged_batches(ensemble[chosen], folders[chosen])
     batches = (source.get_next_batch() for _ in range(source.n_batches))
     threshold = found.settings.get("activation_threshold")
+    check_source(source, threshold)
     formation = explain_group(list(ensemble), members, chosen, batches, threshold=threshold)
     name, n_runs = ensemble.run_names[chosen], len(ensemble)
     return [_header(found, group), *formation_lines(formation, name, n_runs)]

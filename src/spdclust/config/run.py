@@ -99,6 +99,12 @@ class ClusteringRunConfig(Section):
     shown; language models only."""
     causal_importance: Literal["lower_leaky", "upper_leaky"] = "lower_leaky"
     """Which causal importances are clustered; they differ where they exceed 1."""
+    keep_values: bool = True
+    """Whether batches hold the causal importances; false keeps only the sets of components that are above
+    `sampling_threshold` on each sample, in a third of the space."""
+    sampling_threshold: float = Field(default=0.01, ge=0, lt=1, allow_inf_nan=False)
+    """Threshold of the sets with `keep_values: false`: the only `activation_threshold` that merges of these
+    batches can have, and their default."""
     n_batches: int | None = Field(default=None, ge=1, le=1000)
     """Batches per run; null takes as many as `iters` and `recompute_costs_every` use."""
     keep_batches: bool = True
@@ -177,6 +183,24 @@ class ClusteringRunConfig(Section):
                     f"experiment_key: found {self.experiment_key}, which is {published}, with another "
                     f"model_path, {self.model_path} (allowed: one of the two, or the same run)"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_threshold(self) -> "ClusteringRunConfig":
+        if self.keep_values:
+            return self
+        merge = self.merge_config
+        if "activation_threshold" not in merge.model_fields_set:
+            followed = merge.model_copy(update={"activation_threshold": self.sampling_threshold})
+            object.__setattr__(self, "merge_config", followed)
+        elif merge.activation_threshold != self.sampling_threshold:
+            asked = merge.activation_threshold
+            other = "" if asked is None or asked >= 1 else f", or sampling_threshold: {asked!r}"
+            raise ValueError(
+                f"merge_config.activation_threshold: found {'null' if asked is None else asked} (allowed: "
+                f"{self.sampling_threshold!r}, the sampling_threshold, with keep_values: false{other}, "
+                "or keep_values: true)"
+            )
         return self
 
     @property
@@ -260,6 +284,8 @@ class ClusteringRunConfig(Section):
         settings = self.model_dump(mode="json", include=set(_SAMPLING_KEYS))
         if self.shards is not None:  # left out by default, so that records of other runs stay as they are
             settings["shards"] = self.shards
+        if not self.keep_values:  # likewise
+            settings |= {"keep_values": False, "sampling_threshold": self.sampling_threshold}
         return settings | {"model_path": self.model_source}
 
     def resolved(self) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def run_settings_without_effect(run: ClusteringRunConfig, *, task: str | None = 
     if run.precomputed_activations_dir is not None:  # its tokenizer gives the texts of user-supplied tokens
         run = run.model_copy(update={"dataset": run.dataset.model_copy(update={"tokenizer": None})})
     lines = [f"{name}: no effect {reason}" for name in names if getattr(run, name) != fields[name].default]
+    if run.keep_values and run.sampling_threshold != fields["sampling_threshold"].default:
+        lines.append("sampling_threshold: no effect with keep_values: true, whose batches have no threshold")
     if run.precomputed_activations_dir is None and run.shards is not None:
         lines.append("shards: no effect without precomputed_activations_dir")
     if run.precomputed_activations_dir is not None and run.runs_per_batches_job != 1:

@@ -1,7 +1,7 @@
 """One activation batch, saved and loaded: sparse causal importances with their provenance."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +10,13 @@ from scipy import sparse
 
 from spdclust.core.argument_kinds import dense_array, file_path, text_mapping, texts, whole
 from spdclust.core.arguments import check_fields, checked, instance, optional
-from spdclust.core.atomic import atomic_path
 from spdclust.core.brief import Brief
-from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error
 from spdclust.core.types import Float, Labels
-from spdclust.files.batch_format import (
-    ALLOWED,
-    FORMAT,
-    FORMAT_VERSION,
-    checksums,
-    read_whole,
-    stored_matrix,
-    stored_provenance,
-)
+from spdclust.files.batch_format import ALLOWED
 from spdclust.files.examples import TokenExamples
-from spdclust.merge.activations import ProcessedActivations
-
-_ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
+from spdclust.files.stored_batch import StoredBatch, batch_to_store
+from spdclust.merge.activations import ActiveSets, ProcessedActivations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,6 +97,11 @@ class ActivationBatch(Brief):
         return self.activations.labels
 
     @property
+    def threshold(self) -> float | None:
+        """Threshold of the sets of active components if only these are kept; None if the values are."""
+        return self.activations.threshold
+
+    @property
     def n_samples(self) -> int:
         """Number of samples."""
         return self.activations.n_samples
@@ -132,24 +126,14 @@ class ActivationBatch(Brief):
         Raises:
             InputError: the file cannot be written.
         """
-        import torch
-
-        kept = self.examples
-        arrays = self._arrays() | ({} if kept is None else kept.arrays())
-        texts = {
-            "format": FORMAT,
-            "format_version": str(FORMAT_VERSION),
-            "labels": "\n".join(self.labels),
-            "seed": str(self.seed),
-            **({} if kept is None else kept.texts()),
-            **{f"provenance.{name}": text for name, text in sorted(self.provenance.items())},
-        }
-        payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        payload |= texts
-        payload |= checksums(arrays, texts)
-        # write to a stream: given a path, torch.save would store the temporary name in the file
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            torch.save(payload, stream)
+        batch_to_store(
+            self._arrays(),
+            self.labels,
+            self.seed,
+            self.provenance,
+            threshold=self.threshold,
+            examples=self.examples,
+        ).save(path)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         matrix = self.matrix
@@ -173,20 +157,27 @@ class ActivationBatch(Brief):
         Raises:
             InputError: the file does not exist, is truncated or damaged, or is not an spdclust batch.
         """
-        path = Path(path)
-        arrays, texts = read_whole(path)
-        with as_input_error("not a batch written by spdclust", path, ALLOWED):
-            missing = [name for name in ("labels", "seed") if name not in texts]
-            missing += [name for name in _ARRAYS if name not in arrays]
-            if missing:
-                raise InputError("member missing", field=missing[0], allowed=ALLOWED)
-            matrix = stored_matrix(arrays, path)
-            labels = texts["labels"].split("\n") if matrix.shape[1] else []
+        return cls.from_stored(StoredBatch.open(path))
+
+    @classmethod
+    @checked(stored=instance(StoredBatch, allowed="a StoredBatch"))
+    def from_stored(cls, stored: StoredBatch) -> "ActivationBatch":
+        """Read an open batch file into memory.
+
+        Raises:
+            InputError: its arrays are inconsistent, or a value is NaN or infinite.
+        """
+        assert stored.path is not None
+        with as_input_error("not a batch written by spdclust", stored.path, ALLOWED):
+            read = ProcessedActivations.from_sparse(stored.matrix, stored.labels, copy=False)
+            maxima, means = (np.array(stored.arrays[name]) for name in ("maxima", "means"))
+            if stored.threshold is not None:
+                read = replace(read, sets=ActiveSets(stored.threshold, maxima, means))
             return cls(
-                ProcessedActivations.from_sparse(matrix, labels, copy=False),
-                int(texts["seed"]),
-                stored_provenance(texts),
-                arrays["maxima"],
-                arrays["means"],
-                TokenExamples.stored(arrays, texts),
+                read,
+                stored.seed,
+                stored.provenance,
+                maxima,
+                means,
+                TokenExamples.stored(stored.arrays, stored.texts),
             )

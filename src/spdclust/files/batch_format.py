@@ -2,7 +2,8 @@
 
 Two checksums (SHA-256) are stored among the texts: `checksum` of all tensors and texts with their names, and
 `head_checksum` of the parts that are read without the activations: shape, maxima, means and all texts.
-Version 1 had only the first one, without the names of the tensors.
+Version 1 had only the first one, without the names of the tensors. Version 3 has no values but the threshold
+of the sets of active components; batches with values are written as version 2.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,11 @@ from spdclust.files.torch_files import load_tensors
 FORMAT = "spdclust.activation_batch"
 FORMAT_VERSION = 2
 ALLOWED = "a batch written by spdclust"
-_VERSIONS = ("1", "2")
+SETS_VERSION = 3
+THRESHOLD = "threshold"
+"""Text that holds the threshold of the sets, in files of version 3."""
+
+_VERSIONS = ("1", "2", "3")
 _HEAD = ("shape", "maxima", "means")
 _BYTES_OF_LABEL = 100
 
@@ -112,7 +117,7 @@ def _read(path: Path) -> tuple[Arrays, Texts]:
             file=path,
             field="format_version",
             found=payload.get("format_version"),
-            allowed=" or ".join(_VERSIONS),
+            allowed=", ".join(_VERSIONS),
         )
     arrays, texts = {}, {}
     for name, value in payload.items():
@@ -166,24 +171,79 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
         InputError: the arrays are inconsistent.
     """
     n_samples, n_components = stored_shape(arrays, path)
-    for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("values", "f")):
-        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in kinds:
-            raise _misfit(path, name, f"{arrays[name].dtype} {arrays[name].shape}")
+    check_rows(arrays, path)
     indptr, indices, values = arrays["indptr"], arrays["indices"], arrays["values"]
-    if len(indptr) != n_samples + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
-        raise _misfit(path, "indptr", f"{len(indptr)} for {n_samples} samples and {len(indices)} entries")
-    if (indptr[1:] < indptr[:-1]).any():
-        raise _misfit(path, "indptr", "a decreasing one")
     if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n_components:
         raise _misfit(path, "indices", f"{indices.min()} to {indices.max()} of {n_components} components")
-    if len(values) not in (0, len(indices)):
-        raise _misfit(path, "values", f"{len(values)} for {len(indices)} entries")
     if len(values) == 0:
         values = np.ones(len(indices), dtype=values.dtype)
     index_type = np.int32 if len(indices) < 2**31 else np.int64
     return sparse.csr_array(
         (values, indices.astype(index_type), indptr.astype(index_type)), shape=(n_samples, n_components)
     )
+
+
+def check_rows(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Check the types and lengths of the arrays of a file, and where its rows start.
+
+    Example:
+        >>> arrays = {"shape": np.array([1, 2]), "maxima": np.ones(2), "means": np.ones(2)}
+        >>> arrays |= {"indptr": np.array([0, 7]), "indices": np.array([1]), "values": np.ones(1)}
+        >>> check_rows(arrays, Path("batch_0.pt"))
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: batch_0.pt: indptr: arrays are inconsistent (found: 2 for 1 samples and 1
+        entries; allowed: a batch written by spdclust)
+
+    Raises:
+        InputError: they are inconsistent.
+    """
+    for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("values", "f")):
+        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in kinds:
+            raise _misfit(path, name, f"{arrays[name].dtype} {arrays[name].shape}")
+    n_samples = int(arrays["shape"][0])
+    indptr, indices, values = arrays["indptr"], arrays["indices"], arrays["values"]
+    if len(indptr) != n_samples + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
+        raise _misfit(path, "indptr", f"{len(indptr)} for {n_samples} samples and {len(indices)} entries")
+    if (indptr[1:] < indptr[:-1]).any():
+        raise _misfit(path, "indptr", "a decreasing one")
+    if len(values) not in (0, len(indices)):
+        raise _misfit(path, "values", f"{len(values)} for {len(indices)} entries")
+
+
+def stored_threshold(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str], path: Path) -> float | None:
+    """Return the threshold of the sets in a file; None if it holds values.
+
+    Example:
+        >>> stored_threshold({}, {"format_version": "3", "threshold": "0.1"}, Path("batch_0.pt"))
+        0.1
+
+    Args:
+        arrays: the arrays of the file; without `values` these are not compared.
+        texts: the texts of the file.
+        path: the file, for messages.
+
+    Raises:
+        InputError: the threshold is missing or out of range, or there are values as well.
+    """
+    is_sets = texts["format_version"] == str(SETS_VERSION)
+    if not is_sets and THRESHOLD not in texts:
+        return None
+    text = texts.get(THRESHOLD)
+    try:
+        threshold = float(text or "")
+    except ValueError:
+        threshold = -1.0
+    if not is_sets or not 0 <= threshold < 1 or len(arrays.get("values", ())):
+        found = f"{text}, version {texts['format_version']}, {len(arrays.get('values', ()))} values"
+        raise InputError(
+            "not the threshold of sets",
+            file=path,
+            field=THRESHOLD,
+            found=found,
+            allowed="0 or more and less than 1, in version 3, without values",
+        )
+    return threshold
 
 
 def stored_shape(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[int, int]:

@@ -12,8 +12,16 @@ from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Labels
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.batch_format import ALLOWED, read_head, stored_provenance, stored_shape
+from spdclust.files.batch_format import (
+    ALLOWED,
+    THRESHOLD,
+    read_head,
+    stored_provenance,
+    stored_shape,
+    stored_threshold,
+)
 from spdclust.files.ensemble_folder import EnsembleFolder, run_number
+from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.history import MergeHistory
 from spdclust.provenance.models import INSIST, check_one_model, model_digests
 
@@ -38,8 +46,13 @@ class BatchedActivations(Brief):
         allow_different_models: accept batches computed from different checkpoints.
 
     Raises:
-        InputError: there are no batches, or they differ in their labels or models; the latter is found when
-            the second batch, or the statistics of all, are read.
+        InputError: there are no batches, or they differ in their labels, thresholds or models; the latter is
+            found when the second batch, or the statistics of all, are read.
+
+    Attributes:
+        paths: the files.
+        labels: names of the components.
+        threshold: threshold of the sets of active components if only these are kept; None if values are.
     """
 
     @checked(
@@ -61,9 +74,11 @@ class BatchedActivations(Brief):
         self._stats: tuple[np.ndarray, np.ndarray] | None = None
         self._digests: list[str] = []
         self._made_from: list[dict[str, str]] = []
-        first = self._load(0)
+        self._stored: tuple[int, StoredBatch] | None = None
+        self._only: ActivationBatch | None = None
+        first = self._open(0)
         self.labels: Labels = first.labels
-        self._held: tuple[int, ActivationBatch] | None = (0, first)
+        self.threshold: float | None = first.threshold
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -83,15 +98,23 @@ class BatchedActivations(Brief):
         Raises:
             InputError: the batch cannot be read.
         """
+        if self._only is not None:
+            return self._only
+        stored = self.get_next_stored()
+        batch = ActivationBatch.from_stored(stored)
+        if self.n_batches == 1:
+            self._only = batch
+        return batch
+
+    def get_next_stored(self) -> StoredBatch:
+        """Return the next batch in turn, with its entries still on disk.
+
+        Raises:
+            InputError: the batch cannot be read.
+        """
         number = self._next
         self._next = (number + 1) % self.n_batches
-        if self._held is None or self._held[0] != number:
-            self._held = None  # free the old batch before reading the next one
-            self._held = (number, self._load(number))
-        batch = self._held[1]
-        if self.n_batches > 1:
-            self._held = None
-        return batch
+        return self._open(number)
 
     def component_stats(
         self,
@@ -106,6 +129,7 @@ class BatchedActivations(Brief):
             for path in self.paths:
                 arrays, texts = read_head(path)
                 self._check_labels(path, texts.get("labels", "").split("\n"))
+                self._check_threshold(path, stored_threshold(arrays, texts, path))
                 self._check_model(path, stored_provenance(texts))
                 for name in ("shape", "maxima", "means"):
                     if name not in arrays:
@@ -136,12 +160,17 @@ class BatchedActivations(Brief):
         self.component_stats()
         return self._made_from
 
-    def _load(self, number: int) -> ActivationBatch:
-        batch = ActivationBatch.load(self.paths[number])
+    def _open(self, number: int) -> StoredBatch:
+        if self._stored is not None and self._stored[0] == number:
+            return self._stored[1]
+        path = self.paths[number]
+        stored = StoredBatch.open(path)
         if hasattr(self, "labels"):
-            self._check_labels(self.paths[number], batch.labels)
-        self._check_model(self.paths[number], batch.provenance)
-        return batch
+            self._check_labels(path, stored.labels)
+            self._check_threshold(path, stored.threshold)
+        self._check_model(path, stored.provenance)
+        self._stored = (number, stored)
+        return stored
 
     def _check_model(self, path: Path, provenance: Mapping[str, str]) -> None:
         record = (f"{path.parent.name}/{path.name}", provenance)
@@ -158,6 +187,16 @@ class BatchedActivations(Brief):
                 field="labels",
                 found=f"{len(labels)} labels",
                 allowed=f"the {len(self.labels)} labels of {self.paths[0]}",
+            )
+
+    def _check_threshold(self, path: Path, threshold: float | None) -> None:
+        if threshold != self.threshold:
+            raise InputError(
+                "threshold differs from that of the first batch",
+                file=path,
+                field=THRESHOLD,
+                found="values" if threshold is None else threshold,
+                allowed=f"{'values' if self.threshold is None else self.threshold}, as in {self.paths[0]}",
             )
 
 

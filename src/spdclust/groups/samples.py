@@ -10,7 +10,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Float, Int, Integer, Labels, make_generator
 from spdclust.groups.kernels import samples as kernels
-from spdclust.merge.sources import as_batch_source
+from spdclust.merge.sources import as_batch_source, check_source
 
 BLOCKS_OF_ONE_RUN = 5
 """Number of blocks that the samples of a single run are split into, used in place of runs."""
@@ -176,12 +176,13 @@ def fold_samples(
         runs: numbers of the runs, for messages.
 
     Raises:
-        InputError: a run's batches lack components of its merge.
+        InputError: a run's batches lack components of its merge, or hold sets at another threshold.
     """
     number = {label: component for component, label in enumerate(labels)}
     sources = [as_batch_source(each) for each in batches]
     columns = []
     for run, (source, own) in enumerate(zip(sources, own_labels, strict=True)):
+        check_source(source, threshold)
         missing = set(own) - set(source.labels)
         if missing:
             raise InputError(

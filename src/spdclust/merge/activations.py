@@ -6,15 +6,42 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.argument_kinds import texts, truth
-from spdclust.core.arguments import check_fields, checked, instance
+from spdclust.core.argument_kinds import dense_array, real, texts, truth
+from spdclust.core.arguments import check_fields, checked, instance, optional
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Labels
 from spdclust.merge.rows import dense_rows, sparse_rows
 
-_PIECE = 1 << 22
+ENTRIES_PER_SUM = 1 << 22
+"""Entries whose values are summed before the sum is added to that of all."""
+
 _CSR = instance(sparse.csr_array, allowed="a scipy.sparse.csr_array; from_sparse takes any matrix")
+
+
+@dataclass(frozen=True, eq=False)
+class ActiveSets:
+    """What is known of activations of which only the sets of active components are kept.
+
+    Attributes:
+        threshold: a component is in the set of a sample if its causal importance is above this.
+        maxima: each component's largest causal importance over the samples.
+        means: each component's mean causal importance over the samples.
+
+    Raises:
+        InputError: the threshold is negative, or not less than 1.
+    """
+
+    threshold: float
+    maxima: Float[np.ndarray, " components"]
+    means: Float[np.ndarray, " components"]
+
+    def __post_init__(self) -> None:
+        statistics = dense_array(1, "f", axes="(components,)")
+        check_fields(self, threshold=real(at_least=0.0), maxima=statistics, means=statistics)
+        # where values are expected, sets have the value 1, which has to be above the threshold
+        if np.float32(self.threshold) >= 1:
+            raise InputError("out of range", field="threshold", found=self.threshold, allowed="less than 1")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,13 +57,17 @@ class ProcessedActivations(Brief):
         matrix: `(samples, components)` CSR matrix of float32 or float64 causal importances, without stored
             zeros, indices sorted.
         labels: one unique name per component.
+        sets: None if the values are kept; otherwise all values are 1, and this is what is left of them.
     """
 
     matrix: sparse.csr_array
     labels: Labels
+    sets: ActiveSets | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, matrix=_CSR, labels=texts)
+        check_fields(
+            self, matrix=_CSR, labels=texts, sets=optional(instance(ActiveSets, allowed="ActiveSets"))
+        )
         check_labels(self.labels, self.matrix.shape[1])
 
     @classmethod
@@ -97,13 +128,45 @@ class ProcessedActivations(Brief):
             )
         return activations
 
+    def as_sets(self, threshold: float) -> "ProcessedActivations":
+        """Return only the sets of the components above a threshold, with the statistics of all values.
+
+        Example:
+            >>> acts = ProcessedActivations.from_dense([[0.05, 0.5], [0.25, 0.0]], ["a:0", "a:1"])
+            >>> sets = acts.as_sets(0.1)
+            >>> sets.matrix.toarray().tolist(), sets.maxima().tolist(), sets.sets.threshold
+            ([[0.0, 1.0], [1.0, 0.0]], [0.25, 0.5], 0.1)
+
+        Args:
+            threshold: 0 or more, less than 1.
+
+        Raises:
+            InputError: the threshold is out of range, or only sets at another threshold are known.
+        """
+        sets = ActiveSets(threshold, self.maxima(), self.means())
+        if self.sets is not None:
+            check_threshold(self.threshold, threshold)
+            return self
+        active = self.matrix.data > threshold  # in the precision of the activations
+        before = np.concatenate([[0], np.cumsum(active)])
+        indptr = before[self.matrix.indptr].astype(self.matrix.indptr.dtype)
+        values = np.ones(int(before[-1]), dtype=self.matrix.dtype)
+        matrix = sparse.csr_array((values, self.matrix.indices[active], indptr), shape=self.matrix.shape)
+        return ProcessedActivations(matrix, self.labels, sets)
+
     def _facts(self) -> dict[str, object]:
         return {
             "samples": self.n_samples,
             "components": self.n_components,
             "stored_values": int(self.matrix.nnz),
             "dtype": str(self.matrix.dtype),
+            **({} if self.threshold is None else {"threshold": self.threshold}),
         }
+
+    @property
+    def threshold(self) -> float | None:
+        """Threshold of the sets if only these are known; None if the values are."""
+        return None if self.sets is None else self.sets.threshold
 
     @property
     def n_samples(self) -> int:
@@ -122,6 +185,8 @@ class ProcessedActivations(Brief):
             >>> ProcessedActivations.from_dense([[0.1, 0.0], [0.3, 0.0]], ["a:0", "a:1"]).maxima().tolist()
             [0.3, 0.0]
         """
+        if self.sets is not None:
+            return self.sets.maxima
         if self.n_samples == 0:
             return np.zeros(self.n_components)
         return np.asarray(self.matrix.max(axis=0).toarray()).ravel()
@@ -133,15 +198,54 @@ class ProcessedActivations(Brief):
             >>> ProcessedActivations.from_dense([[0.5, 0.0], [0.0, 0.0]], ["a:0", "a:1"]).means().tolist()
             [0.25, 0.0]
         """
+        if self.sets is not None:
+            return self.sets.means
         if self.n_samples == 0:
             return np.zeros(self.n_components)
         sums = np.zeros(self.n_components)
         # scipy's sum accumulates in float32; convert piece by piece to keep the float64 copy small
-        for start in range(0, self.matrix.nnz, _PIECE):
-            piece = slice(start, start + _PIECE)
+        for start in range(0, self.matrix.nnz, ENTRIES_PER_SUM):
+            piece = slice(start, start + ENTRIES_PER_SUM)
             columns, values = self.matrix.indices[piece], self.matrix.data[piece]
             sums += np.bincount(columns, weights=values, minlength=self.n_components)
         return sums / self.n_samples
+
+
+def check_threshold(
+    threshold: float | None, asked: float | None, *, field: str = "activation_threshold", file: Any = None
+) -> None:
+    """Check that a threshold can be applied to activations, of which only sets may be known.
+
+    Example:
+        >>> check_threshold(None, 0.5), check_threshold(0.1, 0.1)
+        (None, None)
+        >>> check_threshold(0.1, 0.5)
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: activation_threshold: only the sets of active components at another threshold are
+        known (found: 0.5; allowed: 0.1; for others, sample the batches with keep_values: true)
+
+    Args:
+        threshold: threshold of the sets; None if the values are known.
+        asked: the threshold to apply; None for the values themselves.
+        field: what asks for it, for messages.
+        file: the batch, for messages.
+
+    Raises:
+        InputError: only sets are known, and another threshold or the values are asked for.
+    """
+    if threshold is None or asked == threshold:
+        return
+    known = "only the sets of active components are known"
+    if asked is not None:
+        known = "only the sets of active components at another threshold are known"
+    raise InputError(
+        known,
+        file=file,
+        field=field,
+        found="null, the values themselves" if asked is None else asked,
+        allowed=f"{threshold!r}; for others, sample the batches with keep_values: true",
+    )
 
 
 def check_labels(labels: Labels, n_components: int) -> None:

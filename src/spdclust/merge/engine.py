@@ -13,7 +13,7 @@ from spdclust.merge.checkpoint import generator_from_array, generator_to_array
 from spdclust.merge.kernels import joining, layout
 from spdclust.merge.kernels.layout import Rules, State
 from spdclust.merge.loading import LoadedBatch, load_batch
-from spdclust.merge.sources import BatchSource
+from spdclust.merge.sources import BatchSource, next_batch
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 from spdclust.merge.stepping import merge_up_to, replay
 
@@ -130,7 +130,7 @@ class Engine:
         self.samples_at[first:n_done] = int(self.rules.n_samples)
 
     def _take_batch(self) -> None:
-        batch = self.source.get_next_batch()
+        batch = next_batch(self.source)
         self._n_batches_taken += 1
         self._batch_started_at = self.n_done
         began = time.monotonic()
@@ -210,8 +210,8 @@ class Engine:
         self._n_batches_taken = int(arrays["n_batches_taken"])
         self._batch_started_at = int(arrays["batch_started_at"])
         for _ in range((self._n_batches_taken - 1) % self.source.n_batches):
-            self.source.get_next_batch()
-        batch = self.source.get_next_batch()
+            next_batch(self.source)
+        batch = next_batch(self.source)
         self.n_done = n_done
         self.log[:, :n_done] = arrays["log"]
         repeat = self.config.activation_threshold is None or self._masks

@@ -21,7 +21,7 @@ from spdclust.merge.history import MergeHistory
 from spdclust.merge.kernels import layout
 from spdclust.merge.loading import enough_memory
 from spdclust.merge.progress import Progress
-from spdclust.merge.sources import as_batch_source
+from spdclust.merge.sources import as_batch_source, check_source
 from spdclust.merge.view import MergeView
 from spdclust.merge.warming import warm_up
 
@@ -92,12 +92,13 @@ def merge_iteration(
         `activity_second` (share of samples; sum of squares or of activations per sample for scalar ones).
 
     Raises:
-        InputError: an argument is of the wrong type, no component is alive, no pair can be merged, or there
-            is not enough memory.
+        InputError: an argument is of the wrong type, the activations are sets at another threshold, no
+            component is alive, no pair can be merged, or there is not enough memory.
     """
     source = as_batch_source(activations)
     for note in merge_settings_without_effect(config):
         logger.warning("%s", note)
+    check_source(source, config.activation_threshold)
     kept = components_to_merge(source.labels, *source.component_stats(), config)
     labels = [source.labels[component] for component in kept]
     with enough_memory(len(kept), config):

@@ -12,7 +12,7 @@ from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import view_of
-from spdclust.merge.sources import as_batch_source
+from spdclust.merge.sources import as_batch_source, check_source
 from spdclust.merge.view import MergeView
 from spdclust.merge.warming import warm_up
 
@@ -45,6 +45,7 @@ def repeat_merge(
             order.
     """
     source = as_batch_source(activations)
+    check_source(source, history.config.activation_threshold)
     kept = components_to_merge(source.labels, *source.component_stats(), history.config)
     if [source.labels[component] for component in kept] != list(history.labels):
         raise InputError(

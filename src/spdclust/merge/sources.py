@@ -7,7 +7,7 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.activations import ProcessedActivations, check_threshold
 
 
 @runtime_checkable
@@ -25,7 +25,12 @@ class Batch(Protocol):
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """Batches of one run, served round-robin, all over the same components."""
+    """Batches of one run, served round-robin, all over the same components.
+
+    A source may have two more members: `threshold`, that of the sets of active components if its batches hold
+    no values; and `get_next_stored`, the same as `get_next_batch` for a batch that is read from disk in
+    pieces, with `labels`, `n_samples` and `chunks()`.
+    """
 
     @property
     def labels(self) -> Labels:
@@ -55,7 +60,7 @@ class BatchesInMemory:
         [[1.0, 1.0], [2.0, 2.0], [1.0, 1.0]]
 
     Raises:
-        InputError: there is no batch, or batches differ in their labels.
+        InputError: there is no batch, or batches differ in their labels or thresholds.
     """
 
     def __init__(self, batches: Sequence[ProcessedActivations]) -> None:
@@ -68,6 +73,13 @@ class BatchesInMemory:
                     field=f"activations[{position}].labels",
                     allowed="the same components in the same order in every batch",
                 )
+            if batch.threshold != batches[0].threshold:
+                raise InputError(
+                    "batches differ in their threshold",
+                    field=f"activations[{position}].threshold",
+                    found=batch.threshold,
+                    allowed=f"{batches[0].threshold}, as in the first batch",
+                )
         self._batches = list(batches)
         self._next = 0
 
@@ -75,6 +87,11 @@ class BatchesInMemory:
     def labels(self) -> Labels:
         """One name per component."""
         return self._batches[0].labels
+
+    @property
+    def threshold(self) -> float | None:
+        """Threshold of the sets if only these are known; None if the values are."""
+        return self._batches[0].threshold
 
     @property
     def n_batches(self) -> int:
@@ -116,3 +133,35 @@ def as_batch_source(activations: Any) -> BatchSource:
         found=type(activations).__name__,
         allowed="ProcessedActivations, a list of them, or BatchedActivations",
     )
+
+
+def next_batch(source: BatchSource) -> Any:
+    """Return the next batch of a source, in a form that is read in pieces if it has one.
+
+    Example:
+        >>> source = as_batch_source(ProcessedActivations.from_dense([[1.0]], ["a:0"]))
+        >>> next_batch(source).n_samples
+        1
+    """
+    stored = getattr(source, "get_next_stored", None)
+    return source.get_next_batch() if stored is None else stored()
+
+
+def check_source(source: BatchSource, threshold: float | None, field: str = "activation_threshold") -> None:
+    """Check that a threshold can be applied to the batches of a source.
+
+    Example:
+        >>> acts = ProcessedActivations.from_dense([[0.5]], ["a:0"])
+        >>> check_source(as_batch_source(acts), None), check_source(as_batch_source(acts.as_sets(0.1)), 0.1)
+        (None, None)
+
+    Args:
+        source: the batches.
+        threshold: the threshold; None for the values themselves.
+        field: what asks for it, for messages.
+
+    Raises:
+        InputError: the batches hold no values, and another threshold or the values are asked for.
+    """
+    files = getattr(source, "paths", [None])
+    check_threshold(getattr(source, "threshold", None), threshold, field=field, file=files[0])

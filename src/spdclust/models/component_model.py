@@ -16,11 +16,15 @@ from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.input_capture import InputCapture
 from spdclust.models.inputs import checked_inputs
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.sparse_rows import checked_dense, sparse_rows
+from spdclust.models.sparse_rows import RowCollector, checked_dense
 from spdclust.models.targets.base import Target
 from spdclust.models.task import Task, ToyTask
 
-_DENSE_BYTES = 1 << 28
+_DENSE_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
+"""Dense data of one forward pass, by device: on a CPU little, since memory that is used again needs no new
+pages; on a GPU enough to keep it busy."""
+
+_OTHER_DENSE_BYTES = 1 << 28
 
 
 class ComponentModel:
@@ -171,9 +175,9 @@ class ComponentModel:
     ) -> sparse.csr_array:
         """Return causal importances of all components in label order, sparse, one row per sample.
 
-        The samples are the chosen positions of each row of inputs, in row-major order. At most about 256 MB
-        are dense at a time, whatever the number of rows. Functions of single positions are computed only for
-        the chosen positions.
+        The samples are the chosen positions of each row of inputs, in row-major order. At most about 64 MB
+        are dense at a time, 1 GB on a GPU, whatever the number of rows. Functions of single positions are
+        computed only for the chosen positions.
 
         Example:
             >>> from spdclust.models import load_model
@@ -189,29 +193,69 @@ class ComponentModel:
         Raises:
             InputError: the inputs do not fit the model, or an importance is NaN or infinite.
         """
+        rows = RowCollector(self.n_components)
+        self.collect_rows(rows, inputs, causal_importance, positions)
+        return rows.matrix()
+
+    def collect_rows(
+        self,
+        rows: RowCollector,
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> None:
+        """Add the samples of `sparse_activations` to a collector.
+
+        Example:
+            >>> from spdclust.models import load_model
+            >>> model = load_model("resources/resid_mlp1", device="cpu")
+            >>> rows = RowCollector(model.n_components, threshold=0.1)
+            >>> model.collect_rows(rows, torch.eye(100)[:3])
+            >>> rows.n_rows, rows.values
+            (3, None)
+
+        Raises:
+            InputError: as `sparse_activations`.
+        """
+        for importances in self.importance_pieces(inputs, causal_importance, positions):
+            rows.add(importances, self.source)
+
+    def importance_pieces(
+        self,
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield the dense causal importances of some inputs at a time, by module in label order.
+
+        Example:
+            >>> from spdclust.models import load_model
+            >>> model = load_model("resources/resid_mlp1", device="cpu")
+            >>> [tuple(x.shape) for x in next(model.importance_pieces(torch.eye(100)[:3])).values()]
+            [(3, 100), (3, 100)]
+
+        Raises:
+            InputError: as `sparse_activations`.
+        """
         self._check_kind(causal_importance)
         rows = checked_inputs(inputs, self.task, self._max_length)
-        if len(rows) == 0:
-            return sparse.csr_array((0, self.n_components), dtype=np.float32)
-        at_once = self._rows_at_once(rows, positions)
-        pieces = []
+        at_once = self._rows_at_once(rows, positions) if len(rows) else 1
         for start in range(0, len(rows), at_once):
             piece = slice(start, start + at_once)
             chosen = None if positions is None else torch.as_tensor(positions[piece], device=self.device)
             importances = self._importances(rows[piece].to(self.device), causal_importance, chosen)
-            ordered = {name: importances[name] for name in self.components_per_module}
-            pieces.append(sparse_rows(checked_dense(ordered, self.source)))
-        return pieces[0] if len(pieces) == 1 else sparse.vstack(pieces, format="csr")
+            yield {name: importances[name] for name in self.components_per_module}
 
     def _rows_at_once(self, rows: torch.Tensor, positions: np.ndarray | None) -> int:
         """Return the number of rows of inputs for which the dense data stay below the limit."""
+        most = _DENSE_BYTES.get(self.device.type, _OTHER_DENSE_BYTES)
         if isinstance(self.task, ToyTask):
             # with attention over the samples, a smaller pass would give different results
             whole = getattr(self._function, "attends", False)
-            return len(rows) if whole else max(1, _DENSE_BYTES // (4 * (self._floats_in + self._floats_out)))
+            return len(rows) if whole else max(1, most // (4 * (self._floats_in + self._floats_out)))
         length = rows.shape[1]
         n_chosen = length if positions is None or self._mixes_positions else positions.shape[1]
-        return max(1, _DENSE_BYTES // (4 * (length * self._floats_in + n_chosen * self._floats_out)))
+        return max(1, most // (4 * (length * self._floats_in + n_chosen * self._floats_out)))
 
     @property
     def _mixes_positions(self) -> bool:

@@ -16,7 +16,7 @@ from spdclust.config.load import validate
 from spdclust.core.errors import InputError
 from spdclust.core.types import Int, Labels
 from spdclust.models.loader_names import function_of, model_files
-from spdclust.models.sparse_rows import checked_dense, sparse_rows
+from spdclust.models.sparse_rows import RowCollector
 from spdclust.models.task import InductionTask, LanguageTask, Task, ToyTask
 
 _ALLOWED = "docs/loaders.md says what a loaded model has"
@@ -75,6 +75,22 @@ class PluginModel:
         Raises:
             InputError: the activations do not match the labels, or one is NaN or infinite.
         """
+        rows = RowCollector(len(self.labels))
+        self.collect_rows(rows, inputs, causal_importance, positions)
+        return rows.matrix()
+
+    def collect_rows(
+        self,
+        rows: RowCollector,
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> None:
+        """Add the samples of `sparse_activations` to a collector.
+
+        Raises:
+            InputError: as `sparse_activations`.
+        """
         kind = {"causal_importance": causal_importance} if self._knows_kinds else {}
         with torch.no_grad():
             given = self._model.component_activations(torch.as_tensor(inputs), **kind)
@@ -82,9 +98,9 @@ class PluginModel:
         tensors = {str(module): torch.as_tensor(each).float() for module, each in by_module.items()}
         self._check_columns(tensors, named=isinstance(given, Mapping))
         if positions is not None:
-            rows = torch.arange(len(positions))[:, None]
-            tensors = {module: each[rows, torch.as_tensor(positions)] for module, each in tensors.items()}
-        return sparse_rows(checked_dense(tensors, self._name))
+            at = torch.arange(len(positions))[:, None]
+            tensors = {module: each[at, torch.as_tensor(positions)] for module, each in tensors.items()}
+        rows.add(tensors, self._name)
 
     def _check_columns(self, tensors: Mapping[str, torch.Tensor], named: bool) -> None:
         found = [f"{module}:{i}" for module, each in tensors.items() for i in range(each.shape[-1])]

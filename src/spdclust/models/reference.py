@@ -42,7 +42,7 @@ class ReferenceModel:
             found = self._model.calc_causal_importances(
                 pre_weight_acts=cache, sampling="continuous", detach_inputs=False
             )
-        return {name: each.float().cpu() for name, each in getattr(found, causal_importance).items()}
+        return {name: each.float() for name, each in getattr(found, causal_importance).items()}
 
 
 def load(path: str | None, device: str) -> ReferenceModel:

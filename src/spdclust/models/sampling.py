@@ -1,12 +1,15 @@
 """The interface of a model for sampling batches."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from scipy import sparse
 
 from spdclust.core.types import Int, Labels
 from spdclust.models.task import Task
+
+if TYPE_CHECKING:
+    from spdclust.models.sparse_rows import RowCollector
 
 
 @runtime_checkable
@@ -34,3 +37,12 @@ class SamplingModel(Protocol):
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> sparse.csr_array:
         """Return causal importances, one row per sample, columns in the order of the labels."""
+
+    def collect_rows(
+        self,
+        rows: "RowCollector",
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> None:
+        """Add the same samples to a collector, which may keep only the sets of active components."""

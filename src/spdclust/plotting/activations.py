@@ -9,7 +9,7 @@ from scipy import sparse
 
 from spdclust.core.types import Float, Int
 from spdclust.files.batches import ActivationBatch
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.activations import ProcessedActivations, check_threshold
 from spdclust.plotting import coactivation
 from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
@@ -41,12 +41,18 @@ def activation_figures(
         activations: `(samples, components)` causal importances, or user-supplied activations.
         activation_threshold: a component is active above this, the threshold of the merge; None takes
             anything above 0.
+
+    Raises:
+        InputError: only the sets at another threshold are known.
     """
     quantity = "activation"
     if isinstance(activations, ActivationBatch):
         quantity = "causal importance" if "causal_importance" in activations.provenance else quantity
         activations = activations.activations
+    check_threshold(activations.threshold, activation_threshold)
     threshold = activation_threshold or 0.0
+    if activations.threshold is not None:
+        quantity = f"{quantity} above {threshold:g}: 1, else 0"
     frequency = _times_active(activations, threshold)
     alive = np.flatnonzero(frequency)
     modules = order_by_module([activations.labels[component] for component in alive])
@@ -131,12 +137,16 @@ def _draw_histograms(
         counts += np.histogram(rows.data[active], bins=edges)[0]
         before = np.concatenate([[0], np.cumsum(active)])
         per_sample[first : first + rows.shape[0]] = before[rows.indptr[1:]] - before[rows.indptr[:-1]]
-    values.stairs(counts, edges, fill=True, color=BLUE)
-    values.set(xlabel=f"{quantity}, where > {threshold:g}", ylabel="entries [count]")
-    if counts.any():
-        values.set_yscale("log")
-        values.set_ylim(bottom=0.7)
-    values.set_title("How active")
+    if activations.threshold is None:
+        values.stairs(counts, edges, fill=True, color=BLUE)
+        values.set(xlabel=f"{quantity}, where > {threshold:g}", ylabel="entries [count]")
+        if counts.any():
+            values.set_yscale("log")
+            values.set_ylim(bottom=0.7)
+        values.set_title("How active")
+    else:
+        values.set_axis_off()
+        values.set_title("How active: not known, keep_values: false")
     shares = frequency[frequency > 0] / n_samples
     dead = int((frequency == 0).sum())
     often.hist(shares, bins=np.geomspace(1 / n_samples, 1, 40) if n_samples > 1 else 10, color=ORANGE)

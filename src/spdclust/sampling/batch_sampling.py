@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.examples import TokenExamples, samples_of
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.files.stored_batch import StoredBatch, batch_to_store
+from spdclust.merge.activations import ActiveSets, ProcessedActivations
 from spdclust.models import load_model
 from spdclust.models.loader_names import loader_digest
 from spdclust.models.sampling import SamplingModel
+from spdclust.models.sparse_rows import RowCollector
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource
 from spdclust.sampling.inputs import generate_inputs, open_inputs
@@ -206,28 +209,94 @@ def draw_batch(
     Raises:
         InputError: the data end too early or do not match the model, or an activation is not finite.
     """
-    rows: list[sparse.csr_array] = []
+    rows, provenance, examples = _draw(config, model, source, seed, request)
+    activations = ProcessedActivations.from_sparse(rows.matrix(), list(model.labels), copy=False)
+    if rows.threshold is not None:
+        sets = ActiveSets(rows.threshold, rows.maxima(), rows.means())
+        activations = replace(activations, sets=sets)
+    return ActivationBatch(activations, seed, provenance, rows.maxima(), rows.means(), examples)
+
+
+def draw_stored_batch(
+    config: ClusteringRunConfig,
+    model: SamplingModel,
+    source: InputSource,
+    seed: int,
+    request: str,
+) -> StoredBatch:
+    """Return the batch of `draw_batch` in the form of its file, which takes a fraction of the memory.
+
+    Example:
+        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8, device="cpu")
+        >>> model = load_run_model(config)
+        >>> stored = draw_stored_batch(config, model, open_model_inputs(config, model), 7, "by hand")
+        >>> stored.n_samples, stored.seed
+        (8, 7)
+
+    Raises:
+        InputError: as `draw_batch`.
+    """
+    rows, provenance, examples = _draw(config, model, source, seed, request)
+    return batch_to_store(
+        arrays_of_rows(rows),
+        list(model.labels),
+        seed,
+        provenance,
+        threshold=rows.threshold,
+        examples=examples,
+    )
+
+
+def arrays_of_rows(rows: RowCollector) -> dict[str, np.ndarray]:
+    """Return collected samples as the arrays of a batch file.
+
+    Example:
+        >>> import torch
+        >>> rows = RowCollector(2, threshold=0.1)
+        >>> rows.add({"m": torch.tensor([[0.0, 0.5]])})
+        >>> {name: array.tolist() for name, array in arrays_of_rows(rows).items()}["indptr"]
+        [0, 1]
+    """
+    values = np.empty(0, dtype=np.float32)
+    # active components are usually exactly 1, and then no value is stored
+    if rows.values is not None and not (rows.values == 1).all():
+        values = rows.values
+    return {
+        "shape": np.array([rows.n_rows, rows.n_components], dtype=np.int64),
+        "indptr": rows.indptr.astype(np.int32 if len(rows.columns) < 2**31 else np.int64),
+        "indices": rows.columns,
+        "values": values,
+        "maxima": rows.maxima(),
+        "means": rows.means(),
+    }
+
+
+def _draw(
+    config: ClusteringRunConfig, model: SamplingModel, source: InputSource, seed: int, request: str
+) -> tuple[RowCollector, dict[str, str], TokenExamples | None]:
+    """Return the samples of a batch, their provenance, and the tokens of the first ones."""
+    rows = RowCollector(
+        len(model.labels),
+        threshold=None if config.keep_values else config.sampling_threshold,
+        n_samples=source.n_samples,
+    )
     examples = _Kept(config.keep_examples)
     drawn = hashlib.sha256()
-    left = source.n_samples
     with tqdm(total=source.n_samples, desc=f"seed {seed}", unit="sample", disable=None, leave=False) as bar:
         for chunk in source.draw(seed):
+            before = rows.n_rows
             _add_inputs(drawn, chunk)
-            made = model.sparse_activations(chunk.inputs, config.causal_importance, chunk.positions)
-            examples.add(chunk.inputs, chunk.positions, min(left, made.shape[0]))
-            rows.append(made if made.shape[0] <= left else made[:left])
-            left -= rows[-1].shape[0]
-            bar.update(rows[-1].shape[0])
-    if left > 0:
+            model.collect_rows(rows, chunk.inputs, config.causal_importance, chunk.positions)
+            examples.add(chunk.inputs, chunk.positions, rows.n_rows - before)
+            bar.update(rows.n_rows - before)
+    if rows.n_rows < source.n_samples:
         raise InputError(
             "too few inputs for a batch",
             file=str(getattr(model, "source", config.loader)),
             field="n_tokens",
-            found=f"{source.n_samples - left} samples",
+            found=f"{rows.n_rows} samples",
             allowed=f"{source.n_samples} samples",
         )
-    matrix = rows[0] if len(rows) == 1 else sparse.vstack(rows, format="csr")
-    rows.clear()
     provenance = {
         "causal_importance": config.causal_importance,
         "checkpoint_digest": model.digest,
@@ -238,12 +307,7 @@ def draw_batch(
         "task": "its own" if model.task is None else str(model.task.name),
         **source.provenance,
     }
-    return ActivationBatch(
-        ProcessedActivations.from_sparse(matrix, list(model.labels), copy=False),
-        seed,
-        provenance,
-        examples=examples.finished(source),
-    )
+    return rows, provenance, examples.finished(source)
 
 
 class _Kept:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.errors import InputError
+from spdclust.merge.activations import check_threshold
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.state_names import count_components
@@ -40,6 +41,7 @@ class Estimate:
         notes: settings that have no effect.
         files: which user-supplied files the runs read, one line each.
         scalar: whether the merge is of scalar activations, whose coactivations take 8 bytes instead of 4.
+        keep_values: whether batches hold the causal importances, or only the sets of active components.
     """
 
     n_components: int | None
@@ -49,11 +51,12 @@ class Estimate:
     always_above_zero: bool = False
     unknown_why: str = "not known before the model is here"
     scalar: bool = False
+    keep_values: bool = True
     notes: Sequence[str] = ()
     files: Sequence[str] = ()
 
     def batch_bytes(self, active: int) -> int | None:
-        """Return the size of a batch file with `active` components above 0 on every sample.
+        """Return the size of a batch file with `active` components stored for every sample.
 
         Example:
             >>> Estimate(13_000, 100_000, 1, 1).batch_bytes(100) // 1_000_000
@@ -63,7 +66,8 @@ class Estimate:
             return None
         stored = self.n_samples * min(active, self.n_components)
         index_bytes = 2 if self.n_components <= 2**16 else 4
-        return stored * (index_bytes + 4) + 4 * self.n_samples + 32 * self.n_components
+        value_bytes = 4 if self.keep_values else 0
+        return stored * (index_bytes + value_bytes) + 4 * self.n_samples + 32 * self.n_components
 
     def sampling_bytes(self, active: int) -> int | None:
         """Return the approximate memory for sampling a batch: libraries, one dense chunk, sparse rows."""
@@ -97,7 +101,7 @@ class Estimate:
             f"samples: {self.n_runs} run{'s' if self.n_runs > 1 else ''} × {batches} × "
             + (self.unknown_why if samples is None else f"{samples:,}"),
         ]
-        active = n if n is not None and self.always_above_zero else TYPICAL_ACTIVE
+        active = n if n is not None and self.always_above_zero and self.keep_values else TYPICAL_ACTIVE
         typical, most = self.batch_bytes(active), self.batch_bytes(n or 0)
         sampling, merging = self.sampling_bytes(active), self.merging_bytes(active)
         if n is None or typical is None or most is None or sampling is None or merging is None:
@@ -105,7 +109,9 @@ class Estimate:
         n_files = self.n_runs * self.n_batches
         shown = f"{_size(n_files * most)} of batches"
         if active < n:
-            shown = f"{_size(n_files * typical)} of batches with {active} components above 0 on a sample, "
+            above = "0" if self.keep_values else "the threshold"
+            shown = f"{_size(n_files * typical)} of batches with {active} components above {above} "
+            shown += "on a sample, "
             shown += f"{_size(n_files * most)} with all"
         out.append(f"disk: {shown}")
         out.append(f"memory: {_size(sampling)} to sample a run, {_size(merging)} to merge one")
@@ -159,6 +165,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         n_runs,
         checkpoint.config.sigmoid_type in _ALWAYS_ABOVE_ZERO,
         scalar=config.merge_config.activation_threshold is None,
+        keep_values=config.keep_values,
         notes=run_settings_without_effect(config, task=task.get("task_name")),
     )
 
@@ -181,6 +188,11 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
         return Estimate(
             None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes, files=files
         )
+    merged_at = config.merge_config.activation_threshold
+    for header in headers:
+        check_threshold(
+            header.threshold, merged_at, field="merge_config.activation_threshold", file=header.path
+        )
     sizes = {header.path: header.n_samples for header in headers}
     samples = max(sum(sizes[file] for file in batch) for found in runs for batch in found.batches)
     components = max(header.n_components for header in headers)
@@ -188,7 +200,16 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
         notes.append(
             f"min_groups: {config.merge_config.min_groups}, so none of {components} components are merged"
         )
-    return Estimate(components, samples, n_batches, n_runs, scalar=scalar, notes=notes, files=files)
+    return Estimate(
+        components,
+        samples,
+        n_batches,
+        n_runs,
+        scalar=scalar,
+        keep_values=config.keep_values,
+        notes=notes,
+        files=files,
+    )
 
 
 def _size(n_bytes: int) -> str:

@@ -13,12 +13,13 @@ from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.argument_kinds import file_path, whole
 from spdclust.core.arguments import checked, instance, optional, several
 from spdclust.core.errors import InputError
-from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
+from spdclust.files.stored_batch import StoredBatch
+from spdclust.merge.activations import check_threshold
 from spdclust.models.sampling import SamplingModel
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.batch_sampling import (
-    draw_batch,
+    draw_stored_batch,
     extract_and_process_activations,
     generate_inputs,
     load_run_model,
@@ -81,12 +82,12 @@ def write_batches(
         _warn_of_no_effect(config, None if model.task is None else model.task.name)
     for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
         assert source is not None
-        batch = draw_batch(config, model, source, seed, request)
+        batch = draw_stored_batch(config, model, source, seed, request)
         batch.save(path)
-        density = batch.matrix.nnz / max(1, batch.n_samples * batch.n_components)
+        density = batch.n_entries / max(1, batch.n_samples * batch.n_components)
         log.info(
-            "seed %d: %d samples, %d components, %.2f %% of the causal importances above 0, %s",
-            seed, batch.n_samples, batch.n_components, 100 * density, path,
+            "seed %d: %d samples, %d components, %.2f %% of the causal importances above %g, %s",
+            seed, batch.n_samples, batch.n_components, 100 * density, batch.threshold or 0, path,
         )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def _is_there(path: Path, request: str) -> bool:
     if not path.exists():
         return False
     try:
-        found = ActivationBatch.load(path).provenance.get("request")
+        found = StoredBatch.open(path).provenance.get("request")
     except InputError as error:
         log.warning("%s; it is made again", error)
         return False
@@ -210,14 +211,19 @@ def convert_missing_batches(
     beside = [digest_of_file(file) for file in files_beside(own.files)]
     code = stage_fingerprint("precompute_batches")
     tokenizer = [] if config.dataset.tokenizer is None else [config.dataset.tokenizer]
+    threshold = [] if config.keep_values else [config.sampling_threshold]
     _warn_of_no_effect(config)
     unused = "; ".join(by_reason(_unused(own)))
     for files, seed, path in zip(own.batches, seeds, paths, strict=True):
         source = digest_of_batch(files)
-        request = digest_of(source, *beside, str(seed), code, *tokenizer)
+        request = digest_of(source, *beside, str(seed), code, *tokenizer, *threshold)
         if _is_there(path, request):
             continue
         batch = read_user_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
+        if not config.keep_values:
+            asked = config.sampling_threshold
+            check_threshold(batch.threshold, asked, field="sampling_threshold", file=files[0])
+            batch = replace(batch, activations=batch.activations.as_sets(asked))
         made = {"code": code, "request": request, "sampling": sampling_record(config)}
         made |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
         if unused:

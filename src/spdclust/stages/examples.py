@@ -20,6 +20,7 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import find_batches
 from spdclust.files.ensemble_folder import EnsembleFolder, find_histories, find_history
 from spdclust.files.histories import load_merge_history
+from spdclust.merge.activations import check_threshold
 from spdclust.stages.groups import groups_of
 
 
@@ -89,6 +90,7 @@ def examples(
         at = history.at(history.best_iteration() if iteration is None else iteration)
         groups = [_Group(number, at.members(number), 1) for number in range(at.k_groups)]
         head, order = f"{folder}, run {run}: {len(groups)} groups", "best distinguished by tokens first"
+    check_threshold(tokens.batch.threshold, threshold, file=tokens.path)
     if group is not None:
         if not 0 <= group < len(groups):
             raise InputError("no such group", field="group", found=group, allowed=f"0 to {len(groups) - 1}")
@@ -119,6 +121,7 @@ class _Tokens:
 
     batch: ActivationBatch
     numbers: np.ndarray
+    path: Path
 
     @classmethod
     def of(cls, folder: Path) -> "_Tokens":
@@ -131,7 +134,7 @@ class _Tokens:
                 file=path,
                 allowed="a run with keep_examples: n, or tokens.npy next to user-supplied activations",
             )
-        return cls(batch, kept.tokens[kept.samples[:, 0], kept.samples[:, 1]])
+        return cls(batch, kept.tokens[kept.samples[:, 0], kept.samples[:, 1]], path)
 
     def describe(self, group: _Group, threshold: float | None) -> _Described:
         active, ranked = self._activity(group, threshold)

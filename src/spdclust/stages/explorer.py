@@ -29,6 +29,7 @@ from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.merge.activations import check_threshold
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.stability.coclustering import coclustering
@@ -166,6 +167,8 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         batch = ActivationBatch.load(file)
         columns = _columns(batch, history.labels, file)
         threshold = history.config.activation_threshold
+        for asked in dict.fromkeys((threshold, _threshold(data, history))):
+            check_threshold(batch.threshold, asked, file=file)
         active += active_counts(batch.matrix, _union_columns(batch, labels), _threshold(data, history))
         n_samples += batch.n_samples
         # a scalar activity has another definition, and with several batches it is of the last one

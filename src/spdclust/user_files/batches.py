@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.activations import ActiveSets, ProcessedActivations
 from spdclust.user_files.matrices import digest_of_user_file, read_user_file, read_with_tokens
 from spdclust.user_files.tokens import TokenTexts
 
@@ -35,7 +36,8 @@ def read_user_batch(
         token_texts: the texts of token ids.
 
     Raises:
-        InputError: a file is missing, damaged or not a matrix, or the shards have different components.
+        InputError: a file is missing, damaged or not a matrix, or the shards have different components or
+            thresholds.
     """
     paths = [Path(file) for file in files]
     if len(paths) == 1:
@@ -52,6 +54,14 @@ def read_user_batch(
                 found=f"{shard.n_components} components",
                 allowed=f"the {first.n_components} of {paths[0].name}",
             )
+        if shard.threshold != first.threshold:
+            raise InputError(
+                "shards have different thresholds",
+                file=path,
+                field="threshold",
+                found=shard.threshold,
+                allowed=f"{first.threshold}, as {paths[0].name}",
+            )
         if own is None and tokens:
             raise InputError(
                 "no tokens for this shard",
@@ -60,15 +70,26 @@ def read_user_batch(
                 allowed="tokens for every shard of a batch, or for none",
             )
     matrix = sparse.vstack([shard.matrix for shard, _ in read], format="csr")
+    joined = ProcessedActivations.from_sparse(matrix, first.labels, copy=False)
+    if first.threshold is not None:
+        joined = replace(joined, sets=_joined_sets([shard for shard, _ in read], first.threshold))
     batch = replace(
         first,
-        activations=ProcessedActivations.from_sparse(matrix, first.labels, copy=False),
+        activations=joined,
         maxima=first.maxima[:0],
         means=first.means[:0],
     )
     if not tokens:
         return batch
     return replace(batch, examples=tokens[0].followed_by(tokens[1:], paths[0]).examples(token_texts))
+
+
+def _joined_sets(shards: Sequence[ActivationBatch], threshold: float) -> ActiveSets:
+    """Return the statistics of all samples of several shards that hold no values."""
+    some = [shard for shard in shards if shard.n_samples] or [shards[0]]
+    sizes = [max(1, shard.n_samples) for shard in some]
+    means = np.average([shard.means for shard in some], axis=0, weights=sizes)
+    return ActiveSets(threshold, np.max([shard.maxima for shard in some], axis=0), means)
 
 
 def digest_of_batch(files: Sequence[str | Path]) -> str:

@@ -41,6 +41,7 @@ class UserContent:
         states_width: whether the file states the number of components.
         whole_numbers: whether the values are integers or truth values, as in a mask; None if unknown.
         is_batch: whether it is a batch written by spdclust.
+        threshold: threshold of the sets of active components, of a batch without values.
     """
 
     n_samples: int
@@ -52,6 +53,7 @@ class UserContent:
     states_width: bool = True
     whole_numbers: bool | None = None
     is_batch: bool = False
+    threshold: float | None = None
 
     @property
     def generated_labels(self) -> Labels:

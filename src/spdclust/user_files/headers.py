@@ -20,6 +20,7 @@ class UserHeader:
         n_components: number of components.
         whole_numbers: whether the values are integers or truth values; None if unknown.
         has_labels: whether the components have given labels, not generated ones; None if unknown.
+        threshold: threshold of the sets of active components, of a batch without values.
     """
 
     path: Path
@@ -27,6 +28,7 @@ class UserHeader:
     n_components: int
     whole_numbers: bool | None
     has_labels: bool | None
+    threshold: float | None = None
 
 
 def header_of_user_file(path: Path) -> UserHeader:
@@ -48,7 +50,9 @@ def header_of_user_file(path: Path) -> UserHeader:
     content = open_user_file(path, verify=False)
     # generated labels mean the same component of every run if the width is only that of the largest index
     has_labels = content.labels is not None or not content.states_width
-    return UserHeader(path, content.n_samples, content.n_components, content.whole_numbers, has_labels)
+    return UserHeader(
+        path, content.n_samples, content.n_components, content.whole_numbers, has_labels, content.threshold
+    )
 
 
 def check_one_run(found: RunFiles) -> list[UserHeader]:

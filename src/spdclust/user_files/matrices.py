@@ -30,7 +30,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, regular_file
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
-from spdclust.files.batch_format import FORMAT
+from spdclust.files.batch_format import FORMAT, THRESHOLD
 from spdclust.files.torch_files import load_tensors
 from spdclust.merge.activations import ProcessedActivations, check_labels
 from spdclust.merge.rows import flattened
@@ -256,6 +256,7 @@ def _of_batch(stored: dict[str, Any], path: Path) -> UserContent:
         labels,
         whole_numbers=False,
         is_batch=True,
+        threshold=float(stored[THRESHOLD]) if THRESHOLD in stored else None,
     )
 
 

@@ -1,0 +1,218 @@
+"""A batch in the form that its file has: narrow arrays, read from disk one stretch of samples at a time."""
+
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from spdclust.core.atomic import atomic_path
+from spdclust.core.errors import InputError
+from spdclust.core.safe_reading import as_input_error
+from spdclust.core.types import Labels
+from spdclust.files.batch_format import (
+    ALLOWED,
+    FORMAT,
+    FORMAT_VERSION,
+    SETS_VERSION,
+    THRESHOLD,
+    Arrays,
+    Texts,
+    check_rows,
+    checksums,
+    read_whole,
+    stored_matrix,
+    stored_provenance,
+    stored_shape,
+    stored_threshold,
+)
+from spdclust.files.examples import TokenExamples
+
+ENTRIES_PER_CHUNK = 1 << 22
+"""Approximate number of entries that are read at a time."""
+
+_ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredBatch:
+    """The arrays and texts of a batch file, mapped from disk or about to be written.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"]).save(f"{folder}/batch_0.pt")
+        ...     stored = StoredBatch.open(f"{folder}/batch_0.pt")
+        ...     stored.n_samples, stored.threshold, [chunk.nnz for chunk in stored.chunks()]
+        (2, None, [2])
+
+    Attributes:
+        arrays: `shape`, `indptr`, `indices` and `values` of a CSR matrix, `maxima` and `means` of its
+            columns; without values all entries are 1.
+        texts: `labels`, one a line, `seed`, the threshold of sets, and the provenance.
+        labels: names of the components.
+        path: the file, if it was read from one.
+    """
+
+    arrays: Arrays
+    texts: Texts
+    labels: Labels
+    path: Path | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> "StoredBatch":
+        """Open and verify a batch; its entries stay on disk.
+
+        Raises:
+            InputError: the file does not exist, is truncated or damaged, or is not an spdclust batch.
+        """
+        path = Path(path)
+        arrays, texts = read_whole(path)
+        _release(arrays)
+        with as_input_error("not a batch written by spdclust", path, ALLOWED):
+            missing = [name for name in ("labels", "seed") if name not in texts]
+            missing += [name for name in _ARRAYS if name not in arrays]
+            if missing:
+                raise InputError("member missing", field=missing[0], allowed=ALLOWED)
+            stored_threshold(arrays, texts, path)
+            n_components = stored_shape(arrays, path)[1]
+            check_rows(arrays, path)
+            labels = texts["labels"].split("\n") if n_components else []
+        return cls(arrays, texts, labels, path)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.arrays["shape"][0])
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return int(self.arrays["shape"][1])
+
+    @property
+    def n_entries(self) -> int:
+        """Number of values other than 0, or of members of the sets."""
+        return len(self.arrays["indices"])
+
+    @property
+    def threshold(self) -> float | None:
+        """Threshold of the sets of active components; None if values are stored."""
+        return float(self.texts[THRESHOLD]) if THRESHOLD in self.texts else None
+
+    @property
+    def seed(self) -> int:
+        """Seed used to draw the samples."""
+        return int(self.texts["seed"])
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Origin of the batch as strings."""
+        return stored_provenance(self.texts)
+
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """The `(samples, components)` matrix in memory, unverified; without values all entries are 1."""
+        assert self.path is not None
+        return stored_matrix(self.arrays, self.path)
+
+    def chunks(self) -> Iterator[sparse.csr_array]:
+        """Yield consecutive samples; at most about `ENTRIES_PER_CHUNK` entries are in memory.
+
+        Raises:
+            InputError: an index is out of range, or a value is NaN or infinite.
+        """
+        indptr, indices, values = (self.arrays[name] for name in ("indptr", "indices", "values"))
+        first, n_components = 0, self.n_components
+        while first < self.n_samples:
+            end = int(np.searchsorted(indptr, int(indptr[first]) + ENTRIES_PER_CHUNK, side="right"))
+            last = min(max(end - 1, first + 1), self.n_samples)
+            entries = slice(int(indptr[first]), int(indptr[last]))
+            columns = np.array(indices[entries], dtype=np.int32)
+            if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < n_components:
+                raise InputError(
+                    "arrays are inconsistent",
+                    file=self.path,
+                    field="indices",
+                    found=f"{columns.min()} to {columns.max()} of {n_components} components",
+                    allowed=ALLOWED,
+                )
+            # sets: true is above every threshold below 1
+            stored = np.array(values[entries]) if len(values) else np.ones(len(columns), dtype=bool)
+            if len(values) and not np.isfinite(stored).all():
+                wrong = int(np.flatnonzero(~np.isfinite(stored))[0])
+                raise InputError(
+                    "activation is not a finite number",
+                    file=self.path,
+                    field=self.labels[int(columns[wrong])],
+                    found=float(stored[wrong]),
+                    allowed="finite values",
+                )
+            starts = np.array(indptr[first : last + 1], dtype=np.int64) - entries.start
+            _release(self.arrays)
+            yield sparse.csr_array((stored, columns, starts), shape=(last - first, n_components), copy=False)
+            first = last
+
+    def save(self, path: str | Path) -> None:
+        """Write the batch.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        import torch
+
+        payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
+        payload |= self.texts
+        payload |= checksums(self.arrays, self.texts)
+        # write to a stream: given a path, torch.save would store the temporary name in the file
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            torch.save(payload, stream)
+
+
+def batch_to_store(
+    arrays: Mapping[str, np.ndarray],
+    labels: Labels,
+    seed: int,
+    provenance: Mapping[str, str],
+    *,
+    threshold: float | None = None,
+    examples: TokenExamples | None = None,
+) -> StoredBatch:
+    """Return a batch that is ready to be written.
+
+    Example:
+        >>> arrays = {"shape": np.array([1, 1]), "indptr": np.zeros(2, int), "indices": np.zeros(0, int)}
+        >>> batch_to_store(arrays, ["m:0"], 7, {"task": "tms"}, threshold=0.1).texts["format_version"]
+        '3'
+
+    Args:
+        arrays: as in `StoredBatch`.
+        labels: names of the components.
+        seed: seed used to draw the samples.
+        provenance: origin of the batch as strings.
+        threshold: threshold of the sets, if no values are kept.
+        examples: tokens of the first samples.
+    """
+    texts = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION if threshold is None else SETS_VERSION),
+        "labels": "\n".join(labels),
+        "seed": str(seed),
+        **({} if threshold is None else {THRESHOLD: repr(threshold)}),
+        **({} if examples is None else examples.texts()),
+        **{f"provenance.{name}": text for name, text in sorted(provenance.items())},
+    }
+    return StoredBatch({**arrays, **({} if examples is None else examples.arrays())}, texts, labels)
+
+
+def _release(arrays: Mapping[str, np.ndarray]) -> None:
+    """Free the memory of pages that were read from a mapped file; they are read again where needed."""
+    for array in arrays.values():
+        mapped = getattr(array, "_mmap", None)
+        if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+            return  # all arrays are in the same file
