@@ -2,7 +2,7 @@
 import os
 
 from spdclust.core.errors import InputError
-from spdclust.files.quick_sizes import batch_shape, history_length
+from spdclust.files.quick_sizes import batch_entries, batch_shape, history_length
 from spdclust.merge.memory import merging_bytes
 
 
@@ -27,11 +27,10 @@ def grouping_megabytes(batches):
     matrices of half the pairs of components in 4 bytes."""
     try:
         n_components = max(batch_shape(file)[1] for file in batches)
+        sizes = [48 * batch_entries(file) / 2**20 for file in batches]
     except InputError:  # the stage says it better
-        n_components = 0
-    entries = 8 * max(megabytes([file]) for file in batches) + min(
-        8 * megabytes(batches), 1000
-    )
+        n_components, sizes = 0, [0]
+    entries = max(sizes) + min(sum(sizes), 1000)
     return 1000 + entries + 6 * n_components**2 / 2**20
 
 

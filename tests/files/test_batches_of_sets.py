@@ -166,7 +166,7 @@ def test_figures_of_activations_and_of_a_moment(ensemble, tmp_path):
     assert drawn.axes[0].get_title(loc="left") == "How active: not known, keep_values: false"
     draw_figures(
         "plot_merge_state", {"history": ensemble.history(0), "batches": [batch]},
-        {"merge_state": [tmp_path / "state.png"]}, arguments={"moment": "best", "title": "R"},
+        {"merge_state": [tmp_path / "state.png"]}, arguments={"moment": "least_mdl", "title": "R"},
     )  # fmt: skip
     assert (tmp_path / "state.png").is_file()
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,3 +48,16 @@ def test_a_merge_takes_no_more_than_predicted_and_no_third_of_it(tmp_path, thres
     assert 1 < predicted / peak < 3
     # without the libraries: most of what is left is the formula itself
     assert 1 < (predicted - LIBRARIES) / (peak - before) < 3
+
+
+def test_a_merge_of_sets_takes_no_more_than_predicted(tmp_path):
+    rng = np.random.default_rng(0)
+    active = sparse.random(10_000, 2500, density=0.1, format="csr", dtype=np.float32, random_state=rng)
+    batch = ActivationBatch.from_sparse(active, [f"m:{i}" for i in range(2500)], seed=0)
+    replace(batch, activations=batch.activations.as_sets(0.01)).save(tmp_path / "batch_0.pt")
+    done = subprocess.run(
+        [sys.executable, "-c", MERGE, str(tmp_path), "0.01"], capture_output=True, text=True, check=True
+    )
+    _, peak = map(int, done.stdout.split())
+    size = (tmp_path / "batch_0.pt").stat().st_size
+    assert 1 < merging_bytes(2500, size, scalar=False) / peak < 3

@@ -41,6 +41,29 @@ def batch_shape(path: str | Path) -> tuple[int, int]:
     return n_samples, n_components
 
 
+def batch_entries(path: str | Path) -> int:
+    """Return the number of entries of a `batch_<b>.pt`: its values other than 0, or the members of its sets.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.batches import ActivationBatch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ActivationBatch.from_dense(np.eye(2, 3), ["m:0", "m:1", "m:2"]).save(f"{folder}/batch_0.pt")
+        ...     batch_entries(f"{folder}/batch_0.pt")
+        2
+
+    Raises:
+        FileNotFoundError: no such file.
+        InputError: the file is not an spdclust batch.
+    """
+    index_bytes = 2 if batch_shape(path)[1] <= 2**16 else 4
+    with zipfile.ZipFile(path) as archive:
+        # the third tensor, after the shape and the starts of the rows
+        sizes = [info.file_size for info in archive.infolist() if info.filename.endswith("/data/2")]
+    return sizes[0] // index_bytes if sizes else 0
+
+
 def history_length(path: str | Path) -> int:
     """Return the number of merges in a `history.zip`; 0 if it cannot be determined.
 
