@@ -62,6 +62,7 @@ def write_batches(
 
     Example:
         >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "batch_0.pt"
@@ -189,6 +190,7 @@ def convert_missing_batches(
 
     Example:
         >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
@@ -298,6 +300,7 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
 
     Example:
         >>> import tempfile
+        >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "batch_0.pt"
