@@ -92,6 +92,7 @@ def calls(folder: Path) -> dict[str, tuple]:
         "NormalizedHistories.metadata": (normalized.metadata, {}),
         "NormalizedHistories.n_groups": (normalized.n_groups, {"iteration": 0}),
         "ProcessedActivations": (spdclust.ProcessedActivations, {"matrix": sparse.csr_array(DENSE), "labels": LABELS}),
+        "ProcessedActivations.as_sets": (acts.as_sets, {"threshold": 0.1}),
         "ProcessedActivations.from_dense": (spdclust.ProcessedActivations.from_dense, {"array": DENSE, "labels": LABELS}),
         "ProcessedActivations.from_sparse": (spdclust.ProcessedActivations.from_sparse, {"matrix": sparse.csr_array(DENSE), "labels": LABELS, "copy": True}),
         "ProcessedActivations.maxima": (acts.maxima, {}),

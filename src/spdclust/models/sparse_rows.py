@@ -222,9 +222,7 @@ class RowCollector:
         ends = np.cumsum(counts)
         return before[ends] - before[ends - counts], columns[active]
 
-    def _compacted_by_torch(
-        self, by_module: Mapping[str, torch.Tensor], source: str | None
-    ) -> Compacted:
+    def _compacted_by_torch(self, by_module: Mapping[str, torch.Tensor], source: str | None) -> Compacted:
         """Return the same as `_compacted_by_numpy`, of values on a GPU; with a threshold, without values."""
         dense = torch.cat(list(by_module.values()), dim=1)
         if self.threshold is None:
