@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from workflow import HANGS
@@ -99,7 +100,7 @@ def test_an_ensemble_that_is_registered_while_another_process_writes_is_not_lost
 _WRITER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_registry import put, record
 from spdclust.files.registry import write_registry
 for round in range(5):
@@ -109,7 +110,7 @@ for round in range(5):
 
 
 def test_eight_writers_at_once_lose_nothing(tmp_path):
-    code = _WRITER.format(tests=str(registry.Path(__file__).parent))
+    code = _WRITER.format(tests=[str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")])
     writers = [
         subprocess.Popen([sys.executable, "-c", code, str(number), str(tmp_path)], stderr=subprocess.PIPE)
         for number in range(N_WRITERS)

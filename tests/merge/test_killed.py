@@ -14,7 +14,7 @@ from spdclust.stages.merge import merge
 SETTINGS = {"iters": None, "merge_pair_sampling_kwargs": {"threshold": 0.001}, "filter_dead_threshold": 0}
 CODE = """
 import os, signal, sys
-from spdclust.files.merge_checkpoints import MergeCheckpointFile
+from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.stages.merge import merge
 save, left = MergeCheckpointFile.save, int(sys.argv[3])
 def save_and_die(*arguments):

@@ -381,9 +381,7 @@ def test_the_log_of_a_merge_names_the_files(tmp_path, caplog, total, line):
 
 def test_validate_warns_if_nothing_can_be_merged(tmp_path):
     save(tmp_path, x=activations(components=3))
-    assert (
-        "note: min_groups: 3, so nothing of 3 components is merged" in estimate(config(tmp_path), 1).lines()
-    )
+    assert "note: min_groups: 3, so none of 3 components are merged" in estimate(config(tmp_path), 1).lines()
     save(tmp_path, x=activations(components=4))
     assert not [line for line in estimate(config(tmp_path), 1).lines() if "min_groups" in line]
 
