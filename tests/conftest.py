@@ -27,7 +27,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take minutes first: a worker that gets one last works alone in the end."""
-    items.sort(key=lambda item: item.path.parent.name not in ("workflow", "tracking"))
+    first = [Path(__file__).parent / name for name in ("workflow", "tracking")]
+    items.sort(key=lambda item: item.path.parent not in first)
 
 
 @pytest.fixture(autouse=True)
