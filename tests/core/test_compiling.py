@@ -175,6 +175,7 @@ find_groups([merge_iteration(run, MergeConfig(iters=None), 0) for run in runs], 
 """
 
 
+@pytest.mark.slow  # compiles everything: 25 s of CPU each
 @pytest.mark.parametrize("calls", [MERGES, GROUPS], ids=["merges", "groups"])
 def test_kernels_compile_no_texts_and_nothing_twice_for_a_literal(tmp_path, calls):
     env = os.environ | {"SPDCLUST_CACHE": str(tmp_path)}
