@@ -62,18 +62,25 @@ def write_several(folder, use: str) -> None:
     ("use", "found", "left_out"),
     [
         ("use rule * from spd as x_*", ["x_precompute_batches", "x_distances_form_2"], []),
-        (
+        pytest.param(
             "use rule precompute_batches, merge from spd as x_*",
             ["x_precompute_batches_form_2"],
             ["x_distances"],
+            marks=pytest.mark.slow,
         ),
         ("use rule precompute_batches from spd as x", ["x", "x_form_2"], ["precompute_batches"]),
-        (
+        pytest.param(
             "use rule precompute_batches from spd",
             ["precompute_batches", "precompute_batches_form_2"],
             ["merge"],
+            marks=pytest.mark.slow,
         ),
-        ("use rule * from spd exclude distances as x_*", ["x_merge"], ["x_distances", "x_distances_form_2"]),
+        pytest.param(
+            "use rule * from spd exclude distances as x_*",
+            ["x_merge"],
+            ["x_distances", "x_distances_form_2"],
+            marks=pytest.mark.slow,
+        ),
         (
             "use rule * from spd\nuse rule precompute_batches from spd with:\n    threads: 3",
             ["precompute_batches", "precompute_batches_form_2"],
