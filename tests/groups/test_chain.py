@@ -408,7 +408,11 @@ def test_every_number_from_batches_to_files_is_that_of_the_plain_twins(seed, tmp
 def test_many_more_of_these(first, tmp_path):
     n_groups = n_shared = 0
     for seed in range(first, first + 50):
-        found = check_ensemble(seed, tmp_path / str(seed))
+        try:
+            found = check_ensemble(seed, tmp_path / str(seed))
+        except InputError as error:  # one run, too short to be split: the command says so
+            assert "a run has too few samples" in str(error)
+            continue
         n_groups += found.n_groups
         n_shared += len(found.shared.component)
     assert n_groups >= 20
