@@ -410,8 +410,9 @@ def test_many_more_of_these(first, tmp_path):
     for seed in range(first, first + 50):
         try:
             found = check_ensemble(seed, tmp_path / str(seed))
-        except InputError as error:  # one run, too short to be split: the command says so
-            assert "a run has too few samples" in str(error)
+        except InputError as error:
+            if "a run has too few samples" not in str(error):  # one run, too short to be split
+                raise
             continue
         n_groups += found.n_groups
         n_shared += len(found.shared.component)
