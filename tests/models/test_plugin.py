@@ -20,6 +20,7 @@ from spdclust.models import load_model
 from spdclust.models.loader_names import function_of, loader_digest, model_files
 from spdclust.models.plugin import PluginModel, load_plugin
 from spdclust.models.reference import load as load_reference
+from spdclust.models.sparse_rows import RowCollector
 from spdclust.sampling.precompute import load_run_model, process_data_batch, request_digest
 
 BLOCK = re.compile(r"```(\w+)\n# ([\w.]+)\n(.*?)```|```bash\n(.*?)```", re.DOTALL)
@@ -124,7 +125,8 @@ BAD = {
 def test_bad_models_are_one_line(case):
     model, message = BAD[case]
     with pytest.raises(InputError, match=message) as caught:
-        PluginModel(model, "mine", "").sparse_activations(np.ones((2, 2), dtype=np.float32))
+        plugin = PluginModel(model, "mine", "")
+        plugin.collect_rows(RowCollector(len(plugin.labels)), np.ones((2, 2), dtype=np.float32))
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("mine")
 

@@ -94,6 +94,10 @@ def test_maxima_of_negative_values_count_the_zeros():
     rows = RowCollector(2)
     rows.add({"m": torch.tensor([[-1.0, -2.0], [-3.0, 0.0]])})
     assert rows.maxima().tolist() == [-1.0, 0.0]
+    rows.add({"m": torch.zeros(0, 2)})  # no sample
+    assert rows.maxima().tolist() == [-1.0, 0.0]
+    rows.add({"m": torch.zeros(1, 2)})
+    assert rows.maxima().tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("threshold", [None, 0.25])

@@ -137,13 +137,11 @@ class ActivationBatch(Brief):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         matrix = self.matrix
-        all_ones = bool((matrix.data == 1).all())
         return {
             "shape": np.array(matrix.shape, dtype=np.int64),
-            "indptr": matrix.indptr.astype(np.int32 if matrix.nnz < 2**31 else np.int64),
-            "indices": matrix.indices.astype(np.uint16 if self.n_components <= 2**16 else np.int32),
-            # active components are usually exactly 1, and then no value is stored
-            "values": np.empty(0, matrix.data.dtype) if all_ones else matrix.data,
+            "indptr": matrix.indptr,
+            "indices": matrix.indices,
+            "values": matrix.data,
             # in the precision of the activations, in which thresholds are compared
             "maxima": np.asarray(self.maxima, dtype=matrix.data.dtype),
             "means": np.asarray(self.means, dtype=np.float64),

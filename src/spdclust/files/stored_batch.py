@@ -185,18 +185,29 @@ def batch_to_store(
     """Return a batch that is ready to be written.
 
     Example:
-        >>> arrays = {"shape": np.array([1, 1]), "indptr": np.zeros(2, int), "indices": np.zeros(0, int)}
-        >>> batch_to_store(arrays, ["m:0"], 7, {"task": "tms"}, threshold=0.1).texts["format_version"]
-        '3'
+        >>> arrays = {"shape": np.array([1, 1]), "indptr": np.array([0, 1]), "indices": np.zeros(1, int)}
+        >>> arrays |= {"values": np.ones(1, "f4"), "maxima": np.ones(1, "f4"), "means": np.ones(1)}
+        >>> batch = batch_to_store(arrays, ["m:0"], 7, {"task": "tms"}, threshold=0.1)
+        >>> batch.texts["format_version"], batch.arrays["indices"].dtype.name, len(batch.arrays["values"])
+        ('3', 'uint16', 0)
 
     Args:
-        arrays: as in `StoredBatch`.
+        arrays: as in `StoredBatch`; indices of any type become as narrow as possible.
         labels: names of the components.
         seed: seed used to draw the samples.
         provenance: origin of the batch as strings.
         threshold: threshold of the sets, if no values are kept.
         examples: tokens of the first samples.
     """
+    n_entries = len(arrays["indices"])
+    values = arrays["values"]
+    stored = {
+        **arrays,
+        "indptr": arrays["indptr"].astype(np.int32 if n_entries < 2**31 else np.int64, copy=False),
+        "indices": arrays["indices"].astype(np.uint16 if len(labels) <= 2**16 else np.int32, copy=False),
+        # active components are usually exactly 1, and then no value is stored
+        "values": np.empty(0, values.dtype) if (values == 1).all() else values,
+    }
     texts = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION if threshold is None else SETS_VERSION),
@@ -206,7 +217,7 @@ def batch_to_store(
         **({} if examples is None else examples.texts()),
         **{f"provenance.{name}": text for name, text in sorted(provenance.items())},
     }
-    return StoredBatch({**arrays, **({} if examples is None else examples.arrays())}, texts, labels)
+    return StoredBatch(stored | ({} if examples is None else examples.arrays()), texts, labels)
 
 
 def _release(arrays: Mapping[str, np.ndarray]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from spdclust.config.load import validate
 from spdclust.core.errors import InputError
@@ -33,7 +32,9 @@ class PluginModel:
         ...     draw_inputs=lambda n, seed: np.full((n, 3), seed),
         ... )
         >>> mine = PluginModel(model, "my_models:load", digest="1f2e")
-        >>> mine.sparse_activations(np.array([[0.0, 0.5, 9.0]])).toarray().tolist()
+        >>> rows = RowCollector(2)
+        >>> mine.collect_rows(rows, np.array([[0.0, 0.5, 9.0]]))
+        >>> rows.matrix().toarray().tolist()
         [[0.0, 0.5]]
 
     Args:
@@ -64,21 +65,6 @@ class PluginModel:
         self._name = name
         self._knows_kinds = "causal_importance" in inspect.signature(model.component_activations).parameters
 
-    def sparse_activations(
-        self,
-        inputs: Any,
-        causal_importance: str = "lower_leaky",
-        positions: Int[np.ndarray, "rows chosen"] | None = None,
-    ) -> sparse.csr_array:
-        """Return the activations of all components at the chosen positions, sparse, one row per sample.
-
-        Raises:
-            InputError: the activations do not match the labels, or one is NaN or infinite.
-        """
-        rows = RowCollector(len(self.labels))
-        self.collect_rows(rows, inputs, causal_importance, positions)
-        return rows.matrix()
-
     def collect_rows(
         self,
         rows: RowCollector,
@@ -86,10 +72,10 @@ class PluginModel:
         causal_importance: str = "lower_leaky",
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> None:
-        """Add the samples of `sparse_activations` to a collector.
+        """Add the activations of all components at the chosen positions to a collector.
 
         Raises:
-            InputError: as `sparse_activations`.
+            InputError: the activations do not match the labels, or one is NaN or infinite.
         """
         kind = {"causal_importance": causal_importance} if self._knows_kinds else {}
         with torch.no_grad():
@@ -128,7 +114,9 @@ def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
         >>> model = load_plugin("spdclust.models:load_model", "resources/resid_mlp1", "cpu")
         >>> model.labels[:2], model.task.name
         (['layers.0.mlp_in:0', 'layers.0.mlp_in:1'], 'resid_mlp')
-        >>> model.sparse_activations(torch.zeros(3, 100)).shape
+        >>> rows = RowCollector(len(model.labels))
+        >>> model.collect_rows(rows, torch.zeros(3, 100))
+        >>> rows.matrix().shape
         (3, 200)
 
     Raises:

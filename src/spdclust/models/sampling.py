@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from scipy import sparse
 
 from spdclust.core.types import Int, Labels
 from spdclust.models.task import Task
@@ -30,14 +29,6 @@ class SamplingModel(Protocol):
     def task(self) -> Task | None:
         """The training task; None if the model draws its inputs itself."""
 
-    def sparse_activations(
-        self,
-        inputs: Any,
-        causal_importance: str = "lower_leaky",
-        positions: Int[np.ndarray, "rows chosen"] | None = None,
-    ) -> sparse.csr_array:
-        """Return causal importances, one row per sample, columns in the order of the labels."""
-
     def collect_rows(
         self,
         rows: "RowCollector",
@@ -45,4 +36,7 @@ class SamplingModel(Protocol):
         causal_importance: str = "lower_leaky",
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> None:
-        """Add the same samples to a collector, which may keep only the sets of active components."""
+        """Add the causal importances on some inputs to a collector, components in the order of the labels.
+
+        The collector may keep only the sets of active components.
+        """

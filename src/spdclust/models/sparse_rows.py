@@ -198,11 +198,12 @@ class RowCollector:
             piece = slice(start, start + ENTRIES_PER_SUM)
             self._add_sums(columns[piece], values[piece])
         np.maximum.at(self._maxima, columns, values)
-        # a component without an entry on some sample is 0 there, which matters only beside negative values
-        zero_somewhere = slice(None) if n_rows else np.zeros(self.n_components, dtype=bool)
+        # a component without an entry on some sample is 0 there
         if values.min(initial=0) < 0:
-            zero_somewhere = np.bincount(columns, minlength=self.n_components) < n_rows
-        self._maxima[zero_somewhere] = self._maxima[zero_somewhere].clip(min=0)
+            somewhere = np.bincount(columns, minlength=self.n_components) < n_rows
+            np.maximum(self._maxima, 0, out=self._maxima, where=somewhere)
+        elif n_rows:
+            np.maximum(self._maxima, 0, out=self._maxima)
 
     def _add_sums(self, columns: np.ndarray, values: np.ndarray) -> None:
         # the same partial sums as in `ProcessedActivations.means`, so that the result has the same bytes

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from tqdm import tqdm
 
 from spdclust.config.run import MOST_BATCHES, ClusteringRunConfig
@@ -77,13 +76,10 @@ def extract_and_process_activations(
     """
     if len(inputs) == 0:
         raise InputError("no inputs", field="inputs", found=len(inputs), allowed="at least one row")
-    chunks = [
-        model.sparse_activations(inputs[start : start + batch_size], causal_importance)
-        for start in range(0, len(inputs), batch_size)
-    ]
-    return ProcessedActivations.from_sparse(
-        sparse.vstack(chunks, format="csr"), list(model.labels), copy=False
-    )
+    rows = RowCollector(len(model.labels))
+    for start in range(0, len(inputs), batch_size):
+        model.collect_rows(rows, inputs[start : start + batch_size], causal_importance)
+    return ProcessedActivations.from_sparse(rows.matrix(), list(model.labels), copy=False)
 
 
 @checked(
@@ -257,15 +253,11 @@ def arrays_of_rows(rows: RowCollector) -> dict[str, np.ndarray]:
         >>> {name: array.tolist() for name, array in arrays_of_rows(rows).items()}["indptr"]
         [0, 1]
     """
-    values = np.empty(0, dtype=np.float32)
-    # active components are usually exactly 1, and then no value is stored
-    if rows.values is not None and not (rows.values == 1).all():
-        values = rows.values
     return {
         "shape": np.array([rows.n_rows, rows.n_components], dtype=np.int64),
-        "indptr": rows.indptr.astype(np.int32 if len(rows.columns) < 2**31 else np.int64),
+        "indptr": rows.indptr,
         "indices": rows.columns,
-        "values": values,
+        "values": np.empty(0, dtype=np.float32) if rows.values is None else rows.values,
         "maxima": rows.maxima(),
         "means": rows.means(),
     }
