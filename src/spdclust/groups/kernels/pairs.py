@@ -81,18 +81,20 @@ def similar_pairs(first, last, sums, counts, scale, least, pairs):
             scale_i, count_i = scale[i], counts[i]
             found = 0
             for j in range(size):
-                shared = row[j] * scale_i * scale_j[j]
-                if shared > 0 and shared >= least * (count_i + count_j[j] - shared):
-                    found += 1
+                found += _are_similar(row[j] * scale_i * scale_j[j], count_i, count_j[j], least)
             if found == 0:
                 continue
             for j in range(size):
-                shared = row[j] * scale_i * scale_j[j]
-                if shared > 0 and shared >= least * (count_i + count_j[j] - shared):
+                if _are_similar(row[j] * scale_i * scale_j[j], count_i, count_j[j], least):
                     if n < len(pairs):
                         pairs[n, 0], pairs[n, 1] = i, start + j
                     n += 1
     return n
+
+
+@compiled
+def _are_similar(shared, count_a, count_b, least):
+    return shared > 0 and shared >= least * (count_a + count_b - shared)
 
 
 @compiled
