@@ -130,7 +130,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what a YAML document says.
+    """Return the content of a YAML document.
 
     Example:
         >>> parse_yaml("a: [1, x]")
@@ -143,8 +143,8 @@ def parse_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: it is not YAML, or a key is given twice.
-        ValueError: a number or date is none, an alias is recursive, or the document
-            unfolds to more than `MOST_VALUES`.
+        ValueError: a number or date is invalid, an alias is recursive, or the document unfolds to more than
+            `MOST_VALUES` values.
         RecursionError: it is nested too deeply.
     """
     loader = _Loader(text)

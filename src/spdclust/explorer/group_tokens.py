@@ -17,6 +17,8 @@ MAX_CHARACTERS = 1_200_000
 MAX_DESCRIBED = 2000
 """Groups and components that are described."""
 
+N_TOKENS, N_PLACES, BEFORE, AFTER, MAX_TEXT = 8, 4, 12, 5, 40
+
 
 PRIOR_SAMPLES = 5
 """Samples that the lift of a token is shrunk by."""
@@ -159,9 +161,6 @@ def token_table(ranked: Sequence[TokenCount], limit: int = _SHOWN) -> str:
         "' a' 2/3"
     """
     return ", ".join(f"{each.text!r} {each.n_active}/{each.n_samples}" for each in ranked[:limit])
-
-
-N_TOKENS, N_PLACES, BEFORE, AFTER, MAX_TEXT = 8, 4, 12, 5, 40
 
 
 def describe_by_tokens(

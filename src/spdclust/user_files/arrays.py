@@ -38,6 +38,7 @@ from spdclust.user_files.layout import TOKEN_NAMES
 from spdclust.user_files.tokens import UserTokens
 
 _WHAT = "batch_<b>.zip with activations.npy and labels.txt"
+_ACTIVATIONS, _LABELS = "activations", "labels.txt"
 
 
 TOP_K = (("indices", "values"), ("top_indices", "top_acts"), ("top_indices", "top_values"))
@@ -133,9 +134,6 @@ def _is_count(value: Any) -> bool:
     return (isinstance(value, int) and value >= 0) or (
         hasattr(value, "shape") and value.shape == () and size == 1
     )
-
-
-_ACTIVATIONS, _LABELS = "activations", "labels.txt"
 
 
 def zipped_batch(path: Path) -> UserContent:
