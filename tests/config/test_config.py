@@ -9,9 +9,14 @@ import yaml
 from spdclust.config.load import MOST_VALUES, load_config, parse_yaml, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
-from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow, unused_keys
+from spdclust.config.resolve import (
+    WorkflowConfig,
+    resolve_pipeline,
+    resolve_workflow,
+    sweep_points,
+    unused_keys,
+)
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig
-from spdclust.config.sweep_points import sweep_points
 from spdclust.config.without_effect import run_settings_without_effect
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError

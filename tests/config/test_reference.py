@@ -11,9 +11,8 @@ from spdclust.config.load import load_config, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.reference_keys import ignored_keys
-from spdclust.config.resolve import resolve_pipeline, unused_keys
+from spdclust.config.resolve import resolve_pipeline, unused_keys, with_point
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
-from spdclust.config.sweep_points import with_point
 from spdclust.core.errors import InputError
 
 HARVEST = {

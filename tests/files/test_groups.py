@@ -13,8 +13,7 @@ from found_groups import assert_same_groups, parsed_newick
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.ensemble_folder import GROUPS
-from spdclust.files.groups import groups_record, load_groups, save_groups
-from spdclust.files.newick import newick
+from spdclust.files.groups import groups_record, load_groups, newick, save_groups
 from spdclust.groups.found import COLUMNS, FoundGroups, SharedMembers
 
 NAMES = [

@@ -27,8 +27,7 @@ from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.groups.evidence import FALSE_ALARM, evidence_of_groups
 from spdclust.groups.find import find_groups
-from spdclust.groups.found import FoundGroups
-from spdclust.groups.names import group_name
+from spdclust.groups.found import FoundGroups, group_name
 from spdclust.groups.samples import Folds, fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY, add_sums, average_tree, pair_sums
 from spdclust.groups.trees import Tree

@@ -11,7 +11,7 @@ from spdclust import find_groups
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
-from spdclust.groups import find, selection
+from spdclust.groups import find
 from spdclust.groups.evidence import choose_nodes, evidence_of_groups
 from spdclust.groups.find import _check_runs
 from spdclust.groups.find import find_groups as find_groups_in_memory
@@ -272,7 +272,7 @@ def test_a_node_is_judged_in_the_runs_without_which_the_tree_has_it_too(seed, mo
         )
         return choose_nodes(tree, evidence, nodes, chosen_without, **rest)
 
-    monkeypatch.setattr(selection, "choose_nodes", spy)
+    monkeypatch.setattr("spdclust.groups.evidence.choose_nodes", spy)
     found = find_groups(ensemble.histories, ensemble.batches, n_null=0)
     folds, n_folds = ensemble.folds, len(ensemble.dense)
     without = []

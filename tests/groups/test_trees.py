@@ -7,11 +7,11 @@ import groups_plain as plain
 import numpy as np
 import pytest
 
+from spdclust.groups.describe import _key_of, formed_by
 from spdclust.groups.find import find_groups
 from spdclust.groups.kernels.pairs import similar_pairs
 from spdclust.groups.samples import fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY, PairSums, add_sums, average_tree, pair_sums
-from spdclust.groups.support import _key_of, formed_by
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.activations import ProcessedActivations
 

@@ -24,10 +24,9 @@ from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows, save_distances
 from spdclust.files.examples import TokenExamples
-from spdclust.files.groups import load_groups, save_groups
+from spdclust.files.groups import load_groups, newick, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
-from spdclust.files.newick import newick
 from spdclust.files.registry import format_registry, read_registered
 from spdclust.files.stability import load_coclustering, save_stability
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record

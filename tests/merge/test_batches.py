@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.core.errors import InputError
-from spdclust.merge import stretches as stretches_of
+from spdclust.merge import sources as stretches_of
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import merge_plainly
-from spdclust.merge.sources import BatchesInMemory, BatchSource, as_batch_source
-from spdclust.merge.stretches import count_samples
+from spdclust.merge.sources import BatchesInMemory, BatchSource, as_batch_source, count_samples
 
 
 def batches(seed: int, n_batches: int, n_components: int, scalar: bool = False, n_samples: int = 80) -> list:

@@ -6,7 +6,7 @@ from torch import nn
 
 from spdclust.core.errors import InputError
 from spdclust.models.config import DecompositionConfig, ModulePattern
-from spdclust.models.input_capture import InputCapture
+from spdclust.models.inputs import InputCapture
 from spdclust.models.modules import Identity, describe, find_modules
 
 

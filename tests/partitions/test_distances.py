@@ -13,9 +13,8 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 from spdclust.merge.history import MergeHistory
-from spdclust.partitions.distances import compute_all_distances, compute_distances
+from spdclust.partitions.distances import FORMULAS, compute_all_distances, compute_distances
 from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
-from spdclust.partitions.formulas import FORMULAS
 from spdclust.partitions.overlap import contingency, overlap_sums
 
 DATA = Path(__file__).parents[1] / "data" / "ensemble"

@@ -11,7 +11,7 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 
 from spdclust.core.distance_methods import METHODS, check_method, check_methods
 from spdclust.core.errors import InputError
-from spdclust.partitions.formulas import distance
+from spdclust.partitions.distances import distance
 from spdclust.partitions.overlap import contingency, xlogx_table
 
 groupings = st.integers(1, 9).flatmap(

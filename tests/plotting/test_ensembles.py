@@ -10,7 +10,7 @@ from sklearn.metrics import euclidean_distances
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.files.stability import save_stability
-from spdclust.files.stability_groups import (
+from spdclust.files.stability_reading import (
     CutComponent,
     load_coclusterings,
     load_components,

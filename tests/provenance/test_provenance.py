@@ -78,7 +78,7 @@ def change(name):
             {"merge", "track", "plot_merge_candidates", "plot_merge_state"},
         ),
         ("merge/merging.py", "merge_iteration", {"merge"}),
-        ("files/metrics.py", "save_metrics", {"merge"}),
+        ("files/tables.py", "save_metrics", {"merge"}),
         ("plotting/runs.py", "plot_distances", {"plot_distances"}),
         ("plotting/merge_tree.py", "plot_merge_tree", {"plot_merge_tree"}),
         ("plotting/merge_state.py", "plot_merge_state", {"plot_merge_state"}),
@@ -112,19 +112,19 @@ def test_moving_code_changes_nothing(package):
     before = fingerprints()
     (source / "merge").rename(source / "greedy")
     (source / "greedy/costs.py").rename(source / "description_length.py")
-    metrics = source / "files/metrics.py"
+    metrics = source / "files/tables.py"
     text = metrics.read_text()
     place = text.index("\ndef save_metrics")
     imports = text[: text.index("\n\n\n")]
     (source / "files/metrics_writing.py").write_text(
-        f"{imports}\nfrom spdclust.files.metrics import metrics_table\n{text[place:]}"
+        f"{imports}\nfrom spdclust.files.tables import metrics_table, save_columns\n{text[place:]}"
     )
     metrics.write_text(text[:place])
     moved = {
         "spdclust.merge.": "spdclust.greedy.",
         "from spdclust.merge ": "from spdclust.greedy ",
         "spdclust.greedy.costs ": "spdclust.description_length ",
-        "spdclust.files.metrics import save_metrics": "spdclust.files.metrics_writing import save_metrics",
+        "spdclust.files.tables import save_metrics": "spdclust.files.metrics_writing import save_metrics",
     }
     for path in source.rglob("*.py"):
         text = path.read_text()

@@ -15,7 +15,7 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_all_distances, compute_distances
 from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 from spdclust.stability.agreement import QUANTILES, component_stability, summarize_agreement
-from spdclust.stability.analysis import analyze_stability, find_cut
+from spdclust.stability.analysis import analyze_stability, find_cut, group_sizes
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import (
     cut_at_iteration,
@@ -26,7 +26,6 @@ from spdclust.stability.cut import (
     stability_drop,
 )
 from spdclust.stability.null import FEWEST_SHUFFLES, MOST_SHUFFLES, n_shuffles, permute_labels
-from spdclust.stability.sizes import group_sizes
 from spdclust.stability.tables import iteration_table
 
 

@@ -24,9 +24,8 @@ from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.sweeps import load_sweep
 from spdclust.merge.history import MergeHistory
-from spdclust.partitions.distances import distance_matrices
+from spdclust.partitions.distances import distance, distance_matrices
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.partitions.formulas import distance
 from spdclust.plotting.sweep_bits import plot_sweep_bits
 from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability

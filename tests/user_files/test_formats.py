@@ -27,14 +27,13 @@ from spdclust.user_files import arrow, contents
 from spdclust.user_files import tokens as token_files
 from spdclust.user_files.folders import files_beside, files_of_run
 from spdclust.user_files.headers import check_one_run
-from spdclust.user_files.layout import parts_of
+from spdclust.user_files.layout import CONVERSIONS, parts_of
 from spdclust.user_files.matrices import (
     digest_of_user_file,
     open_user_file,
     read_user_file,
     shape_of_user_file,
 )
-from spdclust.user_files.other_formats import CONVERSIONS
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

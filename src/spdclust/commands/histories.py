@@ -146,7 +146,7 @@ def _import(options: argparse.Namespace) -> None:
     from spdclust.core.errors import InputError
     from spdclust.files.histories import load_merge_histories, save_merge_history
     from spdclust.files.reference_settings import give_settings
-    from spdclust.provenance.models import INSIST
+    from spdclust.provenance.histories import INSIST
 
     insist = options.allow_different_models
     _check_import(options)

@@ -24,7 +24,7 @@ numba_config: Any = numba.config  # its attributes are created at run time
 _NO_KERNELS = (
     "spdclust.core.cache_folders",
     "spdclust.core.code_fingerprint",
-    "spdclust.core.source_digests",
+    "spdclust.core.code_fingerprint",
 )
 
 

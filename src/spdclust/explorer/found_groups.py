@@ -10,8 +10,7 @@ from spdclust.core.types import Float, Int
 from spdclust.explorer.collecting import PageData
 from spdclust.explorer.page import narrow
 from spdclust.files.groups import json_types
-from spdclust.groups.found import FoundGroups
-from spdclust.groups.names import group_name
+from spdclust.groups.found import FoundGroups, group_name
 
 
 def add_found(data: PageData, found: FoundGroups) -> None:

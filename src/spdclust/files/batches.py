@@ -23,7 +23,7 @@ from spdclust.files.batch_format import (
 from spdclust.files.ensemble_folder import EnsembleFolder, run_number
 from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.history import MergeHistory
-from spdclust.provenance.models import INSIST, check_one_model, model_digests
+from spdclust.provenance.histories import INSIST, check_one_model, model_digests
 
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 

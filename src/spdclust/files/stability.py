@@ -14,11 +14,10 @@ from spdclust.files.archive import Member, read_archive, write_archive
 from spdclust.files.sparse_parts import PARTS, csr_of_parts
 from spdclust.files.tables import save_columns, save_rows
 from spdclust.partitions.normalized import NormalizedHistories
-from spdclust.stability.analysis import Stability
+from spdclust.stability.analysis import SIZE_COLUMNS, Stability
 from spdclust.stability.coclustering import coclustering_frequency
 from spdclust.stability.cut import groups_at
 from spdclust.stability.names import STABILITY_FILES
-from spdclust.stability.sizes import COLUMNS
 from spdclust.stability.tables import component_rows, group_rows, iteration_table, stability_record
 
 
@@ -56,7 +55,7 @@ def save_stability(
     """
     path = {what: Path(folder) / name for what, name in STABILITY_FILES.items()}
     save_columns(iteration_table(normalized, stability), path["iterations"])
-    save_rows(stability.sizes.to_rows(), ["iteration", "merges", "run", *COLUMNS], path["sizes"])
+    save_rows(stability.sizes.to_rows(), ["iteration", "merges", "run", *SIZE_COLUMNS], path["sizes"])
     save_rows(
         component_rows(normalized, stability),
         ["cut", "component", "consensus_group", "partners", "contestedness", "consistency"],

@@ -1,15 +1,25 @@
-"""Read the parts of a stability analysis used by figures and summaries, without importing the analysis."""
+"""Read the files of a stability analysis for figures and summaries, without importing the analysis."""
 
+import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
+from spdclust.core.errors import InputError
+from spdclust.core.safe_reading import parse_json
+from spdclust.core.types import Labels
+from spdclust.files.archive import read_arrays
 from spdclust.files.records import StabilityRecord, read_record
+from spdclust.files.sparse_parts import PARTS, csr_of_parts
 from spdclust.files.tables import load_columns
 
 NEEDED_COLUMNS = ("iteration", "n_distinct", "null.n_distinct")
 """Columns of `stability_iterations.csv` that do not depend on the methods."""
+
+_LONGEST_CELL = 1 << 28  # all members of a group are in one cell
 
 
 def load_stability_record(path: str | Path) -> dict[str, Any]:
@@ -47,3 +57,178 @@ def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
         InputError: the file does not exist, is not a table of numbers, or lacks a required column.
     """
     return load_columns(path, NEEDED_COLUMNS)
+
+
+@dataclass(frozen=True)
+class CutComponent:
+    """One component at one cut, a row of `stability_components.csv`.
+
+    Attributes:
+        label: name of the component.
+        consensus_group: number of its consensus group.
+        contestedness: mean number of group partners that differ between two runs.
+    """
+
+    label: str
+    consensus_group: int
+    contestedness: float
+
+
+def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
+    """Read `stability_components.csv`: the components at each cut, most contested first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_components.csv"
+        ...     lines = ["cut,component,consensus_group,contestedness", "least_mdl,a:0,3,0.5"]
+        ...     _ = path.write_text("\\n".join(lines))
+        ...     load_components(path)
+        {'least_mdl': [CutComponent(label='a:0', consensus_group=3, contestedness=0.5)]}
+
+    Raises:
+        InputError: no such file, or not that table.
+    """
+    found: dict[str, list[CutComponent]] = {}
+    for row in _rows(path, ("cut", "component", "consensus_group", "contestedness")):
+        component = CutComponent(
+            row["component"],
+            _number(int, row, "consensus_group", path),
+            _number(float, row, "contestedness", path),
+        )
+        found.setdefault(row["cut"], []).append(component)
+    return found
+
+
+def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Read `stability_groups.csv` without members: `group`, `size` and `support` at each cut, largest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_groups.csv"
+        ...     _ = path.write_text("cut,group,size,support\\nleast_mdl,0,3,0.9")
+        ...     load_groups(path)
+        {'least_mdl': [{'group': 0, 'size': 3, 'support': 0.9}]}
+
+    Raises:
+        InputError: no such file, or not that table.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(path, ("cut", "group", "size", "support")):
+        group = {
+            "group": _number(int, row, "group", path),
+            "size": _number(int, row, "size", path),
+            "support": _number(float, row, "support", path),
+        }
+        found.setdefault(row["cut"], []).append(group)
+    return found
+
+
+def load_group_members(path: str | Path) -> dict[str, list[Labels]]:
+    """Read the members of the groups in `stability_groups.csv`: a list of labels per group, largest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "stability_groups.csv"
+        ...     row = 'least_mdl,0,2,1.0,"[""a cat:0"", ""b:1""]"'
+        ...     _ = path.write_text(f"cut,group,size,support,members\\n{row}")
+        ...     load_group_members(path)
+        {'least_mdl': [['a cat:0', 'b:1']]}
+
+    Args:
+        path: the table. Files of earlier versions, with labels separated by spaces, are read if no label
+            contains a space.
+
+    Raises:
+        InputError: no such file, not that table, or the members cannot be told apart.
+    """
+    found: dict[str, list[Labels]] = {}
+    for row in _rows(path, ("cut", "size", "members")):
+        members = _members(row["members"])
+        size = _number(int, row, "size", path)
+        if len(members) != size:
+            raise InputError(
+                "members cannot be told apart",
+                file=path,
+                field="members",
+                found=row["members"],
+                allowed=f"a JSON list of {size} labels; run spdclust stability again",
+            )
+        found.setdefault(row["cut"], []).append(members)
+    return found
+
+
+def _members(cell: str) -> Labels:
+    try:
+        members = parse_json(cell)
+    except (ValueError, RecursionError):
+        return cell.split(" ")
+    is_list = isinstance(members, list) and all(isinstance(label, str) for label in members)
+    return members if is_list else cell.split(" ")
+
+
+def load_coclusterings(
+    path: str | Path,
+) -> tuple[Labels, dict[str, sparse.csr_array | None]]:
+    """Read `stability_coclustering.npz`: the labels, and the co-clustering frequencies at each cut.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from spdclust.files.archive import write_archive
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     left_out = {"least_mdl.left_out.npy": np.array("too many pairs")}
+        ...     left_out["labels.npy"] = np.array(["a", "b"])
+        ...     write_archive(f"{folder}/stability_coclustering.npz", left_out)
+        ...     load_coclusterings(f"{folder}/stability_coclustering.npz")
+        (['a', 'b'], {'least_mdl': None})
+
+    Returns:
+        The labels, and per cut the `(components, components)` share of runs, upper triangle; None for cuts
+        that were omitted.
+
+    Raises:
+        InputError: no such file, damaged, or a part of a cut is missing.
+    """
+    read = read_arrays(path, what="co-clustering file")
+    if "labels" not in read:
+        raise InputError("member missing", file=path, field="labels", allowed="a co-clustering file")
+    found: dict[str, sparse.csr_array | None] = {}
+    for cut in sorted({name.rpartition(".")[0] for name in read} - {""}):
+        if f"{cut}.left_out" in read:
+            found[cut] = None
+            continue
+        missing = [name for part in PARTS if (name := f"{cut}.{part}") not in read]
+        if missing:
+            raise InputError("member missing", file=path, field=missing[0], allowed="a co-clustering file")
+        found[cut] = csr_of_parts([read[f"{cut}.{part}"] for part in PARTS], path, cut)
+    return [str(label) for label in read["labels"]], found
+
+
+def _rows(path: str | Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", file=path, allowed="a table of the stability analysis")
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError("not a table", file=path, found=str(error), allowed="a .csv table") from error
+    finally:
+        csv.field_size_limit(before)
+    for row in rows:
+        if any(row.get(column) is None for column in columns):
+            raise InputError("columns missing", file=path, found=list(row), allowed=", ".join(columns))
+    return rows
+
+
+def _number(kind: type, row: dict[str, str], column: str, path: str | Path) -> Any:
+    try:
+        return kind(row[column])
+    except ValueError as error:
+        raise InputError(
+            "not a number", file=path, field=column, found=row[column], allowed=kind.__name__
+        ) from error

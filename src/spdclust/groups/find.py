@@ -9,19 +9,24 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Int, Labels
-from spdclust.groups.describe import cohesion, describe, standard_error
-from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence_of_groups
+from spdclust.groups.describe import (
+    cohesion,
+    cuts_of_merges,
+    describe,
+    formed_by,
+    standard_error,
+    support_columns,
+)
+from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence_of_groups, select_nodes
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, first_samples, fold_samples, null_folds
-from spdclust.groups.selection import select_nodes
 from spdclust.groups.shared_samples import runs_by_samples, warn_of_shared_samples
 from spdclust.groups.similarity import MIN_SIMILARITY
-from spdclust.groups.support import cuts_of_merges, formed_by, support_columns
 from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
-from spdclust.provenance.models import check_one_model, model_digests
+from spdclust.provenance.histories import check_one_model, model_digests
 
 N_NULL = 3
 """Default number of null runs of the whole analysis."""

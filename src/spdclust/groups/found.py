@@ -1,5 +1,6 @@
-"""The result of `find_groups`: groups of components with the evidence for each."""
+"""The result of `find_groups`: groups of components with the evidence for each, and names for citing them."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,3 +155,19 @@ class FoundGroups(Brief):
         """
         self.member_idxs(group)
         return [self.labels[component] for component in self.shared.component[self.shared.group == group]]
+
+
+def group_name(members: Labels) -> str:
+    """Return the permanent name of a group: the same for the same members, in whatever order, run or version.
+
+    It is `g` and the first 10 hexadecimal digits of the SHA-256 digest of the sorted labels, joined by line
+    breaks, in UTF-8.
+
+    Example:
+        >>> group_name(["mlp:0", "attn:0"]), group_name(["attn:0", "mlp:0"])
+        ('g4d2f7f37d5', 'g4d2f7f37d5')
+
+    Args:
+        members: labels of the group's components.
+    """
+    return "g" + hashlib.sha256("\n".join(sorted(members)).encode()).hexdigest()[:10]

@@ -16,13 +16,12 @@ import numpy as np
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Float, Int
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
-from spdclust.groups.kernels import memberships as kernels
+from spdclust.groups.kernels import samples as kernels
 from spdclust.groups.samples import Entries, Folds
 from spdclust.groups.similarity import MIN_SIMILARITY
 
 MIN_RELATIVE_RATE = 0.5
 """Least frequency of a joining or shared component on the group's events, relative to the members."""
-
 
 _CHUNK = 4_000_000
 

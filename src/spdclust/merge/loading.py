@@ -12,11 +12,11 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError, memory_error
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Int
-from spdclust.merge.cost_limits import check_costs_stay_finite
+from spdclust.merge.costs import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import row_start
 from spdclust.merge.memory import capacity_for, coactivation_bytes
-from spdclust.merge.stretches import count_samples, stretches
+from spdclust.merge.sources import count_samples, stretches
 from spdclust.merge.tiles import count_dense, dense_slots
 
 

@@ -1,13 +1,20 @@
-"""Sources of a merge's activations: one batch in memory, or batches served round-robin."""
+"""Sources of a merge's activations: one batch in memory, or batches served round-robin, read in pieces."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from scipy import sparse
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
 from spdclust.merge.activations import ProcessedActivations, check_threshold
+
+ENTRIES_PER_STRETCH = 1 << 24
+"""Approximate number of stored values per stretch; limits the size of temporary arrays."""
+
+MOST_SAMPLES = 2**31 - 1
+"""Counts and sample numbers are 32-bit."""
 
 
 @runtime_checkable
@@ -165,3 +172,58 @@ def check_source(source: BatchSource, threshold: float | None, field: str = "act
     """
     files = getattr(source, "paths", [None])
     check_threshold(getattr(source, "threshold", None), threshold, field=field, file=files[0])
+
+
+def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
+    """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
+        >>> [(first, rows.toarray().tolist()) for first, rows in stretches(acts)]  # small: all in one
+        [(0, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])]
+    """
+    first = 0
+    if hasattr(batch, "chunks"):
+        for chunk in batch.chunks():
+            yield first, chunk
+            first += chunk.shape[0]
+        return
+    matrix = batch.matrix
+    while first < matrix.shape[0]:
+        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + ENTRIES_PER_STRETCH, side="right")
+        last = min(max(int(end) - 1, first + 1), matrix.shape[0])
+        yield first, _rows(matrix, first, last)
+        first = last
+
+
+def _rows(matrix: Any, first: int, last: int) -> Any:
+    # slicing a CSR matrix copies its data; views do not
+    start, end = matrix.indptr[first], matrix.indptr[last]
+    return sparse.csr_array(
+        (matrix.data[start:end], matrix.indices[start:end], matrix.indptr[first : last + 1] - start),
+        shape=(last - first, matrix.shape[1]),
+        copy=False,
+    )
+
+
+def count_samples(batch: Any) -> int:
+    """Return the number of samples of a batch.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> count_samples(ProcessedActivations.from_sparse(sparse.csr_array((5, 2)), ["a", "b"]))
+        5
+
+    Raises:
+        InputError: there are more samples than a 32-bit number can index.
+    """
+    n_samples = int(batch.n_samples) if hasattr(batch, "chunks") else int(batch.matrix.shape[0])
+    if n_samples > MOST_SAMPLES:
+        raise InputError(
+            "too many samples in one batch",
+            field="activations",
+            found=n_samples,
+            allowed=f"at most {MOST_SAMPLES}",
+        )
+    return n_samples

@@ -5,7 +5,7 @@ import numpy as np
 from spdclust.core.compiling import ensure_compiled
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Int
-from spdclust.merge.kernels import tiles
+from spdclust.merge.kernels import coactivation as tiles
 
 DENSE = 10
 """Slots of a tile active on an average sample that make counting them together worthwhile."""

@@ -13,8 +13,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
 from spdclust.models.causal_importance import Sigmoid
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.input_capture import InputCapture
-from spdclust.models.inputs import checked_inputs
+from spdclust.models.inputs import InputCapture, checked_inputs
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.sparse_rows import RowCollector, checked_dense
 from spdclust.models.targets.base import Target

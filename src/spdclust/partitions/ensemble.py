@@ -13,7 +13,7 @@ from spdclust.core.errors import InputError
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
-from spdclust.provenance.models import check_one_model
+from spdclust.provenance.histories import check_one_model
 
 ALIGNMENTS = ("iteration", "n_groups")
 """The quantity by which rows of different runs are aligned: the number of merges or the number of groups."""

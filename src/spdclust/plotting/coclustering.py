@@ -13,7 +13,7 @@ from scipy.spatial.distance import squareform
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
-from spdclust.files.stability_groups import CutComponent
+from spdclust.files.stability_reading import CutComponent
 from spdclust.plotting.cuts import cut_title
 from spdclust.plotting.style import AMOUNT, GREY, plain_text, styled
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spdclust.files.stability_groups import CutComponent
+from spdclust.files.stability_reading import CutComponent
 from spdclust.plotting.cuts import cut_title
 from spdclust.plotting.modules import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, GREY, styled

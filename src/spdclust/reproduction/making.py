@@ -13,7 +13,7 @@ from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.merging import merge_iteration
-from spdclust.provenance.models import INSIST
+from spdclust.provenance.histories import INSIST
 from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
 from spdclust.reproduction.recipe import Recipe
 from spdclust.sampling.batch_sampling import load_run_model

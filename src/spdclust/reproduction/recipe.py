@@ -13,7 +13,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory
-from spdclust.provenance.models import INSIST
+from spdclust.provenance.histories import INSIST
 from spdclust.sampling.sampling_record import places_left_out, without_places
 from spdclust.user_files.folders import batches_per_run
 

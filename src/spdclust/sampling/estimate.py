@@ -14,8 +14,8 @@ from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
 from spdclust.user_files.headers import check_all_runs
+from spdclust.user_files.layout import listed
 from spdclust.user_files.report import describe_runs
-from spdclust.user_files.shards import listed
 
 TYPICAL_ACTIVE = 100
 """Components above 0 on a sample of a language model, for estimates without measurements."""

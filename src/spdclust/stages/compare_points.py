@@ -14,7 +14,7 @@ from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import sweep_lines
 from spdclust.files.sweeps import save_sweep
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.provenance.models import check_one_model
+from spdclust.provenance.histories import check_one_model
 from spdclust.stability.sweeps import compare_points as compare
 from spdclust.stability.sweeps import sweep_point
 

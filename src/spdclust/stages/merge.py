@@ -14,13 +14,13 @@ from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
-from spdclust.files.metrics import save_metrics
+from spdclust.files.tables import save_metrics
 from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
 from spdclust.provenance.code import git_state, stage_fingerprint
-from spdclust.provenance.history import history_provenance
-from spdclust.user_files.shards import first_to_last
+from spdclust.provenance.histories import history_provenance
+from spdclust.user_files.layout import first_to_last
 
 log = logging.getLogger(__name__)
 

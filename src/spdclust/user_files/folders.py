@@ -12,17 +12,20 @@ from spdclust.core.errors import InputError
 from spdclust.user_files.layout import (
     LABEL_FILES,
     RUN_FOLDER,
+    SHARD,
     cache_files,
+    group_shards,
     is_saved_dataset,
     is_tokens_file,
     is_zipped_batch,
+    listed,
     natural,
+    no_activations,
+    other_formats,
     parts_of,
     run_folders,
     tokens_file,
 )
-from spdclust.user_files.other_formats import no_activations, other_formats
-from spdclust.user_files.shards import SHARD, group_shards, listed
 
 SUFFIXES = (".pt", ".npy", ".npz", ".safetensors", ".parquet")
 SNAPSHOT = "memberships.npz"

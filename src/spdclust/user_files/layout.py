@@ -1,4 +1,4 @@
-"""Which files make up one batch of user-supplied activations: folders that hold one batch, tokens, labels.
+"""Which files make up one batch of user-supplied activations: folders, shards, tokens, labels.
 
 By names: only the `state.json` of a saved dataset is read.
 """
@@ -19,6 +19,26 @@ RUN_FOLDER = re.compile(r"run_(\d+)")
 _TOKEN_SUFFIXES = (".npy", ".json", ".pt")
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _SPLIT = re.compile(r"(\d+)_(\d+)\.safetensors")
+
+SHARD = re.compile(r"(?P<stem>.*?)[-_.]?(?P<number>\d+)[-_.]of[-_.](?P<total>\d+)")
+"""Name of a shard without its suffix: `<stem>-<number>-of-<total>`."""
+
+CONVERSIONS = {
+    ".csv": "numpy.save('x.npy', numpy.loadtxt('x.csv', delimiter=','))",
+    ".tsv": "numpy.save('x.npy', numpy.loadtxt('x.tsv', delimiter='\\t'))",
+    ".feather": "pandas.read_feather('x.feather').to_parquet('x.parquet')",
+    ".arrow": "datasets.Dataset.from_file('x.arrow').save_to_disk('x')",
+    ".h5": "numpy.save('x.npy', h5py.File('x.h5')['name'])",
+    ".hdf5": "numpy.save('x.npy', h5py.File('x.hdf5')['name'])",
+    ".zarr": "numpy.save('x.npy', zarr.open('x.zarr'))",
+    ".mat": "numpy.save('x.npy', scipy.io.loadmat('x.mat')['name'])",
+    ".mtx": "scipy.sparse.save_npz('x.npz', scipy.io.mmread('x.mtx'))",
+    ".pkl": "numpy.save('x.npy', pandas.read_pickle('x.pkl'))",
+    ".pickle": "numpy.save('x.npy', pandas.read_pickle('x.pickle'))",
+    ".joblib": "numpy.save('x.npy', joblib.load('x.joblib'))",
+    ".pth": "shutil.copy('x.pth', 'x.pt')",
+}
+"""By suffix, the line of Python that converts a file `x`."""
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -206,3 +226,130 @@ def is_zipped_batch(path: Path) -> bool:
         (True, False)
     """
     return re.fullmatch(r"batch_\d+\.zip", path.name) is not None
+
+
+def group_shards(files: Sequence[Path], shards: bool | str | None) -> tuple[tuple[Path, ...], ...]:
+    """Return the files of each batch.
+
+    Example:
+        >>> files = [Path("a-1-of-2.npy"), Path("a-2-of-2.npy"), Path("b.npy")]
+        >>> [[file.name for file in batch] for batch in group_shards(files, None)]
+        [['a-1-of-2.npy', 'a-2-of-2.npy'], ['b.npy']]
+        >>> [len(group_shards(files, shards)) for shards in (True, False)]
+        [1, 3]
+
+    Args:
+        files: files of one run, in order.
+        shards: False if each file is a batch; None if only names that end in `-<i>-of-<N>` form a batch;
+            otherwise all files are the shards of one batch.
+
+    Raises:
+        InputError: a shard is missing, or there are two files for one shard.
+    """
+    if shards is False:
+        return tuple((file,) for file in files)
+    batches: dict[object, list[Path]] = {}
+    sets: dict[tuple[Path, str, int], dict[int, Path]] = {}
+    for file in files:
+        match = SHARD.fullmatch(file.stem)
+        if match is None:
+            batches[file] = [file]
+            continue
+        key = (file.parent, match["stem"], int(match["total"]))
+        batches.setdefault(key, []).append(file)
+        same = sets.setdefault(key, {}).setdefault(int(match["number"]), file)
+        if same is not file:
+            raise InputError(
+                "two files of one shard", file=file, found=f"also {same.name}", allowed="one of the two"
+            )
+    for (_, _, total), found in sets.items():
+        _check_complete(total, found)
+    return (tuple(files),) if shards else tuple(map(tuple, batches.values()))
+
+
+def _check_complete(total: int, found: dict[int, Path]) -> None:
+    first = 1 if 0 not in found and total in found else 0
+    missing = [number for number in range(first, first + total) if number not in found]
+    extra = [file for number, file in found.items() if not first <= number < first + total]
+    example = next(iter(found.values()))
+    if missing:
+        match = SHARD.fullmatch(example.stem)
+        assert match is not None
+        start, end = match.span("number")
+        width = end - start if match["number"].startswith("0") else 0
+        names = [f"{example.name[:start]}{number:0{width}d}{example.name[end:]}" for number in missing]
+        raise InputError(
+            "a shard is missing" if len(missing) == 1 else f"{len(missing)} shards are missing",
+            file=example.parent,
+            field="precomputed_activations_dir",
+            found=f"{len(found)} of {total}, without {listed(names)}",
+            allowed=f"all {total}; or shards: false, if each file is a batch",
+        )
+    if extra:
+        raise InputError(
+            "more shards than the names state",
+            file=extra[0],
+            found=f"{len(found)} files",
+            allowed=f"{total}, numbered from {first}",
+        )
+
+
+def listed(names: Sequence[str], limit: int = 4) -> str:
+    """Return the first of several names as text, and the number of the others.
+
+    Example:
+        >>> listed(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_to_last(names: Sequence[str], limit: int = 4) -> str:
+    """Return a few names as text; of more, their number, the first and the last one.
+
+    Example:
+        >>> first_to_last(["a", "b"]), first_to_last(["a", "b", "c", "d", "e"])
+        ('a, b', '5, a to e')
+    """
+    return ", ".join(names) if len(names) <= limit else f"{len(names)}, {names[0]} to {names[-1]}"
+
+
+def other_formats(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return the files and folders in a format that is not read, with the reason.
+
+    Example:
+        >>> paths = [Path(name) for name in ("a.h5", "notes.txt", "tokens.txt", "tokens.json")]
+        >>> [(path.name, why) for path, why in other_formats(paths)]
+        [('a.h5', 'a format that is not read'), ('tokens.txt', 'tokens are read from .npy, .json or .pt')]
+    """
+    found = [(path, "a format that is not read") for path in paths if path.suffix.lower() in CONVERSIONS]
+    tokens = [path for path in paths if path.stem in TOKEN_NAMES and not is_tokens_file(path)]
+    return found + [(path, "tokens are read from .npy, .json or .pt") for path in tokens if path.suffix]
+
+
+def no_activations(
+    folder: Path, ignored: Sequence[tuple[Path, str]], others: Sequence[Path], *, field: str, allowed: str
+) -> InputError:
+    """Return the error for a folder in which no file is read, with the line that converts the first one.
+
+    Example:
+        >>> error = no_activations(Path("a"), [], [Path("a/acts.mtx")], field="folder", allowed="acts.npz")
+        >>> error.found, error.allowed
+        ('acts.mtx', "acts.npz; to convert: scipy.sparse.save_npz('acts.npz', scipy.io.mmread('acts.mtx'))")
+
+    Args:
+        folder: the folder.
+        ignored: files that are not taken for activations, with the reason.
+        others: everything else in the folder.
+        field: the setting that names the folder.
+        allowed: the files that are read.
+    """
+    names = [f"{file.name} ({why})" for file, why in ignored] + [path.name for path in others]
+    step = "; shards: <pattern> reads a file of any name" if ignored else ""
+    for path in [path for path in others if path.suffix.lower() in CONVERSIONS][:1]:
+        step += "; to convert: " + CONVERSIONS[path.suffix.lower()].replace("'x", f"'{path.stem}")
+    found = listed(names) or "no files"
+    return InputError(
+        "no activations in this folder", file=folder, field=field, found=found, allowed=allowed + step
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.user_files.folders import RunFiles
-from spdclust.user_files.shards import listed
+from spdclust.user_files.layout import listed
 
 
 def describe_runs(runs: Sequence[RunFiles]) -> list[str]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, regular_file
+from spdclust.user_files.arrays import coordinates
 from spdclust.user_files.contents import UserContent, beside_each_other, describe
-from spdclust.user_files.coordinates import coordinates
 from spdclust.user_files.layout import cache_files, natural
 from spdclust.user_files.tokens import UserTokens
 

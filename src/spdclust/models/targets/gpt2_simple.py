@@ -10,8 +10,7 @@ from torch import nn
 from spdclust.core.types import Float, Int
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import LARGEST, MOST_LAYERS
-from spdclust.models.targets.base import Target
-from spdclust.models.targets.pretrained import LanguageModelConfig, build_pretrained
+from spdclust.models.targets.base import LanguageModelConfig, Target, build_pretrained
 
 
 class GPT2SimpleConfig(LanguageModelConfig):

@@ -10,9 +10,8 @@ from torch import nn
 from spdclust.core.types import Float
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import LARGEST
-from spdclust.models.targets.base import Target
+from spdclust.models.targets.base import Target, build_pretrained
 from spdclust.models.targets.llama_simple_mlp import LlamaConfig, LlamaSimpleMLP
-from spdclust.models.targets.pretrained import build_pretrained
 
 
 class LlamaSimpleConfig(LlamaConfig):

@@ -4,10 +4,10 @@ The workflow reads it for every plan, so it imports nothing slow.
 """
 
 from spdclust.plotting.registry import activations, ensembles, merges, sweeps
+from spdclust.plotting.registry.entries import INPUTS as INPUTS
 from spdclust.plotting.registry.entries import FigureEntry as FigureEntry
 from spdclust.plotting.registry.entries import FigureInput as FigureInput
 from spdclust.plotting.registry.entries import FigureRule
-from spdclust.plotting.registry.inputs import INPUTS as INPUTS
 
 FIGURE_RULES: dict[str, FigureRule] = {
     rule.name: rule for module in (ensembles, merges, activations, sweeps) for rule in module.RULES
