@@ -10,6 +10,7 @@ likelihood ratio. If the members are independent, it is `b` bits or more with a 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -260,13 +261,28 @@ def choose_nodes(
     return sorted(node for nodes_below in chosen.values() for node in nodes_below)
 
 
+class Selection(NamedTuple):
+    """The chosen nodes of a tree, and what they were chosen from."""
+
+    sums: PairSums
+    """Pair sums of all samples."""
+    tree: Tree
+    """Tree of all samples."""
+    nodes: Int[np.ndarray, " nodes"]
+    """Nodes that some tree built without a fold contains too: only these are judged."""
+    evidence: Evidence
+    """Evidence for these nodes."""
+    chosen: list[int]
+    """The best disjoint nodes."""
+
+
 def select_nodes(
     folds: Folds,
     threads: int,
     progress: Callable[[str], None] = lambda step: None,
     arrays: list[np.ndarray] | None = None,
-) -> tuple[PairSums, Tree, Int[np.ndarray, " nodes"], Evidence, list[int]]:
-    """Return the pair sums and tree of all samples, the judged nodes, their evidence, and the chosen nodes.
+) -> Selection:
+    """Return the best disjoint nodes of the tree of all samples, judged on folds that did not choose them.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
@@ -274,8 +290,8 @@ def select_nodes(
         >>> both = np.tile(np.arange(400) % 4 == 0, (2, 1)).T
         >>> acts = ProcessedActivations.from_dense(both, ["m:0", "m:1"])
         >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
-        >>> sums, tree, nodes, evidence, chosen = select_nodes(folds, threads=1)
-        >>> [tree.members(node).tolist() for node in chosen]
+        >>> found = select_nodes(folds, threads=1)
+        >>> [found.tree.members(node).tolist() for node in found.chosen]
         [[0, 1]]
 
     Args:
@@ -314,4 +330,5 @@ def select_nodes(
     nodes, found = nodes[found.any(1)], found[found.any(1)]
     progress("gathering evidence of candidates")
     evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
-    return sums, tree, nodes, evidence, choose_nodes(tree, evidence, nodes, found, regret=rate_regret(folds))
+    chosen = choose_nodes(tree, evidence, nodes, found, regret=rate_regret(folds))
+    return Selection(sums, tree, nodes, evidence, chosen)

@@ -92,24 +92,9 @@ def find_groups(
     ]
     if batches is None:
         return _by_support_only(labels, own, merges, warn_of_shared_samples(runs))
-    if not isinstance(batches, Sequence) or isinstance(batches, str):
-        raise InputError(
-            "not a sequence with the batches of each run",
-            field="batches",
-            found=type(batches).__name__,
-            allowed="a list: for each run activations, a list of them, or a source of batches",
-        )
-    if len(batches) != len(runs):
-        raise InputError(
-            "one batch or source of batches per run is needed",
-            field="batches",
-            found=f"{len(batches)} for {len(runs)} runs",
-            allowed=f"{len(runs)}, in the order of the histories",
-        )
+    _check_batches(batches, runs)
     _check_models(runs, batches, allowed=allow_different_models)
-    threshold = runs[0].config.activation_threshold
-    level = MergeConfig().activation_threshold if threshold is None else threshold
-    assert level is not None
+    level, warnings = _activity_level(runs)
     threads = threads or available_threads()
 
     progress("reading samples")
@@ -122,14 +107,7 @@ def find_groups(
         level,
         runs=[same[0] for same in same_samples],
     )
-    warnings = warn_of_shared_samples(runs, batches)
-    if threshold is None:
-        what = (
-            "The merge used scalar activations"
-            if runs[0].is_scalar
-            else "The histories do not state the activation threshold of the merge"
-        )
-        warnings.append(f"{what}; a component counts as active above {level:g} here.")
+    warnings = warn_of_shared_samples(runs, batches) + warnings
     sums, tree, nodes, evidence, chosen = select_nodes(folds, threads, progress)
     _check_samples(folds, [same[0] for same in same_samples])
     if not folds.counts.any():
@@ -144,15 +122,7 @@ def find_groups(
     first = np.array([int(members[0]) for members in groups])
     order = np.lexsort((first, -final.bits.sum(1)))
 
-    nulls: dict[bool, list[int]] = {False: [], True: []}
-    used_by_nulls = first_samples(folds) if n_null else folds
-    arrays: list[np.ndarray] = []
-    for repetition in range(n_null):
-        progress(f"null run {repetition + 1} of {n_null}")
-        for keep_busy, found in nulls.items():
-            null = null_folds(used_by_nulls, seed + repetition, keep_busy=keep_busy, threads=threads)
-            found.append(len(select_nodes(null, threads, arrays=arrays)[-1]))
-    del arrays
+    independent, busy = _null_groups(folds, n_null, seed, threads, progress)
 
     progress("describing groups")
     alone = bits_alone(folds)
@@ -172,8 +142,8 @@ def find_groups(
         columns=columns,
         n_groups=len(groups),
         bits=bits,
-        null_groups=np.array(nulls[False], dtype=np.int64),
-        null_groups_busy=np.array(nulls[True], dtype=np.int64),
+        null_groups=independent,
+        null_groups_busy=busy,
         bits_saved_runs=(final.bits[order] / n_samples),
         shared=SharedMembers(shared.component, rank[shared.group], shared.bits.sum(1) / n_all, shared.share),
         tree=EvidenceTree(
@@ -228,6 +198,38 @@ def _check_runs(histories: Any) -> list[MergeHistory]:
     return runs
 
 
+def _check_batches(batches: Any, runs: list[MergeHistory]) -> None:
+    if not isinstance(batches, Sequence) or isinstance(batches, str):
+        raise InputError(
+            "not a sequence with the batches of each run",
+            field="batches",
+            found=type(batches).__name__,
+            allowed="a list: for each run activations, a list of them, or a source of batches",
+        )
+    if len(batches) != len(runs):
+        raise InputError(
+            "one batch or source of batches per run is needed",
+            field="batches",
+            found=f"{len(batches)} for {len(runs)} runs",
+            allowed=f"{len(runs)}, in the order of the histories",
+        )
+
+
+def _activity_level(runs: list[MergeHistory]) -> tuple[float, list[str]]:
+    """Return the activation above which a component counts as active, and a warning if no merge states it."""
+    stated = runs[0].config.activation_threshold
+    if stated is not None:
+        return stated, []
+    level = MergeConfig().activation_threshold
+    assert level is not None
+    what = (
+        "The merge used scalar activations"
+        if runs[0].is_scalar
+        else "The histories do not state the activation threshold of the merge"
+    )
+    return level, [f"{what}; a component counts as active above {level:g} here."]
+
+
 def _threshold(history: MergeHistory) -> float | str:
     threshold = history.config.activation_threshold
     unknown = "null" if history.is_scalar else "not stated"
@@ -253,6 +255,21 @@ def _check_samples(folds: Folds, runs: list[int]) -> None:
             found=f"{int(folds.n_samples.sum()) if single else 0} samples",
             allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
         )
+
+
+def _null_groups(
+    folds: Folds, n_null: int, seed: int, threads: int, progress: Callable[[str], None]
+) -> tuple[Int[np.ndarray, " nulls"], Int[np.ndarray, " nulls"]]:
+    """Return how many groups each null run finds: with independent components, and with busy samples kept."""
+    found = np.zeros((2, n_null), dtype=np.int64)
+    used = first_samples(folds) if n_null else folds
+    arrays: list[np.ndarray] = []  # of pair sums: large, so all null runs use the same
+    for repetition in range(n_null):
+        progress(f"null run {repetition + 1} of {n_null}")
+        for kind, keep_busy in enumerate((False, True)):
+            null = null_folds(used, seed + repetition, keep_busy=keep_busy, threads=threads)
+            found[kind, repetition] = len(select_nodes(null, threads, arrays=arrays).chosen)
+    return found[0], found[1]
 
 
 def _with_joined(

@@ -83,16 +83,91 @@ def find_memberships(
     for group, members in enumerate(groups):
         group_of[members] = group
     sizes = np.array([len(members) for members in groups])
-    at_least = evidence.at_least
-    others = np.minimum(at_least, sizes - 1)
+    events = _count_events(folds, group_of, sizes, evidence.at_least, threads)
 
+    # squares scaled to a mean of 1 over the component's active samples, as in the similarity
+    squares, counts = folds.squares.sum(0), folds.counts.sum(0)
+    usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
+    rows: list[tuple[int, int, np.ndarray, float]] = []
+    limit = np.log2(n_groups * n_components / false_alarm)
+    for group, members in enumerate(groups):
+        trials, hits = events.trials(group, group_of), events.hits[:, group]
+        n_trials, n_hits = trials.sum(0), hits.sum(0)
+        share = np.divide(n_hits, n_trials, out=np.zeros(n_components), where=n_trials > 0)
+        own_share = events.own_hits[members].mean() / max(int(events.opened[:, group].sum()), 1)
+        together = (n_hits if events.energy is None else events.energy[group]) / usual
+        either = events.alone_energy / usual + n_trials - together
+        alike = together >= MIN_SIMILARITY * np.maximum(either, 1)
+        which = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))
+        bits = _saved(hits[:, which], trials[:, which], events.alone[:, which], events.inactive[:, which])
+        kept = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
+        rows += [
+            (int(component), group, saved, float(share[component]))
+            for component, saved in zip(which[kept], bits.T[kept], strict=True)
+        ]
+    rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
+    return Memberships(
+        np.array([row[0] for row in rows], dtype=np.int64),
+        np.array([row[1] for row in rows], dtype=np.int64),
+        np.array([row[2] for row in rows]).reshape(len(rows), folds.n_folds),
+        np.array([row[3] for row in rows], dtype=np.float64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Events:
+    """How often components are active on the events of groups, the samples on which a group's gate is open.
+
+    A member of a group counts for another group only on samples on which its own group, the component itself
+    excluded, is inactive.
+    """
+
+    hits: Int[np.ndarray, "folds groups components"]
+    """Events of the group on which the component is active."""
+    opened: Int[np.ndarray, "folds groups"]
+    """All events of the group."""
+    closed: Int[np.ndarray, "folds groups groups"]
+    """Events of the first group on which the second is inactive."""
+    extra: Int[np.ndarray, "folds groups components"]
+    """Events of the group on which the component's own group is active only because of the component."""
+    inactive: Int[np.ndarray, "folds components"]
+    """Samples that count for the component."""
+    alone: Int[np.ndarray, "folds components"]
+    """Of these, those on which it is active."""
+    own_hits: Int[np.ndarray, " components"]
+    """Events of its own group on which the component is active."""
+    energy: Float[np.ndarray, "groups components"] | None
+    """Sum of squared activations over `hits`; None if all activations are 1, as then it is the same."""
+    alone_energy: Float[np.ndarray, " components"]
+    """Sum of squared activations over `alone`."""
+
+    def trials(
+        self, group: int, group_of: Int[np.ndarray, " components"]
+    ) -> Int[np.ndarray, "folds components"]:
+        """Return the events of one group that count for each component."""
+        # of one group at a time: an array for all would be twice as large as `hits`
+        without_own = self.closed[:, group][:, group_of]
+        trials: np.ndarray = np.where(group_of >= 0, without_own, self.opened[:, group, None])
+        trials += self.extra[:, group]
+        return trials
+
+
+def _count_events(
+    folds: Folds,
+    group_of: Int[np.ndarray, " components"],
+    sizes: Int[np.ndarray, " groups"],
+    at_least: Int[np.ndarray, " groups"],
+    threads: int,
+) -> _Events:
+    n_groups, n_components = len(sizes), len(group_of)
+    others = np.minimum(at_least, sizes - 1)  # members that must be active for a member itself excluded
     hits = np.zeros((folds.n_folds, n_groups, n_components), dtype=np.int32)
     extra = np.zeros_like(hits)
-    energy: np.ndarray | None = None  # as long as all activations are 1, the same as the hits
+    energy: np.ndarray | None = None  # allocated only if some activation is not 1
     opened = np.zeros((folds.n_folds, n_groups), dtype=np.int64)
-    closed = np.zeros((folds.n_folds, n_groups, n_groups), dtype=np.int64)  # the first active, the second not
-    inactive = np.zeros((folds.n_folds, n_components), dtype=np.int64)  # samples without the own group
-    alone = np.zeros((folds.n_folds, n_components), dtype=np.int64)  # of these, those with the component
+    closed = np.zeros((folds.n_folds, n_groups, n_groups), dtype=np.int64)
+    inactive = np.zeros((folds.n_folds, n_components), dtype=np.int64)
+    alone = np.zeros((folds.n_folds, n_components), dtype=np.int64)
     own_hits, alone_energy = np.zeros(n_components, dtype=np.int64), np.zeros(n_components)
     in_group = group_of >= 0
     for fold in range(folds.n_folds):
@@ -131,35 +206,7 @@ def find_memberships(
             opened[fold] += active_here[:, 0]
         closed[fold] = opened[fold][:, None] - both
         inactive[fold] = folds.n_samples[fold] - np.where(in_group, n_active[group_of, 1], 0) + edge
-
-    # squares scaled to a mean of 1 over the component's active samples, as in the similarity
-    squares, counts = folds.squares.sum(0), folds.counts.sum(0)
-    usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
-    rows: list[tuple[int, int, np.ndarray, float]] = []
-    limit = np.log2(n_groups * n_components / false_alarm)
-    for group, members in enumerate(groups):
-        trials = np.where(in_group, closed[:, group][:, group_of], opened[:, group, None]) + extra[:, group]
-        n_trials, n_hits = trials.sum(0), hits[:, group].sum(0)
-        share = np.divide(n_hits, n_trials, out=np.zeros(n_components), where=n_trials > 0)
-        own_share = own_hits[members].mean() / max(int(opened[:, group].sum()), 1)
-        together = (n_hits if energy is None else energy[group]) / usual
-        either = alone_energy / usual + n_trials - together
-        alike = together >= MIN_SIMILARITY * np.maximum(either, 1)
-        candidates = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))
-        at = hits[:, group, candidates], trials[:, candidates], alone[:, candidates], inactive[:, candidates]
-        bits = _saved(*at)
-        kept = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
-        rows += [
-            (int(component), group, saved, float(share[component]))
-            for component, saved in zip(candidates[kept], bits.T[kept], strict=True)
-        ]
-    rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
-    return Memberships(
-        np.array([row[0] for row in rows], dtype=np.int64),
-        np.array([row[1] for row in rows], dtype=np.int64),
-        np.array([row[2] for row in rows]).reshape(len(rows), folds.n_folds),
-        np.array([row[3] for row in rows], dtype=np.float64),
-    )
+    return _Events(hits, opened, closed, extra, inactive, alone, own_hits, energy, alone_energy)
 
 
 def _chunks(piece: Entries) -> Iterator[Entries]:
