@@ -1,5 +1,6 @@
 """Runs on W&B: their paths, and one download through the real client from a server on this machine."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from workflow import RUN, Workflow
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.models import load_model, wandb_files
+from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.wandb_paths import WandbRun, parse_wandb_path
 from spdclust.sampling.estimate import estimate
@@ -171,7 +172,7 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing(server, tmp_path, spoil,
 
 def test_a_download_that_was_killed_is_taken_up_anew(server, tmp_path):
     parent = WandbRun("goodfire", "spd", ID).cache_folder.parent
-    dead = parent / f".{ID}.tmp-{wandb_files.socket.gethostname()}-999999999"
+    dead = parent / f".{ID}.tmp-{socket.gethostname()}-999999999-0"
     dead.mkdir(parents=True)
     (dead / "model_6000.pth").write_bytes(b"half")
     resolve_checkpoint(f"wandb:goodfire/spd/{ID}")

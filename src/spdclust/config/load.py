@@ -104,6 +104,7 @@ def resolve_paths(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRu
     folder = Path(file).parent
 
     def located(path: str | None) -> str | None:
+        # `~` is a home folder, and names on the hub or of W&B stay as they are because no such file exists
         if path is None or Path(path).is_absolute() or path.startswith("~") or folder == Path():
             return path
         return str(folder / path) if (folder / path).exists() else path
@@ -165,6 +166,7 @@ def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
         if before is None:
             raise ValueError("recursive alias")
         return before
+    # None while its parts are counted: an alias to it then contains itself
     known[id(node)] = None
     total = 1
     if isinstance(node, yaml.CollectionNode):

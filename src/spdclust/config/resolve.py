@@ -199,6 +199,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     for written in sweep_points(pipeline, path):
         swept = with_point(run, written, path)
         point = typed_point(swept, written)
+        # compared after typing: 0.1 and 1e-1 are one point
         if any(point == other.sweep_point for other in ensembles):
             raise InputError(
                 "two points are equal", file=path, field="sweep", found=point, allowed="each point once"
@@ -230,6 +231,7 @@ def _find_run_file(name: str, pipeline_path: Path) -> Path:
     places = [folder / name, Path(name)]
     if len(Path(name).parts) > 1:  # a bare name is too likely to be another file's
         places += [above / name for above in folder.absolute().parents]
+    # files of the reference name run files by paths that exist only in its repository
     places.append(folder / Path(name).name)
     for place in places:
         if place.is_file():

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +31,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         InputError: the folder is not writable or the disk is full; the temporary file is removed.
     """
     path = Path(path)
-    owner = f"{socket.gethostname()}-{os.getpid()}"
-    temporary = path.with_name(f".{path.name}.tmp-{owner}-{next(_attempts)}")
+    temporary = temporary_for(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(path)
+        remove_orphans(path)
         yield temporary
+        # without it, a crash of the machine may leave the new name on an empty file
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
@@ -50,6 +51,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if full is None:
             raise
         raise _cannot_write(path, full) from error
+
+
+def temporary_for(path: Path) -> Path:
+    """Return a new hidden name next to a path, which names the host and process that it belongs to.
+
+    Example:
+        >>> temporary_for(Path("results/a.txt")).name.startswith(".a.txt.tmp-")
+        True
+    """
+    return path.with_name(f".{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-{next(_attempts)}")
+
+
+def remove_orphans(path: Path) -> None:
+    """Remove temporary files and folders for a path that killed processes of this host have left.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ours = temporary_for(Path(folder, "a.txt"))
+        ...     ours.touch()
+        ...     remove_orphans(Path(folder, "a.txt"))
+        ...     ours.exists()  # this process is alive
+        True
+    """
+    # process numbers mean nothing on another machine that shares the folder
+    host = socket.gethostname()
+    for orphan in path.parent.glob(f".{_escaped(path.name)}.tmp-{_escaped(host)}-*"):
+        process = orphan.name.rsplit("-", 2)[1]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            if orphan.is_dir():
+                shutil.rmtree(orphan, ignore_errors=True)
+            else:
+                orphan.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -85,7 +119,7 @@ def check_writable(folder: str | Path) -> None:
     existing = Path(folder).absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
-    probe = existing / f".spdclust.tmp-{socket.gethostname()}-{os.getpid()}-{next(_attempts)}"
+    probe = temporary_for(existing / "spdclust")
     try:
         with probe.open("x"):
             pass
@@ -108,15 +142,6 @@ def _full_disk(error: BaseException | None) -> OSError | None:
     while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _remove_orphans(path: Path) -> None:
-    """Remove temporary files for `path` left by killed processes of this host."""
-    host = socket.gethostname()
-    for orphan in path.parent.glob(f".{_escaped(path.name)}.tmp-{_escaped(host)}-*"):
-        process = orphan.name.rsplit("-", 2)[1]
-        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            orphan.unlink(missing_ok=True)
 
 
 def _escaped(name: str) -> str:

@@ -41,6 +41,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     log_path = Path(log_path)
     sys.stdout.flush()
     sys.stderr.flush()
+    # what goes to the terminal after everything else goes to the log
     terminal = os.dup(2)
     try:
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +50,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         _tell(terminal, f"Error in {name}: {log_path}: cannot write (found: {error.strerror})")
         raise SystemExit(1) from None
     with log_file:
+        # the file descriptors, not `sys.stdout`: compiled libraries and child processes write to them
         os.dup2(log_file.fileno(), 1)
         os.dup2(log_file.fileno(), 2)
         logging.basicConfig(

@@ -74,6 +74,7 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
         rule, ensemble, run = _named(log.relative_to(logs))
         key = (rule, "_".join([*ensemble.split("/"), *([] if run is None else [str(run)])]))
         state = "failed" if failed_for_good(log) else states.get(key, "running")
+        # what remains in the queue has not begun
         states.pop(key, None)
         merged = _merges(log) if rule == "merge" else (None, None, None)
         jobs.append(RunningJob(rule, ensemble, run, state, time.time() - began, *merged))
@@ -104,6 +105,7 @@ def _began(log: Path) -> float | None:
         last, began = log.stat().st_mtime, _first_line_time(log)
     except OSError:
         return None
+    # Snakemake writes the benchmark after a job has succeeded, and the log is complete by then
     benchmark = log.with_suffix(".tsv")
     ended = benchmark.exists() and benchmark.stat().st_mtime >= last
     return None if ended else began

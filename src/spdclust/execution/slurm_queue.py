@@ -74,6 +74,7 @@ def parse_queue(text: str) -> list[QueuedJob]:
         if len(fields) < len(_FIELDS):
             continue
         number, state, reason, cpus, memory, time_limit, elapsed, comment, folder = fields
+        # the executor writes `rule_<name>_wildcards_<values>` or `group_<name>` into the comment
         kind, _, name = comment.partition("_")
         if kind not in ("rule", "group"):
             continue
@@ -97,6 +98,7 @@ def queued_jobs(folder: str | Path = ".") -> list[QueuedJob]:
     command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "|".join(_FIELDS)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    # no Slurm, or a controller that is restarting: the next look finds the jobs
     except (OSError, subprocess.SubprocessError):
         return []
     here = os.path.realpath(folder)

@@ -64,6 +64,7 @@ def _chunks(member: Member) -> Iterator[Any]:
     if isinstance(member, str):
         yield member.encode("utf-8")
         return
+    # the header of an empty array with the shape replaced: rows need not be in memory to state it
     header = np.lib.format.header_data_from_array_1_0(np.empty((0,), member.dtype))
     header["shape"] = member.shape
     yield _header_bytes(header)

@@ -89,6 +89,7 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
         }
         try:
             mapped = _Mapped(path, members)
+            # compressed members cannot be mapped, and torch swaps the bytes of other machines itself
             if len(members) != len(archive.infolist()) or mapped.member("byteorder").tobytes() != b"little":
                 return None
             content: dict[str, np.ndarray | str] = _followed(mapped.member("data.pkl").tobytes(), mapped)

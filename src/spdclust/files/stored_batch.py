@@ -72,6 +72,7 @@ class StoredBatch:
         """
         path = Path(path)
         arrays, texts = read_whole(path)
+        # the digest has read all pages once: they need not stay in memory
         _release(arrays)
         with as_input_error("not a batch written by spdclust", path, ALLOWED):
             missing = [name for name in ("labels", "seed") if name not in texts]

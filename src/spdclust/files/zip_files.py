@@ -46,6 +46,7 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
+    # a file cut off in the middle may still end in a valid, shorter directory
     announced, listed = _announced_members(path), len(archive.infolist())
     if announced not in (listed, _TOO_MANY_TO_SAY):
         raise InputError(

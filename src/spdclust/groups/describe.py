@@ -34,6 +34,7 @@ def describe(
         alike[g] = similar.mean()
         a, b = np.triu_indices(len(members), 1)
         n_a, n_b = sums.counts[members[a]], sums.counts[members[b]]
+        # the similarity, solved for the number of shared samples
         together = similar / (1 + similar) * (n_a + n_b)
         lift[g] = np.median(together / (rates[members[a]] * rates[members[b]]) / folds.n_samples.sum())
     columns |= {
@@ -113,6 +114,7 @@ def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, n
     for tree in merges:
         exact += np.array([key in tree.node_keys for key in keys], dtype=np.int64).reshape(len(groups))
         support += tree.best_overlaps(groups) / n_runs
+    # the maxima avoid invalid arguments in entries that `where` discards
     low = np.where(exact > 0, betaincinv(np.maximum(exact, 1), n_runs - exact + 1, 0.025), 0.0)
     high = np.where(exact < n_runs, betaincinv(exact + 1, np.maximum(n_runs - exact, 1), 0.975), 1.0)
     return {

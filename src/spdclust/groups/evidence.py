@@ -306,6 +306,7 @@ def select_nodes(
         return arrays.pop() if arrays else None
 
     n = len(folds.labels)
+    # one triangle per part is in memory at once
     room = int(_KEEP_BYTES // (4 * (n * (n + 1) // 2) + 1))
     n_parts = min(folds.n_folds, max(2, min(N_TREES, room)))
     parts = [list(range(part, folds.n_folds, n_parts)) for part in range(n_parts)]
@@ -320,6 +321,7 @@ def select_nodes(
     found = np.zeros((len(nodes), folds.n_folds), dtype=bool)
     if len(nodes):
         for part in parts:
+            # overwrites the part: never two triangles more than needed
             rest = sums.without(sums_of_parts.pop(0), threads)
             others = average_tree(rest, threads=threads)
             found[:, part] = np.array([key in others.node_keys for key in tree.keys[n:]])[:, None]

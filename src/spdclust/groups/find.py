@@ -109,6 +109,7 @@ def find_groups(
     )
     warnings = warn_of_shared_samples(runs, batches) + warnings
     sums, tree, nodes, evidence, chosen = select_nodes(folds, threads, progress)
+    # only now: counting reads all samples, which the first pass has just done
     _check_samples(folds, [same[0] for same in same_samples])
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample, so there are no groups.")
@@ -118,8 +119,10 @@ def find_groups(
     progress("gathering evidence of groups")
     of_all = evidence_of_groups(folds, [group for answer in answers.values() for group in answer], threads)
     ends = np.cumsum([len(answer) for answer in answers.values()])
+    # with the members that joined; the evidence above is that of the nodes
     final = _rows(of_all, np.arange(len(groups)))
     first = np.array([int(members[0]) for members in groups])
+    # ties by the first member: the order must not depend on the tree
     order = np.lexsort((first, -final.bits.sum(1)))
 
     independent, busy = _null_groups(folds, n_null, seed, threads, progress)

@@ -332,6 +332,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
             by_component = piece.transposed()
             kernels.scatter(by_component.start, by_component.columns, piece.n_rows, rng)
             return by_component.transposed()
+        # `trade` moves values with their entries, and has no form without values
         values = np.ones(len(piece.columns), np.float32) if piece.values is None else piece.values
         for _ in range(TRADES):
             kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, rng)

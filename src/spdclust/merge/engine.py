@@ -209,11 +209,13 @@ class Engine:
         n_done = int(arrays["n_done"])
         self._n_batches_taken = int(arrays["n_batches_taken"])
         self._batch_started_at = int(arrays["batch_started_at"])
+        # the source starts over; skip to the batch that was being merged
         for _ in range((self._n_batches_taken - 1) % self.source.n_batches):
             next_batch(self.source)
         batch = next_batch(self.source)
         self.n_done = n_done
         self.log[:, :n_done] = arrays["log"]
+        # counts of samples do not depend on how the groups formed; rounded sums and masked pairs do
         repeat = self.config.activation_threshold is None or self._masks
         self._state, self._rules = (self._replay if repeat else self._recount)(batch, arrays)
         if not np.array_equal(self._state.figures[layout.ACTIVITY], arrays["figures"][layout.ACTIVITY]):
@@ -222,10 +224,12 @@ class Engine:
                 field="checkpoint",
                 allowed="the same batches, or no checkpoint",
             )
+        # the sets of samples were just written, without the gaps that they had
         top = int(self._state.counts[layout.TOP])
         for name in ("figures", "blocks", "counts", "sums"):
             getattr(self._state, name)[:] = arrays[name]
         self._state.counts[layout.TOP] = top
+        # names and sets are set already; these decide which rows are read again, and so the order of draws
         for mark in (layout.LOW_AT, layout.TIES, layout.PEAK_AT):
             self._state.marks[mark] = arrays["marks"][mark]
         self.log[:, :n_done] = arrays["log"]

@@ -179,6 +179,7 @@ def _load_boolean(
     capacity = capacity or capacity_for(n_groups)
     entry = np.int32 if wide else entry_type(capacity)
     samples = _empty_sets(n_samples, activity, row_length, entry)
+    # the samples are read a second time
     seen[:] = -1
     filled = np.zeros(n_groups, dtype=np.int64)
     for first, chunk in stretches(batch):
@@ -192,6 +193,7 @@ def _load_boolean(
             samples.span_start,
             samples.is_bitmap,
         )
+    # `fill_rows` counts it up again, as the end of each row so far
     samples.row_length[:] = 0
     spans = (samples.words, samples.span_start, samples.span_length, samples.is_bitmap)
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
@@ -278,6 +280,7 @@ def _load_scalar(
     to_group = sparse.csr_array(
         (np.ones(len(used)), (used, group_of_column[used])), shape=(len(group_of_column), n_groups)
     )
+    # components of one group are summed first: their squares are those of the sum
     pieces = [sparse.csr_array(chunk).astype(np.float64) @ to_group for _, chunk in stretches(batch)]
     grouped = sparse.csc_array(sparse.vstack(pieces) if pieces else sparse.csr_array((0, n_groups)))
     squares = np.asarray(grouped.multiply(grouped).sum(axis=0)).ravel()
@@ -287,6 +290,7 @@ def _load_scalar(
     capacity = capacity or capacity_for(n_groups)
     coact = np.empty(capacity * (capacity - 1) // 2)
     activity, zero_pairs = np.empty(n_groups), 0
+    # a dense piece of 32 MB at a time
     rows_per_piece = max(1, (1 << 22) // max(n_groups, 1))
     for first in range(0, n_groups, rows_per_piece):
         last = min(first + rows_per_piece, n_groups)

@@ -74,8 +74,10 @@ def build_state(
         log: array in which merges are recorded.
     """
     n_groups, samples = len(names), loaded.samples
+    # the triangle has capacity·(capacity − 1)/2 entries; nothing else says how many slots it was made for
     capacity = round((1 + math.sqrt(1 + 8 * len(loaded.coact))) / 2)
     figures = np.zeros((layout.N_FIGURES, capacity))
+    # slots without a group lose every comparison, so that no search has to skip them
     figures[[layout.CLOSED, layout.LOW, layout.LEAST_WEIGHED]] = np.inf
     figures[[layout.PEAK, layout.MOST]] = -np.inf
     figures[layout.CLOSED, :n_groups] = 0
@@ -100,6 +102,7 @@ def build_state(
         (of_rank, layout.SUM_ACTIVITY_RANK, layout.LOST_ACTIVITY_RANK),
     ):
         sums[total] = terms.sum()
+        # the exact rounding error of this first sum: merges carry it on, and never add up all terms again
         sums[lost] = math.fsum([*terms.tolist(), -sums[total]])
     sums[layout.LIMIT] = -np.inf
     sums[layout.MARGIN] = 0.25

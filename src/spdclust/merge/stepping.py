@@ -223,8 +223,11 @@ def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator
 def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " groups"]) -> tuple[float, float]:
     """Return two values that very likely bracket the one at `rank`, from evenly spaced pairs."""
     n_pairs = len(slots) * (len(slots) - 1) // 2
+    # multiples of the golden ratio, modulo the number of pairs, leave no large gap and follow no
+    # pattern of the rows
     places = (np.arange(int(4 * n_pairs ** (2 / 3)) + 64) * (int(n_pairs * 0.6180339887) | 1)) % n_pairs
     taken = np.sort(_values_at(state, rules, places, slots))
+    # six standard deviations of a rank in a sample; if the value lies outside after all, the caller widens it
     middle, margin = rank / n_pairs * len(taken), 3 * math.sqrt(len(taken))
     low = taken[int(middle - margin)] if middle >= margin else -np.inf
     high = taken[int(middle + margin)] if middle + margin < len(taken) else np.inf
@@ -236,6 +239,7 @@ def _values_at(
 ) -> Float[np.ndarray, " taken"]:
     """Return the values of pairs, numbered row by row over the open slots."""
     row = np.floor((1 + np.sqrt(1 + 8.0 * places)) / 2).astype(np.int64)
+    # the square root may be rounded across an integer, up or down
     row -= row * (row - 1) // 2 > places
     row += (row + 1) * row // 2 <= places
     p, q = slots[row], slots[places - row * (row - 1) // 2]

@@ -84,6 +84,7 @@ class ComponentModel:
             getattr(causal_importance, "width", 0)
         )
         self._max_length = _smallest(target.max_length, getattr(causal_importance, "max_length", None))
+        # run once: the order of calls is the order of labels, and a module that is never called is found now
         example = target.smallest_input().to(device)
         self._capture = InputCapture(
             target.module, [module.name for module in modules], example, self._config_file
@@ -290,6 +291,7 @@ class ComponentModel:
         sigmoid = self._sigmoids[causal_importance]
         with torch.no_grad():
             taken_in = self._capture(rows)
+            # before the functions where each position counts for itself, after them where they look at others
             if positions is not None and not self._mixes_positions:
                 taken_in = {name: _at(x, positions) for name, x in taken_in.items()}
             for name, reader in self._readers.items():

@@ -2,9 +2,7 @@
 
 import contextlib
 import logging
-import os
 import shutil
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from spdclust.core.atomic import remove_orphans, temporary_for
 from spdclust.core.cache_folders import one_process_at_a_time
 from spdclust.core.errors import InputError
 from spdclust.models.wandb_paths import ALLOWED, BESIDE_CHECKPOINT, CHECKPOINT, OF_TARGET, WandbRun
@@ -101,8 +100,8 @@ def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]
     with one_process_at_a_time(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():  # another job was quicker
             return folder
-        _remove_orphans(folder)
-        temporary = folder.with_name(f".{folder.name}.tmp-{socket.gethostname()}-{os.getpid()}")
+        remove_orphans(folder)
+        temporary = temporary_for(folder)
         try:
             temporary.mkdir(parents=True)
             _download(run, choose, temporary)
@@ -137,6 +136,7 @@ def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[st
             # flat, whatever the folder in the run
             with contextlib.closing(each.download(root=str(folder), replace=True)) as written:
                 path = Path(written.name)
+            # a connection that ends early leaves a shorter file without an error
             if path.stat().st_size != int(each.size):
                 raise OSError(f"{each.name}: {path.stat().st_size} of {each.size} bytes arrived")
             if path.parent != folder:
@@ -167,11 +167,3 @@ def _watched(folder: Path, bar: Any) -> Iterator[None]:
         done.set()
         watcher.join()
         bar.update(max(0, size() - bar.n))
-
-
-def _remove_orphans(folder: Path) -> None:
-    """Remove partial downloads left by killed processes of this host."""
-    for orphan in folder.parent.glob(f".{folder.name}.tmp-{socket.gethostname()}-*"):
-        process = orphan.name.rpartition("-")[2]
-        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(orphan, ignore_errors=True)

@@ -296,6 +296,7 @@ def _draw(
         "inputs_digest": drawn.hexdigest(),
         "request": request,
         "sampling": sampling_record(config),
+        # a loader with its own inputs has no task of ours
         "task": "its own" if model.task is None else str(model.task.name),
         **source.provenance,
     }

@@ -131,6 +131,7 @@ def text_blocks(
     Raises:
         InputError: a record is not a text.
     """
+    # texts are joined before they are split, as models are trained: a block may start inside a text
     end = np.array([tokenizer.end_of_text], dtype=np.int32)
     rest = np.empty(0, dtype=np.int32)
     for some in _growing_groups(_checked_texts(texts, name)):

@@ -105,6 +105,7 @@ def summarize_agreement(
     n_distinct = n_runs - repeats.sum(axis=1)
     agreed = np.flatnonzero(n_distinct == 1)
     divergence = _first(~equal, iterations)
+    # meeting again counts only after the runs have parted
     parted = np.cumsum(~equal, axis=0) > 0
     return Agreement(
         iterations=iterations,

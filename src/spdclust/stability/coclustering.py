@@ -168,6 +168,7 @@ def coclustering(
     atoms, first, atom_of, weights = np.unique(
         groups, axis=1, return_index=True, return_inverse=True, return_counts=True
     )
+    # `unique` sorts by value; in the order of the first component, the roots below are first components
     order = np.argsort(first)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -234,6 +235,7 @@ def _support(groups: np.ndarray, group_idxs: np.ndarray, sizes: np.ndarray) -> n
     together = np.zeros(len(sizes))
     alone = np.zeros(len(sizes))
     for row in groups:
+        # one number per cell of the contingency table
         width = int(row.max()) + 1 if len(row) else 1
         cells, counts = np.unique(group_idxs * width + row, return_counts=True)
         np.add.at(together, cells // width, counts * (counts - 1) / 2)

@@ -222,6 +222,7 @@ def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int | None:
     top = int(np.argmax(rise))
     if rise[top] <= _LEAST_DROP:
         return None
+    # the smooth curve finds the foot of the rise, the curve itself the exact row within that window
     foot = _last_least(smooth[: top + 1])
     start, end = starts[foot], min(int(ends[foot]), top + 1)
     return int(start) + _last_least(mean_distance[start:end])

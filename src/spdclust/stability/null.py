@@ -135,6 +135,7 @@ def summarize_null_agreement(shuffles: Sequence[Agreement]) -> NullAgreement:
     for method in shuffles[0].means:
         of_each = np.stack([agreement.quantiles[method] for agreement in shuffles])
         together = of_each.mean(axis=0)
+        # the means of quantiles, but the extremes of all shuffles: what chance can reach
         together[:, 0], together[:, -1] = of_each[:, :, 0].min(axis=0), of_each[:, :, -1].max(axis=0)
         mean_of_each = np.stack([agreement.means[method] for agreement in shuffles])
         quantiles[method], means[method] = together, mean_of_each.mean(axis=0)

@@ -87,6 +87,7 @@ def find_in_row(coact, figures, p, alpha, log_k, low, high, ordinal, values):
     found, count = -1, 0
     for first in range(0, p, BLOCK):
         last = min(first + BLOCK, p)
+        # most blocks have no such pair, and their least value is known without a branch per pair
         if values_of_row(coact, figures, p, first, last, alpha, log_k, values) <= high:
             for q in range(first, last):
                 if low <= values[q] <= high:

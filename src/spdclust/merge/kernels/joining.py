@@ -183,6 +183,7 @@ def write_row(coact, figures, touched, a, b, new):
         c_a, c_b = coact[start + a], coact[start + b]
         row[q] = c_a + c_b - touched[q]
         zeros += zeros_more(c_a, c_b, row[q], closed[q])
+    # pairs with closed slots are never looked at, and `a` with `b` was one of the pairs
     row[a] = 0
     zeros -= row_b[a] == 0
     row[b] = 0

@@ -45,6 +45,7 @@ def open_before_merge(table, keep, gone, side, opened, n_open):
             if nodes[other, DUAL] > 0:
                 opened[n_open] = other
                 n_open += 1
+    # in 64 bits: the sum of all duals may exceed the 32 bits of one
     taken = np.int64(nodes[keep, DUAL]) + np.int64(nodes[gone, DUAL])
     nodes[keep, DUAL] = 0
     nodes[gone, DUAL] = 0
@@ -137,10 +138,13 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
                 found = True
             elif n_queue > 0:
                 top, n_queue = _pop(queue, n_queue)
+                # the queue is sorted: what remains is farther than the best end found
                 if (top >> 32) >= best:
                     n_queue = np.int64(0)
                     break
                 other = np.int32(top & 0xFFFFFFFF)
+                # outdated entries stay in the queue when a shorter distance is found, and
+                # are passed over here
                 if nodes[other, DISTANCE] == (top >> 32) and (top >> 32) >= reached:
                     mate_node = cells[nodes[other, MATE], END + side]
                     if nodes[mate_node, STAMP] != stamp:
@@ -155,11 +159,13 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
         nodes[node, DISTANCE] = reached
         seen[n_seen] = node
         n_seen += 1
+        # the path may also end here, by lowering this dual to 0
         if reached + nodes[node, DUAL] < best:
             best, end, end_is_far = reached + nodes[node, DUAL], node, False
             if best == reached:
                 break
 
+    # move the duals so that the path to `end` becomes tight
     for i in range(n_seen):
         node = seen[i]
         change = best - nodes[node, DISTANCE]
@@ -168,6 +174,7 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
                 nodes[node, DUAL] -= change
             else:
                 nodes[node, DUAL] += change
+    # exchange matched and unmatched cells along the path
     if end != root:
         if end_is_far:
             other = end

@@ -32,6 +32,7 @@ class Table(NamedTuple):
 def identity_table(n):
     """Return the table of two groupings into singletons, with a one-to-one matching."""
     size = 8
+    # at most half full, so that chains stay short
     while size < 2 * n:
         size *= 2
     cells = np.full((n, 8), NONE, dtype=np.int32)

@@ -50,6 +50,7 @@ def walk_pair(
     seen = np.empty(2 * n + 1, dtype=np.int32)
 
     n_kept = len(squares)
+    # before row 0: the merges of a run that starts with more groups than the others
     for t in range(-max(first_a, first_b), (n_kept - 1) * stride + 1):
         for side in range(2):
             first = first_a if side == 0 else first_b
@@ -58,6 +59,7 @@ def walk_pair(
                 continue
             name, gone_name = merges[t + first, 0], merges[t + first, 1]
             keep, gone = node_of[side, name], node_of[side, gone_name]
+            # move the cells of the node that has fewer; the group keeps its name through `node_of`
             if table.nodes[keep, DEGREE] < table.nodes[gone, DEGREE]:
                 keep, gone = gone, keep
             node_of[side, name] = keep
@@ -73,6 +75,7 @@ def walk_pair(
             information[t // stride] = sums[1]
             if want_matched:
                 for i in range(n_open):
+                    # it may have been matched, or merged away, since it was listed
                     node = opened[i]
                     if table.nodes[node, MATE] == NONE and table.nodes[node, DUAL] > 0:
                         stamp += 1
