@@ -15,11 +15,11 @@ def merging_megabytes(wildcards, batches):
     """Memory of one merge, of which the largest batch decides."""
     try:
         n_components = max(batch_shape(file)[1] for file in batches)
+        n_entries = max(batch_entries(file) for file in batches)
     except InputError:  # the merge says it better
-        n_components = 0
+        n_components = n_entries = 0
     scalar = ensemble_of(wildcards).run.merge_config.activation_threshold is None
-    largest = max(os.path.getsize(file) for file in batches)
-    return merging_bytes(n_components, largest, scalar=scalar) / 2**20
+    return merging_bytes(n_components, n_entries, scalar=scalar) / 2**20
 
 
 def grouping_megabytes(batches):

@@ -43,8 +43,7 @@ def test_a_merge_takes_no_more_than_predicted_and_no_third_of_it(tmp_path, thres
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     before, peak = map(int, done.stdout.split())
-    size = (tmp_path / "batch_0.pt").stat().st_size
-    predicted = merging_bytes(2500, size, scalar=threshold is None)
+    predicted = merging_bytes(2500, active.nnz, scalar=threshold is None)
     assert 1 < predicted / peak < 3
     # without the libraries: most of what is left is the formula itself
     assert 1 < (predicted - LIBRARIES) / (peak - before) < 3
@@ -58,6 +57,7 @@ def test_a_merge_of_sets_takes_no_more_than_predicted(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", MERGE, str(tmp_path), "0.01"], capture_output=True, text=True, check=True
     )
-    _, peak = map(int, done.stdout.split())
-    size = (tmp_path / "batch_0.pt").stat().st_size
-    assert 1 < merging_bytes(2500, size, scalar=False) / peak < 3
+    before, peak = map(int, done.stdout.split())
+    predicted = merging_bytes(2500, active.nnz, scalar=False)
+    assert 1 < predicted / peak < 3
+    assert 1 < (predicted - LIBRARIES) / (peak - before) < 3

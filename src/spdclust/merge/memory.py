@@ -32,18 +32,20 @@ def coactivation_bytes(n_groups: int, *, scalar: bool, capacity: int | None = No
     return (8 if scalar else 4) * slots * (slots + 1) // 2
 
 
-def merging_bytes(n_components: int, batch_bytes: int, *, scalar: bool) -> int:
+def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
     """Return the bytes that a merge takes at most, within the bounds of `tests/merge/test_memory.py`.
 
     Example:
-        >>> merging_bytes(13_000, 60_000_000, scalar=False) // 1_000_000
-        1735
+        >>> merging_bytes(13_000, 10_000_000, scalar=False) // 1_000_000
+        1585
 
     Args:
         n_components: components of the batch, alive or not.
-        batch_bytes: size of the largest batch file.
+        n_entries: entries of the largest batch, each a component that is active on a sample.
         scalar: whether activations are not thresholded.
     """
-    # scalar: several copies of the entries in 8 bytes, and blocks of the product of all pairs
-    entries = 16 * batch_bytes + 100_000_000 if scalar else 5 * batch_bytes
-    return LIBRARIES + coactivation_bytes(n_components, scalar=scalar) + entries
+    if scalar:  # several copies of the entries in 8 bytes
+        each, read_at_once = 96, 100_000_000
+    else:  # by component in 4 bytes, by sample in 2 or 4, and room for unions
+        each, read_at_once = 9 if n_components <= 2**16 else 13, 60_000_000
+    return LIBRARIES + coactivation_bytes(n_components, scalar=scalar) + each * n_entries + read_at_once

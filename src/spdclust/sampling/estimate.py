@@ -76,10 +76,10 @@ class Estimate:
 
     def merging_bytes(self, active: int) -> int | None:
         """Return how much memory a merge takes at most, see `merge.memory`."""
-        stored = self.batch_bytes(active)
-        if stored is None or self.n_components is None:
+        if self.n_components is None or self.n_samples is None:
             return None
-        return merging_bytes(self.n_components, stored, scalar=self.scalar)
+        n_entries = self.n_samples * min(active, self.n_components)
+        return merging_bytes(self.n_components, n_entries, scalar=self.scalar)
 
     def lines(self) -> list[str]:
         """Return the estimate as text.
@@ -89,7 +89,7 @@ class Estimate:
             components: 200
             samples: 8 runs × 1 batch × 4,096
             disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
-            memory: 1.0 GB to sample a run, 1.0 GB to merge one
+            memory: 1.0 GB to sample a run, 1.1 GB to merge one
         """
         return [*self.files, *self._needs(), *(f"note: {line}" for line in self.notes)]
 
