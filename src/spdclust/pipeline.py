@@ -160,8 +160,8 @@ def run_ensemble(
     """
     if n_workers < 1:
         raise InputError("no workers", field="n_workers", found=n_workers, allowed="1 or more")
-    place = EnsembleFolder(Path(results) / ensemble.folder)
-    folder = place.folder
+    ensemble_folder = EnsembleFolder(Path(results) / ensemble.folder)
+    folder = ensemble_folder.folder
     devices_in_turn = itertools.cycle(devices or [ensemble.run.device])
     tasks = [(ensemble, run, str(results), next(devices_in_turn)) for run in range(ensemble.n_runs)]
     if n_workers == 1:
@@ -178,7 +178,7 @@ def run_ensemble(
         pipeline_path=folder / PIPELINE_CONFIG,
         run_path=folder / RUN_CONFIG,
     )
-    files = {method: place.distance_file(method) for method in ensemble.methods}
+    files = {method: ensemble_folder.distance_file(method) for method in ensemble.methods}
     normalize(paths, meta=folder / META, merge_array=folder / MERGE_ARRAY)
     write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
     names = {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}

@@ -66,12 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        told = error if isinstance(error, InputError) else memory_error(error) or missing_package(error)
-        if told is None:
+        input_error = (
+            error if isinstance(error, InputError) else memory_error(error) or missing_package(error)
+        )
+        if input_error is None:
             raise
         if options.debug:
             traceback.print_exc()
-        print(f"Error: {told}", file=sys.stderr)
+        print(f"Error: {input_error}", file=sys.stderr)
         return 1
     return 0
 

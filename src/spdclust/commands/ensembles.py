@@ -163,8 +163,8 @@ def _distances(options: argparse.Namespace) -> None:
     methods = check_methods(options.method)
     usual = _comparison(options).distances_methods
     stride = _stride(options, by_workflow=not set(methods).isdisjoint(usual))
-    place = EnsembleFolder(options.output or options.ensemble)
-    paths = {method: place.distance_file(method) for method in methods}
+    ensemble = EnsembleFolder(options.output or options.ensemble)
+    paths = {method: ensemble.distance_file(method) for method in methods}
     distances(options.ensemble, paths, stride=stride, n_workers=options.threads or available_threads())
     print("\n".join(f"wrote {path}" for path in paths.values()))
 

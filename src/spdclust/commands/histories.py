@@ -84,14 +84,14 @@ def _inspect(options: argparse.Namespace) -> None:
     from spdclust.merge.inspection import describe_groups, describe_history
 
     history = load_merge_history(options.history)
-    said = [describe_history(history)]
+    paragraphs = [describe_history(history)]
     iteration = iteration_given(options)
     if iteration is not None:
         try:
-            said.append(describe_groups(history, iteration))
+            paragraphs.append(describe_groups(history, iteration))
         except InputError as error:
             raise error.located(file=options.history) from error
-    print("\n".join(said))
+    print("\n".join(paragraphs))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -75,10 +75,10 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _check_numbers(cls, value: Any, told: Any) -> Any:
+    def _check_numbers(cls, value: Any, info: Any) -> Any:
         if not isinstance(value, int):
             return value
-        kinds = _kinds(cls.model_fields[str(told.field_name)].annotation)
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
         if bool not in kinds and (int in kinds or float in kinds):
             _no_truth_value(value)
         if int in kinds and abs(value) > LARGEST:
@@ -143,8 +143,8 @@ def _meaning(model: type[BaseModel], location: list[int | str]) -> str:
     """Return the description of a key in its section."""
     section = _section_at(model, location[:-1])
     field = section.model_fields.get(str(location[-1])) if section is not None else None
-    said = " ".join((field.description or "").split()) if field is not None else ""
-    return (said[:1].lower() + said[1:]).removesuffix(".") or "a value"
+    description = " ".join((field.description or "").split()) if field is not None else ""
+    return (description[:1].lower() + description[1:]).removesuffix(".") or "a value"
 
 
 def _known_keys(model: type[BaseModel], location: list[int | str]) -> list[str]:

@@ -228,14 +228,14 @@ def _find_run_file(name: str, pipeline_path: Path) -> Path:
         InputError: it is in none of these places.
     """
     folder = pipeline_path.parent
-    places = [folder / name, Path(name)]
+    candidates = [folder / name, Path(name)]
     if len(Path(name).parts) > 1:  # a bare name is too likely to be another file's
-        places += [above / name for above in folder.absolute().parents]
+        candidates += [above / name for above in folder.absolute().parents]
     # files of the reference name run files by paths that exist only in its repository
-    places.append(folder / Path(name).name)
-    for place in places:
-        if place.is_file():
-            return place
+    candidates.append(folder / Path(name).name)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
     raise InputError(
         "no such file",
         file=pipeline_path,

@@ -90,10 +90,10 @@ def memory_error(error: BaseException) -> InputError | None:
         not enough memory (found: Unable to allocate 3 GiB; allowed: more memory, or fewer jobs at once)
     """
     # memory errors of torch and of threads have no type of their own
-    said = (str(error) or "an allocation failed").strip().split("\n")[0]
+    reason = (str(error) or "an allocation failed").strip().split("\n")[0]
     if not isinstance(error, MemoryError) and not any(words in str(error) for words in _SAID):
         return None
-    return InputError("not enough memory", found=said, allowed="more memory, or fewer jobs at once")
+    return InputError("not enough memory", found=reason, allowed="more memory, or fewer jobs at once")
 
 
 _SAID = (

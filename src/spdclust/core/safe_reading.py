@@ -43,8 +43,8 @@ def regular_file(path: str | Path, allowed: str) -> Path:
     except FileNotFoundError as error:
         raise InputError("no such file", file=path, allowed=allowed) from error
     except (OSError, ValueError) as error:  # a symlink loop, or an invalid name
-        said = getattr(error, "strerror", None) or str(error)
-        raise InputError("cannot be read", file=path, found=said, allowed=allowed) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError("cannot be read", file=path, found=reason, allowed=allowed) from error
     if not stat.S_ISREG(mode):
         raise InputError("not a regular file", file=path, found=_kind(mode), allowed=allowed)
     return path
@@ -83,9 +83,9 @@ def check_folder(folder: str | Path, allowed: str) -> None:
     Raises:
         InputError: one of them is a pipe, a device or a broken link.
     """
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            regular_file(Path(place, name), allowed)
+            regular_file(Path(parent, name), allowed)
 
 
 def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str:
@@ -214,8 +214,8 @@ def as_input_error(problem: str, path: str | Path, allowed: str, field: str | No
         too_little = memory_error(error)
         if too_little is not None:
             raise too_little.located(file=path) from error
-        said, name = " ".join(str(error).split()), type(error).__name__
-        found = said if said and isinstance(error, _TELLING) else f"{name}: {said}".removesuffix(": ")
+        reason, name = " ".join(str(error).split()), type(error).__name__
+        found = reason if reason and isinstance(error, _TELLING) else f"{name}: {reason}".removesuffix(": ")
         raise InputError(problem, file=path, field=field, found=found, allowed=allowed) from error
 
 

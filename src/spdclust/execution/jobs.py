@@ -63,14 +63,18 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            told = error if isinstance(error, InputError) else memory_error(error)
-            where = f"{type(error).__name__}: {error} [traceback in" if told is None else f"{told} [log:"
+            input_error = error if isinstance(error, InputError) else memory_error(error)
+            where = (
+                f"{type(error).__name__}: {error} [traceback in"
+                if input_error is None
+                else f"{input_error} [log:"
+            )
             _tell(terminal, f"Error in {name}: {where} {log_path}]")
             with contextlib.suppress(OSError):  # the log may be on the full disk
-                if told is None:
+                if input_error is None:
                     traceback.print_exc()
                 else:
-                    print(f"Error: {told}", file=sys.stderr)
+                    print(f"Error: {input_error}", file=sys.stderr)
                 if memory_error(error) is None:
                     print(_FOR_GOOD, file=sys.stderr)
             raise SystemExit(1) from None

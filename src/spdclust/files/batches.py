@@ -247,8 +247,8 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.files.histories import load_merge_history
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     merged_batches(load_merge_history(place.history(0)), place.batches(0)).n_batches
+        ...     ensemble = write_example_ensemble(folder)
+        ...     merged_batches(load_merge_history(ensemble.history(0)), ensemble.batches(0)).n_batches
         1
 
     Args:
@@ -272,24 +272,24 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
     return batches
 
 
-def kept_batches(place: EnsembleFolder, histories: Sequence[str | Path]) -> list[Path] | None:
+def kept_batches(ensemble: EnsembleFolder, histories: Sequence[str | Path]) -> list[Path] | None:
     """Return the batch folders of an ensemble's runs, or None if those of any run are missing.
 
     Example:
         >>> import shutil, tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     histories = [place.history(0), place.history(1)]
-        ...     [path.name for path in kept_batches(place, histories)]
-        ...     shutil.rmtree(place.batches(1))
-        ...     kept_batches(place, histories) is None
+        ...     ensemble = write_example_ensemble(folder)
+        ...     histories = [ensemble.history(0), ensemble.history(1)]
+        ...     [path.name for path in kept_batches(ensemble, histories)]
+        ...     shutil.rmtree(ensemble.batches(1))
+        ...     kept_batches(ensemble, histories) is None
         ['run_0', 'run_1']
         True
 
     Args:
-        place: the ensemble.
+        ensemble: the ensemble.
         histories: its `runs/run_<r>/history.zip`.
     """
-    folders = [place.batches(run_number(Path(history))) for history in histories]
+    folders = [ensemble.batches(run_number(Path(history))) for history in histories]
     return folders if all(any(folder.glob("batch_*.pt")) for folder in folders) else None

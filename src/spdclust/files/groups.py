@@ -108,7 +108,7 @@ def groups_record(found: FoundGroups) -> dict[str, Any]:
     ]
     tree = found.tree
     alone = np.flatnonzero(found.group_idxs >= found.n_groups)
-    told = {
+    record = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "settings": dict(found.settings),
@@ -134,7 +134,7 @@ def groups_record(found: FoundGroups) -> dict[str, Any]:
             "chosen": tree.chosen.astype(int).tolist(),
         },
     }
-    plain: dict[str, Any] = json_types(told)
+    plain: dict[str, Any] = json_types(record)
     return plain
 
 
@@ -242,17 +242,17 @@ def _shared(groups: list[dict[str, Any]], number: Mapping[str, int]) -> SharedMe
     return SharedMembers(*numbers, np.array(bits, dtype=np.float64), np.array(share, dtype=np.float64))
 
 
-def _tree(told: Mapping[str, Any], n_components: int) -> EvidenceTree:
-    children = np.array(told["children"], dtype=np.int64).reshape(-1, 2)
-    lengths = {len(told[name]) for name in ("height", "bits", "bits_se", "chosen")}
+def _tree(record: Mapping[str, Any], n_components: int) -> EvidenceTree:
+    children = np.array(record["children"], dtype=np.int64).reshape(-1, 2)
+    lengths = {len(record[name]) for name in ("height", "bits", "bits_se", "chosen")}
     if lengths != {len(children)}:
         raise InputError("arrays differ in length", field="tree", allowed=f"{len(children)} nodes in each")
     before = n_components + np.arange(len(children))[:, None]
     if (children >= before).any() or len(np.unique(children)) < children.size:
         raise InputError("not a tree", field="tree.children", allowed="each node once, before its parent")
-    height = np.array(told["height"], dtype=np.float64)
-    evidence = _floats(told["bits"]), _floats(told["bits_se"])
-    return EvidenceTree(children, height, *evidence, np.array(told["chosen"], dtype=bool))
+    height = np.array(record["height"], dtype=np.float64)
+    evidence = _floats(record["bits"]), _floats(record["bits_se"])
+    return EvidenceTree(children, height, *evidence, np.array(record["chosen"], dtype=bool))
 
 
 def _column(name: str, values: list[Any]) -> np.ndarray:

@@ -92,7 +92,7 @@ def save_merge_history(
     members |= own
     members["labels.txt"] = "\n".join(history.labels)
     theirs = reference_settings(history)
-    told = {
+    section = {
         "merge_config": history.settings(),
         "records": sorted(history.records),
         "provenance": history.provenance,
@@ -104,8 +104,8 @@ def save_merge_history(
         "labels": history.labels,
         "spdclust": {
             "format_version": FORMAT_VERSION,
-            **told,
-            "checksum": digest_of(*own.values(), history.labels, told),
+            **section,
+            "checksum": digest_of(*own.values(), history.labels, section),
         },
     }
     members["metadata.json"] = json.dumps(metadata, indent=1, ensure_ascii=False)
@@ -136,8 +136,8 @@ def load_merge_history(path: str | Path) -> MergeHistory:
     with as_input_error("not a readable history.zip", path, _ALLOWED):
         metadata = _metadata(path)
         ours = "spdclust" in metadata
-        told = _mapping(metadata["spdclust"], "spdclust") if ours else {}
-        names = [str(name) for name in told.get("records", [])]
+        section = _mapping(metadata["spdclust"], "spdclust") if ours else {}
+        names = [str(name) for name in section.get("records", [])]
         own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
         own += [f"{_RECORD}{name}.npy" for name in names]
         arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
@@ -154,7 +154,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
                 allowed="(iterations, 2) integers",
             )
         if ours:
-            settings, provenance = told["merge_config"], _mapping(told["provenance"], "provenance")
+            settings, provenance = section["merge_config"], _mapping(section["provenance"], "provenance")
         else:
             settings, provenance = metadata["merge_config"], {"source": "reference implementation"}
             unknown = not_stated_by(settings)
@@ -197,8 +197,8 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
 
 def _check_reference_labels(metadata: dict[str, Any], labels: list[str]) -> None:
     """Raise an error if the two copies of the labels in a reference history differ in number."""
-    for key, said in (("labels", labels), ("c_components", len(labels))):
-        if metadata.get(key, said) != said:
+    for key, expected in (("labels", labels), ("c_components", len(labels))):
+        if metadata.get(key, expected) != expected:
             raise InputError(
                 "differs from labels.txt",
                 field=f"metadata.json: {key}",
@@ -231,8 +231,8 @@ def _check_figures(array: np.ndarray, name: str, n_iterations: int) -> None:
 
 
 def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Sequence[np.ndarray]) -> None:
-    told = dict(metadata["spdclust"])
-    version, checksum = told.pop("format_version", None), told.pop("checksum", None)
+    section = dict(metadata["spdclust"])
+    version, checksum = section.pop("format_version", None), section.pop("checksum", None)
     if version != FORMAT_VERSION:
         raise InputError(
             "unknown format version",
@@ -240,7 +240,7 @@ def _verify(path: Path, metadata: dict[str, Any], labels: list[str], arrays: Seq
             found=version,
             allowed=str(FORMAT_VERSION),
         )
-    if checksum != digest_of(*arrays, labels, told):
+    if checksum != digest_of(*arrays, labels, section):
         raise InputError("checksum does not match: the file is damaged", file=path, allowed=_ALLOWED)
 
 

@@ -94,7 +94,7 @@ def model_name(model: str) -> str:
     if not model.startswith("wandb:"):
         return model
     parts = model.removeprefix("wandb:").split("/")
-    return "/".join(part for place, part in enumerate(parts) if not (place == 2 and part == "runs"))
+    return "/".join(part for position, part in enumerate(parts) if not (position == 2 and part == "runs"))
 
 
 def save_mapping(record: Mapping[str, Any], path: str | Path) -> None:

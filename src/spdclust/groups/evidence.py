@@ -242,7 +242,7 @@ def choose_nodes(
             evidence (Wasserman, Ramdas and Balakrishnan 2020).
     """
     limit = np.log2(max(evidence.n_codes, 1) / false_alarm)
-    place = {int(node): row for row, node in enumerate(nodes)}
+    row_of = {int(node): row for row, node in enumerate(nodes)}
     n_folds = evidence.bits.shape[1]
     alone = np.zeros((n_folds, tree.n_leaves)) if regret is None else regret
     best = {leaf: alone[:, leaf] for leaf in range(tree.n_leaves)}
@@ -251,7 +251,7 @@ def choose_nodes(
         node = tree.n_leaves + t
         parts = best.pop(a) + best.pop(b)
         below = chosen.pop(a) + chosen.pop(b)
-        row = place.get(node, -1)
+        row = row_of.get(node, -1)
         if row >= 0 and chosen_without[row].any():
             more = evidence.bits[row] - parts
             if more.sum() > 0 and log_evidence(more, chosen_without[row]) >= limit:

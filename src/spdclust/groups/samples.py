@@ -77,12 +77,12 @@ class Entries:
 
         run_parts(count, parts, threads)
         start = np.concatenate([[0], np.cumsum(counts.sum(0))])
-        place = start[:-1] + np.cumsum(counts, axis=0)
+        position = start[:-1] + np.cumsum(counts, axis=0)
         columns = np.empty(len(self.columns), dtype=_number_type(self.n_rows))
         values = None if self.values is None else np.empty_like(self.values)
 
         def write(first: int, last: int) -> None:
-            at = place[number[first]]
+            at = position[number[first]]
             kernels.transpose_rows(first, last, self.start, self.columns, self.values, at, columns, values)
 
         run_parts(write, parts, threads)
@@ -325,8 +325,8 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
         for number, piece in enumerate(first.pieces(fold))
     ]
 
-    def draw(place: int, _: int) -> Entries:
-        fold, number, piece = pieces[place]
+    def draw(position: int, _: int) -> Entries:
+        fold, number, piece = pieces[position]
         rng = make_generator((seed, fold, number))
         if not keep_busy:
             by_component = piece.transposed()
@@ -338,7 +338,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
             kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, rng)
         return piece
 
-    drawn = run_parts(draw, [(place, place + 1) for place in range(len(pieces))], threads)
+    drawn = run_parts(draw, [(position, position + 1) for position in range(len(pieces))], threads)
     of_fold = [
         [piece for (owner, _, _), piece in zip(pieces, drawn, strict=True) if owner == fold]
         for fold in range(folds.n_folds)

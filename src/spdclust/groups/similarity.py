@@ -214,10 +214,10 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1
     rows.sort()
     number: dict[tuple[int, int], int] = {}
     children = np.empty((len(rows), 2), dtype=np.int64)
-    for place, (_, key, t, a, b) in enumerate(rows):
+    for position, (_, key, t, a, b) in enumerate(rows):
         members = members_of[key]
         for side, child in enumerate((a, b)):
             inside = child >= len(members)
-            children[place, side] = number[key, child - len(members)] if inside else members[child]
-        number[key, t] = n + place
+            children[position, side] = number[key, child - len(members)] if inside else members[child]
+        number[key, t] = n + position
     return Tree(n, children, np.array([row[0] for row in rows], dtype=np.float64))

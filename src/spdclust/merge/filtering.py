@@ -35,18 +35,18 @@ def components_to_merge(
     Raises:
         InputError: no module matches `module_name_filter`, or no component is alive.
     """
-    wanted = in_modules(labels, config.module_name_filter)
+    chosen = in_modules(labels, config.module_name_filter)
     statistic = maxima if config.filter_dead_stat == "max" else means
     threshold = config.filter_dead_threshold
     # a plain float is compared in the precision of the statistic, as in the reference implementation
     alive = np.ones(len(labels), dtype=bool) if threshold == 0 else ~(statistic < threshold).all(axis=0)
-    kept = np.flatnonzero(wanted & alive)
+    kept = np.flatnonzero(chosen & alive)
     if len(kept) == 0:
-        largest = float(statistic[:, wanted].max()) if statistic[:, wanted].size else 0.0
+        largest = float(statistic[:, chosen].max()) if statistic[:, chosen].size else 0.0
         raise InputError(
             "no component is alive",
             field="filter_dead_threshold",
-            found=f"largest {config.filter_dead_stat} of {int(wanted.sum())} components is {largest:.4g}",
+            found=f"largest {config.filter_dead_stat} of {int(chosen.sum())} components is {largest:.4g}",
             allowed=f"a threshold of at most that, not {threshold:g}",
         )
     return kept
@@ -66,7 +66,7 @@ def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np
         return np.ones(len(labels), dtype=bool)
     of_label = [module_of(label) for label in labels]
     modules = list(dict.fromkeys(of_label))
-    wanted: set[str] = set()
+    chosen: set[str] = set()
     for entry in [module_filter] if isinstance(module_filter, str) else module_filter:
         is_glob = any(sign in entry for sign in "*?[")
         matches = [m for m in modules if (fnmatchcase(m, entry) if is_glob else m.startswith(entry))]
@@ -74,12 +74,12 @@ def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np
             raise InputError(
                 "no module matches", field="module_name_filter", found=entry, allowed=_some_of(modules)
             )
-        wanted.update(matches)
-    if not wanted:
+        chosen.update(matches)
+    if not chosen:
         raise InputError(
             "no module is named", field="module_name_filter", found=module_filter, allowed=_some_of(modules)
         )
-    return np.array([module in wanted for module in of_label], dtype=bool)
+    return np.array([module in chosen for module in of_label], dtype=bool)
 
 
 def module_of(label: str) -> str:

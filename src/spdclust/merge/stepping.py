@@ -225,8 +225,8 @@ def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " gro
     n_pairs = len(slots) * (len(slots) - 1) // 2
     # multiples of the golden ratio, modulo the number of pairs, leave no large gap and follow no
     # pattern of the rows
-    places = (np.arange(int(4 * n_pairs ** (2 / 3)) + 64) * (int(n_pairs * 0.6180339887) | 1)) % n_pairs
-    taken = np.sort(_values_at(state, rules, places, slots))
+    positions = (np.arange(int(4 * n_pairs ** (2 / 3)) + 64) * (int(n_pairs * 0.6180339887) | 1)) % n_pairs
+    taken = np.sort(_values_at(state, rules, positions, slots))
     # six standard deviations of a rank in a sample; if the value lies outside after all, the caller widens it
     middle, margin = rank / n_pairs * len(taken), 3 * math.sqrt(len(taken))
     low = taken[int(middle - margin)] if middle >= margin else -np.inf
@@ -235,14 +235,14 @@ def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " gro
 
 
 def _values_at(
-    state: State, rules: Rules, places: Int[np.ndarray, " taken"], slots: Int[np.ndarray, " groups"]
+    state: State, rules: Rules, positions: Int[np.ndarray, " taken"], slots: Int[np.ndarray, " groups"]
 ) -> Float[np.ndarray, " taken"]:
     """Return the values of pairs, numbered row by row over the open slots."""
-    row = np.floor((1 + np.sqrt(1 + 8.0 * places)) / 2).astype(np.int64)
+    row = np.floor((1 + np.sqrt(1 + 8.0 * positions)) / 2).astype(np.int64)
     # the square root may be rounded across an integer, up or down
-    row -= row * (row - 1) // 2 > places
-    row += (row + 1) * row // 2 <= places
-    p, q = slots[row], slots[places - row * (row - 1) // 2]
+    row -= row * (row - 1) // 2 > positions
+    row += (row + 1) * row // 2 <= positions
+    p, q = slots[row], slots[positions - row * (row - 1) // 2]
     c = state.coact[p * (p - 1) // 2 + q].astype(np.float64)
     s, r = state.figures[layout.ACTIVITY], state.figures[layout.RANK]
     values: np.ndarray = rules.alpha * ((s[p] - c) * r[q] + (s[q] - c) * r[p]) - c * _log_k(state)

@@ -101,8 +101,8 @@ class MergeView:
         high, low = np.maximum(p, q), np.minimum(p, q)
         # the packed triangle has no diagonal: values read there, and for masked groups, are replaced
         known = (low >= 0) & (high > low)
-        place = np.where(known, high * (high - 1) // 2 + low, 0)
-        values: np.ndarray = np.where(known, self._state.coact[place], np.nan)
+        position = np.where(known, high * (high - 1) // 2 + low, 0)
+        values: np.ndarray = np.where(known, self._state.coact[position], np.nan)
         same = np.asarray(first) == np.asarray(second)
         return np.where(same, self.activities[first], values)
 

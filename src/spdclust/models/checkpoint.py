@@ -98,21 +98,21 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
             of a type that is not known.
     """
     run = parse_wandb_path(path)
-    place = Path(path).expanduser() if run is None else decomposition_folder(run)
-    if exists(place) and place.is_dir():
-        weights = _last_step(place)
-    elif not exists(place):
-        raise InputError("no such file or folder", file=place, field="model_path", allowed=_ALLOWED)
-    elif place.suffix not in (".pth", ".pt"):
+    location = Path(path).expanduser() if run is None else decomposition_folder(run)
+    if exists(location) and location.is_dir():
+        weights = _last_step(location)
+    elif not exists(location):
+        raise InputError("no such file or folder", file=location, field="model_path", allowed=_ALLOWED)
+    elif location.suffix not in (".pth", ".pt"):
         raise InputError(
             "unknown type of model file",
-            file=place,
+            file=location,
             field="model_path",
-            found=place.suffix or "no suffix",
+            found=location.suffix or "no suffix",
             allowed=_ALLOWED,
         )
     else:
-        weights = place
+        weights = location
     config_file = weights.parent / CONFIG_NAME
     if not config_file.is_file():
         raise InputError("file is missing next to the checkpoint", file=config_file, allowed=_ALLOWED)

@@ -67,11 +67,13 @@ def model_files(loader: str | None, path: str | None) -> list[str]:
         >>> model_files("my_models:load", "some-name"), model_files(None, "resources")
         ([], [])
     """
-    place = None if path is None or loader is None else Path(path).expanduser()
-    if place is None or not place.exists():
+    location = None if path is None or loader is None else Path(path).expanduser()
+    if location is None or not location.exists():
         return []
     return (
-        [str(place)] if place.is_file() else sorted(str(each) for each in place.iterdir() if each.is_file())
+        [str(location)]
+        if location.is_file()
+        else sorted(str(each) for each in location.iterdir() if each.is_file())
     )
 
 

@@ -36,7 +36,7 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
         InputError: a file is missing or damaged, an architecture or function is unknown, or the weights do
             not match the configuration.
     """
-    place = find_device(device)
+    target_device = find_device(device)
     checkpoint = resolve_checkpoint(path)
     config, file = checkpoint.config, checkpoint.config_file
     sigmoids = find_sigmoids(config.sigmoid_type, file)
@@ -61,14 +61,14 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
         module_shapes(target.module, TARGET) | component_shapes(modules) | module_shapes(function, prefix)
     )
     check_shapes(state, expected, checkpoint.weights, [TARGET + pattern for pattern in target.ignored])
-    target.module = _filled(target.module, part(state, TARGET), place)
-    function = _filled(function, part(state, prefix), place)
+    target.module = _filled(target.module, part(state, TARGET), target_device)
+    function = _filled(function, part(state, prefix), target_device)
     readers = {
-        module.name: state[f"{COMPONENTS}{module.key}.V"].to(place)
+        module.name: state[f"{COMPONENTS}{module.key}.V"].to(target_device)
         for module in modules
         if function.reads_components or module.kind == "embedding"
     }
-    return ComponentModel(checkpoint, target, modules, function, sigmoids, readers, place)
+    return ComponentModel(checkpoint, target, modules, function, sigmoids, readers, target_device)
 
 
 def find_device(device: str) -> torch.device:

@@ -64,8 +64,8 @@ def load(path: str | None, device: str) -> ReferenceModel:
         raise InputError("no model", field="model_path", allowed="a run of the reference implementation")
     checkpoint = resolve_checkpoint(path)
     model = ComponentModel.from_pretrained(str(checkpoint.weights))
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model = model.to(place).eval()
+    target_device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    model = model.to(target_device).eval()
     return ReferenceModel(model, _task(model.target_model, checkpoint.config_file), checkpoint.digest)
 
 

@@ -189,8 +189,8 @@ class RowCollector:
         all_columns = np.empty(n_entries, dtype=self._columns.dtype)
         all_values = np.empty(n_entries, dtype=np.float32)
         for number, (columns, values) in enumerate(parts):
-            place = np.arange(len(columns)) + np.repeat(shift[:, number], counts[:, number])
-            all_columns[place], all_values[place] = columns, values
+            position = np.arange(len(columns)) + np.repeat(shift[:, number], counts[:, number])
+            all_columns[position], all_values[position] = columns, values
         return counts.sum(axis=1), all_columns, all_values
 
     def _add_statistics(self, n_rows: int, columns: np.ndarray, values: np.ndarray) -> None:

@@ -26,7 +26,7 @@ def decomposition_folder(run: WandbRun) -> Path:
     """Return the folder with a decomposition run's configuration and last checkpoint, downloaded if needed.
 
     Example:
-        >>> import tempfile
+        >>> import os, tempfile
         >>> from unittest.mock import patch
         >>> run = WandbRun("goodfire", "spd", "s-38e1a3e2")
         >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
@@ -44,7 +44,7 @@ def target_folder(run: WandbRun) -> Path:
     """Return the folder with the configuration of a target model's run, downloaded if needed.
 
     Example:
-        >>> import tempfile
+        >>> import os, tempfile
         >>> from unittest.mock import patch
         >>> run = WandbRun("goodfire", "train_resid_mlp", "1a2b3c4d")
         >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):

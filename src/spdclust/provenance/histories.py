@@ -106,12 +106,12 @@ def history_provenance(
     """
     codes = {"precompute_batches": _common(made_from, "code"), "merge": code}
     sampling = _common(made_from, "sampling")
-    inputs = [made.get("source_digest") or made.get("inputs_digest") for made in made_from]
-    seeds = [made.get("seed", "") for made in made_from]
+    inputs = [origin.get("source_digest") or origin.get("inputs_digest") for origin in made_from]
+    seeds = [origin.get("seed", "") for origin in made_from]
     digest = _common(made_from, "checkpoint_digest")
-    models = [made.get("checkpoint_digest", "") for made in made_from]
-    files = [made.get("source") for made in made_from if "source_digest" in made]
-    told = {
+    models = [origin.get("checkpoint_digest", "") for origin in made_from]
+    files = [origin.get("source") for origin in made_from if "source_digest" in origin]
+    record = {
         "batches": list(digests),
         "batch_seeds": [int(seed) for seed in seeds] if all(map(str.isdigit, seeds)) else None,
         "checkpoint_digest": digest,
@@ -125,10 +125,10 @@ def history_provenance(
         "code": {stage: fingerprint for stage, fingerprint in codes.items() if fingerprint},
         "git": None if git is None else dict(git),
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def _common(made_from: Sequence[Mapping[str, str]], name: str) -> str | None:
     """Return the value shared by all batches, or None if it differs or is missing."""
-    values = {made.get(name) for made in made_from}
+    values = {origin.get(name) for origin in made_from}
     return values.pop() if len(values) == 1 else None

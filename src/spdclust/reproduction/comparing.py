@@ -43,9 +43,9 @@ class Compared:
         """
         if self.same_bytes:
             return f"equal         {self.name}"
-        told = "; ".join(self.numbers + self.records)
+        differences = "; ".join(self.numbers + self.records)
         verdict = "same numbers" if self.same_numbers else "differs"
-        return f"{verdict:<12}  {self.name} ({told})"
+        return f"{verdict:<12}  {self.name} ({differences})"
 
 
 def compare_histories(before: Path, again: Path, name: str) -> Compared:
@@ -132,23 +132,23 @@ def differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
         >>> differing_numbers(history, replace(history, mdl_loss=history.mdl_loss + 1))
         ['mdl_loss']
     """
-    said = []
+    differences = []
     if first.labels != second.labels:
-        said.append(f"labels: {first.n_components} components, now {second.n_components}")
+        differences.append(f"labels: {first.n_components} components, now {second.n_components}")
     settings, others = first.config.resolved(), second.config.resolved()
-    said += [f"merge_config.{key}" for key in settings if settings[key] != others.get(key)]
+    differences += [f"merge_config.{key}" for key in settings if settings[key] != others.get(key)]
     pairs, other_pairs = first.selected_pairs, second.selected_pairs
     if not np.array_equal(pairs, other_pairs):
         n = min(len(pairs), len(other_pairs))
         unequal = np.flatnonzero((pairs[:n] != other_pairs[:n]).any(axis=1))
         n_equal = int(unequal[0]) if len(unequal) else n
-        said.append(f"merges after the first {n_equal}" if n_equal else "all merges")
+        differences.append(f"merges after the first {n_equal}" if n_equal else "all merges")
     arrays = {"mdl_loss": first.mdl_loss, "merge_pair_cost": first.merge_pair_cost, **first.records}
     now = {"mdl_loss": second.mdl_loss, "merge_pair_cost": second.merge_pair_cost, **second.records}
     for name in sorted(arrays.keys() | now.keys()):
         if name not in arrays or name not in now or not _equal(arrays[name], now[name]):
-            said.append(name)
-    return said
+            differences.append(name)
+    return differences
 
 
 def _equal(first: np.ndarray, second: np.ndarray) -> bool:

@@ -88,10 +88,10 @@ class Recipe:
             return source | insisted | {"merge_config": self.history.config.resolved()}
         sampling = {key: value for key, value in self.config.sampling().items() if value is not None}
         dataset = {key: value for key, value in sampling.pop("dataset").items() if value is not None}
-        told = sampling | insisted | ({"dataset": dataset} if dataset else {})
+        settings = sampling | insisted | ({"dataset": dataset} if dataset else {})
         if self.config.n_batches is not None:
-            told["n_batches"] = self.config.n_batches
-        return told | {"merge_config": self.history.config.resolved()}
+            settings["n_batches"] = self.config.n_batches
+        return settings | {"merge_config": self.history.config.resolved()}
 
     def commands(self) -> list[str]:
         """Return the command lines that reproduce the history, with its settings in `run.yaml`."""
@@ -111,30 +111,30 @@ class Recipe:
         """Return everything above as text for the terminal."""
         if not self.batch_digests:
             return self._lines_of_python()
-        said = [f"{self.path}: run {self.run} with base seed {self.base_seed}", *self._origins(), ""]
+        lines = [f"{self.path}: run {self.run} with base seed {self.base_seed}", *self._origins(), ""]
         if self.config is None:
-            said.append("its batches do not say what they were made from; with them in the folder BATCHES:")
-        said += ["run.yaml:", *_indented(self.settings()), "", "commands:"]
-        return said + [f"  {command}" for command in self.commands()]
+            lines.append("the origin of its batches is not recorded; with the batches in the folder BATCHES:")
+        lines += ["run.yaml:", *_indented(self.settings()), "", "commands:"]
+        return lines + [f"  {command}" for command in self.commands()]
 
     def _origins(self) -> list[str]:
-        made, git = self.provenance, self.provenance.get("git")
-        said = [f"  spdclust {made.get('spdclust', 'of an unknown version')}"]
+        provenance, git = self.provenance, self.provenance.get("git")
+        lines = [f"  spdclust {provenance.get('spdclust', 'of an unknown version')}"]
         if git:
-            said[0] += f", commit {git['commit']}" + (" with changes" if git["dirty"] else "")
-        if "checkpoint_digest" in made:
-            said.append(f"  checkpoint {made['checkpoint_digest']}")
-        seeds = made.get("batch_seeds", [None] * len(self.batch_digests))
+            lines[0] += f", commit {git['commit']}" + (" with changes" if git["dirty"] else "")
+        if "checkpoint_digest" in provenance:
+            lines.append(f"  checkpoint {provenance['checkpoint_digest']}")
+        seeds = provenance.get("batch_seeds", [None] * len(self.batch_digests))
         for number, (seed, digest) in enumerate(zip(seeds, self.batch_digests, strict=True)):
-            said.append(f"  batch {number}, seed {seed}: {digest}")
+            lines.append(f"  batch {number}, seed {seed}: {digest}")
         if self.config is not None:
             unknown = places_left_out(self.config.sampling())
-            said += [f"  {name} was given from the root; its folder is not recorded" for name in unknown]
-        return said
+            lines += [f"  {name} was an absolute path; its folder is not recorded" for name in unknown]
+        return lines
 
     def _lines_of_python(self) -> list[str]:
         return [
-            f"{self.path}: made by merge_iteration in Python, which does not know of what",
+            f"{self.path}: made by merge_iteration in Python, which records no origin",
             "merge_config:",
             *_indented(self.history.config.resolved()),
             f"  merge_iteration(activations, config, seed={self.seed})",

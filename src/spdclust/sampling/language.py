@@ -41,8 +41,8 @@ class LanguageSource:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> place = Path("resources/lm_llama2L/tokenizer").absolute()
-        >>> task = LanguageTask(name="lm", vocab_size=512, folder=Path(), tokenizer_name=str(place))
+        >>> tokenizer_path = Path("resources/lm_llama2L/tokenizer").absolute()
+        >>> task = LanguageTask(name="lm", vocab_size=512, folder=Path(), tokenizer_name=str(tokenizer_path))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "mine.json").write_text('[{"story": "the cat and the dog"}]')
         ...     data = {"name": f"{folder}/mine.json", "n_ctx": 4}
@@ -74,8 +74,8 @@ class LanguageSource:
                 allowed=f"at most {self.data.n_ctx}, the tokens of a sequence",
             )
         self.records: Records = open_records(self.data)
-        place = self.data.tokenizer
-        self.tokenizer = None if place is None else Tokenizer(place, self.data.vocab_size)
+        tokenizer_path = self.data.tokenizer
+        self.tokenizer = None if tokenizer_path is None else Tokenizer(tokenizer_path, self.data.vocab_size)
         self.provenance = {
             "dataset": f"{self.data.name} ({self.data.split}, {self.records.column})",
             "n_ctx": str(self.data.n_ctx),
@@ -124,7 +124,7 @@ class LanguageSource:
         return shuffled_nearby(blocks, BUFFERED_BLOCKS, make_generator((seed, 1)))
 
     def _exhausted(self, n_sequences: int, per_sequence: int) -> InputError:
-        asked = -(-self.n_samples // per_sequence)
+        needed = -(-self.n_samples // per_sequence)
         found = f"{n_sequences * self.data.n_ctx} tokens, {n_sequences} sequences of {self.data.n_ctx}"
         if n_sequences == 0:
             return InputError(
@@ -132,14 +132,14 @@ class LanguageSource:
                 file=self.data.name,
                 field="dataset.n_ctx",
                 found=f"fewer than {self.data.n_ctx} tokens",
-                allowed=f"{asked} sequences",
+                allowed=f"{needed} sequences",
             )
         return InputError(
             "dataset ends before n_tokens",
             file=self.data.name,
             field="n_tokens",
             found=found,
-            allowed=f"{asked} sequences; with these data n_tokens of at most {n_sequences * per_sequence}",
+            allowed=f"{needed} sequences; with these data n_tokens of at most {n_sequences * per_sequence}",
         )
 
 
@@ -288,12 +288,12 @@ def _columns(rows: Any) -> list[str] | None:
 
 
 def _unreadable(name: str, error: Exception, data: LanguageData | None = None) -> InputError:
-    said = str(error).strip().split("\n")[0] or type(error).__name__
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
     where = "on the hub" if data is None or data.path is None else Path(data.path).name
     return InputError(
         "dataset cannot be read",
         file=name,
         field="dataset.name",
-        found=f"{type(error).__name__}: {said}",
+        found=f"{type(error).__name__}: {reason}",
         allowed=f"data {where} that can be reached, of a split that it has",
     )

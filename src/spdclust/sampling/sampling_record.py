@@ -18,8 +18,8 @@ def sampling_record(config: ClusteringRunConfig) -> str:
     """Return the settings that determine a batch as a JSON text, for its provenance.
 
     Example:
-        >>> told = json.loads(sampling_record(ClusteringRunConfig(model_path="/home/me/runs/mlp")))
-        >>> told["model_path"], told["batch_size"]
+        >>> record = json.loads(sampling_record(ClusteringRunConfig(model_path="/home/me/runs/mlp")))
+        >>> record["model_path"], record["batch_size"]
         ('.../mlp', 128)
     """
     return json.dumps(without_places(config.sampling()), ensure_ascii=False)
@@ -32,11 +32,11 @@ def without_places(sampling: Mapping[str, Any]) -> dict[str, Any]:
         >>> without_places({"model_path": "/home/me/runs/mlp", "dataset": {"name": "data/texts.jsonl"}})
         {'model_path': '.../mlp', 'dataset': {'name': 'data/texts.jsonl'}}
     """
-    told = dict(sampling)
-    told |= {key: _without_place(told[key]) for key in _PLACES if key in told}
-    dataset = dict(told.get("dataset") or {})
+    record = dict(sampling)
+    record |= {key: _without_place(record[key]) for key in _PLACES if key in record}
+    dataset = dict(record.get("dataset") or {})
     dataset |= {key: _without_place(dataset[key]) for key in _DATA_PLACES if key in dataset}
-    return told | ({"dataset": dataset} if dataset else {})
+    return record | ({"dataset": dataset} if dataset else {})
 
 
 def places_left_out(sampling: Mapping[str, Any]) -> list[str]:

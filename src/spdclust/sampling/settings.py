@@ -55,7 +55,7 @@ class LanguageData:
     def places(self) -> list[Path]:
         """Local files and folders that are read."""
         tokenizer = [] if self.tokenizer is None else [Path(self.tokenizer)]
-        return [place for place in ([self.path] if self.path else []) + tokenizer if place.exists()]
+        return [location for location in ([self.path] if self.path else []) + tokenizer if location.exists()]
 
 
 def language_data(task: LanguageTask, config: ClusteringRunConfig) -> LanguageData:
@@ -77,31 +77,31 @@ def language_data(task: LanguageTask, config: ClusteringRunConfig) -> LanguageDa
         InputError: neither names a dataset or a tokenizer, a path does not exist, or `n_ctx` is longer than
             the sequences that the model was decomposed on allow.
     """
-    asked = config.dataset
-    name = asked.name or task.dataset_name
+    given = config.dataset
+    name = given.name or task.dataset_name
     if name is None:
         raise InputError("no dataset", field="dataset.name", allowed="a file, a folder, or a hub name")
-    own = asked.name is None
+    own = given.name is None
     path = _local(name, [task.folder] if own else [Path()], "dataset.name")
-    is_tokenized = asked.is_tokenized if asked.is_tokenized is not None else own and task.is_tokenized
+    is_tokenized = given.is_tokenized if given.is_tokenized is not None else own and task.is_tokenized
     tokenizer = None
     if not is_tokenized or config.keep_examples:
-        tokenizer = asked.tokenizer or task.tokenizer_name
+        tokenizer = given.tokenizer or task.tokenizer_name
         if tokenizer is None and not is_tokenized:
             raise InputError("no tokenizer", field="dataset.tokenizer", allowed="a folder or a hub name")
         if tokenizer is not None:
-            place = _local(tokenizer, [Path()] if asked.tokenizer else [task.folder], "dataset.tokenizer")
-            tokenizer = tokenizer if place is None else str(place)
-    lowercase = asked.lowercase if asked.lowercase is not None else "simplestories" in name.lower()
+            location = _local(tokenizer, [Path()] if given.tokenizer else [task.folder], "dataset.tokenizer")
+            tokenizer = tokenizer if location is None else str(location)
+    lowercase = given.lowercase if given.lowercase is not None else "simplestories" in name.lower()
     return LanguageData(
         name=name,
         path=path,
-        subset=asked.subset,
-        split=asked.split or (task.train_data_split if own else "train"),
-        column=asked.column or task.column_name,
-        column_is_asked=asked.column is not None,
+        subset=given.subset,
+        split=given.split or (task.train_data_split if own else "train"),
+        column=given.column or task.column_name,
+        column_is_asked=given.column is not None,
         tokenizer=tokenizer,
-        n_ctx=asked.n_ctx or task.max_seq_len,
+        n_ctx=given.n_ctx or task.max_seq_len,
         is_tokenized=is_tokenized,
         streaming=config.dataset_streaming or (own and task.streaming),
         lowercase=lowercase,
@@ -150,7 +150,7 @@ def local_data_files(config: ClusteringRunConfig) -> list[str]:
     """
     if config.dataset.name is None:
         return []
-    place = Path(config.dataset.name).expanduser()
-    if place.is_dir():
-        return [str(file) for file in sorted(place.rglob("*")) if file.is_file()]
-    return [str(place)] if place.is_file() or place.suffix in FILE_TYPES else []
+    location = Path(config.dataset.name).expanduser()
+    if location.is_dir():
+        return [str(file) for file in sorted(location.rglob("*")) if file.is_file()]
+    return [str(location)] if location.is_file() or location.suffix in FILE_TYPES else []

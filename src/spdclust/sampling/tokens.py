@@ -54,12 +54,12 @@ class Tokenizer:
         except BaseException as error:  # the library raises almost any exception; a panic is not an Exception
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
                 raise
-            said = str(error).strip().split("\n")[0]
+            reason = str(error).strip().split("\n")[0]
             raise InputError(
                 "no such tokenizer",
                 file=place,
                 field="dataset.tokenizer",
-                found=f"{place}: {said}",
+                found=f"{place}: {reason}",
                 allowed="a folder with tokenizer.json, or a name on the hub that can be reached",
             ) from None
         self.place = place

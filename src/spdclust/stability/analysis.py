@@ -217,11 +217,11 @@ def analyze_stability(
         InputError: fewer than two runs, an unknown method, or a cut that does not exist.
     """
     check_runs(normalized)
-    wanted: list[Cut] = []
+    requested: list[Cut] = []
     if iteration is not None:
-        wanted.append(cut_at_iteration(normalized, iteration))
+        requested.append(cut_at_iteration(normalized, iteration))
     if n_groups is not None:
-        wanted.append(cut_at_n_groups(normalized, n_groups))
+        requested.append(cut_at_n_groups(normalized, n_groups))
     names = list(dict.fromkeys([*methods, DROP_METHOD]))
     kept = kept_iterations(normalized.n_iterations, stride)
 
@@ -232,16 +232,16 @@ def analyze_stability(
     agreement, n = agreement_of(normalized), n_shuffles(normalized)
     null_agreement = summarize_null_agreement([agreement_of(null) for null in shuffled(normalized, seed, n)])
     if has_description_length(normalized):
-        wanted.append(cut_at_least_mdl(normalized))
-    wanted.append(cut_before_stability_drop(normalized, agreement.means[DROP_METHOD], kept))
+        requested.append(cut_at_least_mdl(normalized))
+    requested.append(cut_before_stability_drop(normalized, agreement.means[DROP_METHOD], kept))
 
     rows = {round(share * (normalized.n_iterations - 1) / 10) for share in range(11)}
-    rows |= {int(cut.merges[0] - normalized.first_merges[0]) for cut in wanted if cut.name != "n_groups"}
+    rows |= {int(cut.merges[0] - normalized.first_merges[0]) for cut in requested if cut.name != "n_groups"}
     return Stability(
         agreement=agreement,
         null_agreement=null_agreement,
         sizes=group_sizes(normalized, sorted(rows)),
-        cuts={cut.name: _at_cut(normalized, cut, seed, n) for cut in wanted},
+        cuts={cut.name: _at_cut(normalized, cut, seed, n) for cut in requested},
     )
 
 

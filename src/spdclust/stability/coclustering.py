@@ -170,8 +170,8 @@ def coclustering(
     )
     # `unique` sorts by value; in the order of the first component, the roots below are first components
     order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
     histogram = np.zeros(n_runs + 1, dtype=np.int64)
     parents = np.arange(len(order), dtype=np.int64)
     ensure_compiled("count_together", _count_little)
@@ -184,7 +184,7 @@ def coclustering(
     )
     for atom in range(len(parents)):  # parents are smaller, so one pass in order reaches the roots
         parents[atom] = parents[parents[atom]]
-    group_idxs = np.unique(parents[place[atom_of.ravel()]], return_inverse=True)[1].astype(np.int64)
+    group_idxs = np.unique(parents[position[atom_of.ravel()]], return_inverse=True)[1].astype(np.int64)
     sizes = np.bincount(group_idxs, minlength=0)
     consensus = ConsensusGroups(group_idxs, sizes, _support(groups, group_idxs, sizes), threshold)
     return Coclustering(histogram, consensus, ambiguous)

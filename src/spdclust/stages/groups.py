@@ -32,9 +32,9 @@ def groups(
         >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     batches = [place.batches(0), place.batches(1)]
-        ...     found = groups(place.folder, folder, ensemble=place.name, batches=batches)
+        ...     ensemble = write_example_ensemble(folder)
+        ...     batches = [ensemble.batches(0), ensemble.batches(1)]
+        ...     found = groups(ensemble.folder, folder, ensemble=ensemble.name, batches=batches)
         ...     sorted(path.name for path in Path(folder).glob("groups.*"))
         ['groups.csv', 'groups.json', 'groups.nwk']
         >>> sorted(found.members(group) for group in range(found.n_groups))[0]
@@ -88,9 +88,9 @@ def groups_of(
         >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     Path(place.folder, "groups.nwk").unlink()
-        ...     [groups_of(place.folder)[1] for _ in range(2)]
+        ...     ensemble = write_example_ensemble(folder)
+        ...     Path(ensemble.folder, "groups.nwk").unlink()
+        ...     [groups_of(ensemble.folder)[1] for _ in range(2)]
         [True, False]
 
     Args:
@@ -102,13 +102,13 @@ def groups_of(
     Raises:
         InputError: as `groups`; or evidence that is there would be lost, since its batches are gone.
     """
-    place = EnsembleFolder(Path(folder))
+    ensemble = EnsembleFolder(Path(folder))
     histories = find_histories(folder)
-    record = place.folder / GROUPS["record"]
+    record = ensemble.folder / GROUPS["record"]
     current = _is_of(record, histories)
-    if current and not again and all((place.folder / name).is_file() for name in GROUPS.values()):
+    if current and not again and all((ensemble.folder / name).is_file() for name in GROUPS.values()):
         return load_groups(record), False
-    batches = kept_batches(place, histories)
+    batches = kept_batches(ensemble, histories)
     if batches is None and current and load_groups(record).bits:
         if again:
             raise InputError(
@@ -118,10 +118,12 @@ def groups_of(
             )
         found = load_groups(record)
         save_groups(
-            found, folder, ensemble=place.name, model=model, provenance=read_json(record, "")["provenance"]
+            found, folder, ensemble=ensemble.name, model=model, provenance=read_json(record, "")["provenance"]
         )
         return found, True
-    return groups(histories, folder, ensemble=place.name, model=model, batches=batches, threads=threads), True
+    return groups(
+        histories, folder, ensemble=ensemble.name, model=model, batches=batches, threads=threads
+    ), True
 
 
 def _is_of(record: Path, histories: Sequence[Path]) -> bool:

@@ -100,7 +100,7 @@ def merge(
     source = BatchedActivations(
         [Path(path) for path in batches], allow_different_models=allow_different_models
     )
-    files = [made["source"] for made in source.made_from if "source_digest" in made]
+    files = [merged["source"] for merged in source.made_from if "source_digest" in merged]
     if files:
         log.info("from user-supplied files: %s", first_to_last(", ".join(files).split(", ")))
     code = stage_fingerprint("merge")
@@ -119,7 +119,7 @@ def merge(
             source.made_from,
             go_on=checkpoint.path.exists(),
         )
-    made = merge_iteration(
+    merged = merge_iteration(
         source,
         config,
         tuple(seed),
@@ -135,15 +135,15 @@ def merge(
     known = history_provenance(
         source.digests, source.made_from, code, git, allow_different_models=allow_different_models
     )
-    made = replace(made, provenance=made.provenance | known)
-    if made.has_description_length:
-        best = made.best_iteration()
+    merged = replace(merged, provenance=merged.provenance | known)
+    if merged.has_description_length:
+        best = merged.best_iteration()
         log.info(
             "%d components, %d merges; least description length %.6g bits per sample at %d groups",
-            made.n_components, made.n_iterations, made.mdl_loss[best], made.k_groups[best],
+            merged.n_components, merged.n_iterations, merged.mdl_loss[best], merged.k_groups[best],
         )  # fmt: skip
-    save_metrics(made, metrics)
-    save_merge_history(made, history)
+    save_metrics(merged, metrics)
+    save_merge_history(merged, history)
     checkpoint.remove()
     if observer is not None:
         observer.end()

@@ -40,11 +40,11 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
         "%d runs, %d components, %d iterations",
         normalized.n_runs, normalized.n_components, normalized.n_iterations,
     )  # fmt: skip
-    said = [history.provenance for history in ensemble]
-    common = shared_values(said)
+    provenances = [history.provenance for history in ensemble]
+    common = shared_values(provenances)
     own = {
         name: {key: value for key, value in provenance.items() if key not in common}
-        for name, provenance in zip(normalized.run_names, said, strict=True)
+        for name, provenance in zip(normalized.run_names, provenances, strict=True)
     }
     save_ensemble_meta(normalized, meta, common | ensemble_record(histories) | {"runs": own})
     if not save_merge_array(normalized, merge_array):

@@ -191,11 +191,11 @@ def coordinates(
     Raises:
         InputError: the arrays are inconsistent, or a coordinate is outside the shape.
     """
-    places, numbers = _array(locations), _array(values)
-    fits = places.ndim == 2 and places.shape[1] >= 2 and places.dtype.kind in "iu"
+    positions, numbers = _array(locations), _array(values)
+    fits = positions.ndim == 2 and positions.shape[1] >= 2 and positions.dtype.kind in "iu"
     if leading is not None:
-        fits = fits and places.shape[1] == len(leading) + 1
-    if not fits or numbers.shape != places.shape[:1] or numbers.dtype.kind not in "biuf":
+        fits = fits and positions.shape[1] == len(leading) + 1
+    if not fits or numbers.shape != positions.shape[:1] or numbers.dtype.kind not in "biuf":
         n_axes = "at least 2" if leading is None else str(len(leading) + 1)
         raise InputError(
             "locations and activations do not fit together",
@@ -203,26 +203,26 @@ def coordinates(
             found=f"locations {describe(locations)}, activations {describe(values)}",
             allowed=f"integers (n, axes) with {n_axes} axes, the component last, and n numbers",
         )
-    largest = [int(n) for n in places.max(axis=0, initial=0)]
+    largest = [int(n) for n in positions.max(axis=0, initial=0)]
     shape = [n + 1 for n in largest]
     if leading is not None:
         shape[:-1] = leading
     if width is not None:
         shape[-1] = width
-    if places.min(initial=0) < 0 or any(n >= limit for n, limit in zip(largest, shape, strict=True)):
+    if positions.min(initial=0) < 0 or any(n >= limit for n, limit in zip(largest, shape, strict=True)):
         raise InputError(
             "a location is out of range",
             file=path,
             field="locations",
-            found=f"{int(places.min(initial=0))} to {largest}",
-            allowed=f"0 to {[n - 1 for n in shape]}" if places.min(initial=0) >= 0 else "0 or more",
+            found=f"{int(positions.min(initial=0))} to {largest}",
+            allowed=f"0 to {[n - 1 for n in shape]}" if positions.min(initial=0) >= 0 else "0 or more",
         )
     n_samples, n_components = flattened(shape)
     check_shape(n_samples, n_components, path)
     return UserContent(
         n_samples,
         n_components,
-        lambda: rows_at([*places.T], _floats(numbers), shape),
+        lambda: rows_at([*positions.T], _floats(numbers), shape),
         states_width=width is not None,
     )
 

@@ -152,9 +152,9 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
     Raises:
         InputError: the folder does not exist or contains no activations, or a shard is missing.
     """
-    place = folder_of_run(folder, run)
-    files = _candidates(place)
-    above = [] if place == Path(folder).expanduser() else _candidates(place.parent)
+    location = folder_of_run(folder, run)
+    files = _candidates(location)
+    above = [] if location == Path(folder).expanduser() else _candidates(location.parent)
     if isinstance(shards, str):
         pattern = RUN_NUMBER.sub(lambda match: f"{run:{(match[1] or '').removeprefix(':')}d}", shards)
         kept = [file for file in files if fnmatchcase(file.name, pattern)]
@@ -167,7 +167,7 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
         if not kept:
             raise InputError(
                 "no file matches the pattern",
-                file=place,
+                file=location,
                 field="shards",
                 found=listed([file.name for file in files]) or "no files",
                 allowed=f"names such as {pattern}",
@@ -175,16 +175,16 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
     else:
         ignored = [(file, why) for file in files if (why := _other_content(file)) is not None]
         kept = [file for file in files if _other_content(file) is None]
-    others = sorted(path for path in set(place.iterdir()).difference(files) if path.name[0] != ".")
+    others = sorted(path for path in set(location.iterdir()).difference(files) if path.name[0] != ".")
     if not kept:
-        raise no_activations(place, ignored, others, field=_FIELD, allowed=ALLOWED)
+        raise no_activations(location, ignored, others, field=_FIELD, allowed=ALLOWED)
     if any(is_tokens_file(file) for file, _ in ignored):  # read with the activations that they belong to
         tokens = {tokens_file(file, SUFFIXES) for file in kept}
         ignored = [(file, why) for file, why in ignored if file not in tokens]
-    if kept != [place]:  # a folder that holds one batch may have files of other kinds
+    if kept != [location]:  # a folder that holds one batch may have files of other kinds
         ignored += other_formats(others)
     ignored += [(file, "outside the folders run_<r>/") for file in above]
-    return RunFiles(place, group_shards(kept, shards), ignored=tuple(ignored))
+    return RunFiles(location, group_shards(kept, shards), ignored=tuple(ignored))
 
 
 def files_of_runs(config: ClusteringRunConfig, runs: Sequence[int]) -> list[RunFiles]:
@@ -239,7 +239,7 @@ def folder_of_run(folder: str | Path, run: int) -> Path:
             "no folder for this run",
             file=folder,
             field=_FIELD,
-            found=listed([place.name for place in folders.values()]),
+            found=listed([location.name for location in folders.values()]),
             allowed=f"run_{run}/ too, fewer runs, or no run_<r>/ at all",
         )
     return folders[run]
@@ -256,12 +256,12 @@ def files_beside(files: Sequence[Path]) -> list[Path]:
         ['labels.txt']
     """
     names = (*LABEL_FILES, METADATA)
-    places = dict.fromkeys(
-        place
+    locations = dict.fromkeys(
+        location
         for file in files
-        for place in ((file,) if file.is_dir() else ()) + (file.parent, file.parent.parent)
+        for location in ((file,) if file.is_dir() else ()) + (file.parent, file.parent.parent)
     )
-    beside = [place / name for place in places for name in names if (place / name).is_file()]
+    beside = [location / name for location in locations for name in names if (location / name).is_file()]
     for folder in dict.fromkeys(file if file.is_dir() else file.parent for file in files):
         beside += sorted(file for file in folder.iterdir() if is_tokens_file(file))
     return beside + [part for file in files if file.is_dir() for part in parts_of(file)]
@@ -303,21 +303,21 @@ def shared_by_all_runs(folder: str | Path, shards: bool | str | None = None) -> 
     return not by_name and not run_numbers(folder)
 
 
-def _candidates(place: Path) -> list[Path]:
+def _candidates(location: Path) -> list[Path]:
     """Return the visible files of a supported kind, in the order of the numbers in their names."""
-    if (place / SNAPSHOT).is_file():
-        return [place / SNAPSHOT]
-    with os.scandir(place) as entries:  # not iterdir: a file system call for each file would take long
+    if (location / SNAPSHOT).is_file():
+        return [location / SNAPSHOT]
+    with os.scandir(location) as entries:  # not iterdir: a file system call for each file would take long
         visible = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
-    if is_saved_dataset(place) or cache_files(place):
-        return [place]
+    if is_saved_dataset(location) or cache_files(location):
+        return [location]
     # a broken link is not skipped; reading it raises an error
-    files = [place / name for name, is_dir in visible.items() if not is_dir]
+    files = [location / name for name, is_dir in visible.items() if not is_dir]
     found = [file for file in files if file.suffix in SUFFIXES or is_zipped_batch(file)]
-    inner = [place / name for name, is_dir in visible.items() if is_dir and not RUN_FOLDER.fullmatch(name)]
+    inner = [location / name for name, is_dir in visible.items() if is_dir and not RUN_FOLDER.fullmatch(name)]
     found += [path for path in inner if is_saved_dataset(path)]
     found += [path / SNAPSHOT for path in inner if (path / SNAPSHOT).is_file()]
-    return sorted(found, key=lambda file: natural(file.relative_to(place).as_posix()))
+    return sorted(found, key=lambda file: natural(file.relative_to(location).as_posix()))
 
 
 def _other_content(file: Path) -> str | None:

@@ -115,8 +115,8 @@ def cache_files(folder: Path) -> list[Path]:
     """
     found = _splits(folder)
     if not found:
-        places = [place for place in folder.iterdir() if not re.match(r"\.|run_\d+$", place.name)]
-        found = [file for place in places if place.is_dir() for file in _splits(place)]
+        entries = [entry for entry in folder.iterdir() if not re.match(r"\.|run_\d+$", entry.name)]
+        found = [file for entry in entries if entry.is_dir() for file in _splits(entry)]
     return sorted(found, key=lambda file: natural(f"{file.parent.name}/{file.name}"))
 
 

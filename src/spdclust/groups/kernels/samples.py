@@ -25,12 +25,12 @@ def count_rows(first, last, row_start, columns, counts):
 
 
 @compiled
-def transpose_rows(first, last, row_start, columns, values, place, rows, new_values):
+def transpose_rows(first, last, row_start, columns, values, position, rows, new_values):
     """Write the entries of rows `first` to `last` column by column, starting at `place`, which moves on."""
     for n in range(first, last):
         for e in range(row_start[n], row_start[n + 1]):
-            at = place[columns[e]]
-            place[columns[e]] += 1
+            at = position[columns[e]]
+            position[columns[e]] += 1
             rows[at] = n
             if values is not None:
                 new_values[at] = values[e]
@@ -83,10 +83,10 @@ def scatter(column_start, samples, n_samples, rng):
                     samples[column_start[i] + done] = sample
                 done += 1
         if few < n:
-            place = column_start[i]
+            position = column_start[i]
             for sample in np.flatnonzero(drawn != i):
-                samples[place] = sample
-                place += 1
+                samples[position] = sample
+                position += 1
 
 
 @compiled

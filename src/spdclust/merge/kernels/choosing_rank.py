@@ -84,8 +84,8 @@ def choose_rank(state, rules, log_k, rank, rng):
         figures[LOW, p] = np.inf
         update_least(figures, blocks, p)
     ties = ties_outside
-    for place in range(size):
-        ties += heap[place] == heap[0]
+    for position in range(size):
+        ties += heap[position] == heap[0]
     if ties == 1 and n_remembered(figures, marks, blocks, n_slots, heap[0]) == 0:
         p, q = state.heap_pairs[0, 0], state.heap_pairs[1, 0]
     else:
@@ -186,26 +186,26 @@ def _keep(heap, pairs, size, rank, ties_outside, value, p, q):
 
 @compiled
 def _push(heap, pairs, size, value, p, q):
-    place = size
-    while place > 0 and heap[(place - 1) // 2] < value:
-        above = (place - 1) // 2
-        heap[place], pairs[0, place], pairs[1, place] = heap[above], pairs[0, above], pairs[1, above]
-        place = above
-    heap[place], pairs[0, place], pairs[1, place] = value, p, q
+    position = size
+    while position > 0 and heap[(position - 1) // 2] < value:
+        above = (position - 1) // 2
+        heap[position], pairs[0, position], pairs[1, position] = heap[above], pairs[0, above], pairs[1, above]
+        position = above
+    heap[position], pairs[0, position], pairs[1, position] = value, p, q
 
 
 @compiled
 def _replace_top(heap, pairs, size, value, p, q):
-    place = 0
+    position = 0
     while True:
-        child = 2 * place + 1
+        child = 2 * position + 1
         if child + 1 < size and heap[child + 1] > heap[child]:
             child += 1
         if child >= size or heap[child] <= value:
             break
-        heap[place], pairs[0, place], pairs[1, place] = heap[child], pairs[0, child], pairs[1, child]
-        place = child
-    heap[place], pairs[0, place], pairs[1, place] = value, p, q
+        heap[position], pairs[0, position], pairs[1, position] = heap[child], pairs[0, child], pairs[1, child]
+        position = child
+    heap[position], pairs[0, position], pairs[1, position] = value, p, q
 
 
 @compiled

@@ -130,8 +130,8 @@ def _count_older(span, p, rows, row_starts, row):
 def count_zeros(first, last, coact):
     """Return the number of pairs in the rows of slots `first` to `last` that are never active together."""
     counts, zeros = coact[row_start(first) : row_start(last)], 0
-    for place in range(len(counts)):
-        zeros += counts[place] == 0
+    for position in range(len(counts)):
+        zeros += counts[position] == 0
     return zeros
 
 

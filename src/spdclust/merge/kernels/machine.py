@@ -35,7 +35,7 @@ def _selecting(sign: str) -> Any:
     return generate
 
 
-def _fetch(context: Any, array: Any, place: Any) -> Any:
+def _fetch(context: Any, array: Any, position: Any) -> Any:
     """Prefetch the memory around an array element; harmless outside the array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -49,7 +49,7 @@ def _fetch(context: Any, array: Any, place: Any) -> Any:
         builder.call(hint, [address, number(0), number(3), number(1)])
         return context.get_dummy_value()
 
-    return types.void(array, place), generate
+    return types.void(array, position), generate
 
 
 def _add_sixteen(context: Any, planes: Any, rows: Any, at: Any) -> Any:
@@ -68,11 +68,11 @@ def _add_sixteen(context: Any, planes: Any, rows: Any, at: Any) -> Any:
             for kind, value in zip(signature.args, arguments, strict=True)
         )
 
-        def place(data: Any, index: Any) -> Any:
+        def position(data: Any, index: Any) -> Any:
             return builder.bitcast(builder.gep(data, [index]), words.as_pointer())
 
         def load(data: Any, index: Any) -> Any:
-            return builder.load(place(data, index), align=8)
+            return builder.load(position(data, index), align=8)
 
         def add(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
             either = builder.xor(a, b)
@@ -93,8 +93,8 @@ def _add_sixteen(context: Any, planes: Any, rows: Any, at: Any) -> Any:
             else:
                 carry = new
         for bit in range(4):
-            builder.store(sums[bit], place(planes_.data, word(8 * bit)), align=8)
-        builder.store(carry, place(planes_.data, word(8 * CARRY)), align=8)
+            builder.store(sums[bit], position(planes_.data, word(8 * bit)), align=8)
+        builder.store(carry, position(planes_.data, word(8 * CARRY)), align=8)
         return context.get_dummy_value()
 
     return types.void(planes, rows, at), generate

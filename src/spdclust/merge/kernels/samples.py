@@ -161,13 +161,13 @@ def drop_entries(samples, rows, row_starts, row_length, owner, touched, gone):
             start = row_starts[n]
             row = rows[start : start + row_length[n]]
             last = len(row) - 1
-            place = last
+            position = last
             for e in range(len(row)):
                 slot = owner[row[e]]
                 touched[slot] += 1
                 if slot == gone:
-                    place = e
-            row[place] = row[last]
+                    position = e
+            row[position] = row[last]
             row_length[n] = last
 
 

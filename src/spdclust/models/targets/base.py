@@ -197,9 +197,12 @@ def build_pretrained(
     """
     field = "pretrained_model_name"
     weights = checkpoint.config.pretrained_model_name or checkpoint.config.pretrained_model_path
-    places = _places(checkpoint, weights)
+    candidates = _places(checkpoint, weights)
     # the weights are in `checkpoints/`, the configuration is one folder up
-    folders = [checkpoint.folder, *(folder for place in places for folder in (place.parent, place))]
+    folders = [
+        checkpoint.folder,
+        *(folder for candidate in candidates for folder in (candidate.parent, candidate)),
+    ]
     file = first_file(folders, MODEL_CONFIG, checkpoint, field)
     config = validate(config_class, _with_type(read_mapping(file), checkpoint, file), file=file)
     with torch.device("meta"):
@@ -208,16 +211,16 @@ def build_pretrained(
     return Target(
         module,
         language_task(checkpoint, config.vocab_size),
-        partial(read_own_weights, places, name, module, checkpoint, field),
+        partial(read_own_weights, candidates, name, module, checkpoint, field),
         max_length=config.block_size,
     )
 
 
 def _places(checkpoint: Checkpoint, weights: str | None) -> list[Path]:
-    places = [] if checkpoint.target_folder is None else [checkpoint.target_folder / "checkpoints"]
+    candidates = [] if checkpoint.target_folder is None else [checkpoint.target_folder / "checkpoints"]
     if weights is not None and not weights.startswith("wandb:"):
-        places += [(checkpoint.folder / weights).parent, Path(weights).parent]
-    return places
+        candidates += [(checkpoint.folder / weights).parent, Path(weights).parent]
+    return candidates
 
 
 def _with_type(content: dict[str, object], checkpoint: Checkpoint, file: Path) -> dict[str, object]:

@@ -45,7 +45,7 @@ def build(checkpoint: Checkpoint) -> Target:
     """
     file = checkpoint.config_file
     name = checkpoint.config.pretrained_model_class.removeprefix("transformers.")
-    place = checkpoint.config.pretrained_model_name or checkpoint.config.pretrained_model_path
+    source = checkpoint.config.pretrained_model_name or checkpoint.config.pretrained_model_path
     try:
         import transformers
     except ImportError:
@@ -65,10 +65,10 @@ def build(checkpoint: Checkpoint) -> Target:
             found=name,
             allowed=f"a model class of transformers {transformers.__version__}",
         )
-    if place is None:
+    if source is None:
         raise InputError("key is missing", file=file, field="pretrained_model_name")
-    local = checkpoint.folder / place
-    where = str(local) if exists(local) and local.is_dir() else place
+    local = checkpoint.folder / source
+    where = str(local) if exists(local) and local.is_dir() else source
     if exists(where):
         check_folder(where, "files of a model")
     try:
@@ -79,7 +79,7 @@ def build(checkpoint: Checkpoint) -> Target:
             "no such model in a folder or on the hub",
             file=file,
             field="pretrained_model_name",
-            found=f"{place}: {error}",
+            found=f"{source}: {error}",
             allowed="a folder saved by transformers, or a name on the hub that can be reached",
         ) from None
     _check_sizes(config, file)
