@@ -267,7 +267,7 @@ class Kept(Tracker):
 
     def artifact(self, name, kind, files, metadata, aliases=()):
         self.artifacts.append(
-            (name, kind, {file: path.read_bytes() for file, path in files.items()}, metadata, aliases)
+            (name, kind, {path.name: path.read_bytes() for path in files}, metadata, aliases)
         )
 
     def summarize(self, values):

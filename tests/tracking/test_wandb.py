@@ -356,8 +356,9 @@ def test_nothing_that_fails_while_logging_reaches_the_merge(tmp_path, plain, mon
 class Kept(Tracker):
     """Keeps the rows, and can say that it was finished."""
 
-    def __init__(self):
+    def __init__(self, folder=None):
         super().__init__()
+        self.folder = folder
         self.rows, self.finished = [], False
 
     def log(self, values):
@@ -434,6 +435,40 @@ def test_more_states_than_memory_should_hold_are_logged_when_the_merge_is_over(
     assert place.history(0).read_bytes() == plain
     assert all(run.finished for run in opened.values())
     assert not (note := load_note(place.note("run_0"))) or not note.complete
+
+
+def test_a_merge_with_too_many_states_is_logged_from_its_batches_before_these_go(
+    tmp_path, opened, monkeypatch
+):
+    """The thread had ended with the warning, and nobody logged what needs the batches."""
+    monkeypatch.setattr("spdclust.tracking.callback.MOST_SAMPLES", 3)
+    monkeypatch.setattr("spdclust.tracking.callback.POLL_SECONDS", 60.0)
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9, keep_batches=False)
+    assert opened.keys() == {"merge", "batches"}
+    assert {row["iteration"] for row in opened["merge"].rows if "costs/mean" in row} == set(range(0, 30, 5))
+    assert load_note(place.note("run_0")).complete
+
+
+def test_runs_are_sent_by_the_client_which_marks_them(tmp_path, opened, monkeypatch):
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9)
+    sent = []
+
+    def wandb_sync(command, **_):
+        sent.append(command[-1])
+        (tmp_path / "offline-run" / "run-a.wandb.synced").touch()
+
+    (tmp_path / "offline-run").mkdir()
+    monkeypatch.setattr("spdclust.tracking.runs.open_tracker", lambda _: Kept(tmp_path / "offline-run"))
+    monkeypatch.setattr("subprocess.run", wandb_sync)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert {note.waiting for note in sync_ensemble(place.folder, project="p")} == {True}
+    assert sent == []
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert {note.waiting for note in sync_ensemble(place.folder, project="p")} == {False}
+    assert {note.waiting for note in sync_ensemble(place.folder, project="p")} == {False}
+    assert sent == [str(tmp_path / "offline-run")]
 
 
 def test_an_interrupted_merge_is_logged_when_it_is_over(tmp_path):

@@ -2,6 +2,9 @@
 
 import contextlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from spdclust.files.ensemble_folder import find_histories, run_number
 from spdclust.files.merge_progress import ProgressRecorder
 from spdclust.tracking.merges import log_merge
 from spdclust.tracking.results import log_batches, log_ensemble
-from spdclust.tracking.runs import Note, TrackedEnsemble, send
+from spdclust.tracking.runs import Note, TrackedEnsemble, load_note
 
 log = logging.getLogger("spdclust.tracking.stage")
 
@@ -158,13 +161,19 @@ def sync_ensemble(
         raise InputError("no such run", file=folder, field="--run", found=run, allowed=f"one of {runs}")
     settings = _settings(place, project, entity).model_dump(mode="json")
     runs = runs if run is None else [run]
-    notes = [place.note(f"run_{each}") for each in runs] + [place.batches_note(each) for each in runs]
+    paths = [place.note(f"run_{each}") for each in runs] + [place.batches_note(each) for each in runs]
     for each in runs:
         track(folder, settings, each, again=again)
     if run is None:
         track(folder, settings, again=again)
-        notes += [place.note("distances"), place.note("report")]
-    return [note for path in notes if (note := send(path)) is not None]
+        paths += [place.note("distances"), place.note("report")]
+    notes = [note for path in paths if (note := load_note(path)) is not None]
+    waiting = [note.folder for note in notes if note.waiting]
+    if waiting and os.environ.get("WANDB_MODE") not in ("offline", "dryrun", "disabled"):
+        # the client reports what it does; without standard input it cannot prompt for a login
+        command = [sys.executable, "-m", "wandb", "sync", *waiting]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    return notes
 
 
 def _settings(place: TrackedEnsemble, project: str | None, entity: str | None) -> TrackingSettings:

@@ -9,12 +9,10 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.types import Labels
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import ProgressRecorder
 from spdclust.merge.groups import pairs_from_names
@@ -82,24 +80,14 @@ class MergeCallback(ProgressRecorder):
         self._samples: dict[int, MergeSample] = {}
         self._start: float | None = None
         self._thread: threading.Thread | None = None
-        self._live = True  # what was stored is sufficient to log the merge
+        self._left = False
         self._written = False
         self._over = threading.Event()
 
-    def begin(
-        self,
-        labels: Labels,
-        merge_config: Mapping[str, Any],
-        seed: tuple[int, ...],
-        digests: list[str],
-        made_from: list[dict[str, str]],
-        *,
-        go_on: bool = False,
-    ) -> None:
-        """Store the description of the merge. The first part of a resumed merge is only in its history."""
-        super().begin(labels, merge_config, seed, digests, made_from, go_on=go_on)
-        self._labels, self._config, self._seed = labels, dict(merge_config), list(seed)
-        self._live = not go_on
+    @property
+    def _live(self) -> bool:
+        """Whether the merge is logged from what is stored here; a resumed one has its first part on disk."""
+        return not (self._left or self.resumed)
 
     def wants(self, iteration: int) -> bool:
         """Return whether the state after a merge is logged."""
@@ -166,7 +154,7 @@ class MergeCallback(ProgressRecorder):
             if self._live:
                 described = ensemble.describe(
                     "merge", f"run_{run}", self.progress.merge,
-                    run=run, task=self.progress.task, seed=self._seed, run_idx=run,
+                    run=run, task=self.progress.task, seed=self.seed, run_idx=run,
                 )  # fmt: skip
                 log_once(described, ensemble.note(f"run_{run}"), "", self._log_live)
         self._over.wait()
@@ -178,10 +166,10 @@ class MergeCallback(ProgressRecorder):
 
     def _log_live(self, tracker: Tracker, note: Note) -> None:
         intervals, path = self._ensemble.tracking.intervals, self._ensemble.history(self._run)
-        samples = self._samples
-        log_history(
-            tracker, note, intervals, self._growing(), self.progress, lambda t: samples.pop(t, None), path
-        )
+        log_history(tracker, note, intervals, self._growing(), self.progress, self._sample_at, path)
+
+    def _sample_at(self, iteration: int) -> MergeSample | None:
+        return self._samples.pop(iteration, None)
 
     def _growing(self) -> Iterator[MergeHistory]:
         """Yield the merge so far from time to time, and the whole merge when it is written."""
@@ -191,16 +179,17 @@ class MergeCallback(ProgressRecorder):
             stretches = list(self._figures)
             figures = {name: np.concatenate([each[name] for each in stretches]) for name in stretches[0]}
             yield MergeHistory(
-                labels=self._labels,
-                selected_pairs=pairs_from_names(figures.pop("names"), len(self._labels)),
+                labels=self.labels,
+                selected_pairs=pairs_from_names(figures.pop("names"), len(self.labels)),
                 mdl_loss=figures.pop("mdl_loss"),
                 merge_pair_cost=figures.pop("merge_pair_cost"),
-                config=MergeConfig.model_validate(self._config),
+                config=MergeConfig.model_validate(self.config),
                 records=figures,
             )
             # values of all iterations are recomputed each time; limited to a tenth of the time
             pause = max(POLL_SECONDS, 10 * (time.monotonic() - began))
         if not (self._live and self._written):
+            self._left = True  # the merge failed: no warning
             raise InterruptedError
         yield load_merge_history(self._ensemble.history(self._run))
 
@@ -208,7 +197,7 @@ class MergeCallback(ProgressRecorder):
         """Stop logging live."""
         if self._live:
             log.warning("%s: this merge is logged when it is over", problem)
-        self._live = False
+        self._left = True
         self._samples.clear()
         self._figures.clear()
 
@@ -216,7 +205,5 @@ class MergeCallback(ProgressRecorder):
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except InterruptedError:  # the merge failed, or is not logged live any more
-            self._live = False
         except Exception as error:  # a failure must not stop the merge
             self._leave(f"not logged to W&B ({type(error).__name__}: {error})")

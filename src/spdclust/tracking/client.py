@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +75,17 @@ class Tracker:
         self,
         name: str,
         kind: str,
-        files: Mapping[str, Path],
+        files: Iterable[Path],
         metadata: Mapping[str, Any],
         aliases: Sequence[str] = (),
     ) -> None:
-        """Add files by name, with metadata."""
+        """Add files as one artifact, with metadata."""
 
         def add(run: Any) -> None:
-            import wandb
-
-            artifact = wandb.Artifact(name, type=kind, metadata=dict(metadata))
-            for file_name, path in files.items():
+            artifact = _wandb().Artifact(name, type=kind, metadata=dict(metadata))
+            for path in files:
                 # copied by the client now: the caller may remove the file
-                artifact.add_file(str(path), name=file_name, policy="mutable")
+                artifact.add_file(str(path), policy="mutable")
             run.log_artifact(artifact, aliases=["latest", *aliases])
 
         self._try(add)
@@ -177,19 +175,17 @@ def open_tracker(described: Mapping[str, Any]) -> Tracker:
 
 
 def _begin(described: Mapping[str, Any], mode: str | None) -> Any:
-    import wandb
-
     variables = {name: f"WANDB_{name.upper().removeprefix('X')}" for name in _SECONDS}
     settings: dict[str, Any] = {
         name: value for name, value in _SECONDS.items() if variables[name] not in os.environ
     }
     settings |= _FIXED | ({"mode": mode} if mode else {})
-    run = wandb.init(
+    run = _wandb().init(
         **described,
         # an existing run is never overwritten
         resume="never",
         reinit="finish_previous",
-        settings=wandb.Settings(**settings),
+        settings=_wandb().Settings(**settings),
     )
     if not run.disabled:
         axis = "batch" if described["job_type"] == "batches" else "iteration"
@@ -200,9 +196,11 @@ def _begin(described: Mapping[str, Any], mode: str | None) -> Any:
 
 def _teardown() -> None:
     with contextlib.suppress(Exception):
-        import wandb
+        _wandb().teardown(1)
 
-        wandb.teardown(1)
+
+def _wandb() -> Any:
+    return importlib.import_module("wandb")  # slow to import, and not needed where nothing is logged
 
 
 def kill_service() -> None:
@@ -220,21 +218,19 @@ def kill_service() -> None:
 
 
 def _for_wandb(value: Any) -> Any:
-    import wandb
-
     # importing matplotlib for an isinstance check would take longer than a short merge
     if hasattr(value, "savefig"):
         from PIL import Image
 
         # the client would need matplotlib's global state
         value.savefig(written := io.BytesIO(), format="png", dpi=100)
-        return wandb.Image(Image.open(written))
+        return _wandb().Image(Image.open(written))
     if isinstance(value, Path):
-        return wandb.Image(str(value))
+        return _wandb().Image(str(value))
     if isinstance(value, Mapping) and "edges" in value:
-        return wandb.Histogram(np_histogram=(value["counts"], value["edges"]))
+        return _wandb().Histogram(np_histogram=(value["counts"], value["edges"]))
     if isinstance(value, Mapping) and "columns" in value:
-        return wandb.Table(columns=list(value["columns"]), data=[list(row) for row in value["rows"]])
+        return _wandb().Table(columns=list(value["columns"]), data=[list(row) for row in value["rows"]])
     return value
 
 

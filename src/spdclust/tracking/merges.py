@@ -98,7 +98,7 @@ def log_history(
     summary = {"n_components": history.n_components, "n_iterations": history.n_iterations}
     if path is not None:
         metadata = summary | {"config_hash": configuration_digest(history)}
-        tracker.artifact(f"{note.run_id}-history", "merge_history", {path.name: path}, metadata)
+        tracker.artifact(f"{note.run_id}-history", "merge_history", [path], metadata)
     if history.has_description_length:
         best = history.best_iteration()
         tracker.summarize({
@@ -126,7 +126,7 @@ def _save_groups(
             "n_components": history.n_components,
             "config_hash": configuration_digest(history),
         }
-        tracker.artifact(f"{run_id}-groups", "group_assignments", {FILE_NAME: path}, metadata, [alias])
+        tracker.artifact(f"{run_id}-groups", "group_assignments", [path], metadata, [alias])
 
 
 def _source_of(history: MergeHistory) -> str:

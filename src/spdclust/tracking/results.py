@@ -148,7 +148,8 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
         stability = [folder / name for name in STABILITY_FILES.values()]
         _save(tracker, ensemble, "stability", [*stability, *sorted(folder.glob("cluster_mapping_*.json"))])
         _log_groups(tracker, ensemble)
-        tracker.summarize({"n_runs": len(histories)} | _read_summary(folder / SUMMARY))
+        summary = _read(lambda file: read_record(SummaryRecord, file, SUMMARY), folder / SUMMARY)
+        tracker.summarize({"n_runs": len(histories), **(summary or {})})
 
     if distances:
         log_as("distances", distances.values(), write_distances)
@@ -227,14 +228,18 @@ def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
     return flattened({"members": flattened(described)})
 
 
-def _stability_rows(folder: Path) -> Rows:
-    file = folder / STABILITY_FILES["iterations"]
-    if not file.is_file():
-        return {}
+def _read(reader: Callable[[Path], Any], file: Path) -> Any:
+    """Return the contents of a file of results; None if it is missing, or damaged, with a warning."""
     try:
-        table = load_stability_iterations(file)
+        return reader(file) if file.is_file() else None
     except InputError as error:
-        log.warning("%s; stability is left out", error)
+        log.warning("%s; what it holds is left out", error)
+        return None
+
+
+def _stability_rows(folder: Path) -> Rows:
+    table = _read(load_stability_iterations, folder / STABILITY_FILES["iterations"])
+    if table is None:
         return {}
     iterations = table.pop("iteration").astype(np.int64)
     table.pop("merges", None)  # the same, one higher
@@ -264,28 +269,16 @@ def _log_figures(tracker: Tracker, folder: Path, pattern: str) -> None:
 def _log_groups(tracker: Tracker, ensemble: TrackedEnsemble) -> None:
     """Log the groups that hold, numbered as in their files: a table `groups`, and the files."""
     files = [ensemble.folder / name for name in GROUPS.values()]
-    if not files[0].is_file():
-        return
-    try:
-        record = groups_record(load_groups(files[0]))
-    except InputError as error:
-        log.warning("%s; the groups are left out", error)
+    found = _read(load_groups, files[0])
+    if found is None:
         return
     columns = ["group", *COLUMNS]
     rows = [
         [*(group[name] for name in columns), json.dumps(group["members"], ensure_ascii=False)]
-        for group in record["groups"]
+        for group in groups_record(found)["groups"]
     ]
     tracker.log({"groups": {"columns": [*columns, "members"], "rows": rows}})
     _save(tracker, ensemble, "groups", files)
-
-
-def _read_summary(file: Path) -> dict[str, Any]:
-    try:
-        return dict(read_record(SummaryRecord, file, SUMMARY)) if file.is_file() else {}
-    except InputError as error:
-        log.warning("%s; the summary is left out", error)
-        return {}
 
 
 def _save(
@@ -297,7 +290,7 @@ def _save(
     **metadata: Any,
 ) -> None:
     """Add the existing ones of some files as one artifact."""
-    there = {path.name: path for path in files if path.is_file()}
+    there = [path for path in files if path.is_file()]
     if there:
         name = ensemble.name.translate(str.maketrans("/~+", "-__"))
         tracker.artifact(f"{name}-{what}", kind or what, there, {"ensemble": ensemble.name, **metadata})

@@ -5,8 +5,6 @@ import json
 import logging
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,9 +22,6 @@ from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.tracking.client import Tracker, open_tracker
 
 log = logging.getLogger(__name__)
-
-SEND_SECONDS = 600.0
-"""Time limit for sending one run."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +153,7 @@ class Note:
         target: project and entity.
         complete: whether everything was recorded.
         folder: its local W&B folder.
-        offline: whether it still has to be uploaded.
+        offline: whether it was recorded on this machine, to be sent later.
         times: number of times that this was logged.
     """
 
@@ -169,6 +164,12 @@ class Note:
     folder: str = ""
     offline: bool = False
     times: int = 1
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the run is only on this machine; `wandb sync` marks the folder of a run that it sent."""
+        folder = Path(self.folder or "/nowhere")
+        return self.offline and folder.is_dir() and not any(folder.glob("*.synced"))
 
     def save(self, path: Path) -> None:
         """Write the note; a failure is a warning."""
@@ -220,7 +221,7 @@ def log_once(
     run_id, target = described["id"], f"{described['entity'] or ''}/{described['project']}"
     times, before = 1, load_note(path)
     if before and not again and before.complete and (before.source, before.target) == (source, target):
-        if before.offline and Path(before.folder).is_dir():
+        if before.waiting:
             log.warning(
                 "%s is recorded, and is still to be sent: `wandb sync %s`", before.run_id, before.folder
             )
@@ -244,47 +245,4 @@ def log_once(
         note.save(path)
     if note.complete and note.offline:
         log.warning("W&B is offline: %s is recorded; send it with `wandb sync %s`", run_id, note.folder)
-    return note
-
-
-def send(path: Path) -> Note | None:
-    """Upload the W&B run of a note with `wandb sync`, if it is offline and W&B is enabled.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "run_0.json"
-        ...     Note("demo-run_0-1f2e", source="ab", target="me/mine", complete=True).save(path)
-        ...     send(path).run_id  # it is online already: nothing to send
-        'demo-run_0-1f2e'
-
-    Args:
-        path: the note.
-
-    Returns:
-        The note afterwards, or None if there is none.
-    """
-    note = load_note(path)
-    local = os.environ.get("WANDB_MODE", "") in ("offline", "dryrun", "disabled")
-    if note is None or not note.offline or local or not Path(note.folder or path).is_dir():
-        return note
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "wandb", "sync", note.folder],
-            stdin=subprocess.DEVNULL,  # nothing can prompt for a login
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SEND_SECONDS,
-            check=False,
-        )
-        failed = done.returncode != 0 or "error" in done.stdout.lower()
-        problem = (done.stdout.strip().splitlines() or ["no answer"])[-1] if failed else ""
-    except (OSError, subprocess.TimeoutExpired) as error:
-        problem = str(error)
-    if problem:
-        log.warning("%s was not sent (%s); try `wandb sync %s`", note.run_id, problem, note.folder)
-    else:
-        note.offline = False
-        note.save(path)
     return note
