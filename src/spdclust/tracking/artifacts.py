@@ -13,7 +13,6 @@ from spdclust.merge.history import GroupMerge, MergeHistory
 
 FILE_NAME = "group_assignments.npz"
 _ARRAYS = ("iterations", "group_idxs", "k_groups", "selected_pairs", "costs", "time")
-_ALLOWED = f"{FILE_NAME}, or the folder of a downloaded artifact that holds it"
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,9 @@ def load_group_assignments(path: str | Path) -> GroupAssignments:
     try:
         labels = [str(label) for label in json.loads(str(read["labels.npy"]))]
     except ValueError as error:
-        raise InputError("not a list of labels", file=file, field="labels", allowed=_ALLOWED) from error
+        raise InputError(
+            "not a list of labels", file=file, field="labels", allowed=f"a {FILE_NAME} of a W&B artifact"
+        ) from error
     axes = {"group_idxs": (len(labels),), "selected_pairs": (2,)}
     for name, array in arrays.items():
         shape = (arrays["iterations"].size, *axes.get(name, ()))

@@ -105,22 +105,18 @@ def row(records: Mapping[str, np.ndarray], iteration: int) -> dict[str, float | 
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-def semilog(values: Float[np.ndarray, "*any"], epsilon: float = EPSILON) -> Float[np.ndarray, "*any"]:
-    """Return values on a scale that is linear near zero and logarithmic beyond, with their sign.
+def semilog(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """Return values on a scale that is linear near zero and logarithmic beyond `EPSILON`, with their sign.
 
     Example:
         >>> semilog(np.array([-1.0, 5e-4, 1e-3])).round(6).tolist()
         [-0.006909, 0.0005, 0.000693]
 
-    Args:
-        values: any numbers.
-        epsilon: end of the linear range.
-
     Source:
         x for |x| < ε, else sign(x)·ε·ln(1 + |x|/ε), as the reference implementation logs it.
     """
-    far = np.sign(values) * epsilon * np.log1p(np.abs(values) / epsilon)
-    scaled: np.ndarray = np.where(np.abs(values) < epsilon, values, far)
+    far = np.sign(values) * EPSILON * np.log1p(np.abs(values) / EPSILON)
+    scaled: np.ndarray = np.where(np.abs(values) < EPSILON, values, far)
     return scaled
 
 
