@@ -136,7 +136,7 @@ def open_tracker(described: Mapping[str, Any]) -> Tracker:
         False
 
     Args:
-        described: arguments of `wandb.init`.
+        described: arguments of `wandb.init`; the id is also the name.
     """
     problems: list[str] = []
     stdin, sys.stdin = sys.stdin, None  # without it, a missing key is an error instead of a prompt
@@ -182,6 +182,7 @@ def _begin(described: Mapping[str, Any], mode: str | None) -> Any:
     settings |= _FIXED | ({"mode": mode} if mode else {})
     run = _wandb().init(
         **described,
+        name=described["id"],
         # an existing run is never overwritten
         resume="never",
         reinit="finish_previous",

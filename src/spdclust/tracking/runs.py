@@ -97,7 +97,6 @@ class TrackedEnsemble(EnsembleFolder):
             "project": self.tracking.project,
             "entity": self.tracking.entity,
             "id": run_id,
-            "name": run_id,
             "group": self.name,
             "job_type": job_type,
             "tags": [tag[:64] for tag in ("clustering", f"ensemble_id:{self.name}", *tags)],
@@ -232,7 +231,7 @@ def log_once(
         # an interrupted run is retried under its id if nothing of it was uploaded
         times = before.times + (again or before.complete or not before.offline)
         run_id += f"-{times}" if times > 1 else ""
-    tracker = open_tracker({**described, "id": run_id, "name": run_id})
+    tracker = open_tracker({**described, "id": run_id})
     note = Note(run_id, source, target, False, str(tracker.folder or ""), tracker.offline, times)
     # the run of a killed process is never finished: the next process uses another id
     note.save(path)
