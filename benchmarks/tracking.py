@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,15 +36,14 @@ def main() -> None:
     os.environ["WANDB_MODE"] = "offline"
 
     import generate
-    from spdclust.files.resolved import save_run_config
 
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.config.tracking import tracking_settings
     from spdclust.files.activation_batch import ActivationBatch
+    from spdclust.files.ensemble_folder import save_run_config
     from spdclust.stages.merge import merge
-    from spdclust.stages.track import member_of
     from spdclust.tracking.callback import LIVE_AFTER_SECONDS, MergeCallback
-    from spdclust.tracking.members import log_member
+    from spdclust.tracking.merges import log_merge
     from spdclust.tracking.runs import TrackedEnsemble
 
     config = ClusteringRunConfig(
@@ -69,13 +69,13 @@ def main() -> None:
         save_run_config(config.resolved(), place.folder / "clustering_run_config.json")
         settings = tracking_settings(config)
         assert settings is not None
-        member = member_of(place.folder, 0, settings)
+        place = replace(place, tracking=settings)
 
         def once(logged: bool) -> tuple[float, float]:
             observer = None
             if logged:
                 live_after = 0.0 if args.live else LIVE_AFTER_SECONDS
-                observer = MergeCallback(member, live_after=live_after)
+                observer = MergeCallback(place, 0, live_after=live_after)
             wall, cpu = _clock()
             merge(
                 [place.batches(0) / "batch_0.pt"],
@@ -107,7 +107,7 @@ def main() -> None:
         wall, cpu = (on / off for on, off in zip(medians[True], medians[False], strict=True))
         print(f"  on / off: wall {wall:.3f}, CPU {cpu:.3f}")
         wall, cpu = _clock()
-        log_member(member, again=True)
+        log_merge(place, 0, again=True)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(f"logged from the history afterwards: wall {wall:.2f}, CPU {cpu:.2f}")
 

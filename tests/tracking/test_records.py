@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,19 @@ from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.client import Tracker
-from spdclust.tracking.merges import EPSILON, MergeLog, row, semilog, stat_records
-from spdclust.tracking.runs import Note, describe_run, load_note, parent_of, wandb_id
-from spdclust.tracking.samples import PAIRS, MergeSample, describe_values, group_idxs_shown, some_pairs
+from spdclust.tracking.merges import log_history
+from spdclust.tracking.records import (
+    EPSILON,
+    PAIRS,
+    MergeSample,
+    describe_values,
+    group_idxs_shown,
+    row,
+    semilog,
+    some_pairs,
+    stat_records,
+)
+from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, parent_of, wandb_id
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
 
@@ -137,7 +148,7 @@ def test_nothing_but_nan_is_described_by_its_share():
 
 
 def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypatch):
-    monkeypatch.setattr("spdclust.tracking.samples.SHOWN", 6)
+    monkeypatch.setattr("spdclust.tracking.records.SHOWN", 6)
     shots = []
 
     def look(view):
@@ -248,6 +259,7 @@ class Kept(Tracker):
     """A tracker that keeps what it is given."""
 
     def __init__(self):
+        super().__init__()
         self.rows, self.artifacts, self.summary = [], [], {}
 
     def log(self, values):
@@ -255,7 +267,7 @@ class Kept(Tracker):
 
     def artifact(self, name, kind, files, metadata, aliases=()):
         self.artifacts.append(
-            (name, kind, {file: path.read_bytes() for file, path in files.items()}, metadata, aliases)
+            (name, kind, {path.name: path.read_bytes() for path in files}, metadata, aliases)
         )
 
     def summarize(self, values):
@@ -275,17 +287,15 @@ def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
     )
     some, none, square = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 0))
     monkeypatch.setattr(MergeSample, "draw", lambda self, group_idxs: "picture")
-    log = MergeLog(
+    n = history.n_iterations
+    log_history(
         kept,
-        "id",
+        Note("id", "", "", False),
         intervals,
+        [history, history],  # nothing is logged twice
+        MergeProgress(stretches=[{"first": 0, "n": n, "seconds": 0.5 * n, "memory_mb": 0.5}]),
         lambda t: MergeSample(t, 1, some, none, none, none, some, square, square),
     )
-    seconds = np.full(history.n_iterations, 0.5)
-    log.log(history, seconds, seconds)
-    log.log(history, seconds, seconds)  # nothing is logged twice
-    log.end(history, None, seconds)
-    n = history.n_iterations
     assert [r["iteration"] for r in kept.rows] == [t for t in range(n) if t % 3 == 0 or t % 4 == 0]
     assert {r["iteration"] for r in kept.rows if "mdl_loss" in r} == set(range(0, n, 3))
     assert {r["iteration"] for r in kept.rows if "costs/mean" in r} == set(range(0, n, 4))
@@ -348,19 +358,12 @@ def test_tags_and_settings_name_the_ensemble_the_model_and_the_run():
     from spdclust.config.tracking import TrackingSettings
 
     run = {"model_path": None, "experiment_key": "tms_5-2", "batch_size": 3}
-    told = describe_run(
-        TrackingSettings(project="p"),
-        run_id="i",
-        ensemble="r/e",
-        job_type="merge",
-        run_config=run,
-        task="tms",
-        run=2,
-    )
-    assert told.tags == ["clustering", "ensemble_id:r/e", "task:tms", "model:s-38e1a3e2", "run_idx:2"]
-    assert told.config["wandb_decomp_model"] == "s-38e1a3e2"
-    assert told.config["batch_size"] == 3
-    assert (told.group, told.job_type, told.project, told.entity) == ("r/e", "merge", "p", None)
+    place = TrackedEnsemble(Path("r/e"), TrackingSettings(project="p"), resolved=(run, {}))
+    told = place.describe("merge", "run_2", "1f2e", task="tms", run=2)
+    assert told["tags"] == ["clustering", "ensemble_id:r/e", "task:tms", "model:s-38e1a3e2", "run_idx:2"]
+    assert told["config"]["wandb_decomp_model"] == "s-38e1a3e2"
+    assert told["config"]["batch_size"] == 3
+    assert (told["group"], told["job_type"], told["project"], told["entity"]) == ("r/e", "merge", "p", None)
 
 
 def test_time_and_memory_of_an_iteration_are_means_of_its_stretch():

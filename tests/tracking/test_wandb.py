@@ -24,11 +24,11 @@ from spdclust.files.ensemble_folder import GROUPS, save_run_config
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import load_merge_history
 from spdclust.stages.merge import merge
-from spdclust.stages.track import member_of, sync_ensemble
+from spdclust.stages.track import sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
 from spdclust.tracking.callback import MergeCallback
-from spdclust.tracking.client import RunDescription, Tracker, WandbTracker, open_tracker
-from spdclust.tracking.members import log_batches
+from spdclust.tracking.client import Tracker, open_tracker
+from spdclust.tracking.results import log_batches
 from spdclust.tracking.runs import TrackedEnsemble, load_note
 
 CONFIG = ClusteringRunConfig(
@@ -39,6 +39,9 @@ CONFIG = ClusteringRunConfig(
     merge_config={"iters": 30, "recompute_costs_every": 10, "merge_pair_sampling_kwargs": {"threshold": 0}},
     logging_intervals={"stat": 2, "tensor": 5, "plot": 20, "artifact": 10},
 )
+
+
+DESCRIBED = {"project": "p", "id": "id", "group": "g", "job_type": "merge"}
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -67,8 +70,8 @@ def merge_live(
     settings = tracking_settings(config)
     callback = None
     if settings is not None:
-        member = member_of(place.folder, 0, settings)
-        callback = MergeCallback(member, **{"live_after": 0.0} | options)
+        tracked = replace(place, tracking=settings)
+        callback = MergeCallback(tracked, 0, **{"live_after": 0.0} | options)
     # a machine under load may take long to start the client
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr("spdclust.tracking.callback.WAIT_SECONDS", wait)
@@ -335,7 +338,7 @@ def test_nothing_that_fails_while_logging_reaches_the_merge(tmp_path, plain, mon
         raise ZeroDivisionError("of all things")
 
     for number, name in enumerate(
-        ["callback.LoggedRun", "callback.MergeSample.of", "merges.stat_records", "runs.open_tracker"]
+        ["callback.log_once", "callback.MergeSample.of", "merges.stat_records", "runs.open_tracker"]
     ):
         place = ensemble(tmp_path / str(number))
         with monkeypatch.context() as patch:
@@ -353,7 +356,9 @@ def test_nothing_that_fails_while_logging_reaches_the_merge(tmp_path, plain, mon
 class Kept(Tracker):
     """Keeps the rows, and can say that it was finished."""
 
-    def __init__(self):
+    def __init__(self, folder=None):
+        super().__init__()
+        self.folder = folder
         self.rows, self.finished = [], False
 
     def log(self, values):
@@ -370,7 +375,7 @@ def opened(monkeypatch):
     runs = {}
 
     def open_run(description):
-        return runs.setdefault(description.job_type, Kept())
+        return runs.setdefault(description["job_type"], Kept())
 
     monkeypatch.setattr("spdclust.tracking.runs.open_tracker", open_run)
     return runs
@@ -387,23 +392,23 @@ def test_a_short_merge_is_left_to_be_logged_later_unless_its_batches_go(tmp_path
 def test_temporary_batches_that_were_logged_are_not_missed(tmp_path, opened, caplog):
     place = ensemble(tmp_path)
     merge_live(place, live_after=1e9, keep_batches=False)
-    member = member_of(place.folder, 0, tracking_settings(CONFIG))
+    place = replace(place, tracking=tracking_settings(CONFIG))
     for path in place.batches(0).iterdir():
         path.unlink()
     caplog.clear()
-    log_batches(member)
+    log_batches(place, 0)
     assert "not logged" not in caplog.text
     place.batches_note(0).unlink()
-    log_batches(member)
+    log_batches(place, 0)
     assert "the activations are not logged" in caplog.text
 
 
 def test_activations_are_logged_again_on_request_only(tmp_path, opened):
     place = ensemble(tmp_path)
     merge_live(place, live_after=1e9)
-    member = member_of(place.folder, 0, tracking_settings(CONFIG))
+    place = replace(place, tracking=tracking_settings(CONFIG))
     for again, n_rows in ((False, 1), (False, 1), (True, 2)):
-        log_batches(member, **({"again": True} if again else {}))
+        log_batches(place, 0, **({"again": True} if again else {}))
         assert len(opened["batches"].rows) == n_rows
 
 
@@ -412,7 +417,7 @@ def test_what_comes_before_the_first_merges_does_not_make_a_merge_long(tmp_path,
     now = [1.0]
     monkeypatch.setattr("spdclust.tracking.callback.time", SimpleNamespace(monotonic=lambda: now[0]))
     place = ensemble(tmp_path)
-    callback = MergeCallback(member_of(place.folder, 0, tracking_settings(CONFIG)), live_after=10.0)
+    callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0, live_after=10.0)
     callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [])
     now[0] += 17
     callback.watch(0, {"names": np.array([[0, 1]])})
@@ -432,9 +437,43 @@ def test_more_states_than_memory_should_hold_are_logged_when_the_merge_is_over(
     assert not (note := load_note(place.note("run_0"))) or not note.complete
 
 
+def test_a_merge_with_too_many_states_is_logged_from_its_batches_before_these_go(
+    tmp_path, opened, monkeypatch
+):
+    """The thread had ended with the warning, and nobody logged what needs the batches."""
+    monkeypatch.setattr("spdclust.tracking.callback.MOST_SAMPLES", 3)
+    monkeypatch.setattr("spdclust.tracking.callback.POLL_SECONDS", 60.0)
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9, keep_batches=False)
+    assert opened.keys() == {"merge", "batches"}
+    assert {row["iteration"] for row in opened["merge"].rows if "costs/mean" in row} == set(range(0, 30, 5))
+    assert load_note(place.note("run_0")).complete
+
+
+def test_runs_are_sent_by_the_client_which_marks_them(tmp_path, opened, monkeypatch):
+    place = ensemble(tmp_path)
+    merge_live(place, live_after=1e9)
+    sent = []
+
+    def wandb_sync(command, **_):
+        sent.append(command[-1])
+        (tmp_path / "offline-run" / "run-a.wandb.synced").touch()
+
+    (tmp_path / "offline-run").mkdir()
+    monkeypatch.setattr("spdclust.tracking.runs.open_tracker", lambda _: Kept(tmp_path / "offline-run"))
+    monkeypatch.setattr("subprocess.run", wandb_sync)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert {note.waiting for note in sync_ensemble(place.folder, project="p")} == {True}
+    assert sent == []
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert {note.waiting for note in sync_ensemble(place.folder, project="p")} == {False}
+    assert {note.waiting for note in sync_ensemble(place.folder, project="p")} == {False}
+    assert sent == [str(tmp_path / "offline-run")]
+
+
 def test_an_interrupted_merge_is_logged_when_it_is_over(tmp_path):
     place = ensemble(tmp_path)
-    callback = MergeCallback(member_of(place.folder, 0, tracking_settings(CONFIG)), live_after=0.0)
+    callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0, live_after=0.0)
     callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [], go_on=True)
     assert not callback.wants(0)
     callback.watch(1, {"names": np.array([[0, 1]])})
@@ -486,7 +525,7 @@ class Client:
 def test_a_client_that_fails_on_the_way_warns_once_and_is_left_alone(monkeypatch, caplog):
     client = Client(log=OSError(28, "No space left on device"))
     client.install(monkeypatch)
-    tracker = open_tracker(RunDescription("p", None, "id", "g", "merge"))
+    tracker = open_tracker(DESCRIBED)
     for _ in range(3):
         tracker.log({"iteration": 0})
     assert not tracker.finish()
@@ -498,7 +537,7 @@ def test_a_client_that_fails_on_the_way_warns_once_and_is_left_alone(monkeypatch
 
 def test_a_disk_that_is_full_at_the_end_makes_the_record_incomplete(monkeypatch, caplog):
     Client().install(monkeypatch)
-    tracker = open_tracker(RunDescription("p", None, "id", "g", "merge"))
+    tracker = open_tracker(DESCRIBED)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
     assert not tracker.finish()
     assert "no space left in WANDB_DIR" in caplog.text
@@ -511,14 +550,15 @@ def test_a_mode_that_is_set_after_the_client_was_used_is_obeyed(tmp_path):
 import os, wandb
 wandb.setup()
 os.environ["WANDB_MODE"] = "disabled"
-from spdclust.tracking.client import RunDescription, open_tracker
-print(type(open_tracker(RunDescription("p", None, "id", "g", "merge"))).__name__)
+from spdclust.tracking.client import open_tracker
+tracker = open_tracker({"project": "p", "id": "id", "group": "g", "job_type": "merge"})
+print(tracker.folder, tracker.finish())
 """
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True,
         check=True, timeout=900,
     )  # fmt: skip
-    assert done.stdout.splitlines() == ["Tracker"]
+    assert done.stdout.splitlines() == ["None False"]
     assert list((tmp_path / "wandb").glob("*run-*")) == []
 
 
@@ -528,7 +568,7 @@ def test_a_run_id_that_is_taken_is_recorded_on_disk_to_be_sent_under_another(mon
     )
     client = Client(begin=[taken])
     client.install(monkeypatch)
-    assert open_tracker(RunDescription("p", None, "id", "g", "merge")).finish()
+    assert open_tracker(DESCRIBED).finish()
     assert client.calls == ["online", "offline", "finish"]
     assert "--id id-2" in caplog.text
 
@@ -536,7 +576,8 @@ def test_a_run_id_that_is_taken_is_recorded_on_disk_to_be_sent_under_another(mon
 def test_where_not_even_the_disk_takes_the_record_nothing_is_logged(monkeypatch, caplog):
     client = Client(begin=[RuntimeError("no network"), OSError(28, "No space left on device")])
     client.install(monkeypatch)
-    assert not isinstance(open_tracker(RunDescription("p", None, "id", "g", "merge")), WandbTracker)
+    tracker = open_tracker(DESCRIBED)
+    assert (tracker.folder, tracker.finish()) == (None, False)
     assert "no network" in caplog.text
     assert "WANDB_DIR" in caplog.text
     assert "spdclust wandb-sync" in caplog.text

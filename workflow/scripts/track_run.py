@@ -1,12 +1,12 @@
 from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
-    from spdclust.stages.track import track_run
+    from spdclust.stages.track import track
 
-    track_run(
+    track(
         snakemake.params.folder,
-        int(snakemake.wildcards.run),
         snakemake.params.settings,
+        int(snakemake.wildcards.run),
         batches=snakemake.params.batches,
         path=snakemake.output[0],
     )

@@ -42,7 +42,7 @@ def _sync(options: argparse.Namespace) -> None:
         run=options.run,
         again=options.again,
     )
-    waiting = [note.folder for note in notes if note.offline and note.complete]
+    waiting = [note.folder for note in notes if note.waiting and note.complete]
     print(f"{sum(note.complete for note in notes)} of {len(notes)} W&B runs are recorded")
     if waiting:
         print("still to be sent:\n  wandb sync " + " ".join(sorted(set(waiting))))

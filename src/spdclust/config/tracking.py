@@ -1,6 +1,5 @@
 """What goes to Weights & Biases, and how often: the settings of a run and of its pipeline put together."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from spdclust.config.base import Section
@@ -55,18 +54,6 @@ def tracking_settings(
     return TrackingSettings(
         project=project or DEFAULT_PROJECT, entity=given["wandb_entity"], intervals=run.logging_intervals
     )
-
-
-def project_of(run: Mapping[str, Any], pipeline: Mapping[str, Any]) -> str | None:
-    """Return the project that the resolved settings of an ensemble name, its pipeline's first.
-
-    Example:
-        >>> project_of({"wandb_project": "a"}, {"wandb_project": None})
-        'a'
-    """
-    project = pipeline.get("wandb_project") or run.get("wandb_project")
-    enabled = pipeline.get("wandb_enabled") or run.get("wandb_enabled")
-    return str(project) if project else DEFAULT_PROJECT if enabled else None
 
 
 _NAMES = ("wandb_project", "wandb_entity", "wandb_enabled")

@@ -75,6 +75,11 @@ class ProgressRecorder:
 
     Args:
         path: the file to write.
+
+    Attributes:
+        progress: what was written.
+        labels: components of the merge; with `config`, `seed` and `resumed` (whether it goes on from a
+            checkpoint) set when it begins.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,6 +99,7 @@ class ProgressRecorder:
         go_on: bool = False,
     ) -> None:
         """Begin the file, or add to the one that the same merge left when it was interrupted."""
+        self.labels, self.config, self.seed, self.resumed = labels, dict(merge_config), list(seed), go_on
         header: dict[str, Any] = {
             "merge": merge_digest(merge_config, seed, digests),
             "n_merges": MergeConfig.model_validate(dict(merge_config)).n_merges(len(labels)),

@@ -2,55 +2,25 @@
 
 import contextlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spdclust.config.tracking import TrackingSettings
+from spdclust.config.run import LoggingIntervals
+from spdclust.config.tracking import DEFAULT_PROJECT, TrackingSettings
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import find_histories, run_number
 from spdclust.files.merge_progress import ProgressRecorder
-from spdclust.tracking.members import Member, log_batches, log_member
-from spdclust.tracking.runs import Note, TrackedEnsemble, send
+from spdclust.tracking.merges import log_merge
+from spdclust.tracking.results import log_batches, log_ensemble
+from spdclust.tracking.runs import Note, TrackedEnsemble, load_note
 
 log = logging.getLogger("spdclust.tracking.stage")
-
-
-def member_of(
-    folder: str | Path,
-    run: int,
-    settings: TrackingSettings,
-    run_config: Mapping[str, Any] | None = None,
-    pipeline_config: Mapping[str, Any] | None = None,
-) -> Member:
-    """Return the record of one run, from which its merge is logged.
-
-    Example:
-        >>> config = {"merge_config": {"alpha": 1.0}}
-        >>> settings = TrackingSettings(project="mine")
-        >>> member = member_of("results/resid_mlp1/demo", 3, settings, run_config=config, pipeline_config={})
-        >>> member.ensemble.name, member.note.name
-        ('resid_mlp1/demo', 'run_3.json')
-
-    Args:
-        folder: folder of the ensemble.
-        run: number of the run.
-        settings: where and how often to log.
-        run_config: the run's settings, resolved; None to read them from the ensemble's folder.
-        pipeline_config: the pipeline's settings, resolved; None to read them from the ensemble's folder.
-
-    Raises:
-        InputError: settings in the folder cannot be read.
-    """
-    ensemble = TrackedEnsemble(Path(folder))
-    return Member(
-        ensemble,
-        run,
-        settings,
-        run_config=ensemble.run_config() if run_config is None else run_config,
-        pipeline_config=ensemble.pipeline_config() if pipeline_config is None else pipeline_config,
-    )
 
 
 def follow_merge(
@@ -80,34 +50,33 @@ def follow_merge(
             needs them is logged by the merge's process.
     """
     path = Path(history)
-    folder, run = path.parents[2], run_number(path)
+    place, run = TrackedEnsemble(path.parents[2]), run_number(path)
     if config is not None:
-        with _warned(folder):
+        with _warned(place.folder):
             # imported only if the merge is tracked
             from spdclust.config.load import validate
             from spdclust.config.resolve import WorkflowConfig, resolve_workflow
             from spdclust.tracking.callback import MergeCallback
 
-            name = TrackedEnsemble(folder).name
             ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
-            (ensemble,) = (each for each in ensembles if each.folder == name)
+            (ensemble,) = (each for each in ensembles if each.folder == place.name)
             assert ensemble.tracking is not None
-            settings = ensemble.resolved_run(), ensemble.resolved_pipeline()
-            member = member_of(folder, run, ensemble.tracking, *settings)
-            return MergeCallback(member, keep_batches=keep_batches)
-    return ProgressRecorder(TrackedEnsemble(folder).progress(run))
+            resolved = ensemble.resolved_run(), ensemble.resolved_pipeline()
+            place = replace(place, tracking=ensemble.tracking, resolved=resolved)
+            return MergeCallback(place, run, keep_batches=keep_batches)
+    return ProgressRecorder(place.progress(run))
 
 
-def track_run(
+def track(
     folder: str | Path,
-    run: int,
     settings: Mapping[str, Any],
+    run: int | None = None,
     *,
     batches: bool = True,
     again: bool = False,
     path: str | Path | None = None,
 ) -> None:
-    """Log the activations and the merge of one run, unless already logged.
+    """Log the merge and the activations of one run, or what concerns all runs, unless already logged.
 
     Example:
         >>> import os, tempfile
@@ -115,54 +84,29 @@ def track_run(
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
         ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     track_run(place.folder, 0, {"project": "mine"}, path=f"{folder}/tracked")
-        ...     Path(folder, "tracked").is_file(), place.note("run_0").is_file()
-        (True, True)
-
-    Args:
-        folder: folder of the ensemble.
-        run: number of the run.
-        settings: `TrackingSettings`, as plain JSON types.
-        batches: whether to log the activations too.
-        again: log everything again, as new W&B runs.
-        path: file written at the end, even if logging failed.
-    """
-    chosen = TrackingSettings.model_validate(dict(settings))
-    with _warned(folder):
-        member = member_of(folder, run, chosen)
-        log_member(member, again=again)
-        if batches:
-            log_batches(member, again=again)
-    if path is not None:
-        write_text(path, "")
-
-
-def track_ensemble(
-    folder: str | Path, settings: Mapping[str, Any], *, again: bool = False, path: str | Path | None = None
-) -> None:
-    """Log distances, stability and figures of an ensemble, unless already logged.
-
-    Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
-        >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     track_ensemble(place.folder, {"project": "mine"})
-        ...     [place.note(name).is_file() for name in ("distances", "report")]
-        [True, True]
+        ...     track(place.folder, {"project": "mine"}, 0, path=f"{folder}/tracked")
+        ...     track(place.folder, {"project": "mine"})
+        ...     Path(folder, "tracked").is_file()
+        ...     [place.note(name).is_file() for name in ("run_0", "distances", "report")]
+        True
+        [True, True, True]
 
     Args:
         folder: folder of the ensemble.
         settings: `TrackingSettings`, as plain JSON types.
+        run: number of the run; None for distances, stability and figures of the ensemble.
+        batches: whether to log the activations of the run too.
         again: log everything again, as new W&B runs.
         path: file written at the end, even if logging failed.
     """
-    from spdclust.tracking.ensembles import log_ensemble
-
-    chosen = TrackingSettings.model_validate(dict(settings))
+    place = TrackedEnsemble(Path(folder), TrackingSettings.model_validate(dict(settings)))
     with _warned(folder):
-        log_ensemble(TrackedEnsemble(Path(folder)), chosen, again=again)
+        if run is None:
+            log_ensemble(place, again=again)
+        else:
+            log_merge(place, run, again=again)
+            if batches:
+                log_batches(place, run, again=again)
     if path is not None:
         write_text(path, "")
 
@@ -171,13 +115,12 @@ def track_ensemble(
 def _warned(folder: str | Path) -> Iterator[None]:
     try:
         yield
-    except InputError as error:
-        log.warning("not logged to W&B: %s; to retry: spdclust wandb-sync %s", error, folder)
     except Exception as error:
+        expected = isinstance(error, InputError)
+        what = error if expected else f"{type(error).__name__}: {error}"
         log.warning(
-            "not logged to W&B (%s: %s); to retry: spdclust wandb-sync %s",
-            type(error).__name__, error, folder, exc_info=True,
-        )  # fmt: skip
+            "not logged to W&B: %s; to retry: spdclust wandb-sync %s", what, folder, exc_info=not expected
+        )
 
 
 def sync_ensemble(
@@ -216,13 +159,36 @@ def sync_ensemble(
     runs = list(map(run_number, find_histories(place.folder)))
     if run is not None and run not in runs:
         raise InputError("no such run", file=folder, field="--run", found=run, allowed=f"one of {runs}")
-    settings = place.settings(project, entity)
-    chosen = settings.model_dump(mode="json")
-    for each in runs if run is None else [run]:
-        track_run(folder, each, chosen, again=again)
+    settings = _settings(place, project, entity).model_dump(mode="json")
+    runs = runs if run is None else [run]
+    paths = [place.note(f"run_{each}") for each in runs] + [place.batches_note(each) for each in runs]
+    for each in runs:
+        track(folder, settings, each, again=again)
     if run is None:
-        track_ensemble(folder, chosen, again=again)
-    paths = [place.note(f"run_{each}") for each in (runs if run is None else [run])]
-    paths += [place.batches_note(each) for each in runs if run in (None, each)]
-    paths += [place.note("distances"), place.note("report")] if run is None else []
-    return [note for path in paths if (note := send(path)) is not None]
+        track(folder, settings, again=again)
+        paths += [place.note("distances"), place.note("report")]
+    notes = [note for path in paths if (note := load_note(path)) is not None]
+    waiting = [note.folder for note in notes if note.waiting]
+    if waiting and os.environ.get("WANDB_MODE") not in ("offline", "dryrun", "disabled"):
+        # the client reports what it does; without standard input it cannot prompt for a login
+        command = [sys.executable, "-m", "wandb", "sync", *waiting]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    return notes
+
+
+def _settings(place: TrackedEnsemble, project: str | None, entity: str | None) -> TrackingSettings:
+    """Return where to log an ensemble of any age, and how often."""
+    run, pipeline = place.run_config(), place.pipeline_config()
+    project = project or pipeline.get("wandb_project") or run.get("wandb_project")
+    if not project and (pipeline.get("wandb_enabled") or run.get("wandb_enabled")):
+        project = DEFAULT_PROJECT
+    if not project:
+        raise InputError(
+            "no W&B project",
+            file=place.folder,
+            field="--project",
+            allowed="--project, or wandb_project in the pipeline or run file",
+        )
+    entity = entity or pipeline.get("wandb_entity") or run.get("wandb_entity")
+    intervals = LoggingIntervals.model_validate(run.get("logging_intervals") or {})
+    return TrackingSettings(project=project, entity=entity, intervals=intervals)

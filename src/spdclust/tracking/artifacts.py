@@ -8,12 +8,11 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
-from spdclust.files.archive import Member, digest_of, read_archive, write_archive
+from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.merge.history import GroupMerge, MergeHistory
 
 FILE_NAME = "group_assignments.npz"
 _ARRAYS = ("iterations", "group_idxs", "k_groups", "selected_pairs", "costs", "time")
-_ALLOWED = f"{FILE_NAME}, or the folder of a downloaded artifact that holds it"
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ class GroupAssignments:
         Raises:
             InputError: this iteration was not saved.
         """
-        (where,) = np.flatnonzero(self.iterations == iteration)[:1].tolist() or [None]
-        if where is None:
+        places = np.flatnonzero(self.iterations == iteration)
+        if not len(places):
             saved = ", ".join(map(str, self.iterations[:8].tolist()))
             more = ", …" if len(self.iterations) > 8 else ""
             raise InputError("not saved", field="iteration", found=iteration, allowed=f"{saved}{more}")
-        return GroupMerge(self.group_idxs[where], self.labels)
+        return GroupMerge(self.group_idxs[places[0]], self.labels)
 
 
 def save_group_assignments(
@@ -83,12 +82,10 @@ def save_group_assignments(
     """
     saved = np.asarray(iterations, dtype=np.int64)
     elapsed = np.full(history.n_iterations, np.nan) if seconds is None else np.cumsum(seconds)
-    rows = np.empty((len(saved), history.n_components), dtype=np.int32)
-    for row, iteration in enumerate(saved.tolist()):
-        rows[row] = history.group_idxs(iteration)
+    rows = (history.group_idxs(iteration) for iteration in saved.tolist())
     members: dict[str, Member] = {
         "iterations.npy": saved,
-        "group_idxs.npy": rows,
+        "group_idxs.npy": ArrayRows((len(saved), history.n_components), np.int32, rows),
         "k_groups.npy": np.asarray(history.k_groups[saved], dtype=np.int64),
         "selected_pairs.npy": np.asarray(history.selected_pairs[saved], dtype=np.int64),
         "costs.npy": np.asarray(history.merge_pair_cost[saved], dtype=np.float64),
@@ -141,19 +138,12 @@ def load_group_assignments(path: str | Path) -> GroupAssignments:
     try:
         labels = [str(label) for label in json.loads(str(read["labels.npy"]))]
     except ValueError as error:
-        raise InputError("not a list of labels", file=file, field="labels", allowed=_ALLOWED) from error
-    n = len(arrays["iterations"])
-    shapes = {
-        "iterations": (n,),
-        "group_idxs": (n, len(labels)),
-        "k_groups": (n,),
-        "selected_pairs": (n, 2),
-        "costs": (n,),
-        "time": (n,),
-    }
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise InputError(
-                "wrong shape", file=file, field=name, found=arrays[name].shape, allowed=str(shape)
-            )
+        raise InputError(
+            "not a list of labels", file=file, field="labels", allowed=f"a {FILE_NAME} of a W&B artifact"
+        ) from error
+    axes = {"group_idxs": (len(labels),), "selected_pairs": (2,)}
+    for name, array in arrays.items():
+        shape = (arrays["iterations"].size, *axes.get(name, ()))
+        if array.shape != shape:
+            raise InputError("wrong shape", file=file, field=name, found=array.shape, allowed=str(shape))
     return GroupAssignments(labels, **arrays, configuration=str(read["configuration.npy"]))

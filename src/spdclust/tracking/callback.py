@@ -1,30 +1,28 @@
 """Log a merge to W&B while it runs, from a thread of its own process.
 
 The merge never waits for W&B, except at its end, and then at most `WAIT_SECONDS`. Merges shorter than
-`LIVE_AFTER_SECONDS` are logged from their history afterwards (`members.log_member`), by the same `MergeLog`.
+`LIVE_AFTER_SECONDS` are logged from their history afterwards (`merges.log_merge`), by the same function.
 """
 
 import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.types import Labels
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import ProgressRecorder
 from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
-from spdclust.tracking.client import kill_service
-from spdclust.tracking.members import Member, log_batches, log_member, source_of
-from spdclust.tracking.merges import MergeLog
-from spdclust.tracking.runs import LoggedRun
-from spdclust.tracking.samples import MergeSample
+from spdclust.tracking.client import Tracker, kill_service
+from spdclust.tracking.merges import log_history, log_merge, needs_sample
+from spdclust.tracking.records import MergeSample
+from spdclust.tracking.results import log_batches
+from spdclust.tracking.runs import Note, TrackedEnsemble, log_once
 
 log = logging.getLogger(__name__)
 
@@ -47,62 +45,53 @@ class MergeCallback(ProgressRecorder):
     Example:
         >>> import os, tempfile
         >>> from unittest.mock import patch
-        >>> from spdclust.config.tracking import TrackingSettings
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
         >>> from spdclust.stages.merge import merge
-        >>> from spdclust.stages.track import member_of
         >>> from spdclust.tracking.runs import load_note
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = write_example_ensemble(folder)
-        ...     member = member_of(place.folder, 0, TrackingSettings(project="mine"))
+        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
         ...     merge(
         ...         [place.batches(0) / "batch_0.pt"], MERGE.resolved(), (0, 0), history=place.history(0),
-        ...         metrics=f"{folder}/metrics.csv", observer=MergeCallback(member, live_after=0.0),
+        ...         metrics=f"{folder}/metrics.csv", observer=MergeCallback(place, 0, live_after=0.0),
         ...     )
-        ...     load_note(member.note).run_id.rpartition("-")[0]
+        ...     load_note(place.note("run_0")).run_id.rpartition("-")[0]
         'example-example-run_0'
 
     Args:
-        member: the run of the merge.
+        ensemble: the ensemble.
+        run: number of the run.
         live_after: log live if the merge takes longer than this many seconds.
         keep_batches: whether the batches are still available after the merge; otherwise everything is logged
             before it ends.
     """
 
     def __init__(
-        self, member: Member, *, live_after: float = LIVE_AFTER_SECONDS, keep_batches: bool = True
+        self,
+        ensemble: TrackedEnsemble,
+        run: int,
+        *,
+        live_after: float = LIVE_AFTER_SECONDS,
+        keep_batches: bool = True,
     ) -> None:
-        super().__init__(member.ensemble.progress(member.run))
-        self._member = member
-        self._live_after = live_after
-        self._keep_batches = keep_batches
-        self._live = True  # eligible for live logging
+        super().__init__(ensemble.progress(run))
+        self._ensemble, self._run = ensemble, run
+        self._live_after, self._keep_batches = live_after, keep_batches
         self._figures: list[dict[str, np.ndarray]] = []
         self._samples: dict[int, MergeSample] = {}
-        self._thread: threading.Thread | None = None
-        self._over = threading.Event()
-        self._written = False
-
-    def begin(
-        self,
-        labels: Labels,
-        merge_config: Mapping[str, Any],
-        seed: tuple[int, ...],
-        digests: list[str],
-        made_from: list[dict[str, str]],
-        *,
-        go_on: bool = False,
-    ) -> None:
-        """Store the description of the merge. The first part of a resumed merge is only in its history."""
-        super().begin(labels, merge_config, seed, digests, made_from, go_on=go_on)
-        self._labels, self._config, self._seed = labels, dict(merge_config), list(seed)
-        self._live = not go_on
         self._start: float | None = None
+        self._thread: threading.Thread | None = None
+        self._left = False
+        self._written = False
+        self._over = threading.Event()
+
+    @property
+    def _live(self) -> bool:
+        """Whether the merge is logged from what is stored here; a resumed one has its first part on disk."""
+        return not (self._left or self.resumed)
 
     def wants(self, iteration: int) -> bool:
         """Return whether the state after a merge is logged."""
-        at = self._member.settings.intervals
-        return self._live and (iteration % at.tensor == 0 or iteration % at.plot == 0)
+        return self._live and needs_sample(self._ensemble.tracking.intervals, iteration)
 
     def look(self, view: MergeView) -> None:
         """Store the state after a merge until it is logged."""
@@ -122,26 +111,21 @@ class MergeCallback(ProgressRecorder):
             self._start = self._start or time.monotonic()
             late = time.monotonic() - self._start >= self._live_after or len(self._samples) > MOST_SAMPLES / 4
             if late and self._thread is None:
-                self._thread = self._started(self._follow)
+                self._start_thread()
 
     def end(self) -> None:
         """Wait, for a limited time, for the logging of a live merge or of temporary batches."""
         self._written = True
         with self._guarded():
             if self._thread is None and not self._keep_batches:
-                self._thread = self._started(self._log_the_rest)
+                self._start_thread()
         self._finish(WAIT_SECONDS)
 
-    def _started(self, work: Callable[[], None]) -> threading.Thread:
-        def guarded() -> None:
-            with self._guarded():
-                work()
-
-        thread = threading.Thread(target=guarded, name="wandb", daemon=True)
-        thread.start()
+    def _start_thread(self) -> None:
+        self._thread = threading.Thread(target=self._log, name="wandb", daemon=True)
+        self._thread.start()
         # not a daemon: Python waits for it before it runs the client's own hook, which waits without limit
         threading.Thread(target=self._end_with_the_process, name="wandb_end").start()
-        return thread
 
     def _end_with_the_process(self) -> None:
         """End the logging of a merge that failed."""
@@ -157,57 +141,63 @@ class MergeCallback(ProgressRecorder):
         thread.join(seconds)
         if thread.is_alive():
             log.warning(
-                "W&B did not take the record of this merge within %g s; to retry: spdclust wandb-sync "
-                "<ensemble>",
+                "W&B did not take the record of this merge within %g s; to retry: "
+                "spdclust wandb-sync <ensemble>",
                 seconds,
             )
             kill_service()
 
-    def _follow(self) -> None:
-        """Log the merge until it ends: the body of the thread."""
-        member, path = self._member, self._member.ensemble.history(self._member.run)
-        described = member.describe_merge(self.progress.merge, self._seed, self.progress.task)
-        with LoggedRun(described, member.note) as run:
-            intervals = member.settings.intervals
-            rows = MergeLog(run.tracker, run.run_id, intervals, lambda t: self._samples.pop(t, None))
-            pause = POLL_SECONDS
-            while self._live and not self._over.wait(pause):
-                began = time.monotonic()
-                history = self._so_far()
-                rows.log(history, *self.progress.per_iteration(history.n_iterations))
-                # values of all iterations are recomputed each time; limited to a tenth of the time
-                pause = max(POLL_SECONDS, 10 * (time.monotonic() - began))
-            if self._live and self._written:
-                history = load_merge_history(path)
-                seconds, memory = self.progress.per_iteration(history.n_iterations)
-                rows.log(history, seconds, memory)
-                rows.end(history, path, seconds)
-                run.source = source_of(history)
-        if self._written and not self._keep_batches:
-            self._log_the_rest()
+    def _log(self) -> None:
+        """Log the merge until it ends, then what will be lost with its batches: the body of the thread."""
+        ensemble, run = self._ensemble, self._run
+        with self._guarded():
+            if self._live:
+                described = ensemble.describe(
+                    "merge", f"run_{run}", self.progress.merge,
+                    run=run, task=self.progress.task, seed=self.seed, run_idx=run,
+                )  # fmt: skip
+                log_once(described, ensemble.note(f"run_{run}"), "", self._log_live)
+        self._over.wait()
+        with self._guarded():
+            if self._written and not self._keep_batches:
+                if not self._live:
+                    log_merge(ensemble, run)
+                log_batches(ensemble, run)
 
-    def _log_the_rest(self) -> None:
-        """Log everything that needs the batches and is not logged yet."""
-        log_member(self._member)
-        log_batches(self._member)
+    def _log_live(self, tracker: Tracker, note: Note) -> None:
+        intervals, path = self._ensemble.tracking.intervals, self._ensemble.history(self._run)
+        log_history(tracker, note, intervals, self._growing(), self.progress, self._sample_at, path)
 
-    def _so_far(self) -> MergeHistory:
-        stretches = list(self._figures)
-        figures = {name: np.concatenate([each[name] for each in stretches]) for name in stretches[0]}
-        return MergeHistory(
-            labels=self._labels,
-            selected_pairs=pairs_from_names(figures.pop("names"), len(self._labels)),
-            mdl_loss=figures.pop("mdl_loss"),
-            merge_pair_cost=figures.pop("merge_pair_cost"),
-            config=MergeConfig.model_validate(self._config),
-            records=figures,
-        )
+    def _sample_at(self, iteration: int) -> MergeSample | None:
+        return self._samples.pop(iteration, None)
+
+    def _growing(self) -> Iterator[MergeHistory]:
+        """Yield the merge so far from time to time, and the whole merge when it is written."""
+        pause = POLL_SECONDS
+        while self._live and not self._over.wait(pause):
+            began = time.monotonic()
+            stretches = list(self._figures)
+            figures = {name: np.concatenate([each[name] for each in stretches]) for name in stretches[0]}
+            yield MergeHistory(
+                labels=self.labels,
+                selected_pairs=pairs_from_names(figures.pop("names"), len(self.labels)),
+                mdl_loss=figures.pop("mdl_loss"),
+                merge_pair_cost=figures.pop("merge_pair_cost"),
+                config=MergeConfig.model_validate(self.config),
+                records=figures,
+            )
+            # values of all iterations are recomputed each time; limited to a tenth of the time
+            pause = max(POLL_SECONDS, 10 * (time.monotonic() - began))
+        if not (self._live and self._written):
+            self._left = True  # the merge failed: no warning
+            raise InterruptedError
+        yield load_merge_history(self._ensemble.history(self._run))
 
     def _leave(self, problem: str) -> None:
         """Stop logging live."""
         if self._live:
             log.warning("%s: this merge is logged when it is over", problem)
-        self._live = False
+        self._left = True
         self._samples.clear()
         self._figures.clear()
 

@@ -1,0 +1,296 @@
+"""Log what an ensemble has besides its merges: the activations of a run, distances, a report of all runs."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spdclust.core.errors import InputError
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.archive import digest_of, digest_of_file
+from spdclust.files.batches import BatchedActivations
+from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY, find_histories
+from spdclust.files.ensembles import load_distance_rows
+from spdclust.files.groups import groups_record, load_groups
+from spdclust.files.histories import load_merge_histories
+from spdclust.files.records import SummaryRecord, read_record
+from spdclust.files.stability_reading import load_stability_iterations
+from spdclust.groups.found import COLUMNS
+from spdclust.merge.history import MergeHistory
+from spdclust.stability.names import STABILITY_FILES
+from spdclust.tracking.client import Tracker
+from spdclust.tracking.records import describe_values, flattened, row
+from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, log_once
+
+log = logging.getLogger(__name__)
+
+Rows = dict[int, dict[str, Any]]
+
+
+def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> None:
+    """Log the activations of one run, once for all ensembles that share them.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        ...     log_batches(ensemble, 0)
+        ...     load_note(ensemble.batches_note(0)).run_id.rpartition("-")[0]
+        'example-run_0-batches'
+
+    Args:
+        ensemble: an ensemble whose merges read them.
+        run: number of the run.
+        again: log them even if they were logged before, as a new W&B run.
+    """
+    path = ensemble.batches_note(run)
+    try:
+        batches = BatchedActivations(ensemble.batches(run))
+        first, digests = batches.get_next_batch(), batches.digests
+    except InputError as error:
+        before = load_note(path)
+        if before is None or not before.complete:  # the merge logs temporary batches itself
+            log.warning("%s; the activations are not logged", error)
+        return
+    digest, task = digest_of(["batches", digests]), first.provenance.get("task")
+    described = ensemble.describe("batches", f"run_{run}-batches", digest, run=run, task=task)
+
+    def write(tracker: Tracker, _: Note) -> None:
+        from spdclust.plotting.activations import activation_figures  # slow to import and not always needed
+
+        threshold = described["config"]["merge_config"]["activation_threshold"]
+        figures = activation_figures(first, activation_threshold=threshold)
+        tracker.log({"batch": 0, **activation_record(first), **flattened({"activations": figures})})
+        tracker.summarize({"n_batches": batches.n_batches, "batch_digests": digests})
+
+    log_once(described, path, digest_of(digests)[:16], write, again=again)
+
+
+def activation_record(batch: ActivationBatch) -> dict[str, Any]:
+    """Return statistics of a batch by name: of the stored values, and of the components.
+
+    Example:
+        >>> record = activation_record(ActivationBatch.from_dense([[0.0, 0.5], [0.0, 1.0]], ["m:0", "m:1"]))
+        >>> record["activations/nonzero_share"], record["activations/never_active"]
+        (0.5, 1)
+    """
+    matrix = batch.matrix
+    times = np.bincount(matrix.indices, minlength=batch.n_components)
+    cells = batch.n_samples * batch.n_components
+    parts = {
+        "value": matrix.data,
+        "component_maximum": batch.maxima,
+        "component_mean": batch.means,
+        "component_frequency": times / max(batch.n_samples, 1),
+        "active_per_sample": np.diff(matrix.indptr),
+    }
+    described = {name: describe_values(np.asarray(values, np.float64)) for name, values in parts.items()}
+    single = {
+        "n_samples": batch.n_samples,
+        "n_components": batch.n_components,
+        "nonzero_share": matrix.nnz / cells if cells else 0.0,
+        "never_active": int((times == 0).sum()),
+    }
+    return flattened({"activations": flattened(described) | single})
+
+
+def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
+    """Log the results in the folder of an ensemble, as two W&B runs: `distances` and `report`.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
+        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        ...     log_ensemble(ensemble)
+        ...     [load_note(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
+        ['example-example-distances', 'example-example-report']
+
+    Args:
+        ensemble: the ensemble to log.
+        again: log it even if it was logged before.
+
+    Raises:
+        InputError: a history cannot be read.
+    """
+    folder, paths = ensemble.folder, find_histories(ensemble.folder)
+    made_of = [digest_of_file(path) for path in paths]
+    distances = dict(sorted(ensemble.distances().items()))
+    rows = distance_statistics(distances)
+
+    def log_as(job_type: str, files: Iterable[Path], write: Callable[[Tracker, Note], None]) -> None:
+        digest = digest_of([job_type, made_of])
+        source = digest_of([made_of, [digest_of_file(path) for path in files if path.is_file()]])[:16]
+        described = ensemble.describe(job_type, job_type, digest, histories=made_of)
+        log_once(described, ensemble.note(job_type), source, write, again=again)
+
+    def write_distances(tracker: Tracker, _: Note) -> None:
+        _log_rows(tracker, 1, rows)
+        _log_figures(tracker, folder, "distances_*.png")
+        _save(tracker, ensemble, "distances", distances.values(), methods=list(distances))
+
+    def write_report(tracker: Tracker, _: Note) -> None:
+        histories = list(load_merge_histories(paths))
+        _log_rows(
+            tracker, ensemble.tracking.intervals.stat, _member_rows(histories), rows, _stability_rows(folder)
+        )
+        _log_figures(tracker, folder, "*.png")
+        last = max(history.n_iterations for history in histories) - 1
+        tracker.log({"iteration": last, **member_distribution(histories)})
+        _save(tracker, ensemble, "normalized", [folder / MERGE_ARRAY, folder / META], kind="ensemble")
+        _save(tracker, ensemble, "distances", distances.values(), methods=list(distances))
+        stability = [folder / name for name in STABILITY_FILES.values()]
+        _save(tracker, ensemble, "stability", [*stability, *sorted(folder.glob("cluster_mapping_*.json"))])
+        _log_groups(tracker, ensemble)
+        summary = _read(lambda file: read_record(SummaryRecord, file, SUMMARY), folder / SUMMARY)
+        tracker.summarize({"n_runs": len(histories), **(summary or {})})
+
+    if distances:
+        log_as("distances", distances.values(), write_distances)
+    named = [folder / name for name in (SUMMARY, STABILITY_FILES["record"], GROUPS["record"])]
+    log_as("report", [*distances.values(), *named], write_report)
+
+
+def distance_statistics(distances: Mapping[str, Path]) -> Rows:
+    """Return the distances between runs by iteration: mean, minimum, maximum and quartiles of each method.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rows = distance_statistics(write_example_ensemble(folder).distances())
+        >>> [rows[iteration]["distances/perm_invariant_hamming/mean"] for iteration in (5, 6, 7, 8)]
+        [3.0, 1.0, 0.0, 3.0]
+
+    Args:
+        distances: `distances_<method>.npz` by method.
+    """
+    rows: Rows = {}
+    for method, path in distances.items():
+        iterations, values = load_distance_rows(path)
+        first, second = np.triu_indices(values.shape[1], k=1)
+        if not len(first):
+            continue
+        between = values[:, first, second]
+        columns = dict(
+            zip(("q25", "median", "q75"), np.quantile(between, [0.25, 0.5, 0.75], axis=1), strict=True)
+        )
+        columns |= {"mean": between.mean(axis=1), "min": between.min(axis=1), "max": between.max(axis=1)}
+        for iteration, found in _rows(iterations, flattened({f"distances/{method}": columns})).items():
+            rows.setdefault(iteration, {}).update(found)
+    return rows
+
+
+def _rows(iterations: np.ndarray, columns: Mapping[str, np.ndarray]) -> Rows:
+    return {iteration: row(columns, number) for number, iteration in enumerate(iterations.tolist())}
+
+
+def _member_rows(members: list[MergeHistory]) -> Rows:
+    """Return the curves of all runs by iteration: mean, minimum and maximum over the runs that reach it."""
+    lengths = np.array([history.n_iterations for history in members])
+    iterations = np.arange(lengths.max())
+    columns = {"count": (iterations[:, None] < lengths).sum(axis=1).astype(np.float64)}
+    for name in ("mdl_loss", "merge_pair_cost", "k_groups"):
+        table: Any = np.ma.masked_all((len(iterations), len(members)))  # type: ignore[no-untyped-call]
+        for number, history in enumerate(members):
+            table[: history.n_iterations, number] = np.ma.masked_invalid(getattr(history, name))
+        for statistic in ("mean", "min", "max"):
+            columns[f"{name}/{statistic}"] = getattr(table, statistic)(axis=1).filled(np.nan)
+    return _rows(iterations, flattened({"members": columns}))
+
+
+def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
+    """Return the distribution over runs of the values at the last and at the best iteration, with histograms.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> found = member_distribution([example_history(0), example_history(1)])
+        >>> found["members/k_groups_at_least_mdl/mean"], found["members/k_groups_at_least_mdl/std"]
+        (4.0, 0.0)
+
+    Args:
+        members: the runs, with at least one merge each.
+    """
+    best = [(history, history.best_iteration()) for history in members if history.has_description_length]
+    values = {
+        "final_k_groups": [history.n_components - history.n_iterations for history in members],
+        "final_mdl_loss": [history.mdl_loss[-1] for history in members],
+        "least_mdl_loss": [history.mdl_loss[t] for history, t in best],
+        "k_groups_at_least_mdl": [history.k_groups[t] for history, t in best],
+    }
+    described = {name: describe_values(np.array(column, np.float64)) for name, column in values.items()}
+    return flattened({"members": flattened(described)})
+
+
+def _read(reader: Callable[[Path], Any], file: Path) -> Any:
+    """Return the contents of a file of results; None if it is missing, or damaged, with a warning."""
+    try:
+        return reader(file) if file.is_file() else None
+    except InputError as error:
+        log.warning("%s; what it holds is left out", error)
+        return None
+
+
+def _stability_rows(folder: Path) -> Rows:
+    table = _read(load_stability_iterations, folder / STABILITY_FILES["iterations"])
+    if table is None:
+        return {}
+    iterations = table.pop("iteration").astype(np.int64)
+    table.pop("merges", None)  # the same, one higher
+    # quantiles of the distances are left to the file
+    columns = {
+        f"stability/{name.replace('.', '/')}": column
+        for name, column in table.items()
+        if "." not in name or name.endswith(("mean", "_pairs"))
+    }
+    return _rows(iterations, columns)
+
+
+def _log_rows(tracker: Tracker, stride: int, *parts: Rows) -> None:
+    for iteration in sorted(set().union(*parts)):
+        if iteration % stride == 0:
+            values: dict[str, Any] = {"iteration": iteration}
+            for part in parts:
+                values |= part.get(iteration, {})
+            tracker.log(values)
+
+
+def _log_figures(tracker: Tracker, folder: Path, pattern: str) -> None:
+    if pictures := sorted((folder / "plots").glob(pattern)):
+        tracker.log({f"figures/{path.stem}": path for path in pictures})
+
+
+def _log_groups(tracker: Tracker, ensemble: TrackedEnsemble) -> None:
+    """Log the groups that hold, numbered as in their files: a table `groups`, and the files."""
+    files = [ensemble.folder / name for name in GROUPS.values()]
+    found = _read(load_groups, files[0])
+    if found is None:
+        return
+    columns = ["group", *COLUMNS]
+    rows = [
+        [*(group[name] for name in columns), json.dumps(group["members"], ensure_ascii=False)]
+        for group in groups_record(found)["groups"]
+    ]
+    tracker.log({"groups": {"columns": [*columns, "members"], "rows": rows}})
+    _save(tracker, ensemble, "groups", files)
+
+
+def _save(
+    tracker: Tracker,
+    ensemble: TrackedEnsemble,
+    what: str,
+    files: Iterable[Path],
+    kind: str = "",
+    **metadata: Any,
+) -> None:
+    """Add the existing ones of some files as one artifact."""
+    there = [path for path in files if path.is_file()]
+    if there:
+        name = ensemble.name.translate(str.maketrans("/~+", "-__"))
+        tracker.artifact(f"{name}-{what}", kind or what, there, {"ensemble": ensemble.name, **metadata})
