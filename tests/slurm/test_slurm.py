@@ -139,22 +139,22 @@ def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster
 
 
 def test_one_job_samples_the_new_runs_of_an_ensemble(cluster):
-    cluster.write("config/pipelines/tiny.yaml", PIPELINE | {"n_runs": 1})
-    outcome = cluster.run(*ON_SLURM, "--", "histories")
-    assert outcome.code == 0, outcome.output
-    cluster.write("config/pipelines/tiny.yaml", PIPELINE | {"n_runs": 3})
-    # killed when it has sampled a run: tried again, in a process that finds other files than the workflow did
     script = cluster.folder / "workflow/scripts/precompute_batches.py"
     script.write_text(KILL_AFTER_ONE_RUN + script.read_text())
     outcome = cluster.run(*ON_SLURM, "--", "histories")
     assert outcome.code == 0, outcome.output
+    cluster.write("config/pipelines/tiny.yaml", PIPELINE | {"n_runs": 4})
+    # killed when it has sampled a run: tried again, in a process that finds other files than the workflow did
+    (cluster.folder / "kill").touch()
+    outcome = cluster.run(*ON_SLURM, "--", "histories")
+    assert outcome.code == 0, outcome.output
     jobs = sorted((rule_of(job), job["State"]) for job in accounted(cluster))
-    new = "precompute_batches_runs_1_to_2"
+    old, new = "precompute_batches_runs_0_to_1", "precompute_batches_runs_2_to_3"
     assert jobs == [
-        *[("merge", "COMPLETED")] * 3, ("precompute_batches_run_0", "COMPLETED"), (new, "COMPLETED"), (new, "FAILED"),
+        *[("merge", "COMPLETED")] * 4, (old, "COMPLETED"), (new, "COMPLETED"), (new, "FAILED"),
     ]  # fmt: skip
-    log = (cluster.folder / "results/logs/small/precompute_batches_runs_1_to_2.log").read_text()
-    assert re.findall(r"run_(\d)/batch_0.pt is there already", log) == ["1"]
+    log = (cluster.folder / f"results/logs/small/{new}.log").read_text()
+    assert re.findall(r"run_(\d)/batch_0.pt is there already", log) == ["2"]
     assert cluster.due("histories") == {}
 
 
@@ -162,12 +162,12 @@ KILL_AFTER_ONE_RUN = """
 import os, pathlib, signal, threading, time
 
 def kill_once():
-    while not pathlib.Path("results/small/precomputed_batches/run_1/batch_0.pt").exists():
+    while not pathlib.Path("results/small/precomputed_batches/run_2/batch_0.pt").exists():
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)
 
-if not pathlib.Path("killed").exists():
-    pathlib.Path("killed").touch()
+if pathlib.Path("kill").exists():
+    pathlib.Path("kill").unlink()
     threading.Thread(target=kill_once, daemon=True).start()
 """
 
