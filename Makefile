@@ -110,7 +110,7 @@ test-faults: env
 
 docs/images/rulegraph.svg: $(WORKFLOW) | env
 	@command -v dot > /dev/null || { echo "drawing the rule graph needs graphviz: apt-get install graphviz"; exit 1; }
-	$(BIN)/snakemake --forceall --rulegraph dot --config pipelines='[config/pipelines/demo.yaml]' | dot -Tsvg -o $@
+	$(BIN)/snakemake --forceall --rulegraph dot --config pipelines='[config/pipelines/demo.yaml]' | sed 's/_runs_[0-9]*_to_[0-9]*//' | dot -Tsvg -o $@
 
 docs-images: demo browser
 	$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/sweep.yaml]' -- results/resid_mlp1/sweep/sweep.json

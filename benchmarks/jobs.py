@@ -13,6 +13,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from spdclust.execution.batch_jobs import rule_and_runs
+
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 3
 
@@ -39,7 +41,7 @@ def jobs_of_the_demonstration() -> Counter[str]:
     jobs: Counter[str] = Counter()
     for rule, count in dict(re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE)).items():
         if rule not in ("all", "total"):
-            jobs["figures" if rule.startswith("plot_") else rule.partition("_form_")[0]] += int(count)
+            jobs["figures" if rule.startswith("plot_") else rule_and_runs(rule)[0]] += int(count)
     return jobs
 
 

@@ -1,14 +1,14 @@
 # Model or user-supplied activations -> batches. The model is loaded once for all batches of a job, which are those of
-# one run, or of as many runs as `runs_per_batches_job` says.
+# one run, or of as many runs as `runs_per_batches_job` allows.
 
 
 # The outputs of a rule are fixed, so it has a form for each number of batches in use, kept or temporary, and for each
-# block of runs that one job samples.
-for number, ((runs, n_batches, kept), run_configs) in enumerate(batch_jobs(), start=1):
+# list of runs that one job samples.
+for form, runs, n_batches, kept, run_configs in batch_forms():
 
     rule:
         name:
-            name_of_form("precompute_batches", number)
+            name_of_form("precompute_batches", form)
         input:
             checkpoint=checkpoint_files,
             data=data_files,

@@ -15,6 +15,15 @@ from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.core.name_patterns import one_of
 from spdclust.provenance.code import rule_fingerprint
+from spdclust.execution.batch_jobs import (
+    BatchesForm,
+    divide_runs,
+    forms_of_job,
+    merged_runs,
+    runs_asked_for,
+    runs_per_job,
+    sampled_runs,
+)
 from spdclust.execution.snakemake_hooks import add_form
 from spdclust.execution.workflow_files import package_requirement
 
@@ -32,14 +41,14 @@ def stage_fingerprint(stage, script=None, functions=None):
     return rule_fingerprint(stage, f"{SCRIPTS}/{script or stage}.py", functions)
 
 
-def name_of_form(rule_name, number):
+def name_of_form(rule_name, form):
     """Name of one form of a rule whose outputs differ in number. The first form has the name of the rule.
 
     What a profile, an option or a module statement names the rule for applies to all of its forms.
     """
-    if number == 1:
+    if form == "form_1":
         return rule_name
-    name = f"{rule_name}_form_{number}"
+    name = f"{rule_name}_{form}"
     add_form(workflow, rule_name, name)
     return name
 
@@ -102,18 +111,47 @@ BATCH_KINDS = {
 SAMPLING = {ensemble.run_name: ensemble.run for ensemble in ENSEMBLES}
 
 
-def batch_jobs():
-    """Which runs one job samples the batches of (None: any one), how many batches, kept or temporary: for which
-    run configurations."""
-    jobs = {}
+def batch_forms():
+    """Forms of `precompute_batches`, each with its runs (None: any one), number of batches, whether they are kept, and
+    run configurations.
+
+    The form for one run a job always exists, since it has the name that covers all forms.
+    """
+    one_run, several = {}, {}
     for name, kind in BATCH_KINDS.items():
-        together = SAMPLING[name].runs_per_batches_job
-        runs = range(max(each.n_runs for each in ENSEMBLES if each.run_name == name))
-        alone = together == 1 or SAMPLING[name].precomputed_activations_dir is not None
-        blocks = [runs[first : first + together] for first in runs[::together]]
-        for block in [None] if alone else blocks:
-            jobs.setdefault((block, *kind), []).append(name)
-    return sorted(jobs.items(), key=str)
+        if runs_per_job(SAMPLING[name]) == 1:
+            one_run.setdefault(kind, []).append(name)
+        elif workflow.is_main_process:
+            for form in forms_of_run_config(name, *kind):
+                several.setdefault(form, []).append(name)
+    if not workflow.is_main_process:
+        several = forms_of_job(sys.argv)
+    kinds = sorted(one_run.items()) or [((1, True), [])]
+    return [
+        (f"form_{number}", None, *kind, names)
+        for number, (kind, names) in enumerate(kinds, start=1)
+    ] + [
+        (form.suffix, form.runs, form.n_batches, form.kept, names)
+        for form, names in several.items()
+    ]
+
+
+def forms_of_run_config(name, n_batches, kept):
+    """The forms for several runs; which runs are together depends on the files that exist."""
+    folder = f"{RESULTS}/{name}"
+    of_ensembles = {
+        each.name: each.n_runs for each in ENSEMBLES if each.run_name == name
+    }
+    n_runs = max(of_ensembles.values())
+    divided = divide_runs(
+        n_runs,
+        runs_per_job(SAMPLING[name]),
+        kept=kept,
+        sampled=sampled_runs(folder, n_runs, n_batches),
+        merged=merged_runs(folder, n_runs),
+        asked=runs_asked_for(sys.argv, folder, of_ensembles),
+    )
+    return [BatchesForm(runs, n_batches, kept) for runs in divided]
 
 
 # Sweeps by the folder of their comparison.
@@ -151,8 +189,7 @@ def checkpoint_files(wildcards):
 
 
 def gpus_for_sampling(wildcards):
-    sampled = SAMPLING[wildcards.run_config]
-    return int(sampled.device != "cpu" and sampled.precomputed_activations_dir is None)
+    return int(SAMPLING[wildcards.run_config].may_use_gpu)
 
 
 def loader_code(wildcards):

@@ -53,7 +53,7 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
 
     rule:
         name:
-            name_of_form("distances", number)
+            name_of_form("distances", f"form_{number}")
         input:
             histories=lambda wildcards: history_files(BY_FOLDER[wildcards.folder]),
         output:

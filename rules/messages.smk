@@ -11,6 +11,7 @@ from spdclust.core.locks import forget_owner, note_owner, release_dead_locks
 from spdclust.execution.slurm_queue import left_behind, queued_jobs
 from spdclust.execution.snakemake_hooks import (
     hide_account_guesses,
+    keep_files_of_failed_updates,
     report_each_refusal_once,
     report_jobs_that_never_start,
     retry_killed_jobs_only,
@@ -79,6 +80,10 @@ def print_unused_keys(pipelines):
     for path in pipelines:
         for line in unused_keys(path):
             print(line, file=sys.stderr)
+
+
+# the process of a job on a node removes the files of a failed job, too
+keep_files_of_failed_updates()
 
 
 if workflow.is_main_process:

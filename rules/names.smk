@@ -1,6 +1,7 @@
 # Names of files: of batches and histories, and what an ensemble and a sweep end in.
 from glob import escape, glob
 
+from spdclust.execution.batch_jobs import runs_suffix
 from spdclust.files.ensemble_folder import GROUPS
 from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.stability.names import STABILITY_FILES
@@ -37,18 +38,20 @@ def evidence_of_temporary_batches(ensembles):
 
 def batch_outputs(runs, n_batches, kept):
     # updated in place: the script keeps existing batches that are still valid
-    mark = update if kept else temp
-    return [
-        mark(f"{RESULTS}/{{run_config}}/precomputed_batches/run_{run}/batch_{batch}.pt")
+    files = [
+        update(
+            f"{RESULTS}/{{run_config}}/precomputed_batches/run_{run}/batch_{batch}.pt"
+        )
         for run in runs or ["{run}"]
         for batch in range(n_batches)
     ]
+    return files if kept else [temp(file) for file in files]
 
 
 def batches_log(runs):
     name = "precompute_batches/run_{run}"
     if runs:
-        name = f"precompute_batches_runs_{runs[0]}_to_{runs[-1]}"
+        name = f"precompute_batches_{runs_suffix(runs)}"
     return f"{RESULTS}/logs/{{run_config}}/{name}"
 
 

@@ -41,10 +41,10 @@ def test_jobs_are_named_by_their_logs_and_ended_ones_left_out(tmp_path, logs):
     logs("mlp/demo/distances")
     logs("mlp/demo/plot_merge_tree_run_0")
     assert of(tmp_path) == [
-        ("distances", "mlp/demo", None, "running"),
-        ("merge", "mlp/demo", 1, "running"),
-        ("plot_merge_tree", "mlp/demo", 0, "running"),
-        ("precompute_batches", "mlp", 2, "running"),
+        ("distances", "mlp/demo", "", "running"),
+        ("merge", "mlp/demo", "1", "running"),
+        ("plot_merge_tree", "mlp/demo", "0", "running"),
+        ("precompute_batches", "mlp", "2", "running"),
     ]
 
 
@@ -52,12 +52,12 @@ def test_a_job_that_is_made_again_runs_although_its_benchmark_is_there(tmp_path,
     log = logs(MERGE, ended=True)
     assert of(tmp_path) == []
     os.utime(log, (log.stat().st_atime, log.stat().st_mtime + 5))
-    assert of(tmp_path) == [("merge", "mlp/demo", 1, "running")]
+    assert of(tmp_path) == [("merge", "mlp/demo", "1", "running")]
 
 
 def test_a_failed_job_is_shown(tmp_path, logs):
     logs(MERGE, f"2026-01-02 03:04:05,678 INFO began\nError: no component is alive\n{_FOR_GOOD}\n")
-    assert of(tmp_path) == [("merge", "mlp/demo", 1, "failed")]
+    assert of(tmp_path) == [("merge", "mlp/demo", "1", "failed")]
 
 
 def test_merges_done_their_rate_and_the_time_left(tmp_path, logs, monkeypatch):
@@ -82,9 +82,28 @@ def test_what_waits_in_the_queue_is_shown_and_what_runs_only_once(tmp_path, logs
         "9|PENDING|PartitionConfig|13|1G|1:00:00|0:00|rule_mlp-demo_distances_stability|/w\n"
     )
     assert of(tmp_path, queue) == [
-        ("merge", "mlp/demo", 1, "running"),
-        ("merge", "mlp_demo", 2, "waiting"),
-        ("mlp-demo_distances_stability", "", None, "can never start: PartitionConfig"),
+        ("merge", "mlp/demo", "1", "running"),
+        ("merge", "mlp_demo", "2", "waiting"),
+        ("mlp-demo_distances_stability", "", "", "can never start: PartitionConfig"),
+    ]
+
+
+def test_jobs_of_several_runs_show_them_and_forms_have_the_name_of_their_rule(tmp_path, logs):
+    logs("mlp/precompute_batches_runs_0_to_3")
+    logs("mlp/precompute_batches_run_4")
+    logs("other/precompute_batches/run_2")
+    of_rule = "|1|1G|1:00:00|0:10|rule_precompute_batches"
+    queue = (
+        f"7|RUNNING|None{of_rule}_runs_0_to_3_of_2_batches_wildcards_mlp|/w\n"
+        f"8|RUNNING|None{of_rule}_run_4_of_2_batches_wildcards_mlp|/w\n"
+        f"9|PENDING|Resources{of_rule}_runs_5_to_12_of_2_batches_wildcards_mlp|/w\n"
+        f"10|COMPLETING|None{of_rule}_form_2_wildcards_other_2|/w\n"
+    )
+    assert of(tmp_path, queue) == [
+        ("precompute_batches", "mlp", "4", "running"),
+        ("precompute_batches", "mlp", "0 to 3", "running"),
+        ("precompute_batches", "other", "2", "completing"),
+        ("precompute_batches", "mlp", "5 to 12", "waiting"),
     ]
 
 

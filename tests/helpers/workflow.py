@@ -17,6 +17,7 @@ PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report
 RUN = {
     "model_path": "resources/resid_mlp1",
     "batch_size": 256,
+    "device": "cpu",  # one job a run
     "n_tokens": 512,
     "merge_config": {"activation_threshold": 0.1, "iters": 20, "filter_dead_threshold": 0.1},
 }

@@ -14,6 +14,7 @@ from workflow import HANGS
 
 import spdclust
 from spdclust.core import code_fingerprint
+from spdclust.execution.batch_jobs import rule_and_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")])
@@ -46,7 +47,9 @@ def test_the_rule_graph_in_the_docs_is_that_of_the_workflow() -> None:
         [sys.executable, "-m", "snakemake", "--forceall", "--rulegraph", "dot"],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=HANGS,
     )  # fmt: skip
-    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', done.stdout))
+    names = {
+        node: rule_and_runs(name)[0] for node, name in re.findall(r'(\d+)\[label = "(\w+)"', done.stdout)
+    }
     wanted = {(names[first], names[second]) for first, second in re.findall(r"(\d+) -> (\d+)", done.stdout)}
     drawn = unescape((ROOT / "docs/images/rulegraph.svg").read_text())
     names = dict(

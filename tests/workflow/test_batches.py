@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from scipy import sparse
-from workflow import PIPELINE, REPOSITORY, RUN, Workflow
+from workflow import REPOSITORY, RUN, Workflow
 
 from spdclust.commands.cli import main
 from spdclust.files.activation_batch import ActivationBatch
@@ -29,31 +29,6 @@ def test_temporary_batches_go_when_merges_and_groups_have_read_them(tmp_path):
     assert json.loads(names["small/tiny/groups.json"])["bits"]["alone"] > 0
     assert workflow.due("histories") == {}
     assert not {"merge", "groups", "precompute_temporary_batches"} & set(workflow.due("ensembles"))
-
-
-def test_one_job_samples_several_runs_with_the_model_loaded_once(tmp_path):
-    """The same bytes as one job a run gives, and another division into jobs makes nothing due."""
-    workflow = Workflow.create(tmp_path / "w")
-    many = PIPELINE | {"n_runs": 3}
-    workflow.write("config/pipelines/tiny.yaml", many)
-    workflow.write("config/runs/small.yaml", RUN | {"runs_per_batches_job": 2})
-    due = workflow.due("batches")
-    assert sorted(count for rule, count in due.items() if "precompute" in rule) == [1, 1]
-    outcome = workflow.run("batches")
-    assert outcome.code == 0, outcome.output
-    assert len([name for name in workflow.results() if "precomputed_batches" in name]) == 3
-    log = (workflow.folder / "results/logs/small/precompute_batches_runs_0_to_1.log").read_text()
-    assert log.count("samples, ") == 2
-    assert workflow.due("batches") == {}
-    sampled = {name: content for name, content in workflow.results().items() if name.endswith(".pt")}
-    workflow.write("config/runs/small.yaml", RUN)
-    assert workflow.due("batches") == {}
-    workflow.write("config/pipelines/tiny.yaml", many | {"n_runs": 4})
-    assert workflow.due("batches") == {"batches": 1, "precompute_batches": 1}
-    other = Workflow.create(tmp_path / "other")
-    other.write("config/pipelines/tiny.yaml", many)
-    assert other.run("batches").code == 0
-    assert sampled == {name: content for name, content in other.results().items() if name.endswith(".pt")}
 
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)

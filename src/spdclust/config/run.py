@@ -109,8 +109,9 @@ class ClusteringRunConfig(Section):
     """Batches per run; null takes as many as `iters` and `recompute_costs_every` use."""
     keep_batches: bool = True
     """Whether the workflow keeps batches of activations once all merges and the groups have read them."""
-    runs_per_batches_job: int = Field(default=1, ge=1)
-    """Runs whose batches one job of the workflow samples; it loads the model once for all of them."""
+    runs_per_batches_job: int | None = Field(default=None, ge=1)
+    """Largest number of runs whose batches one job of the workflow samples; it loads the model once for all
+    of them. null takes all runs where the model may use a GPU, and one with `device: cpu`."""
     device: str = "auto"
     """Where the model runs: auto, cpu, cuda, cuda:<n>, mps."""
     merge_config: MergeConfig = MergeConfig()
@@ -207,6 +208,11 @@ class ClusteringRunConfig(Section):
     def model_source(self) -> str | None:
         """Path of the model, `experiment_key` resolved."""
         return EXPERIMENTS[self.experiment_key] if self.experiment_key else self.model_path
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether a model is sampled, on a device other than `cpu`."""
+        return self.precomputed_activations_dir is None and self.device != "cpu"
 
     @property
     def samples_per_batch(self) -> int:

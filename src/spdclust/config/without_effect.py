@@ -48,7 +48,7 @@ def run_settings_without_effect(run: ClusteringRunConfig, *, task: str | None = 
         lines.append("sampling_threshold: no effect with keep_values: true, whose batches have no threshold")
     if run.precomputed_activations_dir is None and run.shards is not None:
         lines.append("shards: no effect without precomputed_activations_dir")
-    if run.precomputed_activations_dir is not None and run.runs_per_batches_job != 1:
+    if run.precomputed_activations_dir is not None and run.runs_per_batches_job is not None:
         lines.append("runs_per_batches_job: no effect with precomputed_activations_dir: no model is loaded")
     return lines + [f"merge_config.{line}" for line in merge_settings_without_effect(run.merge_config)]
 

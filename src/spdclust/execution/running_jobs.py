@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spdclust.execution.batch_jobs import rule_and_runs, text_of_runs
 from spdclust.execution.jobs import failed_for_good
 from spdclust.execution.slurm_queue import QueuedJob
 from spdclust.files.merge_progress import load_progress
@@ -21,7 +22,7 @@ class RunningJob:
     Attributes:
         rule: name of its rule.
         ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
-        run: number of the run, None for jobs of the whole ensemble.
+        run: number of the run, or first and last of several (`0 to 7`); empty for jobs of the ensemble.
         state: `waiting`, `running`, `failed`, or the state in Slurm.
         seconds: time since the start, None while waiting.
         merges: merges done so far, None for other jobs.
@@ -31,7 +32,7 @@ class RunningJob:
 
     rule: str
     ensemble: str
-    run: int | None
+    run: str
     state: str
     seconds: float | None = None
     merges: int | None = None
@@ -58,13 +59,13 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
         ...     log.parent.mkdir(parents=True)
         ...     _ = log.write_text("INFO spdclust")
         ...     [(job.rule, job.ensemble, job.run, job.state) for job in running_jobs(folder)]
-        [('merge', 'mlp/demo', 3, 'running')]
+        [('merge', 'mlp/demo', '3', 'running')]
 
     Args:
         results: folder of all results.
         queued: jobs of the workflow in the queue, see `queued_jobs`.
     """
-    states = {(job.rules, job.wildcards): job.state.lower() for job in queued}
+    states = {_key_of(job): job.state.lower() for job in queued}
     logs = Path(results) / "logs"
     jobs = []
     for log in sorted(logs.rglob("*.log")):
@@ -72,7 +73,7 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
         if began is None:
             continue
         rule, ensemble, run = _named(log.relative_to(logs))
-        key = (rule, "_".join([*ensemble.split("/"), *([] if run is None else [str(run)])]))
+        key = (rule, "_".join([*ensemble.split("/"), *filter(None, [run])]))
         state = "failed" if failed_for_good(log) else states.get(key, "running")
         # what remains in the queue has not begun
         states.pop(key, None)
@@ -85,7 +86,7 @@ def format_jobs(jobs: Iterable[RunningJob]) -> str:
     """Return a table of jobs as text.
 
     Example:
-        >>> job = RunningJob("merge", "mlp/demo", 3, "running", 75.0, 200, 1000, 4.0)
+        >>> job = RunningJob("merge", "mlp/demo", "3", "running", 75.0, 200, 1000, 4.0)
         >>> print(format_jobs([job]))
         rule   ensemble  run  state    since    merges      per s  left
         merge  mlp/demo  3    running  0:01:15  200 / 1000  4      0:03:20
@@ -120,14 +121,21 @@ def _first_line_time(log: Path) -> float:
         return log.stat().st_mtime
 
 
-def _named(log: Path) -> tuple[str, str, int | None]:
+def _named(log: Path) -> tuple[str, str, str]:
     """Return the rule, ensemble and run of a log, from its path."""
     folders, found = list(log.parent.parts), _RUN.fullmatch(log.stem)
     if found is not None and not found[1]:  # <run_config>/[<ensemble>/]<rule>/run_<r>.log
-        return folders[-1], "/".join(folders[:-1]), int(found[2])
+        return folders[-1], "/".join(folders[:-1]), found[2]
     if found is not None:
-        return found[1] + found[3], "/".join(folders), int(found[2])
-    return log.stem, "/".join(folders), None
+        return found[1] + found[3], "/".join(folders), found[2]
+    rule, runs = rule_and_runs(log.stem)
+    return rule, "/".join(folders), "" if runs is None else text_of_runs(runs)
+
+
+def _key_of(job: QueuedJob) -> tuple[str, str]:
+    """Return the rule of a queued job, without its form, and its wildcards with the runs of the form."""
+    rule, runs = rule_and_runs(job.rules)
+    return rule, "_".join(filter(None, [job.wildcards, "" if runs is None else text_of_runs(runs)]))
 
 
 def _merges(log: Path) -> tuple[int | None, int | None, float | None]:
@@ -140,14 +148,15 @@ def _merges(log: Path) -> tuple[int | None, int | None, float | None]:
 def _not_begun(queued: Sequence[QueuedJob], states: dict[tuple[str, str], str]) -> list[RunningJob]:
     waiting = []
     for job in queued:
-        if (job.rules, job.wildcards) not in states:
+        rule, wildcards = _key_of(job)
+        if (rule, wildcards) not in states:
             continue
         state = "waiting" if job.state == "PENDING" else job.state.lower()
         if job.can_never_start:
             state = f"can never start: {job.reason}"
-        name, _, last = job.wildcards.rpartition("_")
-        run, ensemble = (int(last), name) if last.isdigit() else (None, job.wildcards)
-        waiting.append(RunningJob(job.rules, ensemble, run, state))
+        name, _, last = wildcards.rpartition("_")
+        run, ensemble = (last, name) if re.fullmatch(r"\d+( to \d+)?", last) else ("", wildcards)
+        waiting.append(RunningJob(rule, ensemble, run, state))
     return waiting
 
 
@@ -155,7 +164,7 @@ def _row(job: RunningJob) -> tuple[str, ...]:
     return (
         job.rule,
         job.ensemble,
-        "" if job.run is None else str(job.run),
+        job.run,
         job.state,
         _clock(job.seconds),
         "" if job.merges is None else f"{job.merges} / {job.of_merges}",

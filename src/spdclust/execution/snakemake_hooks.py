@@ -51,6 +51,40 @@ def retry_killed_jobs_only() -> None:
     GroupJob.restart_times = property(of_group)
 
 
+def keep_files_of_failed_updates() -> None:
+    """Let files marked `update` stay where they are when their job fails, as incomplete files.
+
+    Snakemake copies them before the job, restores the copies if it fails, and then records them as what the
+    failed job has made: after a change of settings, old files are up to date. It also deletes what the job
+    has written so far. The jobs of this workflow write whole files only and check those that exist.
+    """
+    from snakemake.io import is_flagged
+    from snakemake.jobs import Job
+    from snakemake.persistence import FileBackupMixin
+
+    if getattr(Job.cleanup, "keeps_updates", False):  # another workflow uses this one as a module
+        return
+    cleanup, postprocess = Job.cleanup, Job.postprocess
+
+    def updated(job: Any) -> list[Any]:
+        return [file for file in job.output if is_flagged(file, "update")]
+
+    async def keep_updates(self: Any, skip_outputs: Any) -> None:
+        await cleanup(self, {*skip_outputs, *updated(self)})
+
+    async def leave_incomplete(self: Any, *arguments: Any, error: bool = False, **options: Any) -> None:
+        try:
+            await postprocess(self, *arguments, error=error, **options)
+        finally:
+            if error and updated(self):
+                self.dag.workflow.persistence.started(self)
+
+    keep_updates.keeps_updates = True  # type: ignore[attr-defined]
+    Job.cleanup, Job.postprocess = keep_updates, leave_incomplete
+    FileBackupMixin.backup_output = lambda self, path: None
+    FileBackupMixin.restore_output = lambda self, path: False
+
+
 def report_each_refusal_once() -> None:
     """Report jobs that `sbatch` rejects in one line per cause; retry neither these nor cancelled ones.
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from spdclust.execution.batch_jobs import rule_and_runs, text_of_runs
+
 _HIDDEN_EVENTS = frozenset(
     [
         "WORKFLOW_STARTED",
@@ -99,7 +101,7 @@ class BriefTerminal(logging.Formatter):
         if event == "JOB_INFO":
             fields = record.__dict__
             self._started[fields["jobid"]] = (
-                _job_name(fields["rule_name"], fields["wildcards"], fields.get("log")),
+                _job_name(fields["rule_name"], fields["wildcards"]),
                 time.time(),
             )
         elif event == "JOB_FINISHED":
@@ -140,11 +142,12 @@ def _event(record: logging.LogRecord) -> str | None:
     return getattr(getattr(record, "event", None), "name", None)
 
 
-def _job_name(rule: str, wildcards: Any, log: Any) -> str:
+def _job_name(rule: str, wildcards: Any) -> str:
     """Return a job's name for readers: its rule, ensemble, and the rest of its wildcards."""
+    rule, runs = rule_and_runs(rule)
     values = dict(wildcards.items())
-    if several := re.search(r"_runs_(\d+)_to_(\d+)\.log", str(log)):
-        values["runs"] = f"{several[1]} to {several[2]}"
+    if runs is not None:
+        values["run" if len(runs) == 1 else "runs"] = text_of_runs(runs)
     place = "/".join(values.pop(name) for name in _PLACE if name in values)
     others = (f"{name} {value}" for name, value in values.items())
-    return " ".join([re.sub(r"_form_\d+$", "", rule), ", ".join(filter(None, [place, *others]))]).rstrip()
+    return " ".join([rule, ", ".join(filter(None, [place, *others]))]).rstrip()

@@ -1,11 +1,15 @@
 """Stage: a model or user-supplied activations -> the activation batches of one run or several."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.models.loading import find_device
 from spdclust.sampling.precompute import write_batches_of_runs
+
+log = logging.getLogger(__name__)
 
 
 def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path]) -> None:
@@ -35,4 +39,10 @@ def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path])
     of_runs: dict[int, list[Path]] = {}
     for path in map(Path, paths):
         of_runs.setdefault(int(path.parent.name.removeprefix("run_")), []).append(path)
+    if len(of_runs) > 1 and config.device == "auto" and find_device("auto").type == "cpu":
+        log.info(
+            "no GPU here: `runs_per_batches_job: 1` samples these %d runs in parallel jobs; changing it "
+            "re-runs nothing",
+            len(of_runs),
+        )
     write_batches_of_runs(config, of_runs)
