@@ -35,8 +35,9 @@ def grouping_megabytes(batches):
 
 
 def sampling_minutes(runs):
-    """Half an hour for loading the model, and as much for each run."""
-    return lambda wildcards, attempt: (30 + 30 * len(runs or [None])) * attempt
+    """Half an hour for loading the model, and as much for each run, up to four hours: partitions have limits, and an
+    attempt after a time-out goes on with the runs that are missing."""
+    return lambda wildcards, attempt: min(30 + 30 * len(runs or [None]), 240) * attempt
 
 
 def distances_megabytes(ensemble, histories, n_arrays):
