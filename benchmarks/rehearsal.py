@@ -10,6 +10,7 @@ every 30 seconds; wall times and, where they are higher, peaks are those of its 
 
 import argparse
 import csv
+import functools
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from planning import copy_workflow
 from scipy import sparse
 
 from spdclust.files.batches import ActivationBatch
+from spdclust.plotting.registry import FIGURE_RULES
 
 MAPPING = "results/own/rehearsal/cluster_mapping_consensus_least_mdl.json"
 METHODS = ["perm_invariant_hamming", "matching_dist"]
@@ -150,17 +152,25 @@ def _jobs(folder: Path) -> list[tuple[str, str, float, float]]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             said = (place / "cmdline").read_bytes().decode(errors="replace")
-            script = re.search(r"\.snakemake/scripts/tmp\w+?\.(\w+)\.py", said)
+            script = re.search(r"\0(\S*\.snakemake/scripts/tmp\w+?\.(\w+)\.py)", said)
             if script is None or "python" not in said.split("\0")[0] or (place / "cwd").resolve() != folder:
                 continue
+            rule = _figure_rule(script[1]) if script[2] == "figures" else script[2]
             megabytes = int((place / "status").read_text().split("VmHWM:")[1].split()[0]) / 1000
             fields = (place / "stat").read_text().rpartition(")")[2].split()
             # its own and that of children it waited for
             cpu = sum(int(fields[n]) for n in (11, 12, 13, 14)) * TICK
         except (OSError, IndexError):
             continue
-        found.append((script[1], place.name, megabytes, cpu))
+        found.append((rule, place.name, megabytes, cpu))
     return found
+
+
+@functools.cache
+def _figure_rule(script: str) -> str:
+    """Return the rule that a process draws for, which is in the parameters: one script draws all figures."""
+    parameters = Path(script).read_text()
+    return next(rule for rule in FIGURE_RULES if f"{rule}\\x94" in parameters)
 
 
 def table(folder: Path, watched: dict[str, list[float]]) -> str:

@@ -77,10 +77,11 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
             mem_mb=lambda wildcards, input, attempt: int(
                 (
                     1000
+                    # each two runs once
                     + distances_megabytes(
                         BY_FOLDER[wildcards.folder],
                         input.histories,
-                        len(BY_FOLDER[wildcards.folder].methods),
+                        len(BY_FOLDER[wildcards.folder].methods) / 2,
                     )
                 )
                 * attempt

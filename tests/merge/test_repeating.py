@@ -3,6 +3,7 @@ import pytest
 from merging import activations, config, random_dense
 
 from spdclust.core.errors import InputError
+from spdclust.merge import engine
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.repeating import repeat_merge
 from spdclust.merge.view import MergeView
@@ -54,6 +55,29 @@ def test_repeated_states_are_those_that_the_callback_saw(law, kind):
     for view in repeat_merge(batches, history, views):
         for name, array in seen(view).items():
             np.testing.assert_array_equal(array, views[view.iteration][name], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("law", LAWS)
+def test_a_state_by_itself_is_the_one_that_the_callback_saw(law, kind):
+    batches, history, views = merged(law, kind)
+    for iteration, expected in views.items():
+        (view,) = repeat_merge(batches, history, [iteration])
+        assert view.n_samples == batches[0].n_samples
+        assert view.record["mdl_loss"] == history.mdl_loss[iteration]
+        assert view.record["merge_pair_cost"] == history.merge_pair_cost[iteration]
+        for name, array in seen(view).items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=f"{name} {iteration}")
+
+
+def test_merges_before_the_first_state_are_not_repeated(monkeypatch):
+    acts = activations(random_dense(1, 60, 24))
+    history = merge_iteration(acts, config(min_groups=4))
+    done = []
+    repeat = engine.replay
+    monkeypatch.setattr(engine, "replay", lambda *args: (done.append(len(args[2])), repeat(*args)))
+    assert [view.k_groups for view in repeat_merge(acts, history, [12, 15])] == [11, 8]
+    assert done == [1, 3]
 
 
 @pytest.mark.parametrize("kind", KINDS)

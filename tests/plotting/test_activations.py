@@ -52,12 +52,38 @@ def test_raw_shows_every_activation_and_sorted_the_same_rows_in_another_order():
 
 def test_sorted_samples_follow_the_component_that_exceeds_its_mean_most():
     activations, dense = acts(seed=3)
-    order = plotting._sample_order(activations.matrix, np.arange(5))
+    order = plotting._sample_order(activations, np.arange(5))
     leader = [
         int(np.argmax(np.where(row > 0, row - dense.mean(axis=0), -np.inf))) if row.any() else 5
         for row in dense
     ]
     assert [leader[sample] for sample in order] == sorted(leader)
+
+
+@pytest.mark.parametrize("entries", [1, 20, 1000])
+def test_samples_are_ordered_by_the_given_components_alone_in_stretches_of_any_size(monkeypatch, entries):
+    monkeypatch.setattr(plotting, "_STORED", entries)
+    activations, dense = acts(40, seed=4)
+    columns = np.array([3, 0, 2])
+    chosen = np.where(dense[:, columns] > 0, dense[:, columns] - dense[:, columns].mean(axis=0), -np.inf)
+    leader = np.where(np.isfinite(chosen).any(axis=1), chosen.argmax(axis=1), 3)
+    excess = np.where(leader < 3, chosen.max(axis=1), 0)
+    assert 0 < (leader == 3).sum() < 40
+    assert plotting._sample_order(activations, columns).tolist() == np.lexsort((-excess, leader)).tolist()
+
+
+@pytest.mark.parametrize("entries", [1, 20, 1000])
+def test_histograms_count_every_entry_in_stretches_of_any_size(monkeypatch, entries):
+    monkeypatch.setattr(plotting, "_STORED", entries)
+    rng = np.random.default_rng(2)
+    dense = np.float32(rng.choice([0, 0.02, 0.1, 0.34, 0.68, 0.98, 1, rng.random()], (60, 8)))  # edges too
+    activations = ProcessedActivations.from_dense(dense, [f"m:{c}" for c in range(8)])
+    values, often, many = activation_figures(activations)["histograms"].axes
+    (drawn,) = (patch.get_data() for patch in values.patches)
+    np.testing.assert_array_equal(drawn.values, np.histogram(dense[dense > 0.01], bins=drawn.edges)[0])
+    assert sum(bar.get_height() for bar in often.patches) == 8
+    heights = [bar.get_height() for bar in many.patches]
+    assert heights == np.bincount((dense > 0.01).sum(axis=1)).tolist()
 
 
 def test_cells_of_a_large_batch_are_means_over_blocks(monkeypatch):

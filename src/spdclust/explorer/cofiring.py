@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from spdclust.core.compiling import ensure_compiled
 from spdclust.core.types import Int
+from spdclust.merge.kernels.coactivation import count_entries
 
 MAX_SAMPLES = 1 << 16
 """Samples that are counted, the first ones of the batch."""
@@ -16,6 +18,8 @@ MAX_PAIRS = 150_000
 """Pairs that the page holds."""
 
 _AT_ONCE = 2048
+_ENTRIES_AT_ONCE = 1 << 17
+"""Their temporary arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,11 @@ def active_counts(
         columns: column of each component, -1 for one that has none.
         threshold: active is above this; None takes anything above 0.
     """
-    counts = np.bincount(matrix.indices[matrix.data > (threshold or 0.0)], minlength=matrix.shape[1])
+    counts = np.zeros(matrix.shape[1], dtype=np.int64)
+    for start in range(0, len(matrix.data), _ENTRIES_AT_ONCE):
+        piece = slice(start, start + _ENTRIES_AT_ONCE)
+        active = matrix.data[piece] > (threshold or 0.0)
+        counts += np.bincount(matrix.indices[piece][active], minlength=matrix.shape[1])
     return np.where(columns >= 0, counts[columns], 0)
 
 
@@ -128,22 +136,37 @@ def group_counts(
 
     Args:
         matrix: `(samples, columns)` causal importances.
-        columns: column of each component.
+        columns: column of each component, -1 for one that has none.
         group_idxs: group of each component.
         threshold: active is above this; None takes anything above 0.
     """
     n_groups = int(group_idxs.max(initial=-1)) + 1
-    belongs = np.ones(len(columns), dtype=bool)
-    members = sparse.csr_array((belongs, (columns, group_idxs)), shape=(matrix.shape[1], n_groups))
+    known = columns >= 0
+    group_of_column = np.full(matrix.shape[1], -1, dtype=np.int32)
+    group_of_column[columns[known]] = group_idxs[known]
+    ensure_compiled("explorer", _count_little)
+    return _count(matrix, group_of_column, n_groups, threshold or 0.0)
+
+
+def _count(
+    matrix: sparse.csr_array, group_of_column: Int[np.ndarray, " columns"], n_groups: int, threshold: float
+) -> Int[np.ndarray, " groups"]:
     counts = np.zeros(n_groups, dtype=np.int64)
-    for start in range(0, matrix.shape[0], _AT_ONCE):
-        piece = matrix[start : start + _AT_ONCE]
-        over = piece.data > (threshold or 0.0)
-        # the product of truth values: one entry for each group that is active on a sample, and some that
-        # are false where SciPy does not drop them, which it does not promise
-        active = sparse.csr_array((over, piece.indices, piece.indptr), shape=piece.shape) @ members
-        counts += np.bincount(active.indices[active.data], minlength=n_groups)
+    count_entries(
+        matrix.indptr.astype(np.int64, copy=False),
+        matrix.indices.astype(np.int32, copy=False),
+        np.asarray(matrix.data > threshold),
+        group_of_column,
+        0,
+        np.full(n_groups, -1, dtype=np.int64),
+        counts,
+        np.empty(matrix.shape[0], dtype=np.int32),
+    )
     return counts
+
+
+def _count_little() -> None:
+    _count(sparse.csr_array(np.eye(2)), np.zeros(2, dtype=np.int32), 1, 0.0)
 
 
 def _active_bits(

@@ -114,7 +114,7 @@ def save_merge_array(
 
 
 def save_distances(
-    distances: Float[np.ndarray, "iterations runs runs"],
+    distances: Float[np.ndarray, "iterations runs runs"] | ArrayRows,
     path: str | Path,
     iterations: Int[np.ndarray, " iterations"] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -129,7 +129,7 @@ def save_distances(
         [0, 10]
 
     Args:
-        distances: distances of one method.
+        distances: distances of one method; `ArrayRows` of float64 are written as they are made.
         path: the `.npz` file.
         iterations: iterations of the rows; 0, 1, 2, … by default.
         provenance: origin of the distances, stored as a JSON text under this name if given.
@@ -137,9 +137,11 @@ def save_distances(
     Raises:
         InputError: the file cannot be written.
     """
-    kept = np.arange(len(distances)) if iterations is None else iterations
+    if not isinstance(distances, ArrayRows):
+        distances = np.asarray(distances, dtype=np.float64)
+    kept = np.arange(distances.shape[0]) if iterations is None else iterations
     members: dict[str, Member] = {
-        "distances.npy": np.asarray(distances, dtype=np.float64),
+        "distances.npy": distances,
         "iterations.npy": np.asarray(kept, dtype=np.int64),
     }
     if provenance is not None:

@@ -129,6 +129,35 @@ class Engine:
         self.n_done = n_done
         self.samples_at[first:n_done] = int(self.rules.n_samples)
 
+    def skip_to(self, names: Int[np.ndarray, "iterations 2"], n_done: int) -> None:
+        """Start at the state after the given merges, without doing them: load its batch under its grouping.
+
+        Counts of samples are the same in whatever order groups were joined. Sums of products are not, nor is
+        which groups are masked, so such merges start where their batch was loaded.
+
+        Args:
+            names: smallest components of the groups joined by every merge, starting at the first.
+            n_done: number of merges to skip.
+
+        Raises:
+            InputError: a batch does not match.
+        """
+        every = self.config.recompute_costs_every
+        n_before, within = divmod(n_done, every) if every > 1 else (0, n_done)
+        if self._must_replay:
+            n_done -= within
+        self.log[[layout.NAME_FIRST, layout.NAME_SECOND], :n_done] = names[:n_done].T
+        self.n_done = n_done
+        self._skip_batches(n_before)
+        self._take_batch()
+        self._batch_started_at = n_before * every
+
+    def _skip_batches(self, n_batches: int) -> None:
+        # a new source starts over, and serves its batches round-robin
+        for _ in range(n_batches % self.source.n_batches):
+            next_batch(self.source)
+        self._n_batches_taken = n_batches
+
     def _take_batch(self) -> None:
         batch = next_batch(self.source)
         self._n_batches_taken += 1
@@ -207,17 +236,15 @@ class Engine:
             InputError: the current batch is not the one that the arrays were saved with.
         """
         n_done = int(arrays["n_done"])
-        self._n_batches_taken = int(arrays["n_batches_taken"])
-        self._batch_started_at = int(arrays["batch_started_at"])
-        # the source starts over; skip to the batch that was being merged
-        for _ in range((self._n_batches_taken - 1) % self.source.n_batches):
-            next_batch(self.source)
+        self._skip_batches(int(arrays["n_batches_taken"]) - 1)
         batch = next_batch(self.source)
+        self._n_batches_taken += 1
+        self._batch_started_at = int(arrays["batch_started_at"])
         self.n_done = n_done
         self.log[:, :n_done] = arrays["log"]
         # counts of samples do not depend on how the groups formed; rounded sums and masked pairs do
-        repeat = self.config.activation_threshold is None or self._masks
-        self._state, self._rules = (self._replay if repeat else self._recount)(batch, arrays)
+        load = self._replay if self._must_replay else self._recount
+        self._state, self._rules = load(batch, arrays)
         if not np.array_equal(self._state.figures[layout.ACTIVITY], arrays["figures"][layout.ACTIVITY]):
             raise InputError(
                 "the batch differs from the one that the checkpoint was taken with",
@@ -237,8 +264,10 @@ class Engine:
         generator_from_array(arrays["generator"], self.rng)
 
     @property
-    def _masks(self) -> bool:
-        return self.config.recompute_costs_every > 1 and self.config.between_batches == "mask"
+    def _must_replay(self) -> bool:
+        """Whether a state depends on the merges since its batch was loaded, not on the grouping alone."""
+        masks = self.config.recompute_costs_every > 1 and self.config.between_batches == "mask"
+        return masks or self.config.activation_threshold is None
 
     def _recount(self, batch: Any, arrays: dict[str, np.ndarray]) -> tuple[State, Rules]:
         """Count the coactivations of the current groups and store them in the groups' previous slots."""

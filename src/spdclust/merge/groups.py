@@ -83,13 +83,12 @@ def merge_tree(
     parents = np.arange(n_components)
     names = np.empty((len(selected_pairs), 2), dtype=np.int64)
     alive = _OrderedNames(n_components)
-    for t, pair in enumerate(np.asarray(selected_pairs, dtype=np.int64)):
-        i, j = int(pair.min()), int(pair.max())
+    for t, (i, j) in enumerate(np.sort(np.asarray(selected_pairs, dtype=np.int64), axis=1).tolist()):
         if i < 0 or j >= n_components - t or i == j:
             raise InputError(
                 "pair names a group that does not exist",
                 field=f"selected_pairs[{t}]",
-                found=pair.tolist(),
+                found=np.asarray(selected_pairs[t]).tolist(),
                 allowed=f"two different groups of 0 to {n_components - t - 1}",
             )
         first, second = alive.name(i), alive.name(j)
@@ -134,7 +133,7 @@ def pairs_from_names(
         >>> pairs_from_names(np.array([[1, 2], [0, 3]]), 4).tolist()
         [[1, 2], [0, 2]]
     """
-    removed = np.zeros(n_components + 1, dtype=np.int64)  # a Fenwick tree of the removed names
+    removed = [0] * (n_components + 1)  # a Fenwick tree of the removed names
     pairs = np.empty_like(names)
     for t, (first, second) in enumerate(names.tolist()):
         for column, name in ((0, first), (1, second)):

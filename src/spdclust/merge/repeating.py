@@ -22,8 +22,9 @@ def repeat_merge(
 ) -> Iterator[MergeView]:
     """Yield the state just after chosen merges of a history, as a callback of `merge_iteration` gets it.
 
-    The pairs are joined as recorded in the history; no pair is searched for, so this takes a fraction of the
-    time of the merge. A view is valid until the next one is requested.
+    Merges before the first of these are skipped where possible (see `Engine.skip_to`). From there the pairs
+    are joined as recorded in the history; no pair is searched for, so this takes a fraction of the time of
+    the merge. A view is valid until the next one is requested.
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
@@ -68,6 +69,8 @@ def repeat_merge(
                 found=iteration,
                 allowed=f"{max(0, engine.n_done - 1)} to {history.n_iterations - 1}",
             )
+        if engine.n_done == 0:  # the merge itself is repeated, for the values that are recorded of it
+            engine.skip_to(names, iteration)
         while engine.n_done <= iteration:
             stop = engine.next_stop()
             if stop == engine.n_done:  # load the next batch

@@ -174,7 +174,7 @@ def check_source(source: BatchSource, threshold: float | None, field: str = "act
     check_threshold(getattr(source, "threshold", None), threshold, field=field, file=files[0])
 
 
-def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
+def stretches(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Any]]:
     """Yield a batch's CSR matrix in stretches of samples, each with the number of its first sample.
 
     Example:
@@ -182,6 +182,10 @@ def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
         >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
         >>> [(first, rows.toarray().tolist()) for first, rows in stretches(acts)]  # small: all in one
         [(0, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])]
+
+    Args:
+        batch: a `Batch`; if it has `chunks()`, these are its stretches.
+        entries: approximate number of stored values per stretch; `ENTRIES_PER_STRETCH` by default.
     """
     first = 0
     if hasattr(batch, "chunks"):
@@ -190,21 +194,32 @@ def stretches(batch: Any) -> Iterator[tuple[int, Any]]:
             first += chunk.shape[0]
         return
     matrix = batch.matrix
+    entries = ENTRIES_PER_STRETCH if entries is None else entries
     while first < matrix.shape[0]:
-        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + ENTRIES_PER_STRETCH, side="right")
+        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + entries, side="right")
         last = min(max(int(end) - 1, first + 1), matrix.shape[0])
-        yield first, _rows(matrix, first, last)
+        yield first, rows_between(matrix, first, last)
         first = last
 
 
-def _rows(matrix: Any, first: int, last: int) -> Any:
-    # slicing a CSR matrix copies its data; views do not
+def rows_between(matrix: sparse.csr_array, first: int, last: int) -> sparse.csr_array:
+    """Return consecutive rows of a CSR matrix as a view; slicing copies its data.
+
+    Example:
+        >>> rows_between(sparse.csr_array(np.diag([1.0, 2.0, 3.0])), 1, 3).toarray().tolist()
+        [[0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
+
+    Args:
+        matrix: the matrix.
+        first: the first row.
+        last: the row after the last one.
+    """
     start, end = matrix.indptr[first], matrix.indptr[last]
-    return sparse.csr_array(
-        (matrix.data[start:end], matrix.indices[start:end], matrix.indptr[first : last + 1] - start),
-        shape=(last - first, matrix.shape[1]),
-        copy=False,
-    )
+    rows = sparse.csr_array((last - first, matrix.shape[1]), dtype=matrix.dtype)
+    # given to the constructor, views of less than half an array are copied
+    rows.data, rows.indices = matrix.data[start:end], matrix.indices[start:end]
+    rows.indptr = matrix.indptr[first : last + 1] - start
+    return rows
 
 
 def count_samples(batch: Any) -> int:

@@ -1,6 +1,7 @@
 """Distances between the runs of an ensemble and between groupings: one formula per method."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +19,8 @@ DistancesArray = Float[np.ndarray, "iterations runs runs"]
 """float64, symmetric in the runs, zero on the diagonal; in the unit of its method."""
 
 Rows = Float[np.ndarray, " rows"]
+
+_ROWS_AT_ONCE = 64
 
 
 @checked(
@@ -101,13 +104,81 @@ def compute_all_distances(
     n_kept = len(kept_iterations(normalized.n_iterations, stride))
     shape = (n_kept, normalized.n_runs, normalized.n_runs)
     distances = {name: np.zeros(shape) for name in names}
-    with_matching = any(METHODS[name].needs_matching for name in names)
-    for first, second, sums in walk_run_pairs(
-        normalized, stride=stride, with_matching=with_matching, n_workers=n_workers, progress=progress
-    ):
+    for first, second, sums in _walk(normalized, names, stride, n_workers, progress):
         for name in names:
             distances[name][:, first, second] = distances[name][:, second, first] = FORMULAS[name](sums)
     return distances
+
+
+def _walk(
+    normalized: NormalizedHistories,
+    names: Sequence[str],
+    stride: int,
+    n_workers: int,
+    progress: Progress | None,
+) -> Iterator[tuple[int, int, OverlapSums]]:
+    with_matching = any(METHODS[name].needs_matching for name in names)
+    return walk_run_pairs(
+        normalized, stride=stride, with_matching=with_matching, n_workers=n_workers, progress=progress
+    )
+
+
+def compute_pair_distances(
+    normalized: NormalizedHistories,
+    methods: Iterable[str],
+    *,
+    stride: int = 1,
+    n_workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Float[np.ndarray, "pairs iterations"]]:
+    """Return the same, one row a pair of runs in the order of `itertools.combinations`: half the memory.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> compute_pair_distances(example_normalized(), ["matching_dist"])["matching_dist"].shape
+        (1, 11)
+
+    Args:
+        normalized: the ensemble, see `normalize_ensemble`.
+        methods: names in `METHODS`.
+        stride: keep every n-th iteration, from the first.
+        n_workers: number of threads; the result does not depend on it.
+        progress: called with the number of run pairs done and their total.
+
+    Raises:
+        InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.
+    """
+    names = check_methods(methods)
+    check_runs(normalized)
+    n_kept = len(kept_iterations(normalized.n_iterations, stride))
+    number = {pair: n for n, pair in enumerate(combinations(range(normalized.n_runs), 2))}
+    distances = {name: np.empty((len(number), n_kept)) for name in names}
+    for first, second, sums in _walk(normalized, names, stride, n_workers, progress):
+        for name in names:
+            distances[name][number[first, second]] = FORMULAS[name](sums)
+    return distances
+
+
+def symmetric_rows(
+    pairs: Float[np.ndarray, "pairs iterations"], n_runs: int
+) -> Iterator[Float[np.ndarray, "runs runs"]]:
+    """Yield the matrix of distances after each iteration; always the same array, updated in place.
+
+    Example:
+        >>> rows = symmetric_rows(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), 3)
+        >>> next(rows).tolist()
+        [[0.0, 1.0, 3.0], [1.0, 0.0, 5.0], [3.0, 5.0, 0.0]]
+
+    Args:
+        pairs: one row a pair of runs, in the order of `itertools.combinations`.
+        n_runs: number of runs.
+    """
+    first, second = np.triu_indices(n_runs, 1)
+    matrix = np.zeros((n_runs, n_runs))
+    for start in range(0, pairs.shape[1], _ROWS_AT_ONCE):
+        for row in np.ascontiguousarray(pairs[:, start : start + _ROWS_AT_ONCE].T):
+            matrix[first, second] = matrix[second, first] = row
+            yield matrix
 
 
 def distance_matrices(

@@ -1,6 +1,6 @@
 """Figures: the activations of one batch, component by component, and which components act together."""
 
-from collections.abc import Iterator
+import itertools
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,6 +10,7 @@ from scipy import sparse
 from spdclust.core.types import Float, Int
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations, check_threshold
+from spdclust.merge.sources import rows_between, stretches
 from spdclust.plotting import coactivation
 from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
@@ -19,7 +20,8 @@ ACTIVITY_THRESHOLD = 0.01
 """A component is active above this: the merge's own default."""
 
 _SAMPLE_CELLS = 250
-_STORED = 1 << 22
+_STORED = 1 << 17
+"""Stored values that are gone through at once: their temporary arrays stay in the processor's cache."""
 
 
 def activation_figures(
@@ -68,7 +70,7 @@ def activation_figures(
     )
     return {
         "raw": _draw_samples(
-            _mean_cells(matrix, columns, np.arange(activations.n_samples)),
+            _mean_cells(matrix, columns),
             activations.n_samples,
             modules,
             ("Activations", said),
@@ -76,7 +78,7 @@ def activation_figures(
             quantity,
         ),
         "sorted": _draw_samples(
-            _mean_cells(matrix, columns[frequent], _sample_order(matrix, columns[frequent])),
+            _mean_cells(matrix, columns[frequent], _sample_order(activations, columns[frequent])),
             activations.n_samples,
             modules,
             ("Activations, sorted", said),
@@ -130,13 +132,15 @@ def _draw_histograms(
     matrix, n_samples = activations.matrix, max(1, activations.n_samples)
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     values, often, many = figure.subplots(1, 3)
-    counts, edges = np.zeros(50, dtype=np.int64), np.linspace(0, max(1.0, _largest(matrix)), 51)
+    top = np.float64(max(1.0, _largest(matrix)))
+    counts, edges = np.zeros(50, dtype=np.int64), np.linspace(0, top, 51)
     per_sample = np.zeros(activations.n_samples, dtype=np.int64)
-    for first, rows in _stretches(matrix):
+    for first, rows in stretches(activations, _STORED):
         active = rows.data > threshold
-        counts += np.histogram(rows.data[active], bins=edges)[0]
+        # equal bins given by their number need no sorting
+        counts += np.histogram(rows.data[active], bins=50, range=(np.float64(0), top))[0]
         before = np.concatenate([[0], np.cumsum(active)])
-        per_sample[first : first + rows.shape[0]] = before[rows.indptr[1:]] - before[rows.indptr[:-1]]
+        per_sample[first : first + rows.shape[0]] = np.diff(before[rows.indptr])
     if activations.threshold is None:
         values.stairs(counts, edges, fill=True, color=BLUE)
         values.set(xlabel=f"{quantity}, where > {threshold:g}", ylabel="entries [count]")
@@ -154,8 +158,8 @@ def _draw_histograms(
     if n_samples > 1:
         often.set_xscale("log")
     often.set_title(f"How often: {dead} never are")
-    top = int(per_sample.max(initial=0))
-    many.hist(per_sample, bins=np.arange(0, top + 2, max(1, -(-top // 60))) - 0.5, color=GREEN)
+    most = int(per_sample.max(initial=0))
+    many.hist(per_sample, bins=np.arange(0, most + 2, max(1, -(-most // 60))) - 0.5, color=GREEN)
     many.set(xlabel="components active on it [count]", ylabel="samples [count]")
     mean = per_sample.mean() if len(per_sample) else 0.0
     many.set_title(f"How many on a sample: mean {mean:.3g}")
@@ -168,23 +172,13 @@ def _draw_histograms(
     return figure
 
 
-def _stretches(matrix: sparse.csr_array) -> Iterator[tuple[int, sparse.csr_array]]:
-    """Yield stretches of rows with about `_STORED` stored values each, and where they begin."""
-    start, n_rows = 0, matrix.shape[0]
-    while start < n_rows:
-        stop = int(np.searchsorted(matrix.indptr, matrix.indptr[start] + _STORED, side="right")) - 1
-        stop = min(n_rows, max(start + 1, stop))
-        yield start, matrix[start:stop]
-        start = stop
-
-
 def _largest(matrix: sparse.csr_array) -> float:
     return float(matrix.data.max()) if matrix.nnz else 0.0
 
 
 def _times_active(activations: ProcessedActivations, threshold: float) -> Int[np.ndarray, " components"]:
     times = np.zeros(activations.n_components, dtype=np.int64)
-    for _, rows in _stretches(activations.matrix):
+    for _, rows in stretches(activations, _STORED):
         times += np.bincount(rows.indices[rows.data > threshold], minlength=len(times))
     return times
 
@@ -202,52 +196,48 @@ def _positions(columns: np.ndarray, n_components: int) -> np.ndarray:
 
 
 def _mean_cells(
-    matrix: sparse.csr_array, columns: Int[np.ndarray, " columns"], order: Int[np.ndarray, " samples"]
+    matrix: sparse.csr_array,
+    columns: Int[np.ndarray, " columns"],
+    order: Int[np.ndarray, " samples"] | None = None,
 ) -> Float[np.ndarray, "_ _"]:
-    """Return the mean activation of blocks of samples (in `order`) and components (`columns`)."""
+    """Return the mean activation of blocks of samples (in `order`, if given) and components (`columns`)."""
     n_samples, n_components = matrix.shape
     row_edges, column_edges = bin_edges(n_samples, _SAMPLE_CELLS), bin_edges(len(columns))
-    shape = (len(row_edges) - 1, len(column_edges) - 1)
+    width, height = np.diff(column_edges), np.diff(row_edges)
     if 0 in (n_samples, len(columns)):
-        return np.full(shape, np.nan)
-    row_bin = np.empty(n_samples, dtype=np.int64)
-    row_bin[order] = np.repeat(np.arange(shape[0]), np.diff(row_edges))
-    column_bin = _positions(columns, n_components)
-    kept = column_bin >= 0
-    column_bin[kept] = np.repeat(np.arange(shape[1]), np.diff(column_edges))[column_bin[kept]]
-    sums = np.zeros(shape[0] * shape[1])
-    for first, rows in _stretches(matrix):
-        row = np.repeat(row_bin[first : first + rows.shape[0]], np.diff(rows.indptr))
-        column = column_bin[rows.indices]
-        inside = column >= 0
-        flat = row[inside] * shape[1] + column[inside]
-        sums += np.bincount(flat, weights=rows.data[inside], minlength=len(sums))
-    area = np.diff(row_edges)[:, None] * np.diff(column_edges)[None, :]
-    cells: np.ndarray = sums.reshape(shape) / area
+        return np.full((len(height), len(width)), np.nan)
+    cell_of = np.full(n_components, len(width), dtype=np.int64)  # those left out have a cell of their own
+    cell_of[columns] = np.repeat(np.arange(len(width)), width)
+    sums = np.empty((len(height), len(width)))
+    for row, (first, last) in enumerate(itertools.pairwise(row_edges.tolist())):
+        block = rows_between(matrix, first, last) if order is None else matrix[order[first:last]]
+        cell = cell_of[block.indices]
+        sums[row] = np.bincount(cell, weights=block.data, minlength=len(width) + 1)[:-1]
+    cells: np.ndarray = sums / (height[:, None] * width[None, :])
     return cells
 
 
-def _sample_order(matrix: sparse.csr_array, columns: np.ndarray) -> Int[np.ndarray, " samples"]:
+def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int[np.ndarray, " samples"]:
     """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
-    n_samples, n_components = matrix.shape
+    n_samples, n_components = activations.matrix.shape
     place = _positions(columns, n_components)
     sums = np.zeros(n_components)
-    for _, rows in _stretches(matrix):
+    for _, rows in stretches(activations, _STORED):
         sums += np.bincount(rows.indices, weights=rows.data, minlength=n_components)
     means = sums / max(1, n_samples)
+    means[place < 0] = np.inf  # those left out exceed nothing
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
     excess = np.zeros(n_samples)
-    for first, rows in _stretches(matrix):
-        where = place[rows.indices]
-        kept = where >= 0
-        where, beyond = where[kept], rows.data[kept] - means[rows.indices[kept]]
-        n_stored = np.diff(np.concatenate([[0], np.cumsum(kept)])[rows.indptr])
+    for first, rows in stretches(activations, _STORED):
+        n_stored = np.diff(rows.indptr)
         some = np.flatnonzero(n_stored)
         if len(some) == 0:
             continue
-        starts = np.cumsum(n_stored[some]) - n_stored[some]
+        beyond = rows.data - means[rows.indices]
+        starts = rows.indptr[some]
         most = np.maximum.reduceat(beyond, starts)
-        leads = beyond == np.repeat(most, n_stored[some])
-        leader[first + some] = np.minimum.reduceat(np.where(leads, where, len(columns)), starts)
-        excess[first + some] = most
+        leads = np.flatnonzero(beyond == np.repeat(most, n_stored[some]))
+        least = np.minimum.reduceat(place[rows.indices[leads]], np.searchsorted(leads, starts))
+        known = most > -np.inf
+        leader[first + some[known]], excess[first + some[known]] = least[known], most[known]
     return np.lexsort((-excess, leader))

@@ -155,12 +155,14 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
 
 def _lay_out(figure: Figure) -> None:
     """Lay a figure out with its titles wrapped, and keep that layout: a pass costs as much as a picture."""
+    engine = figure.get_layout_engine()
+    lay_out = figure.draw_without_rendering if engine is None else functools.partial(engine.execute, figure)
     for _ in range(_WRAPS):
-        figure.draw_without_rendering()
+        lay_out()
         if not _wrap_titles(figure):
             break
     else:
-        figure.draw_without_rendering()
+        lay_out()
     _settle_layout(figure)
 
 

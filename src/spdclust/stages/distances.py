@@ -4,11 +4,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from spdclust.core.distance_methods import check_methods
 from spdclust.core.errors import InputError
+from spdclust.files.archive import ArrayRows
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized, save_distances
-from spdclust.partitions.distances import compute_all_distances
+from spdclust.partitions.distances import compute_pair_distances, symmetric_rows
 from spdclust.partitions.trajectory import kept_iterations
 
 log = logging.getLogger(__name__)
@@ -47,15 +50,17 @@ def distances(
     check_methods(paths)
     normalized = load_normalized(histories)
     try:
-        between = compute_all_distances(
+        pairs = compute_pair_distances(
             normalized, paths, stride=stride, n_workers=n_workers, progress=_log_tenths
         )
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
     kept = kept_iterations(normalized.n_iterations, stride)
     made_from = ensemble_record(histories)
+    shape = (len(kept), normalized.n_runs, normalized.n_runs)
     for method, path in paths.items():
-        save_distances(between[method], path, kept, made_from)
+        rows = ArrayRows(shape, np.float64, symmetric_rows(pairs[method], normalized.n_runs))
+        save_distances(rows, path, kept, made_from)
 
 
 def _log_tenths(done: int, total: int) -> None:

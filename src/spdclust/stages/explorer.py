@@ -29,8 +29,10 @@ from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.mapping import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.activations import check_threshold
 from spdclust.merge.history import MergeHistory
+from spdclust.merge.sources import stretches
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.names import STABILITY_FILES
@@ -164,20 +166,25 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
     labels: Labels = data.header["labels"]
     active, n_samples = np.zeros(len(labels), dtype=np.int64), 0
     for run, (history, file) in enumerate(zip(runs, batches, strict=True)):
-        batch = ActivationBatch.load(file)
-        columns = _columns(batch, history.labels, file)
-        threshold = history.config.activation_threshold
-        for asked in dict.fromkeys((threshold, _threshold(data, history))):
+        # only the first run's activations are needed in memory
+        batch = ActivationBatch.load(file) if run == 0 else StoredBatch.open(file)
+        columns, union = _columns(batch.labels, history.labels, file), _union_columns(batch.labels, labels)
+        threshold, counted_above = history.config.activation_threshold, _threshold(data, history)
+        for asked in dict.fromkeys((threshold, counted_above)):
             check_threshold(batch.threshold, asked, file=file)
-        active += active_counts(batch.matrix, _union_columns(batch, labels), _threshold(data, history))
+        own, names = _merges(data, run)
+        final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
+        final_counts = np.zeros(len(own) - len(names), dtype=np.int64)
+        for _, rows in stretches(batch):
+            active += active_counts(rows, union, counted_above)
+            if threshold is not None:
+                final_counts += group_counts(rows, columns, final, threshold)
         n_samples += batch.n_samples
         # a scalar activity has another definition, and with several batches it is of the last one
         single = history.config.recompute_costs_every == 1
         if threshold is not None and single and batch.n_samples == history.provenance.get("n_samples"):
-            own, names = _merges(data, run)
-            final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
-            add_final_activity(data, run, group_counts(batch.matrix, columns, final, threshold))
-        if run == 0:
+            add_final_activity(data, run, final_counts)
+        if isinstance(batch, ActivationBatch):
             _add_described(data, runs, batch)
     if "found" in data.header and n_samples:
         add_independent(data, active / n_samples, n_samples)
@@ -191,7 +198,7 @@ def _threshold(data: PageData, history: MergeHistory) -> float | None:
 
 def _add_described(data: PageData, runs: MergeHistoryEnsemble, batch: ActivationBatch) -> None:
     """Add how members of groups fire together, and the tokens of groups and components."""
-    columns = _union_columns(batch, data.header["labels"])
+    columns = _union_columns(batch.labels, data.header["labels"])
     first, more, consensus = _groups_to_describe(data, runs)
     found, shared = found_members(data), found_members(data, with_shared=True)
     first, more = ([group for group in groups if (columns[group] >= 0).all()] for groups in (first, more))
@@ -257,14 +264,14 @@ def _merges(data: PageData, run: int) -> tuple[np.ndarray, np.ndarray]:
     return data.arrays[f"run{run}.own"].astype(np.int64), names.astype(np.int64)
 
 
-def _union_columns(batch: ActivationBatch, labels: Labels) -> np.ndarray:
+def _union_columns(of_batch: Labels, labels: Labels) -> np.ndarray:
     """Return the column of each component of the ensemble, -1 for one that the batch lacks."""
-    place = {label: column for column, label in enumerate(batch.labels)}
+    place = {label: column for column, label in enumerate(of_batch)}
     return np.array([place.get(label, -1) for label in labels], dtype=np.int64)
 
 
-def _columns(batch: ActivationBatch, labels: Labels, file: str | Path) -> np.ndarray:
-    place = {label: column for column, label in enumerate(batch.labels)}
+def _columns(of_batch: Labels, labels: Labels, file: str | Path) -> np.ndarray:
+    place = {label: column for column, label in enumerate(of_batch)}
     missing = next((label for label in labels if label not in place), None)
     if missing is not None:
         raise InputError(
