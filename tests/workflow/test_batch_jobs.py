@@ -105,7 +105,7 @@ def test_a_single_file_samples_its_run_alone(workflow):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("division", [{}, {"runs_per_batches_job": 3}])
+@pytest.mark.parametrize("division", [{}, pytest.param({"runs_per_batches_job": 3}, marks=pytest.mark.slow)])
 def test_more_runs_are_sampled_and_merged_alone_with_the_model_loaded_once(workflow, tmp_path, division):
     """The same bytes as one job a run gives, and another division into jobs makes nothing due."""
     write(workflow, n_runs=2, **division)
@@ -131,6 +131,7 @@ def test_more_runs_are_sampled_and_merged_alone_with_the_model_loaded_once(workf
     assert batches(workflow) == batches(other)
 
 
+@pytest.mark.slow
 def test_more_runs_with_temporary_batches(workflow):
     write(workflow, keep_batches=False)
     run(workflow, "histories")
@@ -148,6 +149,7 @@ def test_more_runs_with_temporary_batches(workflow):
     assert workflow.due("histories") == {}
 
 
+@pytest.mark.slow
 def test_a_sweep_made_before_an_ensemble_of_more_runs_stays_as_it_is(workflow):
     swept = PIPELINE | {"n_runs": 2, "sweep": {"merge_config.alpha": [1, 2]}}
     workflow.write("config/pipelines/sweep.yaml", swept)
@@ -188,7 +190,7 @@ def test_a_killed_job_is_continued_by_one_job(workflow):
     assert workflow.due("batches") == {}
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_job_that_fails_and_is_tried_again_keeps_what_it_has_sampled(workflow, kept):
     write(workflow, n_runs=3, keep_batches=kept)
     (workflow.folder / "fail").touch()
@@ -202,7 +204,7 @@ def test_a_job_that_fails_and_is_tried_again_keeps_what_it_has_sampled(workflow,
     assert loads(workflow) == 3
 
 
-@pytest.mark.parametrize("division", [None, 1])
+@pytest.mark.parametrize("division", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_batches_of_other_settings_are_due_after_a_failure(workflow, division):
     """Snakemake took the former batches, which it had put back, for those of the job that failed."""
     write(workflow, runs_per_batches_job=division)

@@ -180,6 +180,7 @@ def test_one_figure_by_its_path_makes_what_it_needs_and_nothing_else(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_scalar_activations_run_to_the_end_without_a_shortest_description(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     merge = RUN["merge_config"] | {"activation_threshold": None}
