@@ -138,6 +138,7 @@ def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster
     assert cluster.due(*WANTED) == {}
 
 
+@pytest.mark.slow
 def test_one_job_samples_the_new_runs_of_an_ensemble(cluster):
     script = cluster.folder / "workflow/scripts/precompute_batches.py"
     script.write_text(KILL_AFTER_ONE_RUN + script.read_text())

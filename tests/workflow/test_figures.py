@@ -15,6 +15,7 @@ def workflow(tmp_path):
     return Workflow.create(tmp_path / "w")
 
 
+@pytest.mark.slow
 def test_the_figure_that_the_page_on_the_architecture_adds_is_a_target(workflow):
     workflow.own_package()
     (patch,) = re.findall(r"```diff\n(.*?)```", (REPOSITORY / "docs/architecture.md").read_text(), re.DOTALL)
