@@ -106,7 +106,7 @@ def test_a_toy_history_is_made_again_byte_by_byte(toy, capsys):
     assert set(verdicts(said).items()) == {
         (name, "equal") for name in ("batch_0.pt", "batch_1.pt", "history.zip", "metrics.csv")
     }
-    assert said.endswith("made again byte by byte\n")
+    assert said.endswith("reproduced byte for byte\n")
 
 
 def test_the_printed_settings_and_commands_make_the_same_bytes(toy, tmp_path, capsys):
@@ -324,7 +324,7 @@ def test_the_commit_is_recorded_where_asked_and_the_registry_takes_it_from_the_h
     )
     code, said, _ = reproduce(capsys, first.folder, "--check")
     assert code == 0
-    assert said.endswith("made again byte by byte\n")
+    assert said.endswith("reproduced byte for byte\n")
     # a commit later the numbers are the same
     (clone / "model" / "README.md").write_text("changed")
     subprocess.run(["git", "add", "."], check=True)

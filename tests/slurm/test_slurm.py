@@ -155,7 +155,7 @@ def test_one_job_samples_the_new_runs_of_an_ensemble(cluster):
         *[("merge", "COMPLETED")] * 4, (old, "COMPLETED"), (new, "COMPLETED"), (new, "FAILED"),
     ]  # fmt: skip
     log = (cluster.folder / f"results/logs/small/{new}.log").read_text()
-    assert re.findall(r"run_(\d)/batch_0.pt is there already", log) == ["2"]
+    assert re.findall(r"run_(\d)/batch_0.pt already exists", log) == ["2"]
     assert cluster.due("histories") == {}
 
 

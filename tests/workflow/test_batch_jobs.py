@@ -72,7 +72,7 @@ def batches(workflow: Workflow) -> dict[str, bytes]:
 def kept_runs(workflow: Workflow, runs: str) -> list[str]:
     """Return the runs that a job has found sampled."""
     log = (workflow.folder / f"results/logs/small/precompute_batches_{runs}.log").read_text()
-    return re.findall(r"run_(\d+)/batch_0.pt is there already", log)
+    return re.findall(r"run_(\d+)/batch_0.pt already exists", log)
 
 
 def batches_jobs(workflow: Workflow, *targets: str) -> dict[str, int]:

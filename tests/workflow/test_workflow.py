@@ -272,7 +272,7 @@ def test_more_batches_keep_the_ones_that_are_there(copied):
     assert outcome.code == 0, outcome.output
     assert first.stat().st_ino == before  # not even written again
     log = copied.folder / "results/logs/small/precompute_batches/run_0.log"
-    assert "run_0/batch_0.pt is there already" in log.read_text()
+    assert "run_0/batch_0.pt already exists" in log.read_text()
     assert ActivationBatch.load(first.with_name("batch_1.pt")).seed == 1
 
 

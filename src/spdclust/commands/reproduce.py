@@ -31,12 +31,12 @@ def add_commands(command: AddCommand) -> None:
         equal         batch_0.pt
         equal         history.zip
         equal         metrics.csv
-        made again byte by byte
+        reproduced byte for byte
     """
     reproduce = command(
         "reproduce",
         _reproduce,
-        "Say which settings and commands make a history again; with --check do so and compare the bytes.",
+        "Print the settings and commands that reproduce a history; --check runs them and compares the bytes.",
         "spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip",
         "spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip --check",
         "spdclust reproduce results/resid_mlp1/demo --check           # the ensemble, all its runs",
@@ -78,7 +78,7 @@ def _history(options: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix="spdclust_") as folder:
         compared = check_history(recipe, folder, model=options.model, batches=options.batches)
     print()
-    _tell(options.source, compared)
+    _report(options.source, compared)
 
 
 def _ensemble(options: argparse.Namespace) -> None:
@@ -100,11 +100,11 @@ def _ensemble(options: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix="spdclust_") as folder:
         compared, left = check_ensemble(options.source, folder)
     if left:
-        print(f"not made again: {', '.join(left)}")
-    _tell(options.source, compared)
+        print(f"not reproduced: {', '.join(left)}")
+    _report(options.source, compared)
 
 
-def _tell(source: Path, compared: "list[Compared]") -> None:
+def _report(source: Path, compared: "list[Compared]") -> None:
     """Print one line per file.
 
     Raises:
@@ -123,5 +123,5 @@ def _tell(source: Path, compared: "list[Compared]") -> None:
         )
     same = all(each.same_bytes for each in compared)
     print(
-        "made again byte by byte" if same else "made again: the same numbers, other records of their making"
+        "reproduced byte for byte" if same else "reproduced: the same numbers, other records of their origin"
     )

@@ -262,7 +262,7 @@ class MergeCheckpointFile:
         if members.pop("key.txt") != self.key:
             log.warning("%s belongs to other batches; the merge starts from the beginning", self.path)
             return None
-        log.info("going on from %s", self.path)
+        log.info("resuming from %s", self.path)
         # arrays are read-only when loaded, but the engine changes them in place
         return {name.removesuffix(".npy"): np.array(array) for name, array in members.items()}
 

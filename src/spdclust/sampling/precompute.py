@@ -76,7 +76,7 @@ def write_batches(
         asked: for each path, the seed of the batch and the request digest stored in it.
 
     Raises:
-        InputError: a batch cannot be made or written.
+        InputError: a batch cannot be computed or written.
     """
     source = open_model_inputs(config, model) if asked else None
     if asked:
@@ -95,7 +95,7 @@ def write_batches(
 def write_missing_batches(
     config: ClusteringRunConfig, model: SamplingModel, seeds: Sequence[int], paths: Sequence[Path]
 ) -> None:
-    """Write one batch for each seed; a batch that is there already, made in the same way, is kept as it is.
+    """Write one batch for each seed; an existing batch of the same request is kept.
 
     Example:
         >>> import tempfile
@@ -110,25 +110,25 @@ def write_missing_batches(
         (True, True)
 
     Raises:
-        InputError: a batch cannot be made or written.
+        InputError: a batch cannot be computed or written.
     """
-    asked = {
+    requests = {
         path: (seed, request_digest(config, seed, model.digest))
         for seed, path in zip(seeds, paths, strict=True)
     }
-    write_batches(config, model, {path: ask for path, ask in asked.items() if not _is_there(path, ask[1])})
+    write_batches(config, model, {path: r for path, r in requests.items() if not _is_current(path, r[1])})
 
 
-def _is_there(path: Path, request: str) -> bool:
+def _is_current(path: Path, request: str) -> bool:
     if not path.exists():
         return False
     try:
         found = StoredBatch.open(path).provenance.get("request")
     except InputError as error:
-        log.warning("%s; it is made again", error)
+        log.warning("%s; it is sampled again", error)
         return False
     if found == request:
-        log.info("%s is there already", path)
+        log.info("%s already exists", path)
     return found == request
 
 
@@ -219,7 +219,7 @@ def convert_missing_batches(
     for files, seed, path in zip(own.batches, seeds, paths, strict=True):
         source = digest_of_batch(files)
         request = digest_of(source, *beside, str(seed), code, *tokenizer, *threshold)
-        if _is_there(path, request):
+        if _is_current(path, request):
             continue
         batch = read_user_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
         if not config.keep_values:
