@@ -1,16 +1,20 @@
 """The samples as the group analysis reads them, against dense arrays, and the two kinds of null runs."""
 
 import itertools
+from dataclasses import replace
 
 import groups_plain as plain
 import numpy as np
 import pytest
+from scipy import sparse
 
 from spdclust.core.errors import InputError
+from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.groups import samples
 from spdclust.groups.samples import Entries, Folds, first_samples, fold_samples, null_folds
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import group_activations
+from spdclust.merge.sources import as_batch_source, next_batch
 
 
 def to_dense(entries: Entries) -> np.ndarray:
@@ -158,3 +162,30 @@ def test_a_null_run_takes_the_first_samples_where_there_are_too_many(monkeypatch
     first, second = null.pieces(0)
     assert (first.n_rows, len(first.columns), second.n_rows) == (24, 48, 1)
     assert folds.n_samples.tolist() == [80, 80]
+
+
+@pytest.mark.parametrize("kind", ["values", "ones", "half ones", "sets", "no samples"])
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 22])
+def test_a_batch_read_in_pieces_has_the_active_entries_of_the_whole(tmp_path, monkeypatch, kind, at_once):
+    matrix = sparse.random(300, 40, density=0.2, format="csr", dtype=np.float32, random_state=1)
+    if kind == "no samples":
+        matrix = matrix[:0]
+    if kind in ("ones", "half ones"):
+        matrix.data[: len(matrix.data) // (1 if kind == "ones" else 2)] = 1
+    batch = ActivationBatch.from_sparse(matrix, [f"m:{i}" for i in range(40)], seed=0)
+    if kind == "sets":
+        batch = replace(batch, activations=batch.activations.as_sets(0.1))
+    batch.save(tmp_path / "batch_0.pt")
+    columns = np.random.default_rng(0).permutation(40)
+    columns[3] = -1
+    whole = samples.active_entries(ActivationBatch.load(tmp_path / "batch_0.pt").matrix, columns, 40, 0.1)
+    monkeypatch.setattr("spdclust.files.stored_batch.ENTRIES_PER_CHUNK", at_once)
+    monkeypatch.setattr("spdclust.merge.sources.ENTRIES_PER_STRETCH", at_once)
+    for source in (BatchedActivations(tmp_path), as_batch_source(batch.activations)):
+        pieces = samples._active_in_batch(next_batch(source), columns, 40, 0.1)
+        for name in ("start", "columns", "values"):
+            expected, found = getattr(whole, name), getattr(pieces, name)
+            assert (expected is None) == (found is None)
+            if expected is not None:
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found, expected)

@@ -125,8 +125,6 @@ def find_groups(
     # ties by the first member: the order must not depend on the tree
     order = np.lexsort((first, -final.bits.sum(1)))
 
-    independent, busy = _null_groups(folds, n_null, seed, threads, progress)
-
     progress("describing groups")
     alone = bits_alone(folds)
     n_samples = folds.n_samples
@@ -139,6 +137,12 @@ def find_groups(
     node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
     rank = np.empty(len(groups), dtype=np.int64)
     rank[order] = np.arange(len(groups))
+    similar = cohesion(sums, [groups[g] for g in order])
+
+    # null runs need as much memory as all of the above, so they come last, when most of it can be used again
+    null_samples, n_folds, array = first_samples(folds) if n_null else None, folds.n_folds, sums.packed
+    del folds, sums
+    independent, busy = _null_groups(null_samples, n_null, seed, threads, progress, [array])
     return FoundGroups(
         labels=labels,
         group_idxs=_numbered(len(labels), [groups[g] for g in order]),
@@ -156,10 +160,10 @@ def find_groups(
             standard_error(node_bits),
             np.isin(tree.n_leaves + np.arange(len(tree.children)), chosen),
         ),
-        cohesion=cohesion(sums, [groups[g] for g in order]),
+        cohesion=similar,
         settings={
             "n_runs": len(runs),
-            "n_folds": folds.n_folds,
+            "n_folds": n_folds,
             "n_samples": [int(n) for n in n_samples],
             "activation_threshold": level,
             "min_similarity": MIN_SIMILARITY,
@@ -261,16 +265,24 @@ def _check_samples(folds: Folds, runs: list[int]) -> None:
 
 
 def _null_groups(
-    folds: Folds, n_null: int, seed: int, threads: int, progress: Callable[[str], None]
+    samples: Folds | None,
+    n_null: int,
+    seed: int,
+    threads: int,
+    progress: Callable[[str], None],
+    arrays: list[np.ndarray],
 ) -> tuple[Int[np.ndarray, " nulls"], Int[np.ndarray, " nulls"]]:
-    """Return how many groups each null run finds: with independent components, and with busy samples kept."""
+    """Return how many groups each null run finds: with independent components, and with busy samples kept.
+
+    All null runs write their pair sums to the same `arrays`, because they are large.
+    """
     found = np.zeros((2, n_null), dtype=np.int64)
-    used = first_samples(folds) if n_null else folds
-    arrays: list[np.ndarray] = []  # of pair sums: large, so all null runs use the same
+    if samples is None:
+        return found[0], found[1]
     for repetition in range(n_null):
         progress(f"null run {repetition + 1} of {n_null}")
         for kind, keep_busy in enumerate((False, True)):
-            null = null_folds(used, seed + repetition, keep_busy=keep_busy, threads=threads)
+            null = null_folds(samples, seed + repetition, keep_busy=keep_busy, threads=threads)
             found[kind, repetition] = len(select_nodes(null, threads, arrays=arrays).chosen)
     return found[0], found[1]
 

@@ -10,7 +10,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Float, Int, Integer, Labels, make_generator
 from spdclust.groups.kernels import samples as kernels
-from spdclust.merge.sources import as_batch_source, check_source
+from spdclust.merge.sources import as_batch_source, check_source, next_batch, stretches
 
 BLOCKS_OF_ONE_RUN = 5
 """Number of blocks that the samples of a single run are split into, used in place of runs."""
@@ -205,7 +205,7 @@ def fold_samples(
             yield from (stored[key] for key in sorted(known))
             return
         for batch in range(source.n_batches):
-            piece = active_entries(source.get_next_batch().matrix, columns[run], len(labels), threshold)
+            piece = _active_in_batch(next_batch(source), columns[run], len(labels), threshold)
             if piece.n_bytes <= room[0] and (run, batch) not in stored:
                 room[0] -= piece.n_bytes
                 stored[run, batch] = piece
@@ -258,17 +258,37 @@ def active_entries(
         threshold: keep entries greater than this.
     """
     start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
-    level = matrix.data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
-    n_other = kernels.count_active(matrix.indptr, matrix.indices, matrix.data, columns, level, start)
+    data = matrix.data.astype(np.float32) if matrix.data.dtype == np.bool_ else matrix.data
+    level = data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
+    n_other = kernels.count_active(matrix.indptr, matrix.indices, data, columns, level, start)
     kept, values = (
         np.empty(start[-1], _number_type(n_components)),
         np.empty(start[-1] if n_other else 0, "f4"),
     )
-    kernels.keep_active(matrix.indptr, matrix.indices, matrix.data, columns, level, kept, values)
+    kernels.keep_active(matrix.indptr, matrix.indices, data, columns, level, kept, values)
     active = Entries(start, kept, values if n_other else None, n_components)
     used = columns[columns >= 0]
     in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
     return active if in_order else active.transposed().transposed()
+
+
+def _active_in_batch(
+    batch: Any, columns: Int[np.ndarray, " own"], n_components: int, threshold: float
+) -> Entries:
+    """Return the active entries of a batch, which stays on disk but for one stretch of samples at a time."""
+    parts = [active_entries(rows, columns, n_components, threshold) for _, rows in stretches(batch)]
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(len(part.columns) for part in parts)])
+    starts = [part.start[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
+    values = None
+    if any(part.values is not None for part in parts):
+        values = np.ones(ends[-1], dtype=np.float32)
+        for part, end in zip(parts, ends[:-1], strict=True):
+            if part.values is not None:
+                values[end : end + len(part.values)] = part.values
+    kept = np.concatenate([np.empty(0, _number_type(n_components)), *(part.columns for part in parts)])
+    return Entries(np.concatenate([np.zeros(1, dtype=np.int64), *starts]), kept, values, n_components)
 
 
 def first_samples(folds: Folds) -> Folds:
