@@ -99,15 +99,21 @@ def compute_all_distances(
     Raises:
         InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.
     """
-    names = check_methods(methods)
-    check_runs(normalized)
-    n_kept = len(kept_iterations(normalized.n_iterations, stride))
+    names, n_kept = _checked(normalized, methods, stride)
     shape = (n_kept, normalized.n_runs, normalized.n_runs)
     distances = {name: np.zeros(shape) for name in names}
-    for first, second, sums in _walk(normalized, names, stride, n_workers, progress):
-        for name in names:
-            distances[name][:, first, second] = distances[name][:, second, first] = FORMULAS[name](sums)
+    for name, first, second, values in _walk(normalized, names, stride, n_workers, progress):
+        distances[name][:, first, second] = distances[name][:, second, first] = values
     return distances
+
+
+def _checked(
+    normalized: NormalizedHistories, methods: Iterable[str], stride: int
+) -> tuple[Sequence[str], int]:
+    """Return the names of the methods and the number of kept iterations."""
+    names = check_methods(methods)
+    check_runs(normalized)
+    return names, len(kept_iterations(normalized.n_iterations, stride))
 
 
 def _walk(
@@ -116,11 +122,14 @@ def _walk(
     stride: int,
     n_workers: int,
     progress: Progress | None,
-) -> Iterator[tuple[int, int, OverlapSums]]:
+) -> Iterator[tuple[str, int, int, Rows]]:
+    """Yield the distances of each method and pair of runs after every kept iteration."""
     with_matching = any(METHODS[name].needs_matching for name in names)
-    return walk_run_pairs(
+    for first, second, sums in walk_run_pairs(
         normalized, stride=stride, with_matching=with_matching, n_workers=n_workers, progress=progress
-    )
+    ):
+        for name in names:
+            yield name, first, second, FORMULAS[name](sums)
 
 
 def compute_pair_distances(
@@ -148,14 +157,11 @@ def compute_pair_distances(
     Raises:
         InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.
     """
-    names = check_methods(methods)
-    check_runs(normalized)
-    n_kept = len(kept_iterations(normalized.n_iterations, stride))
+    names, n_kept = _checked(normalized, methods, stride)
     number = {pair: n for n, pair in enumerate(combinations(range(normalized.n_runs), 2))}
     distances = {name: np.empty((len(number), n_kept)) for name in names}
-    for first, second, sums in _walk(normalized, names, stride, n_workers, progress):
-        for name in names:
-            distances[name][number[first, second]] = FORMULAS[name](sums)
+    for name, first, second, values in _walk(normalized, names, stride, n_workers, progress):
+        distances[name][number[first, second]] = values
     return distances
 
 
