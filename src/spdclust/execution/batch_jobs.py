@@ -171,8 +171,8 @@ def sampled_runs(folder: str | Path, n_runs: int, n_batches: int) -> set[int]:
         n_runs: number of runs.
         n_batches: batches of each run.
     """
-    place = EnsembleFolder(Path(folder) / "any_ensemble")
-    folders = {run: str(place.batches(run)) for run in range(n_runs)}
+    any_ensemble = EnsembleFolder(Path(folder) / "any_ensemble")
+    folders = {run: str(any_ensemble.batches(run)) for run in range(n_runs)}
     return {
         run
         for run, batches in folders.items()

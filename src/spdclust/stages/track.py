@@ -34,12 +34,12 @@ def follow_merge(
         >>> from spdclust.files.merge_progress import load_progress
         >>> from spdclust.stages.merge import merge
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     history, batches = place.history(0), [place.batches(0) / "batch_0.pt"]
+        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        ...     history, batches = ensemble.history(0), [ensemble.batches(0) / "batch_0.pt"]
         ...     observer = follow_merge(history, None)
         ...     metrics = history.with_name("metrics.csv")
         ...     merge(batches, MERGE.resolved(), (0, 0), history=history, metrics=metrics, observer=observer)
-        ...     progress = load_progress(place.progress(0))
+        ...     progress = load_progress(ensemble.progress(0))
         >>> progress.n_done, progress.n_merges
         (11, 11)
 
@@ -50,21 +50,21 @@ def follow_merge(
             needs them is logged by the merge's process.
     """
     path = Path(history)
-    place, run = TrackedEnsemble(path.parents[2]), run_number(path)
+    ensemble, run = TrackedEnsemble(path.parents[2]), run_number(path)
     if config is not None:
-        with _warned(place.folder):
+        with _warned(ensemble.folder):
             # imported only if the merge is tracked
             from spdclust.config.load import validate
             from spdclust.config.resolve import WorkflowConfig, resolve_workflow
             from spdclust.tracking.callback import MergeCallback
 
             ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
-            (ensemble,) = (each for each in ensembles if each.folder == place.name)
-            assert ensemble.tracking is not None
-            resolved = ensemble.resolved_run(), ensemble.resolved_pipeline()
-            place = replace(place, tracking=ensemble.tracking, resolved=resolved)
-            return MergeCallback(place, run, keep_batches=keep_batches)
-    return ProgressRecorder(place.progress(run))
+            (configured,) = (each for each in ensembles if each.folder == ensemble.name)
+            assert configured.tracking is not None
+            resolved = configured.resolved_run(), configured.resolved_pipeline()
+            ensemble = replace(ensemble, tracking=configured.tracking, resolved=resolved)
+            return MergeCallback(ensemble, run, keep_batches=keep_batches)
+    return ProgressRecorder(ensemble.progress(run))
 
 
 def track(
@@ -83,11 +83,11 @@ def track(
         >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     track(place.folder, {"project": "mine"}, 0, path=f"{folder}/tracked")
-        ...     track(place.folder, {"project": "mine"})
+        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        ...     track(ensemble.folder, {"project": "mine"}, 0, path=f"{folder}/tracked")
+        ...     track(ensemble.folder, {"project": "mine"})
         ...     Path(folder, "tracked").is_file()
-        ...     [place.note(name).is_file() for name in ("run_0", "distances", "report")]
+        ...     [ensemble.note(name).is_file() for name in ("run_0", "distances", "report")]
         True
         [True, True, True]
 
@@ -99,14 +99,14 @@ def track(
         again: log everything again, as new W&B runs.
         path: file written at the end, even if logging failed.
     """
-    place = TrackedEnsemble(Path(folder), TrackingSettings.model_validate(dict(settings)))
+    ensemble = TrackedEnsemble(Path(folder), TrackingSettings.model_validate(dict(settings)))
     with _warned(folder):
         if run is None:
-            log_ensemble(place, again=again)
+            log_ensemble(ensemble, again=again)
         else:
-            log_merge(place, run, again=again)
+            log_merge(ensemble, run, again=again)
             if batches:
-                log_batches(place, run, again=again)
+                log_batches(ensemble, run, again=again)
     if path is not None:
         write_text(path, "")
 
@@ -155,18 +155,18 @@ def sync_ensemble(
     Raises:
         InputError: no such ensemble or run, or no project is given.
     """
-    place = TrackedEnsemble(Path(folder))
-    runs = list(map(run_number, find_histories(place.folder)))
+    ensemble = TrackedEnsemble(Path(folder))
+    runs = list(map(run_number, find_histories(ensemble.folder)))
     if run is not None and run not in runs:
         raise InputError("no such run", file=folder, field="--run", found=run, allowed=f"one of {runs}")
-    settings = _settings(place, project, entity).model_dump(mode="json")
+    settings = _settings(ensemble, project, entity).model_dump(mode="json")
     runs = runs if run is None else [run]
-    paths = [place.note(f"run_{each}") for each in runs] + [place.batches_note(each) for each in runs]
+    paths = [ensemble.note(f"run_{each}") for each in runs] + [ensemble.batches_note(each) for each in runs]
     for each in runs:
         track(folder, settings, each, again=again)
     if run is None:
         track(folder, settings, again=again)
-        paths += [place.note("distances"), place.note("report")]
+        paths += [ensemble.note("distances"), ensemble.note("report")]
     notes = [note for path in paths if (note := load_note(path)) is not None]
     waiting = [note.folder for note in notes if note.waiting]
     if waiting and os.environ.get("WANDB_MODE") not in ("offline", "dryrun", "disabled"):
@@ -176,16 +176,16 @@ def sync_ensemble(
     return notes
 
 
-def _settings(place: TrackedEnsemble, project: str | None, entity: str | None) -> TrackingSettings:
+def _settings(ensemble: TrackedEnsemble, project: str | None, entity: str | None) -> TrackingSettings:
     """Return where to log an ensemble of any age, and how often."""
-    run, pipeline = place.run_config(), place.pipeline_config()
+    run, pipeline = ensemble.run_config(), ensemble.pipeline_config()
     project = project or pipeline.get("wandb_project") or run.get("wandb_project")
     if not project and (pipeline.get("wandb_enabled") or run.get("wandb_enabled")):
         project = DEFAULT_PROJECT
     if not project:
         raise InputError(
             "no W&B project",
-            file=place.folder,
+            file=ensemble.folder,
             field="--project",
             allowed="--project, or wandb_project in the pipeline or run file",
         )
