@@ -8,10 +8,11 @@ from merging import activations, config, random_dense, steps, upper
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.merge import loading
+from spdclust.merge import loading, warming
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import recompute_coacts_from_scratch
 from spdclust.merge.history import MergeHistory
+from spdclust.merge.loading import load_batch
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import merge_plainly
 from spdclust.merge.samplers import range_candidates
@@ -291,6 +292,31 @@ def test_counts_above_sixteen_bits_are_exact() -> None:
         assert history.mdl_loss[step.iteration] * 70_000 == pytest.approx(step.mdl_after, rel=1e-12)
 
 
+@pytest.mark.parametrize(("n_samples", "bytes_each"), [(65_535, 2), (65_536, 4)])
+def test_as_many_samples_as_sixteen_bits_hold(n_samples, bytes_each) -> None:
+    dense = np.ones((n_samples, 3), dtype=np.float32)
+    dense[0, 2] = 0
+    seen = []
+    history = merge_iteration(
+        activations(dense), config(), callback=lambda view: seen.append(view.coactivations.tolist())
+    )
+    assert history.selected_pairs.tolist() == [[0, 1], [0, 1]]
+    assert seen[0] == [[n_samples, n_samples - 1], [n_samples - 1, n_samples - 1]]
+    loaded = load_batch(activations(dense), np.arange(3), None, config(), 1)
+    assert loaded.coact.itemsize == bytes_each
+
+
+@pytest.mark.parametrize(("method", "argument"), [("range", 0.1), ("mcmc", 1.0), ("exp_rank", 0.2)])
+def test_the_width_of_counts_changes_nothing(monkeypatch, method, argument) -> None:
+    acts = activations(random_dense(4, 300, 60))
+    narrow = merge_iteration(acts, config(method, argument), seed=1)
+    for module in (loading, warming):
+        monkeypatch.setattr(module, "count_type", lambda n_samples: np.int32)
+    wide = merge_iteration(acts, config(method, argument), seed=1)
+    assert wide.selected_pairs.tolist() == narrow.selected_pairs.tolist()
+    assert wide.mdl_loss.tolist() == narrow.mdl_loss.tolist()
+
+
 def test_the_number_of_samples_need_not_fill_a_word() -> None:
     for n_samples in (1, 31, 32, 33, 63, 64, 65):
         dense = random_dense(n_samples, n_samples, 20)
@@ -318,7 +344,7 @@ def test_too_little_memory_is_said_in_one_line(monkeypatch) -> None:
     def none_left(*_args: object) -> None:
         raise MemoryError
 
-    warm_up(config(), 10)
+    warm_up(config(), 10, 30)
     monkeypatch.setattr(loading, "_empty_sets", none_left)
     with pytest.raises(InputError) as caught:
         merge_iteration(activations(random_dense(2, 30, 10)), config())

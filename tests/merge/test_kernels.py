@@ -24,10 +24,11 @@ from spdclust.merge.warming import warm_up
     n_samples=st.integers(1, 200),
     n_components=st.integers(1, 30),
     threads=st.integers(1, 3),
-    wide=st.booleans(),
+    entry=st.sampled_from([np.uint16, np.int32]),
+    count=st.sampled_from([np.uint16, np.int32]),
 )
 def test_a_loaded_batch_holds_the_counts_sets_and_rows_of_its_groups(
-    seed, n_samples, n_components, threads, wide
+    seed, n_samples, n_components, threads, entry, count
 ) -> None:
     dense = random_dense(seed, n_samples, n_components)
     rng = np.random.default_rng(seed)
@@ -36,7 +37,8 @@ def test_a_loaded_batch_holds_the_counts_sets_and_rows_of_its_groups(
     if len(used) == 0:
         return
     of_column = np.where(groups >= 0, np.searchsorted(used, groups), -1)
-    loaded = load_batch(activations(dense), of_column, None, config(), threads, wide=wide)
+    loaded = load_batch(activations(dense), of_column, None, config(), threads, entry=entry, count=count)
+    assert (loaded.samples.rows.dtype, loaded.coact.dtype) == (entry, count)
     active = np.stack([dense[:, of_column == g].any(axis=1) for g in range(len(used))], axis=1)
     active = active[:, loaded.order]
     assert (np.diff(loaded.activity) >= 0).all()
@@ -213,7 +215,7 @@ def test_parts_follow_each_other_and_cover_everything(work, n_parts) -> None:
 )
 def test_a_merge_compiles_nothing_that_warming_up_did_not(method, argument) -> None:
     chosen = config(method, argument)
-    warm_up(chosen, 90)
+    warm_up(chosen, 90, 150)
     kernels = [
         kernel
         for module in (bounds, choosing_rank, coactivation, joining, loop)

@@ -15,8 +15,8 @@ from spdclust.core.types import Int
 from spdclust.merge.costs import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels.layout import row_start
-from spdclust.merge.memory import capacity_for, coactivation_bytes
-from spdclust.merge.sources import count_samples, stretches
+from spdclust.merge.memory import capacity_for, coactivation_bytes, count_type
+from spdclust.merge.sources import MOST_SAMPLES, count_samples, stretches
 from spdclust.merge.tiles import count_dense, dense_slots
 
 
@@ -72,7 +72,8 @@ def load_batch(
     threads: int,
     *,
     capacity: int | None = None,
-    wide: bool = False,
+    entry: type[np.generic] | None = None,
+    count: type[np.generic] | None = None,
 ) -> LoadedBatch:
     """Load a batch under a grouping.
 
@@ -90,20 +91,28 @@ def load_batch(
         config: the settings of the merge.
         threads: how many threads may work.
         capacity: number of slots to allocate; None for as many as a merge needs.
-        wide: store the samples' rows in the wide type even for few groups.
+        entry: type of the slots in the samples' rows; None for the narrowest that holds them.
+        count: type of the coactivations; None for the narrowest that holds them. Scalar ones are float64.
 
     Raises:
         InputError: there are too many samples, there is not enough memory, or costs would be too large for
             floating-point numbers.
     """
-    with enough_memory(int(group_of_column.max()) + 1, config, capacity):
-        loaded = _load(batch, group_of_column, order, config, threads, capacity, wide)
+    n_groups, n_samples = int(group_of_column.max()) + 1, count_samples(batch)
+    with enough_memory(n_groups, config, n_samples, capacity):
+        if config.activation_threshold is None:
+            loaded = _load_scalar(batch, group_of_column, order, capacity)
+        else:
+            threshold, types = config.activation_threshold, (entry, count or count_type(n_samples))
+            loaded = _load_boolean(batch, group_of_column, order, threshold, threads, capacity, *types)
     check_costs_stay_finite(loaded.activity, loaded.n_samples, len(group_of_column), config)
     return loaded
 
 
 @contextlib.contextmanager
-def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = None) -> Iterator[None]:
+def enough_memory(
+    n_groups: int, config: MergeConfig, n_samples: int = MOST_SAMPLES, capacity: int | None = None
+) -> Iterator[None]:
     """Turn a `MemoryError` in the block into an `InputError` with the memory needed and what to reduce.
 
     Example:
@@ -118,6 +127,7 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
     Args:
         n_groups: number of groups to merge.
         config: the settings of the merge.
+        n_samples: number of samples of the batch; by default as many as there may be.
         capacity: number of slots allocated; None for as many as a merge needs.
 
     Raises:
@@ -129,27 +139,13 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
         if memory_error(error) is None:
             raise
         scalar = config.activation_threshold is None
-        needed = coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
+        needed = coactivation_bytes(n_groups, n_samples, scalar=scalar, capacity=capacity) / 1e9
         raise InputError(
             "not enough memory to merge",
             field="memory",
             found=f"{n_groups} groups, {needed:.1f} GB of coactivations besides the activations",
             allowed="more memory, or fewer components: a higher filter_dead_threshold, a module_name_filter",
         ) from None
-
-
-def _load(
-    batch: Any,
-    group_of_column: np.ndarray,
-    order: np.ndarray | None,
-    config: MergeConfig,
-    threads: int,
-    capacity: int | None,
-    wide: bool,
-) -> LoadedBatch:
-    if config.activation_threshold is None:
-        return _load_scalar(batch, group_of_column, order, capacity)
-    return _load_boolean(batch, group_of_column, order, config.activation_threshold, threads, capacity, wide)
 
 
 def _load_boolean(
@@ -159,7 +155,8 @@ def _load_boolean(
     threshold: float,
     threads: int,
     capacity: int | None,
-    wide: bool,
+    entry: type[np.generic] | None,
+    count_in: type[np.generic],
 ) -> LoadedBatch:
     n_samples, n_groups = count_samples(batch), int(group_of_column.max()) + 1
     group_of_column = group_of_column.astype(np.int32)
@@ -177,8 +174,7 @@ def _load_boolean(
     activity = counts[order]
 
     capacity = capacity or capacity_for(n_groups)
-    entry = np.int32 if wide else entry_type(capacity)
-    samples = _empty_sets(n_samples, activity, row_length, entry)
+    samples = _empty_sets(n_samples, activity, row_length, entry or entry_type(capacity))
     # the samples are read a second time
     seen[:] = -1
     filled = np.zeros(n_groups, dtype=np.int64)
@@ -198,7 +194,7 @@ def _load_boolean(
     spans = (samples.words, samples.span_start, samples.span_length, samples.is_bitmap)
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
 
-    coact = np.empty(capacity * (capacity - 1) // 2, dtype=np.int32)
+    coact = np.empty(capacity * (capacity - 1) // 2, dtype=count_in)
     first_dense, n_tiles = dense_slots(activity, n_samples, samples.rows.nbytes)
     n_parts = 1 if threads == 1 else 8 * threads
 

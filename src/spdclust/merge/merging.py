@@ -23,7 +23,6 @@ from spdclust.merge.loading import enough_memory
 from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source, check_source
 from spdclust.merge.view import MergeView
-from spdclust.merge.warming import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +102,6 @@ def merge_iteration(
     labels = [source.labels[component] for component in kept]
     with enough_memory(len(kept), config):
         threads = threads or available_threads()
-        warm_up(config, len(kept))
         engine = Engine(source, kept, config, make_generator(seed), threads=threads, thorough=thorough)
         identity = identity_of(config, labels, seed, engine.n_merges)
         if checkpoint is not None:

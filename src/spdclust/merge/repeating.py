@@ -14,7 +14,6 @@ from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import view_of
 from spdclust.merge.sources import as_batch_source, check_source
 from spdclust.merge.view import MergeView
-from spdclust.merge.warming import warm_up
 
 
 def repeat_merge(
@@ -55,7 +54,6 @@ def repeat_merge(
             found=f"{len(kept)} live components",
             allowed=f"the {history.n_components} components of the history",
         )
-    warm_up(history.config, len(kept))
     # nothing is drawn, so any generator works
     engine = Engine(
         source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()

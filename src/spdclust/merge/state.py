@@ -122,7 +122,7 @@ def build_state(
         following=np.full(n_groups, -1, dtype=np.int32),
         words=samples.words,
         shared=np.zeros(SHARED, dtype=np.uint32),
-        touched=np.zeros(capacity, dtype=np.int32),
+        touched=np.zeros(capacity, dtype=loaded.coact.dtype),
         room=np.zeros((2, capacity)),
         listed=np.zeros(capacity, dtype=np.int64),
         heap=np.zeros(HEAP),

@@ -69,10 +69,10 @@ def count_dense(
         little = (np.zeros(1, np.uint32), *np.zeros((2, 1), np.int64), np.zeros(1, np.bool_))
         nothing = np.zeros((2, tiles.TILE), np.uint64)
         tiles.fill_tiles(0, *little, nothing)
-        tiles.count_in_tiles(0, 1, *little, 0, nothing, np.zeros(1, np.int32))
+        tiles.count_in_tiles(0, 1, *little, 0, nothing, np.zeros(1, coact.dtype))
 
     # most merges never come here, so this is not compiled with their kernels
-    ensure_compiled("counting in tiles", compile_on_little)
+    ensure_compiled(f"counting in tiles in {coact.dtype}", compile_on_little)
     # one row more than samples, for the last few samples of a slot
     bits = np.zeros((n_samples + 1, tiles.TILE * n_tiles), dtype=np.uint64)
     tiles.fill_tiles(first_dense, *spans, bits)

@@ -22,7 +22,7 @@ class State(NamedTuple):
     """All arrays that a kernel may need. Counts are exact in float64."""
 
     coact: np.ndarray
-    """Packed triangle of coactivations: int32 counts, or float64 sums of products."""
+    """Packed triangle of coactivations: counts in uint16 or int32, or float64 sums of products."""
     figures: np.ndarray
     """float64 `(figure, slot)`."""
     marks: np.ndarray
@@ -48,7 +48,7 @@ class State(NamedTuple):
     shared: np.ndarray
     """uint32: buffer for samples on which both parts of a merge are active."""
     touched: np.ndarray
-    """int32 per slot: shared samples of the current merge; zero between merges."""
+    """Per slot, in the type of `coact`: shared samples of the current merge; zero between merges."""
     room: np.ndarray
     """float64 `(2, slot)`: buffer for a row's values."""
     listed: np.ndarray
