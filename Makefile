@@ -15,7 +15,7 @@ AS_USED := --import-mode=importlib --strict-markers -p no:cacheprovider
 # the files of the pure layer; its tests; those of its kernels, without those that are too slow for plain Python
 PURE_FILES = import sys; sys.path.insert(0, "tests/repository"); import test_architecture as t; print(*(path for name, path in t.modules().items() if t.is_pure(name)), sep=sys.argv[1])
 PURE_TESTS := tests/merge tests/partitions tests/stability tests/config tests/explorer/test_group_tokens.py tests/benchmarks/test_ground_truth.py
-KERNEL_TESTS := $(foreach each,kernels batches engine laws repeating,tests/merge/test_$(each).py) tests/partitions \
+KERNEL_TESTS := $(foreach each,kernels batches engine laws merging,tests/merge/test_$(each).py) tests/partitions \
     tests/stability/test_agreement.py tests/stability/test_coclustering.py
 # those, the groups and the contract: without files that take long for what they find, and without that one test
 FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_members.py %_memory.py %_sweeps.py,$(wildcard \

@@ -12,10 +12,10 @@ from partition_scores import without_singletons
 
 import spdclust
 from spdclust import MergeConfig, MergeHistory, ProcessedActivations, merge_iteration, normalize_ensemble
+from spdclust.stability.agreement import groups_formed_by_all
 from spdclust.stability.analysis import find_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import groups_at
-from spdclust.stability.formed import groups_formed_by_all
 
 GREEDY = {"threshold": 0.0}
 

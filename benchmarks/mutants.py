@@ -39,7 +39,7 @@ SLOW_TO_START = r"tests/(workflow|repository|execution|slurm|faults|browser)/|te
 """Tests that start other processes, where coverage sees nothing, or take long for what they find."""
 
 OF_KERNELS = (
-    r"tests/(merge/test_(kernels|batches|engine|laws|repeating)\.py|partitions/|stability/test_(agreement|coclustering)|"
+    r"tests/(merge/test_(kernels|batches|engine|laws|merging)\.py|partitions/|stability/test_(agreement|coclustering)|"
     r"groups/test_(trees|evidence|members|samples)\.py)"
 )
 """Tests that are fast enough without compiled kernels."""

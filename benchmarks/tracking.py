@@ -37,8 +37,8 @@ def main() -> None:
 
     import generate
 
+    from spdclust.config.pipeline import tracking_settings
     from spdclust.config.run import ClusteringRunConfig
-    from spdclust.config.tracking import tracking_settings
     from spdclust.files.activation_batch import ActivationBatch
     from spdclust.files.ensemble_folder import save_run_config
     from spdclust.stages.merge import merge

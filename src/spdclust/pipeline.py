@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.config.ensembles import Ensemble
-from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
 from spdclust.core.argument_kinds import file_path, text, truth, whole
 from spdclust.core.arguments import checked, either, function, instance, optional, several

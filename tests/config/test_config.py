@@ -16,8 +16,7 @@ from spdclust.config.resolve import (
     sweep_points,
     unused_keys,
 )
-from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig
-from spdclust.config.without_effect import run_settings_without_effect
+from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig, run_settings_without_effect
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 

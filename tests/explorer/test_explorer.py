@@ -19,10 +19,9 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.explorer.cofiring import MAX_MEMBERS, count_cofiring, group_counts
-from spdclust.explorer.collecting import _counts, spread
+from spdclust.explorer.collecting import _counts, distinct_groups, rows_of_interest, spread
 from spdclust.explorer.found_groups import independent_activity, independent_cohesion
 from spdclust.explorer.group_tokens import MAX_CHARACTERS, describe_by_tokens
-from spdclust.explorer.groupings import distinct_groups, rows_of_interest
 from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html, unpack
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distances, load_normalized

@@ -18,7 +18,7 @@ from spdclust.files.histories import save_merge_history
 from spdclust.groups.found import FoundGroups, SharedMembers
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
-from spdclust.stability.formed import groups_formed_by_all
+from spdclust.stability.agreement import groups_formed_by_all
 from spdclust.stages.examples import examples
 
 LABELS = ["a:0", "a:1", "b:0", "b:1"]

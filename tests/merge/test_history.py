@@ -14,7 +14,7 @@ from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.groups import group_idxs_at, merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.inspection import describe_history
-from spdclust.stability.formed import groups_formed_by_all
+from spdclust.stability.agreement import groups_formed_by_all
 
 
 def history(pairs: list[list[int]], mdl: list[float]) -> MergeHistory:

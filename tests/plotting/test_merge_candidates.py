@@ -11,7 +11,7 @@ from spdclust.example_ensemble import example_activations, example_history
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.costs import compute_merge_costs
-from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.merging import repeat_merge
 from spdclust.plotting.merge_candidates import count_candidates, draw_candidates, moments_of
 from spdclust.stages.figures import draw_figures
 

@@ -355,7 +355,7 @@ def test_ids_depend_on_what_was_merged_and_are_names_that_wandb_takes():
 
 
 def test_tags_and_settings_name_the_ensemble_the_model_and_the_run():
-    from spdclust.config.tracking import TrackingSettings
+    from spdclust.config.pipeline import TrackingSettings
 
     run = {"model_path": None, "experiment_key": "tms_5-2", "batch_size": 3}
     place = TrackedEnsemble(Path("r/e"), TrackingSettings(project="p"), resolved=(run, {}))

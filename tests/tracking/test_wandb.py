@@ -16,8 +16,8 @@ import pytest
 from merging import random_dense
 from wandb_runs import read_run, recorded_runs
 
+from spdclust.config.pipeline import tracking_settings
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.config.tracking import tracking_settings
 from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.ensemble_folder import GROUPS, save_run_config

@@ -16,8 +16,6 @@ from spdclust.commands import (
     projects,
     registry,
     reproduce,
-    sweeps,
-    tracking,
 )
 from spdclust.commands.subcommands import add_moment, count, iteration_given, subcommand_adder
 from spdclust.core.errors import InputError, memory_error, missing_package
@@ -130,9 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     match.add_commands(command)
     ensembles.add_commands(command)
     histories.add_commands(command)
-    sweeps.add_commands(command)
     registry.add_commands(command)
-    tracking.add_commands(command)
     reproduce.add_commands(command)
     projects.add_commands(command)
 

@@ -1,4 +1,4 @@
-"""Subcommands on a whole ensemble: its distances, stability, assignments, mappings."""
+"""Subcommands on whole ensembles: distances, stability, assignments, mappings; comparison of several."""
 
 import argparse
 from pathlib import Path
@@ -11,11 +11,12 @@ from spdclust.core.errors import InputError
 if TYPE_CHECKING:
     from spdclust.config.pipeline import Comparison
 
+
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `distances`, `stability`, `explorer`, `mapping` and `merge-array`.
+    """Add `distances`, `stability`, `explorer`, `mapping`, `merge-array` and `compare`.
 
     Example:
         >>> from spdclust.commands.subcommands import subcommand_adder
@@ -105,6 +106,19 @@ def add_commands(command: AddCommand) -> None:
     )
     array.add_argument("ensemble", type=Path, help=_ENSEMBLE)
     array.add_argument("--output", type=Path, help="file (default: ensemble_merge_array.npz in the folder)")
+
+    compare = command(
+        "compare",
+        _compare,
+        "Compare the points of a sweep: groups, stability, distances between them.",
+        "spdclust compare results/resid_mlp1/sweep-alpha~* --output results/resid_mlp1/sweep",
+    )
+    compare.add_argument(
+        "ensembles", type=Path, nargs="+", help="folders with runs/run_<r>/history.zip and stability.json"
+    )
+    compare.add_argument(
+        "--output", type=Path, required=True, help="folder for sweep.json, tables and figures"
+    )
 
 
 def _add_sharing(parser: argparse.ArgumentParser) -> None:
@@ -314,3 +328,35 @@ def _merge_array(options: argparse.Namespace) -> None:
     normalized = load_normalized(options.ensemble)
     save_merge_array(normalized, path, limit=None)
     print(f"wrote {path} ({normalized.merge_array_bytes} bytes)")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from spdclust.files.ensemble_folder import GROUPS, SWEEP_FILES
+    from spdclust.files.summaries import format_sweeps
+    from spdclust.stability.names import STABILITY_FILES
+    from spdclust.stages.compare_points import PointFiles, compare_points
+    from spdclust.stages.figures import draw_all_figures
+
+    names = [folder.resolve().name for folder in options.ensembles]
+    if len(set(names)) < len(names):
+        names = [folder.as_posix() for folder in options.ensembles]
+    points = []
+    for name, folder in zip(names, options.ensembles, strict=True):
+        groups = folder / GROUPS["record"]
+        record = folder / STABILITY_FILES["record"]
+        known = groups if groups.is_file() else None
+        points.append(PointFiles(name, _point_of(folder, name), folder, record, known))
+    compare_points(points, options.output)
+    draw_all_figures(
+        "plot_sweep", {"sweep": options.output / SWEEP_FILES["record"]}, options.output / "plots"
+    )
+    print(format_sweeps([options.output]))
+
+
+def _point_of(folder: Path, name: str) -> dict[str, object]:
+    """Return the swept settings of an ensemble and their values, or its name if none are recorded."""
+    from spdclust.config.load import read_mapping
+
+    file = folder / "pipeline_config.yaml"
+    point = read_mapping(file).get("sweep_point") if file.is_file() else None
+    return dict(point) if point else {"ensemble": name}

@@ -1,17 +1,16 @@
-"""Subcommands on merge histories: inspect, export in full, import those of the reference."""
+"""Subcommands on merge histories: inspect, export in full, import those of the reference, log to W&B."""
 
 import argparse
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from spdclust.commands.subcommands import AddCommand, add_moment, iteration_given
+from spdclust.commands.subcommands import AddCommand, add_moment, count, iteration_given
 from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `inspect`, `export` and `import`.
-
+    """Add `inspect`, `export`, `import` and `wandb-sync`.
 
     Example:
         >>> import tempfile
@@ -76,6 +75,20 @@ def add_commands(command: AddCommand) -> None:
         action="store_true",
         help="accept histories of different models, and record that in each",
     )
+
+    sync = command(
+        "wandb-sync",
+        _sync,
+        "Log an ensemble to W&B: merges, activations, distances, report; what was logged before is left out.",
+        "spdclust wandb-sync results/resid_mlp1/demo --project my-project",
+        "spdclust wandb-sync results/resid_mlp1/demo --run 3 --again",
+        "WANDB_MODE=offline spdclust wandb-sync results/resid_mlp1/demo   # on disk, for wandb sync",
+    )
+    sync.add_argument("ensemble", type=Path, help="folder with runs/run_<r>/history.zip")
+    sync.add_argument("--project", help="W&B project (default: as the ensemble was configured)")
+    sync.add_argument("--entity", help="W&B user or team (default: as configured, else the account's)")
+    sync.add_argument("--run", type=count, help="sync this run only, not the ensemble-level results")
+    sync.add_argument("--again", action="store_true", help="log again, as new W&B runs")
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -174,3 +187,19 @@ def _import(options: argparse.Namespace) -> None:
         print(f"wrote {len(histories)} runs; next: spdclust stability {options.output}")
     else:
         print(f"wrote 1 run; next: spdclust explorer {options.output}")
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from spdclust.stages.track import sync_ensemble
+
+    notes = sync_ensemble(
+        options.ensemble,
+        project=options.project,
+        entity=options.entity,
+        run=options.run,
+        again=options.again,
+    )
+    waiting = [note.folder for note in notes if note.waiting and note.complete]
+    print(f"{sum(note.complete for note in notes)} of {len(notes)} W&B runs are recorded")
+    if waiting:
+        print("still to be sent:\n  wandb sync " + " ".join(sorted(set(waiting))))

@@ -53,8 +53,8 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _register(options: argparse.Namespace) -> None:
-    from spdclust.config.ensembles import ensemble_identity
     from spdclust.config.load import load_config, read_mapping
+    from spdclust.config.pipeline import ensemble_identity
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG, find_histories
     from spdclust.files.registry import REGISTRY, write_registry

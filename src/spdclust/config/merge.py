@@ -122,3 +122,15 @@ _SAMPLER_BOUNDS = {
     "temperature": (0.0, 1e300, "above 0"),
     "decay": (0.0, 1e300, "0 or more"),
 }
+
+
+def merge_settings_without_effect(merge: MergeConfig) -> list[str]:
+    """Return a line for each setting of a merge that changes nothing.
+
+    Example:
+        >>> merge_settings_without_effect(MergeConfig(between_batches="mask"))
+        ['between_batches: no effect with recompute_costs_every: 1, which stays on one batch']
+    """
+    if merge.between_batches == "mask" and merge.recompute_costs_every == 1:
+        return ["between_batches: no effect with recompute_costs_every: 1, which stays on one batch"]
+    return []

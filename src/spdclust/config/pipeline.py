@@ -1,13 +1,22 @@
-"""Settings of a pipeline: an ensemble of runs, its distances, and what may vary in a sweep."""
+"""Settings of a pipeline: an ensemble of runs, its distances, what may vary in a sweep, and W&B logging."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spdclust.config.base import PathText, Section
 from spdclust.config.reference_keys import current_pipeline
-from spdclust.config.run import ClusteringRunConfig
+from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
 from spdclust.core.distance_methods import METHODS
+
+MOST_RUNS = 100_000
+"""Members of an ensemble at most; above it a typing error is likelier than a wish."""
+
+DEFAULT_PROJECT = "spd-cluster"
+"""Project of runs that enable W&B and name none."""
+
+_NAMES = ("wandb_project", "wandb_entity", "wandb_enabled")
 
 
 def _check_methods(methods: list[str]) -> list[str]:
@@ -23,9 +32,6 @@ def _none_by_name(value: Any) -> Any:
     # command lines have no other way to say null
     return None if isinstance(value, str) and value.lower() in ("none", "null") else value
 
-
-MOST_RUNS = 100_000
-"""Members of an ensemble at most; above it a typing error is likelier than a wish."""
 
 DistancesMethods = Annotated[
     list[str],
@@ -128,3 +134,132 @@ class ClusteringPipelineConfig(Section):
                 "itself as clustering_run_config)"
             )
         return self
+
+
+class TrackingSettings(Section):
+    """Where records go, and every how many iterations.
+
+    Example:
+        >>> TrackingSettings(project="p").intervals.tensor
+        100
+    """
+
+    project: str
+    """W&B project."""
+    entity: str | None = None
+    """W&B user or team; null is the default one of the account."""
+    intervals: LoggingIntervals = LoggingIntervals()
+    """Every how many iterations each kind of record is logged."""
+
+
+def tracking_settings(
+    run: ClusteringRunConfig, pipeline: ClusteringPipelineConfig | None = None
+) -> TrackingSettings | None:
+    """Return what is logged to W&B, or None where nothing is.
+
+    What a pipeline file says, null included, comes before what its run file says.
+
+    Example:
+        >>> run = ClusteringRunConfig(model_path="m", wandb_project="mine", wandb_log_frequency=10)
+        >>> tracking_settings(run).project, tracking_settings(run).intervals.stat
+        ('mine', 10)
+        >>> off = ClusteringPipelineConfig(clustering_run_config=run, wandb_project=None)
+        >>> tracking_settings(run, off) is None
+        True
+
+    Args:
+        run: settings of the run.
+        pipeline: settings of its pipeline; None for a run by itself.
+    """
+    given: dict[str, Any] = {name: getattr(run, name) for name in _NAMES}
+    if pipeline is not None:
+        given |= {name: getattr(pipeline, name) for name in _NAMES if name in pipeline.model_fields_set}
+    project, enabled = given["wandb_project"], given["wandb_enabled"]
+    if enabled is False or (project is None and enabled is None):
+        return None
+    return TrackingSettings(
+        project=project or DEFAULT_PROJECT, entity=given["wandb_entity"], intervals=run.logging_intervals
+    )
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One ensemble with everything decided: a pipeline file, or one point of its sweep.
+
+    Example:
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
+        >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=3)
+        >>> ensemble = Ensemble("demo", "small", run, pipeline, {})
+        >>> ensemble.folder, ensemble.n_runs
+        ('small/demo', 3)
+    """
+
+    name: str
+    run_name: str
+    run: ClusteringRunConfig
+    pipeline: ClusteringPipelineConfig
+    sweep_point: dict[str, Any]
+    sweep_folder: str | None = None
+    """Folder of the comparison of a sweep's points, below the results folder; None where nothing is swept."""
+
+    @property
+    def folder(self) -> str:
+        """Folder of the ensemble's files, relative to the results folder."""
+        return f"{self.run_name}/{self.name}"
+
+    @property
+    def n_runs(self) -> int:
+        """Number of runs of the ensemble."""
+        return self.pipeline.n_runs
+
+    @property
+    def methods(self) -> list[str]:
+        """Requested distances."""
+        return self.pipeline.distances_methods
+
+    @property
+    def stride(self) -> int:
+        """Compare the runs at every n-th iteration."""
+        return self.pipeline.distances_stride
+
+    @property
+    def tracking(self) -> TrackingSettings | None:
+        """Settings for W&B; None if nothing is logged."""
+        return tracking_settings(self.run, self.pipeline)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the ensemble's identity in the registry: its name and the settings of its histories."""
+        return ensemble_identity(self.folder, self.run, self.pipeline.base_seed)
+
+    def resolved_pipeline(self) -> dict[str, Any]:
+        """Return the fully resolved settings of the pipeline, as plain JSON types."""
+        settings = self.pipeline.model_dump(
+            mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"}
+        )
+        return settings | {"sweep_point": self.sweep_point}
+
+    def resolved_run(self) -> dict[str, Any]:
+        """Return the fully resolved settings of the run, as plain JSON types."""
+        return self.run.resolved()
+
+
+def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> dict[str, Any]:
+    """Return the name of an ensemble and the settings that its histories depend on, as plain JSON types.
+
+    Example:
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
+        >>> identity = ensemble_identity("small/demo", run, base_seed=7)
+        >>> identity["ensemble"], identity["base_seed"], identity["merge_config"]["alpha"]
+        ('small/demo', 7, 1.0)
+
+    Args:
+        folder: the ensemble's folder, below the results folder.
+        run: its run settings.
+        base_seed: of its pipeline.
+    """
+    return {
+        "ensemble": folder,
+        "sampling": run.sampling(),
+        "merge_config": run.merge_config.resolved(),
+        "base_seed": base_seed,
+    }

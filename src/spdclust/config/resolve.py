@@ -13,10 +13,9 @@ from typing import Any
 from pydantic import Field
 
 from spdclust.config.base import PathText, Section
-from spdclust.config.ensembles import Ensemble
 from spdclust.config.load import load_config, read_mapping, resolve_paths, validate
 from spdclust.config.merge import MergeConfig
-from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
+from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble, PipelineOverride
 from spdclust.config.reference_keys import current_pipeline, ignored_keys
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError

@@ -1,4 +1,4 @@
-"""Settings of one run: which activations to sample from which model, and how to merge them."""
+"""Settings of one run: activations, model and merge, and which of the settings have no effect."""
 
 import re
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from spdclust.config.base import PathText, Section
-from spdclust.config.merge import MergeConfig
+from spdclust.config.merge import MergeConfig, merge_settings_without_effect
 from spdclust.config.reference_keys import current_run, same_model
 from spdclust.core.errors import InputError
 
@@ -19,6 +19,51 @@ EXPERIMENTS: dict[str, str] = {
     "resid_mlp2": "wandb:goodfire/spd/runs/s-a9ad193d",
 }
 """Model of each `experiment_key`."""
+
+
+RUN_NUMBER = re.compile(r"\{run(:0?\d+)?\}")
+"""Placeholder in the pattern of `shards` for the number of the run, with an optional width: `{run:02}`."""
+
+MOST_BATCHES = 1000
+"""Batches a run can have before its seeds collide with the next run's."""
+
+FREQUENCIES = {"wandb_log_frequency": "stat", "wandb_artifact_frequency": "artifact"}
+"""Other names of logging intervals."""
+
+_SAMPLING_KEYS = (
+    "loader",
+    "precomputed_activations_dir",
+    "batch_size",
+    "n_tokens",
+    "n_tokens_per_seq",
+    "dataset_seed",
+    "dataset_streaming",
+    "dataset",
+    "keep_examples",
+    "causal_importance",
+    "device",
+)
+
+_UNUSED_WITH_FILES = (
+    "batch_size",
+    "n_tokens",
+    "n_tokens_per_seq",
+    "dataset",
+    "dataset_streaming",
+    "keep_examples",
+    "causal_importance",
+)
+
+_UNUSED_WITHOUT_TEXT = ("n_tokens_per_seq", "dataset", "dataset_streaming", "keep_examples")
+
+_UNUSED_BY_TASK = {
+    "tms": (_UNUSED_WITHOUT_TEXT, "on a toy model, whose inputs are generated"),
+    "resid_mlp": (_UNUSED_WITHOUT_TEXT, "on a toy model, whose inputs are generated"),
+    "induction_head": (
+        ("dataset", "dataset_streaming"),
+        "on an induction transformer, whose inputs are generated",
+    ),
+}
 
 
 class LoggingIntervals(Section):
@@ -304,25 +349,31 @@ class ClusteringRunConfig(Section):
         return self.model_dump(mode="json") | {"merge_config": self.merge_config.resolved()}
 
 
-RUN_NUMBER = re.compile(r"\{run(:0?\d+)?\}")
-"""Placeholder in the pattern of `shards` for the number of the run, with an optional width: `{run:02}`."""
+def run_settings_without_effect(run: ClusteringRunConfig, *, task: str | None = None) -> list[str]:
+    """Return a line for each setting of a run that differs from its default and changes nothing.
 
-MOST_BATCHES = 1000
-"""Batches a run can have before its seeds collide with the next run's."""
+    Example:
+        >>> run_settings_without_effect(ClusteringRunConfig(model_path="m", n_tokens_per_seq=3), task="tms")
+        ['n_tokens_per_seq: no effect on a toy model, whose inputs are generated']
 
-FREQUENCIES = {"wandb_log_frequency": "stat", "wandb_artifact_frequency": "artifact"}
-"""Other names of logging intervals."""
-
-_SAMPLING_KEYS = (
-    "loader",
-    "precomputed_activations_dir",
-    "batch_size",
-    "n_tokens",
-    "n_tokens_per_seq",
-    "dataset_seed",
-    "dataset_streaming",
-    "dataset",
-    "keep_examples",
-    "causal_importance",
-    "device",
-)
+    Args:
+        run: the settings, those of the merge among them.
+        task: the model's task, if it is known.
+    """
+    names: tuple[str, ...] = ()
+    reason = ""
+    if run.precomputed_activations_dir is not None:
+        names, reason = _UNUSED_WITH_FILES, "with precomputed_activations_dir, whose files hold the samples"
+    elif task in _UNUSED_BY_TASK:
+        names, reason = _UNUSED_BY_TASK[task]
+    fields = type(run).model_fields
+    if run.precomputed_activations_dir is not None:  # its tokenizer gives the texts of user-supplied tokens
+        run = run.model_copy(update={"dataset": run.dataset.model_copy(update={"tokenizer": None})})
+    lines = [f"{name}: no effect {reason}" for name in names if getattr(run, name) != fields[name].default]
+    if run.keep_values and run.sampling_threshold != fields["sampling_threshold"].default:
+        lines.append("sampling_threshold: no effect with keep_values: true, whose batches have no threshold")
+    if run.precomputed_activations_dir is None and run.shards is not None:
+        lines.append("shards: no effect without precomputed_activations_dir")
+    if run.precomputed_activations_dir is not None and run.runs_per_batches_job is not None:
+        lines.append("runs_per_batches_job: no effect with precomputed_activations_dir: no model is loaded")
+    return lines + [f"merge_config.{line}" for line in merge_settings_without_effect(run.merge_config)]

@@ -21,7 +21,7 @@ class MergeView:
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
-        >>> from spdclust.merge.repeating import repeat_merge
+        >>> from spdclust.merge.merging import repeat_merge
         >>> (view,) = repeat_merge(example_activations(), example_history(), [7])
         >>> view.k_groups, view.ranks.tolist(), view.costs.shape
         (4, [3, 3, 3, 3], (4, 4))

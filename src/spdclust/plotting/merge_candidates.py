@@ -52,7 +52,7 @@ def count_candidates(view: MergeView, next_pair: Sequence[int] | None = None) ->
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
-        >>> from spdclust.merge.repeating import repeat_merge
+        >>> from spdclust.merge.merging import repeat_merge
         >>> history = example_history()
         >>> (view,) = repeat_merge(example_activations(), history, [0])
         >>> candidates = count_candidates(view, history.selected_pairs[1].tolist())
@@ -159,7 +159,7 @@ def draw_candidates(moments: Sequence[CandidatePairs], *, title: str = "Merge") 
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
-        >>> from spdclust.merge.repeating import repeat_merge
+        >>> from spdclust.merge.merging import repeat_merge
         >>> views = repeat_merge(example_activations(), example_history(), [0, 7])
         >>> figure = draw_candidates([count_candidates(view) for view in views])
         >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]

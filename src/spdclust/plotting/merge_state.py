@@ -16,7 +16,7 @@ from spdclust.core.numbering import merges_done
 from spdclust.core.types import Float, Int, Num
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.merging import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
 from spdclust.plotting.style import AMOUNT, BLUE, new_figure, plain_text, styled
@@ -66,7 +66,7 @@ def draw_merge_view(view: MergeView, *, title: str) -> Figure:
 
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
-        >>> from spdclust.merge.repeating import repeat_merge
+        >>> from spdclust.merge.merging import repeat_merge
         >>> (view,) = repeat_merge(example_activations(), example_history(), [7])
         >>> figure = draw_merge_view(view, title="after 8 merges")
         >>> [axes.get_title(loc="left") for axes in figure.axes[:3]]

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from spdclust.config.ensembles import Ensemble
 from spdclust.config.load import load_config, read_mapping, validate
-from spdclust.config.pipeline import ClusteringPipelineConfig
+from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spdclust.config.run import ClusteringRunConfig
-from spdclust.config.without_effect import run_settings_without_effect
+from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
 from spdclust.core.errors import InputError
 from spdclust.merge.activations import check_threshold
 from spdclust.merge.memory import merging_bytes

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spdclust.config.run import ClusteringRunConfig
-from spdclust.config.without_effect import run_settings_without_effect
+from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
 from spdclust.core.argument_kinds import file_path, whole
 from spdclust.core.arguments import checked, instance, optional, several
 from spdclust.core.errors import InputError

@@ -17,10 +17,12 @@ from spdclust.explorer.collecting import (
     add_consensus_activity,
     add_final_activity,
     collect,
+    distinct_groups,
+    groups_over_union,
+    rows_of_interest,
 )
 from spdclust.explorer.found_groups import add_found, add_independent, found_members
 from spdclust.explorer.group_tokens import describe_by_tokens
-from spdclust.explorer.groupings import distinct_groups, groups_over_union, rows_of_interest
 from spdclust.explorer.page import pack, page_html
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, find_histories, run_number

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spdclust.config.pipeline import DEFAULT_PROJECT, TrackingSettings
 from spdclust.config.run import LoggingIntervals
-from spdclust.config.tracking import DEFAULT_PROJECT, TrackingSettings
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import find_histories, run_number

@@ -15,7 +15,7 @@ from spdclust.files.batches import BatchedActivations, merged_batches
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import MergeProgress, load_progress, merge_digest
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.merging import repeat_merge
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
 from spdclust.tracking.client import Tracker
 from spdclust.tracking.records import MergeSample, flattened, row, stat_records

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from spdclust.config.pipeline import DEFAULT_PROJECT, TrackingSettings
 from spdclust.config.run import EXPERIMENTS
-from spdclust.config.tracking import DEFAULT_PROJECT, TrackingSettings
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import read_text

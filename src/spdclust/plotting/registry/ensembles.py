@@ -140,7 +140,7 @@ RULES = (
         figures=(
             FigureEntry(
                 "coclustering",
-                "spdclust.plotting.coclustering:plot_coclustering",
+                "spdclust.plotting.stability:plot_coclustering",
                 "Co-clustering of contested components",
                 caption=(
                     "Share of the runs that put two components into one group, at each cut, for the "

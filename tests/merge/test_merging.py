@@ -4,8 +4,7 @@ from merging import activations, config, random_dense
 
 from spdclust.core.errors import InputError
 from spdclust.merge import engine
-from spdclust.merge.merging import merge_iteration
-from spdclust.merge.repeating import repeat_merge
+from spdclust.merge.merging import merge_iteration, repeat_merge
 from spdclust.merge.view import MergeView
 
 LAWS = [("range", 0.0), ("range", 0.3), ("mcmc", 0.5), ("exp_rank", 0.3)]
