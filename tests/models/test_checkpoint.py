@@ -20,6 +20,7 @@ from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.config import _modernised, read_config
+from spdclust.models.state_names import count_components
 
 DATA = Path(__file__).parents[1] / "data/models"
 
@@ -161,11 +162,20 @@ def test_code_in_a_pickle_is_never_executed(run, tmp_path):
         ({"model": {"weight": torch.zeros(2)}}, "model: not a state dict (found: dict;"),
         ({3: torch.zeros(2)}, "3: not a state dict"),
         (torch.zeros(2), "not a state dict (found: Tensor;"),
+        ({"weight": torch.zeros(2), "note": "text"}, "note: not a state dict (found: str;"),
+        ({"weight": torch.eye(2).to_sparse()}, "weight: not a plain tensor (found: torch.sparse_coo, "),
+        (
+            {"weight": torch.zeros(2) + 1j},
+            "weight: not a plain tensor (found: torch.strided, torch.complex64;",
+        ),
     ],
 )
 def test_what_is_not_names_and_tensors_is_refused(run, content, says):
     torch.save(content, weights(run))
     assert says in refusal(run)
+    with pytest.raises(InputError) as error:
+        count_components(resolve_checkpoint(run))
+    assert says in str(error.value)
 
 
 def test_configuration_that_is_not_a_mapping_is_refused(run):

@@ -1,5 +1,7 @@
 """The smallest sizes of models that a checkpoint may state are accepted, smaller ones are one line with the field."""
 
+import math
+
 import pytest
 
 from spdclust.core.errors import InputError
@@ -53,3 +55,11 @@ def test_smaller_sizes_are_not(kind, name):
     smaller = sizes[name] - 1 if name != "n_embd" else 0
     with pytest.raises(InputError, match=name):
         kind.model_validate(sizes | rest | {name: smaller})
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_numbers_have_to_be_finite(value):
+    with pytest.raises(
+        InputError, match=r"rope_base: not allowed \(found: (inf|nan); allowed: a finite number"
+    ):
+        AttentionConfig(n_heads=1, rope_base=value)
