@@ -382,6 +382,19 @@ def test_a_member_cannot_vanish_as_the_comment_of_another(tmp_path):
         )
 
 
+def test_an_archive_that_counts_its_members_in_64_bits_is_read(tmp_path):
+    """As it must from 65,535 members on; some writers always do, with 65,535 in the place of the count."""
+    np.savez(tmp_path / "x.npz", activations=np.eye(2))
+    data = (tmp_path / "x.npz").read_bytes()
+    at = data.index(b"PK\5\6")
+    n, size, start = struct.unpack_from("<HII", data, at + 10)
+    count = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, n, n, size, start)
+    place = struct.pack("<4sIQI", b"PK\6\7", 0, at, 1)
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    (tmp_path / "x.npz").write_bytes(data[:at] + count + place + end)
+    np.testing.assert_array_equal(read_user_file(tmp_path / "x.npz").matrix.toarray(), np.eye(2))
+
+
 def test_indices_out_of_range_do_not_reach_scipy(tmp_path):
     """Both crashed the process."""
     path = make_snapshot(tmp_path)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
+from spdclust.files.tables import load_columns, save_metrics
 from spdclust.merge.history import MergeHistory
 
 
@@ -147,6 +148,30 @@ def test_changed_numbers_are_noticed(tmp_path):
             archive.writestr(name, content)
     with pytest.raises(InputError, match="checksum does not match"):
         load_merge_history(path)
+
+
+@pytest.mark.parametrize("name", ["mdl_loss", "merge_pair_cost", "cost_gap"])
+def test_an_infinity_is_not_a_number_of_a_merge(tmp_path, name):
+    history = random_history(6, 3)
+    (history.records[name] if name in history.records else getattr(history, name))[1] = np.inf
+    save_merge_history(history, tmp_path / "history.zip")
+    with pytest.raises(
+        InputError, match=rf"{name}\.npy: not one number per merge \(found: float64 an infinity"
+    ):
+        load_merge_history(tmp_path / "history.zip")
+
+
+def test_metrics_have_a_row_for_each_merge_and_a_column_for_each_record(tmp_path):
+    history = random_history(6, 3)
+    save_metrics(history, tmp_path / "metrics.csv")
+    columns = load_columns(tmp_path / "metrics.csv")
+    known = {"iteration": [0, 1, 2], "merges": [1, 2, 3], "k_groups": [5, 4, 3]}
+    known |= dict(zip(("group_0", "group_1"), history.selected_pairs.T, strict=True))
+    known |= {"mdl_loss": history.mdl_loss, "merge_pair_cost": history.merge_pair_cost}
+    known |= {"cost_gap": history.records["cost_gap"]}
+    assert set(columns) == set(known)
+    for name, column in known.items():
+        np.testing.assert_array_equal(columns[name], column)
 
 
 def test_a_missing_history_says_so(tmp_path):

@@ -1,13 +1,23 @@
 """Which batches a merge uses: the same in the workflow, in `spdclust merge` and in `spdclust reproduce`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from spdclust import ActivationBatch, ClusteringPipelineConfig, ClusteringRunConfig
+from spdclust import (
+    ActivationBatch,
+    BatchedActivations,
+    ClusteringPipelineConfig,
+    ClusteringRunConfig,
+    InputError,
+    MergeConfig,
+    merge_iteration,
+)
 from spdclust.commands.cli import main
+from spdclust.files.batches import merged_batches
 from spdclust.files.ensembles import shared_values
 from spdclust.files.histories import load_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
@@ -100,6 +110,20 @@ def test_the_printed_recipe_of_handmade_batches_gives_the_same_history(own: Path
     )
     assert main(command.split()) == 0
     assert (again / "history.zip").read_bytes() == path.read_bytes()
+
+
+def test_batches_of_several_models_are_found_again_where_their_merge_accepted_them(tmp_path: Path) -> None:
+    for number, model in enumerate("ab"):
+        dense = np.random.default_rng(number).random((20, 8))
+        batch = ActivationBatch.from_dense(dense, LABELS, provenance={"checkpoint_digest": model * 64})
+        batch.save(tmp_path / f"batch_{number}.pt")
+    batches = BatchedActivations(tmp_path, allow_different_models=True)
+    known = {"batches": batches.digests, "allow_different_models": True}
+    history = replace(merge_iteration(batches, MergeConfig.model_validate(MERGE)), provenance=known)
+    assert merged_batches(history, tmp_path).digests == batches.digests
+    del known["allow_different_models"]
+    with pytest.raises(InputError, match="checkpoint_digest: batches are of different models"):
+        merged_batches(history, tmp_path)
 
 
 def test_both_numbers_come_from_one_function() -> None:

@@ -370,6 +370,7 @@ BAD = {
     "texts": (parquet({"prompt": ["a", "b"]}), r"no column of activations \(found: prompt \(string\)"),
     "columns of numbers and counts": (parquet({"document": [1, 2], "mlp:0": [0.5, 0.0]}), r"columns of different kinds.*found: document \(int64\), mlp:0 \(double\)"),
     "lists of positions": (parquet({"acts": CUBE.tolist(), "mask": TOKENS.tolist()}), "columns of different kinds"),
+    "pairs of two depths": (parquet({"top_indices": [[[0, 1]]], "top_acts": [[0.5, 0.5]]}), r"columns of different kinds.*found: top_indices \(list"),
     "ragged": (parquet({"activations": [[0.0, 1.0], [0.5]]}), r"activations: lists of different lengths \(found: 1 numbers; allowed: 2 numbers"),
     "null": (null, "activations: a value is missing"),
     "empty": (parquet({"activations": pa.array([], pa.list_(pa.float32()))}), "table is empty"),

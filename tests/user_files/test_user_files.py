@@ -21,6 +21,7 @@ from spdclust.merge import rows
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
+from spdclust.user_files.labels import labels_beside
 from spdclust.user_files.layout import natural
 from spdclust.user_files.matrices import read_user_file, shape_of_user_file
 
@@ -102,6 +103,18 @@ def test_labels_stand_beside_the_file_or_one_folder_up(tmp_path, name, text, inn
     (tmp_path / name).write_text(text)
     assert read_user_file(files_of_run(tmp_path).files[0]).labels == ["x", "y", "z"]
     assert files_beside(files_of_run(tmp_path).files) == [tmp_path / name]
+
+
+@pytest.mark.parametrize(("folder", "above"), [("own", 1), ("run_0", 1), ("run_0/batch_0", 2)])
+def test_labels_far_above_a_folder_of_activations_are_not_read(tmp_path, folder, above):
+    batch = tmp_path / "a/b" / folder
+    batch.mkdir(parents=True)
+    for number, place in enumerate(batch.parents[: above + 1]):
+        (place / "labels.txt").write_text(f"{number}:0\n")
+    for number, place in enumerate(batch.parents[:above]):
+        assert labels_beside(batch) == (place / "labels.txt", [f"{number}:0"])
+        (place / "labels.txt").unlink()
+    assert labels_beside(batch) is None
 
 
 def test_files_come_in_the_order_of_their_numbers(tmp_path):
