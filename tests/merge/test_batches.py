@@ -116,6 +116,26 @@ def test_a_group_is_not_merged_again_before_the_next_batch_when_masked() -> None
         fresh.add(first | second)
 
 
+@pytest.mark.parametrize("between", ["update", "mask"])
+def test_the_share_of_pairs_never_active_together_is_of_groups_that_are_not_masked(between) -> None:
+    acts, every = batches(4, 2, 20, n_samples=12), 4
+    chosen = config("exp_rank", 0.3, recompute_costs_every=every, between_batches=between, min_groups=4)
+    history = merge_iteration(acts, chosen, 1)
+    groups, masked = np.arange(20), set()
+    for t, (i, j) in enumerate(history.selected_pairs.tolist()):
+        masked = set() if t % every == 0 else masked
+        batch = acts[(t // every) % 2].matrix.toarray()
+        open_ = [group for group in range(groups.max() + 1) if group not in masked]
+        coact = recompute_coacts_from_scratch(batch, groups, 0.5)[np.ix_(open_, open_)]
+        never = (coact[np.triu_indices(len(open_), 1)] == 0).mean()
+        assert history.records["zero_coactivation_share"][t] == pytest.approx(never)
+        groups = np.where(groups == j, i, groups)
+        groups = groups - (groups > j)
+        masked = {group - (group > j) for group in masked if group != j} | (
+            {i} if between == "mask" else set()
+        )
+
+
 @pytest.mark.parametrize(
     ("method", "argument"),
     [("range", 0.0), ("range", 0.5), ("mcmc", 1.0), ("exp_rank", 0.0), ("exp_rank", 1.0)],

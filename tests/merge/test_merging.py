@@ -111,6 +111,14 @@ def test_other_activations_are_refused():
         next(repeat_merge(activations(random_dense(1, 30, 11)), history, [0]))
 
 
+def test_sets_at_another_threshold_are_rejected():
+    acts = activations(random_dense(1, 30, 10, scalar=True))
+    history = merge_iteration(acts, config(activation_threshold=0.5))
+    assert next(repeat_merge(acts.as_sets(0.5), history, [0])).iteration == 0
+    with pytest.raises(InputError, match="only the sets of active components at another threshold are known"):
+        next(repeat_merge(acts.as_sets(0.4), history, [0]))
+
+
 def test_iterations_that_are_over_or_not_there_are_refused():
     acts = activations(random_dense(1, 30, 10))
     history = merge_iteration(acts, config())

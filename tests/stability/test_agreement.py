@@ -213,6 +213,8 @@ def test_equal_runs_are_stable_throughout_and_their_null_is_not() -> None:
     assert (stability.agreement.n_distinct == 1).all()
     assert (stability.agreement.first_divergence == -1).all()
     assert list(stability.cuts) == ["iteration", "n_groups", "least_mdl", "stability_drop"]
+    # sizes at tenths of the way from the first of 20 merges to the last, and at the requested cut
+    assert set(np.linspace(0, 19, 11).round()) | {4} <= set(stability.sizes.iterations.tolist())
     at = stability.cuts["n_groups"]
     assert at.cut.n_groups.tolist() == [15, 15, 15]
     assert (at.coclustering.always, at.coclustering.contested) == (120, 0)

@@ -239,7 +239,9 @@ def test_points_with_other_numbers_of_runs_share_no_samples():
     record = compare_points(points)
     assert record["distances"]["adjusted_rand_dist"]["same_sample"] is None
     assert {row["same_sample"] for row in distance_rows(record)[1]} == {""}
-    assert len(plot_sweep(record).axes[-1].lines) == 1
+    groups, *_, apart = plot_sweep(record).axes
+    assert len(apart.lines) == 1
+    assert "(mean and range of 2 to 3 runs)" in groups.get_title(loc="left")
 
 
 def test_points_of_different_sweeps_are_refused():
