@@ -78,6 +78,12 @@ def test_the_leaves_below_a_merge_stand_side_by_side():
         assert leaves == list(range(layout.first_leaf[t], layout.last_leaf[t] + 1))
 
 
+def test_groups_of_one_size_are_drawn_in_the_order_in_which_they_formed():
+    labels = [f"m:{c}" for c in range(6)]
+    made = MergeHistory(labels, np.array([[2, 3], [0, 1]]), np.zeros(2), np.zeros(2), MergeConfig())
+    assert np.argsort(lay_out_tree(made).leaf_of_component).tolist() == [2, 3, 0, 1, 4, 5]
+
+
 def test_a_truncated_tree_begins_with_the_groups_of_that_moment():
     made = history(60, 57)
     layout = lay_out_tree(made, whole_up_to=30, most_leaves=20)
@@ -144,6 +150,12 @@ def test_sizes_are_those_of_the_groups_and_there_is_no_point_without_one():
     for rank, line in enumerate(plot_cluster_sizes([made]).axes[1].lines):
         expected = [of[rank] if rank < len(of) else np.nan for of in sizes]
         np.testing.assert_array_equal(line.get_ydata(), expected)
+
+
+def test_the_shortest_description_is_marked_after_as_many_merges():
+    curve, best = plot_mdl([history(9, 8)]).axes[0].lines  # |t − 4|, t merges after the first
+    assert curve.get_xdata().tolist() == list(range(1, 9))
+    assert (best.get_xdata().tolist(), best.get_ydata().tolist()) == ([5], [0])
 
 
 def test_distances_are_linear_near_zero_and_points_only_for_few_pairs():
@@ -328,6 +340,8 @@ def test_bars_are_the_modules_of_the_largest_consensus_groups(analysed):
         several = np.sort(consensus.sizes[consensus.sizes > 1])[::-1][:20]
         if not len(several):
             assert axes.texts[0].get_text() == "every consensus group has one component"
+            anchor = axes.texts[0].get_transform().transform(axes.texts[0].get_position())
+            assert axes.bbox.contains(*anchor)
             continue
         widths = np.sum([[bar.get_width() for bar in bars] for bars in axes.containers], axis=0)
         np.testing.assert_array_equal(widths, several)
@@ -343,8 +357,12 @@ def test_runs_are_compared_at_the_cut(analysed):
     n_iterations = record["n_iterations"]
     between = np.arange(n_iterations)[:, None, None] * (1.0 - np.eye(4))
     figure = plot_runs(between, "matching_dist", np.arange(n_iterations), record)
-    for axes, at in zip(figure.axes[::2], record["cuts"].values(), strict=False):
+    panels = zip(figure.axes[::2], figure.axes[1::2], record["cuts"].values(), strict=False)
+    for axes, points, at in panels:
         assert axes.images[0].get_array().max() == at["iteration"]
+        equal = points.get_title(loc="left") == "All runs have the same groups"
+        assert equal == (at["iteration"] == 0)
+        assert equal or points.get_title(loc="left") == "The same as points (classical scaling)"
     late = plot_runs(between[-1:], "matching_dist", np.array([n_iterations - 1]), record)
     nearest = f"; distances after {n_iterations} merges"
     for axes, at in zip(late.axes[::2], record["cuts"].values(), strict=False):

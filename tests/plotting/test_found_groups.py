@@ -59,6 +59,10 @@ def test_evidence_sizes_and_support_are_those_of_the_groups():
     assert titled(figure, "Evidence").get_xscale() == "log"
     widths = [[patch.get_width() for patch in bar] for bar in titled(figure, "Size").containers]
     assert widths == [[2, 2, 1], [1, 1, 2]]  # attn, mlp
+    every = titled(figure, "All 3 groups")
+    assert every.lines[0].get_ydata().tolist() == [0.5, 0.4, 0.3]
+    assert (every.get_xlabel(), every.get_yscale()) == ("rank by evidence", "log")
+    assert every.get_ylabel() == "bits saved [per sample, held out]"
     support, exact = titled(figure, "In the merge trees").lines
     assert support.get_xdata().tolist() == [1.0, 1.0, 0.75]
     assert exact.get_xdata().tolist() == [1.0, 1.0, 0.5]
@@ -121,6 +125,14 @@ def test_the_tree_has_every_node_its_evidence_and_the_chosen_ones_in_blue():
     assert blue.tolist() == layout.inside.tolist()
 
 
+def test_of_several_trees_the_largest_comes_first():
+    nothing = np.full(3, np.nan)
+    children = np.array([[0, 1], [2, 3], [6, 4]])
+    tree = EvidenceTree(children, np.array([0.1, 0.2, 0.3]), nothing, nothing, np.zeros(3, dtype=bool))
+    order = lay_out_found_tree(tree, 5).order.tolist()
+    assert (sorted(order[:3]), sorted(order[3:])) == ([2, 3, 4], [0, 1])
+
+
 def test_components_are_side_by_side_as_in_the_tree_and_compared_by_ochiai():
     found, activations = example_found(), example_activations()
     drawn = plot_found_tree(found, activations).axes[1].images[0].get_array()
@@ -149,9 +161,11 @@ def test_cells_of_many_components_are_means_over_pairs_without_self_comparison(n
 
 @pytest.mark.parametrize(("n_samples", "n"), [(1, 3), (4, 1), (0, 3), (4, 0)])
 def test_one_sample_or_component_has_shares_and_none_has_no_number(n_samples, n):
-    cells = mean_coactivation(sparse.csr_array(np.ones((n_samples, n))), np.arange(n), 0.5)
-    assert cells.size
-    assert (np.isnan(cells) if 0 in (n_samples, n) else cells == 1).all()
+    for relative in (False, True):
+        active = sparse.csr_array(np.ones((n_samples, n)))
+        cells = mean_coactivation(active, np.arange(n), 0.5, relative=relative)
+        assert cells.size
+        assert (np.isnan(cells) if 0 in (n_samples, n) else cells == 1).all()
 
 
 def test_components_that_a_batch_lacks_are_never_active_there():

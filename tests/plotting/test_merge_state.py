@@ -55,6 +55,17 @@ def test_aggregated_cells_are_those_of_a_loop(n, how):
             assert cells[i, j] == pytest.approx(slow(known) if len(known) else np.nan, nan_ok=True)
 
 
+@pytest.mark.parametrize("n", [MOST_CELLS, 3 * MOST_CELLS])
+def test_cells_of_several_components_are_counted(n):
+    groups = np.repeat([0, 1, 2], [n // 2, n // 4, n - n // 2 - n // 4])
+    figure = draw_merge_state(groups, *matrices(3), title="t")
+    edges = np.linspace(0, n, MOST_CELLS + 1).astype(int)
+    counts = np.add.reduceat(groups[:, None] == np.arange(3), edges[:-1], axis=0, dtype=float)
+    np.testing.assert_array_equal(np.nan_to_num(pictures(figure)[0]), counts)
+    scales = [axes.get_ylabel() for axes in figure.axes[3:]]
+    assert ("components in the cell [count]" in scales) == (n > MOST_CELLS)
+
+
 def test_one_group_is_drawn_and_said(tmp_path):
     figure = draw_merge_state(
         np.zeros(5, dtype=np.int64), np.array([[7.0]]), np.array([[np.nan]]), title="the end"

@@ -1,4 +1,5 @@
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from spdclust.tracking.records import (
     some_pairs,
     stat_records,
 )
-from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, parent_of, wandb_id
+from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, log_once, parent_of, wandb_id
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
 
@@ -373,3 +374,25 @@ def test_time_and_memory_of_an_iteration_are_means_of_its_stretch():
     seconds, memory = progress.per_iteration(6)
     np.testing.assert_array_equal(seconds, [0.5, 0.5, 0.5, 0.5, 3.0, np.nan])
     np.testing.assert_array_equal(memory, [7, 7, 7, 7, 9, np.nan])
+
+
+def test_where_no_pair_is_left_no_pair_was_ever_active_together():
+    last = []
+    acts = activations(np.ones((4, 2)))
+    merge_iteration(acts, config(min_groups=1), callback=lambda view: last.append(MergeSample.of(view)))
+    assert (last[-1].sizes.tolist(), last[-1].statistics()["fraction_zero_coactivations"]) == ([2], 1.0)
+
+
+def test_what_is_recorded_and_not_yet_sent_is_reported_with_the_command_that_sends_it(tmp_path, caplog):
+    note = Note("e-run_0", "ab", "/p", complete=True, folder=str(tmp_path / "w"), offline=True)
+    note.save(tmp_path / "run_0.json")
+    (tmp_path / "w").mkdir()
+    described = {"id": "e-run_0", "entity": None, "project": "p"}
+    with caplog.at_level(logging.INFO, logger="spdclust"):
+        for _ in range(2):
+            assert log_once(described, tmp_path / "run_0.json", "ab", print) == note
+            (tmp_path / "w/run-e.wandb.synced").touch()  # as `wandb sync` leaves it
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", f"e-run_0 is recorded, and is still to be sent: `wandb sync {tmp_path / 'w'}`"),
+        ("INFO", "already logged as e-run_0; --again logs it as a new run"),
+    ]
