@@ -101,7 +101,7 @@ def one_size(args: argparse.Namespace) -> dict:
     for law in args.laws:
         config = config_for(law, args.alpha)
         clock = Clock()
-        warm_up(config, n_components, n_samples)
+        warm_up(config, n_components)
         result["laws"][law] = {"compile": clock.read()["wall"]}
         clock = handler.clock = Clock()
         history = merge_iteration(source, config, seed=0, threads=args.threads)

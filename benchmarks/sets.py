@@ -94,7 +94,7 @@ def merge(given: argparse.Namespace) -> dict:
     from spdclust.merge.warming import warm_up
 
     config = MergeConfig(activation_threshold=THRESHOLD, iters=given.iters, filter_dead_threshold=0)
-    warm_up(config, given.components, given.samples)
+    warm_up(config, given.components)
     logger = logging.getLogger("spdclust.merge")
     logger.setLevel(logging.INFO)
     loaded = Loaded(Clock())

@@ -14,12 +14,12 @@ def megabytes(files):
 def merging_megabytes(wildcards, batches):
     """Memory of one merge, of which the largest batch decides."""
     try:
-        n_samples, n_components = (max(sizes) for sizes in zip(*map(batch_shape, batches)))
-        n_entries = max(map(batch_entries, batches))
+        n_components = max(batch_shape(file)[1] for file in batches)
+        n_entries = max(batch_entries(file) for file in batches)
     except InputError:  # the merge says it better
-        n_samples = n_components = n_entries = 0
+        n_components = n_entries = 0
     scalar = ensemble_of(wildcards).run.merge_config.activation_threshold is None
-    return merging_bytes(n_components, n_samples, n_entries, scalar=scalar) / 2**20
+    return merging_bytes(n_components, n_entries, scalar=scalar) / 2**20
 
 
 def grouping_megabytes(batches):

@@ -162,7 +162,7 @@ from numba.core.types import unliteral
 from spdclust.config.merge import MergeConfig
 from spdclust.merge.warming import warm_up
 for law in ("range", "mcmc", "exp_rank"):
-    warm_up(MergeConfig(merge_pair_sampling_method=law), 100, 1000)
+    warm_up(MergeConfig(merge_pair_sampling_method=law), 100)
 """
 GROUPS = """
 import numpy as np

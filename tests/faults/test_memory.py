@@ -53,7 +53,7 @@ def test_a_merge_without_memory_says_what_it_needs_and_what_to_lower(
     batch: Path, tmp_path: Path, threshold: float | None, threads: int
 ) -> None:
     settings = {"iters": 60, "activation_threshold": threshold, "filter_dead_threshold": 0}
-    warm_up(MergeConfig.model_validate(settings), N_COMPONENTS, 0)
+    warm_up(MergeConfig.model_validate(settings), N_COMPONENTS)
 
     def act() -> None:
         with job("results/log.txt", "merge", threads):

@@ -1,11 +1,14 @@
 """What the tests of the merge share: activations with every kind of degenerate column, and merges by brute force."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 
 from spdclust.config.merge import SAMPLER_KWARGS, MergeConfig
+from spdclust.merge import loading
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import compute_mdl_cost, group_activations, relative_costs
 from spdclust.merge.history import MergeHistory
@@ -34,6 +37,17 @@ def random_dense(seed: int, n_samples: int, n_components: int, scalar: bool = Fa
     if scalar:
         dense *= rng.random(dense.shape, dtype=np.float32)
     return dense
+
+
+LIMITS = [2**16 - 1, 60, 5, 0]
+"""Largest counts in narrow rows: as it is; some rows wide; most; all."""
+
+
+@contextmanager
+def narrow_up_to(limit: int) -> Iterator[None]:
+    """Have batches loaded with wide rows for all groups that are active on more samples."""
+    with mock.patch.object(loading, "NARROW", limit):
+        yield
 
 
 def config(method: str = "range", argument: float = 0.0, **settings: object) -> MergeConfig:

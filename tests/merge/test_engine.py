@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from merging import activations, config, random_dense, steps, upper
+from merging import LIMITS, activations, config, narrow_up_to, random_dense, steps, upper
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.merge import loading, warming
+from spdclust.merge import loading
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import recompute_coacts_from_scratch
+from spdclust.merge.engine import Engine
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.loading import load_batch
-from spdclust.merge.merging import merge_iteration
+from spdclust.merge.merging import merge_iteration, view_of
 from spdclust.merge.plain import merge_plainly
 from spdclust.merge.samplers import range_candidates
+from spdclust.merge.sources import as_batch_source
 from spdclust.merge.warming import warm_up
 
 ALPHAS = [0.0, 0.1, 1.0, 10.0]
@@ -47,12 +49,14 @@ def same(first: MergeHistory, second: MergeHistory) -> bool:
     n_samples=st.integers(1, 120),
     n_components=st.integers(2, 24),
     alpha=st.sampled_from(ALPHAS),
+    limit=st.sampled_from(LIMITS),
 )
 def test_greedy_takes_a_pair_of_exactly_the_least_cost_at_every_step(
-    seed, n_samples, n_components, alpha
+    seed, n_samples, n_components, alpha, limit
 ) -> None:
     dense = random_dense(seed, n_samples, n_components)
-    history = merge_iteration(activations(dense), config(alpha=alpha), seed)
+    with narrow_up_to(limit):
+        history = merge_iteration(activations(dense), config(alpha=alpha), seed)
     assert history.n_iterations == n_components - 1
     for step in steps(dense, history):
         assert step.costs[step.pair] == upper(step.costs).min()
@@ -292,29 +296,45 @@ def test_counts_above_sixteen_bits_are_exact() -> None:
         assert history.mdl_loss[step.iteration] * 70_000 == pytest.approx(step.mdl_after, rel=1e-12)
 
 
-@pytest.mark.parametrize(("n_samples", "bytes_each"), [(65_535, 2), (65_536, 4)])
-def test_as_many_samples_as_sixteen_bits_hold(n_samples, bytes_each) -> None:
-    dense = np.ones((n_samples, 3), dtype=np.float32)
-    dense[0, 2] = 0
+@pytest.mark.parametrize("n_samples", [65_535, 65_536])
+def test_as_many_samples_as_sixteen_bits_count(n_samples) -> None:
+    dense = np.ones((n_samples, 4), dtype=np.float32)
+    dense[0, 3] = 0
     seen = []
-    history = merge_iteration(
+    merge_iteration(
         activations(dense), config(), callback=lambda view: seen.append(view.coactivations.tolist())
     )
-    assert history.selected_pairs.tolist() == [[0, 1], [0, 1]]
-    assert seen[0] == [[n_samples, n_samples - 1], [n_samples - 1, n_samples - 1]]
-    loaded = load_batch(activations(dense), np.arange(3), None, config(), 1)
-    assert loaded.coact.itemsize == bytes_each
+    assert seen[0] == [2 * [n_samples] + [n_samples - 1]] * 2 + [3 * [n_samples - 1]]
+    loaded = load_batch(activations(dense), np.arange(4), None, config(), 1)
+    assert (loaded.coact.wide_start[:4] >= 0).tolist() == [False] + 3 * [n_samples == 65_536]
 
 
-@pytest.mark.parametrize(("method", "argument"), [("range", 0.1), ("mcmc", 1.0), ("exp_rank", 0.2)])
-def test_the_width_of_counts_changes_nothing(monkeypatch, method, argument) -> None:
-    acts = activations(random_dense(4, 300, 60))
-    narrow = merge_iteration(acts, config(method, argument), seed=1)
-    for module in (loading, warming):
-        monkeypatch.setattr(module, "count_type", lambda n_samples: np.int32)
-    wide = merge_iteration(acts, config(method, argument), seed=1)
-    assert wide.selected_pairs.tolist() == narrow.selected_pairs.tolist()
-    assert wide.mdl_loss.tolist() == narrow.mdl_loss.tolist()
+@pytest.mark.parametrize("between", ["update", "mask"])
+@pytest.mark.parametrize(("method", "argument"), LAWS)
+def test_the_width_of_counts_changes_nothing(method, argument, between) -> None:
+    batches = [activations(random_dense(seed, 200, 60)) for seed in (4, 5)]
+    settings_ = config(method, argument, between_batches=between, recompute_costs_every=20, iters=45)
+    first, *others = (_merged(batches, settings_, limit) for limit in LIMITS)
+    assert all(same(first, other) for other in others)
+
+
+def test_wide_rows_of_closed_slots_make_room() -> None:
+    """One group has a wide row, so there is room for few; every merge writes another one."""
+    rng = np.random.default_rng(8)
+    dense = rng.random((300, 400)) < np.repeat([0.7, 0.01], [1, 399])
+    names = np.array([[0, other] for other in range(1, 90)])
+    with narrow_up_to(150):
+        engine = Engine(as_batch_source(activations(dense)), np.arange(400), config(), rng, threads=1)
+        engine.repeat(names, len(names))
+    room = len(engine.state.coact.wide)
+    assert 0 < room < 400 * len(names)  # of rows that hold 400 pairs and more
+    active = np.column_stack([dense[:, :90].any(axis=1), dense[:, 90:]]).astype(int)
+    np.testing.assert_array_equal(view_of(engine).coactivations, active.T @ active)
+
+
+def _merged(batches: list[ProcessedActivations], settings_: MergeConfig, limit: int) -> MergeHistory:
+    with narrow_up_to(limit):
+        return merge_iteration(batches, settings_, seed=1)
 
 
 def test_the_number_of_samples_need_not_fill_a_word() -> None:
@@ -344,7 +364,7 @@ def test_too_little_memory_is_said_in_one_line(monkeypatch) -> None:
     def none_left(*_args: object) -> None:
         raise MemoryError
 
-    warm_up(config(), 10, 30)
+    warm_up(config(), 10)
     monkeypatch.setattr(loading, "_empty_sets", none_left)
     with pytest.raises(InputError) as caught:
         merge_iteration(activations(random_dense(2, 30, 10)), config())

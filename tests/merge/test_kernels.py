@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from merging import activations, config, random_dense
+from merging import LIMITS, activations, config, narrow_up_to, random_dense
 
 from spdclust.core.threads import even_parts
 from spdclust.merge import loading
@@ -24,11 +24,11 @@ from spdclust.merge.warming import warm_up
     n_samples=st.integers(1, 200),
     n_components=st.integers(1, 30),
     threads=st.integers(1, 3),
-    entry=st.sampled_from([np.uint16, np.int32]),
-    count=st.sampled_from([np.uint16, np.int32]),
+    wide=st.booleans(),
+    limit=st.sampled_from(LIMITS),
 )
 def test_a_loaded_batch_holds_the_counts_sets_and_rows_of_its_groups(
-    seed, n_samples, n_components, threads, entry, count
+    seed, n_samples, n_components, threads, wide, limit
 ) -> None:
     dense = random_dense(seed, n_samples, n_components)
     rng = np.random.default_rng(seed)
@@ -37,16 +37,16 @@ def test_a_loaded_batch_holds_the_counts_sets_and_rows_of_its_groups(
     if len(used) == 0:
         return
     of_column = np.where(groups >= 0, np.searchsorted(used, groups), -1)
-    loaded = load_batch(activations(dense), of_column, None, config(), threads, entry=entry, count=count)
-    assert (loaded.samples.rows.dtype, loaded.coact.dtype) == (entry, count)
+    with narrow_up_to(limit):
+        loaded = load_batch(activations(dense), of_column, None, config(), threads, wide=wide)
     active = np.stack([dense[:, of_column == g].any(axis=1) for g in range(len(used))], axis=1)
     active = active[:, loaded.order]
     assert (np.diff(loaded.activity) >= 0).all()
     assert loaded.activity.tolist() == active.sum(axis=0).tolist()
     expected = active.T.astype(int) @ active
     for p in range(len(used)):
-        start = p * (p - 1) // 2
-        assert loaded.coact[start : start + p].tolist() == expected[p, :p].tolist()
+        assert layout.counts_of(loaded.coact, p, np.arange(p)).tolist() == expected[p, :p].tolist()
+        assert (loaded.coact.wide_start[p] >= 0) == (loaded.activity[p] > limit)
     assert loaded.zero_pairs == (expected[np.tril_indices(len(used), -1)] == 0).sum()
     sets = loaded.samples
     for n in range(n_samples):
@@ -78,18 +78,20 @@ def test_groups_active_on_many_samples_are_counted_in_tiles(monkeypatch, n_sampl
 
     monkeypatch.setattr(loading, "dense_slots", dense_slots)
     order = None if ordered else rng.permutation(len(rates))
-    for threads in (1, 3):
-        loaded = load_batch(activations(dense), np.arange(len(rates)), order, config(), threads)
+    younger, older = np.tril_indices(len(rates), -1)
+    for threads, limit in ((1, LIMITS[0]), (3, n_samples // 2)):
+        with narrow_up_to(limit):
+            loaded = load_batch(activations(dense), np.arange(len(rates)), order, config(), threads)
         active = dense[:, loaded.order].astype(int)
-        expected = (active.T @ active)[np.tril_indices(len(rates), -1)]
-        np.testing.assert_array_equal(loaded.coact[: len(expected)], expected)
+        expected = (active.T @ active)[younger, older]
+        np.testing.assert_array_equal(layout.counts_of(loaded.coact, younger, older), expected)
         assert loaded.zero_pairs == (expected == 0).sum()
     if ordered and n_samples > 15:
         assert chosen == [(2000 - 3 * 512, 3)] * 2
     few = load_batch(activations(dense[:, :40]), np.arange(40), None, config(), 1)
     assert chosen[-1] == (40, 0)  # not worth it
     active = dense[:, few.order].astype(int)
-    assert few.coact[: 20 * 39].tolist() == (active.T @ active)[np.tril_indices(40, -1)].tolist()
+    assert few.coact.narrow[: 20 * 39].tolist() == (active.T @ active)[np.tril_indices(40, -1)].tolist()
 
 
 def engine_after(seed: int, n_done: int, method: str = "range", argument: float = 0.2) -> Engine:
@@ -112,7 +114,7 @@ def plain_coact(state) -> tuple[np.ndarray, np.ndarray]:
     for a, p in enumerate(open_):
         coact[a, a] = state.figures[layout.ACTIVITY, p]
         for b, q in enumerate(open_[:a]):
-            coact[a, b] = coact[b, a] = state.coact[p * (p - 1) // 2 + q]
+            coact[a, b] = coact[b, a] = layout.count_of(state.coact, p, q)
     return open_, coact
 
 
@@ -133,8 +135,10 @@ def test_rows_are_weighed_with_the_number_of_groups_there_are(n_done) -> None:
 
 
 @pytest.mark.parametrize("n_done", [0, 1, 30, 80])
-def test_row_readings_equal_those_of_the_plain_matrix_and_bounds_hold(n_done) -> None:
-    engine = engine_after(2, n_done)
+@pytest.mark.parametrize("limit", LIMITS)
+def test_row_readings_equal_those_of_the_plain_matrix_and_bounds_hold(n_done, limit) -> None:
+    with narrow_up_to(limit):
+        engine = engine_after(2, n_done)
     state, n_slots = engine.state, int(engine.state.counts[layout.SLOTS])
     open_, coact = plain_coact(state)
     ranks, log_k = state.figures[layout.RANK, open_], float(np.log2(len(open_) - 1))
@@ -164,7 +168,7 @@ def test_row_readings_equal_those_of_the_plain_matrix_and_bounds_hold(n_done) ->
     assert state.counts[layout.ZERO_PAIRS] == zeros
     assert state.sums[layout.SUM_ACTIVITY] == np.trace(coact)
     assert state.sums[layout.SUM_ACTIVITY_RANK] == (np.diag(coact) * ranks).sum()
-    assert (state.touched == 0).all()
+    assert (state.new_row == 0).all()
 
 
 def test_values_of_large_counts_and_ranks_are_exact() -> None:
@@ -188,17 +192,27 @@ def test_a_drawn_rank_exists(decay, n_pairs, seed) -> None:
     assert 0 <= choosing_rank.draw_rank(decay, n_pairs, np.random.default_rng(seed)) < n_pairs
 
 
-def test_rows_moved_together_and_spread_again_are_the_same() -> None:
-    coact = np.arange(45, dtype=np.int32)  # ten slots
+@pytest.mark.parametrize("wide", [[], [3], [1, 2, 7, 8], list(range(10))])
+def test_rows_moved_together_and_spread_again_are_the_same(wide) -> None:
+    older, younger = np.tril_indices(10, -1)[::-1]
+    coact = layout.Coactivations(
+        np.zeros(45, dtype=np.uint16),
+        np.zeros(45, dtype=np.int32),
+        np.full(11, -1, dtype=np.int64),
+    )
+    coact.wide_start[wide] = np.cumsum(wide) - wide
+    for p in range(10):
+        layout.store_row(coact, p, 100 * p + np.arange(p))
+    assert layout.counts_of(coact, younger, older).tolist() == (100 * younger + older).tolist()
     slots = np.array([0, 2, 3, 7, 9])
-    expected = [[p * (p - 1) // 2 + q for q in slots[:a]] for a, p in enumerate(slots)]
-    moved = coact.copy()
-    joining.move_rows(moved, slots)
-    for a in range(5):
-        assert moved[a * (a - 1) // 2 : a * (a - 1) // 2 + a].tolist() == expected[a]
-    joining.spread_rows(moved, slots)
-    for a, p in enumerate(slots):
-        assert moved[p * (p - 1) // 2 + slots[:a]].tolist() == expected[a]
+    joining.move_rows(coact, slots)
+    for a, p in enumerate(slots.tolist()):
+        assert layout.counts_of(coact, a, np.arange(a)).tolist() == (100 * p + slots[:a]).tolist()
+        assert (coact.wide_start[a] >= 0) == (p in wide)
+    assert (coact.wide_start[5:-1] == -1).all()
+    joining.spread_rows(coact, slots)
+    for a, p in enumerate(slots.tolist()):
+        assert layout.counts_of(coact, p, slots[:a]).tolist() == (100 * p + slots[:a]).tolist()
 
 
 @settings(deadline=None, max_examples=50)
@@ -215,7 +229,7 @@ def test_parts_follow_each_other_and_cover_everything(work, n_parts) -> None:
 )
 def test_a_merge_compiles_nothing_that_warming_up_did_not(method, argument) -> None:
     chosen = config(method, argument)
-    warm_up(chosen, 90, 150)
+    warm_up(chosen, 90)
     kernels = [
         kernel
         for module in (bounds, choosing_rank, coactivation, joining, loop)

@@ -1,5 +1,7 @@
 """The engine's draws follow the laws exactly, whatever it remembers from merges before."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from merging import activations, chi_square, chi_square_limit, config, random_dense, steps, upper
@@ -32,10 +34,6 @@ def engine_after(dense: np.ndarray, settings, n_done: int) -> Engine:
     return engine
 
 
-def copy_of(state: layout.State) -> layout.State:
-    return layout.State(*(array.copy() for array in state))
-
-
 def draws(engine: Engine, n_draws: int = N_DRAWS) -> tuple[np.ndarray, np.ndarray]:
     """How often each pair is merged next, from the very same state, and the values of the pairs."""
     view = MergeView(
@@ -52,7 +50,7 @@ def draws(engine: Engine, n_draws: int = N_DRAWS) -> tuple[np.ndarray, np.ndarra
     number[np.triu_indices(k, 1)] = np.arange(len(values))
     counts, rng = np.zeros(len(values)), np.random.default_rng(2)
     for _ in range(n_draws):
-        state = copy_of(engine.state)
+        state = deepcopy(engine.state)
         merge_up_to(state, engine.rules, engine.n_done + 1, rng)
         pair = state.log[[layout.NAME_FIRST, layout.NAME_SECOND], engine.n_done].astype(int)
         counts[number[tuple(np.searchsorted(names, pair))]] += 1

@@ -24,7 +24,7 @@ def peak():
 
 threshold = json.loads(sys.argv[2])
 config = MergeConfig(activation_threshold=threshold, filter_dead_threshold=0.0, iters=5)
-warm_up(config, 2500, 10_000)
+warm_up(config, 2500)
 before = peak()
 merge_iteration(BatchedActivations(sys.argv[1]), config, seed=0)
 print(before, peak())
@@ -43,7 +43,7 @@ def test_a_merge_takes_no_more_than_predicted_and_no_third_of_it(tmp_path, thres
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     before, peak = map(int, done.stdout.split())
-    predicted = merging_bytes(2500, 10_000, active.nnz, scalar=threshold is None)
+    predicted = merging_bytes(2500, active.nnz, scalar=threshold is None)
     assert 1 < predicted / peak < 3
     # without the libraries: most of what is left is the formula itself
     assert 1 < (predicted - LIBRARIES) / (peak - before) < 3
@@ -58,6 +58,6 @@ def test_a_merge_of_sets_takes_no_more_than_predicted(tmp_path):
         [sys.executable, "-c", MERGE, str(tmp_path), "0.01"], capture_output=True, text=True, check=True
     )
     before, peak = map(int, done.stdout.split())
-    predicted = merging_bytes(2500, 10_000, active.nnz, scalar=False)
+    predicted = merging_bytes(2500, active.nnz, scalar=False)
     assert 1 < predicted / peak < 3
     assert 1 < (predicted - LIBRARIES) / (peak - before) < 3

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from merging import activations, config, random_dense
+from merging import activations, config, narrow_up_to, random_dense
 
 from spdclust.core.errors import InputError
 from spdclust.merge import engine
@@ -51,9 +51,10 @@ def merged(law, kind):
 def test_repeated_states_are_those_that_the_callback_saw(law, kind):
     batches, history, views = merged(law, kind)
     assert len(views) > 4
-    for view in repeat_merge(batches, history, views):
-        for name, array in seen(view).items():
-            np.testing.assert_array_equal(array, views[view.iteration][name], err_msg=name)
+    with narrow_up_to(5):
+        for view in repeat_merge(batches, history, views):
+            for name, array in seen(view).items():
+                np.testing.assert_array_equal(array, views[view.iteration][name], err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

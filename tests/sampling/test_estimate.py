@@ -91,7 +91,7 @@ def test_validate_prints_it_before_anything_runs(capsys):
 def test_the_memory_of_a_merge_has_the_whole_matrix_of_coactivations_in_it(threshold):
     n, config = 2000, MergeConfig(activation_threshold=threshold)
     acts = ProcessedActivations.from_sparse(sparse.eye_array(n), [f"m:{i}" for i in range(n)])
-    measured = load_batch(acts, np.arange(n), None, config, 1).coact.nbytes
+    measured = load_batch(acts, np.arange(n), None, config, 1).coact.narrow.nbytes
     one, many = (Estimate(k, 1, 1, 1, scalar=threshold is None) for k in (1, n))
     assert many.merging_bytes(0) - one.merging_bytes(0) == pytest.approx(measured, rel=0.02)
     run = ClusteringRunConfig(model_path="resources/resid_mlp1", merge_config=config)

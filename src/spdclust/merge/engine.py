@@ -13,10 +13,9 @@ from spdclust.merge.checkpoint import generator_from_array, generator_to_array
 from spdclust.merge.kernels import joining, layout
 from spdclust.merge.kernels.layout import Rules, State
 from spdclust.merge.loading import LoadedBatch, load_batch
-from spdclust.merge.sources import BatchSource, count_samples, next_batch
+from spdclust.merge.sources import BatchSource, next_batch
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 from spdclust.merge.stepping import merge_up_to, replay
-from spdclust.merge.warming import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +198,6 @@ class Engine:
                 found=f"{len(batch.labels)} labels",
                 allowed=f"the same {len(self.source.labels)} labels in the same order",
             )
-        warm_up(self.config, len(self.kept), count_samples(batch))
         names, group_of = np.unique(self.name_of_component(n_done), return_inverse=True)
         group_of_column = np.full(len(batch.labels), -1, dtype=np.int64)
         group_of_column[self.kept] = group_of

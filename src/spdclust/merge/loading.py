@@ -19,9 +19,9 @@ from spdclust.core.types import Int
 from spdclust.merge.costs import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels import coactivation as tiles
-from spdclust.merge.kernels.layout import row_start
-from spdclust.merge.memory import capacity_for, coactivation_bytes, count_type
-from spdclust.merge.sources import MOST_SAMPLES, count_samples, stretches
+from spdclust.merge.kernels.layout import NARROW, Coactivations, row_start
+from spdclust.merge.memory import capacity_for, coactivation_bytes, wide_capacity
+from spdclust.merge.sources import count_samples, stretches
 
 DENSE = 10
 """Slots of a tile active on an average sample that make counting them together worthwhile."""
@@ -55,7 +55,8 @@ class LoadedBatch:
         n_samples: samples in the batch.
         activity: per slot, samples on which the group is active; for scalar activations the sum of squares.
         total: per slot, sum of activations; zeros unless scalar.
-        coact: packed lower triangle of coactivations, allocated for `capacity` slots.
+        coact: coactivations, allocated for `capacity` slots.
+        narrow: slots of greater activity have wide rows of coactivations.
         zero_pairs: number of pairs with no coactivation.
         samples: which groups are active on which samples; empty for scalar activations.
         monotone: False if a coactivation may be negative, so that costs may fall.
@@ -65,7 +66,8 @@ class LoadedBatch:
     n_samples: int
     activity: np.ndarray
     total: np.ndarray
-    coact: np.ndarray
+    coact: Coactivations
+    narrow: float
     zero_pairs: int
     samples: SampleSets
     monotone: bool
@@ -79,8 +81,7 @@ def load_batch(
     threads: int,
     *,
     capacity: int | None = None,
-    entry: type[np.generic] | None = None,
-    count: type[np.generic] | None = None,
+    wide: bool = False,
 ) -> LoadedBatch:
     """Load a batch under a grouping.
 
@@ -98,28 +99,24 @@ def load_batch(
         config: the settings of the merge.
         threads: how many threads may work.
         capacity: number of slots to allocate; None for as many as a merge needs.
-        entry: type of the slots in the samples' rows; None for the narrowest that holds them.
-        count: type of the coactivations; None for the narrowest that holds them. Scalar ones are float64.
+        wide: store the samples' rows in the wide type even for few groups.
 
     Raises:
         InputError: there are too many samples, there is not enough memory, or costs would be too large for
             floating-point numbers.
     """
-    n_groups, n_samples = int(group_of_column.max()) + 1, count_samples(batch)
-    with enough_memory(n_groups, config, n_samples, capacity):
+    with enough_memory(int(group_of_column.max()) + 1, config, capacity):
         if config.activation_threshold is None:
             loaded = _load_scalar(batch, group_of_column, order, capacity)
         else:
-            threshold, types = config.activation_threshold, (entry, count or count_type(n_samples))
-            loaded = _load_boolean(batch, group_of_column, order, threshold, threads, capacity, *types)
+            threshold = config.activation_threshold
+            loaded = _load_boolean(batch, group_of_column, order, threshold, threads, capacity, wide)
     check_costs_stay_finite(loaded.activity, loaded.n_samples, len(group_of_column), config)
     return loaded
 
 
 @contextlib.contextmanager
-def enough_memory(
-    n_groups: int, config: MergeConfig, n_samples: int = MOST_SAMPLES, capacity: int | None = None
-) -> Iterator[None]:
+def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = None) -> Iterator[None]:
     """Turn a `MemoryError` in the block into an `InputError` with the memory needed and what to reduce.
 
     Example:
@@ -127,14 +124,13 @@ def enough_memory(
         ...     raise MemoryError
         Traceback (most recent call last):
         ...
-        spdclust.InputError: memory: not enough memory to merge (found: 13000 groups, 0.4 GB of
+        spdclust.InputError: memory: not enough memory to merge (found: 13000 groups, 0.2 GB of
         coactivations besides the activations; allowed: more memory, or fewer components: a higher
         filter_dead_threshold, a module_name_filter)
 
     Args:
         n_groups: number of groups to merge.
         config: the settings of the merge.
-        n_samples: number of samples of the batch; by default as many as there may be.
         capacity: number of slots allocated; None for as many as a merge needs.
 
     Raises:
@@ -146,7 +142,7 @@ def enough_memory(
         if memory_error(error) is None:
             raise
         scalar = config.activation_threshold is None
-        needed = coactivation_bytes(n_groups, n_samples, scalar=scalar, capacity=capacity) / 1e9
+        needed = coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
         raise InputError(
             "not enough memory to merge",
             field="memory",
@@ -162,8 +158,7 @@ def _load_boolean(
     threshold: float,
     threads: int,
     capacity: int | None,
-    entry: type[np.generic] | None,
-    count_in: type[np.generic],
+    wide: bool,
 ) -> LoadedBatch:
     n_samples, n_groups = count_samples(batch), int(group_of_column.max()) + 1
     group_of_column = group_of_column.astype(np.int32)
@@ -181,7 +176,7 @@ def _load_boolean(
     activity = counts[order]
 
     capacity = capacity or capacity_for(n_groups)
-    samples = _empty_sets(n_samples, activity, row_length, entry or entry_type(capacity))
+    samples = _empty_sets(n_samples, activity, row_length, np.int32 if wide else entry_type(capacity))
     # the samples are read a second time
     seen[:] = -1
     filled = np.zeros(n_groups, dtype=np.int64)
@@ -201,7 +196,7 @@ def _load_boolean(
     spans = (samples.words, samples.span_start, samples.span_length, samples.is_bitmap)
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
 
-    coact = np.empty(capacity * (capacity - 1) // 2, dtype=count_in)
+    coact = empty_coactivations(activity, capacity)
     first_dense, n_tiles = dense_slots(activity, n_samples, samples.rows.nbytes)
     n_parts = 1 if threads == 1 else 8 * threads
 
@@ -224,6 +219,7 @@ def _load_boolean(
         activity=activity.astype(np.float64),
         total=np.zeros(n_groups),
         coact=coact,
+        narrow=float(NARROW),
         zero_pairs=sum(zeros),
         samples=samples,
         monotone=True,
@@ -265,6 +261,30 @@ def _empty_sets(
     )
 
 
+def empty_coactivations(activity: Int[np.ndarray, " groups"], capacity: int) -> Coactivations:
+    """Return coactivations to be filled, with wide rows where counts may need more than 16 bits.
+
+    Example:
+        >>> coact = empty_coactivations(np.array([5, 70_000, 70_000]), capacity=4)
+        >>> len(coact.narrow), coact.wide_start.tolist()
+        (6, [-1, 0, 1, -1, 3])
+
+    Args:
+        activity: samples on which each slot is active.
+        capacity: number of slots to allocate.
+    """
+    room = wide_capacity(int(activity.sum()), capacity, NARROW)
+    coact = Coactivations(
+        np.empty(capacity * (capacity - 1) // 2, dtype=np.uint16),
+        np.empty(room, dtype=np.int32),
+        np.full(capacity + 1, -1, dtype=np.int64),
+    )
+    wide = np.flatnonzero(activity > NARROW)
+    coact.wide_start[wide] = np.cumsum(wide) - wide  # a row holds one entry for each older slot
+    coact.wide_start[-1] = wide.sum()
+    return coact
+
+
 def entry_type(capacity: int) -> type[np.generic]:
     """Return the narrowest type that holds every slot.
 
@@ -291,7 +311,7 @@ def _load_scalar(
         order = np.argsort(squares, kind="stable")
     grouped = grouped[:, order]
     capacity = capacity or capacity_for(n_groups)
-    coact = np.empty(capacity * (capacity - 1) // 2)
+    coact = Coactivations(np.empty(capacity * (capacity - 1) // 2), np.empty(0), np.full(capacity + 1, -1))
     activity, zero_pairs = np.empty(n_groups), 0
     # a dense piece of 32 MB at a time
     rows_per_piece = max(1, (1 << 22) // max(n_groups, 1))
@@ -302,7 +322,7 @@ def _load_scalar(
             # from the same sums, so that identical components tie exactly
             activity[p] = products[p - first, p]
             row = products[p - first, :p]
-            coact[row_start(p) : row_start(p) + p] = row
+            coact.narrow[row_start(p) : row_start(p) + p] = row
             zero_pairs += int((row == 0).sum())
     return LoadedBatch(
         order=order,
@@ -310,6 +330,7 @@ def _load_scalar(
         activity=activity,
         total=np.asarray(grouped.sum(axis=0)).ravel(),
         coact=coact,
+        narrow=np.inf,
         zero_pairs=zero_pairs,
         samples=_empty_sets(0, np.zeros(n_groups, dtype=np.int64), np.zeros(0, dtype=np.int32), np.uint16),
         monotone=bool(grouped.nnz == 0 or grouped.data.min() >= 0),
@@ -346,7 +367,7 @@ def count_dense(
     n_samples: int,
     first_dense: int,
     n_tiles: int,
-    coact: np.ndarray,
+    coact: Coactivations,
     threads: int,
 ) -> None:
     """Write the coactivations of all slots with those from `first_dense` on.
@@ -354,9 +375,9 @@ def count_dense(
     Example:
         >>> words, one = np.array([0, 2, 0, 2], dtype=np.uint32), np.full(2, 2)
         >>> spans = words, np.array([0, 2]), one, np.zeros(2, dtype=np.bool_)  # both on samples 0 and 2
-        >>> coact = np.zeros(1, dtype=np.int32)
+        >>> coact = empty_coactivations(one, capacity=2)
         >>> count_dense(spans, one, n_samples=3, first_dense=0, n_tiles=1, coact=coact, threads=1)
-        >>> coact.tolist()
+        >>> coact.narrow.tolist()
         [2]
 
     Args:
@@ -366,7 +387,7 @@ def count_dense(
         n_samples: number of samples.
         first_dense: the first of the slots that are counted in tiles.
         n_tiles: number of tiles, as `dense_slots` returns them.
-        coact: packed lower triangle of coactivations.
+        coact: coactivations.
         threads: how many threads may work.
     """
 
@@ -374,10 +395,10 @@ def count_dense(
         little = (np.zeros(1, np.uint32), *np.zeros((2, 1), np.int64), np.zeros(1, np.bool_))
         nothing = np.zeros((2, tiles.TILE), np.uint64)
         tiles.fill_tiles(0, *little, nothing)
-        tiles.count_in_tiles(0, 1, *little, 0, nothing, np.zeros(1, coact.dtype))
+        tiles.count_in_tiles(0, 1, *little, 0, nothing, empty_coactivations(little[1], 1))
 
     # most merges never come here, so this is not compiled with their kernels
-    ensure_compiled(f"counting in tiles in {coact.dtype}", compile_on_little)
+    ensure_compiled("counting in tiles", compile_on_little)
     # one row more than samples, for the last few samples of a slot
     bits = np.zeros((n_samples + 1, tiles.TILE * n_tiles), dtype=np.uint64)
     tiles.fill_tiles(first_dense, *spans, bits)

@@ -1,8 +1,6 @@
 """How much memory a merge takes: one formula for jobs, for `spdclust validate` and for errors."""
 
-import numpy as np
-
-from spdclust.merge.kernels.layout import BLOCK
+from spdclust.merge.kernels.layout import BLOCK, NARROW
 
 LIBRARIES = 1_000_000_000
 """Bytes of a process before it loads a batch: 400 MB measured, up to twice that where torch has CUDA."""
@@ -18,44 +16,57 @@ def capacity_for(n_groups: int) -> int:
     return n_groups + n_groups // 8 + 2 * BLOCK
 
 
-def count_type(n_samples: int) -> type[np.generic]:
-    """Return the narrowest type that holds every number of samples.
+def wide_capacity(n_entries: int, capacity: int, limit: int = NARROW) -> int:
+    """Return for how many counts of 4 bytes there is room, besides half a matrix of 2 bytes.
+
+    Those of groups that are active on more samples than 2 bytes count. A union is active on no more samples
+    than its parts together, so there are never more such groups than the entries allow.
 
     Example:
-        >>> count_type(65_535).__name__, count_type(65_536).__name__
-        ('uint16', 'int32')
+        >>> wide_capacity(4_000_000, 10_000), wide_capacity(60_000, 10_000)
+        (920000, 0)
+
+    Args:
+        n_entries: entries of the batch, each a component that is active on a sample.
+        capacity: slots that the half matrix has room for.
+        limit: largest count in 2 bytes.
     """
-    return np.uint16 if n_samples < 2**16 else np.int32
+    n_wide = n_entries // (limit + 1)
+    # two parts are closed after their union is written, and removing closed rows is slow
+    room = (n_wide + n_wide // 4 + 16) * capacity if n_wide else 0
+    return min(room, capacity * (capacity - 1) // 2)
 
 
-def coactivation_bytes(n_groups: int, n_samples: int, *, scalar: bool, capacity: int | None = None) -> int:
-    """Return the bytes of the coactivations: half a matrix of 2 or 4 bytes, 8 for scalar activations.
+def coactivation_bytes(
+    n_groups: int, n_entries: int = 0, *, scalar: bool, capacity: int | None = None
+) -> int:
+    """Return the bytes of the coactivations: half a matrix of 2 bytes and wide rows; of 8 for scalar ones.
 
     Example:
-        >>> [coactivation_bytes(13_000, n, scalar=False) // 1_000_000 for n in (50_000, 500_000)]
-        [217, 435]
+        >>> [coactivation_bytes(13_000, n, scalar=False) // 1_000_000 for n in (0, 50_000_000)]
+        [217, 274]
 
     Args:
         n_groups: groups that are merged.
-        n_samples: samples of the largest batch.
+        n_entries: entries of the batch, each a component that is active on a sample.
         scalar: whether activations are not thresholded.
         capacity: slots that the matrix has room for; None for as many as a merge needs.
     """
     slots = capacity or capacity_for(n_groups)
-    each = 8 if scalar else np.dtype(count_type(n_samples)).itemsize
-    return each * slots * (slots + 1) // 2
+    if scalar:
+        return 8 * slots * (slots + 1) // 2
+    return slots * (slots + 1) + 4 * wide_capacity(n_entries, slots)
 
 
-def merging_bytes(n_components: int, n_samples: int, n_entries: int, *, scalar: bool) -> int:
+def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
     """Return the bytes that a merge takes at most, within the bounds of `tests/merge/test_memory.py`.
 
     Example:
-        >>> merging_bytes(13_000, 100_000, 10_000_000, scalar=False) // 1_000_000
-        1585
+        >>> merging_bytes(13_000, 10_000_000, scalar=False) // 1_000_000
+        1379
 
     Args:
         n_components: components of the batch, alive or not.
-        n_samples: samples of the largest batch.
         n_entries: entries of the largest batch, each a component that is active on a sample.
         scalar: whether activations are not thresholded.
     """
@@ -63,5 +74,9 @@ def merging_bytes(n_components: int, n_samples: int, n_entries: int, *, scalar: 
         each, read_at_once = 96, 100_000_000
     else:  # by component in 4 bytes, by sample in 2 or 4, and room for unions
         each, read_at_once = 9 if n_components <= 2**16 else 13, 60_000_000
-    coactivations = coactivation_bytes(n_components, n_samples, scalar=scalar)
-    return LIBRARIES + coactivations + each * n_entries + read_at_once
+    return (
+        LIBRARIES
+        + coactivation_bytes(n_components, n_entries, scalar=scalar)
+        + each * n_entries
+        + read_at_once
+    )

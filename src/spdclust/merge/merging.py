@@ -23,6 +23,7 @@ from spdclust.merge.loading import enough_memory
 from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source, check_source
 from spdclust.merge.view import MergeView
+from spdclust.merge.warming import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ def merge_iteration(
     labels = [source.labels[component] for component in kept]
     with enough_memory(len(kept), config):
         threads = threads or available_threads()
+        warm_up(config, len(kept))
         engine = Engine(source, kept, config, make_generator(seed), threads=threads, thorough=thorough)
         identity = identity_of(config, labels, seed, engine.n_merges)
         if checkpoint is not None:
@@ -247,6 +249,7 @@ def repeat_merge(
             found=f"{len(kept)} live components",
             allowed=f"the {history.n_components} components of the history",
         )
+    warm_up(history.config, len(kept))
     # nothing is drawn, so any generator works
     engine = Engine(
         source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()

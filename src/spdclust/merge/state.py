@@ -40,6 +40,7 @@ def rules_for(config: MergeConfig, loaded: LoadedBatch, thorough: bool) -> Rules
         argument=float(argument),
         alpha=float(config.alpha),
         n_samples=float(loaded.n_samples),
+        narrow=loaded.narrow,
         scalar=config.activation_threshold is None,
         monotone=loaded.monotone,
         mask=config.recompute_costs_every > 1 and config.between_batches == "mask",
@@ -74,8 +75,7 @@ def build_state(
         log: array in which merges are recorded.
     """
     n_groups, samples = len(names), loaded.samples
-    # the triangle has capacity·(capacity − 1)/2 entries; nothing else says how many slots it was made for
-    capacity = round((1 + math.sqrt(1 + 8 * len(loaded.coact))) / 2)
+    capacity = len(loaded.coact.wide_start) - 1
     figures = np.zeros((layout.N_FIGURES, capacity))
     # slots without a group lose every comparison, so that no search has to skip them
     figures[[layout.CLOSED, layout.LOW, layout.LEAST_WEIGHED]] = np.inf
@@ -122,7 +122,7 @@ def build_state(
         following=np.full(n_groups, -1, dtype=np.int32),
         words=samples.words,
         shared=np.zeros(SHARED, dtype=np.uint32),
-        touched=np.zeros(capacity, dtype=loaded.coact.dtype),
+        new_row=np.zeros(capacity, dtype=loaded.coact.wide.dtype),
         room=np.zeros((2, capacity)),
         listed=np.zeros(capacity, dtype=np.int64),
         heap=np.zeros(HEAP),

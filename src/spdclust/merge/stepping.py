@@ -243,7 +243,7 @@ def _values_at(
     row -= row * (row - 1) // 2 > positions
     row += (row + 1) * row // 2 <= positions
     p, q = slots[row], slots[positions - row * (row - 1) // 2]
-    c = state.coact[p * (p - 1) // 2 + q].astype(np.float64)
+    c = layout.counts_of(state.coact, p, q)
     s, r = state.figures[layout.ACTIVITY], state.figures[layout.RANK]
     values: np.ndarray = rules.alpha * ((s[p] - c) * r[q] + (s[q] - c) * r[p]) - c * _log_k(state)
     return values

@@ -70,9 +70,8 @@ class MergeView:
         matrix = np.full((self.k_groups, self.k_groups), np.nan)
         for slot, group in zip(slots[order].tolist(), groups[order].tolist(), strict=True):
             older = slots[slots < slot]
-            start = slot * (slot - 1) // 2
-            matrix[group, groups[slots < slot]] = state.coact[start + older]
-            matrix[groups[slots < slot], group] = state.coact[start + older]
+            matrix[group, groups[slots < slot]] = layout.counts_of(state.coact, slot, older)
+            matrix[groups[slots < slot], group] = matrix[group, groups[slots < slot]]
             matrix[group, group] = state.figures[layout.ACTIVITY, slot]
         return _frozen(matrix)
 
@@ -98,11 +97,10 @@ class MergeView:
             second: the other group of each pair; a group paired with itself gives its activity.
         """
         p, q = self._slots[first], self._slots[second]
-        high, low = np.maximum(p, q), np.minimum(p, q)
-        # the packed triangle has no diagonal: values read there, and for masked groups, are replaced
-        known = (low >= 0) & (high > low)
-        position = np.where(known, high * (high - 1) // 2 + low, 0)
-        values: np.ndarray = np.where(known, self._state.coact[position], np.nan)
+        # there is nothing on the diagonal, nor of masked groups
+        known = (np.minimum(p, q) >= 0) & (p != q)
+        values = np.full(np.shape(known), np.nan)
+        values[known] = layout.counts_of(self._state.coact, p[known], q[known])
         same = np.asarray(first) == np.asarray(second)
         return np.where(same, self.activities[first], values)
 

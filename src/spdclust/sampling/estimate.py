@@ -78,7 +78,7 @@ class Estimate:
         if self.n_components is None or self.n_samples is None:
             return None
         n_entries = self.n_samples * min(active, self.n_components)
-        return merging_bytes(self.n_components, self.n_samples, n_entries, scalar=self.scalar)
+        return merging_bytes(self.n_components, n_entries, scalar=self.scalar)
 
     def lines(self) -> list[str]:
         """Return the estimate as text.

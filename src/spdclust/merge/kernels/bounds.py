@@ -22,16 +22,25 @@ from spdclust.merge.kernels.layout import (
     SLOPE,
     SLOTS,
     TIES,
+    narrow_row,
     pair_value,
-    row_start,
+    wide_row,
 )
 from spdclust.merge.kernels.machine import greater, smaller
+
+# each of these has one version for narrow rows and one for wide rows
 
 
 @compiled
 def values_of_row(coact, figures, p, first, last, alpha, log_k, values):
     """Write a row's values for slots `first` to `last`, infinity for closed ones; return the least value."""
-    row = coact[row_start(p) : row_start(p) + p]
+    if coact.wide_start[p] >= 0:
+        return _values(wide_row(coact, p), figures, p, first, last, alpha, log_k, values)
+    return _values(narrow_row(coact, p), figures, p, first, last, alpha, log_k, values)
+
+
+@compiled
+def _values(row, figures, p, first, last, alpha, log_k, values):
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, least = s[p], r[p], np.inf
     for q in range(first, last):
@@ -44,7 +53,13 @@ def values_of_row(coact, figures, p, first, last, alpha, log_k, values):
 @compiled
 def least_of_row(coact, figures, p, alpha, log_k):
     """Return the least value of a row's pairs, or infinity if it has none."""
-    row = coact[row_start(p) : row_start(p) + p]
+    if coact.wide_start[p] >= 0:
+        return _least(wide_row(coact, p), figures, p, alpha, log_k)
+    return _least(narrow_row(coact, p), figures, p, alpha, log_k)
+
+
+@compiled
+def _least(row, figures, p, alpha, log_k):
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, least = s[p], r[p], np.inf
     for q in range(p):
@@ -56,7 +71,13 @@ def least_of_row(coact, figures, p, alpha, log_k):
 @compiled
 def most_of_row(coact, figures, p, alpha, log_k):
     """Return a row's greatest value now and at log2(k−1) = 0; minus infinity without pairs."""
-    row = coact[row_start(p) : row_start(p) + p]
+    if coact.wide_start[p] >= 0:
+        return _most(wide_row(coact, p), figures, p, alpha, log_k)
+    return _most(narrow_row(coact, p), figures, p, alpha, log_k)
+
+
+@compiled
+def _most(row, figures, p, alpha, log_k):
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, most, most_at_zero = s[p], r[p], -np.inf, -np.inf
     for q in range(p):
@@ -69,7 +90,13 @@ def most_of_row(coact, figures, p, alpha, log_k):
 @compiled
 def count_in_row(coact, figures, p, alpha, log_k, limit):
     """Return the number of a row's pairs with a finite value of at most `limit`."""
-    row = coact[row_start(p) : row_start(p) + p]
+    if coact.wide_start[p] >= 0:
+        return _count(wide_row(coact, p), figures, p, alpha, log_k, limit)
+    return _count(narrow_row(coact, p), figures, p, alpha, log_k, limit)
+
+
+@compiled
+def _count(row, figures, p, alpha, log_k, limit):
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, count = s[p], r[p], 0
     for q in range(p):

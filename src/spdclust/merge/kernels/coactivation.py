@@ -9,7 +9,7 @@ Muła, Kurz and Lemire, *Faster population counts using AVX2 instructions*, 2018
 import numpy as np
 
 from spdclust.core.compiling import compiled
-from spdclust.merge.kernels.layout import row_start
+from spdclust.merge.kernels.layout import narrow_row, row_start, wide_row
 from spdclust.merge.kernels.machine import CARRY, add_sixteen, fetch
 
 AHEAD = 6
@@ -85,10 +85,12 @@ def count_coactivations(first, last, words, span_start, span_length, bitmap, row
     """Fill the rows of slots `first` to `last` by counting the older slots on each slot's samples."""
     numbers = np.empty(len(row_starts), dtype=np.uint32)
     for p in range(first, last):
-        row = coact[row_start(p) : row_start(p) + p]
-        row[:] = 0
         span = words[span_start[p] : span_start[p] + span_length[p]]
-        _count_older(numbers_in(span, numbers) if bitmap[p] else span, p, rows, row_starts, row)
+        samples = numbers_in(span, numbers) if bitmap[p] else span
+        if coact.wide_start[p] >= 0:
+            _count_older(samples, p, rows, row_starts, wide_row(coact, p))
+        else:
+            _count_older(samples, p, rows, row_starts, narrow_row(coact, p))
 
 
 @compiled
@@ -110,6 +112,7 @@ def _count_older(span, p, rows, row_starts, row):
 
     Rows are far apart in memory, so without prefetching almost all of the time is memory latency.
     """
+    row[:] = 0
     per_line = 64 // rows.itemsize
     for t in range(len(span)):
         if t + 2 * AHEAD < len(span):
@@ -129,9 +132,20 @@ def _count_older(span, p, rows, row_starts, row):
 @compiled
 def count_zeros(first, last, coact):
     """Return the number of pairs in the rows of slots `first` to `last` that are never active together."""
-    counts, zeros = coact[row_start(first) : row_start(last)], 0
-    for position in range(len(counts)):
-        zeros += counts[position] == 0
+    zeros = 0
+    for p in range(first, last):
+        if coact.wide_start[p] >= 0:
+            zeros += _zeros_in(wide_row(coact, p))
+        else:
+            zeros += _zeros_in(narrow_row(coact, p))
+    return zeros
+
+
+@compiled
+def _zeros_in(row):
+    zeros = 0
+    for q in range(len(row)):
+        zeros += row[q] == 0
     return zeros
 
 
@@ -168,7 +182,11 @@ def count_in_tiles(first, last, words, span_start, span_length, bitmap, first_de
             _count_tile(samples, tiles, tile, planes, counts)
             start = first_dense + 64 * TILE * tile
             for q in range(max(start, p + 1), min(start + 64 * TILE, len(span_start))):
-                coact[row_start(q) + p] = counts[q - start]
+                wide = coact.wide_start[q]
+                if wide >= 0:
+                    coact.wide[wide + p] = counts[q - start]
+                else:
+                    coact.narrow[row_start(q) + p] = counts[q - start]
 
 
 @compiled

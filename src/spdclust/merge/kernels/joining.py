@@ -42,9 +42,12 @@ from spdclust.merge.kernels.layout import (
     WEIGHT_TOTAL,
     ZERO_PAIRS,
     ZERO_SHARE,
-    pair_place,
+    count_of,
+    narrow_row,
     row_start,
+    store_row,
     value_of,
+    wide_row,
 )
 from spdclust.merge.kernels.machine import fetch
 from spdclust.merge.kernels.samples import hand_over, unite
@@ -70,14 +73,14 @@ def join(state, rules, p, q, least, rank, zero_share):
     s_a, s_b, r_a, r_b = figures[ACTIVITY, a], figures[ACTIVITY, b], figures[RANK, a], figures[RANK, b]
     total = figures[TOTAL, a] + figures[TOTAL, b]
     # scalar activations: a merged group's activity is its plain sum, as in the reference implementation
-    s_new = total if rules.scalar else s_a + s_b - np.float64(state.coact[pair_place(a, b)])
+    s_new = total if rules.scalar else s_a + s_b - np.float64(count_of(state.coact, a, b))
     if rules.mask:
         counts[ZERO_PAIRS] -= zeros_of_two(state.coact, figures, a, b, new)
     else:
         if not rules.scalar:
             unite(state, a, b, new, (np.int64(rules.n_samples) + 31) // 32)
             hand_over(marks, state.owner, state.following, a, b, new)
-        counts[ZERO_PAIRS] += write_row(state.coact, figures, state.touched, a, b, new)
+        counts[ZERO_PAIRS] += write_row(state, a, b, new, s_new, rules.narrow)
         figures[ACTIVITY, new] = s_new
         figures[RANK, new] = r_a + r_b
         figures[TOTAL, new] = total
@@ -158,52 +161,78 @@ def total_of(total, lost):
 
 
 @compiled
-def write_row(coact, figures, touched, a, b, new):
-    """Write the coactivations of the union of slots `a` < `b`: the sum of both, minus samples counted twice.
+def write_row(state, a, b, new, activity, narrow):
+    """Write the coactivations of the union of slots `a` and `b`, in a wide row if it is active often enough.
+
+    They are the sum of those of both, minus the samples counted twice, which `new_row` holds already.
 
     Returns:
         The increase in the number of pairs without coactivation.
     """
-    row = coact[row_start(new) : row_start(new) + new]
-    row_a, row_b = coact[row_start(a) : row_start(a) + a], coact[row_start(b) : row_start(b) + b]
-    closed, zeros = figures[CLOSED], 0
-    for q in range(a):  # older than both parts: q is in both rows
-        row[q] = row_a[q] + row_b[q] - touched[q]
-        zeros += zeros_more(row_a[q], row_b[q], row[q], closed[q])
-    for q in range(a + 1, b):  # between them: the older part is in the row of q
-        fetch(coact, row_start(q + AHEAD) + a)
-        c_a = coact[row_start(q) + a]
-        row[q] = c_a + row_b[q] - touched[q]
-        zeros += zeros_more(c_a, row_b[q], row[q], closed[q])
-    for q in range(b + 1, new):  # younger than both: both parts are in the row of q
-        start = row_start(q + AHEAD)
-        fetch(coact, start + a)
-        fetch(coact, start + b)
-        start = row_start(q)
-        c_a, c_b = coact[start + a], coact[start + b]
-        row[q] = c_a + c_b - touched[q]
-        zeros += zeros_more(c_a, c_b, row[q], closed[q])
-    # pairs with closed slots are never looked at, and `a` with `b` was one of the pairs
-    row[a] = 0
-    zeros -= row_b[a] == 0
-    row[b] = 0
-    touched[:new] = 0
+    coact, closed, row = state.coact, state.figures[CLOSED], state.new_row
+    # the pair of the two is counted with each of them
+    zeros = np.int64(count_of(coact, a, b) == 0)
+    zeros -= add_part(coact, closed, a, new, row)
+    zeros -= add_part(coact, closed, b, new, row)
+    for q in range(new):
+        zeros += (row[q] == 0) & (closed[q] == 0.0) & (q != a) & (q != b)
+    if activity > narrow:
+        open_wide_row(coact, closed, new)
+    store_row(coact, new, row)
+    row[:new] = 0
     return zeros
 
 
 @compiled
-def zeros_more(c_a, c_b, c, closed):
-    """Return the increase in the number of pairs without coactivation when two pairs become one."""
-    return (closed == 0.0) * (np.int64(c == 0) - np.int64(c_a == 0) - np.int64(c_b == 0))
+def add_part(coact, closed, part, n_slots, row):
+    """Add the coactivations of one slot with all others to `row`; return with how many groups it has none."""
+    if coact.wide_start[part] >= 0:
+        zeros = _add_older(wide_row(coact, part), closed, row)
+    else:
+        zeros = _add_older(narrow_row(coact, part), closed, row)
+    for q in range(part + 1, n_slots):
+        fetch(coact.narrow, row_start(q + AHEAD) + part)
+        c = count_of(coact, q, part)
+        row[q] += c
+        zeros += (c == 0) & (closed[q] == 0.0)
+    return zeros
+
+
+@compiled
+def _add_older(counts, closed, row):
+    zeros = 0
+    for q in range(len(counts)):
+        row[q] += counts[q]
+        zeros += (counts[q] == 0) & (closed[q] == 0.0)
+    return zeros
+
+
+@compiled
+def open_wide_row(coact, closed, new):
+    """Make room for a wide row after all others; where there is none, remove those of closed slots."""
+    if coact.wide_start[-1] + new > len(coact.wide):
+        end = 0
+        for p in range(new):
+            start = coact.wide_start[p]
+            if start >= 0 and closed[p] == 0.0:
+                for q in range(p):
+                    coact.wide[end + q] = coact.wide[start + q]
+                coact.wide_start[p] = end
+                end += p
+            else:
+                coact.wide_start[p] = -1
+        coact.wide_start[-1] = end
+    coact.wide_start[new] = coact.wide_start[-1]
+    coact.wide_start[-1] += new
 
 
 @compiled
 def zeros_of_two(coact, figures, a, b, n_slots):
     """Return the number of pairs of slots `a` and `b` that have no coactivation."""
-    zeros = np.int64(coact[pair_place(a, b)] == 0)
+    zeros = np.int64(count_of(coact, a, b) == 0)
     for q in range(n_slots):
         if figures[CLOSED, q] == 0.0 and q != a and q != b:
-            zeros += (coact[pair_place(a, q)] == 0) + np.int64(coact[pair_place(b, q)] == 0)
+            zeros += (count_of(coact, a, q) == 0) + np.int64(count_of(coact, b, q) == 0)
     return zeros
 
 
@@ -234,16 +263,39 @@ def update_weight(figures, blocks, p):
 @compiled
 def move_rows(coact, kept):
     """Remove the gaps that closed slots left in the triangle; rows only move towards the front."""
+    end = 0
     for p in range(len(kept)):
-        to, start = row_start(p), row_start(kept[p])
-        for q in range(p):
-            coact[to + q] = coact[start + kept[q]]
+        start = coact.wide_start[kept[p]]
+        if start >= 0:
+            for q in range(p):
+                coact.wide[end + q] = coact.wide[start + kept[q]]
+            coact.wide_start[p] = end
+            end += p
+        else:
+            to, start = row_start(p), row_start(kept[p])
+            for q in range(p):
+                coact.narrow[to + q] = coact.narrow[start + kept[q]]
+            coact.wide_start[p] = -1
+    coact.wide_start[len(kept) : -1] = -1
+    coact.wide_start[-1] = end
 
 
 @compiled
 def spread_rows(coact, slots):
     """Move contiguous rows to the given slots, in order; the inverse of `move_rows`."""
-    for p in range(len(slots) - 1, 0, -1):
-        to, start = row_start(slots[p]), row_start(p)
-        for q in range(p - 1, -1, -1):
-            coact[to + slots[q]] = coact[start + q]
+    wide_start, end = coact.wide_start[: len(slots)].copy(), 0
+    for p in range(len(slots)):
+        end += slots[p] * (wide_start[p] >= 0)
+    coact.wide_start[:-1] = -1
+    coact.wide_start[-1] = end
+    for p in range(len(slots) - 1, -1, -1):
+        start = wide_start[p]
+        if start >= 0:
+            end -= slots[p]
+            for q in range(p - 1, -1, -1):
+                coact.wide[end + slots[q]] = coact.wide[start + q]
+            coact.wide_start[slots[p]] = end
+        else:
+            to, start = row_start(slots[p]), row_start(p)
+            for q in range(p - 1, -1, -1):
+                coact.narrow[to + slots[q]] = coact.narrow[start + q]

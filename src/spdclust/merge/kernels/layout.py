@@ -14,15 +14,32 @@ import numpy as np
 
 from spdclust.core.compiling import compiled
 
+NARROW = 2**16 - 1
+"""Largest count of a narrow row."""
+
 BLOCK = 64
 """Slots per block: each block stores its least bound and its total weight."""
+
+
+class Coactivations(NamedTuple):
+    """Packed triangle of coactivations: a row for each slot, with one entry for each older slot.
+
+    A count is at most the activity of either slot. The few slots that are active on more samples than
+    16 bits can count have their rows in `wide`, and nothing in `narrow`.
+    """
+
+    narrow: np.ndarray
+    """uint16 counts of all rows but wide ones, or float64 sums of products."""
+    wide: np.ndarray
+    """int32 counts of wide rows, one after the other."""
+    wide_start: np.ndarray
+    """int64 per slot: start of its row in `wide`, -1 if it is narrow. One more: the end of the last row."""
 
 
 class State(NamedTuple):
     """All arrays that a kernel may need. Counts are exact in float64."""
 
-    coact: np.ndarray
-    """Packed triangle of coactivations: counts in uint16 or int32, or float64 sums of products."""
+    coact: Coactivations
     figures: np.ndarray
     """float64 `(figure, slot)`."""
     marks: np.ndarray
@@ -47,8 +64,8 @@ class State(NamedTuple):
     """uint32: every group's set of samples, as sorted numbers or, once shorter, as a bitmap."""
     shared: np.ndarray
     """uint32: buffer for samples on which both parts of a merge are active."""
-    touched: np.ndarray
-    """Per slot, in the type of `coact`: shared samples of the current merge; zero between merges."""
+    new_row: np.ndarray
+    """int32 (float64 for scalar activations) per slot: buffer for the row of a union; zero between merges."""
     room: np.ndarray
     """float64 `(2, slot)`: buffer for a row's values."""
     listed: np.ndarray
@@ -68,6 +85,8 @@ class Rules(NamedTuple):
     argument: float
     alpha: float
     n_samples: float
+    narrow: float
+    """Slots that are active on more samples have wide rows."""
     scalar: bool
     monotone: bool
     mask: bool
@@ -132,9 +151,49 @@ def row_start(slot):
 
 
 @compiled
-def pair_place(p, q):
-    """Return the index of a pair of slots in the packed triangle."""
-    return row_start(p) + q if p > q else row_start(q) + p
+def narrow_row(coact, slot):
+    """Return the row of a slot that is not wide."""
+    return coact.narrow[row_start(slot) : row_start(slot) + slot]
+
+
+@compiled
+def wide_row(coact, slot):
+    """Return the row of a wide slot."""
+    return coact.wide[coact.wide_start[slot] : coact.wide_start[slot] + slot]
+
+
+@compiled
+def store_row(coact, slot, counts):
+    """Write the row of a slot."""
+    if coact.wide_start[slot] >= 0:
+        _copy(counts, wide_row(coact, slot))
+    else:
+        _copy(counts, narrow_row(coact, slot))
+
+
+@compiled
+def _copy(counts, row):
+    for q in range(len(row)):
+        row[q] = counts[q]
+
+
+@compiled
+def count_of(coact, p, q):
+    """Return the coactivation of two slots."""
+    younger, older = max(p, q), min(p, q)
+    start = coact.wide_start[younger]
+    if start >= 0:
+        return coact.wide[start + older]
+    return coact.narrow[row_start(younger) + older]
+
+
+def counts_of(coact: Coactivations, p: np.ndarray | int, q: np.ndarray) -> np.ndarray:
+    """Return the coactivations of many pairs of slots, in float64."""
+    younger, older = np.maximum(p, q), np.minimum(p, q)
+    start = coact.wide_start[younger]
+    counts: np.ndarray = coact.narrow[younger * (younger - 1) // 2 + older].astype(np.float64)
+    counts[start >= 0] = coact.wide[(start + older)[start >= 0]]
+    return counts
 
 
 @compiled
@@ -147,7 +206,7 @@ def pair_value(c, s_i, s_j, r_i, r_j, alpha, log_k):
 def value_of(coact, figures, p, q, alpha, log_k):
     """Return the value of the pair of two slots."""
     return pair_value(
-        np.float64(coact[pair_place(p, q)]),
+        np.float64(count_of(coact, p, q)),
         figures[ACTIVITY, p],
         figures[ACTIVITY, q],
         figures[RANK, p],

@@ -44,6 +44,7 @@ from spdclust.merge.kernels.layout import (
     TIES,
     TOP,
     ZERO_PAIRS,
+    count_of,
     value_of,
 )
 
@@ -218,12 +219,11 @@ def count_candidates(state, rules, log_k, limit):
     figures, candidates, zeros = state.figures, 0, 0
     for p in range(state.counts[SLOTS]):
         if figures[CLOSED, p] == 0.0 and figures[LOW, p] <= limit:
-            start = p * (p - 1) // 2
             for q in range(p):
                 if (
                     figures[CLOSED, q] == 0.0
                     and value_of(state.coact, figures, p, q, rules.alpha, log_k) <= limit
                 ):
                     candidates += 1
-                    zeros += state.coact[start + q] == 0
+                    zeros += count_of(state.coact, p, q) == 0
     return candidates, zeros

@@ -23,8 +23,9 @@ AHEAD = 6
 
 @compiled
 def unite(state, a, b, new, n_words):
-    """Store the union of the sets of slots `a` and `b` as that of `new`; count shared samples in `touched`.
+    """Store the union of the sets of slots `a` and `b` as that of `new`.
 
+    Subtracts from `new_row` the samples that both share, for each group that is active on them.
     There must be space for a bitmap after the last set.
     """
     marks, counts = state.marks, state.counts
@@ -138,11 +139,11 @@ def _merge_lists(in_a, in_b, e, f, union, length, shared):
 def _visit(state, n_shared, gone):
     if n_shared > 0:
         samples = state.shared[:n_shared]
-        drop_entries(samples, state.rows, state.row_start, state.row_length, state.owner, state.touched, gone)
+        drop_entries(samples, state.rows, state.row_start, state.row_length, state.owner, state.new_row, gone)
 
 
 @compiled
-def drop_entries(samples, rows, row_starts, row_length, owner, touched, gone):
+def drop_entries(samples, rows, row_starts, row_length, owner, new_row, gone):
     """Count the groups active on samples that both parts share, and drop one part's entry from each.
 
     Rows are far apart in memory, so they are prefetched: otherwise almost all of the time is memory latency.
@@ -164,7 +165,7 @@ def drop_entries(samples, rows, row_starts, row_length, owner, touched, gone):
             position = last
             for e in range(len(row)):
                 slot = owner[row[e]]
-                touched[slot] += 1
+                new_row[slot] -= 1
                 if slot == gone:
                     position = e
             row[position] = row[last]
