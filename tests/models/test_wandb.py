@@ -126,6 +126,7 @@ def test_the_target_model_of_a_run_is_found_in_its_own_run(server, tmp_path):
     target = Path(CHECKPOINT).parent / "target" / "model_config.yaml"
     server.runs["goodfire/pretrain/t-0123abcd"] = {
         "model_config.yaml": target.read_bytes(),
+        "old/model_config.yaml": b"not this one",
         "checkpoints/model_step_2499.pt": b"large",
     }
     model = load_model("wandb:goodfire/spd/s-0000aaaa", device="cpu")

@@ -105,7 +105,7 @@ def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
         "merge_pair_cost": history.merge_pair_cost,
         "group_0": history.selected_pairs[:, 0],
         "group_1": history.selected_pairs[:, 1],
-        **{name: record for name, record in sorted(history.records.items()) if record.ndim == 1},
+        **dict(sorted(history.records.items())),
     }
 
 

@@ -125,7 +125,9 @@ def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[st
     import wandb
 
     files: dict[str, Any] = {each.name: each for each in wandb.Api(timeout=_SECONDS).run(run.path).files()}
-    chosen = [files[name] for name in choose(sorted(files), run)]
+    # all go into one folder: of two with one name, the one nearer to the top of the run comes last and stays
+    names = sorted(choose(sorted(files), run), key=lambda name: -name.count("/"))
+    chosen = [files[name] for name in names]
     log.info("downloading wandb:%s to %s", run.path, run.cache_folder)
     total = sum(int(each.size) for each in chosen)
     with (
