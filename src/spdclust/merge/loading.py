@@ -3,8 +3,6 @@
 Groups that are active on many samples are counted in tiles of 512.
 """
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +11,13 @@ from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.compiling import ensure_compiled
-from spdclust.core.errors import InputError, memory_error
 from spdclust.core.threads import even_parts, run_parts
 from spdclust.core.types import Int
 from spdclust.merge.costs import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels import coactivation as tiles
 from spdclust.merge.kernels.layout import NARROW, Coactivations, row_start
-from spdclust.merge.memory import capacity_for, coactivation_bytes, wide_capacity
+from spdclust.merge.memory import capacity_for, enough_memory, wide_capacity
 from spdclust.merge.sources import count_samples, stretches
 
 DENSE = 10
@@ -113,42 +110,6 @@ def load_batch(
             loaded = _load_boolean(batch, group_of_column, order, threshold, threads, capacity, wide)
     check_costs_stay_finite(loaded.activity, loaded.n_samples, len(group_of_column), config)
     return loaded
-
-
-@contextlib.contextmanager
-def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = None) -> Iterator[None]:
-    """Turn a `MemoryError` in the block into an `InputError` with the memory needed and what to reduce.
-
-    Example:
-        >>> with enough_memory(13_000, MergeConfig()):
-        ...     raise MemoryError
-        Traceback (most recent call last):
-        ...
-        spdclust.InputError: memory: not enough memory to merge (found: 13000 groups, 0.2 GB of
-        coactivations besides the activations; allowed: more memory, or fewer components: a higher
-        filter_dead_threshold, a module_name_filter)
-
-    Args:
-        n_groups: number of groups to merge.
-        config: the settings of the merge.
-        capacity: number of slots allocated; None for as many as a merge needs.
-
-    Raises:
-        InputError: there was not enough memory.
-    """
-    try:
-        yield
-    except Exception as error:
-        if memory_error(error) is None:
-            raise
-        scalar = config.activation_threshold is None
-        needed = coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
-        raise InputError(
-            "not enough memory to merge",
-            field="memory",
-            found=f"{n_groups} groups, {needed:.1f} GB of coactivations besides the activations",
-            allowed="more memory, or fewer components: a higher filter_dead_threshold, a module_name_filter",
-        ) from None
 
 
 def _load_boolean(

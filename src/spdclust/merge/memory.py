@@ -1,5 +1,10 @@
 """How much memory a merge takes: one formula for jobs, for `spdclust validate` and for errors."""
 
+import contextlib
+from collections.abc import Iterator
+
+from spdclust.config.merge import MergeConfig
+from spdclust.core.errors import InputError, memory_error
 from spdclust.merge.kernels.layout import BLOCK, NARROW
 
 LIBRARIES = 1_000_000_000
@@ -80,3 +85,39 @@ def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
         + each * n_entries
         + read_at_once
     )
+
+
+@contextlib.contextmanager
+def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = None) -> Iterator[None]:
+    """Turn a `MemoryError` in the block into an `InputError` with the memory needed and what to reduce.
+
+    Example:
+        >>> with enough_memory(13_000, MergeConfig()):
+        ...     raise MemoryError
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: memory: not enough memory to merge (found: 13000 groups, 0.2 GB of
+        coactivations besides the activations; allowed: more memory, or fewer components: a higher
+        filter_dead_threshold, a module_name_filter)
+
+    Args:
+        n_groups: number of groups to merge.
+        config: the settings of the merge.
+        capacity: number of slots allocated; None for as many as a merge needs.
+
+    Raises:
+        InputError: there was not enough memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if memory_error(error) is None:
+            raise
+        scalar = config.activation_threshold is None
+        needed = coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
+        raise InputError(
+            "not enough memory to merge",
+            field="memory",
+            found=f"{n_groups} groups, {needed:.1f} GB of coactivations besides the activations",
+            allowed="more memory, or fewer components: a higher filter_dead_threshold, a module_name_filter",
+        ) from None

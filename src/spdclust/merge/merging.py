@@ -19,7 +19,7 @@ from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.groups import merge_tree, pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.kernels import layout
-from spdclust.merge.loading import enough_memory
+from spdclust.merge.memory import enough_memory
 from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source, check_source
 from spdclust.merge.view import MergeView

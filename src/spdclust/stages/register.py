@@ -23,7 +23,7 @@ def register(
     Example:
         >>> import tempfile
         >>> from spdclust.config.load import load_config
-        >>> from spdclust.config.ensembles import ensemble_identity
+        >>> from spdclust.config.pipeline import ensemble_identity
         >>> from spdclust.config.run import ClusteringRunConfig
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder:
