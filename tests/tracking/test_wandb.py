@@ -309,7 +309,7 @@ def test_a_server_that_cannot_be_reached_stops_no_merge(tmp_path, plain):
     assert (note.complete, note.offline, note.folder) == (True, True, str(folder))
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fails", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_server_that_never_answers_holds_a_merge_up_for_the_stated_time_only(tmp_path, plain, fails):
     """The client is told to wait for it far longer than this test may take."""
     place = ensemble(tmp_path)

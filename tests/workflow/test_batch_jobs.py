@@ -106,8 +106,8 @@ def test_a_single_file_samples_its_run_alone(workflow):
 
 
 @pytest.mark.parametrize("division", [{}, pytest.param({"runs_per_batches_job": 3}, marks=pytest.mark.slow)])
-def test_more_runs_are_sampled_and_merged_alone_with_the_model_loaded_once(workflow, tmp_path, division):
-    """The same bytes as one job a run gives, and another division into jobs makes nothing due."""
+def test_more_runs_are_sampled_and_merged_alone_with_the_model_loaded_once(workflow, division):
+    """Another division into jobs makes nothing due."""
     write(workflow, n_runs=2, **division)
     run(workflow, "histories")
     assert loads(workflow) == 1
@@ -124,6 +124,13 @@ def test_more_runs_are_sampled_and_merged_alone_with_the_model_loaded_once(workf
     assert batches_jobs(workflow, "batches") == {"_runs_0_to_3": 1}
     write(workflow, n_runs=4, runs_per_batches_job=1)
     assert workflow.due("histories") == {}
+
+
+@pytest.mark.slow
+def test_any_division_into_jobs_samples_the_same_bytes(workflow, tmp_path):
+    for n_runs in (2, 4):
+        write(workflow, n_runs=n_runs)
+        run(workflow, "batches")
     other = Workflow.create(tmp_path / "other")
     write(other, n_runs=4, runs_per_batches_job=1)
     run(other, "batches")
@@ -204,7 +211,8 @@ def test_a_job_that_fails_and_is_tried_again_keeps_what_it_has_sampled(workflow,
     assert loads(workflow) == 3
 
 
-@pytest.mark.parametrize("division", [None, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("division", [None, 1])
 def test_batches_of_other_settings_are_due_after_a_failure(workflow, division):
     """Snakemake took the former batches, which it had put back, for those of the job that failed."""
     write(workflow, runs_per_batches_job=division)
@@ -220,6 +228,7 @@ def test_batches_of_other_settings_are_due_after_a_failure(workflow, division):
     assert workflow.due("batches") == {}
 
 
+@pytest.mark.slow
 def test_the_process_of_a_job_finds_its_form_whatever_exists_by_then(workflow):
     """As an executor starts it; in the main process, the same files would give other jobs."""
     write(workflow, n_runs=4)

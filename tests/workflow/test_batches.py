@@ -14,6 +14,7 @@ from spdclust.commands.cli import main
 from spdclust.files.activation_batch import ActivationBatch
 
 
+@pytest.mark.slow
 def test_temporary_batches_go_when_merges_and_groups_have_read_them(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     workflow.write("config/runs/small.yaml", RUN | {"keep_batches": False})

@@ -72,6 +72,7 @@ def test_a_second_workflow_on_the_same_results_is_refused_while_the_first_runs(t
     assert "its locks are released" in outcome.output
 
 
+@pytest.mark.slow
 def test_keep_going_finishes_what_does_not_depend_on_the_failure(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     histories = [f"results/small/tiny/runs/run_{run}/history.zip" for run in (0, 1)]

@@ -386,6 +386,7 @@ def test_the_registry_holds_the_records_that_are_there_and_no_others(copied):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_another_pipeline_made_is_registered_while_it_is_there(copied):
     own = copied.folder / TINY / "registered.json"
     path = copied.folder / "results" / "ensemble_registry.db"
