@@ -25,6 +25,9 @@ def add_commands(command: AddCommand) -> None:
         >>> options = parser.parse_args(["mapping", "results/resid_mlp1/demo", "--run", "3"])
         >>> options.run, options.cut, options.viewer
         (3, 'least_mdl', 'run')
+        >>> options = parser.parse_args(["compare", "mlp/alpha~1", "mlp/alpha~2", "--output", "mlp/sweep"])
+        >>> [folder.name for folder in options.ensembles], options.output.name
+        (['alpha~1', 'alpha~2'], 'sweep')
     """
     distances = command(
         "distances",

@@ -27,6 +27,9 @@ def add_commands(command: AddCommand) -> None:
         least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
         ...
         group 3, 3 components (1 in attn, 2 in mlp): attn:5 mlp:4 mlp:5
+        >>> options = parser.parse_args(["wandb-sync", "results/resid_mlp1/demo", "--run", "3"])
+        >>> options.ensemble.name, options.run, options.again
+        ('demo', 3, False)
     """
     inspect = command(
         "inspect",
