@@ -69,9 +69,9 @@ class MergeView:
         groups = self._group_of_name(state.marks[layout.NAME, slots])
         matrix = np.full((self.k_groups, self.k_groups), np.nan)
         for slot, group in zip(slots[order].tolist(), groups[order].tolist(), strict=True):
-            older = slots[slots < slot]
-            matrix[group, groups[slots < slot]] = layout.counts_of(state.coact, slot, older)
-            matrix[groups[slots < slot], group] = matrix[group, groups[slots < slot]]
+            is_older = slots < slot
+            counts = layout.counts_of(state.coact, slot, slots[is_older])
+            matrix[group, groups[is_older]] = matrix[groups[is_older], group] = counts
             matrix[group, group] = state.figures[layout.ACTIVITY, slot]
         return _frozen(matrix)
 

@@ -28,7 +28,7 @@ from spdclust.merge.kernels.layout import (
 )
 from spdclust.merge.kernels.machine import greater, smaller
 
-# each of these has one version for narrow rows and one for wide rows
+# a row is narrow or wide, in different types: what reads one is compiled for both
 
 
 @compiled
