@@ -160,6 +160,10 @@ SWEEPS = {
     for folder in dict.fromkeys(ensemble.sweep_folder for ensemble in ENSEMBLES)
     if folder is not None
 }
+# Ensembles whose distances several jobs share.
+SHARED_DISTANCES = [
+    ensemble.folder for ensemble in ENSEMBLES if ensemble.distances_jobs > 1
+]
 METHODS_ASKED = sorted(
     {method for ensemble in ENSEMBLES for method in ensemble.methods}
 )

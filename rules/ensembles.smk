@@ -48,6 +48,64 @@ rule normalize:
         "../workflow/scripts/normalize.py"
 
 
+# With `distances_jobs`, several jobs share the pairs of runs. They belong to no group of jobs: they run side by side.
+rule align_runs:
+    input:
+        histories=lambda wildcards: history_files(BY_FOLDER[wildcards.folder]),
+    output:
+        temp(f"{RESULTS}/{{folder}}/{DISTANCES_MERGES}"),
+    log:
+        f"{RESULTS}/logs/{{folder}}/align_runs.log",
+    benchmark:
+        f"{RESULTS}/logs/{{folder}}/align_runs.tsv"
+    wildcard_constraints:
+        folder=one_of(SHARED_DISTANCES),
+    conda:
+        "../envs/spdclust.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + 4 * megabytes(input)) * attempt
+        ),
+        runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
+    params:
+        code=stage_fingerprint("distances", "align_runs"),
+    script:
+        "../workflow/scripts/align_runs.py"
+
+
+rule distances_part:
+    input:
+        merges=f"{RESULTS}/{{folder}}/{DISTANCES_MERGES}",
+    output:
+        temp(f"{RESULTS}/{{folder}}/{DISTANCES_PART.format(part='{part}', of='{of}')}"),
+    log:
+        f"{RESULTS}/logs/{{folder}}/distances_part/part_{{part}}_of_{{of}}.log",
+    benchmark:
+        f"{RESULTS}/logs/{{folder}}/distances_part/part_{{part}}_of_{{of}}.tsv"
+    wildcard_constraints:
+        folder=one_of(SHARED_DISTANCES),
+        part=r"\d+",
+        of=r"\d+",
+    conda:
+        "../envs/spdclust.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (1000 + part_megabytes(BY_FOLDER[wildcards.folder], input.merges))
+            * attempt
+        ),
+        runtime=lambda wildcards, input, attempt: int(
+            part_minutes(BY_FOLDER[wildcards.folder], input.merges) * attempt
+        ),
+    params:
+        # not their number: it is in the name of the file, and finished distances do not depend on it
+        methods=lambda wildcards: BY_FOLDER[wildcards.folder].methods,
+        stride=lambda wildcards: BY_FOLDER[wildcards.folder].stride,
+        code=stage_fingerprint("distances", "distances_part"),
+    script:
+        "../workflow/scripts/distances_part.py"
+
+
 # The outputs of a rule are fixed, so it has a form for each list of methods in use: one pass serves them all.
 for number, methods in enumerate(METHOD_LISTS, start=1):
 
@@ -56,6 +114,7 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
             name_of_form("distances", f"form_{number}")
         input:
             histories=lambda wildcards: history_files(BY_FOLDER[wildcards.folder]),
+            temporary_parts=distance_parts,
         output:
             [f"{RESULTS}/{{folder}}/distances_{method}.npz" for method in methods],
         log:
@@ -72,22 +131,31 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
             ensemble_group
         conda:
             "../envs/spdclust.yaml"
-        threads: 4
+        threads: lambda wildcards, input: 1 if input.temporary_parts else 4
         resources:
             mem_mb=lambda wildcards, input, attempt: int(
                 (
                     1000
-                    # each two runs once
-                    + distances_megabytes(
-                        BY_FOLDER[wildcards.folder],
-                        input.histories,
-                        len(BY_FOLDER[wildcards.folder].methods) / 2,
+                    + (
+                        joining_megabytes(input.histories)
+                        if input.temporary_parts
+                        # each two runs once
+                        else distances_megabytes(
+                            BY_FOLDER[wildcards.folder],
+                            input.histories,
+                            len(BY_FOLDER[wildcards.folder].methods) / 2,
+                        )
                     )
                 )
                 * attempt
             ),
             runtime=lambda wildcards, input, attempt: int(
-                walking_minutes(input.histories) * attempt
+                (
+                    joining_minutes(BY_FOLDER[wildcards.folder], input.histories)
+                    if input.temporary_parts
+                    else walking_minutes(input.histories)
+                )
+                * attempt
             ),
         params:
             methods=methods,

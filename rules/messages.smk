@@ -12,6 +12,7 @@ from spdclust.execution.slurm_queue import left_behind, queued_jobs
 from spdclust.execution.snakemake_hooks import (
     hide_account_guesses,
     keep_files_of_failed_updates,
+    leave_out_of_records,
     report_each_refusal_once,
     report_jobs_that_never_start,
     retry_killed_jobs_only,
@@ -84,6 +85,9 @@ def print_unused_keys(pipelines):
 
 # the process of a job on a node removes the files of a failed job, too
 keep_files_of_failed_updates()
+
+# how many jobs share the distances makes no finished distances due
+leave_out_of_records("temporary_parts")
 
 
 if workflow.is_main_process:

@@ -2,7 +2,7 @@
 from glob import escape, glob
 
 from spdclust.execution.batch_jobs import runs_suffix
-from spdclust.files.ensemble_folder import GROUPS
+from spdclust.files.ensemble_folder import DISTANCES_MERGES, DISTANCES_PART, GROUPS
 from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.stability.names import STABILITY_FILES
 from spdclust.files.ensemble_folder import SWEEP_FILES
@@ -34,6 +34,16 @@ def evidence_of_temporary_batches(ensembles):
         for ensemble in ensembles
         if not BATCH_KINDS[ensemble.run_name][1]
     ]
+
+
+def distance_parts(wildcards):
+    """The temporary files that the distances are joined from; none if one job computes them."""
+    ensemble = BY_FOLDER[wildcards.folder]
+    n_parts = ensemble.distances_jobs
+    if n_parts == 1:
+        return []
+    name = f"{folder_of(ensemble)}/{DISTANCES_PART}"
+    return [name.format(part=part, of=n_parts) for part in range(1, n_parts + 1)]
 
 
 def batch_outputs(runs, n_batches, kept):

@@ -1,5 +1,6 @@
 # Memory and time of jobs, from the size of their inputs.
 import os
+from math import comb
 
 from spdclust.core.errors import InputError
 from spdclust.files.quick_sizes import batch_entries, batch_shape, history_length
@@ -51,6 +52,36 @@ def walking_minutes(histories):
     merges = max(history_length(file) for file in histories)
     seconds = 0.2 * len(histories) ** 2 / 2 * (merges / 13_000) ** 1.5
     return 5 + 2 * seconds / 60
+
+
+def _pairs_and_merges(ensemble, merges):
+    """Pairs of runs of one part of the distances, and the length of the runs, from the size of the aligned merges."""
+    n_pairs = comb(ensemble.n_runs, 2) / ensemble.distances_jobs
+    return n_pairs, os.path.getsize(merges) / (8 * ensemble.n_runs)
+
+
+def part_megabytes(ensemble, merges):
+    """Memory of one part of the distances: 8 bytes for each of its pairs, iteration and method, and for its runs."""
+    n_pairs, n_merges = _pairs_and_merges(ensemble, merges)
+    values = n_pairs * n_merges / ensemble.stride * len(ensemble.methods)
+    return 8 * values / 2**20 + 4 * megabytes([merges])
+
+
+def part_minutes(ensemble, merges):
+    """Time of comparing the pairs of one part, see `walking_minutes`."""
+    n_pairs, n_merges = _pairs_and_merges(ensemble, merges)
+    return 5 + 2 * 0.2 * n_pairs * (n_merges / 13_000) ** 1.5 / 60
+
+
+def joining_megabytes(histories):
+    """Memory of joining the parts of the distances: a few iterations of all pairs, and the matrix of one."""
+    return 256 + 24 * len(histories) ** 2 / 2**20
+
+
+def joining_minutes(ensemble, histories):
+    """Time of joining the parts of the distances: they are read once, the files written, a thousand MB a minute."""
+    written = distances_megabytes(ensemble, histories, len(ensemble.methods))
+    return 5 + 1.5 * written / 1000
 
 
 def reading_minutes(files):

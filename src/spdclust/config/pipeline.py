@@ -1,6 +1,7 @@
 """Settings of a pipeline: an ensemble of runs, its distances, what may vary in a sweep, and W&B logging."""
 
 from dataclasses import dataclass
+from math import comb
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -12,6 +13,9 @@ from spdclust.core.distance_methods import METHODS
 
 MOST_RUNS = 100_000
 """Members of an ensemble at most; above it a typing error is likelier than a wish."""
+
+MOST_PARTS = 500
+"""Jobs that share the distances of an ensemble at most; one job opens the files of all."""
 
 DEFAULT_PROJECT = "spd-cluster"
 """Project of runs that enable W&B and name none."""
@@ -102,6 +106,8 @@ class ClusteringPipelineConfig(Section):
     """Distances between the runs."""
     distances_stride: int = Field(default=1, ge=1)
     """Compare the runs at every n-th iteration only, in distances and stability."""
+    distances_jobs: int = Field(default=1, ge=1, le=MOST_PARTS)
+    """Number of jobs that share the distances between the runs; the results are the same."""
     base_seed: int = Field(default=0, ge=0)
     """The merge of run r draws from a generator seeded by (`base_seed`, r)."""
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
@@ -223,6 +229,11 @@ class Ensemble:
         return self.pipeline.distances_stride
 
     @property
+    def distances_jobs(self) -> int:
+        """Number of jobs that share the distances; none is without a pair of runs."""
+        return max(1, min(self.pipeline.distances_jobs, comb(self.n_runs, 2)))
+
+    @property
     def tracking(self) -> TrackingSettings | None:
         """Settings for W&B; None if nothing is logged."""
         return tracking_settings(self.run, self.pipeline)
@@ -232,9 +243,12 @@ class Ensemble:
         return ensemble_identity(self.folder, self.run, self.pipeline.base_seed)
 
     def resolved_pipeline(self) -> dict[str, Any]:
-        """Return the fully resolved settings of the pipeline, as plain JSON types."""
+        """Return the fully resolved settings of the pipeline, as plain JSON types.
+
+        Without the number of jobs for the distances: no result depends on it, and W&B jobs on this file.
+        """
         settings = self.pipeline.model_dump(
-            mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode"}
+            mode="json", exclude={"clustering_run_config", "sweep", "sweep_mode", "distances_jobs"}
         )
         return settings | {"sweep_point": self.sweep_point}
 

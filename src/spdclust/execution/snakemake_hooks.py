@@ -85,6 +85,29 @@ def keep_files_of_failed_updates() -> None:
     FileBackupMixin.restore_output = lambda self, path: False
 
 
+def leave_out_of_records(name: str) -> None:
+    """Let Snakemake leave an input out of the list of inputs that it records and compares.
+
+    A job whose list of inputs has changed runs again. Temporary files among them that exist only because
+    several jobs share its work change no result, so their number must not matter.
+
+    Args:
+        name: of the input, in any rule.
+    """
+    from snakemake.persistence import PersistenceBase
+
+    listed = PersistenceBase._input
+    if getattr(listed, "leaves_out", None) == name:  # another workflow uses this one as a module
+        return
+
+    def without(self: Any, job: Any) -> list[str]:
+        left_out = set(job.input.get(name, []))
+        return [file for file in listed(self, job) if file not in left_out]
+
+    without.leaves_out = name  # type: ignore[attr-defined]
+    PersistenceBase._input = without
+
+
 def report_each_refusal_once() -> None:
     """Report jobs that `sbatch` rejects in one line per cause; retry neither these nor cancelled ones.
 

@@ -23,6 +23,10 @@ PIPELINE_CONFIG = "pipeline_config.yaml"
 META = "ensemble_meta.json"
 MERGE_ARRAY = "ensemble_merge_array.npz"
 SUMMARY = "summary.json"
+DISTANCES_MERGES = "distances_merges.tmp"
+DISTANCES_PART = "distances_part_{part}_of_{of}.tmp"
+"""Temporary files while several jobs share the distances of an ensemble."""
+
 GROUPS = {
     "record": "groups.json",
     "table": "groups.csv",

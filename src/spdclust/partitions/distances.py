@@ -13,14 +13,19 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.overlap import OverlapSums, contingency, overlap_sums, xlogx_table
-from spdclust.partitions.trajectory import Progress, check_runs, kept_iterations, walk_run_pairs
+from spdclust.partitions.pairs import RunPairs
+from spdclust.partitions.trajectory import (
+    AlignedMerges,
+    Progress,
+    check_runs,
+    kept_iterations,
+    walk_run_pairs,
+)
 
 DistancesArray = Float[np.ndarray, "iterations runs runs"]
 """float64, symmetric in the runs, zero on the diagonal; in the unit of its method."""
 
 Rows = Float[np.ndarray, " rows"]
-
-_ROWS_AT_ONCE = 64
 
 
 @checked(
@@ -102,13 +107,13 @@ def compute_all_distances(
     names, n_kept = _checked(normalized, methods, stride)
     shape = (n_kept, normalized.n_runs, normalized.n_runs)
     distances = {name: np.zeros(shape) for name in names}
-    for name, first, second, values in _walk(normalized, names, stride, n_workers, progress):
+    for name, first, second, values in _walk(normalized, None, names, stride, n_workers, progress):
         distances[name][:, first, second] = distances[name][:, second, first] = values
     return distances
 
 
 def _checked(
-    normalized: NormalizedHistories, methods: Iterable[str], stride: int
+    normalized: NormalizedHistories | AlignedMerges, methods: Iterable[str], stride: int
 ) -> tuple[Sequence[str], int]:
     """Return the names of the methods and the number of kept iterations."""
     names = check_methods(methods)
@@ -117,7 +122,8 @@ def _checked(
 
 
 def _walk(
-    normalized: NormalizedHistories,
+    normalized: NormalizedHistories | AlignedMerges,
+    pairs: RunPairs | None,
     names: Sequence[str],
     stride: int,
     n_workers: int,
@@ -126,21 +132,27 @@ def _walk(
     """Yield the distances of each method and pair of runs after every kept iteration."""
     with_matching = any(METHODS[name].needs_matching for name in names)
     for first, second, sums in walk_run_pairs(
-        normalized, stride=stride, with_matching=with_matching, n_workers=n_workers, progress=progress
+        normalized,
+        pairs=pairs,
+        stride=stride,
+        with_matching=with_matching,
+        n_workers=n_workers,
+        progress=progress,
     ):
         for name in names:
             yield name, first, second, FORMULAS[name](sums)
 
 
 def compute_pair_distances(
-    normalized: NormalizedHistories,
+    normalized: NormalizedHistories | AlignedMerges,
     methods: Iterable[str],
     *,
+    pairs: RunPairs | None = None,
     stride: int = 1,
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Float[np.ndarray, "pairs iterations"]]:
-    """Return the same, one row a pair of runs in the order of `itertools.combinations`: half the memory.
+    """Return the same, one row a pair of runs: half the memory, or less for some of the pairs.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
@@ -148,8 +160,9 @@ def compute_pair_distances(
         (1, 11)
 
     Args:
-        normalized: the ensemble, see `normalize_ensemble`.
+        normalized: the ensemble, see `normalize_ensemble`, or the merges of the runs in `pairs`.
         methods: names in `METHODS`.
+        pairs: the pairs of runs; all by default, in the order of `itertools.combinations`.
         stride: keep every n-th iteration, from the first.
         n_workers: number of threads; the result does not depend on it.
         progress: called with the number of run pairs done and their total.
@@ -158,33 +171,12 @@ def compute_pair_distances(
         InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.
     """
     names, n_kept = _checked(normalized, methods, stride)
-    number = {pair: n for n, pair in enumerate(combinations(range(normalized.n_runs), 2))}
+    listed = combinations(range(normalized.n_runs), 2) if pairs is None else map(tuple, pairs.tolist())
+    number = {pair: n for n, pair in enumerate(listed)}
     distances = {name: np.empty((len(number), n_kept)) for name in names}
-    for name, first, second, values in _walk(normalized, names, stride, n_workers, progress):
+    for name, first, second, values in _walk(normalized, pairs, names, stride, n_workers, progress):
         distances[name][number[first, second]] = values
     return distances
-
-
-def symmetric_rows(
-    pairs: Float[np.ndarray, "pairs iterations"], n_runs: int
-) -> Iterator[Float[np.ndarray, "runs runs"]]:
-    """Yield the matrix of distances after each iteration; always the same array, updated in place.
-
-    Example:
-        >>> rows = symmetric_rows(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), 3)
-        >>> next(rows).tolist()
-        [[0.0, 1.0, 3.0], [1.0, 0.0, 5.0], [3.0, 5.0, 0.0]]
-
-    Args:
-        pairs: one row a pair of runs, in the order of `itertools.combinations`.
-        n_runs: number of runs.
-    """
-    first, second = np.triu_indices(n_runs, 1)
-    matrix = np.zeros((n_runs, n_runs))
-    for start in range(0, pairs.shape[1], _ROWS_AT_ONCE):
-        for row in np.ascontiguousarray(pairs[:, start : start + _ROWS_AT_ONCE].T):
-            matrix[first, second] = matrix[second, first] = row
-            yield matrix
 
 
 def distance_matrices(

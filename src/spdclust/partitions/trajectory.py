@@ -1,7 +1,8 @@
 """Compare whole trajectories: walk each pair of runs once, updating only what each merge changes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -12,9 +13,50 @@ from spdclust.core.types import Int
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.kernels.walk import walk_pair, walk_run
 from spdclust.partitions.overlap import OverlapSums, xlogx_table
+from spdclust.partitions.pairs import RunPairs
 
 Progress = Callable[[int, int], None]
 """Called with the number of run pairs done and their total."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedMerges:
+    """The merges of some runs of an ensemble: what walking their pairs needs of `NormalizedHistories`.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> aligned = AlignedMerges.of(example_normalized())
+        >>> aligned.n_components, aligned.n_iterations, aligned.of_runs[1].shape
+        (12, 11, (11, 2))
+
+    Attributes:
+        of_runs: by run, `(n_iterations, 2)` the merges, as `NormalizedHistories.merges` returns them; row 0
+            is the state after the first one.
+        n_components: number of components in the union of all runs.
+        n_iterations: number of rows of every run.
+        n_runs: number of runs of the ensemble.
+    """
+
+    of_runs: Mapping[int, Int[np.ndarray, "iterations 2"]]
+    n_components: int
+    n_iterations: int
+    n_runs: int
+
+    @classmethod
+    def of(cls, normalized: NormalizedHistories) -> "AlignedMerges":
+        """Return the merges of all runs, which must be aligned by iteration."""
+        assert normalized.align == "iteration"
+        merges = {run: normalized.merges(run)[: normalized.n_iterations] for run in range(normalized.n_runs)}
+        return cls(merges, normalized.n_components, normalized.n_iterations, normalized.n_runs)
+
+    def merges(self, run: int) -> Int[np.ndarray, "iterations 2"]:
+        """Return the merges of one run."""
+        return self.of_runs[run]
+
+    @property
+    def first_merges(self) -> Int[np.ndarray, " runs"]:
+        """For each run, the merge after which row 0 is the state: the first."""
+        return np.zeros(self.n_runs, dtype=np.int64)
 
 
 def kept_iterations(n_iterations: int, stride: int) -> Int[np.ndarray, "_"]:
@@ -33,14 +75,15 @@ def kept_iterations(n_iterations: int, stride: int) -> Int[np.ndarray, "_"]:
 
 
 def walk_run_pairs(
-    normalized: NormalizedHistories,
+    normalized: NormalizedHistories | AlignedMerges,
     *,
+    pairs: RunPairs | None = None,
     stride: int = 1,
     with_matching: bool = True,
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, int, OverlapSums]]:
-    """Yield, for every pair of runs, the sums that distances are computed from, one row per kept iteration.
+    """Yield, for pairs of runs, the sums that distances are computed from, one row per kept iteration.
 
     Each pair is walked independently, by threads if there are several workers. The values do not depend on
     the number of workers, but the order of the pairs does.
@@ -57,7 +100,8 @@ def walk_run_pairs(
         [(0, 1, [2, 3])]
 
     Args:
-        normalized: the ensemble.
+        normalized: the ensemble, or the merges of the runs in `pairs`.
+        pairs: the pairs to walk; all by default.
         stride: keep every n-th iteration.
         with_matching: also solve the assignment problems, which take most of the time.
         n_workers: number of threads.
@@ -73,11 +117,12 @@ def walk_run_pairs(
     ensure_compiled("walk", _walk_little)
     n = normalized.n_components
     xlogx, unit = xlogx_table(n)
-    merges = [np.ascontiguousarray(normalized.merges(run)) for run in range(normalized.n_runs)]
+    walked = list(combinations(range(normalized.n_runs), 2) if pairs is None else map(tuple, pairs.tolist()))
+    runs = sorted({run for pair in walked for run in pair})
+    merges = {run: np.ascontiguousarray(normalized.merges(run)) for run in runs}
     firsts = [int(first) for first in normalized.first_merges]
-    squares = np.empty((normalized.n_runs, n_kept), dtype=np.int64)
-    information = np.empty_like(squares)
-    for run in range(normalized.n_runs):
+    squares, information = ({run: np.empty(n_kept, dtype=np.int64) for run in runs} for _ in range(2))
+    for run in runs:
         walk_run(merges[run], firsts[run], n, stride, xlogx, squares[run], information[run])
 
     def walk(first: int, second: int) -> tuple[int, int, OverlapSums]:
@@ -108,10 +153,9 @@ def walk_run_pairs(
         )
         return first, second, sums
 
-    pairs = list(combinations(range(normalized.n_runs), 2))
-    for done, result in enumerate(_in_threads(walk, pairs, n_workers), start=1):
+    for done, result in enumerate(_in_threads(walk, walked, n_workers), start=1):
         if progress is not None:
-            progress(done, len(pairs))
+            progress(done, len(walked))
         yield result
 
 
@@ -123,7 +167,7 @@ def _walk_little() -> None:
     walk_pair(merges, merges[::-1].copy(), 0, 0, 3, 1, xlogx, True, *filled)
 
 
-def check_runs(normalized: NormalizedHistories) -> None:
+def check_runs(normalized: NormalizedHistories | AlignedMerges) -> None:
     """Raise an error if an ensemble has fewer than two runs.
 
     Example:
