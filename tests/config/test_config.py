@@ -222,6 +222,21 @@ def test_a_sweep_gives_one_named_ensemble_a_point_on_the_same_batches(tmp_path):
     assert len({json.dumps(ensemble.run.sampling()) for ensemble in ensembles}) == 1
 
 
+@pytest.mark.parametrize(("n_runs", "jobs", "shared_by"), [(3, 2, 2), (3, 500, 3), (2, 4, 1), (40, 500, 500)])
+def test_no_job_for_distances_is_without_a_pair_of_runs(tmp_path, n_runs, jobs, shared_by):
+    settings = {"clustering_run_config": RUN, "n_runs": n_runs, "distances_jobs": jobs}
+    (ensemble,) = resolve_pipeline(write(tmp_path, "p.yaml", settings))
+    assert ensemble.distances_jobs == shared_by
+    assert "distances_jobs" not in ensemble.resolved_pipeline()  # a file that other jobs read
+
+
+@pytest.mark.parametrize("jobs", [0, 501])
+def test_a_number_of_jobs_for_distances_that_cannot_be(tmp_path, jobs):
+    path = write(tmp_path, "p.yaml", {"clustering_run_config": RUN, "distances_jobs": jobs})
+    with pytest.raises(InputError, match=f"p.yaml: distances_jobs: not allowed .found: {jobs}"):
+        resolve_pipeline(path)
+
+
 def test_an_ensemble_tells_what_its_pipeline_says(tmp_path):
     run = write(tmp_path, "run.yaml", RUN | {"merge_config": {"alpha": 2}})
     settings = {"clustering_run_config_path": run.name, "n_runs": 3, "distances_stride": 5, "base_seed": 9}

@@ -107,6 +107,16 @@ def test_jobs_of_several_runs_show_them_and_forms_have_the_name_of_their_rule(tm
     ]
 
 
+def test_parts_of_the_distances_are_shown_and_those_that_run_only_once(tmp_path, logs):
+    logs("mlp/demo/distances_part/part_2_of_12")
+    of_rule = "|4|1G|1:00:00|0:10|rule_distances_part_wildcards"
+    queue = f"7|RUNNING|None{of_rule}_mlp_demo_2_12|/w\n8|PENDING|Resources{of_rule}_mlp_demo_11_12|/w\n"
+    assert of(tmp_path, queue) == [
+        ("distances_part", "mlp/demo", "part 2 of 12", "running"),
+        ("distances_part", "mlp_demo", "part 11 of 12", "waiting"),
+    ]
+
+
 def test_the_command_shows_the_table(tmp_path, logs, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     logs(MERGE)

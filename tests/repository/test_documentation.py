@@ -14,6 +14,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "execution.snakemake_hooks.add_form": "changes a Snakemake workflow; see test_workflow_plans and test_workflow_module",
     "execution.snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.keep_files_of_failed_updates": "changes Snakemake in this process; see tests/workflow/test_failures.py",
+    "execution.snakemake_hooks.leave_out_of_records": "changes Snakemake in this process; see tests/workflow/test_shared_distances.py",
     "execution.snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
     "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see tests/workflow/test_failures.py",

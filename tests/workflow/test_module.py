@@ -61,7 +61,11 @@ def write_several(folder, use: str) -> None:
 @pytest.mark.parametrize(
     ("use", "found", "left_out"),
     [
-        ("use rule * from spd as x_*", ["x_precompute_batches", "x_distances_form_2"], []),
+        (
+            "use rule * from spd as x_*",
+            ["x_precompute_batches", "x_distances_form_2", "x_distances_part"],
+            [],
+        ),
         pytest.param(
             "use rule precompute_batches, merge from spd as x_*",
             ["x_precompute_batches_form_2"],

@@ -12,6 +12,7 @@ from spdclust.execution.slurm_queue import QueuedJob
 from spdclust.files.merge_progress import load_progress
 
 _RUN = re.compile(r"(.*?)_?run_(\d+)(.*)")
+_PART = re.compile(r"part_(\d+)_of_(\d+)")
 _COLUMNS = ("rule", "ensemble", "run", "state", "since", "merges", "per s", "left")
 
 
@@ -22,7 +23,8 @@ class RunningJob:
     Attributes:
         rule: name of its rule.
         ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
-        run: number of the run, or first and last of several (`0 to 7`); empty for jobs of the ensemble.
+        run: number of the run, or first and last of several (`0 to 7`); `part 1 of 4` for the distances that
+            several jobs share, empty for other jobs of the ensemble.
         state: `waiting`, `running`, `failed`, or the state in Slurm.
         seconds: time since the start, None while waiting.
         merges: merges done so far, None for other jobs.
@@ -124,6 +126,8 @@ def _first_line_time(log: Path) -> float:
 def _named(log: Path) -> tuple[str, str, str]:
     """Return the rule, ensemble and run of a log, from its path."""
     folders, found = list(log.parent.parts), _RUN.fullmatch(log.stem)
+    if part := _PART.fullmatch(log.stem):  # <run_config>/<ensemble>/<rule>/part_<p>_of_<n>.log
+        return folders[-1], "/".join(folders[:-1]), _part(*part.groups())
     if found is not None and not found[1]:  # <run_config>/[<ensemble>/]<rule>/run_<r>.log
         return folders[-1], "/".join(folders[:-1]), found[2]
     if found is not None:
@@ -132,9 +136,16 @@ def _named(log: Path) -> tuple[str, str, str]:
     return rule, "/".join(folders), "" if runs is None else text_of_runs(runs)
 
 
+def _part(number: str, of: str) -> str:
+    return f"part {number} of {of}"
+
+
 def _key_of(job: QueuedJob) -> tuple[str, str]:
     """Return the rule of a queued job, without its form, and its wildcards with the runs of the form."""
     rule, runs = rule_and_runs(job.rules)
+    if rule.endswith("distances_part"):
+        ensemble, *part = job.wildcards.rsplit("_", 2)
+        return rule, f"{ensemble}_{_part(*part)}"
     return rule, "_".join(filter(None, [job.wildcards, "" if runs is None else text_of_runs(runs)]))
 
 
@@ -155,7 +166,8 @@ def _not_begun(queued: Sequence[QueuedJob], states: dict[tuple[str, str], str]) 
         if job.can_never_start:
             state = f"can never start: {job.reason}"
         name, _, last = wildcards.rpartition("_")
-        run, ensemble = (last, name) if re.fullmatch(r"\d+( to \d+)?", last) else ("", wildcards)
+        has_run = re.fullmatch(r"\d+( to \d+)?|part \d+ of \d+", last)
+        run, ensemble = (last, name) if has_run else ("", wildcards)
         waiting.append(RunningJob(rule, ensemble, run, state))
     return waiting
 
