@@ -163,6 +163,13 @@ def test_a_part_reads_only_the_runs_of_its_pairs(tmp_path, monkeypatch):
     assert (record["part"], record["n_parts"], record["n_iterations"]) == (12, 12, 82)
 
 
+@pytest.mark.parametrize("part", [0, 3])
+def test_there_is_no_such_part(tmp_path, part):
+    stage.align_runs(write_histories(tmp_path, 3), tmp_path / "merges.tmp")
+    with pytest.raises(InputError, match=rf"part: no such part \(found: {part}; allowed: 1 to 2\)"):
+        stage.distances_part(tmp_path / "merges.tmp", METHODS, tmp_path / "a.tmp", part=part, n_parts=2)
+
+
 def test_what_an_interrupted_workflow_left_is_removed(tmp_path):
     parts = in_parts(write_histories(tmp_path, 3), 2, METHODS[:1])
     others = [tmp_path / "distances_part_1_of_3.tmp", tmp_path / "distances_part_3_of_3.tmp"]

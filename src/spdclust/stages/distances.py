@@ -131,11 +131,15 @@ def distances_part(
         n_workers: number of threads; the result does not depend on it.
 
     Raises:
-        InputError: the merges cannot be read, a method is unknown, or the file cannot be written.
+        InputError: the merges cannot be read, there is no such part, a method is unknown, or the file cannot
+            be written.
     """
     check_methods(methods)
     made_from = merges_made_from(merges)
-    pairs = divide_pairs(len(made_from["histories"]), n_parts)[part - 1]
+    divided = divide_pairs(len(made_from["histories"]), n_parts)
+    if not 1 <= part <= n_parts:
+        raise InputError("no such part", field="part", found=part, allowed=f"1 to {n_parts}")
+    pairs = divided[part - 1]
     runs = np.unique(pairs).tolist()
     aligned = load_aligned_merges(merges, runs)
     log.info("part %d of %d: %d pairs of %d runs", part, n_parts, len(pairs), len(runs))
