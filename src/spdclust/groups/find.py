@@ -24,6 +24,7 @@ from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, first_samples, fol
 from spdclust.groups.shared_samples import runs_by_samples, warn_of_shared_samples
 from spdclust.groups.similarity import MIN_SIMILARITY
 from spdclust.groups.trees import Tree, merge_history_tree
+from spdclust.groups.warming import warm_up
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.provenance.histories import check_one_model, model_digests
@@ -98,6 +99,7 @@ def find_groups(
     threads = threads or available_threads()
 
     progress("reading samples")
+    warm_up(with_values=any(getattr(source, "threshold", None) is None for source in batches))
     # runs with the same samples count once: what these samples chose, they cannot test
     same_samples = runs_by_samples(runs, batches)
     folds = fold_samples(

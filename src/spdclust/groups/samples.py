@@ -260,12 +260,13 @@ def active_entries(
     start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
     data = matrix.data.astype(np.float32) if matrix.data.dtype == np.bool_ else matrix.data
     level = data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
-    n_other = kernels.count_active(matrix.indptr, matrix.indices, data, columns, level, start)
+    indptr, indices = matrix.indptr.astype(np.int64, copy=False), matrix.indices.astype(np.int32, copy=False)
+    n_other = kernels.count_active(indptr, indices, data, columns, level, start)
     kept, values = (
         np.empty(start[-1], _number_type(n_components)),
         np.empty(start[-1] if n_other else 0, "f4"),
     )
-    kernels.keep_active(matrix.indptr, matrix.indices, data, columns, level, kept, values)
+    kernels.keep_active(indptr, indices, data, columns, level, kept, values)
     active = Entries(start, kept, values if n_other else None, n_components)
     used = columns[columns >= 0]
     in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
