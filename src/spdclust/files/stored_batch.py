@@ -154,6 +154,7 @@ class StoredBatch:
                     allowed="finite values",
                 )
             starts = np.array(indptr[first : last + 1], dtype=np.int64) - entries.start
+            starts = starts.astype(np.int32)  # of 64 bits, SciPy would copy the columns to as many
             _release(self.arrays)
             yield sparse.csr_array((stored, columns, starts), shape=(last - first, n_components), copy=False)
             first = last

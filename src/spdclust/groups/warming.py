@@ -5,7 +5,8 @@ import numpy as np
 from spdclust.core.compiling import ensure_compiled
 from spdclust.groups.evidence import evidence_of_groups, select_nodes
 from spdclust.groups.members import find_memberships
-from spdclust.groups.samples import fold_samples, null_folds
+from spdclust.groups.nulls import null_folds
+from spdclust.groups.samples import fold_samples
 from spdclust.merge.activations import ProcessedActivations
 
 
