@@ -57,7 +57,7 @@ def run_parts(task: Callable[[int, int], Result], parts: list[tuple[int, int]], 
 
 
 def run_in_order(task: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Yield `task(item)` for every item in order, while this thread makes the next items.
+    """Yield `task(item)` for every item in order; this thread makes the items, which should take little time.
 
     At most `threads` + 1 items exist at a time, whether or not their results have been taken.
 
@@ -68,7 +68,7 @@ def run_in_order(task: Callable[[Item], Result], items: Iterable[Item], threads:
     if threads == 1:
         yield from map(task, items)
         return
-    pool = ThreadPoolExecutor(threads - 1)
+    pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:

@@ -10,7 +10,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.threads import even_parts, run_in_order, run_parts
 from spdclust.core.types import Float, Int, Integer, Labels
 from spdclust.groups.kernels import samples as kernels
-from spdclust.merge.sources import as_batch_source, check_source, next_batch, stretches
+from spdclust.merge.sources import as_batch_source, check_source, next_batch, readers
 
 BLOCKS_OF_ONE_RUN = 5
 """Number of blocks that the samples of a single run are split into, used in place of runs."""
@@ -304,15 +304,15 @@ def _active_in_batch(
     n_entries = batch.n_entries if hasattr(batch, "n_entries") else batch.matrix.nnz
     kept, values = np.empty(n_entries, _number_type(n_components)), np.empty(n_entries, np.float32)
 
-    def places() -> Iterator[tuple[int, Any]]:
+    def places() -> Iterator[tuple[int, Callable[[], Any]]]:
         before = 0
-        for _, rows in stretches(batch):
-            yield before, rows
-            before += rows.nnz
+        for n_stored, read in readers(batch):
+            yield before, read
+            before += n_stored
 
-    def active(place: tuple[int, Any]) -> tuple[int, Entries]:
-        at, rows = place
-        return at, active_entries(rows, columns, n_components, threshold, (kept[at:], values[at:]))
+    def active(place: tuple[int, Callable[[], Any]]) -> tuple[int, Entries]:
+        at, read = place
+        return at, active_entries(read(), columns, n_components, threshold, (kept[at:], values[at:]))
 
     starts, ones, end = [np.zeros(1, dtype=np.int64)], [], 0
     for at, part in run_in_order(active, places(), threads):
