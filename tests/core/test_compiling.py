@@ -1,7 +1,9 @@
 """How kernels are compiled: one cache for exactly this code, one process at a time."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from spdclust.core import compiling
 from spdclust.partitions.distances import compute_distances
@@ -173,6 +176,63 @@ labels = [f"m:{i}" for i in range(8)]
 runs = [ProcessedActivations.from_dense((rng.random((60, 8)) < 0.3).astype(np.float32), labels) for _ in (0, 1)]
 find_groups([merge_iteration(run, MergeConfig(iters=None), 0) for run in runs], runs)
 """
+
+
+def test_a_process_that_waits_for_kernels_does_its_other_work_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, "_ready", set())
+    monkeypatch.setattr(compiling, "kernel_cache", lambda: tmp_path)
+    monkeypatch.setattr(compiling, "_PATIENCE", 0.01)
+    other = FileLock(tmp_path / "a.lock")
+    other.acquire()
+    done = []
+
+    def meanwhile():
+        compiling.ensure_compiled("b, first", lambda: done.append("b"))
+        other.release()
+
+    compiling.while_waiting(meanwhile)
+    compiling.ensure_compiled("a, first", lambda: done.append("a"))
+    compiling.ensure_compiled("a, second", lambda: done.append("a"))
+    assert done == ["b", "a", "a"]
+
+
+def test_a_process_that_need_not_wait_does_nothing_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, "_ready", set())
+    monkeypatch.setattr(compiling, "kernel_cache", lambda: tmp_path)
+    done = []
+    monkeypatch.setattr(compiling, "_while_waiting", [lambda: done.append("b")])
+    compiling.ensure_compiled("a, first", lambda: done.append("a"))
+    assert done == ["a"]
+
+
+def kernels_and_calls():
+    """The kernels of the package by how they are compiled, and the names that other code uses."""
+    kernels, used = {"compiled": set(), "inner": set()}, set()
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        inside = set()
+        for each in tree.body:
+            decorators = re.findall(
+                r"^(compiled|inner)\b", "\n".join(map(ast.unparse, _decorators(each))), re.M
+            )
+            for decorator in decorators:
+                kernels[decorator].add(each.name)
+                inside.update(map(id, ast.walk(each)))
+        others = [each for each in ast.walk(tree) if id(each) not in inside]
+        used |= {each.id for each in others if isinstance(each, ast.Name)}
+        used |= {each.attr for each in others if isinstance(each, ast.Attribute)}
+    return kernels, used
+
+
+def _decorators(statement):
+    return statement.decorator_list if isinstance(statement, ast.FunctionDef) else []
+
+
+def test_kernels_that_python_calls_have_an_entry_and_the_others_none():
+    kernels, used = kernels_and_calls()
+    assert min(map(len, kernels.values())) > 20
+    assert not kernels["inner"] & used, "these are compiled once more in every process"
+    assert kernels["compiled"] <= used, "an entry from Python takes long to compile"
 
 
 @pytest.mark.slow  # compiles everything: 25 s of CPU each

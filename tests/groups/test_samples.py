@@ -10,8 +10,10 @@ from scipy import sparse
 
 from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch, BatchedActivations
-from spdclust.groups import samples
-from spdclust.groups.samples import Entries, Folds, first_samples, fold_samples, null_folds
+from spdclust.groups import nulls, samples
+from spdclust.groups.nulls import first_samples, null_folds
+from spdclust.groups.samples import Entries, Folds, fold_samples
+from spdclust.groups.similarity import pair_sums
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import group_activations
 from spdclust.merge.sources import as_batch_source, next_batch
@@ -153,7 +155,7 @@ def test_trades_visit_every_arrangement_with_these_margins_evenly():
 
 
 def test_a_null_run_takes_the_first_samples_where_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(samples, "NULL_ENTRIES", 100)
+    monkeypatch.setattr(nulls, "NULL_ENTRIES", 100)
     dense = np.tile(np.arange(40)[:, None] % 2 == 0, (1, 4)).astype(np.float32)
     acts = [ProcessedActivations.from_dense(dense, plain.names(4)) for _ in range(2)]
     folds = fold_samples([acts, acts], acts[0].labels, [acts[0].labels] * 2, 0.1)
@@ -181,11 +183,31 @@ def test_a_batch_read_in_pieces_has_the_active_entries_of_the_whole(tmp_path, mo
     whole = samples.active_entries(ActivationBatch.load(tmp_path / "batch_0.pt").matrix, columns, 40, 0.1)
     monkeypatch.setattr("spdclust.files.stored_batch.ENTRIES_PER_CHUNK", at_once)
     monkeypatch.setattr("spdclust.merge.sources.ENTRIES_PER_STRETCH", at_once)
-    for source in (BatchedActivations(tmp_path), as_batch_source(batch.activations)):
-        pieces = samples._active_in_batch(next_batch(source), columns, 40, 0.1)
+    sources = (BatchedActivations(tmp_path), as_batch_source(batch.activations))
+    for source, threads in itertools.product(sources, (1, 3)):
+        pieces = samples._active_in_batch(next_batch(source), columns, 40, 0.1, threads)
         for name in ("start", "columns", "values"):
             expected, found = getattr(whole, name), getattr(pieces, name)
             assert (expected is None) == (found is None)
             if expected is not None:
                 assert found.dtype == expected.dtype
                 np.testing.assert_array_equal(found, expected)
+        cut = samples._active_in_batch(next_batch(source), columns, 40, 0.1, threads, most=50)
+        n_left, n_right = len(cut.columns), len(whole.columns)
+        assert min(50, n_right) <= n_left <= min(n_right, 50 + max(at_once, 40))
+        np.testing.assert_array_equal(to_dense(cut), to_dense(whole)[: cut.n_rows])
+
+
+def test_sums_over_some_folds_read_no_others():
+    piece = samples.active_entries(sparse.csr_array(np.eye(3)), np.arange(3), 3, 0.1)
+    read = []
+
+    def pieces(fold, most):
+        read.append(fold)
+        return iter([piece])
+
+    folds = Folds(["m:0", "m:1", "m:2"], 3, pieces)
+    sums = pair_sums(folds, [0, 2], threads=1)
+    assert sums.counts.tolist() == [2, 2, 2]
+    assert read == [0, 2]
+    assert folds.counts.tolist() == [[1, 1, 1]] * 3

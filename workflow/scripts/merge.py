@@ -1,9 +1,11 @@
 from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
+    from spdclust.execution.compiling_ahead import compile_ahead
     from spdclust.stages.merge import merge
     from spdclust.stages.track import follow_merge
 
+    compile_ahead()
     # which merges are logged, and how often, comes from the configuration: neither `params` nor inputs, so
     # that changing it makes no finished merge due
     follower = follow_merge(

@@ -69,7 +69,7 @@ def cache_folder(name: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def one_process_at_a_time(lock: Path) -> Iterator[None]:
+def one_process_at_a_time(lock: Path, seconds: float | None = None) -> Iterator[None]:
     """Let one process at a time continue, or all of them on a file system without locks.
 
     The lock is `flock`. Linux passes it to the server of a network file system, unless that is mounted with
@@ -84,10 +84,18 @@ def one_process_at_a_time(lock: Path) -> Iterator[None]:
 
     Args:
         lock: a file, created if need be, which stays.
+        seconds: how long to wait at most; None for as long as it takes.
+
+    Raises:
+        TimeoutError: another process had the lock all the time.
     """
     held = FileLock(lock, fallback_to_soft=False)
-    with contextlib.suppress(OSError):
-        held.acquire()
+    try:
+        held.acquire(timeout=seconds)
+    except TimeoutError:
+        raise
+    except OSError:
+        pass
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.registry import CPUDispatcher
 
 from spdclust.core.cache_folders import cache_folder, mark_used, one_process_at_a_time, remove_unused
 from spdclust.core.code_fingerprint import code_fingerprint
@@ -28,7 +29,7 @@ _NO_KERNELS = (
 )
 
 
-def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def compiled(function: Callable[..., Any] | None = None, *, allocates: bool = False, **options: Any) -> Any:
     """Compile a kernel to machine code that releases the interpreter lock, cached between processes.
 
     Example:
@@ -40,16 +41,60 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     Args:
         function: the kernel.
+        allocates: whether it makes new arrays, or returns an array. Other kernels do not count references to
+            their arguments, which stay alive during the call.
         options: further options of `numba.njit`.
     """
     if function is None:
-        return lambda kernel: compiled(kernel, **options)
+        return lambda kernel: compiled(kernel, allocates=allocates, **options)
     # the shape checks of the tests wrap every function; numba needs the wrapped function
     plain = inspect.unwrap(function)
     in_package = plain.__module__.startswith("spdclust.") and Path(plain.__code__.co_filename).exists()
     folder = module_cache(plain.__module__) if in_package else None
+    # a wrapper for C, and references that are counted, would take a third of the time to compile
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": allocates} | options
+    njit: Any = numba.njit
     with _numba_cache_in(folder):
-        return numba.njit(cache=folder is not None, nogil=True, error_model="numpy", **options)(plain)
+        return njit(cache=folder is not None, **options)(plain)
+
+
+def inner(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile a kernel that only other kernels call; an entry from Python would take long to compile.
+
+    Python may call it all the same, through a kernel that is compiled for that.
+
+    Example:
+        >>> @inner
+        ... def double(x):
+        ...     return x + x
+        >>> @compiled
+        ... def add_doubles(x, y):
+        ...     return double(x) + double(y)
+        >>> add_doubles(20, 1), double(21)
+        (42, 42)
+
+    Args:
+        function: the kernel.
+        options: as for `compiled`.
+    """
+    if function is None:
+        return lambda kernel: inner(kernel, **options)
+    kernel = compiled(function, no_cpython_wrapper=True, **options)
+    if isinstance(kernel, CPUDispatcher):  # not where compiling is turned off
+        kernel.__class__ = _Inner
+    return kernel
+
+
+class _Inner(CPUDispatcher):
+    """A kernel whose machine code Python cannot call: a call from Python would end the process."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        return _entry(self)(*arguments)
+
+
+@functools.cache
+def _entry(kernel: _Inner) -> Any:
+    return numba.njit(lambda *arguments: kernel(*arguments))
 
 
 @functools.cache
@@ -115,6 +160,10 @@ def _numba_cache_in(folder: Path | None) -> Iterator[None]:
 
 
 _ready: set[str] = set()
+_while_waiting: list[Callable[[], object]] = []
+
+_PATIENCE = 2.0
+"""Seconds. Loading compiled kernels takes less, so a process that holds the lock for longer is compiling."""
 
 
 def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
@@ -124,17 +173,46 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
     can leave an index that names the wrong code. Jobs that start together wait for the first to compile.
 
     Example:
-        >>> ensure_compiled("nothing", lambda: None)
+        >>> ensure_compiled("nothing, at all", lambda: None)
 
     Args:
-        name: name of the kernels.
+        name: name of the kernels, their package and a comma first. The kernels of a package are compiled by
+            one process at a time.
         call_on_little: calls the kernels on small inputs with the types that they will be used with.
     """
     if name in _ready:
         return
     root = kernel_cache()
-    with contextlib.nullcontext() if root is None else one_process_at_a_time(root / "lock"):
+    package = name.split(",")[0]
+    with contextlib.nullcontext() if root is None else _alone(root / f"{package}.lock"):
         call_on_little()
         if root is not None:
             remove_unused(root)
     _ready.add(name)
+
+
+def while_waiting(call: Callable[[], object]) -> None:
+    """Set what this process does, once, if it has to wait for another one that compiles.
+
+    Example:
+        >>> while_waiting(lambda: ensure_compiled("others, all of them", lambda: None))
+
+    Args:
+        call: compiles other kernels, which will be needed later.
+    """
+    _while_waiting[:] = [call]
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        if _while_waiting:
+            try:
+                held.enter_context(one_process_at_a_time(lock, seconds=_PATIENCE))
+            except TimeoutError:
+                _while_waiting.pop()()
+            else:
+                yield
+                return
+        held.enter_context(one_process_at_a_time(lock))
+        yield

@@ -2,14 +2,16 @@
 
 import itertools
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
 from spdclust.core.types import Num
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -52,3 +54,29 @@ def run_parts(task: Callable[[int, int], Result], parts: list[tuple[int, int]], 
         return [task(*part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda part: task(*part), parts))
+
+
+def run_in_order(task: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Yield `task(item)` for every item in order; this thread makes the items, which should take little time.
+
+    At most `threads` + 1 items exist at a time, whether or not their results have been taken.
+
+    Example:
+        >>> list(run_in_order(len, ["a", "bb"], threads=2))
+        [1, 2]
+    """
+    if threads == 1:
+        yield from map(task, items)
+        return
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(task, item))
+            del item
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -144,7 +144,7 @@ def group_counts(
     known = columns >= 0
     group_of_column = np.full(matrix.shape[1], -1, dtype=np.int32)
     group_of_column[columns[known]] = group_idxs[known]
-    ensure_compiled("explorer", _count_little)
+    ensure_compiled("merge, counting entries", _count_little)
     return _count(matrix, group_of_column, n_groups, threshold or 0.0)
 
 

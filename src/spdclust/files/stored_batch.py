@@ -1,8 +1,9 @@
 """A batch in the form that its file has: narrow arrays, read from disk one stretch of samples at a time."""
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,36 +128,47 @@ class StoredBatch:
         Raises:
             InputError: an index is out of range, or a value is NaN or infinite.
         """
-        indptr, indices, values = (self.arrays[name] for name in ("indptr", "indices", "values"))
-        first, n_components = 0, self.n_components
+        for _, read in self.readers():
+            yield read()
+
+    def readers(self) -> Iterator[tuple[int, Callable[[], sparse.csr_array]]]:
+        """Yield the number of entries of each chunk, and a function that reads it, in any thread."""
+        indptr, first = self.arrays["indptr"], 0
         while first < self.n_samples:
             end = int(np.searchsorted(indptr, int(indptr[first]) + ENTRIES_PER_CHUNK, side="right"))
             last = min(max(end - 1, first + 1), self.n_samples)
-            entries = slice(int(indptr[first]), int(indptr[last]))
-            columns = np.array(indices[entries], dtype=np.int32)
-            if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < n_components:
-                raise InputError(
-                    "arrays are inconsistent",
-                    file=self.path,
-                    field="indices",
-                    found=f"{columns.min()} to {columns.max()} of {n_components} components",
-                    allowed=ALLOWED,
-                )
-            # sets: true is above every threshold below 1
-            stored = np.array(values[entries]) if len(values) else np.ones(len(columns), dtype=bool)
-            if len(values) and not np.isfinite(stored).all():
-                wrong = int(np.flatnonzero(~np.isfinite(stored))[0])
-                raise InputError(
-                    "activation is not a finite number",
-                    file=self.path,
-                    field=self.labels[int(columns[wrong])],
-                    found=float(stored[wrong]),
-                    allowed="finite values",
-                )
-            starts = np.array(indptr[first : last + 1], dtype=np.int64) - entries.start
-            _release(self.arrays)
-            yield sparse.csr_array((stored, columns, starts), shape=(last - first, n_components), copy=False)
+            yield int(indptr[last]) - int(indptr[first]), partial(self._rows, first, last)
             first = last
+
+    def _rows(self, first: int, last: int) -> sparse.csr_array:
+        indptr, indices, values = (self.arrays[name] for name in ("indptr", "indices", "values"))
+        entries = slice(int(indptr[first]), int(indptr[last]))
+        columns = np.array(indices[entries], dtype=np.int32)
+        if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < self.n_components:
+            raise InputError(
+                "arrays are inconsistent",
+                file=self.path,
+                field="indices",
+                found=f"{columns.min()} to {columns.max()} of {self.n_components} components",
+                allowed=ALLOWED,
+            )
+        # sets: true is above every threshold below 1
+        stored = np.array(values[entries]) if len(values) else np.ones(len(columns), dtype=bool)
+        if len(values) and not np.isfinite(stored).all():
+            wrong = int(np.flatnonzero(~np.isfinite(stored))[0])
+            raise InputError(
+                "activation is not a finite number",
+                file=self.path,
+                field=self.labels[int(columns[wrong])],
+                found=float(stored[wrong]),
+                allowed="finite values",
+            )
+        starts = np.array(indptr[first : last + 1], dtype=np.int64) - entries.start
+        starts = starts.astype(np.int32)  # of 64 bits, SciPy would copy the columns to as many
+        _release(self.arrays)
+        return sparse.csr_array(
+            (stored, columns, starts), shape=(last - first, self.n_components), copy=False
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the batch.

@@ -105,7 +105,7 @@ def gather_evidence(
     active = np.zeros((folds.n_folds, member_start[-1]), dtype=np.int64)
     for fold in range(folds.n_folds):
         for piece in folds.pieces(fold):
-            by_component = piece.transposed(threads)
+            by_component = piece.transposed(threads, with_values=False)
 
             def count(a: int, b: int, fold: int = fold, columns: Entries = by_component) -> None:
                 kernels.count_nodes(
@@ -327,6 +327,7 @@ def select_nodes(
             found[:, part] = np.array([key in others.node_keys for key in tree.keys[n:]])[:, None]
             if arrays is not None:
                 arrays.append(rest.packed)
+        del rest, others
     if arrays is not None:
         arrays += [sums.packed, *(part.packed for part in sums_of_parts)]
     nodes, found = nodes[found.any(1)], found[found.any(1)]

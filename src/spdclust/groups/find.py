@@ -20,10 +20,12 @@ from spdclust.groups.describe import (
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence_of_groups, select_nodes
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
-from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, first_samples, fold_samples, null_folds
+from spdclust.groups.nulls import first_samples, null_groups
+from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples
 from spdclust.groups.shared_samples import runs_by_samples, warn_of_shared_samples
 from spdclust.groups.similarity import MIN_SIMILARITY
 from spdclust.groups.trees import Tree, merge_history_tree
+from spdclust.groups.warming import warm_up
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.provenance.histories import check_one_model, model_digests
@@ -98,6 +100,7 @@ def find_groups(
     threads = threads or available_threads()
 
     progress("reading samples")
+    warm_up(with_values=any(getattr(source, "threshold", None) is None for source in batches))
     # runs with the same samples count once: what these samples chose, they cannot test
     same_samples = runs_by_samples(runs, batches)
     folds = fold_samples(
@@ -106,6 +109,7 @@ def find_groups(
         [list(dict.fromkeys(label for run in same for label in runs[run].labels)) for same in same_samples],
         level,
         runs=[same[0] for same in same_samples],
+        threads=threads,
     )
     warnings = warn_of_shared_samples(runs, batches) + warnings
     sums, tree, nodes, evidence, chosen = select_nodes(folds, threads, progress)
@@ -142,7 +146,7 @@ def find_groups(
     # null runs need as much memory as all of the above, so they come last, when most of it can be used again
     null_samples, n_folds, array = first_samples(folds) if n_null else None, folds.n_folds, sums.packed
     del folds, sums
-    independent, busy = _null_groups(null_samples, n_null, seed, threads, progress, [array])
+    independent, busy = null_groups(null_samples, n_null, seed, threads, progress, [array])
     return FoundGroups(
         labels=labels,
         group_idxs=_numbered(len(labels), [groups[g] for g in order]),
@@ -262,29 +266,6 @@ def _check_samples(folds: Folds, runs: list[int]) -> None:
             found=f"{int(folds.n_samples.sum()) if single else 0} samples",
             allowed=f"at least {BLOCKS_OF_ONE_RUN} samples" if single else "at least one sample a run",
         )
-
-
-def _null_groups(
-    samples: Folds | None,
-    n_null: int,
-    seed: int,
-    threads: int,
-    progress: Callable[[str], None],
-    arrays: list[np.ndarray],
-) -> tuple[Int[np.ndarray, " nulls"], Int[np.ndarray, " nulls"]]:
-    """Return how many groups each null run finds: with independent components, and with busy samples kept.
-
-    All null runs write their pair sums to the same `arrays`, because they are large.
-    """
-    found = np.zeros((2, n_null), dtype=np.int64)
-    if samples is None:
-        return found[0], found[1]
-    for repetition in range(n_null):
-        progress(f"null run {repetition + 1} of {n_null}")
-        for kind, keep_busy in enumerate((False, True)):
-            null = null_folds(samples, seed + repetition, keep_busy=keep_busy, threads=threads)
-            found[kind, repetition] = len(select_nodes(null, threads, arrays=arrays).chosen)
-    return found[0], found[1]
 
 
 def _with_joined(

@@ -7,19 +7,13 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.threads import even_parts, run_parts
-from spdclust.core.types import Float, Int, Integer, Labels, make_generator
+from spdclust.core.threads import even_parts, run_in_order, run_parts
+from spdclust.core.types import Float, Int, Integer, Labels
 from spdclust.groups.kernels import samples as kernels
-from spdclust.merge.sources import as_batch_source, check_source, next_batch, stretches
+from spdclust.merge.sources import as_batch_source, check_source, next_batch, readers
 
 BLOCKS_OF_ONE_RUN = 5
 """Number of blocks that the samples of a single run are split into, used in place of runs."""
-
-NULL_ENTRIES = 20_000_000
-"""A null run uses the first samples of every fold, up to this total number of activations."""
-
-TRADES = 6
-"""Rounds of curveball trades in a null run: then 1 in 64 active components is unmoved, mostly by chance."""
 
 _KEEP_BYTES = 480_000_000
 """Pieces of at most this total size stay in memory between passes; the others are read again."""
@@ -59,8 +53,8 @@ class Entries:
             self.start[first : last + 1] - start, self.columns[start:end].copy(), values, self.n_columns
         )
 
-    def transposed(self, threads: int = 1) -> "Entries":
-        """Return the same entries column by column.
+    def transposed(self, threads: int = 1, *, with_values: bool = True) -> "Entries":
+        """Return the same entries column by column, on request without their values.
 
         Example:
             >>> rows = Entries(np.array([0, 1, 3]), np.array([1, 0, 1], np.uint16), None, 2)
@@ -79,11 +73,12 @@ class Entries:
         start = np.concatenate([[0], np.cumsum(counts.sum(0))])
         position = start[:-1] + np.cumsum(counts, axis=0)
         columns = np.empty(len(self.columns), dtype=_number_type(self.n_rows))
-        values = None if self.values is None else np.empty_like(self.values)
+        given = self.values if with_values else None
+        values = None if given is None else np.empty_like(given)
 
         def write(first: int, last: int) -> None:
             at = position[number[first]]
-            kernels.transpose_rows(first, last, self.start, self.columns, self.values, at, columns, values)
+            kernels.transpose_rows(first, last, self.start, self.columns, given, at, columns, values)
 
         run_parts(write, parts, threads)
         return Entries(start, columns, values, self.n_rows)
@@ -99,7 +94,8 @@ class Folds:
     Args:
         labels: components of all runs.
         n_folds: number of folds.
-        read: `read(fold)` yields the fold's pieces; may be called any number of times.
+        read: `read(fold, most)` yields the fold's pieces; may be called any number of times. If `most` is a
+            number, a piece may be cut after so many entries.
 
     Attributes:
         n_samples: `(folds,)` samples of each fold.
@@ -107,7 +103,9 @@ class Folds:
         squares: `(folds, components)` sum of squared activations.
     """
 
-    def __init__(self, labels: Labels, n_folds: int, read: Callable[[int], Iterator[Entries]]) -> None:
+    def __init__(
+        self, labels: Labels, n_folds: int, read: Callable[[int, int | None], Iterator[Entries]]
+    ) -> None:
         self.labels, self.n_folds, self._read = labels, n_folds, read
         self._n_samples = np.zeros(n_folds, dtype=np.int64)
         self._counts = np.zeros((n_folds, len(labels)), dtype=np.int64)
@@ -117,7 +115,7 @@ class Folds:
     def pieces(self, fold: int) -> Iterator[Entries]:
         """Yield the pieces of a fold; the first pass also computes the counts, because reading is slow."""
         n_samples, counts, squares = 0, np.zeros_like(self._counts[fold]), np.zeros_like(self._squares[fold])
-        for piece in self._read(fold):
+        for piece in self._read(fold, None):
             if not self._counted[fold]:
                 n_samples += piece.n_rows
                 kernels.count_columns(piece.columns, piece.values, counts, squares)
@@ -126,8 +124,19 @@ class Folds:
             self._n_samples[fold], self._counts[fold], self._squares[fold] = n_samples, counts, squares
             self._counted[fold] = True
 
-    def _count(self) -> None:
-        for fold in range(self.n_folds):
+    def first_pieces(self, fold: int, most: int) -> Iterator[Entries]:
+        """Yield the pieces of a fold, of which each may be cut after its first `most` entries."""
+        return self._read(fold, most)
+
+    def totals(
+        self, which: Sequence[int]
+    ) -> tuple[Float[np.ndarray, " components"], Float[np.ndarray, " components"]]:
+        """Return the counts and the squares summed over some folds; no others are read."""
+        self._count(which)
+        return self._counts[which].sum(0).astype(float), self._squares[which].sum(0)
+
+    def _count(self, which: Sequence[int] | None = None) -> None:
+        for fold in range(self.n_folds) if which is None else which:
             if not self._counted[fold]:
                 for _ in self.pieces(fold):
                     pass
@@ -158,6 +167,7 @@ def fold_samples(
     threshold: float,
     *,
     runs: Sequence[int] | None = None,
+    threads: int = 1,
 ) -> Folds:
     """Return the samples of an ensemble, one fold per run; the samples of a single run form blocks.
 
@@ -174,6 +184,7 @@ def fold_samples(
         own_labels: components of each run's merge; other components of its batches are ignored.
         threshold: a component is active if its activation is greater than this.
         runs: numbers of the runs, for messages.
+        threads: number of threads that read; the result does not depend on it.
 
     Raises:
         InputError: a run's batches lack components of its merge, or hold sets at another threshold.
@@ -198,22 +209,23 @@ def fold_samples(
     stored: dict[tuple[int, int], Entries] = {}
     room = [_KEEP_BYTES]
 
-    def load(run: int) -> Iterator[Entries]:
+    def load(run: int, most: int | None) -> Iterator[Entries]:
         source = sources[run]
         known = [key for key in stored if key[0] == run]
         if len(known) == source.n_batches:
             yield from (stored[key] for key in sorted(known))
             return
         for batch in range(source.n_batches):
-            piece = _active_in_batch(next_batch(source), columns[run], len(labels), threshold)
-            if piece.n_bytes <= room[0] and (run, batch) not in stored:
+            piece = _active_in_batch(next_batch(source), columns[run], len(labels), threshold, threads, most)
+            if most is None and piece.n_bytes <= room[0] and (run, batch) not in stored:
                 room[0] -= piece.n_bytes
                 stored[run, batch] = piece
             yield piece
 
-    def read(fold: int) -> Iterator[Entries]:
+    def read(fold: int, most: int | None) -> Iterator[Entries]:
         before = 0
-        for piece in load(0 if single else fold):
+        # blocks of a single run are parts of whole batches
+        for piece in load(0 if single else fold, None if single else most):
             if single:
                 edges = block_edges(before, piece.n_rows)
                 before += piece.n_rows
@@ -241,7 +253,11 @@ def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
 
 
 def active_entries(
-    matrix: Any, columns: Int[np.ndarray, " own"], n_components: int, threshold: float
+    matrix: Any,
+    columns: Int[np.ndarray, " own"],
+    n_components: int,
+    threshold: float,
+    into: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Entries:
     """Return the entries above a threshold, with columns renumbered and sorted in every row.
 
@@ -256,16 +272,16 @@ def active_entries(
         columns: new number of each column; columns with a negative number are dropped.
         n_components: number of columns of the result.
         threshold: keep entries greater than this.
+        into: arrays for the columns and values of the result; None for new ones.
     """
     start = np.zeros(matrix.shape[0] + 1, dtype=np.int64)
     data = matrix.data.astype(np.float32) if matrix.data.dtype == np.bool_ else matrix.data
     level = data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
-    n_other = kernels.count_active(matrix.indptr, matrix.indices, data, columns, level, start)
-    kept, values = (
-        np.empty(start[-1], _number_type(n_components)),
-        np.empty(start[-1] if n_other else 0, "f4"),
-    )
-    kernels.keep_active(matrix.indptr, matrix.indices, data, columns, level, kept, values)
+    indptr, indices = matrix.indptr.astype(np.int64, copy=False), matrix.indices.astype(np.int32, copy=False)
+    n_other = kernels.count_active(indptr, indices, data, columns, level, start)
+    kept, values = into or (np.empty(start[-1], _number_type(n_components)), np.empty(start[-1], "f4"))
+    kept, values = kept[: start[-1]], values[: start[-1] if n_other else 0]
+    kernels.keep_active(indptr, indices, data, columns, level, kept, values)
     active = Entries(start, kept, values if n_other else None, n_components)
     used = columns[columns >= 0]
     in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
@@ -273,94 +289,47 @@ def active_entries(
 
 
 def _active_in_batch(
-    batch: Any, columns: Int[np.ndarray, " own"], n_components: int, threshold: float
+    batch: Any,
+    columns: Int[np.ndarray, " own"],
+    n_components: int,
+    threshold: float,
+    threads: int = 1,
+    most: int | None = None,
 ) -> Entries:
-    """Return the active entries of a batch, which stays on disk but for one stretch of samples at a time."""
-    parts = [active_entries(rows, columns, n_components, threshold) for _, rows in stretches(batch)]
-    if len(parts) == 1:
-        return parts[0]
-    ends = np.cumsum([0, *(len(part.columns) for part in parts)])
-    starts = [part.start[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
-    values = None
-    if any(part.values is not None for part in parts):
-        values = np.ones(ends[-1], dtype=np.float32)
-        for part, end in zip(parts, ends[:-1], strict=True):
+    """Return the active entries of a batch, of which only a few stretches of samples are in memory at a time.
+
+    With `most`, the stretches after so many active entries are left out.
+    """
+    # as large as necessary if all entries are active; parts that are not written take no memory
+    n_entries = batch.n_entries if hasattr(batch, "n_entries") else batch.matrix.nnz
+    kept, values = np.empty(n_entries, _number_type(n_components)), np.empty(n_entries, np.float32)
+
+    def places() -> Iterator[tuple[int, Callable[[], Any]]]:
+        before = 0
+        for n_stored, read in readers(batch):
+            yield before, read
+            before += n_stored
+
+    def active(place: tuple[int, Callable[[], Any]]) -> tuple[int, Entries]:
+        at, read = place
+        return at, active_entries(read(), columns, n_components, threshold, (kept[at:], values[at:]))
+
+    starts, ones, end = [np.zeros(1, dtype=np.int64)], [], 0
+    for at, part in run_in_order(active, places(), threads):
+        here = slice(end, end + len(part.columns))
+        if at != end or part.columns.base is not kept:
+            kept[here] = part.columns
             if part.values is not None:
-                values[end : end + len(part.values)] = part.values
-    kept = np.concatenate([np.empty(0, _number_type(n_components)), *(part.columns for part in parts)])
-    return Entries(np.concatenate([np.zeros(1, dtype=np.int64), *starts]), kept, values, n_components)
-
-
-def first_samples(folds: Folds) -> Folds:
-    """Return the first samples of every fold, up to `NULL_ENTRIES` activations in all, stored in memory.
-
-    Example:
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> acts = ProcessedActivations.from_dense(np.ones((8, 3)), ["m:0", "m:1", "m:2"])
-        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
-        >>> first_samples(folds).n_samples.tolist()  # so few that all are kept
-        [8, 8]
-
-    Args:
-        folds: the samples; every piece of a fold keeps at least one.
-    """
-    stored: list[list[Entries]] = []
-    for fold in range(folds.n_folds):
-        room = NULL_ENTRIES // folds.n_folds
-        stored.append([])
-        for piece in folds.pieces(fold):
-            n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
-            kept = piece.between(0, min(n_kept, piece.n_rows))
-            room -= len(kept.columns)
-            stored[fold].append(kept)
-    return Folds(folds.labels, folds.n_folds, lambda fold: iter(stored[fold]))
-
-
-def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int = 1) -> Folds:
-    """Return the samples with every coactivation destroyed; every component keeps its activations.
-
-    The samples on which each component is active are redrawn, so that all components are independent. With
-    `keep_busy` every sample also keeps its number of active components, as far as a random arrangement can:
-    components are traded between random pairs of samples (curveball, Strona et al. 2014). Groups found then
-    exist because some samples have more active components than others.
-
-    Example:
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> acts = ProcessedActivations.from_dense(np.eye(4).repeat(2, 1), [f"m:{i}" for i in range(8)])
-        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
-        >>> nulls = [null_folds(folds, seed=0, keep_busy=busy) for busy in (False, True)]
-        >>> [bool((null.counts == folds.counts).all()) for null in nulls]
-        [True, True]
-
-    Args:
-        folds: the samples; of many, only the `first_samples` are used.
-        seed: seed of the draws.
-        keep_busy: whether samples keep their number of active components.
-        threads: number of threads; the result does not depend on it.
-    """
-    first = first_samples(folds)
-    pieces = [
-        (fold, number, piece)
-        for fold in range(folds.n_folds)
-        for number, piece in enumerate(first.pieces(fold))
-    ]
-
-    def draw(position: int, _: int) -> Entries:
-        fold, number, piece = pieces[position]
-        rng = make_generator((seed, fold, number))
-        if not keep_busy:
-            by_component = piece.transposed()
-            kernels.scatter(by_component.start, by_component.columns, piece.n_rows, rng)
-            return by_component.transposed()
-        # `trade` moves values with their entries, and has no form without values
-        values = np.ones(len(piece.columns), np.float32) if piece.values is None else piece.values
-        for _ in range(TRADES):
-            kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, rng)
-        return piece
-
-    drawn = run_parts(draw, [(position, position + 1) for position in range(len(pieces))], threads)
-    of_fold = [
-        [piece for (owner, _, _), piece in zip(pieces, drawn, strict=True) if owner == fold]
-        for fold in range(folds.n_folds)
-    ]
-    return Folds(folds.labels, folds.n_folds, lambda fold: iter(of_fold[fold]))
+                values[here] = part.values
+        if part.values is None:
+            ones.append(here)
+        starts.append(part.start[1:] + end)
+        end = here.stop
+        if most is not None and end >= most:
+            break
+    start = np.concatenate(starts)
+    if sum(here.stop - here.start for here in ones) == end:
+        return Entries(start, kept[:end], None, n_components)
+    for here in ones:
+        values[here] = 1
+    return Entries(start, kept[:end], values[:end], n_components)

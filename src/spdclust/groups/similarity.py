@@ -130,7 +130,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
             del add, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
-    return PairSums(packed, folds.counts[which].sum(0).astype(float), folds.squares[which].sum(0))
+    return PairSums(packed, *folds.totals(which))
 
 
 def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None = None) -> PairSums:

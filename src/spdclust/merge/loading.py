@@ -359,7 +359,7 @@ def count_dense(
         tiles.count_in_tiles(0, 1, *little, 0, nothing, empty_coactivations(little[1], 1))
 
     # most merges never come here, so this is not compiled with their kernels
-    ensure_compiled("counting in tiles", compile_on_little)
+    ensure_compiled("merge, counting in tiles", compile_on_little)
     # one row more than samples, for the last few samples of a slot
     bits = np.zeros((n_samples + 1, tiles.TILE * n_tiles), dtype=np.uint64)
     tiles.fill_tiles(first_dense, *spans, bits)

@@ -1,6 +1,7 @@
 """Sources of a merge's activations: one batch in memory, or batches served round-robin, read in pieces."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -188,18 +189,44 @@ def stretches(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Any
         entries: approximate number of stored values per stretch; `ENTRIES_PER_STRETCH` by default.
     """
     first = 0
+    for _, read in readers(batch, entries):
+        rows = read()
+        yield first, rows
+        first += rows.shape[0]
+
+
+def readers(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Callable[[], sparse.csr_array]]]:
+    """Yield the number of stored values of each stretch of samples, and a function that reads it.
+
+    Example:
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "m:2"])
+        >>> [(n_stored, read().shape) for n_stored, read in readers(acts)]
+        [(3, (3, 3))]
+
+    Args:
+        batch: as for `stretches`; if it has `readers()`, these are returned. Any thread may read.
+        entries: as for `stretches`.
+    """
+    if hasattr(batch, "readers"):
+        yield from batch.readers()
+        return
     if hasattr(batch, "chunks"):
         for chunk in batch.chunks():
-            yield first, chunk
-            first += chunk.shape[0]
+            yield chunk.nnz, partial(_itself, chunk)
         return
-    matrix = batch.matrix
+    matrix, first = batch.matrix, 0
     entries = ENTRIES_PER_STRETCH if entries is None else entries
     while first < matrix.shape[0]:
         end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + entries, side="right")
         last = min(max(int(end) - 1, first + 1), matrix.shape[0])
-        yield first, rows_between(matrix, first, last)
+        n_stored = int(matrix.indptr[last]) - int(matrix.indptr[first])
+        yield n_stored, partial(rows_between, matrix, first, last)
         first = last
+
+
+def _itself(rows: sparse.csr_array) -> sparse.csr_array:
+    return rows
 
 
 def rows_between(matrix: sparse.csr_array, first: int, last: int) -> sparse.csr_array:

@@ -28,7 +28,7 @@ def warm_up(config: MergeConfig, n_components: int) -> None:
     wide = entry_type(capacity_for(n_components)) is np.int32
     at_zero = 0.0 in config.sampler_kwargs.values()
     kind = (config.merge_pair_sampling_method, at_zero, scalar, wide and not scalar)
-    ensure_compiled(f"merge {kind}", lambda: _merge_little(config, wide))
+    ensure_compiled(f"merge, {kind}", lambda: _merge_little(config, wide))
 
 
 def _merge_little(config: MergeConfig, wide: bool) -> None:

@@ -114,7 +114,7 @@ def walk_run_pairs(
     if n_workers < 1:
         raise InputError("too few workers", field="n_workers", found=n_workers, allowed="1 or more")
     n_kept = len(kept_iterations(normalized.n_iterations, stride))
-    ensure_compiled("walk", _walk_little)
+    warm_up()
     n = normalized.n_components
     xlogx, unit = xlogx_table(n)
     walked = list(combinations(range(normalized.n_runs), 2) if pairs is None else map(tuple, pairs.tolist()))
@@ -157,6 +157,15 @@ def walk_run_pairs(
         if progress is not None:
             progress(done, len(walked))
         yield result
+
+
+def warm_up() -> None:
+    """Compile the kernels that walk runs, or load them from the cache.
+
+    Example:
+        >>> warm_up()
+    """
+    ensure_compiled("partitions, walking", _walk_little)
 
 
 def _walk_little() -> None:

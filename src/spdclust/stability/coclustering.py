@@ -174,7 +174,7 @@ def coclustering(
     position[order] = np.arange(len(order))
     histogram = np.zeros(n_runs + 1, dtype=np.int64)
     parents = np.arange(len(order), dtype=np.int64)
-    ensure_compiled("count_together", _count_little)
+    ensure_compiled("stability, counting pairs", _count_little)
     count_together(
         np.ascontiguousarray(atoms[:, order].T, dtype=np.int32),
         weights[order].astype(np.int64),

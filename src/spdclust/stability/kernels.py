@@ -7,7 +7,7 @@ import numpy as np
 from spdclust.core.compiling import compiled
 
 
-@compiled
+@compiled(allocates=True)
 @no_type_check
 def count_together(groups, weights, least, histogram, parents):
     """Count weighted pairs by the number of runs that group them; join those grouped by `least` or more.

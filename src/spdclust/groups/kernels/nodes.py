@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 
 
-@compiled
+@compiled(allocates=True)
 def count_nodes(
     first, last, order, lo, size, gate_start, gate_members, member_start,
     column_start, column_samples, n_samples, opened, active,
@@ -55,14 +55,22 @@ def sum_from_above(size, gate_start, member_start, opened, active):
                 active[at] += active[at + 1]
 
 
-@compiled
+@inner
 def code_length(hits, trials, other_hits, other_trials):
     """Return the bits that code `hits` of `trials` with the probability estimated on the other samples."""
     share = (other_hits + 0.5) / (other_trials + 1)
     return -(hits * np.log2(share) + (trials - hits) * np.log2(1 - share))
 
 
-@compiled
+@inner
+def _total(values):
+    total = values[0]
+    for r in range(1, len(values)):
+        total += values[r]
+    return total
+
+
+@compiled(allocates=True)
 def node_bits(
     first, last, lo, size, order, gate_start, member_start, opened, active, n_active, n_samples, saved, best
 ):  # fmt: skip
@@ -72,21 +80,21 @@ def node_bits(
     `opened` is `(runs, gates)`, `active` `(runs, members and gates)`, `n_active` `(runs, components)`.
     """
     n_runs = len(n_samples)
-    all_samples = n_samples.sum()
+    all_samples = _total(n_samples)
     for v in range(first, last):
         n_gates = gate_start[v + 1] - gate_start[v]
         most = -np.inf
         bits = np.zeros(n_runs)
         for k in range(n_gates):
             gate = gate_start[v] + k
-            all_open = opened[:, gate].sum()
+            all_open = _total(opened[:, gate])
             for r in range(n_runs):
                 bits[r] = -code_length(
                     opened[r, gate], n_samples[r], all_open - opened[r, gate], all_samples - n_samples[r]
                 )
             for p in range(size[v]):
                 at, i = member_start[v] + p * n_gates + k, order[lo[v] + p]
-                inside, everywhere = active[:, at].sum(), n_active[:, i].sum()
+                inside, everywhere = _total(active[:, at]), _total(n_active[:, i])
                 for r in range(n_runs):
                     bits[r] += code_length(
                         n_active[r, i], n_samples[r], everywhere - n_active[r, i], all_samples - n_samples[r]
@@ -100,8 +108,9 @@ def node_bits(
                         everywhere - n_active[r, i] - (inside - active[r, at]),
                         all_samples - n_samples[r] - (all_open - opened[r, gate]),
                     )
-            if bits.sum() > most:
-                most = bits.sum()
+            total = _total(bits)
+            if total > most:
+                most = total
                 best[v] = k
                 for r in range(n_runs):
                     saved[v, r] = bits[r]

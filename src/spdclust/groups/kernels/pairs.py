@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.machine import fetch
 
 AHEAD = 6
@@ -13,7 +13,7 @@ TESTED = 64
 """Number of pairs that are tested together for being similar; most tests find none."""
 
 
-@compiled
+@compiled(allocates=True)
 def pair_sums(
     first, last, column_start, column_samples, column_values, row_start, rows, row_values, sums, is_first
 ):  # fmt: skip
@@ -92,7 +92,7 @@ def similar_pairs(first, last, sums, counts, scale, least, pairs):
     return n
 
 
-@compiled
+@inner
 def _are_similar(shared, count_a, count_b, least):
     return shared > 0 and shared >= least * (count_a + count_b - shared)
 

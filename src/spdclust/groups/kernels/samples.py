@@ -66,7 +66,7 @@ def keep_active(row_start, rows, values, columns, threshold, new_rows, new_value
             at += 1
 
 
-@compiled
+@compiled(allocates=True)
 def scatter(column_start, samples, n_samples, rng):
     """Move every component's activations to distinct, uniformly drawn samples; the output is unsorted."""
     drawn = np.full(n_samples, -1, dtype=np.int64)
@@ -89,7 +89,7 @@ def scatter(column_start, samples, n_samples, rng):
                 position += 1
 
 
-@compiled
+@compiled(allocates=True)
 def trade(order, row_start, rows, values, rng):
     """Trade components between neighbours in a random order of samples: one round of curveball.
 
@@ -151,7 +151,7 @@ def trade(order, row_start, rows, values, rng):
             s += 1
 
 
-@compiled
+@compiled(allocates=True)
 def mark_samples(
     row_start, rows, values, group_of, at_least, others, loose_start, loose, loose_squares, edge_end,
     own_hits, alone_hits, alone_energy, edge, n_active, busy_start, busy, busy_active,

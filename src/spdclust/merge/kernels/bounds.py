@@ -6,7 +6,7 @@ lower bound; the row with the least bound is re-read until the least bound is up
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.layout import (
     ACTIVITY,
     BLOCK,
@@ -31,7 +31,7 @@ from spdclust.merge.kernels.machine import greater, smaller
 # a row is narrow or wide, in different types: what reads one is compiled for both
 
 
-@compiled
+@inner
 def values_of_row(coact, figures, p, first, last, alpha, log_k, values):
     """Write a row's values for slots `first` to `last`, infinity for closed ones; return the least value."""
     if coact.wide_start[p] >= 0:
@@ -50,7 +50,7 @@ def _values(row, figures, p, first, last, alpha, log_k, values):
     return least
 
 
-@compiled
+@inner
 def least_of_row(coact, figures, p, alpha, log_k):
     """Return the least value of a row's pairs, or infinity if it has none."""
     if coact.wide_start[p] >= 0:
@@ -58,7 +58,7 @@ def least_of_row(coact, figures, p, alpha, log_k):
     return _least(narrow_row(coact, p), figures, p, alpha, log_k)
 
 
-@compiled
+@inner
 def _least(row, figures, p, alpha, log_k):
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, least = s[p], r[p], np.inf
@@ -68,7 +68,7 @@ def _least(row, figures, p, alpha, log_k):
     return least
 
 
-@compiled
+@inner
 def most_of_row(coact, figures, p, alpha, log_k):
     """Return a row's greatest value now and at log2(k−1) = 0; minus infinity without pairs."""
     if coact.wide_start[p] >= 0:
@@ -76,7 +76,7 @@ def most_of_row(coact, figures, p, alpha, log_k):
     return _most(narrow_row(coact, p), figures, p, alpha, log_k)
 
 
-@compiled
+@inner
 def _most(row, figures, p, alpha, log_k):
     s, r, closed = figures[ACTIVITY], figures[RANK], figures[CLOSED]
     s_p, r_p, most, most_at_zero = s[p], r[p], -np.inf, -np.inf
@@ -87,7 +87,7 @@ def _most(row, figures, p, alpha, log_k):
     return most, most_at_zero
 
 
-@compiled
+@inner
 def count_in_row(coact, figures, p, alpha, log_k, limit):
     """Return the number of a row's pairs with a finite value of at most `limit`."""
     if coact.wide_start[p] >= 0:
@@ -105,7 +105,7 @@ def _count(row, figures, p, alpha, log_k, limit):
     return count
 
 
-@compiled
+@inner
 def find_in_row(coact, figures, p, alpha, log_k, low, high, ordinal, values):
     """Return the slot of the `ordinal`-th pair of a row with a value within the limits, and their number.
 
@@ -124,7 +124,7 @@ def find_in_row(coact, figures, p, alpha, log_k, low, high, ordinal, values):
     return found, count
 
 
-@compiled
+@inner
 def set_low(figures, marks, blocks, p, low, now):
     """Store a row's least value."""
     if low != figures[LOW, p]:
@@ -144,7 +144,7 @@ def update_least(figures, blocks, p):
     blocks[LEAST, p // BLOCK] = least
 
 
-@compiled
+@inner
 def least_bound(figures, blocks, n_slots):
     """Return the row with the least lower bound, the first one if tied; -1 if all are infinite."""
     block, least = -1, np.inf
@@ -158,7 +158,7 @@ def least_bound(figures, blocks, n_slots):
     return -1
 
 
-@compiled
+@inner
 def settle_least(coact, figures, marks, blocks, counts, alpha, log_k):
     """Return a row that holds a pair of the least value, its bound up to date; -1 if there is no pair."""
     n_slots, now = counts[SLOTS], counts[MERGES]
@@ -169,7 +169,7 @@ def settle_least(coact, figures, marks, blocks, counts, alpha, log_k):
         set_low(figures, marks, blocks, p, least_of_row(coact, figures, p, alpha, log_k), now)
 
 
-@compiled
+@inner
 def read_peak(coact, figures, marks, p, alpha, log_k, now):
     """Read a row and update its upper bound.
 
@@ -187,7 +187,7 @@ def read_peak(coact, figures, marks, p, alpha, log_k, now):
         figures[PEAK, p] = most + rise + 4e-15 * (abs(most) + 2.0 * rise)
 
 
-@compiled
+@inner
 def greatest_bounds(figures, marks, n_slots, log_k, now):
     """Return the greatest value of the up-to-date rows and the greatest upper bound of the others."""
     fresh, stale = -np.inf, -np.inf
@@ -199,7 +199,7 @@ def greatest_bounds(figures, marks, n_slots, log_k, now):
     return fresh, stale
 
 
-@compiled
+@inner
 def settle_greatest(coact, figures, marks, counts, alpha, log_k):
     """Return the greatest value of all pairs, or minus infinity if there are none."""
     n_slots, now = counts[SLOTS], counts[MERGES]

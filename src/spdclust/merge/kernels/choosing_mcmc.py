@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.bounds import values_of_row
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (
@@ -30,7 +30,7 @@ STEEPEST = 1e300
 """Largest inverse temperature: a difference of 0 times infinity would be NaN."""
 
 
-@compiled
+@inner
 def weigh_row(coact, figures, rules, p, log_k, room):
     """Return a row's least value and the sum of its weights relative to the weight of its least pair.
 
@@ -49,13 +49,13 @@ def weigh_row(coact, figures, rules, p, log_k, room):
     return least, total
 
 
-@compiled
+@inner
 def inverse_temperature(rules):
     """Return the inverse temperature for costs that are counts."""
     return min(1.0 / (rules.argument * max(rules.n_samples, 1.0)), STEEPEST)
 
 
-@compiled
+@inner
 def relative_weight(least, total, scale, inverse):
     """Return a row's weight relative to exp(−scale / temperature)."""
     return total * math.exp((scale - least) * inverse) if least < np.inf else 0.0
@@ -71,7 +71,7 @@ def weigh_rows(coact, figures, rules, first, last, log_k, room):
             figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
 
 
-@compiled
+@inner
 def weigh_new_row(state, rules, p, log_k):
     """Weigh a newly written row."""
     figures, inverse, scale = state.figures, inverse_temperature(rules), state.sums[SCALE]
@@ -98,7 +98,7 @@ def rescale(figures, blocks, sums, n_slots, rules):
         update_weight(figures, blocks, block * BLOCK)
 
 
-@compiled
+@inner
 def choose_mcmc(state, rules, log_k, rng):
     """Draw a pair with probability ∝ exp(−cost / temperature); -1 if there is no pair."""
     figures, blocks, sums, n_slots = state.figures, state.blocks, state.sums, state.counts[SLOTS]
@@ -120,7 +120,7 @@ def choose_mcmc(state, rules, log_k, rng):
         update_weight(figures, blocks, p)
 
 
-@compiled
+@inner
 def total_weight(blocks, n_slots):
     """Return the sum of all rows' weights."""
     total = 0.0
@@ -129,7 +129,7 @@ def total_weight(blocks, n_slots):
     return total
 
 
-@compiled
+@inner
 def _row_at(figures, blocks, rest, n_slots):
     """Return the row in which a running sum of weights passes `rest`."""
     block, n_blocks = 0, (n_slots + BLOCK - 1) // BLOCK
@@ -150,7 +150,7 @@ def _row_at(figures, blocks, rest, n_slots):
     return row
 
 
-@compiled
+@inner
 def _pair_at(weights, rest, n):
     """Return the index at which a running sum of weights passes `rest`, or the last index with a weight."""
     chosen = -1

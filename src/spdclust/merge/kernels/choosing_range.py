@@ -8,7 +8,7 @@ longer a candidate. Both methods give every candidate the same probability.
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import inner
 from spdclust.merge.kernels.bounds import count_in_row, find_in_row, settle_greatest, settle_least
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (
@@ -28,7 +28,7 @@ from spdclust.merge.kernels.layout import (
 )
 
 
-@compiled
+@inner
 def draw_any(figures, n_slots, rng):
     """Draw uniformly from all pairs."""
     while True:
@@ -37,7 +37,7 @@ def draw_any(figures, n_slots, rng):
             return max(p, q), min(p, q)
 
 
-@compiled
+@inner
 def range_limit(state, rules, log_k):
     """Return the least value and the greatest value of a candidate; infinite if there is no pair."""
     coact, figures, marks, counts = state.coact, state.figures, state.marks, state.counts
@@ -50,7 +50,7 @@ def range_limit(state, rules, log_k):
     return least, greatest if rules.argument == 1.0 else least + rules.argument * (greatest - least)
 
 
-@compiled
+@inner
 def choose_range(state, rules, log_k, least, limit, rng):
     """Draw uniformly from the pairs with a value of at most `limit`; there must be at least one."""
     p, q = _draw_blindly(state, rules, log_k, limit, rng)
@@ -59,7 +59,7 @@ def choose_range(state, rules, log_k, least, limit, rng):
     return p, q
 
 
-@compiled
+@inner
 def _draw_blindly(state, rules, log_k, limit, rng):
     # as many trials as cost about the same as reading a few rows; after a failure, try only occasionally
     coact, figures, counts = state.coact, state.figures, state.counts
@@ -75,7 +75,7 @@ def _draw_blindly(state, rules, log_k, limit, rng):
     return -1, -1
 
 
-@compiled
+@inner
 def _draw_by_counts(state, rules, log_k, least, limit, rng):
     coact, figures, blocks, sums = state.coact, state.figures, state.blocks, state.sums
     n_failed = 0
@@ -97,7 +97,7 @@ def _draw_by_counts(state, rules, log_k, least, limit, rng):
             update_weight(figures, blocks, p)
 
 
-@compiled
+@inner
 def _row_at(figures, blocks, n_slots, rng):
     """Draw a row by its integer weight, and the number of one of its candidates."""
     total = 0.0
@@ -115,7 +115,7 @@ def _row_at(figures, blocks, n_slots, rng):
     return p, ordinal
 
 
-@compiled
+@inner
 def count_candidates_of_rows(state, rules, log_k, limit):
     """Recount the candidates of every row."""
     figures, n_slots = state.figures, state.counts[SLOTS]
@@ -126,7 +126,7 @@ def count_candidates_of_rows(state, rules, log_k, limit):
         update_weight(figures, state.blocks, block * BLOCK)
 
 
-@compiled
+@inner
 def count_candidates_of_row(coact, figures, p, alpha, log_k, limit):
     """Count the candidates of a row; the caller must update the block's total."""
     figures[WEIGHT, p] = 0.0

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.bounds import (
     count_in_row,
     find_in_row,
@@ -33,7 +33,7 @@ EVEN_BELOW = 1e-30
 """If decay over all ranks is below this, all ranks are equally likely, and products of it lose precision."""
 
 
-@compiled
+@inner
 def draw_rank(decay, n_pairs, rng):
     """Draw a rank from 0 to n_pairs − 1 with probability ∝ exp(−decay·rank), by inversion; decay above 0."""
     if decay * n_pairs < EVEN_BELOW:
@@ -43,7 +43,7 @@ def draw_rank(decay, n_pairs, rng):
     return min(np.int64(rank), n_pairs - 1)
 
 
-@compiled
+@inner
 def choose_least(state, rules, log_k, rng):
     """Draw uniformly from the pairs with the least value; return its slots, -1 if there is no pair."""
     coact, figures, marks, blocks = state.coact, state.figures, state.marks, state.blocks
@@ -53,7 +53,7 @@ def choose_least(state, rules, log_k, rng):
     return draw_equal(state, rules, log_k, figures[LOW, p], np.int64(0), np.int64(0), rng)
 
 
-@compiled
+@inner
 def choose_rank(state, rules, log_k, rank, rng):
     """Return the slots of the pair at a rank below the heap size, with tied pairs in random order.
 
@@ -96,7 +96,7 @@ def choose_rank(state, rules, log_k, rank, rng):
     return p, q
 
 
-@compiled
+@inner
 def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
     """Draw uniformly from the pairs of exactly this value; the search must hold no lower one.
 
@@ -126,7 +126,7 @@ def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
             set_low(figures, marks, blocks, p, low, state.counts[MERGES])
 
 
-@compiled
+@inner
 def n_remembered(figures, marks, blocks, n_slots, value):
     """Return the stored number of pairs of this value in all rows; a row never counted contributes one."""
     total = 0
@@ -138,7 +138,7 @@ def n_remembered(figures, marks, blocks, n_slots, value):
     return total
 
 
-@compiled
+@inner
 def _row_of_remembered(figures, marks, blocks, n_slots, value, ordinal):
     """Return the row of the `ordinal`-th stored pair of this value, and the pair's number within the row."""
     for block in range((n_slots + BLOCK - 1) // BLOCK):
@@ -165,7 +165,7 @@ def find_tie(state, rules, log_k, value, ordinal, n_rows):
     return -1, -1
 
 
-@compiled
+@inner
 def _keep(heap, pairs, size, rank, ties_outside, value, p, q):
     """Offer a pair to the heap of the rank + 1 smallest pairs, with the greatest on top.
 
@@ -184,7 +184,7 @@ def _keep(heap, pairs, size, rank, ties_outside, value, p, q):
     return size, ties_outside + (value == heap[0])
 
 
-@compiled
+@inner
 def _push(heap, pairs, size, value, p, q):
     position = size
     while position > 0 and heap[(position - 1) // 2] < value:
@@ -194,7 +194,7 @@ def _push(heap, pairs, size, value, p, q):
     heap[position], pairs[0, position], pairs[1, position] = value, p, q
 
 
-@compiled
+@inner
 def _replace_top(heap, pairs, size, value, p, q):
     position = 0
     while True:

@@ -8,7 +8,7 @@ Muła, Kurz and Lemire, *Faster population counts using AVX2 instructions*, 2018
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.layout import narrow_row, row_start, wide_row
 from spdclust.merge.kernels.machine import CARRY, add_sixteen, fetch
 
@@ -23,7 +23,7 @@ TILE = 8
 """Words of a tile: 512 slots, and one line of the caches."""
 
 
-@compiled
+@inner
 def lowest_bit(word):
     """Return the position of the lowest set bit of a 32-bit word that is not 0."""
     value = np.int64(word)
@@ -80,22 +80,22 @@ def fill_rows(n_slots, words, span_start, span_length, bitmap, rows, row_starts,
                 row_length[word] += 1
 
 
-@compiled
+@compiled(allocates=True)
 def count_coactivations(first, last, words, span_start, span_length, bitmap, rows, row_starts, coact):
     """Fill the rows of slots `first` to `last` by counting the older slots on each slot's samples."""
     numbers = np.empty(len(row_starts), dtype=np.uint32)
     for p in range(first, last):
         span = words[span_start[p] : span_start[p] + span_length[p]]
-        samples = numbers_in(span, numbers) if bitmap[p] else span
+        samples = numbers[: numbers_in(span, numbers)] if bitmap[p] else span
         if coact.wide_start[p] >= 0:
             _count_older(samples, p, rows, row_starts, wide_row(coact, p))
         else:
             _count_older(samples, p, rows, row_starts, narrow_row(coact, p))
 
 
-@compiled
+@inner
 def numbers_in(bitmap, numbers):
-    """Write the numbers contained in a bitmap to `numbers`, and return them."""
+    """Write the numbers contained in a bitmap to `numbers`, and return how many there are."""
     n = 0
     for w in range(len(bitmap)):
         word = bitmap[w]
@@ -103,10 +103,10 @@ def numbers_in(bitmap, numbers):
             numbers[n] = (w << 5) + lowest_bit(word)
             n += 1
             word &= word - np.uint32(1)
-    return numbers[:n]
+    return n
 
 
-@compiled
+@inner
 def _count_older(span, p, rows, row_starts, row):
     """Count the slots before `p` on each of its samples, whose rows are in slot order and contain `p`.
 
@@ -141,7 +141,7 @@ def count_zeros(first, last, coact):
     return zeros
 
 
-@compiled
+@inner
 def _zeros_in(row):
     zeros = 0
     for q in range(len(row)):
@@ -164,7 +164,7 @@ def fill_tiles(first_dense, words, span_start, span_length, bitmap, tiles):
                 tiles[word, column] |= bit
 
 
-@compiled
+@compiled(allocates=True)
 def count_in_tiles(first, last, words, span_start, span_length, bitmap, first_dense, tiles, coact):
     """Write the coactivations of slots `first` to `last` with all younger slots from `first_dense` on.
 
@@ -177,7 +177,7 @@ def count_in_tiles(first, last, words, span_start, span_length, bitmap, first_de
     counts = np.empty(64 * TILE, dtype=np.uint64)
     for p in range(first, last):
         span = words[span_start[p] : span_start[p] + span_length[p]]
-        samples = numbers_in(span, numbers) if bitmap[p] else span
+        samples = numbers[: numbers_in(span, numbers)] if bitmap[p] else span
         for tile in range(max(0, p + 1 - first_dense) // (64 * TILE), tiles.shape[1] // TILE):
             _count_tile(samples, tiles, tile, planes, counts)
             start = first_dense + 64 * TILE * tile
@@ -189,7 +189,7 @@ def count_in_tiles(first, last, words, span_start, span_length, bitmap, first_de
                     coact.narrow[row_start(q) + p] = counts[q - start]
 
 
-@compiled
+@inner(allocates=True)
 def _count_tile(samples, tiles, tile, planes, counts):
     """Count on how many of the samples each slot of a tile is active; `planes` has bit `k` of all counts."""
     n_bits = 5

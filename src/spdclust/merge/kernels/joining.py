@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.bounds import least_of_row, set_low, update_least
 from spdclust.merge.kernels.layout import (
     ACTIVITY,
@@ -106,7 +106,7 @@ def join(state, rules, p, q, least, rank, zero_share):
         set_low(figures, marks, state.blocks, new, low, counts[MERGES])
 
 
-@compiled
+@inner
 def write_choice(state, a, b, value, least, rank, zero_share):
     """Record what is known about a merge before it is done."""
     figures, marks, log, t = state.figures, state.marks, state.log, state.counts[MERGES]
@@ -125,14 +125,14 @@ def write_choice(state, a, b, value, least, rank, zero_share):
     log[ACTIVITY_FIRST, t], log[ACTIVITY_SECOND, t] = figures[ACTIVITY, first], figures[ACTIVITY, second]
 
 
-@compiled
+@inner
 def description_length(k, sums, alpha):
     """Return Σ s_g·(log2 k + α·r_g) of a grouping, in bits over all samples."""
     activity = total_of(sums[SUM_ACTIVITY], sums[LOST_ACTIVITY])
     return activity * math.log2(k) + alpha * total_of(sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK])
 
 
-@compiled
+@inner
 def replace_in_sum(total, lost, new, a, b):
     """Return a running sum and its rounding error so far, with `new` instead of `a` and `b`."""
     without_a = new - a
@@ -142,7 +142,7 @@ def replace_in_sum(total, lost, new, a, b):
     return after, lost + lost_in_sum(total, change, after)
 
 
-@compiled
+@inner
 def lost_in_sum(x, y, total):
     """Return x + y − total exactly, where total is the rounded sum (Knuth's two-sum)."""
     part = total - x
@@ -160,7 +160,7 @@ def total_of(total, lost):
     return corrected if abs(lost) > MOST_LOST * abs(corrected) else total
 
 
-@compiled
+@inner
 def write_row(state, a, b, new, activity, narrow):
     """Write the coactivations of the union of slots `a` and `b`, in a wide row if it is active often enough.
 
@@ -183,7 +183,7 @@ def write_row(state, a, b, new, activity, narrow):
     return zeros
 
 
-@compiled
+@inner
 def add_part(coact, closed, part, n_slots, row):
     """Add the coactivations of one slot with all others to `row`; return with how many groups it has none."""
     if coact.wide_start[part] >= 0:
@@ -198,7 +198,7 @@ def add_part(coact, closed, part, n_slots, row):
     return zeros
 
 
-@compiled
+@inner
 def _add_older(counts, closed, row):
     zeros = 0
     for q in range(len(counts)):
@@ -207,7 +207,7 @@ def _add_older(counts, closed, row):
     return zeros
 
 
-@compiled
+@inner
 def open_wide_row(coact, closed, new):
     """Make room for a wide row after all others; where there is none, remove those of closed slots."""
     if coact.wide_start[-1] + new > len(coact.wide):
@@ -226,7 +226,7 @@ def open_wide_row(coact, closed, new):
     coact.wide_start[-1] += new
 
 
-@compiled
+@inner
 def zeros_of_two(coact, figures, a, b, n_slots):
     """Return the number of pairs of slots `a` and `b` that have no coactivation."""
     zeros = np.int64(count_of(coact, a, b) == 0)
@@ -280,7 +280,7 @@ def move_rows(coact, kept):
     coact.wide_start[-1] = end
 
 
-@compiled
+@compiled(allocates=True)
 def spread_rows(coact, slots):
     """Move contiguous rows to the given slots, in order; the inverse of `move_rows`."""
     wide_start, end = coact.wide_start[: len(slots)].copy(), 0

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 
 NARROW = 2**16 - 1
 """Largest count of a narrow row."""
@@ -150,19 +150,19 @@ def row_start(slot):
     return slot * (slot - 1) // 2
 
 
-@compiled
+@inner(inline="always")
 def narrow_row(coact, slot):
     """Return the row of a slot that is not wide."""
     return coact.narrow[row_start(slot) : row_start(slot) + slot]
 
 
-@compiled
+@inner(inline="always")
 def wide_row(coact, slot):
     """Return the row of a wide slot."""
     return coact.wide[coact.wide_start[slot] : coact.wide_start[slot] + slot]
 
 
-@compiled
+@inner
 def store_row(coact, slot, counts):
     """Write the row of a slot."""
     if coact.wide_start[slot] >= 0:
@@ -171,13 +171,13 @@ def store_row(coact, slot, counts):
         _copy(counts, narrow_row(coact, slot))
 
 
-@compiled
+@inner
 def _copy(counts, row):
     for q in range(len(row)):
         row[q] = counts[q]
 
 
-@compiled
+@inner
 def count_of(coact, p, q):
     """Return the coactivation of two slots."""
     younger, older = max(p, q), min(p, q)
@@ -196,7 +196,7 @@ def counts_of(coact: Coactivations, p: np.ndarray | int, q: np.ndarray) -> np.nd
     return counts
 
 
-@compiled
+@inner
 def pair_value(c, s_i, s_j, r_i, r_j, alpha, log_k):
     """Return the cost of a pair without the term that all pairs share, in bits (docs/merge-math.md)."""
     return alpha * ((s_i - c) * r_j + (s_j - c) * r_i) - c * log_k

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.bounds import least_of_row, read_peak, settle_least
 from spdclust.merge.kernels.choosing_mcmc import choose_mcmc, weigh_new_row
 from spdclust.merge.kernels.choosing_range import (
@@ -76,7 +76,7 @@ def zero_share_of_all(counts):
     return counts[ZERO_PAIRS] / (counts[OPEN] * (counts[OPEN] - 1) // 2)
 
 
-@compiled
+@inner
 def zero_share_up_to(limit, rules):
     """Return that share among pairs with a value of at most `limit`, if it is known without counting.
 
@@ -85,7 +85,7 @@ def zero_share_up_to(limit, rules):
     return 0.0 if limit < 0.0 and rules.monotone else np.nan
 
 
-@compiled
+@inner
 def pauses(state, rules, p, q, least, limit, rank):
     """Return the choice to the caller to join, if all of its statistics are requested."""
     if not rules.thorough:
@@ -192,7 +192,7 @@ def merge_by_rank(state, rules, n_merges, rng):
         join(state, rules, p, q, least, rank, zero_share_of_all(counts))
 
 
-@compiled
+@inner
 def least_value(state, rules, log_k):
     """Return the least value of all pairs."""
     p = settle_least(state.coact, state.figures, state.marks, state.blocks, state.counts, rules.alpha, log_k)

@@ -5,7 +5,7 @@ A set is a sorted list of sample numbers, or a bitmap once that is shorter. The 
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.coactivation import lowest_bit
 from spdclust.merge.kernels.layout import (
     FIRST_ENTRY,
@@ -21,7 +21,7 @@ AHEAD = 6
 """Number of samples ahead of the current one for which rows are prefetched."""
 
 
-@compiled
+@inner
 def unite(state, a, b, new, n_words):
     """Store the union of the sets of slots `a` and `b` as that of `new`.
 
@@ -29,7 +29,7 @@ def unite(state, a, b, new, n_words):
     There must be space for a bitmap after the last set.
     """
     marks, counts = state.marks, state.counts
-    in_a, in_b = _span(state.words, marks, a), _span(state.words, marks, b)
+    in_a, in_b = _words_of(state.words, marks, a), _words_of(state.words, marks, b)
     start, is_bitmap = counts[TOP], True
     if marks[IS_BITMAP, a] or marks[IS_BITMAP, b]:
         if marks[IS_BITMAP, a] and marks[IS_BITMAP, b]:
@@ -58,17 +58,17 @@ def unite(state, a, b, new, n_words):
     marks[SPAN_LENGTH, b] = 0
 
 
-@compiled
-def _span(words, marks, slot):
+@inner(inline="always")
+def _words_of(words, marks, slot):
     start = marks[SPAN_START, slot]
     return words[start : start + marks[SPAN_LENGTH, slot]]
 
 
-# Shared samples are collected first and visited in batches: a call that takes the state counts references to
-# all of its arrays, which costs more than a visit.
+# Shared samples are collected first and visited in batches: a call that takes the state passes all of its
+# arrays, which costs as much as a visit.
 
 
-@compiled
+@inner
 def _bitmap_with_bitmap(state, bitmap, other, gone):
     words_at_once = len(state.shared) // 32
     for first in range(0, len(other), words_at_once):
@@ -76,7 +76,7 @@ def _bitmap_with_bitmap(state, bitmap, other, gone):
         _visit(state, _merge_bitmaps(bitmap, other, first, last, state.shared), gone)
 
 
-@compiled
+@inner
 def _merge_bitmaps(bitmap, other, first, last, shared):
     n_shared = 0
     for w in range(first, last):
@@ -89,14 +89,14 @@ def _merge_bitmaps(bitmap, other, first, last, shared):
     return n_shared
 
 
-@compiled
+@inner
 def _bitmap_with_list(state, bitmap, numbers, gone):
     for first in range(0, len(numbers), len(state.shared)):
         some = numbers[first : first + len(state.shared)]
         _visit(state, _merge_into_bitmap(bitmap, some, state.shared), gone)
 
 
-@compiled
+@inner
 def _merge_into_bitmap(bitmap, numbers, shared):
     n_shared = 0
     for n in numbers:
@@ -107,7 +107,7 @@ def _merge_into_bitmap(bitmap, numbers, shared):
     return n_shared
 
 
-@compiled
+@inner
 def _list_with_list(state, in_a, in_b, union, gone):
     e = f = length = np.int64(0)
     while e < len(in_a) and f < len(in_b):
@@ -120,7 +120,7 @@ def _list_with_list(state, in_a, in_b, union, gone):
     return length
 
 
-@compiled
+@inner
 def _merge_lists(in_a, in_b, e, f, union, length, shared):
     """Merge two sorted lists until one ends or `shared` could overflow."""
     n_shared, last = 0, length + len(shared)
@@ -135,14 +135,14 @@ def _merge_lists(in_a, in_b, e, f, union, length, shared):
     return e, f, length, n_shared
 
 
-@compiled
+@inner
 def _visit(state, n_shared, gone):
     if n_shared > 0:
         samples = state.shared[:n_shared]
         drop_entries(samples, state.rows, state.row_start, state.row_length, state.owner, state.new_row, gone)
 
 
-@compiled
+@inner
 def drop_entries(samples, rows, row_starts, row_length, owner, new_row, gone):
     """Count the groups active on samples that both parts share, and drop one part's entry from each.
 
@@ -172,7 +172,7 @@ def drop_entries(samples, rows, row_starts, row_length, owner, new_row, gone):
             row_length[n] = last
 
 
-@compiled
+@inner
 def hand_over(marks, owner, following, a, b, new):
     """Transfer all entries of slots `a` and `b` to slot `new`."""
     for slot in (a, b):

@@ -13,7 +13,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import inner
 from spdclust.partitions.kernels.table import (
     COUNT,
     DISTANCE,
@@ -28,7 +28,7 @@ from spdclust.partitions.kernels.table import (
 )
 
 
-@compiled
+@inner
 @no_type_check
 def open_before_merge(table, keep, gone, side, opened, n_open):
     """Free both nodes that are about to merge and remove their duals.
@@ -52,7 +52,7 @@ def open_before_merge(table, keep, gone, side, opened, n_open):
     return taken, n_open
 
 
-@compiled
+@inner
 @no_type_check
 def cover_after_merge(table, node, side, opened, n_open):
     """Set the merged node's dual to the least that covers its cells; match it if a tight cell has a free end.
@@ -82,7 +82,7 @@ def cover_after_merge(table, node, side, opened, n_open):
     return np.int64(dual), n_open
 
 
-@compiled
+@inner
 @no_type_check
 def close_node(table, root, n_rows, stamp, queue, stack, seen):
     """Match a free node or lower its dual to 0; return the decrease of the sum of the duals.
@@ -193,7 +193,7 @@ def close_node(table, root, n_rows, stamp, queue, stack, seen):
     return best
 
 
-@compiled
+@inner
 @no_type_check
 def _push(queue, size, item):
     position = size
@@ -207,7 +207,7 @@ def _push(queue, size, item):
     return size + 1
 
 
-@compiled
+@inner
 @no_type_check
 def _pop(queue, size):
     top = queue[0]

@@ -8,7 +8,7 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import inner
 
 # columns of `cells`: both ends, neighbours in the lists of either end, the count
 END, NEXT, PREV, COUNT = 0, 2, 4, 6
@@ -27,7 +27,7 @@ class Table(NamedTuple):
     values: np.ndarray
 
 
-@compiled
+@inner(allocates=True)
 @no_type_check
 def identity_table(n):
     """Return the table of two groupings into singletons, with a one-to-one matching."""
@@ -53,7 +53,7 @@ def identity_table(n):
     return table
 
 
-@compiled
+@inner
 @no_type_check
 def merge_nodes(table, keep, gone, side, xlogx, sums):
     """Move the cells of `gone` to `keep`, both on `side`; add the change to `sums` (squares, information)."""
@@ -87,7 +87,7 @@ def merge_nodes(table, keep, gone, side, xlogx, sums):
     nodes[gone, DEGREE] = 0
 
 
-@compiled
+@inner
 @no_type_check
 def _link(cells, nodes, cell, node, side):
     head = nodes[node, HEAD]
@@ -99,7 +99,7 @@ def _link(cells, nodes, cell, node, side):
     nodes[node, DEGREE] += 1
 
 
-@compiled
+@inner
 @no_type_check
 def _unlink(cells, nodes, cell, node, side):
     before, after = cells[cell, PREV + side], cells[cell, NEXT + side]
@@ -112,19 +112,19 @@ def _unlink(cells, nodes, cell, node, side):
     nodes[node, DEGREE] -= 1
 
 
-@compiled
+@inner
 @no_type_check
 def _slot(key, size):
     return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & (size - 1)
 
 
-@compiled
+@inner
 @no_type_check
 def _key(table, row, column):
     return np.int64(row) * len(table.nodes) + column
 
 
-@compiled
+@inner
 @no_type_check
 def _insert(table, row, column, cell):
     size = len(table.keys)
@@ -136,7 +136,7 @@ def _insert(table, row, column, cell):
     table.values[slot] = cell
 
 
-@compiled
+@inner
 @no_type_check
 def _find(table, row, column):
     size = len(table.keys)
@@ -149,7 +149,7 @@ def _find(table, row, column):
     return np.int32(NONE)
 
 
-@compiled
+@inner
 @no_type_check
 def _remove(table, row, column):
     keys, values = table.keys, table.values

@@ -9,7 +9,7 @@ from spdclust.partitions.kernels.assignment import close_node, cover_after_merge
 from spdclust.partitions.kernels.table import DEGREE, DUAL, MATE, NONE, identity_table, merge_nodes
 
 
-@compiled
+@compiled(allocates=True)
 @no_type_check
 def walk_run(merges, first, n, stride, xlogx, squares, information):
     """Record Σ size² and Σ xlogx[size] over one run's groups, at every `stride`-th iteration."""
@@ -27,7 +27,7 @@ def walk_run(merges, first, n, stride, xlogx, squares, information):
             information[row // stride] = info
 
 
-@compiled
+@compiled(allocates=True)
 @no_type_check
 def walk_pair(
     merges_a, merges_b, first_a, first_b, n, stride, xlogx, want_matched, squares, information, matched

@@ -1,0 +1,132 @@
+"""Samples without coactivation, and how many groups are found in them."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from spdclust.core.threads import run_parts
+from spdclust.core.types import Int, make_generator
+from spdclust.groups.evidence import select_nodes
+from spdclust.groups.kernels import samples as kernels
+from spdclust.groups.samples import Entries, Folds
+
+NULL_ENTRIES = 20_000_000
+"""A null run uses the first samples of every fold, up to this total number of activations."""
+
+TRADES = 6
+"""Rounds of curveball trades in a null run: then 1 in 64 active components is unmoved, mostly by chance."""
+
+
+def first_samples(folds: Folds) -> Folds:
+    """Return the first samples of every fold, up to `NULL_ENTRIES` activations in all, stored in memory.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.ones((8, 3)), ["m:0", "m:1", "m:2"])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> first_samples(folds).n_samples.tolist()  # so few that all are kept
+        [8, 8]
+
+    Args:
+        folds: the samples; every piece of a fold keeps at least one.
+    """
+    stored: list[list[Entries]] = []
+    for fold in range(folds.n_folds):
+        room = NULL_ENTRIES // folds.n_folds
+        stored.append([])
+        for piece in folds.first_pieces(fold, max(1, room)):
+            n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
+            kept = piece.between(0, min(n_kept, piece.n_rows))
+            room -= len(kept.columns)
+            stored[fold].append(kept)
+    return Folds(folds.labels, folds.n_folds, lambda fold, most: iter(stored[fold]))
+
+
+def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int = 1) -> Folds:
+    """Return the samples with every coactivation destroyed; every component keeps its activations.
+
+    The samples on which each component is active are redrawn, so that all components are independent. With
+    `keep_busy` every sample also keeps its number of active components, as far as a random arrangement can:
+    components are traded between random pairs of samples (curveball, Strona et al. 2014). Groups found then
+    exist because some samples have more active components than others.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.eye(4).repeat(2, 1), [f"m:{i}" for i in range(8)])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> nulls = [null_folds(folds, seed=0, keep_busy=busy) for busy in (False, True)]
+        >>> [bool((null.counts == folds.counts).all()) for null in nulls]
+        [True, True]
+
+    Args:
+        folds: the samples; of many, only the `first_samples` are used.
+        seed: seed of the draws.
+        keep_busy: whether samples keep their number of active components.
+        threads: number of threads; the result does not depend on it.
+    """
+    first = first_samples(folds)
+    pieces = [
+        (fold, number, piece)
+        for fold in range(folds.n_folds)
+        for number, piece in enumerate(first.pieces(fold))
+    ]
+
+    def draw(position: int, _: int) -> Entries:
+        fold, number, piece = pieces[position]
+        rng = make_generator((seed, fold, number))
+        if not keep_busy:
+            by_component = piece.transposed()
+            kernels.scatter(by_component.start, by_component.columns, piece.n_rows, rng)
+            return by_component.transposed()
+        # `trade` moves values with their entries, and has no form without values
+        values = np.ones(len(piece.columns), np.float32) if piece.values is None else piece.values
+        for _ in range(TRADES):
+            kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, rng)
+        return piece
+
+    drawn = run_parts(draw, [(position, position + 1) for position in range(len(pieces))], threads)
+    of_fold = [
+        [piece for (owner, _, _), piece in zip(pieces, drawn, strict=True) if owner == fold]
+        for fold in range(folds.n_folds)
+    ]
+    return Folds(folds.labels, folds.n_folds, lambda fold, most: iter(of_fold[fold]))
+
+
+def null_groups(
+    samples: Folds | None,
+    n_null: int,
+    seed: int,
+    threads: int,
+    progress: Callable[[str], None],
+    arrays: list[np.ndarray],
+) -> tuple[Int[np.ndarray, " nulls"], Int[np.ndarray, " nulls"]]:
+    """Return how many groups each null run finds: with independent components, and with busy samples kept.
+
+    Example:
+        >>> from spdclust.groups.samples import fold_samples
+        >>> from spdclust.merge.activations import ProcessedActivations
+        >>> acts = ProcessedActivations.from_dense(np.eye(4).repeat(2, 1), [f"m:{i}" for i in range(8)])
+        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
+        >>> independent, busy = null_groups(folds, 2, 0, threads=1, progress=lambda step: None, arrays=[])
+        >>> independent.tolist(), busy.tolist()
+        ([0, 0], [0, 0])
+
+    Args:
+        samples: the samples; None for no null runs.
+        n_null: number of null runs of each kind.
+        seed: seed of the first null run of each kind.
+        threads: number of threads; the result does not depend on it.
+        progress: called with a short description at the start of each null run.
+        arrays: all null runs write their pair sums to these, because they are large.
+    """
+    found = np.zeros((2, n_null), dtype=np.int64)
+    if samples is None:
+        return found[0], found[1]
+    for repetition in range(n_null):
+        progress(f"null run {repetition + 1} of {n_null}")
+        for kind, keep_busy in enumerate((False, True)):
+            null = null_folds(samples, seed + repetition, keep_busy=keep_busy, threads=threads)
+            found[kind, repetition] = len(select_nodes(null, threads, arrays=arrays).chosen)
+    return found[0], found[1]
