@@ -43,7 +43,7 @@ rule normalize:
         ),
         runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
     params:
-        **stage_params("normalize:normalize"),
+        **stage_params("ensemble_records:normalize"),
     script:
         "../workflow/scripts/stage.py"
 
@@ -225,7 +225,7 @@ rule register:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        **stage_params("register:register"),
+        **stage_params("ensemble_records:register"),
         settings=lambda wildcards: ensemble_of(wildcards).identity(),
     script:
         "../workflow/scripts/stage.py"
@@ -272,7 +272,7 @@ rule summarize:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        **stage_params("summarize:summarize_ensemble"),
+        **stage_params("ensemble_records:summarize_ensemble"),
         distances=distance_files,
     script:
         "../workflow/scripts/stage.py"

@@ -66,7 +66,7 @@ def test_every_script_is_used_and_only_some_stages_have_one_of_their_own(rules):
 NORMALIZE = {
     "input": {"histories": ["history.zip"]},
     "output": {"meta": "meta.json", "merge_array": "array.npz"},
-    "params": {"stage": "normalize:normalize", "code": "0123456789abcdef"},
+    "params": {"stage": "ensemble_records:normalize", "code": "0123456789abcdef"},
 }
 
 
@@ -75,22 +75,22 @@ NORMALIZE = {
     [
         (
             {"output": {"meta": "meta.json", "array": "array.npz"}},
-            "rule normalize: output.array: no parameter of spdclust.stages.normalize:normalize "
+            "rule normalize: output.array: no parameter of spdclust.stages.ensemble_records:normalize "
             "(allowed: histories, meta, merge_array)",
         ),
         (
             {"params": NORMALIZE["params"] | {"stride": 2}},
-            "rule normalize: params.stride: no parameter of spdclust.stages.normalize:normalize "
+            "rule normalize: params.stride: no parameter of spdclust.stages.ensemble_records:normalize "
             "(allowed: histories, meta, merge_array)",
         ),
         (
             {"input": {}},
-            "rule normalize: histories: this parameter of spdclust.stages.normalize:normalize is missing "
+            "rule normalize: histories: this parameter of spdclust.stages.ensemble_records:normalize is missing "
             "(allowed: an input, output or param of this name)",
         ),
         (
             {"input": {"histories": ["history.zip"], "meta": "other.json"}},
-            "rule normalize: output.meta: this parameter of spdclust.stages.normalize:normalize has another value "
+            "rule normalize: output.meta: this parameter of spdclust.stages.ensemble_records:normalize has another value "
             "too (allowed: names of outputs that no input or param has)",
         ),
         *(
@@ -99,7 +99,13 @@ NORMALIZE = {
                 f"rule normalize: params.stage: no such stage (found: {stage}; "
                 "allowed: <module>:<function> of spdclust.stages)",
             )
-            for stage in ("normalise:normalize", "normalize:normalise", "normalize:log", "normalize", "")
+            for stage in (
+                "records:normalize",
+                "ensemble_records:normalise",
+                "ensemble_records:log",
+                "ensemble_records",
+                "",
+            )
         ),
         ({}, "history.zip: no such file"),  # the names fit
     ],

@@ -30,7 +30,7 @@ def call_stage(job: Any) -> None:
         ...             rule="normalize",
         ...             input={"histories": [place.history(0), place.history(1)]},
         ...             output=outputs,
-        ...             params={"stage": "normalize:normalize", "code": "0123456789abcdef"},
+        ...             params={"stage": "ensemble_records:normalize", "code": "0123456789abcdef"},
         ...             threads=1,
         ...         )
         ...     )
@@ -97,8 +97,8 @@ def check_names(
         >>> check_names("registry", registry, output=["path"], params=["stage", "code"])
         >>> check_names("registry", registry, output=["database"])
         Traceback (most recent call last):
-        spdclust.InputError: rule registry: output.database: no parameter of spdclust.stages.registry:registry
-        (allowed: path)
+        spdclust.InputError: rule registry: output.database: no parameter of
+        spdclust.stages.registry:registry (allowed: path)
 
     Args:
         rule: name of the rule.
