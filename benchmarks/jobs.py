@@ -34,8 +34,20 @@ def cpu_seconds(*command: str) -> float:
     return min(spent)
 
 
+def stages_of_rules() -> dict[str, str]:
+    """Return the stage of every rule, `<module>:<function>` or a module; all figures are one rule here."""
+    found = {}
+    for file in (ROOT / "rules").glob("*.smk"):
+        for rule in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            stage = re.search(r'stage_(?:params|fingerprint)\(\s*"([\w:]+)"', rule)
+            name = re.match(r' (\w+):|:\s+name:\s+name_of_form\("(\w+)"', rule)
+            if stage is not None:
+                found["figures" if name is None else name[1] or name[2]] = stage[1]
+    return found
+
+
 def jobs_of_the_demonstration() -> Counter[str]:
-    """Return how many jobs of each script a fresh demonstration starts."""
+    """Return how many jobs of each rule a fresh demonstration starts, all figures as one."""
     plan = [sys.executable, "-m", "snakemake", "-n", "--forceall", "-q", "rules"]
     said = subprocess.run(plan, check=True, cwd=ROOT, capture_output=True, text=True).stdout
     jobs: Counter[str] = Counter()
@@ -59,11 +71,12 @@ def main() -> None:
         spent = cpu_seconds(*command)
         print(f"| {name} | {spent:.2f} | {spent / peer:.1f} | |")
     total = 0.0
-    for script in sorted((ROOT / "workflow/scripts").glob("*.py")):
-        stages = re.findall(r"^ +from (spdclust\.stages\.\w+) import", script.read_text(), re.MULTILINE)
-        spent = cpu_seconds(sys.executable, "-c", f"import {', '.join(stages)}")
-        total += jobs[script.stem] * spent
-        print(f"| job of `{script.stem}` | {spent:.2f} | {spent / peer:.1f} | {jobs[script.stem] or ''} |")
+    for rule, stage in sorted(stages_of_rules().items()):
+        modules = ["track", "merge"] if stage == "merge" else [stage.partition(":")[0]]
+        imports = ", ".join(f"spdclust.stages.{module}" for module in modules)
+        spent = cpu_seconds(sys.executable, "-c", f"import {imports}")
+        total += jobs[rule] * spent
+        print(f"| job of `{rule}` | {spent:.2f} | {spent / peer:.1f} | {jobs[rule] or ''} |")
     print(f"| all jobs of the demonstration | {total:.1f} | {total / peer:.0f} | {jobs.total()} |")
 
 

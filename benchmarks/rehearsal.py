@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from generate import SAMPLES_PER_CHUNK, Model, labels
+from jobs import stages_of_rules
 from planning import copy_workflow
 from scipy import sparse
 
@@ -155,7 +156,7 @@ def _jobs(folder: Path) -> list[tuple[str, str, float, float]]:
             script = re.search(r"\0(\S*\.snakemake/scripts/tmp\w+?\.(\w+)\.py)", said)
             if script is None or "python" not in said.split("\0")[0] or (place / "cwd").resolve() != folder:
                 continue
-            rule = _figure_rule(script[1]) if script[2] == "figures" else script[2]
+            rule = _rule(script[1]) if script[2] in ("figures", "stage") else script[2]
             megabytes = int((place / "status").read_text().split("VmHWM:")[1].split()[0]) / 1000
             fields = (place / "stat").read_text().rpartition(")")[2].split()
             # its own and that of children it waited for
@@ -167,10 +168,12 @@ def _jobs(folder: Path) -> list[tuple[str, str, float, float]]:
 
 
 @functools.cache
-def _figure_rule(script: str) -> str:
-    """Return the rule that a process draws for, which is in the parameters: one script draws all figures."""
+def _rule(script: str) -> str:
+    """Return the rule that a process works for, from the parameters: one script runs many rules."""
     parameters = Path(script).read_text()
-    return next(rule for rule in FIGURE_RULES if f"{rule}\\x94" in parameters)
+    known = {rule: stage for rule, stage in stages_of_rules().items() if ":" in stage}
+    known |= {rule: rule for rule in FIGURE_RULES}
+    return next(rule for rule, name in known.items() if f"{name}\\x94" in parameters)
 
 
 def table(folder: Path, watched: dict[str, list[float]]) -> str:

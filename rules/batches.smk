@@ -10,11 +10,11 @@ for form, runs, n_batches, kept, run_configs in batch_forms():
         name:
             name_of_form("precompute_batches", form)
         input:
-            checkpoint=checkpoint_files,
-            data=data_files,
-            own=user_activation_files,
+            checkpoint_files,
+            data_files,
+            user_activation_files,
         output:
-            batch_outputs(runs, n_batches, kept),
+            paths=batch_outputs(runs, n_batches, kept),
         log:
             f"{batches_log(runs)}.log",
         benchmark:
@@ -25,14 +25,18 @@ for form, runs, n_batches, kept, run_configs in batch_forms():
             "../envs/spdclust.yaml"
         threads: 1
         resources:
-            mem_mb=lambda wildcards, input, attempt: int(
-                (4000 + 4 * megabytes(user_file_parts(input.own))) * attempt
+            mem_mb=lambda wildcards, attempt: int(
+                (
+                    4000
+                    + 4 * megabytes(user_file_parts(user_activation_files(wildcards)))
+                )
+                * attempt
             ),
             runtime=sampling_minutes(runs),
             gpu=gpus_for_sampling,
         params:
-            sampling=sampling_settings,
-            loader=loader_code,
-            code=stage_fingerprint("precompute_batches"),
+            **stage_params("precompute_batches:precompute_batches"),
+            settings=sampling_settings,
+            digest=loader_code,
         script:
-            "../workflow/scripts/precompute_batches.py"
+            "../workflow/scripts/stage.py"

@@ -41,6 +41,12 @@ def stage_fingerprint(stage, script=None, functions=None):
     return rule_fingerprint(stage, f"{SCRIPTS}/{script or stage}.py", functions)
 
 
+def stage_params(stage):
+    """The function that `scripts/stage.py` calls, `<module>:<function>` of `spdclust.stages`, and its fingerprint."""
+    code = {"call": "spdclust.execution.stage_calls:call_stage"}
+    return {"stage": stage, "code": stage_fingerprint(stage, "stage", code)}
+
+
 def name_of_form(rule_name, form):
     """Name of one form of a rule whose outputs differ in number. The first form has the name of the rule.
 
@@ -246,9 +252,43 @@ def points_of(wildcards):
     return SWEEPS[f"{wildcards.run_config}/{wildcards.sweep}"]
 
 
-def mapping_names(wildcards):
+def ensemble_name(wildcards):
+    return ensemble_of(wildcards).folder
+
+
+def model_name(wildcards):
+    return str(ensemble_of(wildcards).run.model_source or "")
+
+
+def distance_files(wildcards):
+    """The distances of an ensemble by method."""
+    return {
+        method: f"{folder_of(ensemble_of(wildcards))}/distances_{method}.npz"
+        for method in ensemble_of(wildcards).methods
+    }
+
+
+def batches_by_run(wildcards):
     ensemble = ensemble_of(wildcards)
-    return {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
+    return [batch_files(ensemble, run) for run in range(ensemble.n_runs)]
+
+
+def files_of_points(wildcards):
+    """Name, swept values, histories, `stability.json` and `groups.json` of each point of a sweep."""
+    return [
+        (
+            ensemble.name,
+            ensemble.sweep_point,
+            history_files(ensemble),
+            f"{folder_of(ensemble)}/{STABILITY_FILES['record']}",
+            f"{folder_of(ensemble)}/{GROUPS['record']}",
+        )
+        for ensemble in points_of(wildcards)
+    ]
+
+
+def output_folder(wildcards, output):
+    return os.path.dirname(output[0])
 
 
 def first_batches(wildcards):

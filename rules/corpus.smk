@@ -4,7 +4,7 @@
 rule docstring_corpus:
     output:
         # named by the run file, which knows nothing of where other results go
-        "results/docs_corpus.jsonl",
+        path="results/docs_corpus.jsonl",
     log:
         "results/logs/docs_corpus.log",
     benchmark:
@@ -15,6 +15,6 @@ rule docstring_corpus:
         mem_mb=1000,
         runtime=10,
     params:
-        code=stage_fingerprint("docstring_corpus"),
+        **stage_params("docstring_corpus:docstring_corpus"),
     script:
-        "../workflow/scripts/docstring_corpus.py"
+        "../workflow/scripts/stage.py"

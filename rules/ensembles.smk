@@ -3,8 +3,8 @@
 
 rule resolve_configuration:
     output:
-        pipeline=f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
-        run=f"{RESULTS}/{{run_config}}/{{ensemble}}/clustering_run_config.json",
+        pipeline_path=f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
+        run_path=f"{RESULTS}/{{run_config}}/{{ensemble}}/clustering_run_config.json",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/resolve_configuration.log",
     benchmark:
@@ -16,11 +16,11 @@ rule resolve_configuration:
         mem_mb=500,
         runtime=5,
     params:
+        **stage_params("resolve_configuration:resolve_configuration"),
         pipeline=lambda wildcards: ensemble_of(wildcards).resolved_pipeline(),
         run=lambda wildcards: ensemble_of(wildcards).resolved_run(),
-        code=stage_fingerprint("resolve_configuration"),
     script:
-        "../workflow/scripts/resolve_configuration.py"
+        "../workflow/scripts/stage.py"
 
 
 rule normalize:
@@ -43,9 +43,9 @@ rule normalize:
         ),
         runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
     params:
-        code=stage_fingerprint("normalize"),
+        **stage_params("ensemble_records:normalize"),
     script:
-        "../workflow/scripts/normalize.py"
+        "../workflow/scripts/stage.py"
 
 
 # With `distances_jobs`, several jobs share the pairs of runs. They belong to no group of jobs: they run side by side.
@@ -201,19 +201,25 @@ rule stability:
             2 * walking_minutes(input.histories) * attempt
         ),
     params:
+        **stage_params("stability:stability"),
         methods=lambda wildcards: ensemble_of(wildcards).methods,
+        folder=output_folder,
         stride=lambda wildcards: ensemble_of(wildcards).stride,
-        names=mapping_names,
-        code=stage_fingerprint("stability"),
+        n_workers=lambda wildcards, threads: threads,
+        mapping_names=lambda wildcards: {
+            "ensemble": ensemble_name(wildcards),
+            "model": model_name(wildcards),
+        },
+        mapping_cuts=["stability_drop"],  # the other one is cheap, and has a rule
     script:
-        "../workflow/scripts/stability.py"
+        "../workflow/scripts/stage.py"
 
 
 rule map_run:
     input:
         history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
     output:
-        f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_run_{{run}}_{{cut}}.json",
+        path=f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_run_{{run}}_{{cut}}.json",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_run_{{run}}_{{cut}}.log",
     benchmark:
@@ -230,17 +236,20 @@ rule map_run:
         ),
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        names=mapping_names,
-        code=stage_fingerprint("mapping", "map_run"),
+        **stage_params("mapping:map_run"),
+        cut=lambda wildcards: wildcards.cut,
+        run=lambda wildcards: int(wildcards.run),
+        ensemble=ensemble_name,
+        model=model_name,
     script:
-        "../workflow/scripts/map_run.py"
+        "../workflow/scripts/stage.py"
 
 
 rule map_consensus:
     input:
         histories=histories_of,
     output:
-        f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_consensus_{{cut}}.json",
+        path=f"{RESULTS}/{{run_config}}/{{ensemble}}/cluster_mapping_consensus_{{cut}}.json",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/map_consensus_{{cut}}.log",
     benchmark:
@@ -259,17 +268,19 @@ rule map_consensus:
             walking_minutes(input.histories) * attempt
         ),
     params:
-        names=mapping_names,
-        code=stage_fingerprint("mapping", "map_consensus"),
+        **stage_params("mapping:map_consensus"),
+        cut=lambda wildcards: wildcards.cut,
+        ensemble=ensemble_name,
+        model=model_name,
     script:
-        "../workflow/scripts/map_consensus.py"
+        "../workflow/scripts/stage.py"
 
 
 rule register:
     input:
         histories=histories_of,
     output:
-        f"{RESULTS}/{{run_config}}/{{ensemble}}/registered.json",
+        path=f"{RESULTS}/{{run_config}}/{{ensemble}}/registered.json",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/register.log",
     benchmark:
@@ -282,17 +293,17 @@ rule register:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
+        **stage_params("ensemble_records:register"),
         settings=lambda wildcards: ensemble_of(wildcards).identity(),
-        code=stage_fingerprint("register"),
     script:
-        "../workflow/scripts/register.py"
+        "../workflow/scripts/stage.py"
 
 
 rule registry:
     input:
         registered_files(ENSEMBLES),
     output:
-        f"{RESULTS}/ensemble_registry.db",
+        path=f"{RESULTS}/ensemble_registry.db",
     log:
         f"{RESULTS}/logs/registry.log",
     benchmark:
@@ -304,22 +315,19 @@ rule registry:
         mem_mb=500,
         runtime=10,
     params:
-        code=stage_fingerprint("registry"),
+        **stage_params("registry:registry"),
     script:
-        "../workflow/scripts/registry.py"
+        "../workflow/scripts/stage.py"
 
 
 rule summarize:
     input:
         histories=histories_of,
-        distances=lambda wildcards: expand(
-            f"{RESULTS}/{{{{run_config}}}}/{{{{ensemble}}}}/distances_{{method}}.npz",
-            method=ensemble_of(wildcards).methods,
-        ),
+        distances=lambda wildcards: list(distance_files(wildcards).values()),
         stability=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
         groups=f"{RESULTS}/{{run_config}}/{{ensemble}}/{GROUPS['record']}",
     output:
-        summary=f"{RESULTS}/{{run_config}}/{{ensemble}}/summary.json",
+        path=f"{RESULTS}/{{run_config}}/{{ensemble}}/summary.json",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/summarize.log",
     benchmark:
@@ -332,7 +340,7 @@ rule summarize:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        methods=lambda wildcards: ensemble_of(wildcards).methods,
-        code=stage_fingerprint("summarize"),
+        **stage_params("ensemble_records:summarize_ensemble"),
+        distances=distance_files,
     script:
-        "../workflow/scripts/summarize.py"
+        "../workflow/scripts/stage.py"

@@ -5,16 +5,15 @@ from spdclust.explorer.page import assets_digest
 rule explorer:
     input:
         histories=histories_of,
-        distances=lambda wildcards: expand(
-            f"{RESULTS}/{{{{run_config}}}}/{{{{ensemble}}}}/distances_{{method}}.npz",
-            method=ensemble_of(wildcards).methods,
-        ),
-        record=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
-        iterations=f"{RESULTS}/{{run_config}}/{{ensemble}}/stability_iterations.csv",
+        distances=lambda wildcards: list(distance_files(wildcards).values()),
+        stability=[
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/stability.json",
+            f"{RESULTS}/{{run_config}}/{{ensemble}}/stability_iterations.csv",
+        ],
         groups=f"{RESULTS}/{{run_config}}/{{ensemble}}/{GROUPS['record']}",
         batches=first_batches,
     output:
-        f"{RESULTS}/{{run_config}}/{{ensemble}}/explorer.html",
+        path=f"{RESULTS}/{{run_config}}/{{ensemble}}/explorer.html",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/explorer.log",
     benchmark:
@@ -29,9 +28,10 @@ rule explorer:
         ),
         runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
     params:
-        methods=lambda wildcards: ensemble_of(wildcards).methods,
-        names=mapping_names,
-        code=stage_fingerprint("explorer"),
-        assets=assets_digest(),
+        **stage_params("explorer:explorer"),
+        distances=distance_files,
+        ensemble=ensemble_name,
+        model=model_name,
+        digest=assets_digest(),
     script:
-        "../workflow/scripts/explorer.py"
+        "../workflow/scripts/stage.py"

@@ -5,11 +5,7 @@ rule groups:
     input:
         histories=histories_of,
         # all that the merges used, temporary ones too: those stay until the evidence is computed
-        batches=lambda wildcards: [
-            file
-            for run in range(ensemble_of(wildcards).n_runs)
-            for file in batch_files(ensemble_of(wildcards), run)
-        ],
+        batches=lambda wildcards: sum(batches_by_run(wildcards), []),
     output:
         [f"{RESULTS}/{{run_config}}/{{ensemble}}/{name}" for name in GROUPS.values()],
     log:
@@ -27,7 +23,10 @@ rule groups:
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        names=mapping_names,
-        code=stage_fingerprint("groups"),
+        **stage_params("groups:groups"),
+        batches=batches_by_run,
+        folder=output_folder,
+        ensemble=ensemble_name,
+        model=model_name,
     script:
-        "../workflow/scripts/groups.py"
+        "../workflow/scripts/stage.py"

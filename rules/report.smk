@@ -5,7 +5,7 @@ rule report_page:
     input:
         figure_files(ENSEMBLES),
     output:
-        f"{RESULTS}/report.html",
+        path=f"{RESULTS}/report.html",
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -17,10 +17,10 @@ rule report_page:
         mem_mb=2000,
         runtime=30,
     params:
+        **stage_params("report:report"),
         # of this workflow and its configuration, also where another workflow uses it as a module
         snakefile=os.path.relpath(SNAKEFILE),
         config=config,
         target="figures",
-        code=stage_fingerprint("report"),
     script:
-        "../workflow/scripts/report.py"
+        "../workflow/scripts/stage.py"

@@ -4,18 +4,10 @@
 
 rule compare_points:
     input:
-        histories=lambda wildcards: [
-            history
-            for ensemble in points_of(wildcards)
-            for history in history_files(ensemble)
-        ],
-        stability=lambda wildcards: [
-            f"{folder_of(ensemble)}/{STABILITY_FILES['record']}"
-            for ensemble in points_of(wildcards)
-        ],
-        groups=lambda wildcards: [
-            f"{folder_of(ensemble)}/{GROUPS['record']}"
-            for ensemble in points_of(wildcards)
+        lambda wildcards: [
+            file
+            for _, _, histories, stability, groups in files_of_points(wildcards)
+            for file in [*histories, stability, groups]
         ],
     output:
         [f"{RESULTS}/{{run_config}}/{{sweep}}/{name}" for name in SWEEP_FILES.values()],
@@ -31,10 +23,8 @@ rule compare_points:
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        points=lambda wildcards: [
-            (ensemble.name, ensemble.sweep_point, ensemble.n_runs)
-            for ensemble in points_of(wildcards)
-        ],
-        code=stage_fingerprint("compare_points"),
+        **stage_params("compare_points:compare_points"),
+        points=files_of_points,
+        folder=output_folder,
     script:
-        "../workflow/scripts/compare_points.py"
+        "../workflow/scripts/stage.py"

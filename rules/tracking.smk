@@ -3,12 +3,12 @@
 
 rule track_run:
     input:
-        history=f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
-        pipeline=f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
-        run=f"{RESULTS}/{{run_config}}/{{ensemble}}/clustering_run_config.json",
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/runs/run_{{run}}/history.zip",
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/pipeline_config.yaml",
+        f"{RESULTS}/{{run_config}}/{{ensemble}}/clustering_run_config.json",
     output:
         # batches are not an input: if they are gone, they must not be sampled again for logging
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/run_{{run}}.done",
+        path=f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/run_{{run}}.done",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_run_{{run}}.log",
     benchmark:
@@ -19,12 +19,13 @@ rule track_run:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        **stage_params("track:track"),
         folder=lambda wildcards: folder_of(ensemble_of(wildcards)),
         settings=tracked_to,
+        run=lambda wildcards: int(wildcards.run),
         batches=tracks_batches,
-        code=stage_fingerprint("track", "track_run"),
     script:
-        "../workflow/scripts/track_run.py"
+        "../workflow/scripts/stage.py"
 
 
 rule track_ensemble:
@@ -32,7 +33,7 @@ rule track_ensemble:
         lambda wildcards: ensemble_files([ensemble_of(wildcards)]),
         lambda wildcards: figure_files([ensemble_of(wildcards)]),
     output:
-        f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/ensemble.done",
+        path=f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/tracking/ensemble.done",
     log:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/track_ensemble.log",
     benchmark:
@@ -45,8 +46,8 @@ rule track_ensemble:
         ),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        **stage_params("track:track"),
         folder=lambda wildcards: folder_of(ensemble_of(wildcards)),
         settings=tracked_to,
-        code=stage_fingerprint("track", "track_ensemble"),
     script:
-        "../workflow/scripts/track_ensemble.py"
+        "../workflow/scripts/stage.py"

@@ -39,13 +39,11 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble, NormalizedHistori
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.stability.analysis import Stability
 from spdclust.stages.distances import distances as write_distances
+from spdclust.stages.ensemble_records import normalize, register, summarize_ensemble
 from spdclust.stages.groups import groups
 from spdclust.stages.merge import merge
-from spdclust.stages.normalize import normalize
-from spdclust.stages.register import register
 from spdclust.stages.resolve_configuration import resolve_configuration
 from spdclust.stages.stability import stability
-from spdclust.stages.summarize import summarize_ensemble
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow import HANGS, PIPELINE, REPOSITORY, Workflow
+from workflow import HANGS, PIPELINE, REPOSITORY, STAGES, Workflow
 
 _PR_SET_PDEATHSIG = 1
 SWEEP = PIPELINE | {"sweep": {"merge_config.alpha": [0.5, 1.0]}}
@@ -27,12 +27,17 @@ MORE_TARGETS = [
 
 LEFT_OUT = {
     "report": "starts Snakemake itself: killed with the whole workflow",
-    "track_ensemble": "sends to W&B what is there, writes a mark that it did",
-    "track_run": "as `track_ensemble`",
+    "track": "sends to W&B what is there, writes a mark that it did",
     "docstring_corpus": "parses the installed Python, ten seconds a time; one text through the same `atomic_path`",
 }
-SCRIPTS = sorted({path.stem for path in (REPOSITORY / "workflow/scripts").glob("*.py")} - set(LEFT_OUT))
-"""The scripts whose jobs are run again alone."""
+SCRIPTS = sorted(
+    {
+        *(path.stem for path in (REPOSITORY / "workflow/scripts").glob("*.py")),
+        *(stage.split(":")[1] for stage in STAGES),
+    }
+    - {"stage", *LEFT_OUT}
+)
+"""The scripts whose jobs are run again alone, with the functions that one script calls instead of that one."""
 
 _RECORD = """
 import os, pickle
@@ -72,7 +77,7 @@ class RecordedJob:
 
 @dataclass
 class Recorded:
-    """The first job of each script, in the order in which they ran, and the results of the undisturbed workflow."""
+    """The first job of each script or stage, in the order in which they ran, and the results of the undisturbed workflow."""
 
     workflow: Workflow
     jobs: dict[str, RecordedJob]
@@ -110,11 +115,12 @@ def record(folder: Path, pipeline: dict = SWEEP, targets: Sequence[str] = MORE_T
     jobs: dict[str, RecordedJob] = {}
     for kept in sorted((folder / "recorded").iterdir(), key=lambda path: path.stat().st_mtime_ns):
         stem, snakemake = pickle.loads(kept.read_bytes())  # written a moment ago by this very test
+        name = snakemake.params.stage.split(":")[1] if stem == "stage" else stem
         script = (REPOSITORY / f"workflow/scripts/{stem}.py").read_text()
         job = RecordedJob(snakemake.rule, script, snakemake)
         ended = in_fork(job, folder)
         assert ended.code == 0, ended.said
-        jobs.setdefault(stem, job)
+        jobs.setdefault(name, job)
     return Recorded(workflow, jobs, workflow.results())
 
 

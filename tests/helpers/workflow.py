@@ -28,6 +28,12 @@ PIPELINE = {
 }
 
 
+STAGES = re.findall(
+    r'stage_params\(\s*"(\w+:\w+)"',
+    "".join(path.read_text() for path in sorted((REPOSITORY / "rules").glob("*.smk"))),
+)
+"""The functions that `workflow/scripts/stage.py` calls, as rules name them."""
+
 HANGS = 3600
 """Seconds after which a test gives up: no machine is so slow."""
 
@@ -116,7 +122,7 @@ class Workflow:
 
 
 def jobs_at_work(folder: Path) -> dict[int, str]:
-    """Return the processes that run a job of the workflow in this folder, and its script."""
+    """Return the processes that run a job of the workflow in this folder, and its script or stage."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -125,8 +131,20 @@ def jobs_at_work(folder: Path) -> dict[int, str]:
             continue
         script = next((word for word in words[1:3] if word.startswith(f"{folder}/.snakemake/scripts/")), None)
         if script is not None:
-            found[int(process.name)] = script.split(".")[-2]
+            found[int(process.name)] = _stage_of(script)
     return found
+
+
+def _stage_of(script: str) -> str:
+    """Return what a job runs: the name of its script, or of the function that the script of all other stages calls."""
+    name = script.split(".")[-2]
+    if name != "stage":
+        return name
+    try:
+        parameters = Path(script).read_text(errors="replace")
+    except OSError:  # the job has just ended
+        return name
+    return next((each.split(":")[1] for each in STAGES if f"{each}\\x94" in parameters), name)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -140,7 +140,7 @@ def test_an_ensemble_runs_on_the_cluster_with_the_resources_of_its_rules(cluster
 
 @pytest.mark.slow
 def test_one_job_samples_the_new_runs_of_an_ensemble(cluster):
-    script = cluster.folder / "workflow/scripts/precompute_batches.py"
+    script = cluster.folder / "workflow/scripts/stage.py"
     script.write_text(KILL_AFTER_ONE_RUN + script.read_text())
     outcome = cluster.run(*ON_SLURM, "--", "histories")
     assert outcome.code == 0, outcome.output

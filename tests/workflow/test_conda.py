@@ -49,7 +49,7 @@ def test_jobs_run_in_an_environment_with_the_package_of_the_checkout(tmp_path):
     workflow.own_package()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, workflow.folder)
-    script = workflow.folder / "workflow/scripts/resolve_configuration.py"
+    script = workflow.folder / "workflow/scripts/stage.py"
     script.write_text(script.read_text() + "    import sys\n    print('ran in', sys.prefix)\n")
     # what conda and pip would fetch is in this environment
     environment = workflow.environment | {

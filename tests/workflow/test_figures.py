@@ -1,4 +1,4 @@
-"""Figures as the workflow plans them: what the registry holds, and one more, as docs/architecture.md adds it."""
+"""Figures as the workflow plans them: what the registry holds, and one more figure and rule, as docs/architecture.md adds them."""
 
 import re
 import subprocess
@@ -15,14 +15,19 @@ def workflow(tmp_path):
     return Workflow.create(tmp_path / "w")
 
 
-@pytest.mark.slow
-def test_the_figure_that_the_page_on_the_architecture_adds_is_a_target(workflow):
-    workflow.own_package()
-    (patch,) = re.findall(r"```diff\n(.*?)```", (REPOSITORY / "docs/architecture.md").read_text(), re.DOTALL)
+def apply_patch_of(heading: str, workflow: Workflow) -> None:
+    section = (REPOSITORY / "docs/architecture.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    (patch,) = re.findall(r"```diff\n(.*?)```", section, re.DOTALL)
     done = subprocess.run(
         ["git", "apply", "-"], cwd=workflow.folder, input=patch, text=True, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_figure_that_the_page_on_the_architecture_adds_is_a_target(workflow):
+    workflow.own_package()
+    apply_patch_of("Adding a figure", workflow)
     captions = [sys.executable, "-m", "spdclust.plotting.captions"]
     subprocess.run(captions, cwd=workflow.folder, env=workflow.environment, check=True)
     assert (
@@ -33,6 +38,21 @@ def test_the_figure_that_the_page_on_the_architecture_adds_is_a_target(workflow)
     outcome = workflow.run("--", target)
     assert outcome.code == 0, outcome.output
     assert (workflow.folder / target).stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_rule_that_the_page_on_the_architecture_adds_runs(workflow):
+    workflow.own_package()
+    apply_patch_of("Adding a rule", workflow)
+    target = "results/small/tiny/group_sizes.csv"
+    outcome = workflow.run("--", target)
+    assert outcome.code == 0, outcome.output
+    for line in (workflow.folder / target).read_text().splitlines():
+        sizes = [int(size) for size in line.split(",")]
+        assert sizes == sorted(sizes, reverse=True)
+        assert min(sizes) >= 2
+    doctests = [sys.executable, "-m", "doctest", "-o", "ELLIPSIS", "src/spdclust/stages/group_sizes.py"]
+    subprocess.run(doctests, cwd=workflow.folder, env=workflow.environment, check=True)
 
 
 def test_rules_say_what_memory_time_and_log_a_figure_has(workflow):

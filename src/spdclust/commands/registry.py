@@ -58,7 +58,7 @@ def _register(options: argparse.Namespace) -> None:
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG, find_histories
     from spdclust.files.registry import REGISTRY, write_registry
-    from spdclust.stages.register import register
+    from spdclust.stages.ensemble_records import register
 
     folder: Path = options.ensemble
     results = folder.resolve().parent.parent

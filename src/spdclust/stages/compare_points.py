@@ -41,33 +41,7 @@ class PointFiles(NamedTuple):
     groups: str | Path | None = None
 
 
-def point_files(
-    points: Sequence[tuple[str, Mapping[str, Any], int]],
-    histories: Sequence[str | Path],
-    stability: Sequence[str | Path],
-    groups: Sequence[str | Path],
-) -> list[PointFiles]:
-    """Return the files of each point, given the histories of all points in one list.
-
-    Example:
-        >>> points = point_files([("a", {}, 1), ("b", {}, 2)], ["0", "1", "2"], ["x", "y"], ["u", "v"])
-        >>> [(point.name, point.histories, point.stability, point.groups) for point in points]
-        [('a', ['0'], 'x', 'u'), ('b', ['1', '2'], 'y', 'v')]
-
-    Args:
-        points: name, swept values and number of runs of each.
-        histories: those of the first point, then those of the second, …
-        stability: one `stability.json` for each point.
-        groups: one `groups.json` for each point.
-    """
-    remaining = iter(histories)
-    return [
-        PointFiles(name, values, list(itertools.islice(remaining, n_runs)), record, found)
-        for (name, values, n_runs), record, found in zip(points, stability, groups, strict=True)
-    ]
-
-
-def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str, Any]:
+def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str | Path) -> dict[str, Any]:
     """Write `sweep.json` and its tables; return the contents.
 
     Example:
@@ -87,7 +61,7 @@ def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str
         ('alpha~1', 4.0, 4)
 
     Args:
-        points: files of the points.
+        points: files of the points; a tuple has the fields of `PointFiles` in order.
         folder: output folder.
 
     Raises:
@@ -95,7 +69,7 @@ def compare_points(points: Sequence[PointFiles], folder: str | Path) -> dict[str
             compared.
     """
     cut, records = [], []
-    for point in points:
+    for point in itertools.starmap(PointFiles, points):
         try:
             ensemble = load_merge_histories(point.histories)
             records += [(point.name, history.provenance) for history in ensemble]

@@ -1,6 +1,6 @@
 from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
-    from spdclust.stages.registry import registry
+    from spdclust.execution.stage_calls import call_stage
 
-    registry(snakemake.output[0])
+    call_stage(snakemake)
