@@ -53,7 +53,7 @@ rule align_runs:
     input:
         histories=lambda wildcards: history_files(BY_FOLDER[wildcards.folder]),
     output:
-        temp(f"{RESULTS}/{{folder}}/{DISTANCES_MERGES}"),
+        path=temp(f"{RESULTS}/{{folder}}/{DISTANCES_MERGES}"),
     log:
         f"{RESULTS}/logs/{{folder}}/align_runs.log",
     benchmark:
@@ -68,16 +68,18 @@ rule align_runs:
         ),
         runtime=lambda wildcards, input, attempt: int(reading_minutes(input) * attempt),
     params:
-        code=stage_fingerprint("distances", "align_runs"),
+        **stage_params("distances:align_runs"),
     script:
-        "../workflow/scripts/align_runs.py"
+        "../workflow/scripts/stage.py"
 
 
 rule distances_part:
     input:
         merges=f"{RESULTS}/{{folder}}/{DISTANCES_MERGES}",
     output:
-        temp(f"{RESULTS}/{{folder}}/{DISTANCES_PART.format(part='{part}', of='{of}')}"),
+        path=temp(
+            f"{RESULTS}/{{folder}}/{DISTANCES_PART.format(part='{part}', of='{of}')}"
+        ),
     log:
         f"{RESULTS}/logs/{{folder}}/distances_part/part_{{part}}_of_{{of}}.log",
     benchmark:
@@ -98,12 +100,13 @@ rule distances_part:
             part_minutes(BY_FOLDER[wildcards.folder], input.merges) * attempt
         ),
     params:
-        # not their number: it is in the name of the file, and finished distances do not depend on it
+        **stage_params("distances:distances_part"),
         methods=lambda wildcards: BY_FOLDER[wildcards.folder].methods,
         stride=lambda wildcards: BY_FOLDER[wildcards.folder].stride,
-        code=stage_fingerprint("distances", "distances_part"),
+        part=lambda wildcards: int(wildcards.part),
+        n_parts=lambda wildcards: int(wildcards.of),
     script:
-        "../workflow/scripts/distances_part.py"
+        "../workflow/scripts/stage.py"
 
 
 # The outputs of a rule are fixed, so it has a form for each list of methods in use: one pass serves them all.
@@ -205,7 +208,6 @@ rule stability:
         methods=lambda wildcards: ensemble_of(wildcards).methods,
         folder=output_folder,
         stride=lambda wildcards: ensemble_of(wildcards).stride,
-        n_workers=lambda wildcards, threads: threads,
         mapping_names=lambda wildcards: {
             "ensemble": ensemble_name(wildcards),
             "model": model_name(wildcards),

@@ -185,7 +185,7 @@ def run_ensemble(
         ensemble.methods,
         folder,
         stride=ensemble.stride,
-        n_workers=n_workers,
+        threads=n_workers,
         mapping_names=names,
     )
     summarize_ensemble(

@@ -67,7 +67,7 @@ def large(tmp_path_factory):
     folder = generate(tmp_path_factory.mktemp("large"))
     methods = ("perm_invariant_hamming", "matching_dist")
     distances(folder, {method: folder / f"distances_{method}.npz" for method in methods}, n_workers=2)
-    stability(folder, methods, folder, n_workers=2)
+    stability(folder, methods, folder, threads=2)
     return make_page(folder)
 
 

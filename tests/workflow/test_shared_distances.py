@@ -93,10 +93,9 @@ def test_the_number_of_jobs_makes_nothing_due(merged, first):
 @pytest.mark.slow
 def test_after_a_failure_only_the_failed_part_is_computed(merged):
     configure(merged, 3)
-    script = merged.folder / "workflow/scripts/distances_part.py"
-    failing = 'if snakemake.wildcards.part == "2" and open("fails").read():\n        raise MemoryError("too big")\n    '
-    text = script.read_text()
-    script.write_text(text.replace("distances_part(\n", f"{failing}distances_part(\n"))
+    script = merged.folder / "workflow/scripts/stage.py"
+    failing = 'if snakemake.params.get("part") == 2 and open("fails").read():\n        raise MemoryError("too big")\n    '
+    script.write_text(script.read_text().replace("call_stage(snakemake)", f"{failing}call_stage(snakemake)"))
     (merged.folder / "fails").write_text("yes")
     outcome = merged.run("--keep-going", "--", TARGET)
     assert outcome.code != 0

@@ -207,7 +207,7 @@ def _stability(options: argparse.Namespace) -> None:
         methods,
         folder,
         stride=stride,
-        n_workers=options.threads or available_threads(),
+        threads=options.threads or available_threads(),
         iteration=iteration_given(options),
         n_groups=options.n_groups,
     )

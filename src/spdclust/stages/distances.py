@@ -106,7 +106,7 @@ def distances_part(
     part: int,
     n_parts: int,
     stride: int = 1,
-    n_workers: int = 1,
+    threads: int = 1,
 ) -> None:
     """Write the distances of one part of the pairs of runs, see `divide_pairs`.
 
@@ -128,7 +128,7 @@ def distances_part(
         part: number of the part, from 1.
         n_parts: number of parts.
         stride: keep every n-th iteration, from the first.
-        n_workers: number of threads; the result does not depend on it.
+        threads: number of threads; the result does not depend on it.
 
     Raises:
         InputError: the merges cannot be read, there is no such part, a method is unknown, or the file cannot
@@ -144,7 +144,7 @@ def distances_part(
     aligned = load_aligned_merges(merges, runs)
     log.info("part %d of %d: %d pairs of %d runs", part, n_parts, len(pairs), len(runs))
     found = compute_pair_distances(
-        aligned, methods, pairs=pairs, stride=stride, n_workers=n_workers, progress=_log_tenths
+        aligned, methods, pairs=pairs, stride=stride, n_workers=threads, progress=_log_tenths
     )
     record = _part_record(part, n_parts, stride, made_from)
     save_part(found, path, {**record, "n_iterations": aligned.n_iterations})

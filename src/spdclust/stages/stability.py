@@ -25,7 +25,7 @@ def stability(
     folder: str | Path,
     *,
     stride: int = 1,
-    n_workers: int = 1,
+    threads: int = 1,
     iteration: int | None = None,
     n_groups: int | None = None,
     mapping_names: Mapping[str, str] | None = None,
@@ -51,7 +51,7 @@ def stability(
         methods: distances to summarise; `adjusted_rand_dist` is always among them.
         folder: output folder.
         stride: look at every n-th iteration.
-        n_workers: number of threads; the result does not depend on it.
+        threads: number of threads; the result does not depend on it.
         iteration: also cut at this iteration.
         n_groups: also cut every run at this number of groups.
         mapping_names: `ensemble` and `model`; where given, `cluster_mapping_consensus_<cut>.json` are written
@@ -71,7 +71,7 @@ def stability(
             iteration=iteration,
             n_groups=n_groups,
             stride=stride,
-            n_workers=n_workers,
+            n_workers=threads,
             seed=NULL_SEED,
         )
     except InputError as error:
