@@ -66,9 +66,8 @@ def make_checkpoint(given: argparse.Namespace) -> None:
     """Write a decomposition with a causal-importance function for every matrix of a Llama-style model."""
     width, hidden = getattr(given, "width", WIDTH), getattr(given, "hidden", HIDDEN)
     from spdclust.models import load_model
-    from spdclust.models.checkpoint import resolve_checkpoint
+    from spdclust.models.checkpoint import COMPONENTS, LAYERWISE, TARGET, resolve_checkpoint
     from spdclust.models.modules import find_modules
-    from spdclust.models.state_names import COMPONENTS, LAYERWISE, TARGET
     from spdclust.models.targets import build_target
 
     run = given.folder / "run"

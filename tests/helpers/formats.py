@@ -32,9 +32,8 @@ from spdclust.files.stability import load_coclustering, save_stability
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory
-from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
 from spdclust.models.loading import load_model
-from spdclust.models.state_names import count_components
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability

@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
-from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
 from spdclust.models.config import _modernised, read_config
-from spdclust.models.state_names import count_components
 
 DATA = Path(__file__).parents[1] / "data/models"
 

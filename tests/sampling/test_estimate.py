@@ -15,8 +15,7 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.loading import load_batch
 from spdclust.models import load_model
-from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.state_names import count_components
+from spdclust.models.checkpoint import count_components, resolve_checkpoint
 from spdclust.sampling.estimate import Estimate, estimate
 
 CHECKPOINTS = [

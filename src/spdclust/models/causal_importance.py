@@ -14,6 +14,7 @@ from torch import nn
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float
+from spdclust.models.checkpoint import LAYERWISE
 from spdclust.models.config import CausalImportanceConfig
 from spdclust.models.global_causal_importance import (
     ReverseResidual,
@@ -22,7 +23,6 @@ from spdclust.models.global_causal_importance import (
 )
 from spdclust.models.layers import mlp, parallel_mlp
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.state_names import LAYERWISE
 
 Modules = Sequence[DecomposedModule]
 

@@ -1,15 +1,20 @@
-"""The files of a decomposition run: from a user-supplied path to a validated configuration and tensors."""
+"""The files of a decomposition run: from a user-supplied path to a validated configuration and tensors.
+
+Names and shapes of the tensors, and from them the number of components, are read without torch.
+"""
 
 import hashlib
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
+from spdclust.files.plain_tensors import read_plain_tensors
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
 from spdclust.models.wandb_files import decomposition_folder
@@ -168,3 +173,61 @@ def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torc
             found = f"{value.layout}, {value.dtype}"
             raise InputError("not a plain tensor", file=file, field=key, found=found, allowed=allowed)
     return {key: value.detach() for key, value in state.items()}
+
+
+TARGET = "target_model."
+COMPONENTS = "_components."
+LAYERWISE = "_ci_fns."
+GLOBAL = "_global_ci_fn."
+
+
+def current_name(key: str) -> str:
+    """Return the current name of a tensor in a checkpoint.
+
+    Example:
+        >>> current_name("patched_model.h.0.mlp.original.weight")
+        'target_model.h.0.mlp.weight'
+        >>> current_name("patched_model.h.0.mlp.components.V")
+        '_components.h-0-mlp.V'
+        >>> current_name("_gates.h-0-mlp.layers.0.W"), current_name("ci_fn._ci_fns.h-0-mlp.layers.0.W")
+        ('_ci_fns.h-0-mlp.layers.0.W', '_ci_fns.h-0-mlp.layers.0.W')
+        >>> current_name("ci_fn._global_ci_fn.layers.0.b")
+        '_global_ci_fn.layers.0.b'
+    """
+    if key.startswith("_gates."):
+        key = LAYERWISE + key.removeprefix("_gates.")
+    if key.startswith(("ci_fn._ci_fns.", "ci_fn._global_ci_fn.")):
+        key = key.removeprefix("ci_fn.")
+    if key.startswith("patched_model."):
+        key = TARGET + key.removeprefix("patched_model.")
+    if key.startswith(TARGET):
+        for name in ("weight", "bias"):
+            if key.endswith(f".original.{name}"):
+                key = key.removesuffix(f".original.{name}") + f".{name}"
+        for name in ("U", "V"):
+            if key.endswith(f".components.{name}"):
+                path = key.removeprefix(TARGET).removesuffix(f".components.{name}")
+                key = f"{COMPONENTS}{path.replace('.', '-')}.{name}"
+    return key
+
+
+def count_components(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the number of components of each decomposed module, sorted by name, from the weights' shapes.
+
+    Example:
+        >>> from spdclust.models.checkpoint import resolve_checkpoint
+        >>> count_components(resolve_checkpoint("resources/resid_mlp1"))
+        {'layers-0-mlp_in': 100, 'layers-0-mlp_out': 100}
+
+    Raises:
+        InputError: the weights are missing, damaged, or not a state dict.
+    """
+    state: Mapping[str, Any] | None = read_plain_tensors(checkpoint.weights, "state dict")
+    if state is None or any(isinstance(value, str) for value in state.values()):
+        state = read_state_dict(checkpoint.weights, shapes_only=True)
+    named = {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}
+    return {
+        key.removeprefix(COMPONENTS).removesuffix(".V"): shape[1]
+        for key, shape in sorted(named.items())
+        if key.startswith(COMPONENTS) and key.endswith(".V") and len(shape) == 2
+    }

@@ -10,10 +10,10 @@ from torch import nn
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float
+from spdclust.models.checkpoint import GLOBAL
 from spdclust.models.config import AttentionConfig, CausalImportanceConfig
 from spdclust.models.layers import Linear, SelfAttention, mlp, rms_normalised
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.state_names import GLOBAL
 
 T = TypeVar("T")
 Modules = Sequence[DecomposedModule]

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from spdclust.core.errors import InputError
-from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.checkpoint import COMPONENTS, current_name, resolve_checkpoint
 from spdclust.models.modules import DecomposedModule
-from spdclust.models.state_names import COMPONENTS, current_name
 
 State = dict[str, torch.Tensor]
 Shape = tuple[int, ...]

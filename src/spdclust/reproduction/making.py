@@ -17,7 +17,7 @@ from spdclust.reproduction.comparing import Compared, compare_files, compare_his
 from spdclust.reproduction.recipe import Recipe
 from spdclust.sampling.batch_sampling import load_run_model
 from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
-from spdclust.sampling.sampling_record import places_left_out
+from spdclust.sampling.settings import places_left_out
 from spdclust.stages.merge import merge
 from spdclust.user_files.batches import digest_of_batch
 from spdclust.user_files.folders import RunFiles, files_of_run

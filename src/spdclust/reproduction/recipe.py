@@ -14,7 +14,7 @@ from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory
 from spdclust.provenance.histories import INSIST
-from spdclust.sampling.sampling_record import places_left_out, without_places
+from spdclust.sampling.settings import places_left_out, without_places
 from spdclust.user_files.folders import batches_per_run
 
 

@@ -25,8 +25,7 @@ from spdclust.models.sparse_rows import RowCollector
 from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource
 from spdclust.sampling.inputs import generate_inputs, open_inputs
-from spdclust.sampling.sampling_record import sampling_record, without_places
-from spdclust.sampling.settings import local_data_files
+from spdclust.sampling.settings import local_data_files, sampling_record, without_places
 
 __all__ = [
     "draw_batch",

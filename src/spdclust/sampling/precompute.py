@@ -26,7 +26,7 @@ from spdclust.sampling.batch_sampling import (
     process_data_batch,
     request_digest,
 )
-from spdclust.sampling.sampling_record import sampling_record
+from spdclust.sampling.settings import sampling_record
 from spdclust.sampling.tokens import Tokenizer
 from spdclust.user_files.batches import digest_of_batch, read_user_batch
 from spdclust.user_files.folders import (
