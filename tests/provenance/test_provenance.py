@@ -89,9 +89,9 @@ def change(name):
         ("plotting/stability.py", "plot_contested", {"plot_stability"}),
         ("stages/figures.py", "draw_figures", set(FIGURE_RULES)),
         ("models/targets/tms.py", "TMSModel", {"precompute_batches"}),
-        ("partitions/distances.py", "_walk", {"distances", "stability", "map_consensus"}),
+        ("partitions/distances.py", "_walk", {"distances", "distances_part", "stability", "map_consensus"}),
         ("partitions/distances.py", "compute_all_distances", {"stability", "map_consensus"}),
-        ("partitions/distances.py", "compute_pair_distances", {"distances"}),
+        ("partitions/distances.py", "compute_pair_distances", {"distances", "distances_part"}),
         (
             "stability/coclustering.py",
             "coclustering",

@@ -60,6 +60,7 @@ def test_the_plan_of_several_jobs(merged):
     assert [re.findall(r"rule (\w+):", group) for group in groups] == [["distances"]]
 
 
+@pytest.mark.slow
 def test_several_jobs_give_the_bytes_of_one(merged):
     configure(merged, 3)
     left = merged.folder / TINY / "distances_part_1_of_5.tmp"  # by a workflow that was interrupted

@@ -39,9 +39,8 @@ def test_a_fresh_clone_over_old_results_runs_nothing_again(copied, profile):
 
 
 def test_the_number_of_cores_makes_nothing_due(copied):
-    for cores in (1, 3):
-        outcome = copied.run("-n", "-q", "rules", "--", SUMMARY, FIGURE, cores=cores)
-        assert (outcome.code, outcome.jobs) == (0, {}), outcome.output
+    outcome = copied.run("-n", "-q", "rules", "--", SUMMARY, FIGURE, cores=1)
+    assert (outcome.code, outcome.jobs) == (0, {}), outcome.output
 
 
 @pytest.mark.parametrize(
