@@ -67,7 +67,7 @@ def test_several_jobs_give_the_bytes_of_one(merged):
     left.touch()
     outcome = merged.run("--", TARGET)
     assert outcome.code == 0, outcome.output
-    assert "distances_part small/tiny, part 2, of 3" in outcome.output
+    assert "distances_part small/tiny, part 2 of 3" in outcome.output
     assert list((merged.folder / TINY).glob("*.tmp")) == []
     whole = {method: merged.folder / f"whole_{method}.npz" for method in PIPELINE["distances_methods"]}
     distances([merged.folder / TINY / f"runs/run_{run}/history.zip" for run in range(4)], whole)
