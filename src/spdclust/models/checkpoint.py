@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
-from spdclust.files.plain_tensors import read_plain_tensors
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
 from spdclust.models.wandb_files import decomposition_folder
@@ -222,6 +221,9 @@ def count_components(checkpoint: Checkpoint) -> dict[str, int]:
     Raises:
         InputError: the weights are missing, damaged, or not a state dict.
     """
+    # numpy takes long to import, and the workflow's rules need only the files of a checkpoint
+    from spdclust.files.plain_tensors import read_plain_tensors
+
     state: Mapping[str, Any] | None = read_plain_tensors(checkpoint.weights, "state dict")
     if state is None or any(isinstance(value, str) for value in state.values()):
         state = read_state_dict(checkpoint.weights, shapes_only=True)
