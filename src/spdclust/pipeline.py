@@ -177,7 +177,7 @@ def run_ensemble(
     )
     files = {method: ensemble_folder.distance_file(method) for method in ensemble.methods}
     normalize(paths, meta=folder / META, merge_array=folder / MERGE_ARRAY)
-    write_distances(paths, files, stride=ensemble.stride, n_workers=n_workers)
+    write_distances(paths, files, stride=ensemble.stride, threads=n_workers)
     names = {"ensemble": ensemble.folder, "model": str(ensemble.run.model_source or "")}
     found_groups = groups(paths, folder, batches=batches, threads=n_workers, **names)
     found = stability(

@@ -36,6 +36,17 @@ def dense_of(folds: Folds, fold: int) -> np.ndarray:
     return np.concatenate([to_dense(piece) for piece in folds.pieces(fold)])
 
 
+class InChunks:
+    """A batch that comes in chunks, of which nothing is known before they are read."""
+
+    def __init__(self, acts: ProcessedActivations) -> None:
+        self._rows = acts.matrix
+
+    def chunks(self):
+        for first in range(0, self._rows.shape[0], 7):
+            yield self._rows[first : first + 7]
+
+
 def check_against(folds: Folds, dense: list[np.ndarray]) -> None:
     for fold, values in enumerate(dense):
         np.testing.assert_array_equal(dense_of(folds, fold), values)
@@ -183,18 +194,21 @@ def test_a_batch_read_in_pieces_has_the_active_entries_of_the_whole(tmp_path, mo
     whole = samples.active_entries(ActivationBatch.load(tmp_path / "batch_0.pt").matrix, columns, 40, 0.1)
     monkeypatch.setattr("spdclust.files.stored_batch.ENTRIES_PER_CHUNK", at_once)
     monkeypatch.setattr("spdclust.merge.sources.ENTRIES_PER_STRETCH", at_once)
-    sources = (BatchedActivations(tmp_path), as_batch_source(batch.activations))
-    for source, threads in itertools.product(sources, (1, 3)):
-        pieces = samples._active_in_batch(next_batch(source), columns, 40, 0.1, threads)
+    read = [
+        next_batch(source) for source in (BatchedActivations(tmp_path), as_batch_source(batch.activations))
+    ]
+    for each, threads in itertools.product([*read, InChunks(batch.activations)], (1, 3)):
+        pieces = samples._active_in_batch(each, columns, 40, 0.1, threads)
         for name in ("start", "columns", "values"):
             expected, found = getattr(whole, name), getattr(pieces, name)
             assert (expected is None) == (found is None)
             if expected is not None:
                 assert found.dtype == expected.dtype
                 np.testing.assert_array_equal(found, expected)
-        cut = samples._active_in_batch(next_batch(source), columns, 40, 0.1, threads, most=50)
+        cut = samples._active_in_batch(each, columns, 40, 0.1, threads, most=50)
         n_left, n_right = len(cut.columns), len(whole.columns)
-        assert min(50, n_right) <= n_left <= min(n_right, 50 + max(at_once, 40))
+        at_most = 7 * 40 if isinstance(each, InChunks) else max(at_once, 40)
+        assert min(50, n_right) <= n_left <= min(n_right, 50 + at_most)
         np.testing.assert_array_equal(to_dense(cut), to_dense(whole)[: cut.n_rows])
 
 

@@ -11,5 +11,5 @@ with job(snakemake.log[0], snakemake.rule, snakemake.threads):
     if parts:
         join_distances(histories, parts, paths, stride=snakemake.params.stride)
     else:
-        distances(histories, paths, stride=snakemake.params.stride, n_workers=snakemake.threads)
+        distances(histories, paths, stride=snakemake.params.stride, threads=snakemake.threads)
     remove_other_parts(Path(snakemake.output[0]).parent, parts)

@@ -182,7 +182,7 @@ def _distances(options: argparse.Namespace) -> None:
     stride = _stride(options, by_workflow=not set(methods).isdisjoint(usual))
     ensemble = EnsembleFolder(options.output or options.ensemble)
     paths = {method: ensemble.distance_file(method) for method in methods}
-    distances(options.ensemble, paths, stride=stride, n_workers=options.threads or available_threads())
+    distances(options.ensemble, paths, stride=stride, threads=options.threads or available_threads())
     print("\n".join(f"wrote {path}" for path in paths.values()))
 
 

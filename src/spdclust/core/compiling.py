@@ -22,11 +22,7 @@ from spdclust.core.code_fingerprint import code_fingerprint
 
 numba_config: Any = numba.config  # its attributes are created at run time
 
-_NO_KERNELS = (
-    "spdclust.core.cache_folders",
-    "spdclust.core.code_fingerprint",
-    "spdclust.core.code_fingerprint",
-)
+_NO_KERNELS = ("spdclust.core.cache_folders", "spdclust.core.code_fingerprint")
 
 
 def compiled(function: Callable[..., Any] | None = None, *, allocates: bool = False, **options: Any) -> Any:
@@ -206,13 +202,9 @@ def while_waiting(call: Callable[[], object]) -> None:
 @contextlib.contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
-        if _while_waiting:
-            try:
-                held.enter_context(one_process_at_a_time(lock, seconds=_PATIENCE))
-            except TimeoutError:
-                _while_waiting.pop()()
-            else:
-                yield
-                return
-        held.enter_context(one_process_at_a_time(lock))
+        try:
+            held.enter_context(one_process_at_a_time(lock, _PATIENCE if _while_waiting else None))
+        except TimeoutError:
+            _while_waiting.pop()()
+            held.enter_context(one_process_at_a_time(lock))
         yield

@@ -301,7 +301,7 @@ def _active_in_batch(
     With `most`, the stretches after so many active entries are left out.
     """
     # as large as necessary if all entries are active; parts that are not written take no memory
-    n_entries = batch.n_entries if hasattr(batch, "n_entries") else batch.matrix.nnz
+    n_entries = sum(n_stored for n_stored, _ in readers(batch))
     kept, values = np.empty(n_entries, _number_type(n_components)), np.empty(n_entries, np.float32)
 
     def places() -> Iterator[tuple[int, Callable[[], Any]]]:

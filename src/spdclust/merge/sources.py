@@ -37,7 +37,7 @@ class BatchSource(Protocol):
 
     A source may have two more members: `threshold`, that of the sets of active components if its batches hold
     no values; and `get_next_stored`, the same as `get_next_batch` for a batch that is read from disk in
-    pieces, with `labels`, `n_samples` and `chunks()`.
+    pieces, with `labels`, `n_samples` and `chunks()`, or `readers()` as the function of this name returns.
     """
 
     @property
@@ -185,7 +185,7 @@ def stretches(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Any
         [(0, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])]
 
     Args:
-        batch: a `Batch`; if it has `chunks()`, these are its stretches.
+        batch: a `Batch`; if it has `readers()` or `chunks()`, these are its stretches.
         entries: approximate number of stored values per stretch; `ENTRIES_PER_STRETCH` by default.
     """
     first = 0
@@ -205,7 +205,7 @@ def readers(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Calla
         [(3, (3, 3))]
 
     Args:
-        batch: as for `stretches`; if it has `readers()`, these are returned. Any thread may read.
+        batch: as for `stretches`. Any thread may read.
         entries: as for `stretches`.
     """
     if hasattr(batch, "readers"):

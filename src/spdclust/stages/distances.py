@@ -32,7 +32,7 @@ def distances(
     paths: Mapping[str, str | Path],
     *,
     stride: int = 1,
-    n_workers: int = 1,
+    threads: int = 1,
 ) -> None:
     """Write `distances_<method>.npz` of several methods, all from one pass over the merges.
 
@@ -51,7 +51,7 @@ def distances(
         histories: the ensemble's folder, or its histories.
         paths: output path of each method.
         stride: keep every n-th iteration, from the first.
-        n_workers: number of threads; the result does not depend on it.
+        threads: number of threads; the result does not depend on it.
 
     Raises:
         InputError: a history cannot be read, there is only one, the runs do not fit together, a method is
@@ -61,7 +61,7 @@ def distances(
     normalized = load_normalized(histories)
     try:
         pairs = compute_pair_distances(
-            normalized, paths, stride=stride, n_workers=n_workers, progress=_log_tenths
+            normalized, paths, stride=stride, n_workers=threads, progress=_log_tenths
         )
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
