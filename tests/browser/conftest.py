@@ -66,7 +66,7 @@ def large(tmp_path_factory):
     """Ten runs of 13,000 components."""
     folder = generate(tmp_path_factory.mktemp("large"))
     methods = ("perm_invariant_hamming", "matching_dist")
-    distances(folder, {method: folder / f"distances_{method}.npz" for method in methods}, n_workers=2)
+    distances(folder, {method: folder / f"distances_{method}.npz" for method in methods}, threads=2)
     stability(folder, methods, folder, threads=2)
     return make_page(folder)
 
