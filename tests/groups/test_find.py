@@ -11,7 +11,7 @@ from spdclust import find_groups
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
-from spdclust.groups import find
+from spdclust.groups import find, samples
 from spdclust.groups.evidence import choose_nodes, evidence_of_groups
 from spdclust.groups.find import _check_runs
 from spdclust.groups.find import find_groups as find_groups_in_memory
@@ -132,6 +132,14 @@ def test_the_answer_is_the_same_to_the_bit_for_any_number_of_threads_and_wheneve
         assert everything(find_groups(histories, batches, threads=threads)) == everything(found)
     ensemble = MergeHistoryEnsemble(histories)
     assert everything(find_groups(ensemble, batches)) == everything(found)
+
+
+def test_the_answer_is_the_same_to_the_bit_however_samples_are_divided_and_kept(example, monkeypatch):
+    expected = everything(find_groups(*example))
+    for block, room in ((64, 10**9), (1000, 10_000), (2**16, 0)):
+        monkeypatch.setattr(samples, "BLOCK", block)
+        monkeypatch.setattr(samples, "_KEEP_SETS_BYTES", room)
+        assert everything(find_groups(*example)) == expected
 
 
 def test_the_order_of_components_does_not_matter(example):

@@ -104,13 +104,12 @@ def gather_evidence(
     opened = np.zeros((folds.n_folds, gate_start[-1]), dtype=np.int64)
     active = np.zeros((folds.n_folds, member_start[-1]), dtype=np.int64)
     for fold in range(folds.n_folds):
-        for piece in folds.pieces(fold):
-            by_component = piece.transposed(threads, with_values=False)
+        for sets in folds.sets(fold, threads):
 
-            def count(a: int, b: int, fold: int = fold, columns: Entries = by_component) -> None:
+            def count(a: int, b: int, fold: int = fold, sets: Entries = sets) -> None:
                 kernels.count_nodes(
-                    a, b, order, first, sizes, gate_start, gate_members, member_start,
-                    columns.start, columns.columns, columns.n_columns, opened[fold], active[fold],
+                    a, b, order, first, sizes, gate_start, gate_members, member_start, len(folds.labels),
+                    sets.start, sets.columns, sets.n_columns, opened[fold], active[fold],
                 )  # fmt: skip
 
             run_parts(count, even_parts(work, 8 * threads), threads)

@@ -121,7 +121,13 @@ def find_groups(
     groups, shared = _with_joined(folds, members, _rows(evidence, np.searchsorted(nodes, chosen)), threads)
     answers = {"answer": groups} | cuts_of_merges(runs, own, merges)
     progress("gathering evidence of groups")
-    of_all = evidence_of_groups(folds, [group for answer in answers.values() for group in answer], threads)
+    # the answers have most groups in common
+    row_of: dict[tuple[int, ...], int] = {}
+    rows = [
+        row_of.setdefault(tuple(members.tolist()), len(row_of)) for of in answers.values() for members in of
+    ]
+    different = evidence_of_groups(folds, [np.array(group) for group in row_of], threads)
+    of_all = _rows(different, np.array(rows, dtype=np.int64))
     ends = np.cumsum([len(answer) for answer in answers.values()])
     # with the members that joined; the evidence above is that of the nodes
     final = _rows(of_all, np.arange(len(groups)))

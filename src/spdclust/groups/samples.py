@@ -1,13 +1,14 @@
 """The samples of an ensemble, read as folds of sparse pieces over the components of all runs."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.threads import even_parts, run_in_order, run_parts
+from spdclust.core.threads import run_in_order, run_parts
 from spdclust.core.types import Float, Int, Integer, Labels
 from spdclust.groups.kernels import samples as kernels
 from spdclust.merge.sources import as_batch_source, check_source, next_batch, readers
@@ -15,8 +16,14 @@ from spdclust.merge.sources import as_batch_source, check_source, next_batch, re
 BLOCKS_OF_ONE_RUN = 5
 """Number of blocks that the samples of a single run are split into, used in place of runs."""
 
-_KEEP_BYTES = 480_000_000
+_KEEP_BYTES = 240_000_000
 """Pieces of at most this total size stay in memory between passes; the others are read again."""
+
+_KEEP_SETS_BYTES = 480_000_000
+"""The samples of each component stay in memory up to this total size; beyond it they are read again."""
+
+BLOCK = 2**16
+"""Number of samples in a block when entries are read component by component."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,35 +60,41 @@ class Entries:
             self.start[first : last + 1] - start, self.columns[start:end].copy(), values, self.n_columns
         )
 
-    def transposed(self, threads: int = 1, *, with_values: bool = True) -> "Entries":
-        """Return the same entries column by column, on request without their values.
+    def transposed(self, threads: int = 1, block: int | None = None) -> "Entries":
+        """Return the same entries column by column, separately for each block of so many rows.
+
+        Row `b * n_columns + i` of the result is column `i` within block `b`, its rows counted from the start
+        of the block. In blocks of at most 65,536 rows, an entry takes 2 bytes and writing stays close to the
+        processor. Without a number, all rows are one block.
 
         Example:
             >>> rows = Entries(np.array([0, 1, 3]), np.array([1, 0, 1], np.uint16), None, 2)
             >>> columns = rows.transposed()
             >>> columns.start.tolist(), columns.columns.tolist()
             ([0, 1, 3], [1, 0, 1])
+            >>> rows.transposed(block=1).start.tolist(), rows.transposed(block=1).columns.tolist()
+            ([0, 0, 1, 2, 3], [0, 0, 0])
         """
-        parts = even_parts(np.diff(self.start) + 1, threads)
-        number = {first: part for part, (first, _) in enumerate(parts)}
-        counts = np.zeros((len(parts) + 1, self.n_columns), dtype=np.int64)
+        block = block or max(self.n_rows, 1)
+        edges = [*range(0, max(self.n_rows, 1), block), self.n_rows]
+        parts = list(itertools.pairwise(edges))
+        counts = np.zeros((len(parts), self.n_columns), dtype=np.int64)
 
         def count(first: int, last: int) -> None:
-            kernels.count_rows(first, last, self.start, self.columns, counts[number[first] + 1])
+            kernels.count_rows(first, last, self.start, self.columns, counts[first // block])
 
         run_parts(count, parts, threads)
-        start = np.concatenate([[0], np.cumsum(counts.sum(0))])
-        position = start[:-1] + np.cumsum(counts, axis=0)
-        columns = np.empty(len(self.columns), dtype=_number_type(self.n_rows))
-        given = self.values if with_values else None
-        values = None if given is None else np.empty_like(given)
+        start = np.concatenate([[0], np.cumsum(counts)])
+        position = start[:-1].reshape(counts.shape).copy()
+        columns = np.empty(len(self.columns), dtype=_number_type(block))
+        values = None if self.values is None else np.empty_like(self.values)
 
         def write(first: int, last: int) -> None:
-            at = position[number[first]]
-            kernels.transpose_rows(first, last, self.start, self.columns, given, at, columns, values)
+            at = position[first // block]
+            kernels.transpose_rows(first, last, self.start, self.columns, self.values, at, columns, values)
 
         run_parts(write, parts, threads)
-        return Entries(start, columns, values, self.n_rows)
+        return Entries(start, columns, values, block)
 
 
 def _number_type(n: int) -> type[np.uint16] | type[np.uint32]:
@@ -110,19 +123,48 @@ class Folds:
         self._n_samples = np.zeros(n_folds, dtype=np.int64)
         self._counts = np.zeros((n_folds, len(labels)), dtype=np.int64)
         self._squares = np.zeros((n_folds, len(labels)))
-        self._counted = [False] * n_folds
+        self._n_pieces: list[int | None] = [None] * n_folds  # None until a fold was read to its end
+        self._sets: dict[tuple[int, int], Entries] = {}
+        self._room = _KEEP_SETS_BYTES
 
     def pieces(self, fold: int) -> Iterator[Entries]:
         """Yield the pieces of a fold; the first pass also computes the counts, because reading is slow."""
         n_samples, counts, squares = 0, np.zeros_like(self._counts[fold]), np.zeros_like(self._squares[fold])
+        n_pieces, is_first = 0, self._n_pieces[fold] is None
         for piece in self._read(fold, None):
-            if not self._counted[fold]:
+            n_pieces += 1
+            if is_first:
                 n_samples += piece.n_rows
                 kernels.count_columns(piece.columns, piece.values, counts, squares)
             yield piece
-        if not self._counted[fold]:
+        if is_first:
             self._n_samples[fold], self._counts[fold], self._squares[fold] = n_samples, counts, squares
-            self._counted[fold] = True
+            self._n_pieces[fold] = n_pieces
+
+    def pieces_both_ways(self, fold: int, threads: int = 1) -> Iterator[tuple[Entries, Entries]]:
+        """Yield the pieces of a fold, by sample and by component in blocks of `BLOCK` samples."""
+        for number, piece in enumerate(self.pieces(fold)):
+            by_component = piece.transposed(threads, BLOCK)
+            sets = replace(by_component, values=None)
+            size = sets.n_bytes + sets.start.nbytes
+            if (fold, number) not in self._sets:
+                # the first pieces that fit, so that a later pass goes on where they end
+                self._room = self._room - size if size <= self._room else 0
+                if self._room:
+                    self._sets[fold, number] = sets
+            yield piece, by_component
+
+    def sets(self, fold: int, threads: int = 1) -> Iterator[Entries]:
+        """Yield the samples of each component in blocks of `BLOCK`, piece by piece, without values.
+
+        They are in memory if the fold was read `pieces_both_ways` and there was room for them.
+        """
+        kept = [self._sets[key] for key in sorted(self._sets) if key[0] == fold]
+        yield from kept
+        if self._n_pieces[fold] == len(kept):
+            return
+        for piece in itertools.islice(self.pieces(fold), len(kept), None):
+            yield replace(piece.transposed(threads, BLOCK), values=None)
 
     def first_pieces(self, fold: int, most: int) -> Iterator[Entries]:
         """Yield the pieces of a fold, of which each may be cut after its first `most` entries."""
@@ -137,7 +179,7 @@ class Folds:
 
     def _count(self, which: Sequence[int] | None = None) -> None:
         for fold in range(self.n_folds) if which is None else which:
-            if not self._counted[fold]:
+            if self._n_pieces[fold] is None:
                 for _ in self.pieces(fold):
                     pass
 
@@ -285,7 +327,9 @@ def active_entries(
     active = Entries(start, kept, values if n_other else None, n_components)
     used = columns[columns >= 0]
     in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
-    return active if in_order else active.transposed().transposed()
+    if not in_order:
+        kernels.sort_rows(start, kept, values, n_components)
+    return active
 
 
 def _active_in_batch(

@@ -108,8 +108,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
         packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
     is_first = True
     for fold in which:
-        for piece in folds.pieces(fold):
-            by_component = piece.transposed(threads)
+        for piece, by_component in folds.pieces_both_ways(fold, threads):
 
             def add(
                 first: int,
@@ -119,15 +118,15 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
                 is_first: bool = is_first,
             ) -> None:
                 kernels.pair_sums(
-                    first, last, columns.start, columns.columns, columns.values,
+                    first, last, columns.n_columns, columns.start, columns.columns, columns.values,
                     rows.start, rows.columns, rows.values, packed, is_first,
                 )  # fmt: skip
 
             # each component is paired with those before it: later ones have more work
-            work = np.diff(by_component.start) * np.arange(1.0, n + 1) + 1
-            run_parts(add, even_parts(work, 16 * threads), threads)
+            active = np.diff(by_component.start).reshape(-1, n).sum(0)
+            run_parts(add, even_parts(active * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
             is_first = False
-            del add, by_component  # before the next piece needs as much
+            del add, piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
     return PairSums(packed, *folds.totals(which))

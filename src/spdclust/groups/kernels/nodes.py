@@ -8,15 +8,16 @@ from spdclust.core.compiling import compiled, inner
 @compiled(allocates=True)
 def count_nodes(
     first, last, order, lo, size, gate_start, gate_members, member_start,
-    column_start, column_samples, n_samples, opened, active,
+    n_components, column_start, column_samples, block, opened, active,
 ):  # fmt: skip
     """Count, for nodes `first` to `last`, on how many samples every gate is open, and where each member is
     active then.
 
     A node's members are `order[lo : lo + size]`; its gates are in `gate_members`, ascending. Samples are
-    counted at their last open gate; `sum_from_above` turns these counts into counts at every open gate.
+    given by component in blocks of `block`, and are counted at their last open gate; `sum_from_above` turns
+    these counts into counts at every open gate.
     """
-    present = np.zeros(n_samples, dtype=np.int32)
+    present = np.zeros(block, dtype=np.int32)
     for v in range(first, last):
         gates = gate_members[gate_start[v] : gate_start[v + 1]]
         n_gates, base = len(gates), member_start[v]
@@ -26,21 +27,21 @@ def count_nodes(
             while k + 1 < n_gates and gates[k + 1] <= count:
                 k += 1
             last_open[count] = k
-        for p in range(size[v]):
-            i = order[lo[v] + p]
-            for e in range(column_start[i], column_start[i + 1]):
-                present[column_samples[e]] += 1
-        for p in range(size[v]):
-            i = order[lo[v] + p]
-            for e in range(column_start[i], column_start[i + 1]):
-                active[base + p * n_gates + last_open[present[column_samples[e]]]] += 1
-        for p in range(size[v]):
-            i = order[lo[v] + p]
-            for e in range(column_start[i], column_start[i + 1]):
-                count = present[column_samples[e]]
-                if count > 0:
-                    opened[gate_start[v] + last_open[count]] += 1
-                    present[column_samples[e]] = 0
+        members = order[lo[v] : lo[v] + size[v]]
+        for offset in range(0, len(column_start) - 1, n_components):
+            for i in members:
+                for e in range(column_start[offset + i], column_start[offset + i + 1]):
+                    present[column_samples[e]] += 1
+            for p in range(size[v]):
+                i = offset + members[p]
+                for e in range(column_start[i], column_start[i + 1]):
+                    active[base + p * n_gates + last_open[present[column_samples[e]]]] += 1
+            for i in members:
+                for e in range(column_start[offset + i], column_start[offset + i + 1]):
+                    count = present[column_samples[e]]
+                    if count > 0:
+                        opened[gate_start[v] + last_open[count]] += 1
+                        present[column_samples[e]] = 0
 
 
 @compiled

@@ -15,49 +15,58 @@ TESTED = 64
 
 @compiled(allocates=True)
 def pair_sums(
-    first, last, column_start, column_samples, column_values, row_start, rows, row_values, sums, is_first
+    first, last, block, column_start, column_samples, column_values, row_start, rows, row_values, sums,
+    is_first,
 ):  # fmt: skip
     """Add the products of activations of components `first` to `last` with themselves and all before them.
 
+    The samples of a component are given in blocks of `block` samples, counted from the start of each.
     `sums` is the packed lower triangle with its diagonal: row `i` starts at `i * (i + 1) / 2`; what it
     contains is overwritten if `is_first`. Components of a sample are in order, so a component's own entry
     ends the loop over those before it. Without values, all activations are 1. Unsigned numbers spare the
     test for negative indices.
     """
+    n_blocks = -(-(len(row_start) - 1) // block)
+    n_components = (len(column_start) - 1) // max(n_blocks, 1)
     counted = np.zeros(last if row_values is None else 0, dtype=np.uint32)
     total = np.zeros(0 if row_values is None else last)
     per_line = 64 // rows.itemsize
     for i in range(first, last):
         counted[: i + 1] = 0
         total[: i + 1] = 0
-        for e in range(column_start[i], column_start[i + 1]):
-            if e + 2 * AHEAD < column_start[i + 1]:
-                fetch(row_start, np.int64(column_samples[e + 2 * AHEAD]))
-            if e + AHEAD < column_start[i + 1]:
-                ahead = np.int64(row_start[column_samples[e + AHEAD]])
-                for line in range(4):
-                    fetch(rows, ahead + per_line * line)
-                    if row_values is not None:
-                        fetch(row_values, ahead + 16 * line)
-            f = np.uint64(row_start[column_samples[e]])
-            j = rows[f]
-            if row_values is None:
-                while j < i:
-                    counted[j] += np.uint32(1)
-                    f += np.uint64(1)
-                    j = rows[f]
-            else:
-                value = np.float64(column_values[e])
-                while j < i:
-                    total[j] += value * row_values[f]
-                    f += np.uint64(1)
-                    j = rows[f]
-                total[i] += value * value
+        n_active = 0
+        for b in range(n_blocks):
+            start, end = column_start[b * n_components + i], column_start[b * n_components + i + 1]
+            row_start_here = row_start[b * block :]
+            n_active += end - start
+            for e in range(start, end):
+                if e + 2 * AHEAD < end:
+                    fetch(row_start_here, np.int64(column_samples[e + 2 * AHEAD]))
+                if e + AHEAD < end:
+                    ahead = np.int64(row_start_here[column_samples[e + AHEAD]])
+                    for line in range(4):
+                        fetch(rows, ahead + per_line * line)
+                        if row_values is not None:
+                            fetch(row_values, ahead + 16 * line)
+                f = np.uint64(row_start_here[column_samples[e]])
+                j = rows[f]
+                if row_values is None:
+                    while j < i:
+                        counted[j] += np.uint32(1)
+                        f += np.uint64(1)
+                        j = rows[f]
+                else:
+                    value = np.float64(column_values[e])
+                    while j < i:
+                        total[j] += value * row_values[f]
+                        f += np.uint64(1)
+                        j = rows[f]
+                    total[i] += value * value
         row = sums[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
         if is_first:
             row[:] = 0
         if row_values is None:
-            counted[i] = column_start[i + 1] - column_start[i]
+            counted[i] = n_active
             for j in range(i + 1):
                 row[j] += np.float64(counted[j])
         else:

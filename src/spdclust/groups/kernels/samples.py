@@ -3,7 +3,7 @@
 import numpy as np
 
 from spdclust.core.compiling import compiled
-from spdclust.merge.kernels.machine import fetch
+from spdclust.merge.kernels.machine import fetch, trailing_zeros
 
 AHEAD = 6
 """Number of samples ahead of the current one for which entries are prefetched: they are far apart."""
@@ -26,12 +26,14 @@ def count_rows(first, last, row_start, columns, counts):
 
 @compiled
 def transpose_rows(first, last, row_start, columns, values, position, rows, new_values):
-    """Write the entries of rows `first` to `last` column by column, starting at `place`, which moves on."""
+    """Write the entries of rows `first` to `last` column by column, starting at `position`, which moves on;
+    rows are counted from `first`.
+    """
     for n in range(first, last):
         for e in range(row_start[n], row_start[n + 1]):
             at = position[columns[e]]
             position[columns[e]] += 1
-            rows[at] = n
+            rows[at] = n - first
             if values is not None:
                 new_values[at] = values[e]
 
@@ -64,6 +66,39 @@ def keep_active(row_start, rows, values, columns, threshold, new_rows, new_value
             if len(new_values):
                 new_values[at] = values[e]
             at += 1
+
+
+@compiled(allocates=True)
+def sort_rows(row_start, columns, values, n_columns):
+    """Sort the columns of every row; values, if there are any, move with them.
+
+    The columns of a row are marked in a bitmap, and the words that have a mark in a smaller one, so the work
+    is proportional to the entries.
+    """
+    marked = np.zeros(n_columns // 64 + 1, dtype=np.uint64)
+    words = np.zeros(n_columns // 4096 + 1, dtype=np.uint64)
+    value_of = np.empty(n_columns if len(values) else 0, dtype=values.dtype)
+    one, six, low = np.uint64(1), np.uint64(6), np.uint64(63)
+    for n in range(len(row_start) - 1):
+        for e in range(row_start[n], row_start[n + 1]):
+            i = np.uint64(columns[e])
+            word = i >> six
+            marked[word] |= one << (i & low)
+            words[word >> six] |= one << (word & low)
+            if len(values):
+                value_of[i] = values[e]
+        e = row_start[n]
+        for block in range(len(words)):
+            while words[block]:
+                word = (np.uint64(block) << six) + np.uint64(trailing_zeros(words[block]))
+                words[block] &= words[block] - one
+                while marked[word]:
+                    i = (word << six) + np.uint64(trailing_zeros(marked[word]))
+                    marked[word] &= marked[word] - one
+                    columns[e] = i
+                    if len(values):
+                        values[e] = value_of[i]
+                    e += 1
 
 
 @compiled(allocates=True)

@@ -1,9 +1,10 @@
-"""Operations that numba lacks: minimum and maximum over vector lanes, prefetching, adding bits."""
+"""Operations that numba lacks: minimum and maximum over vector lanes, prefetching, operations on bits."""
 
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.cpython.unsafe import numbers
 from numba.extending import intrinsic
 
 _FLAGS = ("nnan", "nsz")
@@ -105,3 +106,4 @@ smaller: Any = intrinsic(_smaller)
 greater: Any = intrinsic(_greater)
 fetch: Any = intrinsic(_fetch)
 add_sixteen: Any = intrinsic(_add_sixteen)
+trailing_zeros: Any = numbers.trailing_zeros
