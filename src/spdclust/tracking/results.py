@@ -12,7 +12,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.batches import BatchedActivations
-from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY, find_histories
+from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, STABILITY_FILES, SUMMARY, find_histories
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import groups_record, load_groups
 from spdclust.files.histories import load_merge_histories
@@ -20,7 +20,6 @@ from spdclust.files.records import SummaryRecord, read_record
 from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.history import MergeHistory
-from spdclust.stability.names import STABILITY_FILES
 from spdclust.tracking.client import Tracker
 from spdclust.tracking.records import describe_values, flattened, row
 from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, log_once
