@@ -9,14 +9,13 @@ import numpy as np
 
 from spdclust.config.run import LoggingIntervals
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations, merged_batches
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import MergeProgress, load_progress, merge_digest
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import repeat_merge
-from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
+from spdclust.tracking.artifacts import FILE_NAME, save_group_assignments
 from spdclust.tracking.client import Tracker
 from spdclust.tracking.records import MergeSample, flattened, row, stat_records
 from spdclust.tracking.runs import Note, TrackedEnsemble, log_once
@@ -70,7 +69,19 @@ def log_history(
     """
     last: dict[str, tuple[int, float]] = {}
     n_logged = 0
+
+    def save_groups(saved: list[int], alias: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="spdclust_") as folder:
+            file = Path(folder) / FILE_NAME
+            save_group_assignments(history, np.array(saved), file, seconds)
+            metadata = known | {"iterations": saved}
+            tracker.artifact(f"{note.run_id}-groups", "group_assignments", [file], metadata, [alias])
+
     for history in histories:
+        known = {
+            "n_components": history.n_components,
+            "config_hash": digest_of(history.config.resolved())[:16],
+        }
         seconds, memory_mb = progress.per_iteration(history.n_iterations)
         records = stat_records(history, seconds, memory_mb)
         for iteration in range(n_logged, history.n_iterations):
@@ -89,44 +100,23 @@ def log_history(
             if values:
                 tracker.log({"iteration": iteration, **values})
             if iteration % intervals.artifact == 0:
-                alias = f"iteration_{iteration}"
-                _save_groups(tracker, note.run_id, history, np.array([iteration]), seconds, alias)
+                save_groups([iteration], f"iteration_{iteration}")
         n_logged = history.n_iterations
-    saved = np.arange(0, n_logged, intervals.artifact)
     if n_logged:
-        _save_groups(tracker, note.run_id, history, saved, seconds, "final")
-    summary = {"n_components": history.n_components, "n_iterations": history.n_iterations}
+        save_groups(list(range(0, n_logged, intervals.artifact)), "final")
     if path is not None:
-        metadata = summary | {"config_hash": configuration_digest(history)}
+        metadata = known | {"n_iterations": n_logged}
         tracker.artifact(f"{note.run_id}-history", "merge_history", [path], metadata)
+    summary: dict[str, float] = {"n_components": history.n_components, "n_iterations": n_logged}
     if history.has_description_length:
         best = history.best_iteration()
-        tracker.summarize({
+        summary |= {
             "least_mdl": float(history.mdl_loss[best]),
             "iteration_of_least_mdl": best,
             "n_groups_at_least_mdl": int(history.k_groups[best]),
-        })  # fmt: skip
+        }
     tracker.summarize(summary)
     note.source = _source_of(history)
-
-
-def _save_groups(
-    tracker: Tracker,
-    run_id: str,
-    history: MergeHistory,
-    saved: np.ndarray,
-    seconds: Float[np.ndarray, " iterations"],
-    alias: str,
-) -> None:
-    with tempfile.TemporaryDirectory(prefix="spdclust_") as folder:
-        path = Path(folder) / FILE_NAME
-        save_group_assignments(history, saved, path, seconds)
-        metadata = {
-            "iterations": saved.tolist(),
-            "n_components": history.n_components,
-            "config_hash": configuration_digest(history),
-        }
-        tracker.artifact(f"{run_id}-groups", "group_assignments", [path], metadata, [alias])
 
 
 def _source_of(history: MergeHistory) -> str:
