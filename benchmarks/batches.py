@@ -176,7 +176,7 @@ def forward(given: argparse.Namespace) -> dict:
 
 def write(given: argparse.Namespace, **settings) -> dict:
     """Measure the same with everything that makes a batch of it, the file included."""
-    from spdclust.provenance.code import stage_fingerprint
+    from spdclust.core.code_fingerprint import stage_fingerprint
     from spdclust.sampling.batch_sampling import draw_stored_batch, load_run_model, open_model_inputs
 
     config = config_of(given, **settings)

@@ -79,7 +79,7 @@ def one_size(args: argparse.Namespace) -> dict:
     import generate
 
     from spdclust.merge.merging import merge_iteration
-    from spdclust.merge.warming import warm_up
+    from spdclust.merge.stepping import warm_up
 
     n_components, n_samples = map(int, args.sizes[0].split("x"))
     result: dict = {"components": n_components, "samples": n_samples, "laws": {}}

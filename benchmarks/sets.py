@@ -91,7 +91,7 @@ def merge(given: argparse.Namespace) -> dict:
     from spdclust.config.merge import MergeConfig
     from spdclust.files.batches import BatchedActivations
     from spdclust.merge.merging import merge_iteration
-    from spdclust.merge.warming import warm_up
+    from spdclust.merge.stepping import warm_up
 
     config = MergeConfig(activation_threshold=THRESHOLD, iters=given.iters, filter_dead_threshold=0)
     warm_up(config, given.components)

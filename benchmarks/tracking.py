@@ -42,8 +42,7 @@ def main() -> None:
     from spdclust.files.activation_batch import ActivationBatch
     from spdclust.files.ensemble_folder import save_run_config
     from spdclust.stages.merge import merge
-    from spdclust.tracking.callback import LIVE_AFTER_SECONDS, MergeCallback
-    from spdclust.tracking.merges import log_merge
+    from spdclust.tracking.merges import LIVE_AFTER_SECONDS, MergeCallback, log_merge
     from spdclust.tracking.runs import TrackedEnsemble
 
     config = ClusteringRunConfig(

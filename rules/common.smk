@@ -14,7 +14,7 @@ from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.core.name_patterns import one_of
-from spdclust.provenance.code import rule_fingerprint
+from spdclust.core.code_fingerprint import rule_fingerprint
 from spdclust.execution.batch_jobs import (
     BatchesForm,
     divide_runs,

@@ -7,12 +7,14 @@ from snakemake.settings.enums import Quietness
 from spdclust.config.resolve import unused_keys
 from spdclust.core.errors import InputError
 from spdclust.core.atomic import check_writable
-from spdclust.core.locks import forget_owner, note_owner, release_dead_locks
 from spdclust.execution.slurm_queue import left_behind, queued_jobs
 from spdclust.execution.snakemake_hooks import (
+    forget_owner,
     hide_account_guesses,
     keep_files_of_failed_updates,
     leave_out_of_records,
+    note_owner,
+    release_dead_locks,
     report_each_refusal_once,
     report_jobs_that_never_start,
     retry_killed_jobs_only,

@@ -4,7 +4,7 @@ from glob import escape, glob
 from spdclust.execution.batch_jobs import runs_suffix
 from spdclust.files.ensemble_folder import DISTANCES_MERGES, DISTANCES_PART, GROUPS
 from spdclust.plotting.registry import FIGURE_RULES
-from spdclust.stability.names import STABILITY_FILES
+from spdclust.files.ensemble_folder import STABILITY_FILES
 from spdclust.files.ensemble_folder import SWEEP_FILES
 
 

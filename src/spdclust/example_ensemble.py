@@ -177,7 +177,7 @@ def example_found() -> FoundGroups:
 def write_example_ensemble(
     folder: str | Path, n_runs: int = 2, config: MergeConfig = MERGE
 ) -> EnsembleFolder:
-    """Write activations into a folder, run the whole pipeline on them, and return where its files stand.
+    """Write activations into a folder, run the whole pipeline on them, and return the paths of its files.
 
     The activations go into `<folder>/activations/`, what is made of them into `<folder>/results/`: batches,
     histories, distances, stability, registry, as the workflow leaves them but for figures and page.

@@ -163,7 +163,7 @@ print(json.dumps([names, again]))
 MERGES = """
 from numba.core.types import unliteral
 from spdclust.config.merge import MergeConfig
-from spdclust.merge.warming import warm_up
+from spdclust.merge.stepping import warm_up
 for law in ("range", "mcmc", "exp_rank"):
     warm_up(MergeConfig(merge_pair_sampling_method=law), 100)
 """

@@ -13,7 +13,7 @@ from scipy import sparse
 from spdclust.config.merge import MergeConfig
 from spdclust.execution.jobs import job
 from spdclust.files.batches import ActivationBatch
-from spdclust.merge.warming import warm_up
+from spdclust.merge.stepping import warm_up
 from spdclust.stages.merge import merge
 
 pytestmark = pytest.mark.faults

@@ -15,10 +15,9 @@ from spdclust.merge.engine import Engine
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.loading import load_batch
 from spdclust.merge.merging import merge_iteration, view_of
-from spdclust.merge.plain import merge_plainly
-from spdclust.merge.samplers import range_candidates
+from spdclust.merge.plain import merge_plainly, range_candidates
 from spdclust.merge.sources import as_batch_source
-from spdclust.merge.warming import warm_up
+from spdclust.merge.stepping import warm_up
 
 ALPHAS = [0.0, 0.1, 1.0, 10.0]
 LAWS = [

@@ -15,7 +15,7 @@ from spdclust.merge.loading import load_batch
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.state import read_all_rows
-from spdclust.merge.warming import warm_up
+from spdclust.merge.stepping import warm_up
 
 
 @settings(deadline=None, max_examples=40)

@@ -11,7 +11,7 @@ from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
 from spdclust.merge.kernels import layout, loop
 from spdclust.merge.merging import merge_iteration
-from spdclust.merge.samplers import exp_rank_law, mcmc_law, range_candidates, range_law
+from spdclust.merge.plain import exp_rank_law, mcmc_law, range_candidates, range_law
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.state import HEAP
 from spdclust.merge.stepping import merge_up_to, pair_at_rank

@@ -16,7 +16,7 @@ from spdclust.merge.memory import LIBRARIES, merging_bytes
 MERGE = """
 import json, sys, torch
 from spdclust import BatchedActivations, MergeConfig, merge_iteration
-from spdclust.merge.warming import warm_up
+from spdclust.merge.stepping import warm_up
 
 def peak():
     line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))

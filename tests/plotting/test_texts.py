@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from spdclust.config.merge import MergeConfig
 from spdclust.example_ensemble import example_found, write_example_ensemble
 from spdclust.files.groups import save_groups
-from spdclust.files.sweeps import save_sweep
+from spdclust.files.stability import save_sweep
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS
 from spdclust.plotting.style import new_figure, save_figure
 from spdclust.stages.distances import distances

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.example_ensemble import example_activations, example_history
 from spdclust.files.histories import load_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
+from spdclust.provenance.histories import git_state
 from spdclust.reproduction.making import check_history
 from spdclust.reproduction.recipe import read_recipe
 
@@ -188,3 +190,17 @@ def test_digests_of_strange_types_are_unknown(strange: object) -> None:
     ]
     assert len(MergeHistoryEnsemble(runs)) == 2
     np.testing.assert_array_equal(runs[0].selected_pairs, example_history(0).selected_pairs)
+
+
+def test_git_state_tells_changed_files_and_passes_over_new_ones(tmp_path):
+    assert git_state(tmp_path) is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.email=a@b", "-c", "user.name=a"]
+    (tmp_path / "known").write_text("")
+    for command in (["init", "-q"], ["add", "known"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    (tmp_path / "new").write_text("results of a workflow that has begun")
+    assert git_state(tmp_path)["dirty"] is False
+    (tmp_path / "known").write_text("changed")
+    state = git_state(tmp_path)
+    assert state["dirty"] is True
+    assert len(state["commit"]) == 40

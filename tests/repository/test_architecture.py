@@ -14,7 +14,7 @@ LAYERS = {
 }
 """From the bottom up, by package."""
 
-READ_FILES = {"config.load", "config.sweep_points", "config.resolve", "config.generate"}
+READ_FILES = {"config.load", "config.resolve", "config.generate"}
 """Modules of `config` that are not pure."""
 
 NOT_IN_PURE = {"os", "pathlib", "shutil", "subprocess", "tempfile", "zipfile", "torch", "matplotlib", "wandb"}

@@ -8,7 +8,6 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "src/spdclust"
 
 WITHOUT_EXAMPLE: dict[str, str] = {
-    "sampling.docstrings.write_docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
     "groups.describe.describe": "needs samples, sums and trees of an ensemble; `find_groups` shows what it returns",
     "models.reference.load": "needs the reference implementation's package",
     "execution.snakemake_hooks.add_form": "changes a Snakemake workflow; see test_workflow_plans and test_workflow_module",
@@ -18,7 +17,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "execution.snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
     "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see tests/workflow/test_failures.py",
-    "stages.docstring_corpus.docstring_corpus": "as `write_docstring_corpus`, which it calls",
+    "stages.docstring_corpus.docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
     "stages.report.report": "starts Snakemake on a whole workflow and its results",
 }
 """Module and name without `spdclust.`: why no example of a few lines would help."""

@@ -17,6 +17,7 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import write_archive
@@ -25,7 +26,6 @@ from spdclust.files.registry import read_registered
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.pipeline import cluster_analysis_pipeline
-from spdclust.provenance.code import stage_fingerprint
 from spdclust.reproduction.comparing import compare_files, compare_histories
 from spdclust.sampling.batch_sampling import request_digest
 

@@ -26,8 +26,8 @@ from spdclust.files.histories import load_merge_history
 from spdclust.stages.merge import merge
 from spdclust.stages.track import sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
-from spdclust.tracking.callback import MergeCallback
 from spdclust.tracking.client import Tracker, open_tracker
+from spdclust.tracking.merges import MergeCallback
 from spdclust.tracking.results import log_batches
 from spdclust.tracking.runs import TrackedEnsemble, load_note
 
@@ -74,7 +74,7 @@ def merge_live(
         callback = MergeCallback(tracked, 0, **{"live_after": 0.0} | options)
     # a machine under load may take long to start the client
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("spdclust.tracking.callback.WAIT_SECONDS", wait)
+    monkeypatch.setattr("spdclust.tracking.merges.WAIT_SECONDS", wait)
     merge(
         [place.batches(0) / f"batch_{b}.pt" for b in (0, 1)],
         config.merge_config.resolved(),
@@ -338,7 +338,7 @@ def test_nothing_that_fails_while_logging_reaches_the_merge(tmp_path, plain, mon
         raise ZeroDivisionError("of all things")
 
     for number, name in enumerate(
-        ["callback.log_once", "callback.MergeSample.of", "merges.stat_records", "runs.open_tracker"]
+        ["merges.log_once", "merges.MergeSample.of", "merges.stat_records", "runs.open_tracker"]
     ):
         place = ensemble(tmp_path / str(number))
         with monkeypatch.context() as patch:
@@ -415,7 +415,7 @@ def test_activations_are_logged_again_on_request_only(tmp_path, opened):
 def test_what_comes_before_the_first_merges_does_not_make_a_merge_long(tmp_path, opened, monkeypatch):
     """Compiling for 17 s made a merge of 0.03 s wait for W&B."""
     now = [1.0]
-    monkeypatch.setattr("spdclust.tracking.callback.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("spdclust.tracking.merges.time", SimpleNamespace(monotonic=lambda: now[0]))
     place = ensemble(tmp_path)
     callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0, live_after=10.0)
     callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [])
@@ -428,7 +428,7 @@ def test_what_comes_before_the_first_merges_does_not_make_a_merge_long(tmp_path,
 def test_more_states_than_memory_should_hold_are_logged_when_the_merge_is_over(
     tmp_path, opened, monkeypatch, plain, caplog
 ):
-    monkeypatch.setattr("spdclust.tracking.callback.MOST_SAMPLES", 3)
+    monkeypatch.setattr("spdclust.tracking.merges.MOST_SAMPLES", 3)
     place = ensemble(tmp_path)
     merge_live(place, live_after=1e9)
     assert "3 states wait" in caplog.text
@@ -441,8 +441,8 @@ def test_a_merge_with_too_many_states_is_logged_from_its_batches_before_these_go
     tmp_path, opened, monkeypatch
 ):
     """The thread had ended with the warning, and nobody logged what needs the batches."""
-    monkeypatch.setattr("spdclust.tracking.callback.MOST_SAMPLES", 3)
-    monkeypatch.setattr("spdclust.tracking.callback.POLL_SECONDS", 60.0)
+    monkeypatch.setattr("spdclust.tracking.merges.MOST_SAMPLES", 3)
+    monkeypatch.setattr("spdclust.tracking.merges.POLL_SECONDS", 60.0)
     place = ensemble(tmp_path)
     merge_live(place, live_after=1e9, keep_batches=False)
     assert opened.keys() == {"merge", "batches"}

@@ -26,7 +26,6 @@ from spdclust.sampling.tokens import Tokenizer
 from spdclust.user_files import arrow, contents
 from spdclust.user_files import tokens as token_files
 from spdclust.user_files.folders import files_beside, files_of_run
-from spdclust.user_files.headers import check_one_run
 from spdclust.user_files.layout import CONVERSIONS, parts_of
 from spdclust.user_files.matrices import (
     digest_of_user_file,
@@ -34,6 +33,7 @@ from spdclust.user_files.matrices import (
     read_user_file,
     shape_of_user_file,
 )
+from spdclust.user_files.runs import check_one_run
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

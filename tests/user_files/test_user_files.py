@@ -21,9 +21,8 @@ from spdclust.merge import rows
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
-from spdclust.user_files.labels import labels_beside
 from spdclust.user_files.layout import natural
-from spdclust.user_files.matrices import read_user_file, shape_of_user_file
+from spdclust.user_files.matrices import labels_beside, read_user_file, shape_of_user_file
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]

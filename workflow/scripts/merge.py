@@ -1,7 +1,7 @@
 from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
-    from spdclust.execution.compiling_ahead import compile_ahead
+    from spdclust.execution.jobs import compile_ahead
     from spdclust.stages.merge import merge
     from spdclust.stages.track import follow_merge
 

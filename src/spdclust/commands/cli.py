@@ -12,10 +12,7 @@ from spdclust.commands import (
     ensembles,
     groups,
     histories,
-    match,
     projects,
-    registry,
-    reproduce,
 )
 from spdclust.commands.subcommands import add_moment, count, iteration_given, subcommand_adder
 from spdclust.core.errors import InputError, memory_error, missing_package
@@ -125,11 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("--git-snapshot", action="store_true", help="record the commit of the working folder")
 
     groups.add_commands(command)
-    match.add_commands(command)
     ensembles.add_commands(command)
     histories.add_commands(command)
-    registry.add_commands(command)
-    reproduce.add_commands(command)
     projects.add_commands(command)
 
     examples = command(

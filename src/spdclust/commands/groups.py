@@ -1,6 +1,7 @@
-"""Subcommand on the groups: their table, and how one was formed."""
+"""Subcommands on the groups: their table, how one was formed, and the same groups in another ensemble."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,15 +9,18 @@ from spdclust.commands.subcommands import AddCommand, add_threads, count
 from spdclust.core.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from spdclust.core.types import Labels
     from spdclust.groups.explain import Formation
     from spdclust.groups.found import FoundGroups
+    from spdclust.groups.match import GroupMatch, Weights
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `groups`.
+    """Add `groups` and `match`.
 
     Example:
         >>> from spdclust.commands.subcommands import subcommand_adder
@@ -25,6 +29,8 @@ def add_commands(command: AddCommand) -> None:
         >>> options = parser.parse_args(["groups", "results/resid_mlp1/demo", "--explain", "3"])
         >>> options.explain, options.run, options.limit
         (3, None, 30)
+        >>> parser.parse_args(["match", "results/a/demo", "results/b/demo"]).second.as_posix()
+        'results/b/demo'
     """
     groups = command(
         "groups",
@@ -42,6 +48,21 @@ def add_commands(command: AddCommand) -> None:
     groups.add_argument("--limit", type=count, default=30, help="how many groups (default 30; 0 for all)")
     groups.add_argument("--again", action="store_true", help="recompute and overwrite existing groups")
     add_threads(groups)
+
+    match = command(
+        "match",
+        _match,
+        "Match the groups of two ensembles, by the members they share or by the weights of their components.",
+        "spdclust match results/resid_mlp1/demo results/resid_mlp1/demo-alpha~0.5",
+        "spdclust match results/model_a/demo results/model_b/demo --by weights",
+    )
+    match.add_argument("first", type=Path, help=_ENSEMBLE)
+    match.add_argument("second", type=Path, help="another one")
+    match.add_argument(
+        "--by",
+        choices=["members", "weights"],
+        help="what is compared (default: members where both are of one model, else weights)",
+    )
 
 
 def _groups(options: argparse.Namespace) -> None:
@@ -264,3 +285,88 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
 def _some(labels: "Labels", most: int = 12) -> str:
     shown = short_labels(labels[:most])
     return shown if len(labels) <= most else f"{shown} … ({len(labels)})"
+
+
+def _match(options: argparse.Namespace) -> None:
+    from spdclust.groups.match import group_cosines, group_overlaps, match_groups
+    from spdclust.stages.groups import groups_of
+
+    folders = [options.first, options.second]
+    found = [groups_of(folder)[0] for folder in folders]
+    members = [[each.members(group) for group in range(each.n_groups)] for each in found]
+    digests = [_checkpoint_digest(folder) for folder in folders]
+    other_model = None not in digests and digests[0] != digests[1]
+    by = options.by or ("weights" if other_model else "members")
+    cosines, why_not = None, ""
+    try:
+        cosines = group_cosines(members[0], members[1], _weights(folders[0]), _weights(folders[1]))
+    except InputError as error:
+        if options.by == "weights":
+            raise
+        by, why_not = "members", f"weights are not compared: {error}"
+    overlaps = group_overlaps(*members)
+    matches = match_groups(overlaps if by == "members" or cosines is None else cosines)
+    counts = [f"{folder}: {len(groups)} groups" for folder, groups in zip(folders, members, strict=True)]
+    print(f"{'; '.join(counts)}; matched by {by}")
+    if other_model and by == "members":
+        print("warning: the two models differ, so equal labels are different components")
+    if why_not:
+        print(why_not)
+    print("\n".join(match_table(matches, members, overlaps, cosines)))
+
+
+def _checkpoint_digest(folder: Path) -> str | None:
+    from spdclust.files.ensemble_folder import find_histories
+    from spdclust.files.histories import load_merge_history
+
+    digest = load_merge_history(find_histories(folder)[0]).provenance.get("checkpoint_digest")
+    return None if digest is None else str(digest)
+
+
+def _weights(folder: Path) -> "Weights":
+    from spdclust.commands.ensembles import model_of
+    from spdclust.models.state import component_weights
+
+    return component_weights(model_of(folder))
+
+
+def match_table(
+    matches: Sequence["GroupMatch"],
+    members: Sequence[Sequence["Labels"]],
+    overlaps: "np.ndarray",
+    cosines: "np.ndarray | None" = None,
+) -> list[str]:
+    """Return matched groups as the lines of a table.
+
+    Example:
+        >>> from spdclust.groups.match import group_overlaps, match_groups
+        >>> members = [[["a:0", "a:1"], ["b:0", "b:1"]], [["a:0", "a:1", "a:2"]]]
+        >>> overlaps = group_overlaps(*members)
+        >>> print("\\n".join(match_table(match_groups(overlaps), members, overlaps)))
+        first  second  sizes  shared  Jaccard  cosine
+            0       0    2 3       2    0.667       –
+            1       –    2 –       –        –       –
+
+    Args:
+        matches: the result of `match_groups`.
+        members: the groups of the first and of the second ensemble.
+        overlaps: Jaccard similarity of the members of each pair of groups.
+        cosines: cosine similarity of the weights of each pair of groups, if both models are available.
+    """
+    rows = [["first", "second", "sizes", "shared", "Jaccard", "cosine"]]
+    for match in matches:
+        pair = [match.first, match.second]
+        numbers = ["–" if group is None else str(group) for group in pair]
+        sizes = [
+            "–" if group is None else str(len(groups[group]))
+            for group, groups in zip(pair, members, strict=True)
+        ]
+        shared = jaccard = cosine = "–"
+        if match.first is not None and match.second is not None:
+            at = match.first, match.second
+            shared = str(len(set(members[0][match.first]) & set(members[1][match.second])))
+            jaccard = f"{overlaps[at]:.3f}"
+            cosine = "–" if cosines is None else f"{cosines[at]:.3f}"
+        rows.append([*numbers, " ".join(sizes), shared, jaccard, cosine])
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -1,16 +1,19 @@
-"""Subcommands on merge histories: inspect, export in full, import those of the reference, log to W&B."""
+"""Subcommands on merge histories: inspect, export in full, import, log to W&B, reproduce and compare."""
 
 import argparse
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spdclust.commands.subcommands import AddCommand, add_moment, count, iteration_given
 from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 
+if TYPE_CHECKING:
+    from spdclust.reproduction.comparing import Compared
+
 
 def add_commands(command: AddCommand) -> None:
-    """Add `inspect`, `export`, `import` and `wandb-sync`.
+    """Add `inspect`, `export`, `import`, `wandb-sync` and `reproduce`.
 
     Example:
         >>> import tempfile
@@ -30,6 +33,20 @@ def add_commands(command: AddCommand) -> None:
         >>> options = parser.parse_args(["wandb-sync", "results/resid_mlp1/demo", "--run", "3"])
         >>> options.ensemble.name, options.run, options.again
         ('demo', 3, False)
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = write_example_ensemble(folder).history(0)
+        ...     options = parser.parse_args(["reproduce", str(history), "--check"])
+        ...     options.act(options)
+        /.../runs/run_0/history.zip: run 0 with base seed 0
+        ...
+        commands:
+          spdclust run --config run.yaml --run 0 --base-seed 0 --output again
+        <BLANKLINE>
+        equal         batch_0.pt
+        equal         history.zip
+        equal         metrics.csv
+        reproduced byte for byte
     """
     inspect = command(
         "inspect",
@@ -92,6 +109,25 @@ def add_commands(command: AddCommand) -> None:
     sync.add_argument("--entity", help="W&B user or team (default: as configured, else the account's)")
     sync.add_argument("--run", type=count, help="sync this run only, not the ensemble-level results")
     sync.add_argument("--again", action="store_true", help="log again, as new W&B runs")
+
+    reproduce = command(
+        "reproduce",
+        _reproduce,
+        "Print the settings and commands that reproduce a history; --check runs them and compares the bytes.",
+        "spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip",
+        "spdclust reproduce results/resid_mlp1/demo/runs/run_0/history.zip --check",
+        "spdclust reproduce results/resid_mlp1/demo --check           # the ensemble, all its runs",
+        "spdclust reproduce history.zip --check --batches my/batches  # only the merge",
+    )
+    reproduce.add_argument("source", type=Path, help="history.zip, or the folder of an ensemble")
+    reproduce.add_argument(
+        "--check", action="store_true", help="reproduce it in a temporary folder and compare"
+    )
+    reproduce.add_argument("--model", help="new path of the model or activations folder, if it has moved")
+    reproduce.add_argument("--batches", type=Path, help="merge these batches instead of sampling them again")
+    reproduce.add_argument(
+        "--write", type=Path, metavar="RUN.YAML", help="also write the settings as a run file"
+    )
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -206,3 +242,77 @@ def _sync(options: argparse.Namespace) -> None:
     print(f"{sum(note.complete for note in notes)} of {len(notes)} W&B runs are recorded")
     if waiting:
         print("still to be sent:\n  wandb sync " + " ".join(sorted(set(waiting))))
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    if options.source.is_dir():
+        _reproduce_ensemble(options)
+    else:
+        _reproduce_history(options)
+
+
+def _reproduce_history(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from spdclust.files.ensemble_folder import save_pipeline_config
+    from spdclust.reproduction.recipe import read_recipe
+
+    recipe = read_recipe(options.source)
+    print("\n".join(recipe.lines()))
+    if options.write is not None:
+        save_pipeline_config(recipe.settings(), options.write)
+        print(f"wrote {options.write}")
+    if not options.check:
+        return
+    from spdclust.reproduction.making import check_history
+
+    with TemporaryDirectory(prefix="spdclust_") as folder:
+        compared = check_history(recipe, folder, model=options.model, batches=options.batches)
+    print()
+    _report_compared(options.source, compared)
+
+
+def _reproduce_ensemble(options: argparse.Namespace) -> None:
+    from tempfile import TemporaryDirectory
+
+    from spdclust.core.errors import InputError
+    from spdclust.files.ensemble_folder import find_histories
+    from spdclust.reproduction.recipe import read_recipe
+
+    for field in ("model", "batches", "write"):
+        if getattr(options, field) is not None:
+            raise InputError("only for a single history", field=f"--{field}", allowed="a history.zip")
+    if not options.check:
+        for path in find_histories(options.source):
+            print("\n".join(read_recipe(path).lines()) + "\n")
+        return
+    from spdclust.reproduction.making import check_ensemble
+
+    with TemporaryDirectory(prefix="spdclust_") as folder:
+        compared, left = check_ensemble(options.source, folder)
+    if left:
+        print(f"not reproduced: {', '.join(left)}")
+    _report_compared(options.source, compared)
+
+
+def _report_compared(source: Path, compared: "list[Compared]") -> None:
+    """Print one line per file.
+
+    Raises:
+        InputError: the numbers in a file differ.
+    """
+    from spdclust.core.errors import InputError
+
+    print("\n".join(each.line() for each in compared))
+    unequal = [each.name for each in compared if not each.same_numbers]
+    if unequal:
+        raise InputError(
+            "the reproduction differs",
+            file=source,
+            found=", ".join(unequal),
+            allowed="equal numbers in every file",
+        )
+    same = all(each.same_bytes for each in compared)
+    print(
+        "reproduced byte for byte" if same else "reproduced: the same numbers, other records of their origin"
+    )

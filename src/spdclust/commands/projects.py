@@ -1,4 +1,4 @@
-"""Subcommands on projects: create a folder, run the workflow in it, and watch its jobs."""
+"""Subcommands on projects: create a folder, run the workflow in it, watch its jobs, list its ensembles."""
 
 import argparse
 import os
@@ -17,7 +17,6 @@ from spdclust.core.safe_reading import exists
 from spdclust.execution.workflow_files import workflow_folder
 
 _PROFILES = ("local", "slurm", "generic")
-
 _FILES = {
     "config/config.yaml": """\
 # Which pipelines to run, and where everything is written.
@@ -34,7 +33,6 @@ distances_methods: [perm_invariant_hamming]
 # sweep: {merge_config.alpha: [0.5, 1, 2]}
 """,
 }
-
 _OF_MODEL = """\
 # One sampling of activations from one model, and how its components are merged.
 # A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths lead from this file,
@@ -62,7 +60,7 @@ merge_config:
 
 
 def add_commands(command: AddCommand) -> None:
-    """Add `init`, `workflow` and `watch`.
+    """Add `init`, `workflow`, `watch`, `list` and `register`.
 
     Example:
         >>> import tempfile
@@ -75,6 +73,14 @@ def add_commands(command: AddCommand) -> None:
         ...     sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
         wrote ...
         ['config.yaml', 'first.yaml', 'model.yaml']
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     options = parser.parse_args(["list", f"{folder}/results", "--runs"])
+        ...     options.act(options)
+        ensemble         run  components  merges  seed  digest  history
+        example/example  0    12          11      0/0   ...     example/example/runs/run_0/history.zip
+        example/example  1    12          11      0/1   ...     example/example/runs/run_1/history.zip
     """
     init = command(
         "init",
@@ -118,6 +124,28 @@ def add_commands(command: AddCommand) -> None:
     )
     watch.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="default 5")
     watch.add_argument("--once", action="store_true", help="show them once and end")
+
+    listed = command(
+        "list",
+        _list,
+        "List the registered ensembles of a folder of results, or their runs.",
+        "spdclust list",
+        "spdclust list my_results --runs",
+    )
+    listed.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)"
+    )
+    listed.add_argument("--runs", action="store_true", help="a line for each run")
+
+    register = command(
+        "register",
+        _register,
+        "Put an ensemble and its runs into the registry; the workflow does so by itself.",
+        "spdclust register results/resid_mlp1/demo",
+    )
+    register.add_argument(
+        "ensemble", type=Path, help="results/<run>/<ensemble>, with its two configuration files"
+    )
 
 
 def _init(options: argparse.Namespace) -> None:
@@ -196,3 +224,28 @@ def _watch(options: argparse.Namespace) -> None:
             time.sleep(max(0.2, options.every))
         except KeyboardInterrupt:
             return
+
+
+def _list(options: argparse.Namespace) -> None:
+    from spdclust.files.registry import format_registry, read_registered
+
+    print(format_registry(read_registered(options.results), runs=options.runs))
+
+
+def _register(options: argparse.Namespace) -> None:
+    from spdclust.config.load import load_config, read_mapping
+    from spdclust.config.pipeline import ensemble_identity
+    from spdclust.config.run import ClusteringRunConfig
+    from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG, find_histories
+    from spdclust.files.registry import REGISTRY, write_registry
+    from spdclust.stages.ensemble_records import register
+
+    folder: Path = options.ensemble
+    results = folder.resolve().parent.parent
+    run = load_config(ClusteringRunConfig, folder / RUN_CONFIG)
+    pipeline = read_mapping(folder / PIPELINE_CONFIG)
+    name = folder.resolve().relative_to(results).as_posix()
+    settings = ensemble_identity(name, run, int(pipeline.get("base_seed", 0)))
+    register(find_histories(folder), settings, path=folder / "registered.json")
+    write_registry(results)
+    print(f"{name} is in {options.ensemble.parent.parent / REGISTRY}")

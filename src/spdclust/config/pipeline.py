@@ -163,7 +163,7 @@ def tracking_settings(
 ) -> TrackingSettings | None:
     """Return what is logged to W&B, or None where nothing is.
 
-    What a pipeline file says, null included, comes before what its run file says.
+    Values in a pipeline file, null included, override those in its run file.
 
     Example:
         >>> run = ClusteringRunConfig(model_path="m", wandb_project="mine", wandb_log_frequency=10)

@@ -1,13 +1,18 @@
-"""A digest of the code that parts of the package depend on: it keys results and compiled kernels."""
+"""Digests of the code that stages, rules and kernels depend on: they key results and compiled kernels."""
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from spdclust.core.source_digests import Source, SourceDigests
 
 PACKAGE = "spdclust"
+
 _SOURCE = Path(__file__).resolve().parents[1]
+_NOT_COUNTED = tuple(
+    f"{PACKAGE}.{part}" for part in ("config", "core.errors", "core.version", "plotting.registry")
+)
 
 
 def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
@@ -20,8 +25,8 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
     Example:
         >>> len(code_fingerprint("spdclust.config.merge"))
         16
-        >>> whole = code_fingerprint("spdclust.provenance.code")
-        >>> code_fingerprint("spdclust.provenance.code:git_state") == whole
+        >>> whole = code_fingerprint("spdclust.core.code_fingerprint")
+        >>> code_fingerprint("spdclust.core.code_fingerprint:file_code") == whole
         False
 
     Args:
@@ -42,6 +47,68 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
         graph.add(module, name.split(".") if name else [])
     _digests().keep()
     return graph.digest()[:16]
+
+
+def file_code(path: str | Path) -> str:
+    """Return the code of one file, such as a script of the workflow: its statements and the names in them.
+
+    Example:
+        >>> "hashlib.sha256" in file_code(__file__)
+        True
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    source = _digests().of(Path(path))
+    _digests().keep()
+    return ";".join(f"{each.code}({','.join(each.names)})" for each in source.statements)
+
+
+def stage_fingerprint(stage: str, functions: Mapping[str, str] | None = None) -> str:
+    """Return the fingerprint of one stage of the workflow, as results record it.
+
+    Configuration models do not count, since their values reach the rules through `params`; the texts of
+    errors and the number of the version change no result. Of the registry of figures only what is in
+    `functions` counts.
+
+    Example:
+        >>> stage_fingerprint("merge") == stage_fingerprint("precompute_batches")
+        False
+
+    Args:
+        stage: name of the module in `spdclust.stages`.
+        functions: functions that the stage finds by name, as `module:function`, by what they are for.
+
+    Raises:
+        ValueError: no such stage, or no such function.
+    """
+    named = sorted((functions or {}).items())
+    code = code_fingerprint(
+        f"{PACKAGE}.stages.{stage}", *[function for _, function in named], ignore=_NOT_COUNTED
+    )
+    if not named:
+        return code
+    return hashlib.sha256(f"{code};{[purpose for purpose, _ in named]}".encode()).hexdigest()[:16]
+
+
+def rule_fingerprint(stage: str, script: str | Path, functions: Mapping[str, str] | None = None) -> str:
+    """Return the fingerprint of a rule: of its stage, and of the script that calls it.
+
+    Example:
+        >>> rule_fingerprint("merge", "workflow/scripts/merge.py") == stage_fingerprint("merge")
+        False
+
+    Args:
+        stage: name of the module in `spdclust.stages`.
+        script: the Python file of the rule's `script:`.
+        functions: functions that the stage finds by name, see `stage_fingerprint`.
+
+    Raises:
+        ValueError: no such stage, or no such function.
+        FileNotFoundError: no such script.
+    """
+    code = f"{stage_fingerprint(stage, functions)};{file_code(script)}"
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 class _Graph:
@@ -108,21 +175,6 @@ class _Graph:
         if module == PACKAGE or first not in source.defines:  # found when it is used
             return ".".join(parts)
         return f"{self._statements(module, source.defines[first])}.{'.'.join(rest)}"
-
-
-def file_code(path: str | Path) -> str:
-    """Return what one file says, such as a script of the workflow: its statements and what they mention.
-
-    Example:
-        >>> "hashlib.sha256" in file_code(__file__)
-        True
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
-    source = _digests().of(Path(path))
-    _digests().keep()
-    return ";".join(f"{each.code}({','.join(each.names)})" for each in source.statements)
 
 
 @functools.cache

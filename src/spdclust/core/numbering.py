@@ -1,12 +1,15 @@
-"""How a state of a merge is named: `merges` and `iteration`, and nothing else.
+"""How a state of a merge is named: `merges`, `iteration`, or a cut.
 
 `merges` counts the merges made, 0 before any. People read and write it: in sentences, figures, pages,
 columns of tables, options and names of files. `iteration` is an index from 0 of arrays and of arguments in
-Python, as in files of the reference implementation: iteration t is the state after t + 1 merges.
-docs/files.md explains both to users.
+Python, as in files of the reference implementation: iteration t is the state after t + 1 merges. A cut is
+named by either of them, by a number of groups, or by how it is found. docs/files.md explains this to users.
 """
 
 from spdclust.core.errors import InputError
+
+AUTOMATIC_CUTS = ("least_mdl", "stability_drop")
+"""Cuts without a number: at the shortest description, and before stability drops."""
 
 
 def merges_done(iteration: int) -> str:
@@ -68,3 +71,26 @@ def check_iteration(iteration: int, n_iterations: int, *, from_end: bool = True)
             allowed=span if n_iterations else "none, the history has no merges",
         )
     return iteration % n_iterations
+
+
+def split_cut(name: str) -> tuple[str, int]:
+    """Return the kind, `iteration` or `groups`, and the number of a numbered cut.
+
+    Example:
+        >>> split_cut("groups_40"), split_cut("merges_50"), split_cut("iteration_49")
+        (('groups', 40), ('iteration', 49), ('iteration', 49))
+
+    Raises:
+        InputError: no such cut.
+    """
+    kind, _, number = name.rpartition("_")
+    if kind not in ("merges", "groups", "iteration") or not number.isdigit():
+        raise InputError(
+            "unknown cut",
+            field="cut",
+            found=name,
+            allowed=", ".join([*AUTOMATIC_CUTS, "merges_<n>", "groups_<k>"]),
+        )
+    if kind == "merges":
+        return "iteration", iteration_after(int(number), field="cut")
+    return kind, int(number)

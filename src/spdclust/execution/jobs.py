@@ -1,4 +1,4 @@
-"""Logging and one-line error reports for the jobs of a workflow."""
+"""What a job of a workflow does around its stage: log, one-line error reports, compiling ahead."""
 
 import contextlib
 import logging
@@ -105,6 +105,20 @@ def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
     return last.rstrip().endswith(_FOR_GOOD)
 
 
+def compile_ahead() -> None:
+    """Let this process, if it has to wait for kernels, compile those of the stages that follow the merges.
+
+    The first merge of an ensemble compiles the kernels; the others would wait for it idly. This is not a part
+    of the merge's stage, whose fingerprint would then depend on the code of those stages.
+
+    Example:
+        >>> compile_ahead()
+    """
+    from spdclust.core.compiling import while_waiting
+
+    while_waiting(_compile_later_kernels)
+
+
 class _Warnings(logging.Handler):
     def __init__(self, terminal: int, name: str) -> None:
         super().__init__(logging.WARNING)
@@ -116,3 +130,11 @@ class _Warnings(logging.Handler):
 
 def _tell(terminal: int, line: str) -> None:
     os.write(terminal, (" ".join(line.split()) + "\n").encode())
+
+
+def _compile_later_kernels() -> None:
+    from spdclust.groups.warming import warm_up as warm_up_groups
+    from spdclust.partitions.trajectory import warm_up as warm_up_partitions
+
+    warm_up_partitions()
+    warm_up_groups()

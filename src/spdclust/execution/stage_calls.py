@@ -145,5 +145,5 @@ def check_names(
 
 
 def _plain(value: Any) -> Any:
-    """Return what a job is given of a name as plain types: Snakemake has lists of its own for files."""
+    """Return files as a plain list; Snakemake has its own type for them."""
     return list(value) if isinstance(value, list) else value

@@ -1,22 +1,27 @@
-"""Reproducible zip archives of arrays and texts: the bytes depend only on the contents."""
+"""Zip archives of arrays and texts: reproducible bytes, read safely; sparse matrices of their arrays."""
 
 import hashlib
 import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import as_input_error, regular_file
+from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 from spdclust.files.zip_files import check_members_size, open_zip
 
+PARTS = ("data", "indices", "indptr", "shape")
+"""Names of the arrays of a CSR matrix, in the order of `csr_of_parts`."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_ALLOWED_PARTS = "the data, indices, indptr and shape of a CSR matrix"
 
 
 class ArrayRows:
@@ -58,27 +63,6 @@ def write_archive(path: str | Path, members: Mapping[str, Member]) -> None:
             with archive.open(info, "w", force_zip64=True) as stream:
                 for chunk in _chunks(member):
                     stream.write(chunk)
-
-
-def _chunks(member: Member) -> Iterator[Any]:
-    if isinstance(member, str):
-        yield member.encode("utf-8")
-        return
-    # the header of an empty array with the shape replaced: rows need not be in memory to state it
-    header = np.lib.format.header_data_from_array_1_0(np.empty((0,), member.dtype))
-    header["shape"] = member.shape
-    yield _header_bytes(header)
-    if isinstance(member, ArrayRows):
-        for row in member.rows:
-            yield np.ascontiguousarray(row, dtype=member.dtype).tobytes()
-    else:
-        yield np.ascontiguousarray(member).tobytes()
-
-
-def _header_bytes(header: dict[str, Any]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, header)
-    return stream.getvalue()
 
 
 def read_archive(
@@ -167,15 +151,6 @@ def read_array(path: str | Path, *, what: str) -> np.ndarray:
         return _read_array(stream, path.stat().st_size)
 
 
-def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
-    """Read one `.npy` file or member; raise an error if the header does not match the stored size."""
-    shape, fortran, dtype = array_header(stream)
-    check_announced(shape, dtype, stored_bytes - stream.tell())
-    data = stream.read()  # read to the end, so that the archive's checksum is verified
-    array = np.frombuffer(data, dtype=dtype)
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
-
-
 def array_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return the shape, Fortran order and type of a `.npy` stream, and leave the stream at the data.
 
@@ -253,3 +228,86 @@ def digest_of_file(path: str | Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError("cannot be read", file=path, found=error.strerror or str(error)) from error
+
+
+def check_indices(matrix: Any) -> None:
+    """Check that all indices of a CSR, CSC or BSR matrix are in range; SciPy's C++ code does not check them.
+
+    Example:
+        >>> matrix = sparse.csr_array((np.ones(2), np.array([0, 1]), np.array([0, 2])), shape=(1, 2))
+        >>> check_indices(matrix)
+        >>> matrix.indptr = np.array([0, 2, 0])
+        >>> check_indices(matrix)
+        Traceback (most recent call last):
+        ...
+        ValueError: index pointers decrease
+
+    Raises:
+        ValueError: an index is out of range.
+    """
+    # SciPy's own check skips them if the last one is 0
+    if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
+        raise ValueError("index pointers decrease")
+    matrix.check_format(full_check=True)
+
+
+def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> sparse.csr_array:
+    """Return the matrix of finite numbers built from four arrays of a file.
+
+    Example:
+        >>> parts = np.ones(1), np.array([7]), np.array([0, 1]), np.array([1, 2])
+        >>> csr_of_parts(parts, __file__, "least_mdl")
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: ...: least_mdl: not a sparse matrix (found: ...; allowed: the data, ...)
+
+    Args:
+        parts: the arrays, in the order of `PARTS`.
+        path: the file.
+        field: name of the matrix in the file.
+
+    Raises:
+        InputError: types, lengths or indices are inconsistent, or a value is NaN or infinite.
+    """
+    data, indices, indptr, shape = parts
+    with as_input_error("not a sparse matrix", path, _ALLOWED_PARTS, field):
+        integers = all(part.dtype.kind in "iu" for part in (indices, indptr, shape))
+        if shape.shape != (2,) or not integers or data.dtype.kind != "f":
+            found = f"{data.dtype}, {indices.dtype}, {indptr.dtype}, shape {shape.tolist()}"
+            raise InputError("not a sparse matrix", field=field, found=found, allowed=_ALLOWED_PARTS)
+        check_size(8 * int(shape.max()), path, field)
+        matrix = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+        check_indices(matrix)
+        if not np.isfinite(data).all():
+            raise InputError("a value is not a finite number", field=field, allowed=_ALLOWED_PARTS)
+    return matrix
+
+
+def _chunks(member: Member) -> Iterator[Any]:
+    if isinstance(member, str):
+        yield member.encode("utf-8")
+        return
+    # the header of an empty array with the shape replaced: rows need not be in memory to state it
+    header = np.lib.format.header_data_from_array_1_0(np.empty((0,), member.dtype))
+    header["shape"] = member.shape
+    yield _header_bytes(header)
+    if isinstance(member, ArrayRows):
+        for row in member.rows:
+            yield np.ascontiguousarray(row, dtype=member.dtype).tobytes()
+    else:
+        yield np.ascontiguousarray(member).tobytes()
+
+
+def _header_bytes(header: dict[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def _read_array(stream: Any, stored_bytes: int) -> np.ndarray:
+    """Read one `.npy` file or member; raise an error if the header does not match the stored size."""
+    shape, fortran, dtype = array_header(stream)
+    check_announced(shape, dtype, stored_bytes - stream.tell())
+    data = stream.read()  # read to the end, so that the archive's checksum is verified
+    array = np.frombuffer(data, dtype=dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

@@ -35,6 +35,16 @@ GROUPS = {
 }
 """Files of the groups, by their contents."""
 
+STABILITY_FILES = {
+    "record": "stability.json",
+    "iterations": "stability_iterations.csv",
+    "sizes": "stability_sizes.csv",
+    "components": "stability_components.csv",
+    "groups": "stability_groups.csv",
+    "coclustering": "stability_coclustering.npz",
+}
+"""Files of the stability analysis, by their contents."""
+
 SWEEP_FILES = {
     "record": "sweep.json",
     "points": "sweep_points.csv",

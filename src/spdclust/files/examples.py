@@ -1,7 +1,7 @@
 """Tokens stored with activations, to show the contexts that activate a group."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,13 +97,3 @@ def samples_of(
     chosen = np.tile(np.arange(n_ctx), (n_sequences, 1)) if positions is None else positions
     sequences = np.repeat(np.arange(n_sequences), chosen.shape[1])
     return np.column_stack([sequences, chosen.ravel()])
-
-
-def known_texts(numbers: Sequence[int], texts: Sequence[str]) -> dict[int, str]:
-    """Return the text of each token, by token id.
-
-    Example:
-        >>> known_texts([17, 4], [" the", "a"])
-        {17: ' the', 4: 'a'}
-    """
-    return dict(zip((int(number) for number in numbers), texts, strict=True))

@@ -1,4 +1,4 @@
-"""Write the stability analysis of an ensemble: `stability.json` and the tables next to it."""
+"""What the stability analysis leaves on disk: of an ensemble, and of the comparison of a sweep's points."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,15 @@ from scipy import sparse
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.files.archive import Member, read_archive, write_archive
-from spdclust.files.sparse_parts import PARTS, csr_of_parts
+from spdclust.files.archive import PARTS, Member, csr_of_parts, read_archive, write_archive
+from spdclust.files.ensemble_folder import STABILITY_FILES, SWEEP_FILES
+from spdclust.files.records import SweepRecord, read_record
 from spdclust.files.tables import save_columns, save_rows
 from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import SIZE_COLUMNS, Stability
 from spdclust.stability.coclustering import coclustering_frequency
 from spdclust.stability.cut import groups_at
-from spdclust.stability.names import STABILITY_FILES
+from spdclust.stability.sweeps import distance_rows, point_rows
 from spdclust.stability.tables import component_rows, group_rows, iteration_table, stability_record
 
 
@@ -72,26 +73,6 @@ def save_stability(
     write_text(path["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def _save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:
-    """Write `stability_coclustering.npz`: the co-clustering frequencies at each cut.
-
-    A cut with more pairs than `MAX_STORED_PAIRS` is omitted and marked by `<cut>.left_out`.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    members: dict[str, Member] = {"labels.npy": np.array(normalized.labels)}
-    for name, at in stability.cuts.items():
-        try:
-            frequency = coclustering_frequency(groups_at(normalized, at.cut))
-        except InputError as error:
-            members[f"{name}.left_out.npy"] = np.array(str(error))
-            continue
-        parts = (frequency.data, frequency.indices, frequency.indptr, np.array(frequency.shape))
-        members |= {f"{name}.{part}.npy": array for part, array in zip(PARTS, parts, strict=True)}
-    write_archive(path, members)
-
-
 def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     """Read the share of runs in which two components are together at one cut, for pairs with a share above 0.
 
@@ -115,3 +96,66 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     names = [f"{cut}.{part}.npy" for part in PARTS]
     read = read_archive(path, arrays=names, what="co-clustering file")
     return csr_of_parts([read[name] for name in names], path, cut)
+
+
+def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
+    """Write the files of `SWEEP_FILES` into a folder.
+
+    Example:
+        >>> import tempfile
+        >>> record = {"swept": ["alpha"], "points": [{"name": "a", "values": {"alpha": 1}, "n_runs": 2}]}
+        >>> record["distances"] = {"jaccard_dist": {"runs": [[0.1]]}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_sweep(record, folder)
+        ...     Path(folder, SWEEP_FILES["points"]).read_text().split()
+        ['name,alpha,n_runs', 'a,1,2']
+
+    Args:
+        record: the result of `compare_points`.
+        folder: output folder.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    folder = Path(folder)
+    for what, (columns, rows) in (("points", point_rows(record)), ("distances", distance_rows(record))):
+        save_rows(rows, columns, folder / SWEEP_FILES[what])
+    write_text(folder / SWEEP_FILES["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def load_sweep(path: str | Path) -> dict[str, Any]:
+    """Read `sweep.json`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
+        ...     load_sweep(f"{folder}/sweep.json")
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: ...sweep.json: points: ...
+
+    Raises:
+        InputError: the file does not exist or is not the comparison of a sweep.
+    """
+    return read_record(SweepRecord, path, "sweep.json")
+
+
+def _save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:
+    """Write `stability_coclustering.npz`: the co-clustering frequencies at each cut.
+
+    A cut with more pairs than `MAX_STORED_PAIRS` is omitted and marked by `<cut>.left_out`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    members: dict[str, Member] = {"labels.npy": np.array(normalized.labels)}
+    for name, at in stability.cuts.items():
+        try:
+            frequency = coclustering_frequency(groups_at(normalized, at.cut))
+        except InputError as error:
+            members[f"{name}.left_out.npy"] = np.array(str(error))
+            continue
+        parts = (frequency.data, frequency.indices, frequency.indptr, np.array(frequency.shape))
+        members |= {f"{name}.{part}.npy": array for part, array in zip(PARTS, parts, strict=True)}
+    write_archive(path, members)

@@ -11,9 +11,8 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import parse_json
 from spdclust.core.types import Labels
-from spdclust.files.archive import read_arrays
+from spdclust.files.archive import PARTS, csr_of_parts, read_arrays
 from spdclust.files.records import StabilityRecord, read_record
-from spdclust.files.sparse_parts import PARTS, csr_of_parts
 from spdclust.files.tables import load_columns
 
 NEEDED_COLUMNS = ("iteration", "n_distinct", "null.n_distinct")

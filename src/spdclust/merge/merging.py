@@ -22,8 +22,8 @@ from spdclust.merge.kernels import layout
 from spdclust.merge.memory import enough_memory
 from spdclust.merge.progress import Progress
 from spdclust.merge.sources import as_batch_source, check_source
+from spdclust.merge.stepping import warm_up
 from spdclust.merge.view import MergeView
-from spdclust.merge.warming import warm_up
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,7 @@
-"""Run the kernels and, between their calls, the rare operations: compacting rows and sets, high ranks."""
+"""Run the kernels and, between their calls, the rare operations: compacting rows and sets, high ranks.
+
+The kernels are compiled before a merge starts, in one process at a time.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from spdclust.config.merge import MergeConfig
+from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int
+from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop, samples
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.layout import Rules, State
-from spdclust.merge.state import read_all_rows
+from spdclust.merge.loading import entry_type, load_batch
+from spdclust.merge.memory import capacity_for
+from spdclust.merge.state import build_state, read_all_rows, rules_for
 
 
 def merge_up_to(state: State, rules: Rules, n_done: int, rng: np.random.Generator) -> None:
@@ -65,61 +73,6 @@ def replay(state: State, rules: Rules, names: Int[np.ndarray, "iterations 2"]) -
         )
         p, q = (int(np.flatnonzero(open_names == name)[0]) for name in (first, second))
         joining.join(state, rules, p, q, np.nan, -1, np.nan)
-
-
-def _make_room(state: State, rules: Rules) -> None:
-    status = int(state.counts[layout.STATUS])
-    if status == layout.MOVE_TOGETHER:
-        move_together(state, rules)
-    elif status == layout.PACK_WORDS:
-        pack_words(state)
-    elif status == layout.NO_PAIR:
-        raise InputError(
-            "no pair of groups can be merged before the next batch",
-            field="recompute_costs_every",
-            found=f"{int(state.counts[layout.GROUPS])} groups, {int(state.counts[layout.OPEN])} not masked",
-            allowed="fewer merges per batch, or between_batches: update",
-        )
-
-
-def _loop_for(rules: Rules) -> Callable[..., Any]:
-    loops: dict[int, Callable[..., Any]] = {
-        layout.RANGE: loop.merge_greedily if rules.argument == 0 else loop.merge_by_range,
-        layout.MCMC: loop.merge_by_mcmc,
-        layout.EXP_RANK: loop.merge_by_rank,
-    }
-    return loops[rules.sampler]
-
-
-def _log_k(state: State) -> float:
-    return math.log2(state.counts[layout.GROUPS] - 1)
-
-
-def _join_with_figures(state: State, rules: Rules) -> None:
-    """Join the chosen pair, after counting its rank and the candidates over all pairs."""
-    counts, sums, log_k = state.counts, state.sums, _log_k(state)
-    p, q = int(counts[layout.CHOSEN_P]), int(counts[layout.CHOSEN_Q])
-    rank = int(counts[layout.CHOSEN_RANK])
-    if rank < 0:
-        value = layout.value_of(state.coact, state.figures, p, q, rules.alpha, log_k)
-        rank, _ = loop.count_candidates(state, rules, log_k, np.nextafter(value, -np.inf))
-    n_candidates, n_zeros = loop.count_candidates(state, rules, log_k, sums[layout.CHOSEN_LIMIT])
-    _join(state, rules, p, q, rank, n_zeros / n_candidates)
-
-
-def _join_high_rank(state: State, rules: Rules, rng: np.random.Generator) -> None:
-    p, q = pair_at_rank(state, rules, int(state.counts[layout.CHOSEN_RANK]), rng)
-    _join(
-        state, rules, p, q, int(state.counts[layout.CHOSEN_RANK]), float(loop.zero_share_of_all(state.counts))
-    )
-
-
-def _join(state: State, rules: Rules, p: int, q: int, rank: int, zero_share: float) -> None:
-    joining.join(state, rules, p, q, float(state.sums[layout.LEAST_VALUE]), rank, zero_share)
-    if rules.sampler == layout.MCMC:
-        loop.open_row_for_mcmc(state, rules)
-    elif rules.sampler == layout.RANGE and rules.argument > 0:
-        loop.open_row_for_range(state, rules)
 
 
 def open_slots(state: State) -> Int[np.ndarray, " groups"]:
@@ -220,6 +173,80 @@ def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator
     return int(p), int(q)
 
 
+def warm_up(config: MergeConfig, n_components: int) -> None:
+    """Compile the kernels for merges of this kind and size, or load them from the cache.
+
+    Jobs that start at the same time on one file system wait for the first one to compile.
+
+    Example:
+        >>> warm_up(MergeConfig(), 100)
+
+    Args:
+        config: settings of the merge; the sampler and scalar activations determine what is compiled.
+        n_components: number of components; large numbers need wider types.
+    """
+    scalar = config.activation_threshold is None
+    wide = entry_type(capacity_for(n_components)) is np.int32
+    at_zero = 0.0 in config.sampler_kwargs.values()
+    kind = (config.merge_pair_sampling_method, at_zero, scalar, wide and not scalar)
+    ensure_compiled(f"merge, {kind}", lambda: _merge_little(config, wide))
+
+
+def _make_room(state: State, rules: Rules) -> None:
+    status = int(state.counts[layout.STATUS])
+    if status == layout.MOVE_TOGETHER:
+        move_together(state, rules)
+    elif status == layout.PACK_WORDS:
+        pack_words(state)
+    elif status == layout.NO_PAIR:
+        raise InputError(
+            "no pair of groups can be merged before the next batch",
+            field="recompute_costs_every",
+            found=f"{int(state.counts[layout.GROUPS])} groups, {int(state.counts[layout.OPEN])} not masked",
+            allowed="fewer merges per batch, or between_batches: update",
+        )
+
+
+def _loop_for(rules: Rules) -> Callable[..., Any]:
+    loops: dict[int, Callable[..., Any]] = {
+        layout.RANGE: loop.merge_greedily if rules.argument == 0 else loop.merge_by_range,
+        layout.MCMC: loop.merge_by_mcmc,
+        layout.EXP_RANK: loop.merge_by_rank,
+    }
+    return loops[rules.sampler]
+
+
+def _log_k(state: State) -> float:
+    return math.log2(state.counts[layout.GROUPS] - 1)
+
+
+def _join_with_figures(state: State, rules: Rules) -> None:
+    """Join the chosen pair, after counting its rank and the candidates over all pairs."""
+    counts, sums, log_k = state.counts, state.sums, _log_k(state)
+    p, q = int(counts[layout.CHOSEN_P]), int(counts[layout.CHOSEN_Q])
+    rank = int(counts[layout.CHOSEN_RANK])
+    if rank < 0:
+        value = layout.value_of(state.coact, state.figures, p, q, rules.alpha, log_k)
+        rank, _ = loop.count_candidates(state, rules, log_k, np.nextafter(value, -np.inf))
+    n_candidates, n_zeros = loop.count_candidates(state, rules, log_k, sums[layout.CHOSEN_LIMIT])
+    _join(state, rules, p, q, rank, n_zeros / n_candidates)
+
+
+def _join_high_rank(state: State, rules: Rules, rng: np.random.Generator) -> None:
+    p, q = pair_at_rank(state, rules, int(state.counts[layout.CHOSEN_RANK]), rng)
+    _join(
+        state, rules, p, q, int(state.counts[layout.CHOSEN_RANK]), float(loop.zero_share_of_all(state.counts))
+    )
+
+
+def _join(state: State, rules: Rules, p: int, q: int, rank: int, zero_share: float) -> None:
+    joining.join(state, rules, p, q, float(state.sums[layout.LEAST_VALUE]), rank, zero_share)
+    if rules.sampler == layout.MCMC:
+        loop.open_row_for_mcmc(state, rules)
+    elif rules.sampler == layout.RANGE and rules.argument > 0:
+        loop.open_row_for_range(state, rules)
+
+
 def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " groups"]) -> tuple[float, float]:
     """Return two values that very likely bracket the one at `rank`, from evenly spaced pairs."""
     n_pairs = len(slots) * (len(slots) - 1) // 2
@@ -247,3 +274,28 @@ def _values_at(
     s, r = state.figures[layout.ACTIVITY], state.figures[layout.RANK]
     values: np.ndarray = rules.alpha * ((s[p] - c) * r[q] + (s[q] - c) * r[p]) - c * _log_k(state)
     return values
+
+
+def _merge_little(config: MergeConfig, wide: bool) -> None:
+    rng = np.random.default_rng(0)
+    acts = ProcessedActivations.from_dense(
+        (rng.random((200, 12)) < rng.random(12)).astype(np.float32), [f"m:{i}" for i in range(12)]
+    )
+    loaded = load_batch(acts, np.arange(12), None, config, threads=1, wide=wide)
+    rules = rules_for(config, loaded, thorough=False)
+    state = build_state(
+        loaded, np.arange(12), np.ones(12, dtype=np.int64), 0, np.zeros((layout.N_RECORDS, 12))
+    )
+    read_all_rows(state, rules, threads=1)
+    merge_up_to(state, rules, 6, rng)
+    # kernels that a small merge does not reach by itself
+    move_together(state, rules)
+    pack_words(state)
+    joining.spread_rows(state.coact, np.arange(2))
+    if config.merge_pair_sampling_method == "exp_rank":
+        state.listed[:2] = 0, -1
+        choosing_rank.count_between(state, rules, 1.0, 0.0, 0.0, np.empty(0))
+        choosing_rank.find_tie(state, rules, 1.0, 0.0, 0, 1)
+        layout.draw_below(rng, 2)
+        joining.join(state, rules, 0, 1, 0.0, 0, 0.0)
+        loop.zero_share_of_all(state.counts)

@@ -291,7 +291,7 @@ class ComponentModel:
         sigmoid = self._sigmoids[causal_importance]
         with torch.no_grad():
             taken_in = self._capture(rows)
-            # before the functions where each position counts for itself, after them where they look at others
+            # before functions that treat each position independently, after functions that look at several
             if positions is not None and not self._mixes_positions:
                 taken_in = {name: _at(x, positions) for name, x in taken_in.items()}
             for name, reader in self._readers.items():

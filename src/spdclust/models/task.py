@@ -29,9 +29,9 @@ class ToyTask(CheckpointSection):
     n_features: int = Field(ge=1)
     """Length of an input vector."""
     feature_probability: float = Field(ge=0, le=1)
-    """Probability that a feature is active, where each is drawn for itself."""
+    """Probability that a feature is active, if features are drawn independently."""
     data_generation_type: DataGenerationType = "at_least_zero_active"
-    """Whether each feature is drawn for itself, or a fixed number of them is active in every sample."""
+    """Whether features are drawn independently, or a fixed number is active in every sample."""
     synced_inputs: list[list[int]] | None = None
     """Features that are active together: if one of a list is, all are."""
 

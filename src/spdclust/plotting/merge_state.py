@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import merges_done
+from spdclust.core.numbering import merges_done, split_cut
 from spdclust.core.types import Float, Int, Num
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory
@@ -20,7 +20,6 @@ from spdclust.merge.merging import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.plotting.matrices import aggregate, aggregate_matrix, bin_edges, block_note, draw_matrix
 from spdclust.plotting.style import AMOUNT, BLUE, new_figure, plain_text, styled
-from spdclust.stability.names import split_cut
 
 _LONGEST_TITLE = 110
 

@@ -1,6 +1,7 @@
-"""The provenance record of a history, and the check that histories and batches come from one model."""
+"""The provenance record of a history, the git state, and the check that results are of one model."""
 
 import json
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,30 @@ def history_provenance(
     return {name: value for name, value in record.items() if value is not None}
 
 
+def git_state(folder: str | Path = ".") -> dict[str, str | bool] | None:
+    """Return the commit of the work tree and whether it has changes; None outside git.
+
+    Untracked files are ignored, because results appear while a workflow runs.
+
+    Example:
+        >>> git_state("/") is None
+        True
+    """
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
+
+
 def _common(made_from: Sequence[Mapping[str, str]], name: str) -> str | None:
     """Return the value shared by all batches, or None if it differs or is missing."""
     values = {origin.get(name) for origin in made_from}
     return values.pop() if len(values) == 1 else None
+
+
+def _git(folder: str | Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
+    ).stdout.strip()

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from spdclust.config.run import MOST_BATCHES, ClusteringRunConfig
 from spdclust.core.argument_kinds import rows, text, whole
 from spdclust.core.arguments import checked, instance
+from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
@@ -20,10 +21,8 @@ from spdclust.files.stored_batch import StoredBatch, batch_to_store
 from spdclust.merge.activations import ActiveSets, ProcessedActivations
 from spdclust.models import load_model
 from spdclust.models.loader_names import loader_digest
-from spdclust.models.sampling import SamplingModel
 from spdclust.models.sparse_rows import RowCollector
-from spdclust.provenance.code import stage_fingerprint
-from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource
+from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource, SamplingModel
 from spdclust.sampling.inputs import generate_inputs, open_inputs
 from spdclust.sampling.settings import local_data_files, sampling_record, without_places
 

@@ -1,14 +1,17 @@
-"""Model inputs in chunks of one forward pass, and the positions that become samples."""
+"""What sampling connects: inputs in chunks of one forward pass, the positions that are samples, a model."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from spdclust.core.types import Int
-from spdclust.models.task import ToyTask
+from spdclust.core.types import Int, Labels
+from spdclust.models.task import Task, ToyTask
 from spdclust.sampling import toy
+
+if TYPE_CHECKING:
+    from spdclust.models.sparse_rows import RowCollector
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,3 +113,34 @@ class DrawnSource:
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
         """Return the numbers; their texts are unknown."""
         return [str(token) for token in tokens]
+
+
+@runtime_checkable
+class SamplingModel(Protocol):
+    """A model that computes causal importances of its components.
+
+    Attributes:
+        digest: digest of the weights, so that batches of different weights are not reused.
+    """
+
+    digest: str
+
+    @property
+    def labels(self) -> Labels:
+        """`"<module>:<index>"` for every component."""
+
+    @property
+    def task(self) -> Task | None:
+        """The training task; None if the model draws its inputs itself."""
+
+    def collect_rows(
+        self,
+        rows: "RowCollector",
+        inputs: Any,
+        causal_importance: str = "lower_leaky",
+        positions: Int[np.ndarray, "rows chosen"] | None = None,
+    ) -> None:
+        """Add the causal importances on some inputs to a collector, components in the order of the labels.
+
+        The collector may keep only the sets of active components.
+        """

@@ -11,9 +11,8 @@ from spdclust.models.checkpoint import count_components, resolve_checkpoint
 from spdclust.models.wandb_paths import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
-from spdclust.user_files.headers import check_all_runs
 from spdclust.user_files.layout import listed
-from spdclust.user_files.report import describe_runs
+from spdclust.user_files.runs import check_all_runs, describe_runs
 
 TYPICAL_ACTIVE = 100
 """Components above 0 on a sample of a language model, for estimates without measurements."""

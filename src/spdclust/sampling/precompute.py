@@ -11,12 +11,11 @@ from tqdm import tqdm
 from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
 from spdclust.core.argument_kinds import file_path, whole
 from spdclust.core.arguments import checked, instance, optional, several
+from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.activations import check_threshold
-from spdclust.models.sampling import SamplingModel
-from spdclust.provenance.code import stage_fingerprint
 from spdclust.sampling.batch_sampling import (
     draw_stored_batch,
     extract_and_process_activations,
@@ -26,6 +25,7 @@ from spdclust.sampling.batch_sampling import (
     process_data_batch,
     request_digest,
 )
+from spdclust.sampling.chunks import SamplingModel
 from spdclust.sampling.settings import sampling_record
 from spdclust.sampling.tokens import Tokenizer
 from spdclust.user_files.batches import digest_of_batch, read_user_batch
@@ -38,8 +38,7 @@ from spdclust.user_files.folders import (
     run_numbers,
     shared_by_all_runs,
 )
-from spdclust.user_files.headers import check_one_run, check_same_width, header_of_user_file
-from spdclust.user_files.report import by_reason
+from spdclust.user_files.runs import by_reason, check_one_run, check_same_width, header_of_user_file
 
 __all__ = [
     "extract_and_process_activations",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.brief import Brief
+from spdclust.core.numbering import split_cut
 from spdclust.core.types import Int
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories
@@ -27,7 +28,6 @@ from spdclust.stability.cut import (
     groups_at,
     has_description_length,
 )
-from spdclust.stability.names import split_cut
 from spdclust.stability.null import (
     NullAgreement,
     NullAtCut,

@@ -25,7 +25,7 @@ from spdclust.explorer.found_groups import add_found, add_independent, found_mem
 from spdclust.explorer.group_tokens import describe_by_tokens
 from spdclust.explorer.page import pack, page_html
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, find_histories, run_number
+from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, EnsembleFolder, find_histories, run_number
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
@@ -37,7 +37,6 @@ from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import stretches
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.names import STABILITY_FILES
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import check_iteration
+from spdclust.core.numbering import AUTOMATIC_CUTS, check_iteration, split_cut
 from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import load_normalized
@@ -18,7 +18,6 @@ from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import find_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, groups_at
-from spdclust.stability.names import AUTOMATIC_CUTS, split_cut
 
 
 def map_consensus(

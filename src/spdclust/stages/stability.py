@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import merges_done
+from spdclust.core.numbering import AUTOMATIC_CUTS, merges_done
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized
 from spdclust.files.mapping import save_mapping
 from spdclust.files.stability import save_stability
 from spdclust.stability.analysis import Stability, analyze_stability
-from spdclust.stability.names import AUTOMATIC_CUTS
 from spdclust.stages.mapping import consensus_record
 
 log = logging.getLogger(__name__)

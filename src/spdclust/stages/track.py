@@ -16,7 +16,7 @@ from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import find_histories, run_number
 from spdclust.files.merge_progress import ProgressRecorder
-from spdclust.tracking.merges import log_merge
+from spdclust.tracking.merges import MergeCallback, log_merge
 from spdclust.tracking.results import log_batches, log_ensemble
 from spdclust.tracking.runs import Note, TrackedEnsemble, load_note
 
@@ -56,7 +56,6 @@ def follow_merge(
             # imported only if the merge is tracked
             from spdclust.config.load import validate
             from spdclust.config.resolve import WorkflowConfig, resolve_workflow
-            from spdclust.tracking.callback import MergeCallback
 
             ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
             (configured,) = (each for each in ensembles if each.folder == ensemble.name)

@@ -45,12 +45,11 @@ class GroupAssignments:
         Raises:
             InputError: this iteration was not saved.
         """
-        places = np.flatnonzero(self.iterations == iteration)
-        if not len(places):
-            saved = ", ".join(map(str, self.iterations[:8].tolist()))
-            more = ", …" if len(self.iterations) > 8 else ""
-            raise InputError("not saved", field="iteration", found=iteration, allowed=f"{saved}{more}")
-        return GroupMerge(self.group_idxs[places[0]], self.labels)
+        saved = self.iterations.tolist()
+        if iteration not in saved:
+            some = ", ".join(map(str, saved[:8])) + (", …" if len(saved) > 8 else "")
+            raise InputError("not saved", field="iteration", found=iteration, allowed=some)
+        return GroupMerge(self.group_idxs[saved.index(iteration)], self.labels)
 
 
 def save_group_assignments(
@@ -64,12 +63,10 @@ def save_group_assignments(
     Example:
         >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
-        >>> history = example_history()
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_group_assignments(history, np.array([0, 7]), Path(folder) / FILE_NAME)
-        ...     saved = load_group_assignments(folder)
-        >>> saved.k_groups.tolist(), saved.at(7).members(0)
-        ([11, 4], ['attn:0', 'attn:1', 'mlp:0'])
+        ...     save_group_assignments(example_history(), np.array([0, 7]), f"{folder}/{FILE_NAME}")
+        ...     load_group_assignments(folder).k_groups.tolist()
+        [11, 4]
 
     Args:
         history: the merge, possibly unfinished.
@@ -91,23 +88,9 @@ def save_group_assignments(
         "costs.npy": np.asarray(history.merge_pair_cost[saved], dtype=np.float64),
         "time.npy": np.asarray(elapsed[saved], dtype=np.float64),
         "labels.npy": np.array(json.dumps(history.labels)),
-        "configuration.npy": np.array(configuration_digest(history)),
+        "configuration.npy": np.array(digest_of(history.config.resolved())[:16]),
     }
     write_archive(path, members)
-
-
-def configuration_digest(history: MergeHistory) -> str:
-    """Return a digest of the settings of a merge.
-
-    Example:
-        >>> from spdclust.example_ensemble import MERGE, example_history
-        >>> other = MERGE.model_copy(update={"alpha": 2.0})
-        >>> configuration_digest(example_history(0)) == configuration_digest(example_history(1))
-        True
-        >>> configuration_digest(example_history(0)) == configuration_digest(example_history(0, other))
-        False
-    """
-    return digest_of(history.config.resolved())[:16]
 
 
 def load_group_assignments(path: str | Path) -> GroupAssignments:
@@ -117,15 +100,11 @@ def load_group_assignments(path: str | Path) -> GroupAssignments:
 
     Example:
         >>> import tempfile
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "a:2"], np.array([[0, 2], [0, 1]]), np.zeros(2), np.zeros(2), MergeConfig()
-        ... )
+        >>> from spdclust.example_ensemble import example_history
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_group_assignments(history, np.array([0]), f"{folder}/group_assignments.npz")
-        ...     saved = load_group_assignments(folder)
-        >>> saved.at(0).group_idxs.tolist(), saved.k_groups.tolist()
-        ([0, 1, 0], [2])
+        ...     save_group_assignments(example_history(), np.array([0, 7]), f"{folder}/{FILE_NAME}")
+        ...     load_group_assignments(folder).at(7).members(0)
+        ['attn:0', 'attn:1', 'mlp:0']
 
     Raises:
         InputError: no such file, damaged, or not group assignments.

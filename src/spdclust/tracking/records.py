@@ -179,14 +179,10 @@ class MergeSample:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """Return the values logged at `tensor` intervals: statistics by quantity, and single values.
+        """Return the values logged at `tensor` intervals, which docs/wandb.md explains.
 
         Returns:
-            `coactivation` (share of samples), `costs` (bits per sample), `group_sizes` (components),
-            `group_activations` (share of samples), `group_activations_over_sizes`, each as `describe_values`
-            gives it; `fraction_singleton_groups`, `fraction_zero_coactivations` (of pairs that are not
-            masked) and `coactivation_density` (mean over groups of the share of other groups ever active
-            with it).
+            Statistics by quantity, as `describe_values` gives them, and single numbers.
         """
         activity = self.activities / self.n_samples
         known = self.coactivations[~np.isnan(self.coactivations)]
@@ -272,10 +268,10 @@ def flattened(nested: Mapping[str, Any]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for quantity, found in nested.items():
-        several = isinstance(found, Mapping)
-        values |= (
-            {f"{quantity}/{name}": each for name, each in found.items()} if several else {quantity: found}
-        )
+        if isinstance(found, Mapping):
+            values |= {f"{quantity}/{name}": each for name, each in found.items()}
+        else:
+            values[quantity] = found
     return values
 
 

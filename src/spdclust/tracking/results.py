@@ -12,7 +12,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
 from spdclust.files.batches import BatchedActivations
-from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, SUMMARY, find_histories
+from spdclust.files.ensemble_folder import GROUPS, MERGE_ARRAY, META, STABILITY_FILES, SUMMARY, find_histories
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import groups_record, load_groups
 from spdclust.files.histories import load_merge_histories
@@ -20,14 +20,14 @@ from spdclust.files.records import SummaryRecord, read_record
 from spdclust.files.stability_reading import load_stability_iterations
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.history import MergeHistory
-from spdclust.stability.names import STABILITY_FILES
 from spdclust.tracking.client import Tracker
 from spdclust.tracking.records import describe_values, flattened, row
 from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, log_once
 
 log = logging.getLogger(__name__)
 
-Rows = dict[int, dict[str, Any]]
+Columns = tuple[np.ndarray, Mapping[str, np.ndarray]]
+"""Iterations, and values of each of them by name."""
 
 
 def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> None:
@@ -122,7 +122,7 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
     folder, paths = ensemble.folder, find_histories(ensemble.folder)
     made_of = [digest_of_file(path) for path in paths]
     distances = dict(sorted(ensemble.distances().items()))
-    rows = distance_statistics(distances)
+    between = distance_statistics(distances)
 
     def log_as(job_type: str, files: Iterable[Path], write: Callable[[Tracker, Note], None]) -> None:
         digest = digest_of([job_type, made_of])
@@ -131,15 +131,14 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
         log_once(described, ensemble.note(job_type), source, write, again=again)
 
     def write_distances(tracker: Tracker, _: Note) -> None:
-        _log_rows(tracker, 1, rows)
+        _log_columns(tracker, 1, between)
         _log_figures(tracker, folder, "distances_*.png")
         _save(tracker, ensemble, "distances", distances.values(), methods=list(distances))
 
     def write_report(tracker: Tracker, _: Note) -> None:
         histories = list(load_merge_histories(paths))
-        _log_rows(
-            tracker, ensemble.tracking.intervals.stat, _member_rows(histories), rows, _stability_rows(folder)
-        )
+        columns = [_member_columns(histories), *between, *_stability_columns(folder)]
+        _log_columns(tracker, ensemble.tracking.intervals.stat, columns)
         _log_figures(tracker, folder, "*.png")
         last = max(history.n_iterations for history in histories) - 1
         tracker.log({"iteration": last, **member_distribution(histories)})
@@ -157,21 +156,21 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
     log_as("report", [*distances.values(), *named], write_report)
 
 
-def distance_statistics(distances: Mapping[str, Path]) -> Rows:
-    """Return the distances between runs by iteration: mean, minimum, maximum and quartiles of each method.
+def distance_statistics(distances: Mapping[str, Path]) -> list[Columns]:
+    """Return mean, minimum, maximum and quartiles of the distances between runs, for each method.
 
     Example:
         >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     rows = distance_statistics(write_example_ensemble(folder).distances())
-        >>> [rows[iteration]["distances/perm_invariant_hamming/mean"] for iteration in (5, 6, 7, 8)]
-        [3.0, 1.0, 0.0, 3.0]
+        ...     ((iterations, columns),) = distance_statistics(write_example_ensemble(folder).distances())
+        >>> iterations[5:9].tolist(), columns["distances/perm_invariant_hamming/mean"][5:9].tolist()
+        ([5, 6, 7, 8], [3.0, 1.0, 0.0, 3.0])
 
     Args:
         distances: `distances_<method>.npz` by method.
     """
-    rows: Rows = {}
+    found: list[Columns] = []
     for method, path in distances.items():
         iterations, values = load_distance_rows(path)
         first, second = np.triu_indices(values.shape[1], k=1)
@@ -182,17 +181,12 @@ def distance_statistics(distances: Mapping[str, Path]) -> Rows:
             zip(("q25", "median", "q75"), np.quantile(between, [0.25, 0.5, 0.75], axis=1), strict=True)
         )
         columns |= {"mean": between.mean(axis=1), "min": between.min(axis=1), "max": between.max(axis=1)}
-        for iteration, found in _rows(iterations, flattened({f"distances/{method}": columns})).items():
-            rows.setdefault(iteration, {}).update(found)
-    return rows
+        found.append((iterations, flattened({f"distances/{method}": columns})))
+    return found
 
 
-def _rows(iterations: np.ndarray, columns: Mapping[str, np.ndarray]) -> Rows:
-    return {iteration: row(columns, number) for number, iteration in enumerate(iterations.tolist())}
-
-
-def _member_rows(members: list[MergeHistory]) -> Rows:
-    """Return the curves of all runs by iteration: mean, minimum and maximum over the runs that reach it."""
+def _member_columns(members: list[MergeHistory]) -> Columns:
+    """Return the curves of all runs: mean, minimum and maximum over the runs that reach an iteration."""
     lengths = np.array([history.n_iterations for history in members])
     iterations = np.arange(lengths.max())
     columns = {"count": (iterations[:, None] < lengths).sum(axis=1).astype(np.float64)}
@@ -202,7 +196,7 @@ def _member_rows(members: list[MergeHistory]) -> Rows:
             table[: history.n_iterations, number] = np.ma.masked_invalid(getattr(history, name))
         for statistic in ("mean", "min", "max"):
             columns[f"{name}/{statistic}"] = getattr(table, statistic)(axis=1).filled(np.nan)
-    return _rows(iterations, flattened({"members": columns}))
+    return iterations, flattened({"members": columns})
 
 
 def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
@@ -237,10 +231,10 @@ def _read(reader: Callable[[Path], Any], file: Path) -> Any:
         return None
 
 
-def _stability_rows(folder: Path) -> Rows:
+def _stability_columns(folder: Path) -> list[Columns]:
     table = _read(load_stability_iterations, folder / STABILITY_FILES["iterations"])
     if table is None:
-        return {}
+        return []
     iterations = table.pop("iteration").astype(np.int64)
     table.pop("merges", None)  # the same, one higher
     # quantiles of the distances are left to the file
@@ -249,16 +243,17 @@ def _stability_rows(folder: Path) -> Rows:
         for name, column in table.items()
         if "." not in name or name.endswith(("mean", "_pairs"))
     }
-    return _rows(iterations, columns)
+    return [(iterations, columns)]
 
 
-def _log_rows(tracker: Tracker, stride: int, *parts: Rows) -> None:
-    for iteration in sorted(set().union(*parts)):
-        if iteration % stride == 0:
-            values: dict[str, Any] = {"iteration": iteration}
-            for part in parts:
-                values |= part.get(iteration, {})
-            tracker.log(values)
+def _log_columns(tracker: Tracker, stride: int, parts: Iterable[Columns]) -> None:
+    rows: dict[int, dict[str, Any]] = {}
+    for iterations, columns in parts:
+        for number, iteration in enumerate(iterations.tolist()):
+            if iteration % stride == 0:
+                rows.setdefault(iteration, {"iteration": iteration}).update(row(columns, number))
+    for iteration in sorted(rows):
+        tracker.log(rows[iteration])
 
 
 def _log_figures(tracker: Tracker, folder: Path, pattern: str) -> None:

@@ -12,8 +12,7 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, check_size
 from spdclust.core.types import Labels
-from spdclust.files.archive import array_header, check_announced, read_archive
-from spdclust.files.sparse_parts import check_indices
+from spdclust.files.archive import array_header, check_announced, check_indices, read_archive
 from spdclust.files.zip_files import check_members_size, open_zip
 from spdclust.merge.rows import NUMBERS_AT_ONCE, dense_rows, flattened, is_sparse, sparse_rows
 from spdclust.user_files.tokens import UserTokens

@@ -27,7 +27,8 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import as_input_error, regular_file
+from spdclust.core.safe_reading import as_input_error, read_json, read_text, regular_file, split_lines
+from spdclust.core.types import Labels
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import array_header, check_announced, digest_of, digest_of_file
 from spdclust.files.batch_format import FORMAT, THRESHOLD
@@ -40,17 +41,26 @@ from spdclust.user_files.arrays import (
 )
 from spdclust.user_files.arrow import table_content
 from spdclust.user_files.contents import (
+    ALLOWED_LABELS,
     UserContent,
     are_whole,
+    as_labels,
     check_shape,
+    describe,
     matrix_content,
     matrix_rows,
     not_a_matrix,
     zipped_arrays,
 )
 from spdclust.user_files.folders import ALLOWED, METADATA, SNAPSHOT, SUFFIXES
-from spdclust.user_files.labels import labels_beside, snapshot_labels
-from spdclust.user_files.layout import cache_files, is_saved_dataset, is_zipped_batch, parts_of, tokens_file
+from spdclust.user_files.layout import (
+    LABEL_FILES,
+    cache_files,
+    is_saved_dataset,
+    is_zipped_batch,
+    parts_of,
+    tokens_file,
+)
 from spdclust.user_files.safetensors import cache_content, read_safetensors
 from spdclust.user_files.tokens import TokenTexts, UserTokens, read_tokens
 
@@ -180,6 +190,62 @@ def digest_of_user_file(path: Path) -> str:
     return digest_of(*digests) if path.is_dir() else digests[0]
 
 
+def labels_beside(path: Path) -> tuple[Path, Labels] | None:
+    """Return the file of labels next to activations or one folder up, and its labels; None if there is none.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "labels.txt").write_text("a:0\\na:1\\n")
+        ...     labels_beside(Path(folder) / "x.npy")[1]
+        ['a:0', 'a:1']
+
+    Args:
+        path: a file, or a folder that holds one batch.
+
+    Raises:
+        InputError: the file is not a list of labels, or two files differ.
+    """
+    above = [path.parent, path.parent.parent]
+    if path.is_dir() and not path.parent.name.startswith("run_"):
+        above.pop()  # the folder is that of all activations, or of a run
+    for folder in [path, *above] if path.is_dir() else above:
+        files = [folder / name for name in LABEL_FILES]
+        # a broken link raises an error below
+        found = {
+            file: _of_json(file) if file.suffix == ".json" else _of_lines(file)
+            for file in files
+            if os.path.lexists(file)
+        }
+        if len(found) > 1 and found[files[0]] != found[files[1]]:
+            raise InputError(
+                "two files of labels that differ", file=files[0], found=files[1].name, allowed="one of them"
+            )
+        if found:
+            return next(iter(found.items()))
+    return None
+
+
+def snapshot_labels(path: Path) -> Labels:
+    """Return the labels in the `metadata.json` of a harvest snapshot.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "metadata.json").write_text('{"labels": ["a:0"]}')
+        ...     snapshot_labels(Path(folder) / "metadata.json")
+        ['a:0']
+
+    Raises:
+        InputError: the file is damaged or has no labels.
+    """
+    content = read_json(path, "the metadata of a snapshot")
+    labels = as_labels(content.get("labels")) if isinstance(content, dict) else None
+    if labels is None:
+        raise InputError("no labels", file=path, field="labels", allowed=ALLOWED_LABELS)
+    return labels
+
+
 def _whole(path: Path) -> str:
     writer = _WRITERS.get(path.suffix)
     return ALLOWED if writer is None else f"a whole file as {writer} writes it, without Python objects"
@@ -290,3 +356,17 @@ def _of_npz(path: Path) -> UserContent:
         if array.ndim < 2 or array.dtype.kind not in "biufc"
     }
     return content_of({**arrays, **small}, path)
+
+
+def _of_json(file: Path) -> Labels:
+    content = read_json(file, ALLOWED_LABELS)
+    labels = as_labels(content)
+    if labels is None:
+        kinds = {type(each).__name__ for each in content} if isinstance(content, list) else set()
+        found = describe(content) + (f": {', '.join(sorted(kinds))}" if kinds else "")
+        raise InputError("not a list of labels", file=file, found=found, allowed=ALLOWED_LABELS)
+    return labels
+
+
+def _of_lines(file: Path) -> Labels:
+    return split_lines(read_text(file, "one label a line"))

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from spdclust.files.ensemble_folder import GROUPS, SWEEP_FILES
-from spdclust.stability.names import STABILITY_FILES
+from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, SWEEP_FILES
 
 FOLDERS = {
     "model": "{run_config}",
@@ -195,7 +194,7 @@ INPUTS: dict[str, FigureInput] = {
         _STABILITY["coclustering"],
     ),
     "sweep": FigureInput(
-        "spdclust.files.sweeps:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
+        "spdclust.files.stability:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
     ),
 }
 """By the name of the rule's input."""

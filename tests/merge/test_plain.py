@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from merging import chi_square, chi_square_limit
 
 from spdclust.core.errors import InputError
-from spdclust.merge.samplers import (
+from spdclust.merge.plain import (
     SAMPLERS,
     exp_rank_law,
     mcmc_law,

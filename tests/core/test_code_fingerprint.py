@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from workflow import STAGES as CALLED
 
+from spdclust.core.code_fingerprint import code_fingerprint, stage_fingerprint
 from spdclust.plotting.registry import FIGURE_RULES
-from spdclust.provenance.code import code_fingerprint, git_state, stage_fingerprint
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "spdclust"
 STAGES = ["merge", "distances", *sorted(set(CALLED))]
@@ -29,7 +29,7 @@ def package(tmp_path, cache):
 
     def fingerprints():
         code = (
-            "from spdclust.provenance.code import stage_fingerprint\n"
+            "from spdclust.core.code_fingerprint import stage_fingerprint\n"
             "from spdclust.plotting.registry import FIGURE_RULES, figure_code\n"
             f"for stage in {STAGES}: print(stage.split(':')[-1], stage_fingerprint(stage))\n"
             "for name, rule in FIGURE_RULES.items(): print(name, stage_fingerprint('figures', figure_code(rule)))"
@@ -211,17 +211,3 @@ def test_an_unknown_module_or_function_is_an_error():
         code_fingerprint("spdclust.nowhere")
     with pytest.raises(ValueError, match=r"no function, class or constant spdclust\.merge\.costs:nothing"):
         code_fingerprint("spdclust.merge.costs:nothing")
-
-
-def test_git_state_tells_changed_files_and_passes_over_new_ones(tmp_path):
-    assert git_state(tmp_path) is None
-    git = ["git", "-C", str(tmp_path), "-c", "user.email=a@b", "-c", "user.name=a"]
-    (tmp_path / "known").write_text("")
-    for command in (["init", "-q"], ["add", "known"], ["commit", "-q", "-m", "x"]):
-        subprocess.run([*git, *command], check=True)
-    (tmp_path / "new").write_text("results of a workflow that has begun")
-    assert git_state(tmp_path)["dirty"] is False
-    (tmp_path / "known").write_text("changed")
-    state = git_state(tmp_path)
-    assert state["dirty"] is True
-    assert len(state["commit"]) == 40

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spdclust.core.errors import InputError
-from spdclust.sampling import docstrings
+from spdclust.stages import docstring_corpus as stage
 
 LONG = "A sentence about something. " * 10
 
@@ -26,24 +26,24 @@ def python(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(
-        docstrings.sysconfig, "get_path", lambda name: str(standard if name == "stdlib" else installed)
+        stage.sysconfig, "get_path", lambda name: str(standard if name == "stdlib" else installed)
     )
     return tmp_path
 
 
 def test_texts_are_lower_case_once_each_in_the_order_of_files(python, tmp_path):
     path = tmp_path / "docs.jsonl"
-    assert docstrings.write_docstring_corpus(path) == 4
+    assert stage.docstring_corpus(path) == 4
     stories = [json.loads(line)["story"] for line in path.read_text().splitlines()]
     rest = LONG.strip().lower()
     assert stories == [f"{letter} {rest}" for letter in "afbn"]
     before = path.read_bytes()
-    docstrings.write_docstring_corpus(path)
+    stage.docstring_corpus(path)
     assert path.read_bytes() == before
 
 
 def test_a_python_without_sources_is_one_line(python, tmp_path, monkeypatch):
-    monkeypatch.setattr(docstrings.sysconfig, "get_path", lambda name: str(tmp_path / "nowhere"))
+    monkeypatch.setattr(stage.sysconfig, "get_path", lambda name: str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="no docstrings in this Python"):
-        docstrings.write_docstring_corpus(tmp_path / "docs.jsonl")
+        stage.docstring_corpus(tmp_path / "docs.jsonl")
     assert not (tmp_path / "docs.jsonl").exists()
