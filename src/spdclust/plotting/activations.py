@@ -244,10 +244,7 @@ def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int
     """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
     n_samples, n_components = activations.matrix.shape
     place = _positions(columns, n_components)
-    sums = np.zeros(n_components)
-    for _, rows in stretches(activations, _STORED):
-        sums += np.bincount(rows.indices, weights=rows.data, minlength=n_components)
-    means = sums / max(1, n_samples)
+    means = _column_sums(activations) / max(1, n_samples)
     means[place < 0] = np.inf  # those left out exceed nothing
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
     excess = np.zeros(n_samples)
@@ -264,3 +261,16 @@ def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int
         known = most > -np.inf
         leader[first + some[known]], excess[first + some[known]] = least[known], most[known]
     return np.lexsort((-excess, leader))
+
+
+def _column_sums(activations: ProcessedActivations) -> Float[np.ndarray, " components"]:
+    sums = np.zeros(activations.n_components)
+    # used again and again: new arrays of this size would take longer to get than to fill
+    component, value = np.empty(0, dtype=np.int64), np.empty(0)
+    for _, rows in stretches(activations, _STORED):
+        n = len(rows.data)
+        if n > len(component):
+            component, value = np.empty(n, dtype=np.int64), np.empty(n)
+        component[:n], value[:n] = rows.indices, rows.data
+        sums += np.bincount(component[:n], weights=value[:n], minlength=len(sums))
+    return sums
