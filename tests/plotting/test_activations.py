@@ -10,7 +10,7 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import activations as plotting
 from spdclust.plotting import coactivation
-from spdclust.plotting.activations import activation_figures
+from spdclust.plotting.activations import activation_figures, count_in_bins
 from spdclust.plotting.matrices import MOST_CELLS
 from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.plotting.style import save_figure
@@ -169,3 +169,15 @@ def test_quantity_and_threshold_are_named_for_what_they_are():
         "where > 0"
         in activation_figures(activations, activation_threshold=None)["histograms"].axes[0].get_xlabel()
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("top", [1.0, 3.7])
+def test_values_on_and_next_to_the_edges_are_in_the_bins_of_numpy(dtype, top):
+    edges = np.linspace(0, top, 51).astype(dtype)
+    rng = np.random.default_rng(0)
+    values = [edges, np.nextafter(edges[1:], dtype(0)), np.nextafter(edges[:-1], dtype(top))]
+    values = np.concatenate([*values, (rng.random(10_000) * top).astype(dtype)])
+    values = values[values <= top]
+    counted = np.histogram(values, bins=50, range=(np.float64(0), np.float64(top)))[0]
+    np.testing.assert_array_equal(count_in_bins(values, top), counted)

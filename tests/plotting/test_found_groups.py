@@ -1,5 +1,7 @@
 """Figures of the groups that hold: what is drawn is what the record holds, and nothing grows with the ensemble."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -208,3 +210,11 @@ def test_the_stage_draws_both_from_files_and_repeats_byte_for_byte(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.json"):
         inputs = {"groups": tmp_path / "nothing.json", "kept_batch": []}
         draw_figures("plot_found_groups", inputs, {"groups": [tmp_path / "a.png"]})
+
+
+def test_figures_of_groups_need_no_compiled_code():
+    code = (
+        "import sys, spdclust.plotting.found_groups, spdclust.plotting.found_tree\n"
+        "assert 'numba' not in sys.modules and 'scipy.cluster' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

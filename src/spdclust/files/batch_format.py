@@ -175,8 +175,8 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
     indptr, indices, values = arrays["indptr"], arrays["indices"], arrays["values"]
     if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n_components:
         raise _misfit(path, "indices", f"{indices.min()} to {indices.max()} of {n_components} components")
-    if len(values) == 0:
-        values = np.ones(len(indices), dtype=values.dtype)
+    # not those of the file, which cannot be written to: whoever needs that would copy all three arrays
+    values = np.array(values) if len(values) else np.ones(len(indices), dtype=values.dtype)
     index_type = np.int32 if len(indices) < 2**31 else np.int64
     return sparse.csr_array(
         (values, indices.astype(index_type), indptr.astype(index_type)), shape=(n_samples, n_components)

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 
 from spdclust.core.types import Float, Int
-from spdclust.groups.kernels import nodes as kernels
 from spdclust.merge.groups import merge_tree
 
 _KEY_SEED = 0x5BDC1057
@@ -96,6 +95,8 @@ class Tree:
             >>> tree.best_overlaps([np.array([0, 2]), np.array([0, 1])]).tolist()
             [1.0, 0.6666666666666666]
         """
+        from spdclust.groups.kernels import nodes as kernels  # slow, and figures need trees without it
+
         best = np.array([len(group) for group in groups], dtype=np.float64)
         starts = np.cumsum([0, *(len(group) for group in groups)])
         leaves = np.concatenate(groups) if groups else np.empty(0, dtype=np.int64)

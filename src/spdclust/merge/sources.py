@@ -218,7 +218,9 @@ def readers(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Calla
     matrix, first = batch.matrix, 0
     entries = ENTRIES_PER_STRETCH if entries is None else entries
     while first < matrix.shape[0]:
-        end = np.searchsorted(matrix.indptr, int(matrix.indptr[first]) + entries, side="right")
+        # a number of another type would make NumPy copy the whole array, each time
+        most = min(int(matrix.indptr[first]) + entries, int(matrix.indptr[-1]))
+        end = np.searchsorted(matrix.indptr, matrix.indptr.dtype.type(most), side="right")
         last = min(max(int(end) - 1, first + 1), matrix.shape[0])
         n_stored = int(matrix.indptr[last]) - int(matrix.indptr[first])
         yield n_stored, partial(rows_between, matrix, first, last)

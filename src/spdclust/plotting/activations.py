@@ -20,6 +20,9 @@ ACTIVITY_THRESHOLD = 0.01
 """A component is active above this: the merge's own default."""
 
 _SAMPLE_CELLS = 250
+_ZERO = np.zeros(1, dtype=np.int32)
+_BINS, _CLOSE = 50, 1e-3
+"""Bins of the activations; rounding moves values by less than this share of a bin."""
 _STORED = 1 << 17
 """Stored values that are gone through at once: their temporary arrays stay in the processor's cache."""
 
@@ -133,13 +136,12 @@ def _draw_histograms(
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     values, often, many = figure.subplots(1, 3)
     top = np.float64(max(1.0, _largest(matrix)))
-    counts, edges = np.zeros(50, dtype=np.int64), np.linspace(0, top, 51)
+    counts, edges = np.zeros(_BINS, dtype=np.int64), np.linspace(0, top, _BINS + 1)
     per_sample = np.zeros(activations.n_samples, dtype=np.int64)
     for first, rows in stretches(activations, _STORED):
         active = rows.data > threshold
-        # equal bins given by their number need no sorting
-        counts += np.histogram(rows.data[active], bins=50, range=(np.float64(0), top))[0]
-        before = np.concatenate([[0], np.cumsum(active)])
+        counts += count_in_bins(rows.data[active], top)
+        before = np.concatenate([_ZERO, np.cumsum(active, dtype=np.int32)])
         per_sample[first : first + rows.shape[0]] = np.diff(before[rows.indptr])
     if activations.threshold is None:
         values.stairs(counts, edges, fill=True, color=BLUE)
@@ -170,6 +172,27 @@ def _draw_histograms(
         ha="left",
     )
     return figure
+
+
+def count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.ndarray, " bins"]:
+    """Return how many values are in each of the equal bins from 0 to `top`, as `np.histogram` counts them.
+
+    Example:
+        >>> count_in_bins(np.array([0.0, 0.019, 0.5, 1.0]), 1.0)[[0, 24, 25, 49]].tolist()
+        [2, 0, 1, 1]
+
+    Args:
+        values: from 0 to `top`.
+        top: the end of the last bin, which it belongs to.
+    """
+    place = np.multiply(values, _BINS / top, dtype=np.result_type(values, np.float32))
+    bins = place.astype(np.uint8)
+    # NumPy compares every value with the edges of its bin; only those close to one need it
+    place -= bins
+    close = np.abs(place - place.dtype.type(0.5)) > 0.5 - _CLOSE
+    counts: np.ndarray = np.bincount(bins[~close], minlength=_BINS)
+    counts += np.histogram(values[close], bins=_BINS, range=(np.float64(0), np.float64(top)))[0]
+    return counts
 
 
 def _largest(matrix: sparse.csr_array) -> float:
@@ -221,10 +244,7 @@ def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int
     """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
     n_samples, n_components = activations.matrix.shape
     place = _positions(columns, n_components)
-    sums = np.zeros(n_components)
-    for _, rows in stretches(activations, _STORED):
-        sums += np.bincount(rows.indices, weights=rows.data, minlength=n_components)
-    means = sums / max(1, n_samples)
+    means = _column_sums(activations) / max(1, n_samples)
     means[place < 0] = np.inf  # those left out exceed nothing
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
     excess = np.zeros(n_samples)
@@ -241,3 +261,16 @@ def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int
         known = most > -np.inf
         leader[first + some[known]], excess[first + some[known]] = least[known], most[known]
     return np.lexsort((-excess, leader))
+
+
+def _column_sums(activations: ProcessedActivations) -> Float[np.ndarray, " components"]:
+    sums = np.zeros(activations.n_components)
+    # used again and again: new arrays of this size would take longer to get than to fill
+    component, value = np.empty(0, dtype=np.int64), np.empty(0)
+    for _, rows in stretches(activations, _STORED):
+        n = len(rows.data)
+        if n > len(component):
+            component, value = np.empty(n, dtype=np.int64), np.empty(n)
+        component[:n], value[:n] = rows.indices, rows.data
+        sums += np.bincount(component[:n], weights=value[:n], minlength=len(sums))
+    return sums

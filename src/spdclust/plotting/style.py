@@ -10,10 +10,11 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 
 from spdclust.core.atomic import atomic_path
+from spdclust.plotting.pdf_fonts import only_glyphs
+from spdclust.plotting.powers import has_glyph, write_powers_as_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
@@ -29,6 +30,8 @@ UNDEFINED = "#BDBDBD"
 
 _MOST_CHARACTERS = 60
 _WRAPS, _GAP = 4, 6
+_COMPRESSION = 4
+"""Of `.png` files: two thirds of the time of the default, 6, for files that are 2 % larger."""
 
 _STYLE: Any = {
     "figure.dpi": 150,
@@ -66,7 +69,9 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     @functools.wraps(draw)
     def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with mpl.rc_context(_STYLE):
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            write_powers_as_text(figure)
+            return figure
 
     return drawn
 
@@ -106,16 +111,9 @@ def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
         tail = (limit - 1) // 2
         text = f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
     shown = "".join(
-        sign if _has_glyph(sign) and unicodedata.category(sign)[0] != "C" else "□" for sign in text
+        sign if has_glyph(sign) and unicodedata.category(sign)[0] != "C" else "□" for sign in text
     )
     return shown.replace("$", r"\$")
-
-
-@functools.cache
-def _has_glyph(sign: str) -> bool:
-    if sign.isascii():
-        return True
-    return bool(get_font(findfont(FontProperties())).get_char_index(ord(sign)))
 
 
 def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float = 1.0) -> None:
@@ -146,9 +144,11 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
         _lay_out(figure)
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
-        metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
-        with atomic_path(path) as temporary, mpl.rc_context(_STYLE):
-            figure.savefig(temporary, format=suffix, metadata=metadata, dpi=dpi)
+        how: dict[str, Any] = {"metadata": {"CreationDate": None} if suffix == "pdf" else {"Software": None}}
+        if suffix == "png":
+            how["pil_kwargs"] = {"compress_level": _COMPRESSION}
+        with atomic_path(path) as temporary, mpl.rc_context(_STYLE), only_glyphs():
+            figure.savefig(temporary, format=suffix, dpi=dpi, **how)
     figure.set_layout_engine(engine)
     figure.set_size_inches(width, height)
 
