@@ -11,6 +11,7 @@ from spdclust.core.types import Float, Int
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop, samples
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.layout import Rules, State
+from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.state import read_all_rows
 
 
@@ -160,7 +161,7 @@ def move_together(state: State, rules: Rules) -> None:
     state.counts[layout.SLOTS] = n_kept
     for slot in range(n_kept, n_slots):
         joining.close(state.figures, state.blocks, slot)
-    for slot in range(0, n_slots, layout.BLOCK):
+    for slot in range(0, n_slots, BLOCK):
         update_least(state.figures, state.blocks, slot)
         joining.update_weight(state.figures, state.blocks, slot)
 
