@@ -37,7 +37,7 @@ next:
 endef
 export NEXT
 
-.PHONY: help env hooks slurm browser demo demo-lm docs-images test test-fast test-slow test-slurm test-browser test-faults coverage mutants bench docs docs-serve docs-publish notebook dist release-check lint format clean
+.PHONY: help env hooks slurm browser demo demo-lm docs-images test tests test-fast test-slow test-slurm test-browser test-faults coverage mutants bench docs docs-serve docs-publish notebook dist release-check lint style types format clean
 
 help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
@@ -78,7 +78,11 @@ demo-lm: env
 	@$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
 	@printf '\nnext:\n  source $(BIN)/activate\n  spdclust examples results/lm_llama2L/demo_lm   # the groups, by the tokens that activate them\n'
 
-test: lint
+# the type check, of one process, beside the tests: without it one core would wait
+test: style
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+tests: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not faults"
 
 test-fast: env
@@ -160,10 +164,12 @@ release-check:
 	    || { echo "the tag is $(VERSION), src/spdclust/core/version.py has $$found"; exit 1; }
 	@grep -q "^## $(VERSION) ([0-9-]*)" CHANGELOG.md || { echo "CHANGELOG.md has no '## $(VERSION) (date)'"; exit 1; }
 
-lint: env
+lint: style types
+types: env
+	$(BIN)/mypy
+style: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/snakefmt --check $(WORKFLOW)

@@ -104,7 +104,7 @@ class Recorded:
 def record(folder: Path, pipeline: dict = SWEEP, targets: Sequence[str] = MORE_TARGETS) -> Recorded:
     """Have Snakemake say what every job of a small workflow is given, then run the jobs one by one, undisturbed."""
     preload()
-    workflow = Workflow.create(folder)
+    workflow = Workflow.create(folder, forked=False)
     workflow.write("config/pipelines/tiny.yaml", pipeline)
     for script in (folder / "workflow/scripts").glob("*.py"):
         script.write_text(_RECORD.replace("SCRIPT", repr(script.stem)))

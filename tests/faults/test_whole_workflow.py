@@ -36,7 +36,7 @@ FAKETIME = [
 
 
 def create(folder: Path, results: str = "results") -> Workflow:
-    workflow = Workflow.create(folder)
+    workflow = Workflow.create(folder, forked=False)
     workflow.write("config/pipelines/tiny.yaml", SWEEP)
     settings = {"pipelines": ["config/pipelines/tiny.yaml"]}
     workflow.write("config/config.yaml", settings | ({} if results == "results" else {"results": results}))

@@ -45,13 +45,18 @@ def same_merge(first, second):
     return equal and all(first.records[name].tobytes() == second.records[name].tobytes() for name in RECORDS)
 
 
+@pytest.fixture(scope="module")
+def values_and_sets(tmp_path_factory):
+    """The same two batches twice: with values, and as sets."""
+    folder = tmp_path_factory.mktemp("twice")
+    as_sets = {"keep_values": False, "sampling_threshold": 0.1}
+    return sampled(folder / "values", n_batches=2), sampled(folder / "sets", n_batches=2, **as_sets)
+
+
 @pytest.mark.parametrize("statistic", ["max", "mean"])
 @pytest.mark.parametrize("method", ["range", "mcmc"])
-def test_a_merge_of_sets_has_the_bytes_of_one_of_values(tmp_path, statistic, method):
-    values = BatchedActivations(sampled(tmp_path / "values", n_batches=2))
-    sets = BatchedActivations(
-        sampled(tmp_path / "sets", n_batches=2, keep_values=False, sampling_threshold=0.1)
-    )
+def test_a_merge_of_sets_has_the_bytes_of_one_of_values(values_and_sets, statistic, method):
+    values, sets = map(BatchedActivations, values_and_sets)
     # both filter by what is not in the sets: some maxima are between 0.02 and the threshold
     dead = {"filter_dead_stat": statistic, "filter_dead_threshold": 0.02}
     config = MergeConfig(

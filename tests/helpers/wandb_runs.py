@@ -2,9 +2,10 @@
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from wandb.util import get_core_path
 
 
 @dataclass
@@ -28,12 +29,11 @@ class RecordedRun:
 
 def read_run(folder: Path) -> RecordedRun:
     """Read a run's folder (`offline-run-…`)."""
+    (file,) = folder.glob("run-*.wandb")
+    # what `python -m wandb leet inspect --json` starts, without a Python that imports the client
+    command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
     done = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
+        [*command, str(folder.parent)], capture_output=True, text=True, timeout=600, check=True
     )
     records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     (run,) = (record["run"] for record in records if record["type"] == "run")

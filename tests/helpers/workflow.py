@@ -1,16 +1,20 @@
 """A copy of the workflow in a folder of its own, run as its users run it."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
+from forked_snakemake import Server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report", "resources"]
@@ -51,14 +55,49 @@ class Outcome:
         return {rule: int(count) for rule, count in rows if rule != "all"}
 
 
+@cache
+def server() -> Server:
+    started = Server()
+    atexit.register(started.close)
+    return started
+
+
+def snakemake(
+    folder: Path,
+    environment: dict[str, str],
+    arguments: list[str],
+    *,
+    timeout: float = HANGS,
+    forked: bool = True,
+) -> Outcome:
+    """Run Snakemake in a folder; forked only if the environment lets a copy be what a new process would be."""
+    if forked and server().fits(environment):
+        with tempfile.NamedTemporaryFile("r") as output:
+            code = server().run(arguments, folder, environment, Path(output.name), timeout)
+            return Outcome(code, output.read())
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout)
+
+
 @dataclass
 class Workflow:
     """One copy of the workflow's files and results."""
 
     folder: Path
+    forked: bool = True
+    """Whether Snakemake starts as a copy of a process that has imported it, not from the command line as for users."""
 
     @classmethod
-    def create(cls, folder: Path) -> "Workflow":
+    def create(cls, folder: Path, *, forked: bool = True) -> "Workflow":
         folder.mkdir(parents=True)
         for part in PARTS:
             source = REPOSITORY / part
@@ -66,7 +105,7 @@ class Workflow:
                 shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, folder / part)
-        workflow = cls(folder)
+        workflow = cls(folder, forked)
         workflow.write("config/runs/small.yaml", RUN)
         workflow.write("config/pipelines/tiny.yaml", PIPELINE)
         workflow.write("config/config.yaml", {"pipelines": ["config/pipelines/tiny.yaml"]})
@@ -75,7 +114,7 @@ class Workflow:
     def copy(self, folder: Path) -> "Workflow":
         """Copy everything, times included, so that nothing becomes due."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Workflow(folder)
+        return Workflow(folder, self.forked)
 
     def own_package(self) -> None:
         """Give the workflow a copy of the package that a test may edit."""
@@ -92,17 +131,8 @@ class Workflow:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def run(self, *arguments: str, cores: int = 2, timeout: float = HANGS) -> Outcome:
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout)
+        command = ["--cores", str(cores), *arguments]
+        return snakemake(self.folder, self.environment, command, timeout=timeout, forked=self.forked)
 
     def due(self, *targets: str) -> dict[str, int]:
         """Return how many jobs of each rule would run."""

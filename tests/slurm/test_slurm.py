@@ -25,7 +25,7 @@ def cluster(tmp_path, monkeypatch):
     """A workflow of its own on the cluster that `conftest.py` started."""
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    workflow = Workflow.create(tmp_path / "w")
+    workflow = Workflow.create(tmp_path / "w", forked=False)
     workflow.write("config/runs/small.yaml", RUN | {"device": "auto"})
     yield workflow
     for process in STARTED:

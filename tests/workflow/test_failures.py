@@ -1,7 +1,7 @@
 """Which failures are tried again, on one machine; on Slurm see tests/slurm."""
 
 import pytest
-from workflow import PIPELINE, RUN, Workflow
+from workflow import RUN, Workflow
 
 from spdclust.execution.jobs import failed_for_good
 
@@ -18,10 +18,10 @@ if not attempts:
 
 
 @pytest.fixture
-def workflow(tmp_path):
-    workflow = Workflow.create(tmp_path / "w")
-    workflow.write("config/pipelines/tiny.yaml", PIPELINE)
-    return workflow
+def workflow(copied):
+    """A workflow that has one history to make, from batches that are there."""
+    (copied.folder / MERGED).unlink()
+    return copied
 
 
 def fail_once(workflow: Workflow, failure: str, *, inside: bool) -> None:

@@ -1,11 +1,10 @@
 """The workflow as a module of another one, as docs/workflow.md shows it."""
 
+import os
 import re
-import subprocess
-import sys
 
 import pytest
-from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
+from workflow import PIPELINE, REPOSITORY, RUN, Outcome, Workflow, snakemake
 
 
 def example() -> str:
@@ -29,11 +28,7 @@ def other(tmp_path_factory):
 
 
 def run(folder, *arguments: str) -> Outcome:
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS, check=False,
-    )  # fmt: skip
-    return Outcome(done.returncode, done.stdout)
+    return snakemake(folder, dict(os.environ), ["--cores", "2", *arguments])
 
 
 def test_its_rules_carry_the_prefix_and_nothing_is_warned_of(other):

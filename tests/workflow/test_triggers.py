@@ -4,23 +4,10 @@ import os
 import re
 
 import pytest
-from workflow import REPOSITORY, Workflow
+from workflow import REPOSITORY
 
 SUMMARY = "results/small/tiny/summary.json"
 FIGURE = "results/small/tiny/plots/distances_matching_dist.png"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    workflow = Workflow.create(tmp_path_factory.mktemp("triggers") / "w")
-    outcome = workflow.run("--", SUMMARY, FIGURE)
-    assert outcome.code == 0, outcome.output
-    return workflow
-
-
-@pytest.fixture
-def copied(finished, tmp_path):
-    return finished.copy(tmp_path / "w")
 
 
 def scripts(workflow):

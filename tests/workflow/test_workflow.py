@@ -24,20 +24,6 @@ FIGURE = f"{TINY}/plots/distances_perm_invariant_hamming.png"
 ACTIVATIONS = ("raw", "sorted", "coactivation", "log_coactivation", "histograms")
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A workflow that has run to its end, for tests that only look or that take a copy."""
-    workflow = Workflow.create(tmp_path_factory.mktemp("finished") / "w")
-    outcome = workflow.run()
-    assert outcome.code == 0, outcome.output
-    return workflow, outcome
-
-
-@pytest.fixture
-def copied(finished, tmp_path):
-    return finished[0].copy(tmp_path / "w")
-
-
 def test_all_files_of_the_contract_are_made(finished):
     names = set(finished[0].results())
     for name in [
@@ -86,6 +72,19 @@ def test_all_files_of_the_contract_are_made(finished):
     ]:
         assert name in names
     assert not [name for name in names if ".tmp" in name]
+
+
+def test_a_copied_process_plans_and_prints_what_one_from_the_command_line_does(copied):
+    """Most tests start the workflow by copies of one process (`forked_snakemake`)."""
+    (copied.folder / FIGURE).unlink()
+    for arguments in (["-n", "--", FIGURE], ["-n", "--", "results/nowhere"]):
+        outcomes = []
+        for copied.forked in (True, False):
+            outcome = copied.run(*arguments)
+            timeless = re.sub(r"\[\w+ \w+ +\d+ [\d:]+ \d+\]|(Date|Workflow ID): .*", "", outcome.output)
+            outcomes.append((outcome.code, timeless.splitlines()))
+        assert outcomes[0] == outcomes[1]
+        assert len(outcomes[0][1]) > 3
 
 
 def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):
@@ -434,13 +433,16 @@ def test_a_sweep_shares_its_batches(copied):
 
 
 def test_a_dry_run_imports_nothing_slow_of_ours():
-    imports = (REPOSITORY / "rules" / "common.smk").read_text()
-    lines = re.findall(r"^from spdclust[^\n(]*(?:\([^)]*\)|$)", imports, re.MULTILINE)
-    assert len(lines) >= 5
-    code = "\n".join([*lines, "import sys", "print(sorted({m.split('.')[0] for m in sys.modules}))"])
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    for module in ("torch", "numpy", "pandas", "numba", "matplotlib", "wandb", "scipy"):
-        assert f"'{module}'" not in done.stdout
+    common = (REPOSITORY / "rules" / "common.smk").read_text()
+    all_rules = "".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
+    slow = ["torch", "pandas", "numba", "matplotlib", "wandb", "scipy"]
+    for rules, at_least, not_imported in ((common, 5, ["numpy", *slow]), (all_rules, 20, slow)):
+        lines = re.findall(r"^from spdclust[^\n(]*(?:\([^)]*\)|$)", rules, re.MULTILINE)
+        assert len(lines) >= at_least
+        code = "\n".join([*lines, "import sys", "print(sorted({m.split('.')[0] for m in sys.modules}))"])
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        assert "'spdclust'" in done.stdout
+        assert [module for module in not_imported if f"'{module}'" in done.stdout] == []
 
 
 def test_a_quiet_dry_run_gives_a_line_for_each_ensemble(finished):

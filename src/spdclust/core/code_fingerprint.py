@@ -36,6 +36,11 @@ def code_fingerprint(*entries: str, ignore: tuple[str, ...] = ()) -> str:
     Raises:
         ValueError: no such module, or it does not define that name.
     """
+    return _fingerprint(entries, ignore)
+
+
+@functools.cache  # every run of an ensemble records it; a process reads each file once
+def _fingerprint(entries: tuple[str, ...], ignore: tuple[str, ...]) -> str:
     graph = _Graph(ignore)
     for entry in entries:
         module, _, name = entry.partition(":")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError, memory_error
-from spdclust.merge.kernels.layout import BLOCK, NARROW
+from spdclust.merge.kernels.limits import BLOCK, NARROW
 
 LIBRARIES = 1_000_000_000
 """Bytes of a process before it loads a batch: 400 MB measured, up to twice that where torch has CUDA."""

@@ -11,6 +11,7 @@ from spdclust.merge.kernels import layout, loop
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.choosing_mcmc import rescale, weigh_rows
 from spdclust.merge.kernels.layout import Rules, State
+from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.loading import LoadedBatch
 
 HEAP = 4096
@@ -106,7 +107,7 @@ def build_state(
         sums[lost] = math.fsum([*terms.tolist(), -sums[total]])
     sums[layout.LIMIT] = -np.inf
     sums[layout.MARGIN] = 0.25
-    blocks = np.zeros((2, -(-capacity // layout.BLOCK)))
+    blocks = np.zeros((2, -(-capacity // BLOCK)))
     blocks[layout.LEAST] = np.inf
     return State(
         coact=loaded.coact,
@@ -155,7 +156,7 @@ def read_all_rows(state: State, rules: Rules, threads: int) -> None:
             weigh_rows(state.coact, state.figures, rules, first, last, log_k, np.empty((2, n_slots)))
 
     run_parts(read, even_parts(np.arange(n_slots) + 1, 1 if threads == 1 else 4 * threads), threads)
-    for slot in range(0, state.figures.shape[1], layout.BLOCK):
+    for slot in range(0, state.figures.shape[1], BLOCK):
         update_least(state.figures, state.blocks, slot)
     state.sums[layout.LIMIT] = -np.inf
     if rules.sampler == layout.MCMC:

@@ -17,6 +17,7 @@ from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop, samples
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.layout import Rules, State
+from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.loading import entry_type, load_batch
 from spdclust.merge.memory import capacity_for
 from spdclust.merge.state import build_state, read_all_rows, rules_for
@@ -113,7 +114,7 @@ def move_together(state: State, rules: Rules) -> None:
     state.counts[layout.SLOTS] = n_kept
     for slot in range(n_kept, n_slots):
         joining.close(state.figures, state.blocks, slot)
-    for slot in range(0, n_slots, layout.BLOCK):
+    for slot in range(0, n_slots, BLOCK):
         update_least(state.figures, state.blocks, slot)
         joining.update_weight(state.figures, state.blocks, slot)
 

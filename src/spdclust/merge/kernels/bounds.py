@@ -9,7 +9,6 @@ import numpy as np
 from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.layout import (
     ACTIVITY,
-    BLOCK,
     CLOSED,
     LEAST,
     LOW,
@@ -26,6 +25,7 @@ from spdclust.merge.kernels.layout import (
     pair_value,
     wide_row,
 )
+from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.kernels.machine import greater, smaller
 
 # a row is narrow or wide, in different types: what reads one is compiled for both

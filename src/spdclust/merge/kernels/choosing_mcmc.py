@@ -12,7 +12,6 @@ from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.bounds import values_of_row
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (
-    BLOCK,
     CLOSED,
     LEAST_WEIGHED,
     SCALE,
@@ -21,6 +20,7 @@ from spdclust.merge.kernels.layout import (
     WEIGHT,
     WEIGHT_TOTAL,
 )
+from spdclust.merge.kernels.limits import BLOCK
 
 RESCALE_BELOW, RESCALE_ABOVE = 1e-200, 1e200
 """Rescale when the total weight leaves this range, long before a relevant weight underflows."""

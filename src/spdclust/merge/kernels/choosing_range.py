@@ -13,7 +13,6 @@ from spdclust.merge.kernels.bounds import count_in_row, find_in_row, settle_grea
 from spdclust.merge.kernels.joining import update_weight
 from spdclust.merge.kernels.layout import (
     BLIND_FAILED,
-    BLOCK,
     CLOSED,
     LIMIT,
     LOW,
@@ -26,6 +25,7 @@ from spdclust.merge.kernels.layout import (
     draw_below,
     value_of,
 )
+from spdclust.merge.kernels.limits import BLOCK
 
 
 @inner

@@ -19,7 +19,6 @@ from spdclust.merge.kernels.bounds import (
     values_of_row,
 )
 from spdclust.merge.kernels.layout import (
-    BLOCK,
     LEAST,
     LOW,
     LOW_AT,
@@ -28,6 +27,7 @@ from spdclust.merge.kernels.layout import (
     TIES,
     draw_below,
 )
+from spdclust.merge.kernels.limits import BLOCK
 
 EVEN_BELOW = 1e-30
 """If decay over all ranks is below this, all ranks are equally likely, and products of it lose precision."""

@@ -10,7 +10,6 @@ from spdclust.merge.kernels.layout import (
     ACTIVITY,
     ACTIVITY_FIRST,
     ACTIVITY_SECOND,
-    BLOCK,
     CLOSED,
     COMMON,
     GAP,
@@ -49,6 +48,7 @@ from spdclust.merge.kernels.layout import (
     value_of,
     wide_row,
 )
+from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.kernels.machine import fetch
 from spdclust.merge.kernels.samples import hand_over, unite
 

@@ -14,12 +14,6 @@ import numpy as np
 
 from spdclust.core.compiling import compiled, inner
 
-NARROW = 2**16 - 1
-"""Largest count of a narrow row."""
-
-BLOCK = 64
-"""Slots per block: each block stores its least bound and its total weight."""
-
 
 class Coactivations(NamedTuple):
     """Packed triangle of coactivations: a row for each slot, with one entry for each older slot.
