@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -43,22 +42,14 @@ class Chromium:
 
     def __init__(self, executable: str) -> None:
         self._profile = tempfile.mkdtemp(prefix="spdclust_chromium_")
-        # far from 3 and 4, where the browser looks for its ends
-        (theirs_in, ours_out), (ours_in, theirs_out) = (
-            [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20) for end in ends] for ends in (os.pipe(), os.pipe())
-        )
-
-        def give_ends() -> None:
-            os.dup2(theirs_in, 3)
-            os.dup2(theirs_out, 4)
-
+        (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
+        # the browser looks for its ends at 3 and 4; in this process these may be anything, such as open fonts
+        moved = ["sh", "-c", 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null', "sh"]
         self._process = subprocess.Popen(
-            [executable, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            [*moved, executable, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
+            stdin=theirs_in,
+            stdout=theirs_out,
             stderr=subprocess.DEVNULL,
-            pass_fds=(3, 4),
-            preexec_fn=give_ends,
             start_new_session=True,
         )
         os.close(theirs_in)
