@@ -24,6 +24,9 @@ MORE_TARGETS = [
     "results/small/tiny-alpha~0.5/cluster_mapping_consensus_groups_150.json",
 ]
 """Rules that nothing else asks for."""
+SHARED = PIPELINE | {"n_runs": 3, "distances_jobs": 2}
+SHARED_TARGET = "results/small/shared/distances_matching_dist.npz"
+"""Several jobs make this file, in rules that other ensembles do not have."""
 
 LEFT_OUT = {
     "report": "starts Snakemake itself: killed with the whole workflow",
@@ -108,9 +111,12 @@ def record(folder: Path, pipeline: dict = SWEEP, targets: Sequence[str] = MORE_T
     workflow.write("config/pipelines/tiny.yaml", pipeline)
     for script in (folder / "workflow/scripts").glob("*.py"):
         script.write_text(_RECORD.replace("SCRIPT", repr(script.stem)))
-    outcome = workflow.run("--", "all", *targets)
-    # the summary at the end cannot be read, since every file is empty
-    assert re.search(r"^\[(\d+)/\1\] all", outcome.output, re.MULTILINE), outcome.output[-3000:]
+    workflow.write("config/pipelines/shared.yaml", SHARED)
+    shared = ("--config", "pipelines=[config/pipelines/shared.yaml]", "--", SHARED_TARGET)
+    for last, arguments in (("all", ("--", "all", *targets)), ("distances", shared)):
+        outcome = workflow.run(*arguments)
+        # the summary at the end cannot be read, since every file is empty
+        assert re.search(rf"^\[(\d+)/\1\] {last}", outcome.output, re.MULTILINE), outcome.output[-3000:]
     shutil.rmtree(folder / "results")
     jobs: dict[str, RecordedJob] = {}
     for kept in sorted((folder / "recorded").iterdir(), key=lambda path: path.stat().st_mtime_ns):
