@@ -16,7 +16,7 @@ from workflow import HANGS, REPOSITORY, Workflow
 
 STAND_IN = """#!{python}
 import json, pathlib, subprocess, sys
-here = pathlib.Path(__file__).resolve().parents[2]
+here = pathlib.Path(__file__).resolve().parents[1]
 words = sys.argv[1:]
 if words[:1] == ["info"]:
     print(json.dumps({{"conda_prefix": str(here), "platform": "linux-64"}}))
