@@ -124,7 +124,7 @@ class Folds:
         self._counts = np.zeros((n_folds, len(labels)), dtype=np.int64)
         self._squares = np.zeros((n_folds, len(labels)))
         self._n_pieces: list[int | None] = [None] * n_folds  # None until a fold was read to its end
-        self._sets: dict[tuple[int, int], Entries] = {}
+        self._sets: list[list[Entries]] = [[] for _ in range(n_folds)]
         self._room = _KEEP_SETS_BYTES
 
     def pieces(self, fold: int) -> Iterator[Entries]:
@@ -145,13 +145,11 @@ class Folds:
         """Yield the pieces of a fold, by sample and by component in blocks of `BLOCK` samples."""
         for number, piece in enumerate(self.pieces(fold)):
             by_component = piece.transposed(threads, BLOCK)
-            sets = replace(by_component, values=None)
-            size = sets.n_bytes + sets.start.nbytes
-            if (fold, number) not in self._sets:
-                # the first pieces that fit, so that a later pass goes on where they end
-                self._room = self._room - size if size <= self._room else 0
-                if self._room:
-                    self._sets[fold, number] = sets
+            size = by_component.columns.nbytes + by_component.start.nbytes
+            # the first pieces of a fold, so that `sets` goes on where they end
+            if number == len(self._sets[fold]) and size <= self._room:
+                self._room -= size
+                self._sets[fold].append(replace(by_component, values=None))
             yield piece, by_component
 
     def sets(self, fold: int, threads: int = 1) -> Iterator[Entries]:
@@ -159,7 +157,7 @@ class Folds:
 
         They are in memory if the fold was read `pieces_both_ways` and there was room for them.
         """
-        kept = [self._sets[key] for key in sorted(self._sets) if key[0] == fold]
+        kept = self._sets[fold]
         yield from kept
         if self._n_pieces[fold] == len(kept):
             return

@@ -118,7 +118,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
                 is_first: bool = is_first,
             ) -> None:
                 kernels.pair_sums(
-                    first, last, columns.n_columns, columns.start, columns.columns, columns.values,
+                    first, last, n, columns.start, columns.columns, columns.values, columns.n_columns,
                     rows.start, rows.columns, rows.values, packed, is_first,
                 )  # fmt: skip
 

@@ -88,9 +88,20 @@ def save_group_assignments(
         "costs.npy": np.asarray(history.merge_pair_cost[saved], dtype=np.float64),
         "time.npy": np.asarray(elapsed[saved], dtype=np.float64),
         "labels.npy": np.array(json.dumps(history.labels)),
-        "configuration.npy": np.array(digest_of(history.config.resolved())[:16]),
+        "configuration.npy": np.array(configuration_digest(history)),
     }
     write_archive(path, members)
+
+
+def configuration_digest(history: MergeHistory) -> str:
+    """Return a digest of the settings of a merge.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> configuration_digest(example_history(0)) == configuration_digest(example_history(1))
+        True
+    """
+    return digest_of(history.config.resolved())[:16]
 
 
 def load_group_assignments(path: str | Path) -> GroupAssignments:

@@ -26,7 +26,7 @@ from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.merging import repeat_merge
 from spdclust.merge.view import MergeView
-from spdclust.tracking.artifacts import FILE_NAME, save_group_assignments
+from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
 from spdclust.tracking.client import Tracker, kill_service
 from spdclust.tracking.records import MergeSample, flattened, row, stat_records
 from spdclust.tracking.results import log_batches
@@ -94,7 +94,7 @@ def log_history(
     for history in histories:
         known = {
             "n_components": history.n_components,
-            "config_hash": digest_of(history.config.resolved())[:16],
+            "config_hash": configuration_digest(history),
         }
         seconds, memory_mb = progress.per_iteration(history.n_iterations)
         records = stat_records(history, seconds, memory_mb)

@@ -15,8 +15,8 @@ TESTED = 64
 
 @compiled(allocates=True)
 def pair_sums(
-    first, last, block, column_start, column_samples, column_values, row_start, rows, row_values, sums,
-    is_first,
+    first, last, n_components, column_start, column_samples, column_values, block,
+    row_start, rows, row_values, sums, is_first,
 ):  # fmt: skip
     """Add the products of activations of components `first` to `last` with themselves and all before them.
 
@@ -26,8 +26,6 @@ def pair_sums(
     ends the loop over those before it. Without values, all activations are 1. Unsigned numbers spare the
     test for negative indices.
     """
-    n_blocks = -(-(len(row_start) - 1) // block)
-    n_components = (len(column_start) - 1) // max(n_blocks, 1)
     counted = np.zeros(last if row_values is None else 0, dtype=np.uint32)
     total = np.zeros(0 if row_values is None else last)
     per_line = 64 // rows.itemsize
@@ -35,7 +33,7 @@ def pair_sums(
         counted[: i + 1] = 0
         total[: i + 1] = 0
         n_active = 0
-        for b in range(n_blocks):
+        for b in range((len(column_start) - 1) // n_components):
             start, end = column_start[b * n_components + i], column_start[b * n_components + i + 1]
             row_start_here = row_start[b * block :]
             n_active += end - start
