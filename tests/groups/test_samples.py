@@ -96,12 +96,14 @@ def test_by_component_in_blocks_is_every_block_by_component():
                 np.testing.assert_array_equal(dense, np.concatenate([each.T for each in padded]))
 
 
-@pytest.mark.parametrize("room", [480_000_000, 600, 0])
+@pytest.mark.parametrize(
+    "room", [480_000_000, 700, 600, 0]
+)  # for both pieces, the first, the second, neither
 def test_samples_of_components_are_read_once_if_there_is_room_for_them(room, monkeypatch):
     monkeypatch.setattr(samples, "_KEEP_SETS_BYTES", room)
     monkeypatch.setattr(samples, "BLOCK", 7)
     matrices = sparse.random_array((60, 9), density=0.3, format="csr", dtype=np.float32, rng=1)
-    pieces = [samples.active_entries(matrices[a:b], np.arange(9), 9, 0.0) for a, b in ((0, 20), (20, 60))]
+    pieces = [samples.active_entries(matrices[a:b], np.arange(9), 9, 0.0) for a, b in ((0, 40), (40, 60))]
     read = []
 
     def yield_pieces(fold, most):
@@ -110,7 +112,7 @@ def test_samples_of_components_are_read_once_if_there_is_room_for_them(room, mon
 
     folds = Folds(plain.names(9), 1, yield_pieces)
     expected = [replace(piece, values=None).transposed(1, 7) for piece in pieces]
-    for both in (False, True, False, True):
+    for both in (False, True, False, True, False):
         if both:
             found = [by_component for _, by_component in folds.pieces_both_ways(0)]
             assert [each.values is None for each in found] == [False, False]
@@ -120,7 +122,7 @@ def test_samples_of_components_are_read_once_if_there_is_room_for_them(room, mon
         assert [to_dense(replace(each, values=None)).tolist() for each in found] == [
             to_dense(each).tolist() for each in expected
         ]
-    assert read == [0] * (3 if room == 480_000_000 else 4)
+    assert read == [0] * (3 if room == 480_000_000 else 5)
 
 
 @pytest.mark.parametrize("sizes", [[1] * 7, [3, 3], [4, 4, 4], [2, 3], [12, 1, 1], [100, 7, 1]])
