@@ -81,6 +81,7 @@ onstart:
     refuse_unwritable_results()
     look_after_the_queue()
     note_owner()
+    start_job_server()
 
 
 onsuccess:

@@ -7,6 +7,7 @@ from snakemake.settings.enums import Quietness
 from spdclust.config.resolve import unused_keys
 from spdclust.core.errors import InputError
 from spdclust.core.atomic import check_writable
+from spdclust.execution.forked_jobs import fork_local_jobs
 from spdclust.execution.slurm_queue import left_behind, queued_jobs
 from spdclust.execution.snakemake_hooks import (
     forget_owner,
@@ -37,6 +38,16 @@ def look_after_the_queue():
     if problem is not None:
         sys.exit(f"Error: {problem}")
     report_jobs_that_never_start()
+
+
+def start_job_server():
+    """Local jobs are copies of a process that has imported what they need."""
+    if (
+        workflow.is_main_process
+        and IS_OWN_WORKFLOW
+        and workflow.executor_plugin.name == "local"
+    ):
+        fork_local_jobs(sum(job.is_script for job in workflow.dag.needrun_jobs()))
 
 
 def summary(ensembles, sweeps):
@@ -85,6 +96,11 @@ def print_unused_keys(pipelines):
             print(line, file=sys.stderr)
 
 
+# another workflow that uses this one as a module keeps its terminal and its way to start jobs
+IS_OWN_WORKFLOW = os.path.realpath(workflow.main_snakefile) == os.path.realpath(
+    SNAKEFILE
+)
+
 # the process of a job on a node removes the files of a failed job, too
 keep_files_of_failed_updates()
 
@@ -97,12 +113,11 @@ if workflow.is_main_process:
     retry_killed_jobs_only()
     report_each_refusal_once()
     hide_account_guesses()
-    # all of Snakemake's output: --verbose. Another workflow that uses this one as a module keeps its terminal
-    if not (
+    # all of Snakemake's output: --verbose
+    if IS_OWN_WORKFLOW and not (
         workflow.output_settings.dryrun
         or workflow.output_settings.verbose
         or workflow.output_settings.quiet
-        or os.path.realpath(workflow.main_snakefile) != os.path.realpath(SNAKEFILE)
     ):
         print_one_line_per_job(lambda: summary(ENSEMBLES, SWEEPS))
 
