@@ -8,6 +8,7 @@ The libraries are imported with one thread each, as they read the number then; s
 argument.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -157,7 +158,7 @@ def fork_local_jobs(n_jobs: int) -> JobServer | None:
         n_jobs: number of jobs of the workflow; with fewer than four there is no server.
 
     Returns:
-        The server; None if none was started. It ends with this process.
+        The server, which ends with this process; None if none was started.
     """
     if n_jobs < FEWEST_JOBS or sys.platform != "linux":  # elsewhere, libraries do not survive a fork
         return None
@@ -165,6 +166,7 @@ def fork_local_jobs(n_jobs: int) -> JobServer | None:
     from snakemake.script import PythonScript
 
     server = JobServer(modules_of_jobs())
+    atexit.register(server.close)  # the time that jobs took counts for the workflow
     start_new = PythonScript.execute_script
 
     def execute_script(self: Any, file: str, edit: bool = False) -> None:
