@@ -7,6 +7,7 @@ import numpy as np
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import check_one_model, model_digests
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Int, Labels
 from spdclust.groups.describe import (
@@ -28,7 +29,6 @@ from spdclust.groups.trees import Tree, merge_history_tree
 from spdclust.groups.warming import warm_up
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
-from spdclust.provenance.histories import check_one_model, model_digests
 
 N_NULL = 3
 """Default number of null runs of the whole analysis."""

@@ -10,10 +10,10 @@ from spdclust.core.argument_kinds import text, texts, truth
 from spdclust.core.arguments import check_fields, checked, instance, several
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import check_one_model
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
-from spdclust.provenance.histories import check_one_model
 
 ALIGNMENTS = ("iteration", "n_groups")
 """The quantity by which rows of different runs are aligned: the number of merges or the number of groups."""
