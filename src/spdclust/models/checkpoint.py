@@ -222,7 +222,7 @@ def count_components(checkpoint: Checkpoint) -> dict[str, int]:
         InputError: the weights are missing, damaged, or not a state dict.
     """
     # numpy takes long to import, and the workflow's rules need only the files of a checkpoint
-    from spdclust.files.plain_tensors import read_plain_tensors
+    from spdclust.files.torch_files import read_plain_tensors
 
     state: Mapping[str, Any] | None = read_plain_tensors(checkpoint.weights, "state dict")
     if state is None or any(isinstance(value, str) for value in state.values()):
