@@ -88,7 +88,7 @@ def change(name):
         ("plotting/sweep_bits.py", "plot_sweep_bits", {"plot_sweep"}),
         ("plotting/stability.py", "plot_contested", {"plot_stability"}),
         ("stages/figures.py", "draw_figures", set(FIGURE_RULES)),
-        ("models/targets/tms.py", "TMSModel", {"precompute_batches"}),
+        ("models/targets/toy.py", "TMSModel", {"precompute_batches"}),
         ("partitions/distances.py", "_walk", {"distances", "distances_part", "stability", "map_consensus"}),
         ("partitions/distances.py", "compute_all_distances", {"stability", "map_consensus"}),
         ("partitions/distances.py", "compute_pair_distances", {"distances", "distances_part"}),

@@ -8,10 +8,8 @@ from spdclust.core.errors import InputError
 from spdclust.models.config import AttentionConfig, TransformerConfig
 from spdclust.models.targets.gpt2_simple import GPT2SimpleConfig
 from spdclust.models.targets.induction_transformer import InductionConfig
-from spdclust.models.targets.llama_simple import LlamaSimpleConfig
-from spdclust.models.targets.llama_simple_mlp import LlamaSimpleMLPConfig
-from spdclust.models.targets.resid_mlp import ResidMLPConfig
-from spdclust.models.targets.tms import TMSConfig
+from spdclust.models.targets.llama import LlamaSimpleConfig, LlamaSimpleMLPConfig
+from spdclust.models.targets.toy import ResidMLPConfig, TMSConfig
 from spdclust.models.task import InductionTask, LanguageTask, ToyTask
 
 LLAMA = {
