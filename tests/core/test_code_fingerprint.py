@@ -97,7 +97,7 @@ def change(name):
             "coclustering",
             {"stability", "map_consensus", "explorer", "compare_points"},
         ),
-        ("stages/mapping.py", "iteration_of", {"map_run"}),
+        ("stages/stability.py", "iteration_of", {"map_run"}),
         ("files/registry.py", "write_registry", {"registry"}),
         ("stability/summary.py", "summarize", {"summarize_ensemble"}),
         ("commands/cli.py", "main", set()),

@@ -23,13 +23,13 @@ from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows, save_distances
-from spdclust.files.examples import TokenExamples
 from spdclust.files.groups import load_groups, newick, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.registry import format_registry, read_registered
 from spdclust.files.stability import load_coclustering, save_stability
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint

@@ -15,8 +15,8 @@ from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.config import InductionTask
 from spdclust.models.targets import build_target
-from spdclust.models.task import InductionTask
 from spdclust.sampling.batch_sampling import generate_inputs
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.inputs import induction_sequences

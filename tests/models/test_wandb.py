@@ -15,7 +15,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.wandb_paths import WandbRun, parse_wandb_path
+from spdclust.models.wandb_files import WandbRun, parse_wandb_path
 from spdclust.sampling.estimate import estimate
 
 ID = "s-62fce8c4"

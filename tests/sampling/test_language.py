@@ -13,8 +13,8 @@ from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.config import ToyTask
 from spdclust.models.targets import build_target
-from spdclust.models.task import ToyTask
 from spdclust.sampling.chunks import DrawnSource, InputSource
 from spdclust.sampling.inputs import generate_inputs, open_inputs
 from spdclust.sampling.settings import language_data, samples_per_batch

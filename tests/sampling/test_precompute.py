@@ -8,7 +8,7 @@ from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.examples import TokenExamples
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.models import component_model, load_model
 from spdclust.models.sparse_rows import RowCollector
 from spdclust.sampling.precompute import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.core.errors import InputError
-from spdclust.models.task import LanguageTask, ToyTask
+from spdclust.models.config import LanguageTask, ToyTask
 from spdclust.sampling.inputs import N_ACTIVE, generate_inputs, toy_features
 
 N = 20_000

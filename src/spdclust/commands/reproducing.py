@@ -19,8 +19,8 @@ from spdclust.sampling.batch_sampling import load_run_model
 from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
 from spdclust.sampling.settings import places_left_out
 from spdclust.stages.merge import merge
-from spdclust.user_files.batches import digest_of_batch
 from spdclust.user_files.folders import RunFiles, files_of_run
+from spdclust.user_files.runs import digest_of_batch
 
 
 def check_history(

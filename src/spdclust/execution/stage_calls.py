@@ -57,7 +57,7 @@ def find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
     """Return the function `module:function` of `spdclust.stages`.
 
     Example:
-        >>> find_stage("map_run", "mapping:map_run").__name__
+        >>> find_stage("map_run", "stability:map_run").__name__
         'map_run'
 
     Raises:

@@ -16,8 +16,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
-from spdclust.models.wandb_files import decomposition_folder
-from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.models.wandb_files import decomposition_folder, parse_wandb_path
 
 if TYPE_CHECKING:
     import torch

@@ -13,11 +13,11 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
 from spdclust.models.causal_importance import Sigmoid
 from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.config import Task, ToyTask
 from spdclust.models.inputs import InputCapture, checked_inputs
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.sparse_rows import RowCollector, checked_dense
 from spdclust.models.targets.base import Target
-from spdclust.models.task import Task, ToyTask
 
 _DENSE_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Dense data of one forward pass, by device: on a CPU little, since memory that is used again needs no new

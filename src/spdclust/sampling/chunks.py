@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from spdclust.core.types import Int, Labels
-from spdclust.models.task import Task
+from spdclust.models.config import Task
 
 if TYPE_CHECKING:
     from spdclust.models.sparse_rows import RowCollector

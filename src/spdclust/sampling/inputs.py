@@ -13,7 +13,7 @@ import numpy as np
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.core.types import Bool, Float, Int, make_generator
-from spdclust.models.task import InductionTask, Task, ToyTask
+from spdclust.models.config import InductionTask, Task, ToyTask
 from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource, random_positions
 
 if TYPE_CHECKING:
