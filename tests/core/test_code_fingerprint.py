@@ -82,7 +82,7 @@ def change(name):
         ("merge/merging.py", "merge_iteration", {"merge"}),
         ("files/tables.py", "save_metrics", {"merge"}),
         ("plotting/runs.py", "plot_distances", {"plot_distances"}),
-        ("plotting/merge_tree.py", "plot_merge_tree", {"plot_merge_tree"}),
+        ("plotting/merges.py", "plot_merge_tree", {"plot_merge_tree"}),
         ("plotting/merge_state.py", "plot_merge_state", {"plot_merge_state"}),
         ("plotting/merge_candidates.py", "plot_merge_candidates", {"plot_merge_candidates"}),
         ("plotting/sweep_bits.py", "plot_sweep_bits", {"plot_sweep"}),
@@ -190,7 +190,7 @@ def test_comments_docstrings_and_layout_do_not_count(package):
     [
         (("Description length of the activations", "Length of"), set()),  # a caption
         (("plotting.merges:plot_mdl", "plotting.merges:plot_cluster_sizes"), {"plot_curves"}),
-        (("plotting.merge_tree:plot_merge_tree", "plotting.style:new_figure"), {"plot_merge_tree"}),
+        (("plotting.merges:plot_merge_tree", "plotting.style:new_figure"), {"plot_merge_tree"}),
     ],
 )
 def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(package, edit, due):

@@ -50,7 +50,7 @@ class FigureEntry(NamedTuple):
         part: key of the figure, for a function that returns several at once.
 
     Example:
-        >>> draw = "spdclust.plotting.merge_tree:plot_merge_tree"
+        >>> draw = "spdclust.plotting.merges:plot_merge_tree"
         >>> FigureEntry("merge_tree_run_{run}", draw, "Merge tree", "Which groups …").key
         'merge_tree'
     """
