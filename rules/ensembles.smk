@@ -317,7 +317,7 @@ rule registry:
         mem_mb=500,
         runtime=10,
     params:
-        **stage_params("registry:registry"),
+        **stage_params("results:registry"),
     script:
         "../workflow/scripts/stage.py"
 

@@ -93,12 +93,12 @@ def check_names(
     """Check that what a rule names are the parameters of a function.
 
     Example:
-        >>> from spdclust.stages.registry import registry
+        >>> from spdclust.stages.results import registry
         >>> check_names("registry", registry, output=["path"], params=["stage", "code"])
         >>> check_names("registry", registry, output=["database"])
         Traceback (most recent call last):
         spdclust.InputError: rule registry: output.database: no parameter of
-        spdclust.stages.registry:registry (allowed: path)
+        spdclust.stages.results:registry (allowed: path)
 
     Args:
         rule: name of the rule.
