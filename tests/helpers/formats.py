@@ -38,7 +38,8 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensembl
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
-from spdclust.user_files.matrices import read_user_file, shape_of_user_file
+from spdclust.user_files.matrices import read_user_file
+from spdclust.user_files.runs import header_of_user_file
 
 DATA = Path(__file__).parents[1] / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -292,7 +293,8 @@ def read_matrix(path: Path) -> Any:
     from spdclust.core.errors import InputError
 
     try:
-        shape = shape_of_user_file(path)
+        header = header_of_user_file(path)
+        shape = header.n_samples, header.n_components
     except InputError:
         shape = None
     batch = read_user_file(path)
