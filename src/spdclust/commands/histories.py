@@ -198,7 +198,7 @@ def _import(options: argparse.Namespace) -> None:
     from spdclust.core.errors import InputError
     from spdclust.core.provenance import INSIST
     from spdclust.files.histories import load_merge_histories, save_merge_history
-    from spdclust.files.reference_settings import give_settings
+    from spdclust.files.reference import give_settings
 
     insist = options.allow_different_models
     _check_import(options)

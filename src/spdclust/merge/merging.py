@@ -15,8 +15,8 @@ from spdclust.core.arguments import checked, either, function, instance, optiona
 from spdclust.core.errors import InputError
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Float, Seed, make_generator
+from spdclust.merge.activations import components_to_merge
 from spdclust.merge.engine import CheckpointStore, Engine, identity_of, load_fitting
-from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.groups import merge_tree, pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.kernels import layout

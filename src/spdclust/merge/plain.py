@@ -12,8 +12,8 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.core.types import Bool, Float, Int, Seed, make_generator
+from spdclust.merge.activations import components_to_merge
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
-from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import as_batch_source
 

@@ -17,7 +17,7 @@ from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.tables import save_metrics
-from spdclust.merge.filtering import components_to_merge
+from spdclust.merge.activations import components_to_merge
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
 from spdclust.user_files.layout import first_to_last

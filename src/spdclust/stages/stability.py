@@ -13,7 +13,7 @@ from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized
 from spdclust.files.histories import load_merge_history
-from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
+from spdclust.files.reference import cluster_mapping, mapping_record, save_mapping
 from spdclust.files.stability import save_stability
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories
