@@ -27,8 +27,12 @@ from spdclust.files.groups import load_groups, newick, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.registry import format_registry, read_registered
-from spdclust.files.stability import load_coclustering, save_stability
-from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stability import save_stability
+from spdclust.files.stability_reading import (
+    load_coclustering,
+    load_stability_iterations,
+    load_stability_record,
+)
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory

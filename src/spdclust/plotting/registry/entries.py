@@ -194,7 +194,7 @@ INPUTS: dict[str, FigureInput] = {
         _STABILITY["coclustering"],
     ),
     "sweep": FigureInput(
-        "spdclust.files.stability:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
+        "spdclust.files.stability_reading:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
     ),
 }
 """By the name of the rule's input."""
