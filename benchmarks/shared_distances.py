@@ -22,7 +22,7 @@ import numpy as np
 from spdclust.files.distance_parts import save_part
 from spdclust.files.ensembles import ensemble_record
 from spdclust.files.histories import save_merge_history
-from spdclust.partitions.pairs import divide_pairs
+from spdclust.partitions.trajectory import divide_pairs
 
 METHODS = ["perm_invariant_hamming", "matching_dist"]
 JOINED = 100

@@ -12,7 +12,7 @@ from spdclust.user_files.folders import batches_per_run, files_beside, files_of_
 from spdclust.user_files.layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
-from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.models.wandb_files import parse_wandb_path
 from spdclust.core.name_patterns import one_of
 from spdclust.core.code_fingerprint import rule_fingerprint
 from spdclust.execution.batch_jobs import (

@@ -238,7 +238,7 @@ rule map_run:
         ),
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
-        **stage_params("mapping:map_run"),
+        **stage_params("stability:map_run"),
         cut=lambda wildcards: wildcards.cut,
         run=lambda wildcards: int(wildcards.run),
         ensemble=ensemble_name,
@@ -270,7 +270,7 @@ rule map_consensus:
             walking_minutes(input.histories) * attempt
         ),
     params:
-        **stage_params("mapping:map_consensus"),
+        **stage_params("stability:map_consensus"),
         cut=lambda wildcards: wildcards.cut,
         ensemble=ensemble_name,
         model=model_name,
@@ -317,7 +317,7 @@ rule registry:
         mem_mb=500,
         runtime=10,
     params:
-        **stage_params("registry:registry"),
+        **stage_params("results:registry"),
     script:
         "../workflow/scripts/stage.py"
 

@@ -17,7 +17,7 @@ rule report_page:
         mem_mb=2000,
         runtime=30,
     params:
-        **stage_params("report:report"),
+        **stage_params("results:report"),
         # of this workflow and its configuration, also where another workflow uses it as a module
         snakefile=os.path.relpath(SNAKEFILE),
         config=config,

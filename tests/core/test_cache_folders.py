@@ -13,7 +13,7 @@ import pytest
 from spdclust.core import compiling
 from spdclust.core.cache_folders import cache_folder, cache_root, one_process_at_a_time, remove_unused
 from spdclust.core.source_digests import SourceDigests
-from spdclust.models.wandb_paths import WandbRun
+from spdclust.models.wandb_files import WandbRun
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_root_that_cannot_be_written_is_replaced_by_the_temporary_folder(envir
 
 def test_downloads_are_keyed_by_the_patterns_that_choose_files(monkeypatch):
     before = WandbRun("a", "b", "c").cache_folder
-    monkeypatch.setattr("spdclust.models.wandb_paths.OF_TARGET", re.compile("other"))
+    monkeypatch.setattr("spdclust.models.wandb_files.OF_TARGET", re.compile("other"))
     assert WandbRun("a", "b", "c").cache_folder != before
 
 

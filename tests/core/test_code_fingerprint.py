@@ -82,13 +82,13 @@ def change(name):
         ("merge/merging.py", "merge_iteration", {"merge"}),
         ("files/tables.py", "save_metrics", {"merge"}),
         ("plotting/runs.py", "plot_distances", {"plot_distances"}),
-        ("plotting/merge_tree.py", "plot_merge_tree", {"plot_merge_tree"}),
+        ("plotting/merges.py", "plot_merge_tree", {"plot_merge_tree"}),
         ("plotting/merge_state.py", "plot_merge_state", {"plot_merge_state"}),
         ("plotting/merge_candidates.py", "plot_merge_candidates", {"plot_merge_candidates"}),
         ("plotting/sweep_bits.py", "plot_sweep_bits", {"plot_sweep"}),
         ("plotting/stability.py", "plot_contested", {"plot_stability"}),
         ("stages/figures.py", "draw_figures", set(FIGURE_RULES)),
-        ("models/targets/tms.py", "TMSModel", {"precompute_batches"}),
+        ("models/targets/toy.py", "TMSModel", {"precompute_batches"}),
         ("partitions/distances.py", "_walk", {"distances", "distances_part", "stability", "map_consensus"}),
         ("partitions/distances.py", "compute_all_distances", {"stability", "map_consensus"}),
         ("partitions/distances.py", "compute_pair_distances", {"distances", "distances_part"}),
@@ -97,7 +97,7 @@ def change(name):
             "coclustering",
             {"stability", "map_consensus", "explorer", "compare_points"},
         ),
-        ("stages/mapping.py", "iteration_of", {"map_run"}),
+        ("stages/stability.py", "iteration_of", {"map_run"}),
         ("files/registry.py", "write_registry", {"registry"}),
         ("stability/summary.py", "summarize", {"summarize_ensemble"}),
         ("commands/cli.py", "main", set()),
@@ -190,7 +190,7 @@ def test_comments_docstrings_and_layout_do_not_count(package):
     [
         (("Description length of the activations", "Length of"), set()),  # a caption
         (("plotting.merges:plot_mdl", "plotting.merges:plot_cluster_sizes"), {"plot_curves"}),
-        (("plotting.merge_tree:plot_merge_tree", "plotting.style:new_figure"), {"plot_merge_tree"}),
+        (("plotting.merges:plot_merge_tree", "plotting.style:new_figure"), {"plot_merge_tree"}),
     ],
 )
 def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(package, edit, due):

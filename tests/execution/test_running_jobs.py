@@ -77,9 +77,9 @@ def test_merges_done_their_rate_and_the_time_left(tmp_path, logs, monkeypatch):
 def test_what_waits_in_the_queue_is_shown_and_what_runs_only_once(tmp_path, logs):
     logs(MERGE)
     queue = (
-        "7|RUNNING|None|1|1G|1:00:00|0:10|rule_merge_wildcards_mlp_demo_1|/w\n"
-        "8|PENDING|Resources|1|1G|1:00:00|0:00|rule_merge_wildcards_mlp_demo_2|/w\n"
-        "9|PENDING|PartitionConfig|13|1G|1:00:00|0:00|rule_mlp-demo_distances_stability|/w\n"
+        "7|RUNNING|None|1|1G|1:00:00|rule_merge_wildcards_mlp_demo_1|/w\n"
+        "8|PENDING|Resources|1|1G|1:00:00|rule_merge_wildcards_mlp_demo_2|/w\n"
+        "9|PENDING|PartitionConfig|13|1G|1:00:00|rule_mlp-demo_distances_stability|/w\n"
     )
     assert of(tmp_path, queue) == [
         ("merge", "mlp/demo", "1", "running"),
@@ -92,7 +92,7 @@ def test_jobs_of_several_runs_show_them_and_forms_have_the_name_of_their_rule(tm
     logs("mlp/precompute_batches_runs_0_to_3")
     logs("mlp/precompute_batches_run_4")
     logs("other/precompute_batches/run_2")
-    of_rule = "|1|1G|1:00:00|0:10|rule_precompute_batches"
+    of_rule = "|1|1G|1:00:00|rule_precompute_batches"
     queue = (
         f"7|RUNNING|None{of_rule}_runs_0_to_3_of_2_batches_wildcards_mlp|/w\n"
         f"8|RUNNING|None{of_rule}_run_4_of_2_batches_wildcards_mlp|/w\n"
@@ -109,7 +109,7 @@ def test_jobs_of_several_runs_show_them_and_forms_have_the_name_of_their_rule(tm
 
 def test_parts_of_the_distances_are_shown_and_those_that_run_only_once(tmp_path, logs):
     logs("mlp/demo/distances_part/part_2_of_12")
-    of_rule = "|4|1G|1:00:00|0:10|rule_distances_part_wildcards"
+    of_rule = "|4|1G|1:00:00|rule_distances_part_wildcards"
     queue = f"7|RUNNING|None{of_rule}_mlp_demo_2_12|/w\n8|PENDING|Resources{of_rule}_mlp_demo_11_12|/w\n"
     assert of(tmp_path, queue) == [
         ("distances_part", "mlp/demo", "part 2 of 12", "running"),

@@ -25,9 +25,9 @@ from spdclust.explorer.group_tokens import MAX_CHARACTERS, describe_by_tokens
 from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html, unpack
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distances, load_normalized
-from spdclust.files.examples import TokenExamples
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_histories, save_merge_history
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.groups import group_idxs_at

@@ -12,9 +12,9 @@ from spdclust.example_ensemble import example_found
 from spdclust.explorer.group_tokens import group_activity, rank_tokens, strongest_samples
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import ensemble_record
-from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
+from spdclust.files.stored_batch import TokenExamples, samples_of
 from spdclust.groups.found import FoundGroups, SharedMembers
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration

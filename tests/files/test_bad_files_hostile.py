@@ -46,7 +46,8 @@ from spdclust.files.records import Count
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.loading import load_model
 from spdclust.user_files.folders import files_of_run
-from spdclust.user_files.matrices import read_user_file, shape_of_user_file
+from spdclust.user_files.matrices import read_user_file
+from spdclust.user_files.runs import header_of_user_file
 
 
 def refusal(read, path):
@@ -176,7 +177,7 @@ def test_headers_that_announce_terabytes_are_refused(tmp_path):
     for shape, dtype in (((10**6, 10**6), "<f8"), ((10**12, 3), "<U0"), ((-1, 8), "<f8")):
         path = written(tmp_path / "x.npz", zip_bytes([("arr_0.npy", _header(shape, dtype) + bytes(64))]))
         assert "header announces" in refusal(read_user_file, path)
-        assert "header announces" in refusal(shape_of_user_file, path)
+        assert "header announces" in refusal(header_of_user_file, path)
 
 
 def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
@@ -376,7 +377,7 @@ def test_a_member_cannot_vanish_as_the_comment_of_another(tmp_path):
     second = data.index(b"PK\1\2", first + 4)
     data[first + 32 : first + 34] = (data.index(b"PK\5\6") - second).to_bytes(2, "little")
     (tmp_path / "x.npz").write_bytes(data)
-    for read in (read_user_file, shape_of_user_file):
+    for read in (read_user_file, header_of_user_file):
         assert "members are missing (found: 1 of 2; allowed: a whole matrix)" in refusal(
             read, tmp_path / "x.npz"
         )

@@ -13,9 +13,8 @@ from spdclust.core.errors import InputError
 from spdclust.example_ensemble import MERGE, example_activations
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
-from spdclust.files.examples import TokenExamples, samples_of
 from spdclust.files.histories import load_merge_history
-from spdclust.files.stored_batch import StoredBatch
+from spdclust.files.stored_batch import StoredBatch, TokenExamples, samples_of
 from spdclust.groups.find import find_groups
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
@@ -26,7 +25,7 @@ from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.stages.examples import examples
 from spdclust.stages.explorer import explorer, files_of
 from spdclust.stages.figures import draw_figures
-from spdclust.user_files.batches import read_user_batch
+from spdclust.user_files.runs import read_user_batch
 
 TOY = {"model_path": "resources/resid_mlp1", "n_tokens": 700, "batch_size": 256, "device": "cpu"}
 RECORDS = ("gap_to_best", "pair_rank", "size_first", "activity_first")

@@ -20,7 +20,7 @@ from spdclust.commands.cli import main
 from spdclust.example_ensemble import example_history
 from spdclust.explorer.collecting import collect
 from spdclust.files.histories import load_merge_history, save_merge_history
-from spdclust.files.reference_settings import give_settings
+from spdclust.files.reference import give_settings
 from spdclust.merge.inspection import describe_history
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.stability.analysis import find_cut

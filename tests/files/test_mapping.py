@@ -9,7 +9,7 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_histories, save_merge_history
-from spdclust.files.mapping import mapping_record
+from spdclust.files.reference import mapping_record
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
 

@@ -17,12 +17,12 @@ from spdclust import (
     merge_iteration,
 )
 from spdclust.commands.cli import main
+from spdclust.commands.recipe import read_recipe
+from spdclust.commands.reproducing import check_history
 from spdclust.files.batches import merged_batches
 from spdclust.files.ensembles import shared_values
 from spdclust.files.histories import load_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
-from spdclust.reproduction.making import check_history
-from spdclust.reproduction.recipe import read_recipe
 
 LABELS = [f"m:{i}" for i in range(8)]
 LATE = "m:7"

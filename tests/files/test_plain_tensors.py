@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as npst
 
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
-from spdclust.files.plain_tensors import read_plain_tensors
-from spdclust.files.torch_files import load_tensors
+from spdclust.files.torch_files import load_tensors, read_plain_tensors
 
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_,
           np.uint16, np.uint32, np.uint64]  # fmt: skip

@@ -14,8 +14,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 from spdclust.core.errors import InputError
 from spdclust.files.histories import load_merge_history, save_merge_history
-from spdclust.files.mapping import VIEWERS
-from spdclust.files.reference_settings import settings_for_reader
+from spdclust.files.reference import VIEWERS, settings_for_reader
 from spdclust.merge.history import MergeHistory
 
 SCHEMAS = yaml.safe_load((Path(__file__).parents[1] / "data/reference/schemas.yaml").read_text())

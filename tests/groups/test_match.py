@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spdclust.core.errors import InputError
-from spdclust.groups.match import group_cosines, group_overlaps, match_groups
+from spdclust.groups.found import group_cosines, group_overlaps, match_groups
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.state import component_weights
 
@@ -23,18 +23,17 @@ def test_the_matching_has_the_largest_sum_of_all(seed, shape):
         sum(tall[i, p] for i, p in enumerate(chosen))
         for chosen in itertools.permutations(range(large), small)
     )
-    matches = match_groups(similarity)
-    pairs = [match for match in matches if match.first is not None and match.second is not None]
-    assert sum(match.similarity for match in pairs) == pytest.approx(best)
-    assert [match.first for match in matches if match.first is not None] == list(range(shape[0]))
-    assert sorted(match.second for match in matches if match.second is not None) == list(range(shape[1]))
+    pairs = match_groups(similarity)
+    matched = [(first, second) for first, second in pairs if first is not None and second is not None]
+    assert sum(similarity[pair] for pair in matched) == pytest.approx(best)
+    assert [first for first, _ in pairs if first is not None] == list(range(shape[0]))
+    assert sorted(second for _, second in pairs if second is not None) == list(range(shape[1]))
 
 
 def test_groups_that_have_nothing_in_common_stay_apart():
-    matches = match_groups(np.array([[0.0, np.nan], [-0.5, 0.1]]))
-    assert [(match.first, match.second) for match in matches] == [(0, None), (1, 1), (None, 0)]
-    assert [match.first for match in match_groups(np.empty((2, 0)))] == [0, 1]
-    assert [match.second for match in match_groups(np.empty((0, 2)))] == [0, 1]
+    assert match_groups(np.array([[0.0, np.nan], [-0.5, 0.1]])) == [(0, None), (1, 1), (None, 0)]
+    assert match_groups(np.empty((2, 0))) == [(0, None), (1, None)]
+    assert match_groups(np.empty((0, 2))) == [(None, 0), (None, 1)]
 
 
 def test_overlaps_are_jaccard_similarities_of_the_members():

@@ -7,9 +7,9 @@ import pytest
 
 from spdclust.config.merge import MergeConfig
 from spdclust.groups.find import find_groups
-from spdclust.groups.shared_samples import warn_of_shared_samples
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
+from spdclust.partitions.ensemble import warn_of_shared_samples
 
 LABELS = [f"m:{i}" for i in range(40)]
 CONFIG = MergeConfig(activation_threshold=0.1, iters=None)

@@ -23,13 +23,17 @@ from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows, save_distances
-from spdclust.files.examples import TokenExamples
 from spdclust.files.groups import load_groups, newick, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.registry import format_registry, read_registered
-from spdclust.files.stability import load_coclustering, save_stability
-from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stability import save_stability
+from spdclust.files.stability_reading import (
+    load_coclustering,
+    load_stability_iterations,
+    load_stability_record,
+)
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
@@ -38,7 +42,8 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensembl
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability
 from spdclust.stability.tables import stability_record
-from spdclust.user_files.matrices import read_user_file, shape_of_user_file
+from spdclust.user_files.matrices import read_user_file
+from spdclust.user_files.runs import header_of_user_file
 
 DATA = Path(__file__).parents[1] / "data/models"
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -292,7 +297,8 @@ def read_matrix(path: Path) -> Any:
     from spdclust.core.errors import InputError
 
     try:
-        shape = shape_of_user_file(path)
+        header = header_of_user_file(path)
+        shape = header.n_samples, header.n_components
     except InputError:
         shape = None
     batch = read_user_file(path)

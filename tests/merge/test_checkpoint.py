@@ -10,7 +10,7 @@ from merging import LIMITS, activations, config, narrow_up_to, random_dense
 
 from spdclust.core.errors import InputError
 from spdclust.merge import merging
-from spdclust.merge.checkpoint import CheckpointStore
+from spdclust.merge.engine import CheckpointStore
 from spdclust.merge.merging import merge_iteration
 
 
@@ -130,9 +130,7 @@ def test_a_state_is_small_whatever_the_number_of_samples(monkeypatch) -> None:
 
 def test_progress_goes_to_the_log_and_to_no_terminal(caplog, capsys, monkeypatch) -> None:
     monkeypatch.setattr(merging, "SECONDS_AT_ONCE", 1e-9)
-    from spdclust.merge import progress
-
-    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(merging, "LOG_SECONDS", 0.0)
     with caplog.at_level(logging.INFO, logger="spdclust"):
         merge_iteration(activations(random_dense(7, 50, 20)), config(), progress=True)
     assert capsys.readouterr().err == ""
@@ -154,7 +152,7 @@ def test_a_terminal_gets_one_line(capsys, monkeypatch) -> None:
 
 
 def test_random_state_survives_as_text() -> None:
-    from spdclust.merge.checkpoint import generator_from_array, generator_to_array
+    from spdclust.merge.engine import generator_from_array, generator_to_array
 
     rng, other = np.random.default_rng([3, 4]), np.random.default_rng(9)
     rng.random(5)

@@ -11,14 +11,13 @@ from spdclust.merge.costs import relative_costs
 from spdclust.merge.engine import Engine
 from spdclust.merge.kernels import layout, loop
 from spdclust.merge.merging import merge_iteration
-from spdclust.merge.plain import exp_rank_law, mcmc_law, range_candidates, range_law
+from spdclust.merge.plain import LAWS, exp_rank_law, range_candidates
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.state import HEAP
 from spdclust.merge.stepping import merge_up_to, pair_at_rank
 from spdclust.merge.view import MergeView
 
 N_DRAWS = 3000
-LAWS = {"range": range_law, "mcmc": mcmc_law, "exp_rank": exp_rank_law}
 OTHER = 2.0
 
 

@@ -9,9 +9,8 @@ import pytest
 from merging import activations
 
 from spdclust.config.merge import MergeConfig
-from spdclust.merge.activations import ProcessedActivations
+from spdclust.merge.activations import ProcessedActivations, components_to_merge
 from spdclust.merge.engine import Engine
-from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.kernels import layout, loop
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.sources import as_batch_source

@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 from merging import chi_square, chi_square_limit
 
 from spdclust.core.errors import InputError
-from spdclust.merge.plain import (
-    SAMPLERS,
-    exp_rank_law,
-    mcmc_law,
-    pairs_with_costs,
-    range_candidates,
-    range_law,
-)
+from spdclust.merge.plain import LAWS, draw_pair, exp_rank_law, mcmc_law, pairs_with_costs, range_candidates
 
-LAWS = {"range": range_law, "mcmc": mcmc_law, "exp_rank": exp_rank_law}
 ARGUMENTS = {"range": 0.4, "mcmc": 1.5, "exp_rank": 0.3}
 
 
@@ -26,14 +18,14 @@ def symmetric(seed: int, k: int, n_levels: int = 9) -> np.ndarray:
     return np.triu(matrix, 1) + np.triu(matrix, 1).T
 
 
-@pytest.mark.parametrize("method", sorted(SAMPLERS))
+@pytest.mark.parametrize("method", sorted(LAWS))
 def test_draws_follow_the_law_and_not_one_a_little_different(method) -> None:
     costs, argument, rng = symmetric(1, 6), ARGUMENTS[method], np.random.default_rng(7)
     pairs, values = pairs_with_costs(costs)
     number = {tuple(pair): n for n, pair in enumerate(pairs.tolist())}
     counts = np.zeros(len(pairs))
     for _ in range(4000):
-        counts[number[SAMPLERS[method](costs, rng, argument)]] += 1
+        counts[number[draw_pair(costs, LAWS[method], argument, rng)]] += 1
     statistic, degrees = chi_square(counts, LAWS[method](values, argument))
     assert statistic < chi_square_limit(degrees)
     wrong = LAWS[method](values, argument * {"range": 1.4, "mcmc": 1.25, "exp_rank": 1.2}[method])
@@ -64,20 +56,20 @@ def test_candidates_hold_the_best_pair_and_at_one_all_pairs(values, threshold) -
     assert (costs[range_candidates(costs, 0.0)] == costs.min()).all()
 
 
-@pytest.mark.parametrize("method", sorted(SAMPLERS))
+@pytest.mark.parametrize("method", sorted(LAWS))
 def test_masked_pairs_are_never_drawn(method) -> None:
     costs = symmetric(2, 5)
     costs[1], costs[:, 1] = np.nan, np.nan
     rng = np.random.default_rng(0)
-    drawn = {SAMPLERS[method](costs, rng) for _ in range(300)}
+    drawn = {draw_pair(costs, LAWS[method], ARGUMENTS[method], rng) for _ in range(300)}
     assert all(1 not in pair for pair in drawn)
     assert all(i < j for i, j in drawn)
 
 
-@pytest.mark.parametrize("method", sorted(SAMPLERS))
+@pytest.mark.parametrize("method", sorted(LAWS))
 def test_all_pairs_masked_is_refused(method) -> None:
     with pytest.raises(InputError) as caught:
-        SAMPLERS[method](np.full((3, 3), np.nan), np.random.default_rng(0))
+        draw_pair(np.full((3, 3), np.nan), LAWS[method], ARGUMENTS[method], np.random.default_rng(0))
     assert str(caught.value) == (
         "costs: no pair of groups can be merged: every pair cost is NaN "
         "(found: 3 groups, 3 pairs; allowed: at least one pair with a cost)"
@@ -94,7 +86,7 @@ def test_all_pairs_masked_is_refused(method) -> None:
 )
 def test_arguments_out_of_range_are_refused(method, argument, message) -> None:
     with pytest.raises(InputError) as caught:
-        SAMPLERS[method](symmetric(0, 3), np.random.default_rng(0), argument)
+        draw_pair(symmetric(0, 3), LAWS[method], argument, np.random.default_rng(0))
     assert str(caught.value) == message
 
 

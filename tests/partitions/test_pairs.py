@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spdclust.core.errors import InputError
-from spdclust.partitions.pairs import divide_pairs, iteration_rows, symmetric_rows
+from spdclust.partitions.trajectory import divide_pairs, iteration_rows, symmetric_rows
 
 
 @given(st.integers(2, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, comb(n, 2)))))

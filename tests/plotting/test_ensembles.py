@@ -20,11 +20,9 @@ from spdclust.files.stability_reading import (
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.ordination import classical_scaling
-from spdclust.plotting.consensus import plot_consensus
-from spdclust.plotting.merge_tree import MOST_LEAVES, lay_out_tree, plot_merge_tree
-from spdclust.plotting.merges import plot_cluster_sizes, plot_mdl
+from spdclust.plotting.merges import MOST_LEAVES, lay_out_tree, plot_cluster_sizes, plot_mdl, plot_merge_tree
 from spdclust.plotting.runs import plot_distances, plot_runs, seriated
-from spdclust.plotting.stability import plot_coclustering
+from spdclust.plotting.stability import plot_coclustering, plot_consensus
 from spdclust.plotting.style import save_figure
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.cut import groups_at

@@ -8,8 +8,7 @@ import zlib
 import pytest
 from fontTools import subset, ttLib
 
-from spdclust.plotting.pdf_fonts import UNUSED_TABLES, only_glyphs
-from spdclust.plotting.style import new_figure, save_figure
+from spdclust.plotting.style import UNUSED_TABLES, new_figure, only_glyphs, save_figure
 
 
 def streams(pdf):

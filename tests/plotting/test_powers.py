@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from spdclust.plotting import powers
+from spdclust.plotting import style
 from spdclust.plotting.style import new_figure, styled
 
 RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
@@ -67,5 +67,5 @@ def test_a_colour_bar_has_powers_as_text():
 
 
 def test_a_font_without_raised_digits_keeps_the_formula(monkeypatch):
-    monkeypatch.setattr(powers, "has_glyph", str.isascii)
-    assert powers.power_as_text(r"$\mathdefault{10^{-5}}$") == r"$\mathdefault{10^{-5}}$"
+    monkeypatch.setattr(style, "has_glyph", str.isascii)
+    assert style.power_as_text(r"$\mathdefault{10^{-5}}$") == r"$\mathdefault{10^{-5}}$"

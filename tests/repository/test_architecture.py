@@ -7,10 +7,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src/spdclust"
 LAYERS = {
-    "foundations": "core config provenance",
+    "foundations": "core config",
     "pure": "merge partitions groups stability",
     "data": "files user_files models sampling plotting explorer tracking",
-    "orchestration": "execution stages pipeline example_ensemble reproduction commands __init__",
+    "orchestration": "execution stages pipeline example_ensemble commands __init__",
 }
 """From the bottom up, by package."""
 

@@ -81,7 +81,7 @@ PAGES_SHOWN = {"explorer_component", "explorer_group", "explorer_groups", "explo
 @pytest.mark.parametrize(
     ("module", "old"),
     [
-        ("plotting.merges", {"figure_cluster_sizes", "figure_mdl"}),
+        ("plotting.merges", {"figure_cluster_sizes", "figure_mdl", "figure_merge_tree"}),
         ("explorer.page", PAGES_SHOWN),
         ("stages.figures", set()),
         ("files.ensembles", set()),

@@ -18,7 +18,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
     "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see tests/workflow/test_failures.py",
     "stages.docstring_corpus.docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
-    "stages.report.report": "starts Snakemake on a whole workflow and its results",
+    "stages.results.report": "starts Snakemake on a whole workflow and its results",
 }
 """Module and name without `spdclust.`: why no example of a few lines would help."""
 

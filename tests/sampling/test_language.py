@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 
 import datasets
 import numpy as np
@@ -12,10 +13,10 @@ from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.config import ToyTask
 from spdclust.models.targets import build_target
-from spdclust.models.task import ToyTask
-from spdclust.sampling.chunks import InputSource, ToySource
-from spdclust.sampling.inputs import open_inputs
+from spdclust.sampling.chunks import DrawnSource, InputSource
+from spdclust.sampling.inputs import generate_inputs, open_inputs
 from spdclust.sampling.settings import language_data, samples_per_batch
 from spdclust.sampling.tokens import Tokenizer, shuffled_nearby, stored_blocks, text_blocks
 
@@ -290,6 +291,7 @@ def test_a_missing_library_is_one_line(task, jsonl, monkeypatch):
 
 def test_toy_inputs_come_in_pieces_of_the_same_whole():
     task = ToyTask(name="resid_mlp", n_features=6, feature_probability=0.3)
-    whole = np.concatenate([c.inputs.numpy() for c in ToySource(task, 11, batch_size=100).draw(2)])
-    pieces = np.concatenate([c.inputs.numpy() for c in ToySource(task, 11, batch_size=3).draw(2)])
+    draw = partial(generate_inputs, task)
+    whole = np.concatenate([c.inputs.numpy() for c in DrawnSource(draw, 11, batch_size=100).draw(2)])
+    pieces = np.concatenate([c.inputs.numpy() for c in DrawnSource(draw, 11, batch_size=3).draw(2)])
     np.testing.assert_array_equal(whole, pieces)

@@ -8,7 +8,7 @@ from language import CHECKPOINT, TEXTS, TOKENIZER, run_config, write_jsonl
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
-from spdclust.files.examples import TokenExamples
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.models import component_model, load_model
 from spdclust.models.sparse_rows import RowCollector
 from spdclust.sampling.precompute import (
@@ -31,6 +31,12 @@ def model():
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_jsonl(tmp_path_factory.mktemp("data") / "data.jsonl")
+
+
+def sparse_rows(model, inputs, positions=None):
+    rows = RowCollector(model.n_components)
+    model.collect_rows(rows, inputs, positions=positions)
+    return rows.matrix().toarray()
 
 
 def rows_at(model, examples):
@@ -125,7 +131,7 @@ def test_no_more_than_the_limit_is_dense(model, data, monkeypatch):
 @pytest.mark.parametrize(
     "folder", ["resources/resid_mlp1", "tests/data/models/tms_5-2-globalmlp", CHECKPOINT]
 )
-def test_sparse_activations_are_the_dense_ones(folder):
+def test_collected_activations_are_the_dense_ones(folder):
     model = load_model(folder, device="cpu")
     rng = np.random.default_rng(0)
     if folder == CHECKPOINT:
@@ -133,11 +139,11 @@ def test_sparse_activations_are_the_dense_ones(folder):
     else:
         inputs = (rng.random((5, model.task.n_features)) < 0.4).astype(np.float32)
     dense = np.concatenate(list(model.activation_chunks(inputs, 5)))
-    np.testing.assert_array_equal(model.sparse_activations(inputs).toarray(), dense)
+    np.testing.assert_array_equal(sparse_rows(model, inputs), dense)
     np.testing.assert_array_equal(
         extract_and_process_activations(model, inputs, batch_size=5).matrix.toarray(), dense
     )
-    assert model.sparse_activations(inputs[:0]).shape == (0, model.n_components)
+    assert sparse_rows(model, inputs[:0]).shape == (0, model.n_components)
 
 
 def test_functions_that_look_at_several_positions_see_them_all(oracle):
@@ -146,9 +152,7 @@ def test_functions_that_look_at_several_positions_see_them_all(oracle):
     positions = np.array([[0, 19], [3, 4], [7, 11]])
     dense = np.concatenate(list(model.activation_chunks(inputs, 3))).reshape(3, 20, -1)
     expected = np.concatenate([dense[row, chosen] for row, chosen in enumerate(positions)])
-    np.testing.assert_allclose(
-        model.sparse_activations(inputs, positions=positions).toarray(), expected, atol=1e-6
-    )
+    np.testing.assert_allclose(sparse_rows(model, inputs, positions), expected, atol=1e-6)
 
 
 def test_the_same_settings_give_the_same_bytes_and_other_seeds_others(data, tmp_path):

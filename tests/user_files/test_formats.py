@@ -31,9 +31,8 @@ from spdclust.user_files.matrices import (
     digest_of_user_file,
     open_user_file,
     read_user_file,
-    shape_of_user_file,
 )
-from spdclust.user_files.runs import check_one_run
+from spdclust.user_files.runs import check_one_run, header_of_user_file
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -192,7 +191,8 @@ def test_every_format_gives_the_dense_matrix(tmp_path, kind):
     np.testing.assert_array_equal(batch.matrix.toarray(), expected.reshape(-1, WIDTH))
     assert batch.matrix.dtype == (np.float64 if kind in DOUBLE else np.float32)
     assert batch.labels == (labels or [f"latent:{i}" for i in range(WIDTH)])
-    assert shape_of_user_file(path) == DENSE.shape
+    header = header_of_user_file(path)
+    assert (header.n_samples, header.n_components) == DENSE.shape
     batch.save(tmp_path / "out.pt")
     np.testing.assert_array_equal(
         ActivationBatch.load(tmp_path / "out.pt").matrix.toarray(), batch.matrix.toarray()
@@ -248,7 +248,8 @@ def test_samples_on_which_nothing_is_active_count(tmp_path, tokens):
         quiet[-1] = 0
     save_delphi(tmp_path, quiet, tokens=tokens)
     (path,) = own_files(tmp_path)
-    assert shape_of_user_file(path) == DENSE.shape
+    header = header_of_user_file(path)
+    assert (header.n_samples, header.n_components) == DENSE.shape
     np.testing.assert_array_equal(read_user_file(path).matrix.toarray(), quiet.reshape(-1, WIDTH))
 
 
@@ -288,7 +289,8 @@ def test_labels_state_how_many_components_there_are(tmp_path, caplog):
     assert read_user_file(tmp_path / "x.pt").n_components == 5
     torch.save(narrow, tmp_path / "x.pt")
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
-    assert shape_of_user_file(tmp_path / "x.pt") == (2, 4)
+    header = header_of_user_file(tmp_path / "x.pt")
+    assert (header.n_samples, header.n_components) == (2, 4)
     assert read_user_file(tmp_path / "x.pt").matrix.toarray().tolist() == [[1, 2, 0, 0], [0, 3, 4, 0]]
 
 

@@ -15,7 +15,8 @@ from spdclust.sampling.estimate import estimate
 from spdclust.user_files import contents
 from spdclust.user_files.arrays import zipped_batch
 from spdclust.user_files.folders import files_of_run
-from spdclust.user_files.matrices import read_user_file, shape_of_user_file
+from spdclust.user_files.matrices import read_user_file
+from spdclust.user_files.runs import header_of_user_file
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]
@@ -41,7 +42,8 @@ def test_batches_are_read_with_their_labels_in_the_order_of_their_numbers(tmp_pa
     batch = read_user_file(paths[10], seed=5)
     np.testing.assert_array_equal(batch.matrix.toarray(), DENSE * 11)
     assert (batch.labels, batch.seed) == (LABELS, 5)
-    assert shape_of_user_file(paths[10]) == DENSE.shape
+    header = header_of_user_file(paths[10])
+    assert (header.n_samples, header.n_components) == DENSE.shape
     needs = estimate(ClusteringRunConfig(precomputed_activations_dir=str(tmp_path)), 3)
     assert (needs.n_components, needs.n_samples) == (3, 4)
 
@@ -119,7 +121,7 @@ def test_an_archive_that_would_expand_without_end_is_one_line(tmp_path):
             for _ in range(80):
                 stream.write(zeros.tobytes())
         archive.writestr("labels.txt", "m:0")
-    for read in (read_user_file, shape_of_user_file):
+    for read in (read_user_file, header_of_user_file):
         with pytest.raises(
             InputError, match=r"activations\.npy: header declares more data than the file contains"
         ):

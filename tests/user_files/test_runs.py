@@ -15,11 +15,10 @@ from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.stages.merge import merge
 from spdclust.user_files import tokens as token_files
-from spdclust.user_files.batches import read_user_batch
 from spdclust.user_files.folders import files_of_run, files_of_runs, run_files
 from spdclust.user_files.layout import group_shards
 from spdclust.user_files.matrices import read_user_file
-from spdclust.user_files.runs import describe_runs, header_of_user_file
+from spdclust.user_files.runs import describe_runs, header_of_user_file, read_user_batch
 
 RNG = np.random.default_rng(0)
 MASK = np.ones((20, 25), dtype=np.int64)

@@ -22,7 +22,8 @@ from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
 from spdclust.user_files.layout import natural
-from spdclust.user_files.matrices import labels_beside, read_user_file, shape_of_user_file
+from spdclust.user_files.matrices import labels_beside, read_user_file
+from spdclust.user_files.runs import header_of_user_file
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
 LABELS = ["a:0", "a:1", "b:0"]
@@ -76,7 +77,8 @@ def test_every_kind_of_file_gives_its_matrix(tmp_path, kind):
     np.testing.assert_array_equal(batch.matrix.toarray(), expected.astype(np.float32))
     assert batch.labels == (labels or ["latent:0", "latent:1", "latent:2"])
     assert batch.seed == (11 if kind == "our batch" else 5)
-    assert shape_of_user_file(path) == DENSE.shape
+    header = header_of_user_file(path)
+    assert (header.n_samples, header.n_components) == DENSE.shape
     needs = estimate(ClusteringRunConfig(precomputed_activations_dir=str(tmp_path)), 3)
     assert (needs.n_components, needs.n_samples, needs.n_runs) == (3, 4, 3)
 
@@ -240,7 +242,7 @@ def test_bad_files_are_one_line(tmp_path, case):
         read_user_file(tmp_path / name)
     if message == "not a readable matrix":
         with pytest.raises(InputError, match=message):
-            shape_of_user_file(tmp_path / name)
+            header_of_user_file(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -230,7 +230,7 @@ def _explorer(options: argparse.Namespace) -> None:
 
 def _mapping(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import EnsembleFolder, find_histories, find_history
-    from spdclust.stages.mapping import map_consensus, map_run
+    from spdclust.stages.stability import map_consensus, map_run
 
     single = options.source.is_file()
     folder: Path = options.source.parent if single else options.source

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from spdclust.core.types import Labels
     from spdclust.groups.explain import Formation
-    from spdclust.groups.found import FoundGroups
-    from spdclust.groups.match import GroupMatch, Weights
+    from spdclust.groups.found import FoundGroups, GroupPair, Weights
 
 _ENSEMBLE = "folder with runs/run_<r>/history.zip"
 
@@ -288,7 +287,7 @@ def _some(labels: "Labels", most: int = 12) -> str:
 
 
 def _match(options: argparse.Namespace) -> None:
-    from spdclust.groups.match import group_cosines, group_overlaps, match_groups
+    from spdclust.groups.found import group_cosines, group_overlaps, match_groups
     from spdclust.stages.groups import groups_of
 
     folders = [options.first, options.second]
@@ -305,14 +304,14 @@ def _match(options: argparse.Namespace) -> None:
             raise
         by, why_not = "members", f"weights are not compared: {error}"
     overlaps = group_overlaps(*members)
-    matches = match_groups(overlaps if by == "members" or cosines is None else cosines)
+    pairs = match_groups(overlaps if by == "members" or cosines is None else cosines)
     counts = [f"{folder}: {len(groups)} groups" for folder, groups in zip(folders, members, strict=True)]
     print(f"{'; '.join(counts)}; matched by {by}")
     if other_model and by == "members":
         print("warning: the two models differ, so equal labels are different components")
     if why_not:
         print(why_not)
-    print("\n".join(match_table(matches, members, overlaps, cosines)))
+    print("\n".join(match_table(pairs, members, overlaps, cosines)))
 
 
 def _checkpoint_digest(folder: Path) -> str | None:
@@ -331,7 +330,7 @@ def _weights(folder: Path) -> "Weights":
 
 
 def match_table(
-    matches: Sequence["GroupMatch"],
+    pairs: Sequence["GroupPair"],
     members: Sequence[Sequence["Labels"]],
     overlaps: "np.ndarray",
     cosines: "np.ndarray | None" = None,
@@ -339,7 +338,7 @@ def match_table(
     """Return matched groups as the lines of a table.
 
     Example:
-        >>> from spdclust.groups.match import group_overlaps, match_groups
+        >>> from spdclust.groups.found import group_overlaps, match_groups
         >>> members = [[["a:0", "a:1"], ["b:0", "b:1"]], [["a:0", "a:1", "a:2"]]]
         >>> overlaps = group_overlaps(*members)
         >>> print("\\n".join(match_table(match_groups(overlaps), members, overlaps)))
@@ -348,23 +347,23 @@ def match_table(
             1       –    2 –       –        –       –
 
     Args:
-        matches: the result of `match_groups`.
+        pairs: the result of `match_groups`.
         members: the groups of the first and of the second ensemble.
         overlaps: Jaccard similarity of the members of each pair of groups.
         cosines: cosine similarity of the weights of each pair of groups, if both models are available.
     """
     rows = [["first", "second", "sizes", "shared", "Jaccard", "cosine"]]
-    for match in matches:
-        pair = [match.first, match.second]
+    for pair in pairs:
+        first, second = pair
         numbers = ["–" if group is None else str(group) for group in pair]
         sizes = [
             "–" if group is None else str(len(groups[group]))
             for group, groups in zip(pair, members, strict=True)
         ]
         shared = jaccard = cosine = "–"
-        if match.first is not None and match.second is not None:
-            at = match.first, match.second
-            shared = str(len(set(members[0][match.first]) & set(members[1][match.second])))
+        if first is not None and second is not None:
+            at = first, second
+            shared = str(len(set(members[0][first]) & set(members[1][second])))
             jaccard = f"{overlaps[at]:.3f}"
             cosine = "–" if cosines is None else f"{cosines[at]:.3f}"
         rows.append([*numbers, " ".join(sizes), shared, jaccard, cosine])

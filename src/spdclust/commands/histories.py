@@ -9,7 +9,7 @@ from spdclust.commands.subcommands import AddCommand, add_moment, count, iterati
 from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 
 if TYPE_CHECKING:
-    from spdclust.reproduction.comparing import Compared
+    from spdclust.commands.comparing import Compared
 
 
 def add_commands(command: AddCommand) -> None:
@@ -196,9 +196,9 @@ def _import(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from spdclust.core.errors import InputError
+    from spdclust.core.provenance import INSIST
     from spdclust.files.histories import load_merge_histories, save_merge_history
-    from spdclust.files.reference_settings import give_settings
-    from spdclust.provenance.histories import INSIST
+    from spdclust.files.reference import give_settings
 
     insist = options.allow_different_models
     _check_import(options)
@@ -254,8 +254,8 @@ def _reproduce(options: argparse.Namespace) -> None:
 def _reproduce_history(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
+    from spdclust.commands.recipe import read_recipe
     from spdclust.files.ensemble_folder import save_pipeline_config
-    from spdclust.reproduction.recipe import read_recipe
 
     recipe = read_recipe(options.source)
     print("\n".join(recipe.lines()))
@@ -264,7 +264,7 @@ def _reproduce_history(options: argparse.Namespace) -> None:
         print(f"wrote {options.write}")
     if not options.check:
         return
-    from spdclust.reproduction.making import check_history
+    from spdclust.commands.reproducing import check_history
 
     with TemporaryDirectory(prefix="spdclust_") as folder:
         compared = check_history(recipe, folder, model=options.model, batches=options.batches)
@@ -275,9 +275,9 @@ def _reproduce_history(options: argparse.Namespace) -> None:
 def _reproduce_ensemble(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
+    from spdclust.commands.recipe import read_recipe
     from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import find_histories
-    from spdclust.reproduction.recipe import read_recipe
 
     for field in ("model", "batches", "write"):
         if getattr(options, field) is not None:
@@ -286,7 +286,7 @@ def _reproduce_ensemble(options: argparse.Namespace) -> None:
         for path in find_histories(options.source):
             print("\n".join(read_recipe(path).lines()) + "\n")
         return
-    from spdclust.reproduction.making import check_ensemble
+    from spdclust.commands.reproducing import check_ensemble
 
     with TemporaryDirectory(prefix="spdclust_") as folder:
         compared, left = check_ensemble(options.source, folder)

@@ -133,7 +133,7 @@ def _tell(terminal: int, line: str) -> None:
 
 
 def _compile_later_kernels() -> None:
-    from spdclust.groups.warming import warm_up as warm_up_groups
+    from spdclust.groups.find import warm_up as warm_up_groups
     from spdclust.partitions.trajectory import warm_up as warm_up_partitions
 
     warm_up_partitions()

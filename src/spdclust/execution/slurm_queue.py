@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_FIELDS = ("%i", "%T", "%r", "%C", "%m", "%l", "%M", "%k", "%Z")
+_FIELDS = ("%i", "%T", "%r", "%C", "%m", "%l", "%k", "%Z")
 
 _NEVER = re.compile(
     r"PartitionConfig|Partition(Node|Time)Limit|BadConstraints|Invalid(Account|QOS)|(Account|QOS)NotAllowed"
@@ -26,7 +26,6 @@ class QueuedJob:
         cpus: requested CPUs.
         memory: requested memory, as Slurm writes it.
         time_limit: requested time, as Slurm writes it.
-        elapsed: running time so far.
         rules: name of the rule, or of the group and its rules.
         wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
         folder: working folder of the workflow.
@@ -38,7 +37,6 @@ class QueuedJob:
     cpus: str
     memory: str
     time_limit: str
-    elapsed: str
     rules: str
     wildcards: str
     folder: str
@@ -63,7 +61,7 @@ def parse_queue(text: str) -> list[QueuedJob]:
     """Return the jobs in the output of `squeue` that Snakemake's executor submitted.
 
     Example:
-        >>> text = "7|PENDING|PartitionConfig|13|8G|1:30:00|0:00|rule_merge_wildcards_mlp_demo_0|/work"
+        >>> text = "7|PENDING|PartitionConfig|13|8G|1:30:00|rule_merge_wildcards_mlp_demo_0|/work"
         >>> (job,) = parse_queue(text)
         >>> job.rules, job.wildcards, job.can_never_start
         ('merge', 'mlp_demo_0', True)
@@ -73,7 +71,7 @@ def parse_queue(text: str) -> list[QueuedJob]:
         fields = line.split("|", len(_FIELDS) - 1)
         if len(fields) < len(_FIELDS):
             continue
-        number, state, reason, cpus, memory, time_limit, elapsed, comment, folder = fields
+        number, state, reason, cpus, memory, time_limit, comment, folder = fields
         # the executor writes `rule_<name>_wildcards_<values>` or `group_<name>` into the comment
         kind, _, name = comment.partition("_")
         if kind not in ("rule", "group"):
@@ -82,9 +80,7 @@ def parse_queue(text: str) -> list[QueuedJob]:
         if kind == "group":
             rules, wildcards = name, ""
         why = None if reason in ("", "None") else reason
-        jobs.append(
-            QueuedJob(number, state, why, cpus, memory, time_limit, elapsed, rules, wildcards, folder)
-        )
+        jobs.append(QueuedJob(number, state, why, cpus, memory, time_limit, rules, wildcards, folder))
     return jobs
 
 
@@ -109,7 +105,7 @@ def left_behind(jobs: Sequence[QueuedJob]) -> str | None:
     """Return an instruction if jobs of an earlier start are still in the queue, else None.
 
     Example:
-        >>> jobs = parse_queue("7|RUNNING|None|1|1G|1:00:00|0:10|rule_merge_wildcards_mlp_demo_0|/work")
+        >>> jobs = parse_queue("7|RUNNING|None|1|1G|1:00:00|rule_merge_wildcards_mlp_demo_0|/work")
         >>> left_behind(jobs)
         'jobs of an earlier start of this workflow are still in the queue and would be submitted
         again: 7 (merge mlp_demo_0). Wait until they have ended (squeue --jobs 7), or cancel them: scancel 7'

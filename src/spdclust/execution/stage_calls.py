@@ -57,7 +57,7 @@ def find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
     """Return the function `module:function` of `spdclust.stages`.
 
     Example:
-        >>> find_stage("map_run", "mapping:map_run").__name__
+        >>> find_stage("map_run", "stability:map_run").__name__
         'map_run'
 
     Raises:
@@ -93,12 +93,12 @@ def check_names(
     """Check that what a rule names are the parameters of a function.
 
     Example:
-        >>> from spdclust.stages.registry import registry
+        >>> from spdclust.stages.results import registry
         >>> check_names("registry", registry, output=["path"], params=["stage", "code"])
         >>> check_names("registry", registry, output=["database"])
         Traceback (most recent call last):
         spdclust.InputError: rule registry: output.database: no parameter of
-        spdclust.stages.registry:registry (allowed: path)
+        spdclust.stages.results:registry (allowed: path)
 
     Args:
         rule: name of the rule.

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.types import Bool, Float, Int, Labels
-from spdclust.merge.filtering import module_of
+from spdclust.merge.activations import module_of
 
 MAX_CHARACTERS = 1_200_000
 """Length of all descriptions together, before compression."""

@@ -14,8 +14,7 @@ from spdclust.core.brief import Brief
 from spdclust.core.safe_reading import as_input_error
 from spdclust.core.types import Float, Labels
 from spdclust.files.batch_format import ALLOWED
-from spdclust.files.examples import TokenExamples
-from spdclust.files.stored_batch import StoredBatch, batch_to_store
+from spdclust.files.stored_batch import StoredBatch, TokenExamples, batch_to_store
 from spdclust.merge.activations import ActiveSets, ProcessedActivations
 
 

@@ -16,8 +16,7 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 from spdclust.files.archive import digest_of
-from spdclust.files.plain_tensors import read_plain_tensors
-from spdclust.files.torch_files import load_tensors
+from spdclust.files.torch_files import load_tensors, read_plain_tensors
 
 FORMAT = "spdclust.activation_batch"
 FORMAT_VERSION = 2

@@ -10,6 +10,7 @@ from spdclust.core.argument_kinds import file_path, truth
 from spdclust.core.arguments import checked, either, several
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import INSIST, check_one_model, model_digests
 from spdclust.core.types import Float, Labels
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batch_format import (
@@ -23,7 +24,6 @@ from spdclust.files.batch_format import (
 from spdclust.files.ensemble_folder import EnsembleFolder, run_number
 from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.history import MergeHistory
-from spdclust.provenance.histories import INSIST, check_one_model, model_digests
 
 __all__ = ["ActivationBatch", "BatchedActivations", "find_batches"]
 

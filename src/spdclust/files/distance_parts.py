@@ -18,8 +18,7 @@ from spdclust.core.types import Float
 from spdclust.files.archive import ArrayRows, array_header, check_announced, read_archive, write_archive
 from spdclust.files.ensemble_folder import DISTANCES_MERGES, DISTANCES_PART
 from spdclust.files.zip_files import open_zip
-from spdclust.partitions.pairs import iteration_rows
-from spdclust.partitions.trajectory import AlignedMerges
+from spdclust.partitions.trajectory import AlignedMerges, iteration_rows
 
 _RECORD = "record.json"
 _MERGES = "file of aligned merges"

@@ -12,8 +12,8 @@ from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error
 from spdclust.files.ensemble_folder import GROUPS
-from spdclust.files.mapping import cluster_mapping, mapping_record, save_mapping
 from spdclust.files.records import GroupsRecord, read_record
+from spdclust.files.reference import cluster_mapping, mapping_record, save_mapping
 from spdclust.files.tables import save_rows
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers, group_name
 from spdclust.merge.activations import check_labels

@@ -20,7 +20,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, parse_json, split_lines
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.ensemble_folder import common_folder, find_histories, run_names
-from spdclust.files.reference_settings import (
+from spdclust.files.reference import (
     not_stated_by,
     read_settings,
     reference_settings,

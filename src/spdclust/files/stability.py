@@ -1,4 +1,4 @@
-"""What the stability analysis leaves on disk: of an ensemble, and of the comparison of a sweep's points."""
+"""Write what a stability analysis leaves: of an ensemble, or of the comparison of a sweep's points."""
 
 import json
 from collections.abc import Mapping
@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.files.archive import PARTS, Member, csr_of_parts, read_archive, write_archive
+from spdclust.files.archive import PARTS, Member, write_archive
 from spdclust.files.ensemble_folder import STABILITY_FILES, SWEEP_FILES
-from spdclust.files.records import SweepRecord, read_record
 from spdclust.files.tables import save_columns, save_rows
 from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import SIZE_COLUMNS, Stability
@@ -73,31 +71,6 @@ def save_stability(
     write_text(path["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
-    """Read the share of runs in which two components are together at one cut, for pairs with a share above 0.
-
-    Example:
-        >>> import tempfile
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> from spdclust.stability.analysis import analyze_stability
-        >>> normalized = example_normalized()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_stability(normalized, analyze_stability(normalized), folder)
-        ...     share = load_coclustering(f"{folder}/stability_coclustering.npz", "least_mdl")
-        >>> share.nnz, float(share.min()), float(share.max())  # three pairs in each of four groups
-        (12, 0.0, 1.0)
-
-    Returns:
-        `(components, components)` upper triangle (`i < j`), float64; the file's `labels` name both axes.
-
-    Raises:
-        InputError: the file does not exist, is damaged, or does not contain the cut.
-    """
-    names = [f"{cut}.{part}.npy" for part in PARTS]
-    read = read_archive(path, arrays=names, what="co-clustering file")
-    return csr_of_parts([read[name] for name in names], path, cut)
-
-
 def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
     """Write the files of `SWEEP_FILES` into a folder.
 
@@ -121,24 +94,6 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
     for what, (columns, rows) in (("points", point_rows(record)), ("distances", distance_rows(record))):
         save_rows(rows, columns, folder / SWEEP_FILES[what])
     write_text(folder / SWEEP_FILES["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-
-
-def load_sweep(path: str | Path) -> dict[str, Any]:
-    """Read `sweep.json`.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
-        ...     load_sweep(f"{folder}/sweep.json")
-        Traceback (most recent call last):
-        ...
-        spdclust.InputError: ...sweep.json: points: ...
-
-    Raises:
-        InputError: the file does not exist or is not the comparison of a sweep.
-    """
-    return read_record(SweepRecord, path, "sweep.json")
 
 
 def _save_coclustering(normalized: NormalizedHistories, stability: Stability, path: str | Path) -> None:

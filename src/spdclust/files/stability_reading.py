@@ -1,4 +1,4 @@
-"""Read the files of a stability analysis for figures and summaries, without importing the analysis."""
+"""Read the files of stability analyses for figures and summaries, without importing the analysis."""
 
 import csv
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import parse_json
 from spdclust.core.types import Labels
-from spdclust.files.archive import PARTS, csr_of_parts, read_arrays
-from spdclust.files.records import StabilityRecord, read_record
+from spdclust.files.archive import PARTS, csr_of_parts, read_archive, read_arrays
+from spdclust.files.records import StabilityRecord, SweepRecord, read_record
 from spdclust.files.tables import load_columns
 
 NEEDED_COLUMNS = ("iteration", "n_distinct", "null.n_distinct")
@@ -168,6 +168,32 @@ def _members(cell: str) -> Labels:
     return members if is_list else cell.split(" ")
 
 
+def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
+    """Read the share of runs in which two components are together at one cut, for pairs with a share above 0.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> from spdclust.files.stability import save_stability
+        >>> from spdclust.stability.analysis import analyze_stability
+        >>> normalized = example_normalized()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_stability(normalized, analyze_stability(normalized), folder)
+        ...     share = load_coclustering(f"{folder}/stability_coclustering.npz", "least_mdl")
+        >>> share.nnz, float(share.min()), float(share.max())  # three pairs in each of four groups
+        (12, 0.0, 1.0)
+
+    Returns:
+        `(components, components)` upper triangle (`i < j`), float64; the file's `labels` name both axes.
+
+    Raises:
+        InputError: the file does not exist, is damaged, or does not contain the cut.
+    """
+    names = [f"{cut}.{part}.npy" for part in PARTS]
+    read = read_archive(path, arrays=names, what="co-clustering file")
+    return csr_of_parts([read[name] for name in names], path, cut)
+
+
 def load_coclusterings(
     path: str | Path,
 ) -> tuple[Labels, dict[str, sparse.csr_array | None]]:
@@ -204,6 +230,24 @@ def load_coclusterings(
             raise InputError("member missing", file=path, field=missing[0], allowed="a co-clustering file")
         found[cut] = csr_of_parts([read[f"{cut}.{part}"] for part in PARTS], path, cut)
     return [str(label) for label in read["labels"]], found
+
+
+def load_sweep(path: str | Path) -> dict[str, Any]:
+    """Read `sweep.json`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
+        ...     load_sweep(f"{folder}/sweep.json")
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: ...sweep.json: points: ...
+
+    Raises:
+        InputError: the file does not exist or is not the comparison of a sweep.
+    """
+    return read_record(SweepRecord, path, "sweep.json")
 
 
 def _rows(path: str | Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

@@ -1,4 +1,7 @@
-"""Find the groups supported by the runs of an ensemble and their samples, with the evidence for each."""
+"""Find the groups supported by the runs of an ensemble and their samples, with the evidence for each.
+
+The kernels that this needs can be compiled before, in one process at a time.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
+from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import check_one_model, model_digests
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Int, Labels
 from spdclust.groups.describe import (
@@ -20,15 +25,13 @@ from spdclust.groups.describe import (
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence_of_groups, select_nodes
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, find_memberships
-from spdclust.groups.nulls import first_samples, null_groups
+from spdclust.groups.nulls import first_samples, null_folds, null_groups
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples
-from spdclust.groups.shared_samples import runs_by_samples, warn_of_shared_samples
 from spdclust.groups.similarity import MIN_SIMILARITY
 from spdclust.groups.trees import Tree, merge_history_tree
-from spdclust.groups.warming import warm_up
+from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.history import MergeHistory
-from spdclust.partitions.ensemble import MergeHistoryEnsemble
-from spdclust.provenance.histories import check_one_model, model_digests
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, runs_by_samples, warn_of_shared_samples
 
 N_NULL = 3
 """Default number of null runs of the whole analysis."""
@@ -335,3 +338,33 @@ def _by_support_only(
             *warnings,
         ),
     )
+
+
+def warm_up(*, with_values: bool = True) -> None:
+    """Compile the kernels that find groups, or load them from the cache.
+
+    Jobs that start at the same time on one file system wait for the first one to compile.
+
+    Example:
+        >>> warm_up()
+
+    Args:
+        with_values: for activations with values; otherwise for sets of active components.
+    """
+    name = "values" if with_values else "sets"
+    ensure_compiled(f"groups, {name}", lambda: _find_little(0.5 if with_values else 1.0))
+
+
+def _find_little(value: float) -> None:
+    together = np.arange(64) % 4 == 0
+    active = np.stack([together, together, together, ~together], 1).astype(np.float32)
+    active[0] *= value
+    labels = [f"m:{i}" for i in range(4)]
+    acts = ProcessedActivations.from_dense(active, labels)
+    folds = fold_samples([acts, acts], labels, [labels] * 2, 0.01)
+    tree = select_nodes(folds, 1).tree
+    groups = [np.array([0, 1])]
+    find_memberships(folds, groups, evidence_of_groups(folds, groups, 1), 1)
+    tree.best_overlaps(groups)
+    for keep_busy in (False, True):
+        null_folds(folds, 0, keep_busy=keep_busy)

@@ -6,7 +6,7 @@ import numpy as np
 
 from spdclust.core.numbering import merges_done
 from spdclust.core.types import Int, Labels
-from spdclust.merge.filtering import module_of
+from spdclust.merge.activations import module_of
 from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 

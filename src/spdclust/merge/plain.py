@@ -4,6 +4,7 @@ The three laws for drawing a pair are exact, on a dense cost matrix. Pairs are u
 groups) are never drawn. `docs/merge-math.md` defines the laws.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,16 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.core.types import Bool, Float, Int, Seed, make_generator
+from spdclust.merge.activations import components_to_merge
 from spdclust.merge.costs import compute_mdl_cost, recompute_coacts_from_scratch, relative_costs
-from spdclust.merge.filtering import components_to_merge
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import as_batch_source
 
 Pair = tuple[int, int]
 """Two groups, smaller number first."""
+
+Law = Callable[[np.ndarray, float], np.ndarray]
+"""From the costs of pairs and the sampler's argument to their probabilities."""
 
 
 def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> MergeHistory:
@@ -36,6 +40,7 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
     source = as_batch_source(activations)
     kept = components_to_merge(source.labels, *source.component_stats(), config)
     rng = make_generator(seed)
+    (argument,) = config.sampler_kwargs.values()
     n_merges = config.n_merges(len(kept))
     state = _Groups.of(source.get_next_batch().matrix[:, kept].toarray(), config)
     pairs, losses, pair_costs = (
@@ -47,7 +52,7 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
         if config.recompute_costs_every > 1 and t > 0 and t % config.recompute_costs_every == 0:
             state.load(source.get_next_batch().matrix[:, kept].toarray())
         costs = state.relative_costs() / state.n_samples
-        i, j = SAMPLERS[config.merge_pair_sampling_method](costs, rng, **config.sampler_kwargs)
+        i, j = draw_pair(costs, LAWS[config.merge_pair_sampling_method], argument, rng)
         pairs[t] = i, j
         pair_costs[t] = costs[i, j] + state.common_cost()
         state.merge(i, j)
@@ -61,70 +66,28 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
     )
 
 
-def range_sampler(costs: Any, rng: np.random.Generator, threshold: float = 0.05) -> Pair:
-    """Draw uniformly among the pairs with cost ≤ min + threshold·(max − min).
+def draw_pair(costs: Any, law: Law, argument: float, rng: np.random.Generator) -> Pair:
+    """Draw a pair of groups by a law of `LAWS`.
 
     Example:
         >>> costs = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 9.0], [5.0, 9.0, 0.0]])
-        >>> range_sampler(costs, np.random.default_rng(0), threshold=0.0)
-        (0, 1)
-
-    Args:
-        costs: `(groups, groups)` symmetric cost matrix, NaN for pairs that cannot be merged; the diagonal is
-            ignored.
-        rng: where the draw comes from.
-        threshold: 0 (only the best pair, ties uniformly) to 1 (all pairs).
-
-    Raises:
-        InputError: no pair has a cost, or `threshold` is not between 0 and 1.
-    """
-    pairs, values = pairs_with_costs(costs)
-    return _draw(pairs, range_law(values, threshold), rng)
-
-
-def mcmc_sampler(costs: Any, rng: np.random.Generator, temperature: float = 1.0) -> Pair:
-    """Draw a pair with probability ∝ exp(−cost / temperature).
-
-    Example:
-        >>> costs = np.array([[0.0, -900.0, 5.0], [-900.0, 0.0, 9.0], [5.0, 9.0, 0.0]])
-        >>> mcmc_sampler(costs, np.random.default_rng(0), temperature=2.0)
+        >>> draw_pair(costs, exp_rank_law, 50.0, np.random.default_rng(0))
         (0, 1)
 
     Args:
         costs: `(groups, groups)` symmetric cost matrix in bits per sample, NaN for pairs that cannot be
-            merged.
+            merged; the diagonal is ignored.
+        law: gives the probability of each pair.
+        argument: argument of the law.
         rng: where the draw comes from.
-        temperature: bits per sample, above 0.
 
     Raises:
-        InputError: no pair has a cost, or `temperature` is not above 0.
+        InputError: no pair has a cost, or the argument is out of range.
     """
     pairs, values = pairs_with_costs(costs)
-    return _draw(pairs, mcmc_law(values, temperature), rng)
-
-
-def exp_rank_sampler(costs: Any, rng: np.random.Generator, decay: float = 0.2) -> Pair:
-    """Draw the pair at rank ρ of the sorted costs with probability ∝ exp(−decay·ρ), ties in random order.
-
-    Example:
-        >>> costs = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 9.0], [5.0, 9.0, 0.0]])
-        >>> exp_rank_sampler(costs, np.random.default_rng(0), decay=50.0)
-        (0, 1)
-
-    Args:
-        costs: `(groups, groups)` symmetric cost matrix, NaN for pairs that cannot be merged.
-        rng: where the draw comes from.
-        decay: 0 (all pairs equally likely) or more.
-
-    Raises:
-        InputError: no pair has a cost, or `decay` is negative.
-    """
-    pairs, values = pairs_with_costs(costs)
-    return _draw(pairs, exp_rank_law(values, decay), rng)
-
-
-SAMPLERS = {"range": range_sampler, "mcmc": mcmc_sampler, "exp_rank": exp_rank_sampler}
-"""Each sampler by its name in the configuration."""
+    probabilities = law(values, argument)
+    i, j = pairs[rng.choice(len(pairs), p=probabilities / probabilities.sum())]
+    return int(i), int(j)
 
 
 def range_candidates(costs: Float[np.ndarray, " pairs"], threshold: float) -> Bool[np.ndarray, " pairs"]:
@@ -143,7 +106,7 @@ def range_candidates(costs: Float[np.ndarray, " pairs"], threshold: float) -> Bo
 
 
 def range_law(costs: Float[np.ndarray, " pairs"], threshold: float) -> Float[np.ndarray, " pairs"]:
-    """Return the probability of each pair under the `range` sampler.
+    """Return the probability of each pair under the `range` sampler: equal among the candidates.
 
     Example:
         >>> range_law(np.array([0.0, 4.0, 10.0]), 0.5).tolist()
@@ -155,7 +118,7 @@ def range_law(costs: Float[np.ndarray, " pairs"], threshold: float) -> Float[np.
 
 
 def mcmc_law(costs: Float[np.ndarray, " pairs"], temperature: float) -> Float[np.ndarray, " pairs"]:
-    """Return the probability of each pair under the `mcmc` sampler.
+    """Return the probability of each pair under the `mcmc` sampler, ∝ exp(−cost / temperature).
 
     Example:
         >>> mcmc_law(np.array([0.0, np.log(3.0)]), 1.0).round(3).tolist()
@@ -172,7 +135,9 @@ def mcmc_law(costs: Float[np.ndarray, " pairs"], temperature: float) -> Float[np
 
 
 def exp_rank_law(costs: Float[np.ndarray, " pairs"], decay: float) -> Float[np.ndarray, " pairs"]:
-    """Return the probability of each pair under the `exp_rank` sampler; tied pairs share their ranks evenly.
+    """Return the probability of each pair under the `exp_rank` sampler, ∝ exp(−decay·rank of its cost).
+
+    Tied pairs share their ranks evenly.
 
     Example:
         >>> exp_rank_law(np.array([7.0, 3.0, 3.0]), np.log(2.0)).round(4).tolist()
@@ -187,6 +152,10 @@ def exp_rank_law(costs: Float[np.ndarray, " pairs"], decay: float) -> Float[np.n
     ends = np.cumsum(sizes)
     shares = np.array([by_rank[end - size : end].mean() for size, end in zip(sizes, ends, strict=True)])
     return shares[level]
+
+
+LAWS: dict[str, Law] = {"range": range_law, "mcmc": mcmc_law, "exp_rank": exp_rank_law}
+"""The law of each sampler by its name in the configuration."""
 
 
 def pairs_with_costs(
@@ -277,10 +246,3 @@ class _Groups:
         self.coact = coact
         if self.config.between_batches == "mask" and self.config.recompute_costs_every > 1:
             self.masked[i] = True
-
-
-def _draw(
-    pairs: Int[np.ndarray, "pairs 2"], law: Float[np.ndarray, " pairs"], rng: np.random.Generator
-) -> Pair:
-    i, j = pairs[rng.choice(len(pairs), p=law / law.sum())]
-    return int(i), int(j)

@@ -16,8 +16,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
 from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
-from spdclust.models.wandb_files import decomposition_folder
-from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.models.wandb_files import decomposition_folder, parse_wandb_path
 
 if TYPE_CHECKING:
     import torch
@@ -222,7 +221,7 @@ def count_components(checkpoint: Checkpoint) -> dict[str, int]:
         InputError: the weights are missing, damaged, or not a state dict.
     """
     # numpy takes long to import, and the workflow's rules need only the files of a checkpoint
-    from spdclust.files.plain_tensors import read_plain_tensors
+    from spdclust.files.torch_files import read_plain_tensors
 
     state: Mapping[str, Any] | None = read_plain_tensors(checkpoint.weights, "state dict")
     if state is None or any(isinstance(value, str) for value in state.values()):

@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import nn
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Labels
 from spdclust.models.causal_importance import Sigmoid
 from spdclust.models.checkpoint import Checkpoint
+from spdclust.models.config import Task, ToyTask
 from spdclust.models.inputs import InputCapture, checked_inputs
 from spdclust.models.modules import DecomposedModule
 from spdclust.models.sparse_rows import RowCollector, checked_dense
 from spdclust.models.targets.base import Target
-from spdclust.models.task import Task, ToyTask
 
 _DENSE_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Dense data of one forward pass, by device: on a CPU little, since memory that is used again needs no new
@@ -167,36 +166,6 @@ class ComponentModel:
             importances = self.component_activations(rows[start : start + batch_size], causal_importance)
             yield checked_dense(importances, self.source).cpu().numpy()
 
-    def sparse_activations(
-        self,
-        inputs: Any,
-        causal_importance: str = "lower_leaky",
-        positions: Int[np.ndarray, "rows chosen"] | None = None,
-    ) -> sparse.csr_array:
-        """Return causal importances of all components in label order, sparse, one row per sample.
-
-        The samples are the chosen positions of each row of inputs, in row-major order. At most about 64 MB
-        are dense at a time, 1 GB on a GPU, whatever the number of rows. Functions of single positions are
-        computed only for the chosen positions.
-
-        Example:
-            >>> from spdclust.models import load_model
-            >>> model = load_model("resources/resid_mlp1", device="cpu")
-            >>> model.sparse_activations(torch.eye(100)[:3]).shape
-            (3, 200)
-
-        Args:
-            inputs: as for `component_activations`.
-            causal_importance: `lower_leaky` or `upper_leaky`.
-            positions: positions of each sequence that become samples; None for all.
-
-        Raises:
-            InputError: the inputs do not fit the model, or an importance is NaN or infinite.
-        """
-        rows = RowCollector(self.n_components)
-        self.collect_rows(rows, inputs, causal_importance, positions)
-        return rows.matrix()
-
     def collect_rows(
         self,
         rows: RowCollector,
@@ -204,7 +173,11 @@ class ComponentModel:
         causal_importance: str = "lower_leaky",
         positions: Int[np.ndarray, "rows chosen"] | None = None,
     ) -> None:
-        """Add the samples of `sparse_activations` to a collector.
+        """Add the causal importances of all components in label order to a collector, one row per sample.
+
+        The samples are the chosen positions of each row of inputs, in row-major order. At most about 64 MB
+        are dense at a time, 1 GB on a GPU, whatever the number of rows. Functions of single positions are
+        computed only for the chosen positions.
 
         Example:
             >>> from spdclust.models import load_model
@@ -214,8 +187,14 @@ class ComponentModel:
             >>> rows.n_rows, rows.values
             (3, None)
 
+        Args:
+            rows: the collector.
+            inputs: as for `component_activations`.
+            causal_importance: `lower_leaky` or `upper_leaky`.
+            positions: positions of each sequence that become samples; None for all.
+
         Raises:
-            InputError: as `sparse_activations`.
+            InputError: the inputs do not fit the model, or an importance is NaN or infinite.
         """
         for importances in self.importance_pieces(inputs, causal_importance, positions):
             rows.add(importances, self.source)
@@ -235,7 +214,7 @@ class ComponentModel:
             [(3, 100), (3, 100)]
 
         Raises:
-            InputError: as `sparse_activations`.
+            InputError: the inputs do not fit the model.
         """
         self._check_kind(causal_importance)
         rows = checked_inputs(inputs, self.task, self._max_length)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from spdclust.core.errors import InputError
-from spdclust.models.task import InductionTask, LanguageTask, Task, ToyTask
+from spdclust.models.config import InductionTask, LanguageTask, Task, ToyTask
 
 
 def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> torch.Tensor:

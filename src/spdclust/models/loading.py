@@ -11,10 +11,10 @@ from spdclust.core.safe_reading import as_input_error
 from spdclust.models.causal_importance import build_causal_importance, find_sigmoids
 from spdclust.models.checkpoint import COMPONENTS, TARGET, resolve_checkpoint
 from spdclust.models.component_model import ComponentModel
+from spdclust.models.config import ToyTask
 from spdclust.models.modules import find_modules
 from spdclust.models.state import State, check_shapes, component_shapes, modernised, module_shapes, part
 from spdclust.models.targets import build_target
-from spdclust.models.task import ToyTask
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ import torch
 from spdclust.config.load import validate
 from spdclust.core.errors import InputError
 from spdclust.core.types import Int, Labels
+from spdclust.models.config import InductionTask, LanguageTask, Task, ToyTask
 from spdclust.models.loader_names import function_of, model_files
 from spdclust.models.sparse_rows import RowCollector
-from spdclust.models.task import InductionTask, LanguageTask, Task, ToyTask
 
 _ALLOWED = "docs/loaders.md says what a loaded model has"
 

@@ -7,8 +7,7 @@ import torch
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.config import read_config
-from spdclust.models.task import LanguageTask, Task, ToyTask
+from spdclust.models.config import LanguageTask, Task, ToyTask, read_config
 
 
 class ReferenceModel:

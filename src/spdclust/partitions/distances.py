@@ -13,10 +13,10 @@ from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.overlap import OverlapSums, contingency, overlap_sums, xlogx_table
-from spdclust.partitions.pairs import RunPairs
 from spdclust.partitions.trajectory import (
     AlignedMerges,
     Progress,
+    RunPairs,
     check_runs,
     kept_iterations,
     walk_run_pairs,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from spdclust.core.types import Int, Labels
-from spdclust.merge.filtering import module_of
+from spdclust.merge.activations import module_of
 from spdclust.plotting.style import GREY, PALETTE, plain_text
 
 _MOST_NAMES = 24

@@ -1,20 +1,27 @@
-"""How figures look: safe for colour-blind readers, readable in print, the same bytes each time."""
+"""How figures look: safe for colour-blind readers, readable in print, the same bytes each time.
 
+Powers of ten at logarithmic axes are plain text, `10⁻³`: as a formula, each takes longer than the axis.
+"""
+
+import contextlib
 import functools
+import logging
+import re
 import textwrap
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import Formatter, LogFormatterMathtext
 
 from spdclust.core.atomic import atomic_path
-from spdclust.plotting.pdf_fonts import only_glyphs
-from spdclust.plotting.powers import has_glyph, write_powers_as_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
@@ -145,9 +152,10 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
         how: dict[str, Any] = {"metadata": {"CreationDate": None} if suffix == "pdf" else {"Software": None}}
+        fonts = only_glyphs() if suffix == "pdf" else contextlib.nullcontext()
         if suffix == "png":
             how["pil_kwargs"] = {"compress_level": _COMPRESSION}
-        with atomic_path(path) as temporary, mpl.rc_context(_STYLE), only_glyphs():
+        with atomic_path(path) as temporary, mpl.rc_context(_STYLE), fonts:
             figure.savefig(temporary, format=suffix, dpi=dpi, **how)
     figure.set_layout_engine(engine)
     figure.set_size_inches(width, height)
@@ -207,3 +215,110 @@ def _settle_layout(figure: Figure) -> None:
     for axes in figure.axes:
         left, bottom, width, height = (round(each, 6) for each in axes.get_position(original=True).bounds)
         axes.set_position((left, bottom, width, height))
+
+
+UNUSED_TABLES = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
+"""Rules for placing glyphs: in a `.pdf`, every glyph has its place already."""
+
+
+@contextlib.contextmanager
+def only_glyphs() -> Iterator[None]:
+    """Let matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, and no log of it.
+
+    Example:
+        >>> from fontTools import subset
+        >>> with only_glyphs(), subset.load_font(findfont("DejaVu Sans"), subset.Options()) as font:
+        ...     "GSUB" in font, "glyf" in font
+        (False, True)
+    """
+    from fontTools import subset  # not loaded where no `.pdf` is written
+
+    load, log = subset.load_font, logging.getLogger("fontTools")
+
+    def load_font(file: Any, options: Any, **kwargs: Any) -> Any:
+        font = load(file, options, **kwargs)
+        for table in UNUSED_TABLES:
+            if table in font:
+                del font[table]
+        return font
+
+    level = log.level
+    log.setLevel(logging.WARNING)  # a line for every table and list of glyphs
+    subset.load_font = load_font
+    try:
+        yield
+    finally:
+        subset.load_font = load
+        log.setLevel(level)
+
+
+_FORMULA = re.compile(r"\$\\mathdefault\{(.*)\}\$")
+_EXPONENT = re.compile(r"\^\{([-−]?\d+)\}")
+_RAISED = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@functools.cache
+def has_glyph(sign: str) -> bool:
+    """Return whether the font of the figures has a sign.
+
+    Example:
+        >>> has_glyph("µ"), has_glyph("測")
+        (True, False)
+    """
+    if sign.isascii():
+        return True
+    return bool(get_font(findfont(FontProperties())).get_char_index(ord(sign)))
+
+
+def power_as_text(formula: str) -> str:
+    """Return what matplotlib writes as a formula at a logarithmic axis as text; other texts as they are.
+
+    Example:
+        >>> power_as_text(r"$\\mathdefault{10^{-3}}$"), power_as_text(r"$\\mathdefault{-2\\times10^{5}}$")
+        ('10⁻³', '−2×10⁵')
+        >>> power_as_text(r"$\\mathdefault{100}$"), power_as_text("100")
+        ('100', '100')
+    """
+    found = _FORMULA.fullmatch(formula)
+    if found is None:
+        return formula
+    text = found[1].replace(r"\times", "×").replace("-", "−")
+    text = _EXPONENT.sub(lambda power: power[1].translate(_RAISED), text)
+    # another font may lack the signs, and another version of matplotlib write other formulas
+    return text if all(map(has_glyph, text)) and not set(text) & set("{}\\^_$") else formula
+
+
+class _AsText(Formatter):
+    """What another formatter writes, as text."""
+
+    def __init__(self, formatter: Formatter) -> None:
+        self._formatter = formatter
+
+    def set_axis(self, axis: Axis | None) -> None:  # type: ignore[override]
+        super().set_axis(axis)
+        self._formatter.set_axis(axis)
+
+    def set_locs(self, locs: Any) -> None:
+        self._formatter.set_locs(locs)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return power_as_text(self._formatter(x, pos))
+
+
+def write_powers_as_text(figure: Figure) -> None:
+    """Let the logarithmic axes and colour bars of a figure have powers of ten as text.
+
+    Example:
+        >>> figure = Figure()
+        >>> axis = figure.subplots().xaxis
+        >>> axis.axes.set_xscale("log")
+        >>> write_powers_as_text(figure)
+        >>> axis.get_major_formatter()(1e5)
+        '10⁵'
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(major := axis.get_major_formatter(), LogFormatterMathtext):
+                axis.set_major_formatter(_AsText(major))
+            if isinstance(minor := axis.get_minor_formatter(), LogFormatterMathtext):
+                axis.set_minor_formatter(_AsText(minor))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, styled
-from spdclust.plotting.sweep_axis import along_axis, label_axis, label_height
+from spdclust.plotting.sweeps import along_axis, label_axis, label_height
 
 _CURVES = (
     ("alone", GREY, "all components alone"),

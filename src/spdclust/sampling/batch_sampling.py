@@ -16,8 +16,7 @@ from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import digest_of, digest_of_file
-from spdclust.files.examples import TokenExamples, samples_of
-from spdclust.files.stored_batch import StoredBatch, batch_to_store
+from spdclust.files.stored_batch import StoredBatch, TokenExamples, batch_to_store, samples_of
 from spdclust.merge.activations import ActiveSets, ProcessedActivations
 from spdclust.models import load_model
 from spdclust.models.loader_names import loader_digest

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from spdclust.core.types import Int, Labels
-from spdclust.models.task import Task, ToyTask
-from spdclust.sampling import toy
+from spdclust.models.config import Task
 
 if TYPE_CHECKING:
     from spdclust.models.sparse_rows import RowCollector
@@ -62,36 +61,8 @@ class InputSource(Protocol):
 
 
 @dataclass
-class ToySource:
-    """Feature vectors of toy models.
-
-    Example:
-        >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
-        >>> [chunk.inputs.shape for chunk in ToySource(task, 5, batch_size=2).draw(seed=0)]
-        [torch.Size([2, 5]), torch.Size([2, 5]), torch.Size([1, 5])]
-    """
-
-    task: ToyTask
-    n_samples: int
-    batch_size: int
-    provenance: dict[str, str] = field(default_factory=dict)
-
-    def draw(self, seed: int) -> Iterator[InputChunk]:
-        """Yield feature vectors, `batch_size` at a time."""
-        import torch
-
-        rows = torch.from_numpy(toy.generate(self.task, self.n_samples, seed))
-        for start in range(0, len(rows), self.batch_size):
-            yield InputChunk(rows[start : start + self.batch_size])
-
-    def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
-        """Return the numbers; feature vectors have no tokens."""
-        return [str(token) for token in tokens]
-
-
-@dataclass
 class DrawnSource:
-    """Inputs that a model's own function draws.
+    """Inputs that a function draws: that of a toy model's task, or a model's own.
 
     Example:
         >>> source = DrawnSource(lambda n, seed: np.full((n, 2), seed), 3, batch_size=2)

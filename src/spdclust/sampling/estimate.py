@@ -8,7 +8,7 @@ from spdclust.core.errors import InputError
 from spdclust.merge.activations import check_threshold
 from spdclust.merge.memory import merging_bytes
 from spdclust.models.checkpoint import count_components, resolve_checkpoint
-from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.models.wandb_files import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
 from spdclust.user_files.layout import listed

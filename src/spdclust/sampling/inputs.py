@@ -1,15 +1,20 @@
-"""Inputs of a decomposed model for its task, from toy data or from tokens.
+"""Inputs of a decomposed model for its task: features of toy models, sequences to repeat, or text.
 
-Nothing here imports torch or the libraries of the extra `lm` before inputs are made.
+Those of the first two are drawn here, seeded. Nothing here imports torch or the libraries of the extra `lm`
+before inputs are made.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
-from spdclust.models.task import InductionTask, Task, ToyTask
-from spdclust.sampling import induction, toy
-from spdclust.sampling.chunks import InputSource, ToySource
+from spdclust.core.types import Bool, Float, Int, make_generator
+from spdclust.models.config import InductionTask, Task, ToyTask
+from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource, random_positions
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +32,9 @@ def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
         InputError: the data or the tokenizer cannot be opened, or settings do not match the model.
     """
     if isinstance(task, ToyTask):
-        return ToySource(task, config.samples_per_batch, config.batch_size)
+        return DrawnSource(partial(generate_inputs, task), config.samples_per_batch, config.batch_size)
     if isinstance(task, InductionTask):
-        return induction.InductionSource(task, config)
+        return InductionSource(task, config)
     from spdclust.sampling.language import LanguageSource
 
     return LanguageSource(task, config)
@@ -57,14 +62,174 @@ def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
     if isinstance(task, ToyTask):
         import torch
 
-        return torch.from_numpy(toy.generate(task, n_samples, seed))
+        return torch.from_numpy(toy_features(task, n_samples, seed))
     if isinstance(task, InductionTask):
         import torch
 
-        return torch.from_numpy(induction.generate(task, n_samples, seed))
+        return torch.from_numpy(induction_sequences(task, n_samples, seed))
     raise InputError(
         "tokens come from a dataset; open_inputs(model.task, config) reads it",
         field="task_name",
         found=task.name,
         allowed="resid_mlp, tms, induction_head",
     )
+
+
+VALUE_RANGES: dict[str, tuple[float, float]] = {"resid_mlp": (-1.0, 1.0), "tms": (0.0, 1.0)}
+"""Range of the uniform distribution of an active feature, by task."""
+
+N_ACTIVE: dict[str, int] = {
+    "exactly_one_active": 1,
+    "exactly_two_active": 2,
+    "exactly_three_active": 3,
+    "exactly_four_active": 4,
+    "exactly_five_active": 5,
+}
+"""Number of active features per sample, for the kinds of data with a fixed number."""
+
+Features = Float[np.ndarray, "samples features"]
+Active = Bool[np.ndarray, "samples features"]
+
+
+def toy_features(task: ToyTask, n_samples: int, seed: int) -> Features:
+    """Draw sparse feature vectors.
+
+    Example:
+        >>> task = ToyTask(name="resid_mlp", n_features=4, feature_probability=0.5)
+        >>> bool(np.array_equal(toy_features(task, 9, seed=1), toy_features(task, 9, seed=1)))
+        True
+        >>> one = ToyTask(
+        ...     name="tms", n_features=4, feature_probability=0, data_generation_type="exactly_one_active"
+        ... )
+        >>> (toy_features(one, 3, seed=0) > 0).sum(axis=1).tolist()
+        [1, 1, 1]
+
+    Args:
+        task: number of features and their distribution.
+        n_samples: number of samples, 0 or more.
+        seed: seed of the samples.
+
+    Returns:
+        float32, 0 for inactive features.
+
+    Raises:
+        InputError: more active features than features, or a negative number of samples.
+    """
+    if n_samples < 0:
+        raise InputError("too small", field="n_samples", found=n_samples, allowed="0 or more")
+    generator = make_generator(seed)
+    values = _values(task, n_samples, generator)
+    if task.data_generation_type in N_ACTIVE:
+        active = _exactly(N_ACTIVE[task.data_generation_type], task, n_samples, generator)
+    else:
+        active = _each_for_itself(task, n_samples, generator)
+        for together in task.synced_inputs or []:
+            active[:, together] = active[:, together].any(axis=1, keepdims=True)
+    return np.where(active, values, np.float32(0))
+
+
+def _values(task: ToyTask, n_samples: int, generator: np.random.Generator) -> Features:
+    low, high = VALUE_RANGES[task.name]
+    uniform = generator.random((n_samples, task.n_features), dtype=np.float32)
+    return uniform * np.float32(high - low) + np.float32(low)
+
+
+def _each_for_itself(task: ToyTask, n_samples: int, generator: np.random.Generator) -> Active:
+    uniform = generator.random((n_samples, task.n_features), dtype=np.float32)
+    active: np.ndarray = np.less(uniform, np.float32(task.feature_probability))
+    return active
+
+
+def _exactly(n_active: int, task: ToyTask, n_samples: int, generator: np.random.Generator) -> Active:
+    if n_active > task.n_features:
+        raise InputError(
+            "asked for more active features than the model has",
+            field="data_generation_type",
+            found=task.data_generation_type,
+            allowed=f"at most {task.n_features}",
+        )
+    drawn = generator.random((n_samples, task.n_features)).argsort(axis=1, kind="stable")[:, :n_active]
+    active = np.zeros((n_samples, task.n_features), dtype=bool)
+    np.put_along_axis(active, drawn, True, axis=1)
+    return active
+
+
+START = 0
+"""Token at the start of every sequence."""
+
+
+def induction_sequences(
+    task: InductionTask, n_sequences: int, seed: int
+) -> Int[np.ndarray, "sequences positions"]:
+    """Draw sequences: start, ordinary tokens, induction token, the token to repeat, …, induction token.
+
+    Example:
+        >>> task = InductionTask(name="induction_head", vocab_size=11, seq_len=8, prefix_window=2)
+        >>> tokens = induction_sequences(task, 3, seed=0)
+        >>> tokens[:, [0, 2, 7]].tolist()  # the induction token is 10
+        [[0, 10, 10], [0, 10, 10], [0, 10, 10]]
+
+    Args:
+        task: number of tokens, length, and where the first induction token may be.
+        n_sequences: number of sequences, 0 or more.
+        seed: seed of the sequences.
+    """
+    generator = make_generator(seed)
+    induction = task.vocab_size - 1
+    tokens = generator.integers(1, induction, size=(n_sequences, task.seq_len))
+    repeated = generator.integers(1, induction, size=n_sequences)
+    where = generator.integers(2, task.prefix_window + 1, size=n_sequences)
+    rows = np.arange(n_sequences)
+    tokens[rows, where] = induction
+    tokens[rows, where + 1] = repeated
+    tokens[:, 0] = START
+    tokens[:, -1] = induction
+    return tokens
+
+
+class InductionSource:
+    """Sequences of an induction transformer; each position, or some random ones, are samples.
+
+    Example:
+        >>> task = InductionTask(name="induction_head", vocab_size=11, seq_len=8)
+        >>> run = ClusteringRunConfig(model_path="m", n_tokens=6, n_tokens_per_seq=2, batch_size=2)
+        >>> [chunk.positions.shape for chunk in InductionSource(task, run).draw(seed=0)]
+        [(2, 2), (1, 2)]
+
+    Args:
+        task: the model's task.
+        config: the run's settings.
+
+    Raises:
+        InputError: more positions are asked for than a sequence has.
+    """
+
+    def __init__(self, task: InductionTask, config: ClusteringRunConfig) -> None:
+        self.task = task
+        self.batch_size = config.batch_size
+        self.per_sequence = config.n_tokens_per_seq
+        if self.per_sequence is not None and self.per_sequence > task.seq_len:
+            raise InputError(
+                "more positions than tokens in a sequence",
+                field="n_tokens_per_seq",
+                found=self.per_sequence,
+                allowed=f"at most {task.seq_len}, the tokens of a sequence",
+            )
+        self.n_samples = config.n_tokens or config.batch_size * (self.per_sequence or task.seq_len)
+        self.provenance = {"n_ctx": str(task.seq_len)}
+
+    def draw(self, seed: int) -> Iterator[InputChunk]:
+        """Yield sequences, `batch_size` at a time, until they contain `n_samples` samples."""
+        generator = make_generator((seed, 2))
+        tokens = induction_sequences(
+            self.task, -(-self.n_samples // (self.per_sequence or self.task.seq_len)), seed
+        )
+        for start in range(0, len(tokens), self.batch_size):
+            rows = tokens[start : start + self.batch_size]
+            positions = random_positions(len(rows), self.task.seq_len, self.per_sequence, generator)
+            yield InputChunk(rows, positions)
+
+    def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:
+        """Return the number of each token; the two special ones have names."""
+        names = {START: "[start]", self.task.vocab_size - 1: "[induction]"}
+        return [names.get(token, str(token)) for token in tokens.tolist()]

@@ -15,7 +15,7 @@ from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import check_folder, regular_file
 from spdclust.core.types import Int, make_generator
-from spdclust.models.task import LanguageTask
+from spdclust.models.config import LanguageTask
 from spdclust.sampling.chunks import InputChunk, random_positions
 from spdclust.sampling.settings import FILE_TYPES, LanguageData, language_data, samples_per_batch
 from spdclust.sampling.tokens import Block, Tokenizer, shuffled_nearby, stored_blocks, text_blocks
@@ -191,7 +191,7 @@ def open_records(data: LanguageData) -> Records:
         >>> from pathlib import Path
         >>> from spdclust.config.run import ClusteringRunConfig
         >>> from spdclust.sampling.settings import language_data
-        >>> from spdclust.models.task import LanguageTask
+        >>> from spdclust.models.config import LanguageTask
         >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path(), tokenizer_name="gpt2")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "mine.json").write_text('[{"story": "a cat"}, {"story": "a dog"}]')

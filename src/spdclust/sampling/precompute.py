@@ -28,7 +28,6 @@ from spdclust.sampling.batch_sampling import (
 from spdclust.sampling.chunks import SamplingModel
 from spdclust.sampling.settings import sampling_record
 from spdclust.sampling.tokens import Tokenizer
-from spdclust.user_files.batches import digest_of_batch, read_user_batch
 from spdclust.user_files.folders import (
     OF_ANOTHER_RUN,
     RunFiles,
@@ -38,7 +37,14 @@ from spdclust.user_files.folders import (
     run_numbers,
     shared_by_all_runs,
 )
-from spdclust.user_files.runs import by_reason, check_one_run, check_same_width, header_of_user_file
+from spdclust.user_files.runs import (
+    by_reason,
+    check_one_run,
+    check_same_width,
+    digest_of_batch,
+    header_of_user_file,
+    read_user_batch,
+)
 
 __all__ = [
     "extract_and_process_activations",

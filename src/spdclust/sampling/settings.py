@@ -12,7 +12,7 @@ from typing import Any
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists
-from spdclust.models.task import LanguageTask
+from spdclust.models.config import LanguageTask
 
 FILE_TYPES = {
     ".txt": "text",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import check_one_model
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
@@ -14,7 +15,6 @@ from spdclust.files.stability import save_sweep
 from spdclust.files.stability_reading import load_stability_record
 from spdclust.files.summaries import sweep_lines
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.provenance.histories import check_one_model
 from spdclust.stability.sweeps import compare_points as compare
 from spdclust.stability.sweeps import sweep_point
 

@@ -21,8 +21,13 @@ from spdclust.files.distance_parts import (
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized, save_distances
 from spdclust.partitions.distances import compute_pair_distances
-from spdclust.partitions.pairs import divide_pairs, iteration_rows, symmetric_rows
-from spdclust.partitions.trajectory import AlignedMerges, kept_iterations
+from spdclust.partitions.trajectory import (
+    AlignedMerges,
+    divide_pairs,
+    iteration_rows,
+    kept_iterations,
+    symmetric_rows,
+)
 
 log = logging.getLogger(__name__)
 

@@ -77,7 +77,7 @@ def register(
     *,
     path: str | Path,
 ) -> dict[str, Any]:
-    """Write `registered.json`: the rows of one ensemble and its runs, for `stages.registry`.
+    """Write `registered.json`: the rows of one ensemble and its runs, for `stages.results`.
 
     Example:
         >>> import tempfile

@@ -43,7 +43,7 @@ def examples(
         >>> import tempfile
         >>> from dataclasses import replace
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> from spdclust.files.examples import TokenExamples, samples_of
+        >>> from spdclust.files.stored_batch import TokenExamples, samples_of
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     place = write_example_ensemble(folder)
         ...     path = place.batches(0) / "batch_0.pt"

@@ -29,7 +29,7 @@ from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, EnsembleFold
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
-from spdclust.files.mapping import model_name
+from spdclust.files.reference import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.activations import check_threshold

@@ -10,16 +10,16 @@ import numpy as np
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.code_fingerprint import stage_fingerprint
+from spdclust.core.provenance import git_state, history_provenance
 from spdclust.core.types import Labels
 from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.tables import save_metrics
-from spdclust.merge.filtering import components_to_merge
+from spdclust.merge.activations import components_to_merge
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.view import MergeView
-from spdclust.provenance.histories import git_state, history_provenance
 from spdclust.user_files.layout import first_to_last
 
 log = logging.getLogger(__name__)

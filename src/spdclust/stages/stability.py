@@ -1,17 +1,25 @@
-"""Stage: histories -> what the runs of an ensemble agree on."""
+"""Stages: histories -> what the runs of an ensemble agree on; which component is in which group."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import AUTOMATIC_CUTS, merges_done
+from spdclust.core.numbering import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
+from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized
-from spdclust.files.mapping import save_mapping
+from spdclust.files.histories import load_merge_history
+from spdclust.files.reference import cluster_mapping, mapping_record, save_mapping
 from spdclust.files.stability import save_stability
-from spdclust.stability.analysis import Stability, analyze_stability
-from spdclust.stages.mapping import consensus_record
+from spdclust.merge.history import MergeHistory
+from spdclust.partitions.normalized import NormalizedHistories
+from spdclust.stability.analysis import Stability, analyze_stability, find_cut
+from spdclust.stability.coclustering import coclustering
+from spdclust.stability.cut import Cut, groups_at
 
 log = logging.getLogger(__name__)
 
@@ -96,3 +104,196 @@ def stability(
         for note in at.cut.notes:
             log.warning("%s: %s", name, note)
     return found
+
+
+def map_consensus(
+    histories: str | Path | Sequence[str | Path],
+    cut: str,
+    path: str | Path,
+    *,
+    ensemble: str,
+    model: str,
+    notes: str = "",
+    stride: int = 1,
+    viewer: str = "run",
+) -> None:
+    """Write the mapping of the consensus groups of an ensemble at a cut.
+
+    The groups are those of `stability_groups.csv`. `iteration` is the row of the cut; where runs are cut at a
+    number of groups, the iteration of the first run.
+
+    Example:
+        >>> import json, tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = write_example_ensemble(folder)
+        ...     path = Path(folder) / "cluster_mapping_consensus_groups_4.json"
+        ...     map_consensus(place.folder, "groups_4", path, ensemble=place.name, model="")
+        ...     record = json.loads(path.read_text())
+        >>> record["clustering_run_id"], record["iteration"]
+        ('example/example/consensus', 7)
+        >>> [label for label, group in record["clusters"].items() if group == 0]
+        ['attn:0', 'attn:1', 'mlp:0']
+
+    Args:
+        histories: the ensemble's folder, or its histories.
+        cut: `least_mdl`, `stability_drop`, `merges_<n>` or `groups_<k>`.
+        path: output path.
+        ensemble: name of the ensemble in the mapping.
+        model: the decomposed model, as in `model_path`.
+        notes: free text.
+        stride: `stability_drop` is searched at every n-th iteration.
+        viewer: see `mapping_record`.
+
+    Raises:
+        InputError: the histories cannot be read or compared, there is no such cut, or the file cannot be
+            written.
+    """
+    normalized = load_normalized(histories)
+    try:
+        at = find_cut(normalized, cut, stride=stride)
+        groups = coclustering(groups_at(normalized, at)).consensus.group_idxs
+    except InputError as error:
+        raise error.located(file=common_folder(histories)) from error
+    record = consensus_record(
+        normalized, at, groups, ensemble=ensemble, model=model, notes=notes, viewer=viewer
+    )
+    save_mapping(record, path)
+
+
+def consensus_record(
+    normalized: NormalizedHistories,
+    cut: Cut,
+    group_idxs: Int[np.ndarray, " components"],
+    *,
+    ensemble: str,
+    model: str,
+    notes: str = "",
+    viewer: str = "run",
+) -> dict[str, Any]:
+    """Return the mapping of an ensemble's consensus groups at a cut.
+
+    Example:
+        >>> from spdclust.partitions.ensemble import normalize_ensemble
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.stability.cut import cut_at_least_mdl
+        >>> normalized = normalize_ensemble([example_history(0), example_history(1)])
+        >>> cut = cut_at_least_mdl(normalized)
+        >>> groups = coclustering(groups_at(normalized, cut)).consensus.group_idxs
+        >>> record = consensus_record(normalized, cut, groups, ensemble="sae/mine", model="")
+        >>> record["clustering_run_id"], record["clusters"]["attn:1"], record["clusters"]["mlp:0"]
+        ('sae/mine/consensus', 0, 0)
+
+    Args:
+        normalized: the ensemble.
+        cut: where its runs are cut.
+        group_idxs: consensus group of each component.
+        ensemble: name of the ensemble in the mapping.
+        model: the decomposed model, as in `model_path`.
+        notes: free text.
+        viewer: see `mapping_record`.
+
+    Raises:
+        InputError: no such viewer.
+    """
+    return mapping_record(
+        cluster_mapping(group_idxs, normalized.labels),
+        made_by=f"{ensemble}/consensus",
+        model=model,
+        iteration=int(cut.merges[0] - normalized.first_merges[0]),
+        notes=notes,
+        viewer=viewer,
+    )
+
+
+def map_run(
+    history: str | Path,
+    cut: str,
+    path: str | Path,
+    *,
+    ensemble: str,
+    model: str,
+    run: int = 0,
+    notes: str = "",
+    viewer: str = "run",
+) -> None:
+    """Write the mapping of one run's groups.
+
+    Example:
+        >>> import json, tempfile
+        >>> from spdclust.example_ensemble import example_history
+        >>> from spdclust.files.histories import save_merge_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history, mapping = Path(folder) / "history.zip", Path(folder) / "cluster_mapping_run_0.json"
+        ...     save_merge_history(example_history(), history)
+        ...     map_run(history, "iteration_0", mapping, ensemble="sae/mine", model="")
+        ...     clusters = json.loads(mapping.read_text())["clusters"]
+        >>> [label for label, group in clusters.items() if group is not None]  # the first merge
+        ['attn:5', 'mlp:5']
+
+    Args:
+        history: the run's `history.zip`.
+        cut: `least_mdl` of this run, `merges_<n>` or `groups_<k>`.
+        path: output path.
+        ensemble: name of the ensemble in the mapping.
+        model: the decomposed model, as in `model_path`.
+        run: number of the run.
+        notes: free text.
+        viewer: see `mapping_record`.
+
+    Raises:
+        InputError: the history cannot be read, there is no such cut, or the file cannot be written.
+    """
+    loaded = load_merge_history(history)
+    try:
+        iteration = iteration_of(loaded, cut)
+        groups = loaded.at(iteration)
+    except InputError as error:
+        raise error.located(file=history) from error
+    record = mapping_record(
+        cluster_mapping(groups.group_idxs, groups.labels),
+        made_by=f"{ensemble}/run_{run}",
+        model=model,
+        iteration=iteration,
+        run=run,
+        notes=notes,
+        viewer=viewer,
+    )
+    save_mapping(record, path)
+
+
+def iteration_of(history: MergeHistory, cut: str) -> int:
+    """Return the iteration of one history at a cut.
+
+    Example:
+        >>> import numpy as np
+        >>> from spdclust.config.merge import MergeConfig
+        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
+        >>> history = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
+        >>> iteration_of(history, "least_mdl"), iteration_of(history, "groups_2")
+        (0, 1)
+
+    Raises:
+        InputError: no such cut, or the history does not reach it.
+    """
+    if cut == "least_mdl":
+        return history.best_iteration()
+    if cut in AUTOMATIC_CUTS:
+        raise InputError(
+            "a cut of all runs, not of one",
+            field="cut",
+            found=cut,
+            allowed="least_mdl, merges_<n>, groups_<k>; without a run, the consensus of all",
+        )
+    kind, number = split_cut(cut)
+    if kind == "iteration":
+        return check_iteration(number, history.n_iterations, from_end=False)
+    iteration = history.n_components - 1 - number
+    if not 0 <= iteration < history.n_iterations:
+        raise InputError(
+            "the run does not have this number of groups after any merge",
+            field="n_groups",
+            found=number,
+            allowed=f"{history.n_components - history.n_iterations} to {history.n_components - 1}",
+        )
+    return iteration

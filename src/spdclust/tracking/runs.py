@@ -18,7 +18,7 @@ from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import read_text
 from spdclust.files.ensemble_folder import EnsembleFolder
-from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.models.wandb_files import parse_wandb_path
 from spdclust.tracking.client import Tracker, open_tracker
 
 log = logging.getLogger(__name__)

@@ -131,23 +131,6 @@ def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, UserTo
         return batch, tokens
 
 
-def shape_of_user_file(path: str | Path) -> tuple[int, int]:
-    """Return the number of samples and components of a user-supplied file, reading as little as possible.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/latents.npy", np.zeros((2, 3, 4)))
-        ...     shape_of_user_file(f"{folder}/latents.npy")
-        (6, 4)
-
-    Raises:
-        InputError: the file is missing, damaged or not a matrix.
-    """
-    content = open_user_file(Path(path), verify=False)
-    return content.n_samples, content.n_components
-
-
 def open_user_file(path: Path, *, verify: bool = True) -> UserContent:
     """Return what a user-supplied file or folder holds, with its labels, before the samples are read.
 

@@ -16,7 +16,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import read_json
 from spdclust.core.types import Int
 from spdclust.files.archive import read_array
-from spdclust.files.examples import TokenExamples
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.torch_files import load_tensors
 
 MOST_SAMPLES = 1 << 16

@@ -1,28 +1,20 @@
-"""Target models, one family per file: from a checkpoint's configuration to an empty model of that shape."""
+"""Target models, by family: from a checkpoint's configuration to an empty model of that shape."""
 
 from collections.abc import Callable
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.targets import (
-    gpt2_simple,
-    huggingface,
-    induction_transformer,
-    llama_simple,
-    llama_simple_mlp,
-    resid_mlp,
-    tms,
-)
+from spdclust.models.targets import gpt2_simple, huggingface, induction_transformer, llama, toy
 from spdclust.models.targets.base import Target
 
 __all__ = ["FAMILIES", "Target", "build_target"]
 
 FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
-    "ResidMLP": resid_mlp.build,
-    "ResidualMLP": resid_mlp.build,
-    "TMSModel": tms.build,
-    "LlamaSimple": llama_simple.build,
-    "LlamaSimpleMLP": llama_simple_mlp.build,
+    "ResidMLP": toy.build_resid_mlp,
+    "ResidualMLP": toy.build_resid_mlp,
+    "TMSModel": toy.build_tms,
+    "LlamaSimple": llama.build_llama_simple,
+    "LlamaSimpleMLP": llama.build_llama_simple_mlp,
     "GPT2Simple": gpt2_simple.build,
     "InductionTransformer": induction_transformer.build,
 }

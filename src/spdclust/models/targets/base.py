@@ -14,11 +14,9 @@ from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
-from spdclust.models.config import LARGEST
+from spdclust.models.config import LARGEST, LanguageTask, Task, ToyTask
 from spdclust.models.state import check_shapes, module_shapes
-from spdclust.models.task import LanguageTask, Task, ToyTask
-from spdclust.models.wandb_files import target_folder
-from spdclust.models.wandb_paths import parse_wandb_path
+from spdclust.models.wandb_files import parse_wandb_path, target_folder
 
 MODEL_CONFIG = "model_config.yaml"
 

@@ -12,9 +12,8 @@ from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.core.types import Float, Int
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.config import LARGEST, MOST_LAYERS, CheckpointSection
+from spdclust.models.config import LARGEST, MOST_LAYERS, CheckpointSection, InductionTask
 from spdclust.models.targets.base import Target, first_file, own_folders, read_own_weights
-from spdclust.models.task import InductionTask
 
 _FIELD = "pretrained_model_path"
 _NAMES = ("induction_head", "ih")

@@ -151,7 +151,7 @@ RULES = (
             ),
             FigureEntry(
                 "consensus",
-                "spdclust.plotting.consensus:plot_consensus",
+                "spdclust.plotting.stability:plot_consensus",
                 "Consensus groups",
                 caption=(
                     "Groups of components that more than half of the runs put together, directly or through "

@@ -50,7 +50,7 @@ class FigureEntry(NamedTuple):
         part: key of the figure, for a function that returns several at once.
 
     Example:
-        >>> draw = "spdclust.plotting.merge_tree:plot_merge_tree"
+        >>> draw = "spdclust.plotting.merges:plot_merge_tree"
         >>> FigureEntry("merge_tree_run_{run}", draw, "Merge tree", "Which groups …").key
         'merge_tree'
     """
@@ -194,7 +194,7 @@ INPUTS: dict[str, FigureInput] = {
         _STABILITY["coclustering"],
     ),
     "sweep": FigureInput(
-        "spdclust.files.stability:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
+        "spdclust.files.stability_reading:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
     ),
 }
 """By the name of the rule's input."""

@@ -46,7 +46,7 @@ RULES = (
         figures=(
             FigureEntry(
                 "merge_tree_run_{run}",
-                "spdclust.plotting.merge_tree:plot_merge_tree",
+                "spdclust.plotting.merges:plot_merge_tree",
                 "Merge tree",
                 caption=(
                     "Which groups one run joined and when: each bracket is a merge, at the height of its "

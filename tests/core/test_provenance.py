@@ -24,14 +24,14 @@ from spdclust import (
     save_merge_history,
 )
 from spdclust.commands.cli import main
+from spdclust.commands.recipe import read_recipe
+from spdclust.commands.reproducing import check_history
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
+from spdclust.core.provenance import git_state
 from spdclust.example_ensemble import example_activations, example_history
 from spdclust.files.histories import load_merge_history
 from spdclust.pipeline import cluster_analysis_pipeline
-from spdclust.provenance.histories import git_state
-from spdclust.reproduction.making import check_history
-from spdclust.reproduction.recipe import read_recipe
 
 MODELS = ("a" * 64, "b" * 64)
 ONE_LINE = r"checkpoint_digest: (runs|batches) are of different models \(found: a{12} in .*, b{12} in .*; allowed: one checkpoint, or allow_different_models: true\)"

@@ -3,24 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+from spdclust.commands.comparing import Compared, compare_files, compare_histories
+from spdclust.commands.recipe import Recipe
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import INSIST
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations, find_batches
 from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.merging import merge_iteration
-from spdclust.provenance.histories import INSIST
-from spdclust.reproduction.comparing import Compared, compare_files, compare_histories
-from spdclust.reproduction.recipe import Recipe
 from spdclust.sampling.batch_sampling import load_run_model
 from spdclust.sampling.precompute import convert_missing_batches, write_missing_batches
 from spdclust.sampling.settings import places_left_out
 from spdclust.stages.merge import merge
-from spdclust.user_files.batches import digest_of_batch
 from spdclust.user_files.folders import RunFiles, files_of_run
+from spdclust.user_files.runs import digest_of_batch
 
 
 def check_history(
@@ -31,7 +31,7 @@ def check_history(
     Example:
         >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> from spdclust.reproduction.recipe import read_recipe
+        >>> from spdclust.commands.recipe import read_recipe
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     recipe = read_recipe(write_example_ensemble(folder).history(1))
         ...     compared = check_history(recipe, f"{folder}/again")

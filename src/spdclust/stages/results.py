@@ -1,6 +1,7 @@
-"""Stage: all figures -> one self-contained page with their captions, by Snakemake itself."""
+"""Stages: all results -> the registry of their ensembles; one self-contained page of their figures."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,6 +12,28 @@ from typing import Any
 
 from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
+from spdclust.files.registry import write_registry
+
+log = logging.getLogger(__name__)
+
+
+def registry(path: str | Path) -> None:
+    """Write the registry of all ensembles in its folder.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_example_ensemble(folder)
+        ...     registry(f"{folder}/results/ensemble_registry.db")
+
+    Args:
+        path: `<results>/ensemble_registry.db`.
+
+    Raises:
+        InputError: a `registered.json` is damaged, or the registry cannot be written.
+    """
+    log.info("%d ensembles in %s", write_registry(Path(path).parent), path)
 
 
 def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, path: str | Path) -> None:

@@ -10,10 +10,10 @@ import yaml
 from spdclust.config.load import read_mapping, validate
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import INSIST
 from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory
-from spdclust.provenance.histories import INSIST
 from spdclust.sampling.settings import places_left_out, without_places
 from spdclust.user_files.folders import batches_per_run
 

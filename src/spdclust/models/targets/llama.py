@@ -1,4 +1,4 @@
-"""Small Llama-style language model with a GELU MLP: RMS norms, rotary positions, grouped-query attention."""
+"""Small Llama-style language models: RMS norms, rotary positions, grouped-query attention."""
 
 from typing import Literal
 
@@ -208,12 +208,12 @@ class LlamaSimpleMLP(nn.Module):
         return self.lm_head(self.ln_f(x)), None
 
 
-def build(checkpoint: Checkpoint) -> Target:
+def build_llama_simple_mlp(checkpoint: Checkpoint) -> Target:
     """Return an empty model of the sizes in `model_config.yaml`.
 
     Example:
         >>> from spdclust.models.checkpoint import resolve_checkpoint
-        >>> target = build(resolve_checkpoint("resources/lm_llama2L/run"))
+        >>> target = build_llama_simple_mlp(resolve_checkpoint("resources/lm_llama2L/run"))
         >>> tuple(target.module.h[0].mlp.c_fc.weight.shape), target.max_length
         ((256, 64), 48)
 
@@ -221,3 +221,70 @@ def build(checkpoint: Checkpoint) -> Target:
         InputError: that file is missing, or does not fit.
     """
     return build_pretrained(checkpoint, LlamaSimpleMLPConfig, LlamaSimpleMLP)
+
+
+class LlamaSimpleConfig(LlamaConfig):
+    """Sizes of `LlamaSimple`."""
+
+    model_type: Literal["LlamaSimple"] = "LlamaSimple"
+    n_intermediate: int = Field(default=2048, ge=1, le=LARGEST)
+
+
+class GatedMLP(nn.Module):
+    """Two linear maps side by side, the first through SiLU, multiplied and mapped back.
+
+    Example:
+        >>> mlp = GatedMLP(1, 1, bias=False)
+        >>> names = ("gate_proj", "up_proj", "down_proj")
+        >>> _ = mlp.load_state_dict({f"{name}.weight": torch.ones(1, 1) for name in names})
+        >>> mlp(torch.tensor([2.0])).item(), 2 / (1 + 2.718281828**-2) * 2
+        (3.523..., 3.523...)
+    """
+
+    def __init__(self, width: int, hidden: int, bias: bool) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(width, hidden, bias=bias)
+        self.up_proj = nn.Linear(width, hidden, bias=bias)
+        self.down_proj = nn.Linear(hidden, width, bias=bias)
+
+    def forward(self, x: Float[torch.Tensor, "... d"]) -> Float[torch.Tensor, "... d"]:
+        """Return what the MLP adds."""
+        out: torch.Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class LlamaSimple(LlamaSimpleMLP):
+    """Language model with the parameter names of the reference implementation.
+
+    Example:
+        >>> sizes = {"vocab_size": 50, "n_layer": 1, "n_embd": 8, "n_head": 2, "n_key_value_heads": 1}
+        >>> logits, _ = LlamaSimple(LlamaSimpleConfig(**sizes))(torch.tensor([[7, 9, 7]]))
+        >>> logits.shape
+        torch.Size([1, 3, 50])
+    """
+
+    mlp = GatedMLP
+
+
+def build_llama_simple(checkpoint: Checkpoint) -> Target:
+    """Return an empty model of the sizes in `model_config.yaml`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = Path(folder) / "final_config.yaml"
+        ...     _ = run.write_text(
+        ...         "{pretrained_model_class: LlamaSimple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
+        ...         " ci_config: {fn_type: mlp}, task_config: {}}"
+        ...     )
+        ...     sizes = "{n_layer: 1, n_embd: 8, n_head: 2, n_key_value_heads: 1, n_intermediate: 5}"
+        ...     _ = run.with_name("model_config.yaml").write_text(sizes)
+        ...     target = build_llama_simple(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
+        >>> tuple(target.module.h[0].mlp.gate_proj.weight.shape), target.max_length
+        ((5, 8), 1024)
+
+    Raises:
+        InputError: that file is missing, or does not fit.
+    """
+    return build_pretrained(checkpoint, LlamaSimpleConfig, LlamaSimple)

@@ -14,6 +14,7 @@ import yaml
 from language import CHECKPOINT, TEXTS, TOKENIZER, write_jsonl
 
 from spdclust.commands.cli import main
+from spdclust.commands.comparing import compare_files, compare_histories
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
@@ -26,7 +27,6 @@ from spdclust.files.registry import read_registered
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.pipeline import cluster_analysis_pipeline
-from spdclust.reproduction.comparing import compare_files, compare_histories
 from spdclust.sampling.batch_sampling import request_digest
 
 MODEL = "resources/resid_mlp1"

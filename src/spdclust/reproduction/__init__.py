@@ -1,1 +1,0 @@
-"""Reproduce results from their provenance records."""
