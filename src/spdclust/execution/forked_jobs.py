@@ -45,7 +45,7 @@ _ONE_THREAD = dict.fromkeys(
 _READY = b"ready"
 _ANSWER = 4  # bytes
 _LONGEST_REQUEST = 1 << 20  # more than the system lets anyone send
-_STAGES = ("merge", "track", "ensemble_records", "mapping", "stability", "explorer", "figures", "registry")
+_STAGES = ("merge", "track", "ensemble_records", "stability", "explorer", "figures", "results")
 
 
 class JobServer:
