@@ -117,6 +117,12 @@ class StoredBatch:
         return stored_provenance(self.texts)
 
     @property
+    def examples(self) -> TokenExamples | None:
+        """Tokens of the first samples, if they were stored."""
+        with as_input_error("not a batch written by spdclust", self.path, ALLOWED):
+            return TokenExamples.stored(self.arrays, self.texts)
+
+    @property
     def matrix(self) -> sparse.csr_array:
         """The `(samples, components)` matrix in memory, unverified; without values all entries are 1."""
         assert self.path is not None
