@@ -147,7 +147,7 @@ def find_groups(
     node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
     rank = np.empty(len(groups), dtype=np.int64)
     rank[order] = np.arange(len(groups))
-    similar = cohesion(sums, [groups[g] for g in order])
+    similar = cohesion(sums, [groups[g] for g in order], threads)
 
     # null runs need as much memory as all of the above, so they come last, when most of it can be used again
     null_samples, n_folds, array = first_samples(folds) if n_null else None, folds.n_folds, sums.packed

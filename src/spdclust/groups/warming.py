@@ -3,6 +3,7 @@
 import numpy as np
 
 from spdclust.core.compiling import ensure_compiled
+from spdclust.groups.describe import cohesion
 from spdclust.groups.evidence import evidence_of_groups, select_nodes
 from spdclust.groups.members import find_memberships
 from spdclust.groups.nulls import null_folds
@@ -32,8 +33,9 @@ def _find_little(value: float) -> None:
     labels = [f"m:{i}" for i in range(4)]
     acts = ProcessedActivations.from_dense(active, labels)
     folds = fold_samples([acts, acts], labels, [labels] * 2, 0.01)
-    tree = select_nodes(folds, 1).tree
+    sums, tree, *_ = select_nodes(folds, 1)
     groups = [np.array([0, 1])]
+    cohesion(sums, [*groups, np.array([2, 3])])
     find_memberships(folds, groups, evidence_of_groups(folds, groups, 1), 1)
     tree.best_overlaps(groups)
     for keep_busy in (False, True):
