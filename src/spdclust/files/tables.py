@@ -102,7 +102,7 @@ def _write(columns: list[str], rows: Any, path: str | Path) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    writer.writerows(rows)
     write_text(path, stream.getvalue())
 
 
