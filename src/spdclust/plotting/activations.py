@@ -238,7 +238,7 @@ def _mean_cells(
         cell, value = arrays.of(len(block.data))
         np.take(
             cell_of, block.indices, out=cell, mode="clip"
-        )  # the other mode would get an array to check them
+        )  # no index is clipped; to check them takes an array
         value[:] = block.data
         sums[row] = np.bincount(cell, weights=value, minlength=len(width) + 1)[:-1]
     cells: np.ndarray = sums / (height[:, None] * width[None, :])
