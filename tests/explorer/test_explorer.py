@@ -18,7 +18,7 @@ from scipy import sparse
 from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.explorer.cofiring import MAX_MEMBERS, count_cofiring, group_counts
+from spdclust.explorer.cofiring import MAX_MEMBERS, active_counts, count_cofiring, group_counts
 from spdclust.explorer.collecting import _counts, distinct_groups, rows_of_interest, spread
 from spdclust.explorer.found_groups import independent_activity, independent_cohesion
 from spdclust.explorer.group_tokens import MAX_CHARACTERS, describe_by_tokens
@@ -27,7 +27,7 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distances, load_normalized
 from spdclust.files.groups import load_groups, save_groups
 from spdclust.files.histories import load_merge_histories, save_merge_history
-from spdclust.files.stored_batch import TokenExamples
+from spdclust.files.stored_batch import TokenExamples, batch_to_store
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.groups import group_idxs_at
@@ -287,6 +287,42 @@ def test_pairs_of_a_group_are_counted_as_by_hand():
     assert counts.together.tolist() == [int((active[:, a] & active[:, b]).sum()) for a, b in counts.pairs]
     whole = group_counts(sparse.csr_array(dense), np.arange(9), np.arange(9) // 2, 0.25)
     assert whole.tolist() == [int((dense[:, 2 * g : 2 * g + 2] > 0.25).any(axis=1).sum()) for g in range(5)]
+
+
+def test_sets_are_counted_like_the_values_above_the_threshold():
+    dense = np.random.default_rng(2).random((200, 8)) < 0.3
+    sets, values = sparse.csr_array(dense), sparse.csr_array(dense.astype(np.float64))
+    columns, groups = np.array([3, -1, 0, 7]), np.array([0, 1, 1, 0])
+    for count in (active_counts, lambda *arguments: group_counts(*arguments[:2], groups, arguments[2])):
+        assert count(sets, columns, 0.5).tolist() == count(values, columns, 0.5).tolist()
+    assert active_counts(sets, columns, 0.5).tolist() == [*dense[:, [3]].sum(0), 0, *dense[:, [0, 7]].sum(0)]
+
+
+def test_the_page_is_the_same_where_batches_are_read_in_small_pieces(ensemble, tmp_path, monkeypatch):
+    def page(name):
+        explorer(ensemble, tmp_path / name, ensemble="a/demo", **files_of(ensemble))
+        return (tmp_path / name).read_bytes()
+
+    whole = page("whole.html")
+    monkeypatch.setattr("spdclust.files.stored_batch.ENTRIES_PER_CHUNK", 50)
+    assert page("pieces.html") == whole
+    # only the first samples are counted for pairs, more than one piece of them
+    monkeypatch.setattr("spdclust.explorer.cofiring.MAX_SAMPLES", 20)
+    monkeypatch.setattr("spdclust.stages.explorer.MAX_SAMPLES", 20)
+    page("few.html")
+    header, arrays = held(tmp_path / "few.html")
+    singles = (activations(0)[:20] > 0.4).sum(axis=0)
+    assert header["cofiring"]["n_samples"] == 20
+    assert arrays["cofiring.singles"].tolist() == [singles[LABELS.index(label)] for label in header["labels"]]
+
+
+def test_a_batch_with_a_label_twice_is_refused(ensemble, tmp_path):
+    batch = ActivationBatch.from_dense(activations(0), LABELS)
+    twice = batch_to_store(batch._arrays(), [*LABELS[:-1], LABELS[0]], 0, {})
+    twice.save(tmp_path / "b.pt")
+    given = files_of(ensemble) | {"batches": [tmp_path / "b.pt"] * 3}
+    with pytest.raises(InputError, match=r"b\.pt: labels: label given twice \(found: m\.a:0"):
+        explorer(ensemble, tmp_path / "p.html", ensemble="e", **given)
 
 
 def test_what_equals_the_threshold_is_not_active():

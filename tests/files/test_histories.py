@@ -174,6 +174,29 @@ def test_metrics_have_a_row_for_each_merge_and_a_column_for_each_record(tmp_path
         np.testing.assert_array_equal(columns[name], column)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,0.1\nnan,-2e300\n",
+        "a,b\n1,0.1\nnan,-2e300",
+        "a,b\r\n1,0.1\r\nnan,-2e300\r\n",
+        'a,"b"\n"1",0.1\n nan,-2e300\n',
+    ],
+)
+def test_a_table_of_numbers_is_the_same_however_it_is_written(text, tmp_path):
+    (tmp_path / "t.csv").write_text(text, newline="")
+    columns = load_columns(tmp_path / "t.csv")
+    np.testing.assert_array_equal(columns["a"], [1, np.nan])
+    np.testing.assert_array_equal(columns["b"], [0.1, -2e300])
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3\n", "a,b\n1,2\n\n3,4\n", "a,b\n1,2,3\n4\n", "a\nx\n", "a\n\n"])
+def test_what_is_no_table_of_numbers_is_refused(text, tmp_path):
+    (tmp_path / "t.csv").write_text(text, newline="")
+    with pytest.raises(InputError, match="not a table of numbers"):
+        load_columns(tmp_path / "t.csv")
+
+
 def test_a_missing_history_says_so(tmp_path):
     with pytest.raises(InputError, match=r"no such file \(allowed: a history\.zip\)"):
         load_merge_history(tmp_path / "history.zip")

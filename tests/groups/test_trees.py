@@ -6,8 +6,11 @@ from collections import Counter
 import groups_plain as plain
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from spdclust.groups.describe import _key_of, formed_by
+from spdclust.groups.describe import _key_of, _median, formed_by
 from spdclust.groups.find import find_groups
 from spdclust.groups.kernels.pairs import similar_pairs
 from spdclust.groups.samples import fold_samples
@@ -285,3 +288,26 @@ def test_all_that_a_run_has_is_no_group_that_it_forms():
         plain.history(plain.names(6), [[0, 5], [0, 1], [0, 1], [0, 1], [0, 1]]),
     ]
     assert find_groups(histories).n_groups == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("n_groups", [0, 1, 7])
+def test_similarities_between_groups_are_those_of_the_rows_in_order(n_groups, threads):
+    rng = np.random.default_rng(n_groups)
+    n = 40
+    packed = (rng.random(n * (n + 1) // 2) * 20 * (rng.random(n * (n + 1) // 2) < 0.6)).astype(np.float32)
+    counts = rng.integers(30, 90, n).astype(float)
+    sums = PairSums(packed, counts, counts * rng.random(n))
+    group_of = rng.integers(-1, n_groups, n)
+    expected = [
+        sums.row(i)[(group_of[:i] >= 0) & (group_of[:i] != group_of[i])].astype(np.float32)
+        for i in np.flatnonzero(group_of >= 0).tolist()
+    ]
+    between = sums.between(group_of, threads)
+    np.testing.assert_array_equal(between, np.concatenate([np.empty(0, dtype=np.float32), *expected]))
+    assert len(between) > 0 or n_groups < 2
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=32)), st.integers(1, 3))
+def test_the_median_without_sorting_is_the_median(values, threads):
+    assert _median(values, threads) == float(np.median(values))

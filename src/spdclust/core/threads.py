@@ -80,3 +80,25 @@ def run_in_order(task: Callable[[Item], Result], items: Iterable[Item], threads:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def one_ahead(items: Iterable[Item], threads: int) -> Iterator[Item]:
+    """Yield items in order; with several threads, the next item is made while the caller uses the last one.
+
+    Example:
+        >>> list(one_ahead((number * number for number in range(3)), threads=2))
+        [0, 1, 4]
+
+    Args:
+        items: makes its items one by one, on another thread than the caller's.
+        threads: number of threads; with 1, items are made by the caller's thread.
+    """
+    if threads == 1:
+        yield from items
+        return
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: list(itertools.islice(iterator, 1)))
+        while made := waiting.result():
+            waiting = pool.submit(lambda: list(itertools.islice(iterator, 1)))
+            yield made.pop()

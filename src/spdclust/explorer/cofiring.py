@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from spdclust.core.compiling import ensure_compiled
-from spdclust.core.types import Int
-from spdclust.merge.kernels.coactivation import count_entries
+from spdclust.core.types import Int, Num
+from spdclust.explorer import kernels
+from spdclust.merge.sources import rows_between
 
 MAX_SAMPLES = 1 << 16
 """Samples that are counted, the first ones of the batch."""
@@ -16,10 +18,6 @@ MAX_MEMBERS = 24
 """Components of a group that are compared with each other, the most active ones."""
 MAX_PAIRS = 150_000
 """Pairs that the page holds."""
-
-_AT_ONCE = 2048
-_ENTRIES_AT_ONCE = 1 << 17
-"""Their temporary arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,10 @@ def count_cofiring(
         groups: numbers of the components of each group.
         threshold: active is above this; None takes anything above 0.
     """
-    bits, n_samples = _active_bits(matrix, columns, threshold)
-    singles = _popcount(bits)
+    words, n_samples = _active_words(matrix, columns, threshold)
+    singles = _count_common(words, np.repeat(np.arange(len(columns))[:, None], 2, axis=1))
     pairs = _pairs_within(groups, singles, len(columns))
-    together = np.empty(len(pairs), dtype=np.int64)
-    for start in range(0, len(pairs), _AT_ONCE):
-        piece = pairs[start : start + _AT_ONCE]
-        together[start : start + _AT_ONCE] = _popcount(bits[piece[:, 0]] & bits[piece[:, 1]])
-    return CoFiring(n_samples, singles, pairs, together)
+    return CoFiring(n_samples, singles, pairs, _count_common(words, pairs))
 
 
 def active_counts(
@@ -87,10 +81,8 @@ def active_counts(
         threshold: active is above this; None takes anything above 0.
     """
     counts = np.zeros(matrix.shape[1], dtype=np.int64)
-    for start in range(0, len(matrix.data), _ENTRIES_AT_ONCE):
-        piece = slice(start, start + _ENTRIES_AT_ONCE)
-        active = matrix.data[piece] > (threshold or 0.0)
-        counts += np.bincount(matrix.indices[piece][active], minlength=matrix.shape[1])
+    _, indices, *above = _arrays(matrix, threshold)
+    kernels.count_components(indices, *above, counts)
     return np.where(columns >= 0, counts[columns], 0)
 
 
@@ -142,53 +134,49 @@ def group_counts(
     """
     n_groups = int(group_idxs.max(initial=-1)) + 1
     known = columns >= 0
-    group_of_column = np.full(matrix.shape[1], -1, dtype=np.int32)
+    # columns that no component has are a group more
+    group_of_column = np.full(matrix.shape[1], n_groups, dtype=np.int32)
     group_of_column[columns[known]] = group_idxs[known]
-    ensure_compiled("merge, counting entries", _count_little)
-    return _count(matrix, group_of_column, n_groups, threshold or 0.0)
+    words, counts = np.zeros(n_groups + 1, dtype=np.uint64), np.zeros(n_groups + 1, dtype=np.int64)
+    kernels.count_groups(*_arrays(matrix, threshold), group_of_column, words, counts)
+    return counts[:-1]
 
 
-def _count(
-    matrix: sparse.csr_array, group_of_column: Int[np.ndarray, " columns"], n_groups: int, threshold: float
-) -> Int[np.ndarray, " groups"]:
-    counts = np.zeros(n_groups, dtype=np.int64)
-    count_entries(
-        matrix.indptr.astype(np.int64, copy=False),
-        matrix.indices.astype(np.int32, copy=False),
-        np.asarray(matrix.data > threshold),
-        group_of_column,
-        0,
-        np.full(n_groups, -1, dtype=np.int64),
-        counts,
-        np.empty(matrix.shape[0], dtype=np.int32),
-    )
-    return counts
-
-
-def _count_little() -> None:
-    _count(sparse.csr_array(np.eye(2)), np.zeros(2, dtype=np.int32), 1, 0.0)
-
-
-def _active_bits(
-    matrix: sparse.csr_array, columns: np.ndarray, threshold: float | None
-) -> tuple[np.ndarray, int]:
-    """Return `(components, bytes)` one bit a sample, and the number of samples."""
+def _active_words(
+    matrix: sparse.csr_array, columns: Int[np.ndarray, " components"], threshold: float | None
+) -> tuple[Num[np.ndarray, "_ words"], int]:
+    """Return a bit for each component and sample, and the number of samples; the last row is no component."""
     n_samples = min(matrix.shape[0], MAX_SAMPLES)
-    place = np.full(matrix.shape[1], -1, dtype=np.int64)
-    place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
-    bits = np.zeros((len(columns), -(-n_samples // 8)), dtype=np.uint8)
-    for start in range(0, n_samples, _AT_ONCE):
-        piece = matrix[start : min(start + _AT_ONCE, n_samples)]
-        dense = np.zeros((len(columns), piece.shape[0]), dtype=bool)
-        rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
-        components = place[piece.indices]
-        active = (piece.data > (threshold or 0.0)) & (components >= 0)
-        dense[components[active], rows[active]] = True
-        packed = np.packbits(dense, axis=1)
-        bits[:, start // 8 : start // 8 + packed.shape[1]] = packed
-    return bits, n_samples
+    row_of_column = np.full(matrix.shape[1], len(columns), dtype=np.int32)
+    row_of_column[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+    words = np.zeros((len(columns) + 1, -(-n_samples // kernels.WORD)), dtype=np.uint64)
+    kernels.mark_active(*_arrays(rows_between(matrix, 0, n_samples), threshold), row_of_column, words)
+    return words, n_samples
 
 
-def _popcount(bits: np.ndarray) -> np.ndarray:
-    counts: np.ndarray = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+def _count_common(
+    words: Num[np.ndarray, "_ words"], pairs: Int[np.ndarray, "pairs 2"]
+) -> Int[np.ndarray, " pairs"]:
+    counts = np.empty(len(pairs), dtype=np.int64)
+    kernels.count_common(words, pairs, counts)
     return counts
+
+
+def _arrays(matrix: sparse.csr_array, threshold: float | None) -> tuple[Any, ...]:
+    """Return what kernels take: starts of rows, columns, values, and above what a value is active."""
+    data = matrix.data.view(np.uint8) if matrix.data.dtype == np.bool_ else matrix.data
+    # sets: true is above every threshold below 1
+    level = data.dtype.type(0 if data.dtype == np.uint8 else threshold or 0.0)
+    ensure_compiled(f"explorer, counting {data.dtype}", lambda: _count_little(data.dtype))
+    indptr, indices = (array.astype(np.int32, copy=False) for array in (matrix.indptr, matrix.indices))
+    return indptr, indices, data, level
+
+
+def _count_little(kind: np.dtype[Any]) -> None:
+    start, column = np.array([0, 1], dtype=np.int32), np.zeros(1, dtype=np.int32)
+    values, counts = np.ones(1, dtype=kind), np.zeros(1, dtype=np.int64)
+    words = np.zeros((1, 1), dtype=np.uint64)
+    kernels.count_components(column, values, kind.type(0), counts)
+    kernels.count_groups(start, column, values, kind.type(0), column, words[0], counts)
+    kernels.mark_active(start, column, values, kind.type(0), column, words)
+    kernels.count_common(words, np.zeros((1, 2), dtype=np.int64), counts)

@@ -11,7 +11,6 @@ from spdclust.core.spacing import evenly_spaced
 from spdclust.core.types import Float, Int
 from spdclust.explorer.cofiring import CoFiring
 from spdclust.explorer.page import narrow
-from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
@@ -212,7 +211,7 @@ def _run(name: str, history: MergeHistory, best: int | None) -> dict[str, Any]:
 
 
 def _run_arrays(run: str, history: MergeHistory, own: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    _, names = merge_tree(history.selected_pairs, history.n_components)
+    names = history.group_names
     arrays = {
         f"{run}.own": narrow(own),
         f"{run}.first": narrow(names[:, 0]),

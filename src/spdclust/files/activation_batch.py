@@ -176,5 +176,5 @@ class ActivationBatch(Brief):
                 stored.provenance,
                 maxima,
                 means,
-                TokenExamples.stored(stored.arrays, stored.texts),
+                stored.examples,
             )

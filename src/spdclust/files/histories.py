@@ -27,7 +27,7 @@ from spdclust.files.reference import (
     settings_for_reader,
 )
 from spdclust.merge.activations import check_labels
-from spdclust.merge.groups import iterate_group_idxs, merge_tree
+from spdclust.merge.groups import iterate_group_idxs
 from spdclust.merge.history import NOT_STATED, MergeHistory, not_stated
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
@@ -162,11 +162,10 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             _check_reference_labels(metadata, labels)
             pairs = pairs[: _rows_filled(metadata["n_iters_current"], len(pairs))]
         pairs = np.sort(pairs.astype(np.int64), axis=1)
-        merge_tree(pairs, len(labels))  # raises for pairs that cannot have been merged
         for name in own[1:] if ours else []:
             _check_figures(arrays[name], name, len(pairs))
         nothing = np.full(len(pairs), np.nan)
-        return MergeHistory(
+        history = MergeHistory(
             labels=labels,
             selected_pairs=pairs,
             mdl_loss=arrays["mdl_loss.npy"] if ours else nothing,
@@ -175,6 +174,8 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             records={name: arrays[f"{_RECORD}{name}.npy"] for name in names},
             provenance=provenance,
         )
+        history.group_names  # noqa: B018 - raises for pairs that cannot have been merged
+        return history
 
 
 def _metadata(path: Path) -> dict[str, Any]:

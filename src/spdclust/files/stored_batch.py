@@ -125,8 +125,8 @@ def samples_of(
     return np.column_stack([sequences, chosen.ravel()])
 
 
-ENTRIES_PER_CHUNK = 1 << 22
-"""Approximate number of entries that are read at a time."""
+ENTRIES_PER_CHUNK = 1 << 20
+"""Approximate number of entries that are read at a time. Larger arrays would get new memory each time."""
 
 _ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
 
@@ -210,6 +210,12 @@ class StoredBatch:
         return stored_provenance(self.texts)
 
     @property
+    def examples(self) -> TokenExamples | None:
+        """Tokens of the first samples, if they were stored."""
+        with as_input_error("not a batch written by spdclust", self.path or "batch", ALLOWED):
+            return TokenExamples.stored(self.arrays, self.texts)
+
+    @property
     def matrix(self) -> sparse.csr_array:
         """The `(samples, components)` matrix in memory, unverified; without values all entries are 1."""
         assert self.path is not None
@@ -228,7 +234,9 @@ class StoredBatch:
         """Yield the number of entries of each chunk, and a function that reads it, in any thread."""
         indptr, first = self.arrays["indptr"], 0
         while first < self.n_samples:
-            end = int(np.searchsorted(indptr, int(indptr[first]) + ENTRIES_PER_CHUNK, side="right"))
+            # a number of another type would make NumPy copy the whole array, each time
+            most = min(int(indptr[first]) + ENTRIES_PER_CHUNK, int(indptr[-1]))
+            end = int(np.searchsorted(indptr, indptr.dtype.type(most), side="right"))
             last = min(max(end - 1, first + 1), self.n_samples)
             yield int(indptr[last]) - int(indptr[first]), partial(self._rows, first, last)
             first = last

@@ -66,22 +66,43 @@ def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
     """
     text = read_text(path, "a .csv table")
     with as_input_error("not a table of numbers", path, "a whole table"):
-        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        header, values = _plain_numbers(text) or _numbers(text)
         if len(set(header)) < len(header):
             raise InputError("column given twice", found=header)
-        values = np.array([[float(cell) for cell in line] for line in lines])
-        values = values.reshape(len(lines), len(header))
     for name in needed:
         if name not in header:
             raise InputError("column missing", file=path, field=name, found=header, allowed="a whole table")
     return {name: values[:, column] for column, name in enumerate(header)}
 
 
+def _plain_numbers(text: str) -> tuple[list[str], np.ndarray] | None:
+    """Return what `_numbers` does, in half its time, of a text as `save_columns` writes it; else None."""
+    header, *lines = text.removesuffix("\n").split("\n")
+    n_commas = header.count(",")
+    if (
+        not header
+        or '"' in text
+        or "\r" in text
+        or any(not line or line.count(",") != n_commas for line in lines)
+    ):
+        return None
+    cells = ",".join(lines).split(",") if lines else []
+    values = np.fromiter(map(float, cells), np.float64, count=len(cells))
+    return header.split(","), values.reshape(len(lines), n_commas + 1)
+
+
+def _numbers(text: str) -> tuple[list[str], np.ndarray]:
+    """Return the header and the cells of any `.csv` table of numbers."""
+    header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+    values = np.array([[float(cell) for cell in line] for line in lines])
+    return header, values.reshape(len(lines), len(header))
+
+
 def _write(columns: list[str], rows: Any, path: str | Path) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    writer.writerows(rows)
     write_text(path, stream.getvalue())
 
 

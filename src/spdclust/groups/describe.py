@@ -1,12 +1,15 @@
 """The columns reported for each group: evidence, activity, similarity, support from the runs' merges."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import betaincinv
 
+from spdclust.core.threads import run_parts
 from spdclust.groups.evidence import Evidence
 from spdclust.groups.found import COLUMNS
+from spdclust.groups.kernels.pairs import count_digits
 from spdclust.groups.samples import Folds
 from spdclust.groups.similarity import PairSums
 from spdclust.groups.trees import Tree
@@ -48,7 +51,7 @@ def describe(
     return {name: columns[name] for name in COLUMNS}
 
 
-def cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, float]]:
+def cohesion(sums: PairSums, groups: list[np.ndarray], threads: int = 1) -> dict[str, dict[str, float]]:
     """Return the similarity of pairs inside groups and of pairs between different groups.
 
     Example:
@@ -56,6 +59,11 @@ def cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, fl
         >>> sums = PairSums(packed, np.array([4.0, 4.0, 2.0]), np.array([4.0, 4.0, 2.0]))
         >>> cohesion(sums, [np.array([0, 1])])["inside"]
         {'mean': 1.0, 'median': 1.0, 'never': 0.0}
+
+    Args:
+        sums: sums over all samples.
+        groups: members of each group; groups are disjoint.
+        threads: number of threads; the result does not depend on it.
 
     Returns:
         For `inside` and `between`, the mean and median similarity and the share of pairs `never` active
@@ -65,19 +73,43 @@ def cohesion(sums: PairSums, groups: list[np.ndarray]) -> dict[str, dict[str, fl
     group_of = np.full(sums.n_components, -1)
     for g, members in enumerate(groups):
         group_of[members] = g
-    rows = [
-        sums.row(i)[(group_of[:i] >= 0) & (group_of[:i] != group_of[i])].astype(np.float32)
-        for i in np.flatnonzero(group_of >= 0).tolist()
-    ]
-    between = np.concatenate([np.empty(0, dtype=np.float32), *rows])
+    between = sums.between(group_of, threads)
     return {
         name: {
             "mean": float(values.mean(dtype=np.float64)) if len(values) else float("nan"),
-            "median": float(np.median(values)) if len(values) else float("nan"),
-            "never": float((values <= 0).mean()) if len(values) else float("nan"),
+            "median": median if len(values) else float("nan"),
+            "never": float(np.count_nonzero(values <= 0) / len(values)) if len(values) else float("nan"),
         }
-        for name, values in (("inside", inside), ("between", between))
+        for name, values, median in (
+            ("inside", inside, float(np.median(inside)) if len(inside) else float("nan")),
+            ("between", between, _median(between, threads)),
+        )
     }
+
+
+def _median(values: np.ndarray, threads: int) -> float:
+    """Return the median of float32 values of 0 or more, as NumPy does, without sorting them."""
+    if len(values) == 0:
+        return float("nan")
+    keys = values.view(np.uint32)  # in the order of the values
+    edges = np.linspace(0, len(keys), 8 * threads + 1, dtype=np.int64).tolist()
+
+    def count(shift: int, above: int) -> np.ndarray:
+        def count_part(first: int, last: int) -> np.ndarray:
+            counts = np.zeros(2**16, dtype=np.int64)
+            count_digits(keys[first:last], np.uint32(shift), np.uint32(above), counts)
+            return counts
+
+        counts: np.ndarray = np.cumsum(np.sum(run_parts(count_part, list(pairwise(edges)), threads), axis=0))
+        return counts
+
+    high = count(16, 0)
+    middle = []
+    for rank in ((len(keys) - 1) // 2, len(keys) // 2):
+        first = int(np.searchsorted(high, rank, side="right"))
+        before = int(high[first - 1]) if first else 0
+        middle.append(first << 16 | int(np.searchsorted(count(0, first), rank - before, side="right")))
+    return float(np.median(np.array(middle, dtype=np.uint32).view(np.float32)))
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:

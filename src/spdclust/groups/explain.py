@@ -8,7 +8,6 @@ import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.types import Bool, Labels
-from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import Batch
 
@@ -168,7 +167,7 @@ def _joinings(
     inside = {component: [label] for component, label in enumerate(history.labels) if label in order}
     size = np.ones(history.n_components, dtype=np.int64)
     joined = []
-    names = merge_tree(history.selected_pairs, history.n_components)[1]
+    names = history.group_names
     for iteration, (first, second) in enumerate(names.tolist()):
         size[first] += size[second]
         parts = inside.pop(first, None), inside.pop(second, None)

@@ -150,7 +150,7 @@ def find_groups(
     node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
     rank = np.empty(len(groups), dtype=np.int64)
     rank[order] = np.arange(len(groups))
-    similar = cohesion(sums, [groups[g] for g in order])
+    similar = cohesion(sums, [groups[g] for g in order], threads)
 
     # null runs need as much memory as all of the above, so they come last, when most of it can be used again
     null_samples, n_folds, array = first_samples(folds) if n_null else None, folds.n_folds, sums.packed
@@ -362,8 +362,9 @@ def _find_little(value: float) -> None:
     labels = [f"m:{i}" for i in range(4)]
     acts = ProcessedActivations.from_dense(active, labels)
     folds = fold_samples([acts, acts], labels, [labels] * 2, 0.01)
-    tree = select_nodes(folds, 1).tree
+    sums, tree, *_ = select_nodes(folds, 1)
     groups = [np.array([0, 1])]
+    cohesion(sums, [*groups, np.array([2, 3])])
     find_memberships(folds, groups, evidence_of_groups(folds, groups, 1), 1)
     tree.best_overlaps(groups)
     for keep_busy in (False, True):

@@ -9,11 +9,11 @@ inactive; if it still qualifies, it is shared with a second group.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from spdclust.core.threads import even_parts, run_parts
+from spdclust.core.threads import even_parts, one_ahead, run_parts
 from spdclust.core.types import Float, Int
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
 from spdclust.groups.kernels import samples as kernels
@@ -174,39 +174,73 @@ def _count_events(
         both = np.zeros((n_groups, n_groups), dtype=np.int64)
         edge = np.zeros(n_components, dtype=np.int64)
         n_active = np.zeros((n_groups, 2), dtype=np.int64)
-        for chunk in (chunk for piece in folds.pieces(fold) for chunk in _chunks(piece)):
-            n_entries, n_here = len(chunk.columns), chunk.n_rows
-            loose = np.empty(n_entries, chunk.columns.dtype)
-            if energy is None and chunk.values is not None:
+        per_component = (own_hits, alone[fold], alone_energy, edge)
+        chunks = (
+            _mark_samples(chunk, group_of, at_least, others, per_component)
+            for piece in folds.pieces(fold)
+            for chunk in _chunks(piece)
+        )
+        # marking the samples of a chunk takes one thread, while those of the chunk before are counted
+        for marked in one_ahead(chunks, threads):
+            if energy is None and marked.squares is not None:
                 energy = hits.sum(0, dtype=np.float64)
-            squares = None if energy is None else np.ones(n_entries)
-            loose_start, edge_end = np.zeros(n_here + 1, dtype=np.int64), np.zeros(n_here, dtype=np.int64)
-            busy_start = np.zeros(n_here + 1, dtype=np.int64)
-            busy, busy_active = np.empty(n_entries, dtype=np.int32), np.empty(n_entries, dtype=np.bool_)
-            active_here = np.zeros((n_groups, 2), dtype=np.int64)
-            kernels.mark_samples(
-                chunk.start, chunk.columns, chunk.values, group_of, at_least, others,
-                loose_start, loose, squares, edge_end, own_hits, alone[fold], alone_energy, edge,
-                active_here, busy_start, busy, busy_active,
-            )  # fmt: skip
-            sample_start = np.concatenate([[0], np.cumsum(active_here[:, 0])])
-            samples = np.empty(sample_start[-1], dtype=np.int32)
-            kernels.samples_of_groups(busy_start, busy, busy_active, sample_start[:-1].copy(), samples)
-
-            given = (sample_start, samples, loose_start, edge_end, loose, squares, busy_start, busy)
+            if energy is not None and marked.squares is None:
+                marked = marked._replace(squares=np.ones(len(marked.loose)))
             counted = (hits[fold], extra[fold], np.empty((0, 0)) if energy is None else energy, both)
 
             def count(
-                first: int, last: int, given: tuple[Any, ...] = given, counted: tuple[Any, ...] = counted
+                first: int, last: int, marked: _Marked = marked, counted: tuple[Any, ...] = counted
             ) -> None:
-                kernels.count_with_groups(first, last, *given, *counted)
+                kernels.count_with_groups(first, last, *marked[1:], *counted)
 
-            run_parts(count, even_parts(active_here[:, 0] + 1, 8 * threads), threads)
-            n_active += active_here
-            opened[fold] += active_here[:, 0]
+            run_parts(count, even_parts(marked.n_active[:, 0] + 1, 8 * threads), threads)
+            n_active += marked.n_active
+            opened[fold] += marked.n_active[:, 0]
+            del count, marked  # before the next chunk needs as much
         closed[fold] = opened[fold][:, None] - both
         inactive[fold] = folds.n_samples[fold] - np.where(in_group, n_active[group_of, 1], 0) + edge
     return _Events(hits, opened, closed, extra, inactive, alone, own_hits, energy, alone_energy)
+
+
+class _Marked(NamedTuple):
+    """A chunk of samples with their groups: how many are active, then what `count_with_groups` takes."""
+
+    n_active: Int[np.ndarray, "groups 2"]
+    sample_start: Int[np.ndarray, " groups_and_end"]
+    samples: np.ndarray
+    loose_start: np.ndarray
+    edge_end: np.ndarray
+    loose: np.ndarray
+    squares: np.ndarray | None
+    """None if all values are 1."""
+    busy_start: np.ndarray
+    busy: np.ndarray
+
+
+def _mark_samples(
+    chunk: Entries,
+    group_of: Int[np.ndarray, " components"],
+    at_least: Int[np.ndarray, " groups"],
+    others: Int[np.ndarray, " groups"],
+    per_component: tuple[np.ndarray, ...],
+) -> _Marked:
+    """Find the groups of every sample, and add to what `mark_samples` counts of every component."""
+    n_entries, n_here = len(chunk.columns), chunk.n_rows
+    loose = np.empty(n_entries, chunk.columns.dtype)
+    squares = None if chunk.values is None else np.empty(n_entries)
+    loose_start, edge_end = np.zeros(n_here + 1, dtype=np.int64), np.zeros(n_here, dtype=np.int64)
+    busy_start = np.zeros(n_here + 1, dtype=np.int64)
+    busy, busy_active = np.empty(n_entries, dtype=np.int32), np.empty(n_entries, dtype=np.bool_)
+    n_active = np.zeros((len(at_least), 2), dtype=np.int64)
+    kernels.mark_samples(
+        chunk.start, chunk.columns, chunk.values, group_of, at_least, others,
+        loose_start, loose, squares, edge_end, *per_component,
+        n_active, busy_start, busy, busy_active,
+    )  # fmt: skip
+    sample_start = np.concatenate([[0], np.cumsum(n_active[:, 0])])
+    samples = np.empty(sample_start[-1], dtype=np.int32)
+    kernels.samples_of_groups(busy_start, busy, busy_active, sample_start[:-1].copy(), samples)
+    return _Marked(n_active, sample_start, samples, loose_start, edge_end, loose, squares, busy_start, busy)
 
 
 def _chunks(piece: Entries) -> Iterator[Entries]:

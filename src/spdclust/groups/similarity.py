@@ -73,6 +73,25 @@ class PairSums:
         """Return the similarities between given components, in the order of SciPy's condensed matrices."""
         return 1 - self.distances(np.sort(members))
 
+    def between(self, group_of: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return the float32 similarities of pairs in different groups, by component; -1 is no group."""
+        grouped = group_of >= 0
+        order = np.argsort(group_of, kind="stable")
+        _, first, size = np.unique(group_of[order], return_index=True, return_counts=True)
+        before_in_group = np.empty(len(group_of), dtype=np.int64)
+        before_in_group[order] = np.arange(len(order)) - np.repeat(first, size)
+        n_pairs = np.where(grouped, np.cumsum(grouped) - 1 - before_in_group, 0)
+        start = np.cumsum(n_pairs) - n_pairs
+        found = np.empty(int(n_pairs.sum()), dtype=np.float32)
+
+        def fill(first: int, last: int) -> None:
+            kernels.similarities_between(
+                first, last, group_of, start, self.packed, self.counts, self.scale, found
+            )
+
+        run_parts(fill, even_parts(n_pairs + 1, 8 * threads), threads)
+        return found
+
     def distances(self, members: np.ndarray, threads: int = 1) -> Float[np.ndarray, " pairs"]:
         """Return 1 minus the similarities between components given in order, as `among` does."""
         n = len(members)

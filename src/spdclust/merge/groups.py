@@ -80,46 +80,23 @@ def merge_tree(
     Raises:
         InputError: a pair names a group that does not exist at that point, or the same group twice.
     """
+    pairs = np.sort(np.asarray(selected_pairs, dtype=np.int64), axis=1)
+    n_groups = n_components - np.arange(len(pairs))
+    wrong = (pairs[:, 0] < 0) | (pairs[:, 1] >= n_groups) | (pairs[:, 0] == pairs[:, 1])
+    if wrong.any():
+        t = int(np.argmax(wrong))
+        raise InputError(
+            "pair names a group that does not exist",
+            field=f"selected_pairs[{t}]",
+            found=np.asarray(selected_pairs[t]).tolist(),
+            allowed=f"two different groups of 0 to {n_components - t - 1}",
+        )
+    alive = list(range(n_components))
+    merged = [(alive[i], alive.pop(j)) for i, j in pairs.tolist()]
+    names = np.array(merged, dtype=np.int64).reshape(-1, 2)
     parents = np.arange(n_components)
-    names = np.empty((len(selected_pairs), 2), dtype=np.int64)
-    alive = _OrderedNames(n_components)
-    for t, (i, j) in enumerate(np.sort(np.asarray(selected_pairs, dtype=np.int64), axis=1).tolist()):
-        if i < 0 or j >= n_components - t or i == j:
-            raise InputError(
-                "pair names a group that does not exist",
-                field=f"selected_pairs[{t}]",
-                found=np.asarray(selected_pairs[t]).tolist(),
-                allowed=f"two different groups of 0 to {n_components - t - 1}",
-            )
-        first, second = alive.name(i), alive.name(j)
-        alive.remove(second)
-        parents[second] = first
-        names[t] = first, second
+    parents[names[:, 1]] = names[:, 0]
     return parents, names
-
-
-class _OrderedNames:
-    """The names in use, in order: look-up of the n-th name and removal in O(log n) (a Fenwick tree)."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._top = 1 << max(0, size.bit_length() - 1)
-        self._tree = [position & -position for position in range(size + 1)]
-
-    def name(self, rank: int) -> int:
-        position, step, tree = 0, self._top, self._tree
-        while step:
-            if position + step <= self._size and tree[position + step] <= rank:
-                position += step
-                rank -= tree[position]
-            step >>= 1
-        return position
-
-    def remove(self, name: int) -> None:
-        position = name + 1
-        while position <= self._size:
-            self._tree[position] -= 1
-            position += position & -position
 
 
 def pairs_from_names(

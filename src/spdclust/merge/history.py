@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,17 @@ class MergeHistory(Brief):
         """Number of groups after each merge."""
         return self.n_components - 1 - np.arange(self.n_iterations)
 
+    @cached_property
+    def group_names(self) -> Int[np.ndarray, "iterations 2"]:
+        """Smallest components of the two groups of each merge, see `merge_tree`; read-only, computed once.
+
+        Raises:
+            InputError: a pair names a group that does not exist at that point, or the same group twice.
+        """
+        _, names = merge_tree(self.selected_pairs, self.n_components)
+        names.flags.writeable = False
+        return names
+
     @checked(iteration=whole())
     def group_idxs(self, iteration: int) -> Int[np.ndarray, " components"]:
         """Return the group of every component after merge `iteration`; negative counts from the end.
@@ -275,11 +287,10 @@ class MergeHistory(Brief):
             >>> history.to_linkage().tolist()
             [[0.0, 2.0, 1.0, 2.0], [1.0, 3.0, 2.0, 3.0]]
         """
-        _, names = merge_tree(self.selected_pairs, self.n_components)
         node = np.arange(self.n_components)
         size = np.ones(self.n_components, dtype=np.int64)
         linkage = np.empty((self.n_iterations, 4))
-        for t, (first, second) in enumerate(names):
+        for t, (first, second) in enumerate(self.group_names):
             low, high = sorted((int(node[first]), int(node[second])))
             size[first] += size[second]
             linkage[t] = low, high, t + 1, size[first]

@@ -7,7 +7,6 @@ import numpy as np
 from spdclust.core.numbering import merges_done
 from spdclust.core.types import Int, Labels
 from spdclust.merge.activations import module_of
-from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 
 _SHOWN = 10
@@ -122,7 +121,7 @@ def size_curves(
         >>> largest.tolist(), singletons.tolist()
         ([[2, 1, 0]], [1])
     """
-    _, names = merge_tree(history.selected_pairs, history.n_components)
+    names = history.group_names
     size = np.ones(history.n_components, dtype=np.int64)
     n_of_size = np.zeros(history.n_components + 1, dtype=np.int64)
     n_of_size[1] = history.n_components

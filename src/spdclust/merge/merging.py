@@ -17,7 +17,7 @@ from spdclust.core.threads import available_threads
 from spdclust.core.types import Float, Seed, make_generator
 from spdclust.merge.activations import components_to_merge
 from spdclust.merge.engine import CheckpointStore, Engine, identity_of, load_fitting
-from spdclust.merge.groups import merge_tree, pairs_from_names
+from spdclust.merge.groups import pairs_from_names
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.kernels import layout
 from spdclust.merge.memory import enough_memory
@@ -254,7 +254,7 @@ def repeat_merge(
     engine = Engine(
         source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()
     )
-    _, names = merge_tree(history.selected_pairs, history.n_components)
+    names = history.group_names
     for iteration in iterations:
         if not engine.n_done - 1 <= iteration < history.n_iterations or iteration < 0:
             raise InputError(

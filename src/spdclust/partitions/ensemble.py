@@ -14,7 +14,6 @@ from spdclust.core.arguments import check_fields, checked, instance, several
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import check_one_model
-from spdclust.merge.groups import merge_tree
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
 
@@ -175,7 +174,7 @@ def normalize_ensemble(
         run_names=list(ensemble.run_names),
         own_components=own_components,
         selected_pairs=[np.sort(history.selected_pairs.astype(np.int64), axis=1) for history in ensemble],
-        group_names=[merge_tree(history.selected_pairs, history.n_components)[1] for history in ensemble],
+        group_names=[history.group_names for history in ensemble],
         mdl_loss=[np.asarray(history.mdl_loss, dtype=np.float64) for history in ensemble],
         first_merges=first_merges,
         n_iterations=n_iterations,

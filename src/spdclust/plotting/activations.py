@@ -232,10 +232,15 @@ def _mean_cells(
     cell_of = np.full(n_components, len(width), dtype=np.int64)  # those left out have a cell of their own
     cell_of[columns] = np.repeat(np.arange(len(width)), width)
     sums = np.empty((len(height), len(width)))
+    arrays = _Reused()
     for row, (first, last) in enumerate(itertools.pairwise(row_edges.tolist())):
         block = rows_between(matrix, first, last) if order is None else matrix[order[first:last]]
-        cell = cell_of[block.indices]
-        sums[row] = np.bincount(cell, weights=block.data, minlength=len(width) + 1)[:-1]
+        cell, value = arrays.of(len(block.data))
+        np.take(
+            cell_of, block.indices, out=cell, mode="clip"
+        )  # no index is clipped; to check them takes an array
+        value[:] = block.data
+        sums[row] = np.bincount(cell, weights=value, minlength=len(width) + 1)[:-1]
     cells: np.ndarray = sums / (height[:, None] * width[None, :])
     return cells
 
@@ -265,12 +270,22 @@ def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int
 
 def _column_sums(activations: ProcessedActivations) -> Float[np.ndarray, " components"]:
     sums = np.zeros(activations.n_components)
-    # used again and again: new arrays of this size would take longer to get than to fill
-    component, value = np.empty(0, dtype=np.int64), np.empty(0)
+    arrays = _Reused()
     for _, rows in stretches(activations, _STORED):
-        n = len(rows.data)
-        if n > len(component):
-            component, value = np.empty(n, dtype=np.int64), np.empty(n)
-        component[:n], value[:n] = rows.indices, rows.data
-        sums += np.bincount(component[:n], weights=value[:n], minlength=len(sums))
+        component, value = arrays.of(len(rows.data))
+        component[:], value[:] = rows.indices, rows.data
+        sums += np.bincount(component, weights=value, minlength=len(sums))
     return sums
+
+
+class _Reused:
+    """Arrays of numbers and weights, used again and again: new ones would take longer to get than to fill."""
+
+    def __init__(self) -> None:
+        self._numbers, self._weights = np.empty(0, dtype=np.int64), np.empty(0)
+
+    def of(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return both arrays with `n` elements, which still have other values."""
+        if n > len(self._numbers):
+            self._numbers, self._weights = np.empty(n, dtype=np.int64), np.empty(n)
+        return self._numbers[:n], self._weights[:n]

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
-from spdclust.explorer.cofiring import active_counts, count_cofiring, group_counts
+from spdclust.explorer.cofiring import MAX_SAMPLES, active_counts, count_cofiring, group_counts
 from spdclust.explorer.collecting import (
     PageData,
     add_cofiring,
@@ -24,7 +25,6 @@ from spdclust.explorer.collecting import (
 from spdclust.explorer.found_groups import add_found, add_independent, found_members
 from spdclust.explorer.group_tokens import describe_by_tokens
 from spdclust.explorer.page import pack, page_html
-from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, EnsembleFolder, find_histories, run_number
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import load_groups
@@ -32,9 +32,9 @@ from spdclust.files.histories import load_merge_histories
 from spdclust.files.reference import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.files.stored_batch import StoredBatch
-from spdclust.merge.activations import check_threshold
+from spdclust.merge.activations import check_labels, check_threshold
 from spdclust.merge.history import MergeHistory
-from spdclust.merge.sources import stretches
+from spdclust.merge.sources import rows_between, stretches
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.stability.coclustering import coclustering
 
@@ -166,9 +166,10 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         return
     labels: Labels = data.header["labels"]
     active, n_samples = np.zeros(len(labels), dtype=np.int64), 0
+    *described, consensus = _groups_to_describe(data, runs)
     for run, (history, file) in enumerate(zip(runs, batches, strict=True)):
-        # only the first run's activations are needed in memory
-        batch = ActivationBatch.load(file) if run == 0 else StoredBatch.open(file)
+        batch = StoredBatch.open(file)
+        _check_labels(batch, file)
         columns, union = _columns(batch.labels, history.labels, file), _union_columns(batch.labels, labels)
         threshold, counted_above = history.config.activation_threshold, _threshold(data, history)
         for asked in dict.fromkeys((threshold, counted_above)):
@@ -176,17 +177,24 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         own, names = _merges(data, run)
         final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
         final_counts = np.zeros(len(own) - len(names), dtype=np.int64)
+        # the first run's batch describes the groups, if it has all components
+        cuts = consensus if run == 0 and threshold is not None and (union >= 0).all() else {}
+        of_cuts = {cut: np.zeros(int(groups.max()) + 1, dtype=np.int64) for cut, groups in cuts.items()}
         for _, rows in stretches(batch):
             active += active_counts(rows, union, counted_above)
             if threshold is not None:
                 final_counts += group_counts(rows, columns, final, threshold)
+            for cut, groups in cuts.items():
+                of_cuts[cut] += group_counts(rows, union, groups, threshold)
         n_samples += batch.n_samples
         # a scalar activity has another definition, and with several batches it is of the last one
         single = history.config.recompute_costs_every == 1
         if threshold is not None and single and batch.n_samples == history.provenance.get("n_samples"):
             add_final_activity(data, run, final_counts)
-        if isinstance(batch, ActivationBatch):
-            _add_described(data, runs, batch)
+        if run == 0:
+            _add_described(data, batch, union, described, counted_above)
+        for cut, counts in of_cuts.items():
+            add_consensus_activity(data, cut, counts)
     if "found" in data.header and n_samples:
         add_independent(data, active / n_samples, n_samples)
 
@@ -197,18 +205,19 @@ def _threshold(data: PageData, history: MergeHistory) -> float | None:
     return history.config.activation_threshold if found is None else found
 
 
-def _add_described(data: PageData, runs: MergeHistoryEnsemble, batch: ActivationBatch) -> None:
+def _add_described(
+    data: PageData,
+    batch: StoredBatch,
+    columns: np.ndarray,
+    groups: list[list[np.ndarray]],
+    counted_above: float | None,
+) -> None:
     """Add how members of groups fire together, and the tokens of groups and components."""
-    columns = _union_columns(batch.labels, data.header["labels"])
-    first, more, consensus = _groups_to_describe(data, runs)
+    first, more = ([group for group in of if (columns[group] >= 0).all()] for of in groups)
     found, shared = found_members(data), found_members(data, with_shared=True)
-    first, more = ([group for group in groups if (columns[group] >= 0).all()] for groups in (first, more))
-    threshold, counted_above = runs[0].config.activation_threshold, _threshold(data, runs[0])
-    counted = count_cofiring(batch.matrix, columns, [*shared, *first, *more], counted_above)
+    matrix = _first_samples(batch, MAX_SAMPLES)
+    counted = count_cofiring(matrix, columns, [*shared, *first, *more], counted_above)
     add_cofiring(data, counted, run=0, n_samples=batch.n_samples, threshold=counted_above)
-    if threshold is not None and (columns >= 0).all():
-        for cut, groups in consensus.items():
-            add_consensus_activity(data, cut, group_counts(batch.matrix, columns, groups, threshold))
     kept = batch.examples
     if kept is None:
         return
@@ -219,7 +228,7 @@ def _add_described(data: PageData, runs: MergeHistoryEnsemble, batch: Activation
         "run": 0,
         "n_samples": kept.n_samples,
         "groups": describe_by_tokens(
-            batch.matrix[: kept.n_samples],
+            _first_samples(batch, kept.n_samples),
             kept.tokens[kept.samples[:, 0], kept.samples[:, 1]],
             kept.vocabulary,
             kept.context,
@@ -230,6 +239,23 @@ def _add_described(data: PageData, runs: MergeHistoryEnsemble, batch: Activation
             active_members,
         ),
     }
+
+
+def _first_samples(batch: StoredBatch, n_samples: int) -> sparse.csr_array:
+    """Return the first samples of a batch, without reading more than one stretch beyond them."""
+    found = [sparse.csr_array((0, batch.n_components), dtype=np.float32)]
+    for first, rows in stretches(batch):
+        found.append(rows_between(rows, 0, min(n_samples - first, rows.shape[0])))
+        if first + rows.shape[0] >= n_samples:
+            break
+    return sparse.csr_array(sparse.vstack(found[1:] or found))
+
+
+def _check_labels(batch: StoredBatch, file: str | Path) -> None:
+    try:
+        check_labels(batch.labels, batch.n_components)
+    except InputError as error:
+        raise error.located(file=file) from None
 
 
 def _groups_to_describe(

@@ -118,3 +118,30 @@ def distances_among(first, last, members, sums, counts, scale, distances):
             either = counts[i] + counts[j] - shared
             distances[n] = 1 - shared / either if either > 0 else 1.0
             n += 1
+
+
+@compiled
+def similarities_between(first, last, group_of, start, sums, counts, scale, found):
+    """Write the similarities of components `first` to `last` with those before them in another group.
+
+    Those of a component go to `found` from its `start` on.
+    """
+    for i in range(first, last):
+        n = start[i]
+        if group_of[i] < 0:
+            continue
+        for j in range(i):
+            if group_of[j] >= 0 and group_of[j] != group_of[i]:
+                shared = sums[i * (i + 1) // 2 + j] * scale[i] * scale[j]
+                either = counts[i] + counts[j] - shared
+                found[n] = shared / either if either > 0 else 0.0
+                n += 1
+
+
+@compiled
+def count_digits(keys, shift, above, counts):
+    """Count the 16 bits from `shift` on of the 32-bit keys whose bits above those are `above`."""
+    for n in range(len(keys)):
+        digits = np.uint64(keys[n]) >> np.uint64(shift)
+        if digits >> np.uint64(16) == above:
+            counts[digits & np.uint64(0xFFFF)] += 1

@@ -101,9 +101,19 @@ def _add_sixteen(context: Any, planes: Any, rows: Any, at: Any) -> Any:
     return types.void(planes, rows, at), generate
 
 
+def _count_ones(context: Any, word: Any) -> Any:
+    """Return the number of bits that are set in a whole number, in the same type."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return word(word), generate
+
+
 # numba's decorator has the signature of the code generator, not of the function that kernels call
 smaller: Any = intrinsic(_smaller)
 greater: Any = intrinsic(_greater)
 fetch: Any = intrinsic(_fetch)
 add_sixteen: Any = intrinsic(_add_sixteen)
+count_ones: Any = intrinsic(_count_ones)
 trailing_zeros: Any = numbers.trailing_zeros
