@@ -212,7 +212,8 @@ class StoredBatch:
     @property
     def examples(self) -> TokenExamples | None:
         """Tokens of the first samples, if they were stored."""
-        with as_input_error("not a batch written by spdclust", self.path or "batch", ALLOWED):
+        assert self.path is not None
+        with as_input_error("not a batch written by spdclust", self.path, ALLOWED):
             return TokenExamples.stored(self.arrays, self.texts)
 
     @property
