@@ -68,7 +68,7 @@ def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
 
     Example:
         >>> merging_bytes(13_000, 10_000_000, scalar=False) // 1_000_000
-        1379
+        1339
 
     Args:
         n_components: components of the batch, alive or not.
@@ -78,7 +78,7 @@ def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
     if scalar:  # several copies of the entries in 8 bytes
         each, read_at_once = 96, 100_000_000
     else:  # by component in 4 bytes, by sample in 2 or 4, and room for unions
-        each, read_at_once = 9 if n_components <= 2**16 else 13, 60_000_000
+        each, read_at_once = 9 if n_components <= 2**16 else 13, 20_000_000
     return (
         LIBRARIES
         + coactivation_bytes(n_components, n_entries, scalar=scalar)
