@@ -1,0 +1,128 @@
+"""A job's Python as a copy of a process that has imported what jobs import from other packages: half of its CPU time.
+
+With a socket as its only argument this program is the server. It imports nothing of this package, and forks for each
+request. With a socket and a script it is `python script`: it hands its environment and its files over and ends as
+the copy does. Where a copy would be another process than that, as with more threads, it becomes `python script`.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+
+THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "GOTO", "NUMEXPR", "NUMBA")] + [
+    "VECLIB_MAXIMUM_THREADS"
+]
+"""Read when a library is imported; the server has one thread."""
+FOLDERS = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+PRELOADED = [
+    *("snakemake.script", "numpy", "scipy.sparse", "pydantic", "yaml", "torch", "numba"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "fontTools.subset"),
+]
+SIZE = struct.Struct("<Q")
+
+
+def ask(address: str, script: str) -> None:
+    """Let the server run a script, and end as it does."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(address)
+        socket.send_fds(server, [b"."], [0, 1, 2])
+        request = json.dumps([os.getcwd(), dict(os.environ), script]).encode()
+        server.sendall(SIZE.pack(len(request)) + request)
+        answer = server.makefile().readline()
+    if answer == "no\n":
+        os.execv(sys.executable, [sys.executable, script])
+    if not answer:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the copy was
+    sys.exit(int(answer))
+
+
+def serve(address: str) -> tuple[socket.socket, list[int], list]:
+    """Answer requests until standard input ends; return, in a copy of this process only, what it is to be."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen(64)
+    print("ready", flush=True)
+    preloaded = False
+    while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):
+        assert ready == [listener]
+        client = listener.accept()[0]
+        files = socket.recv_fds(client, 1, 3)[1]
+        (size,) = SIZE.unpack(client.recv(SIZE.size, socket.MSG_WAITALL))
+        request = json.loads(client.recv(size, socket.MSG_WAITALL))
+        if not fits(request[1]):
+            client.sendall(b"no\n")
+        else:
+            if not preloaded:
+                preload()
+                preloaded = True
+            if os.fork() == 0:
+                listener.close()
+                return client, files, request
+        for file in files:
+            os.close(file)
+        client.close()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    sys.exit()
+
+
+def fits(environment: dict[str, str]) -> bool:
+    """Return whether a process with this environment could be a copy of this one."""
+    from forked_snakemake import matters
+
+    different = {*THREADS, *FOLDERS}
+    one, other = (
+        {name: value for name, value in matters(each).items() if name not in different}
+        for each in (environment, dict(os.environ))
+    )
+    return one == other and {environment.get(name, "1") for name in THREADS} == {"1"}
+
+
+def preload() -> None:
+    for name in PRELOADED:
+        importlib.import_module(name)
+    assert not [name for name in sys.modules if name.split(".")[0] == "spdclust"]
+    gc.freeze()  # memory that a copy does not touch costs it nothing
+
+
+def run(script: str) -> int:
+    """Run a script, and return the exit code of a Python that does nothing else."""
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def main() -> None:
+    if len(sys.argv) == 3:
+        ask(*sys.argv[1:])
+    client, files, (folder, environment, script) = serve(sys.argv[1])
+    from forked_snakemake import become
+
+    become(folder, environment, files, os.path.dirname(script))
+    sys.argv[:] = [script]
+    codes = []
+    # what is registered first is called last
+    atexit.register(lambda: (sys.stdout.flush(), sys.stderr.flush(), client.sendall(b"%d\n" % codes[0])))
+    codes.append(run(script))
+
+
+if __name__ == "__main__":
+    main()
