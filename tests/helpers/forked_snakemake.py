@@ -22,12 +22,10 @@ from pathlib import Path
 import forked_scripts
 
 PRELOADED = [
-    "snakemake.cli",
-    "snakemake_executor_plugin_slurm",
-    "snakemake_executor_plugin_cluster_generic",
-    "numpy",
-    "pydantic",
-    "yaml",
+    *("snakemake.cli", "snakemake.notebook", "snakemake.script", "snakemake.storage"),
+    *("snakemake_executor_plugin_slurm", "snakemake_executor_plugin_cluster_generic"),
+    *("nbformat", "jsonschema", "requests", "smart_open", "tqdm", "packaging.version"),
+    *("numpy", "pydantic", "yaml", "filelock", "platformdirs", "lazy_loader"),
 ]
 ENVIRONMENT = dict(os.environ)
 """The environment of tests before any of them changes it."""
@@ -161,6 +159,7 @@ if __name__ == "__main__":
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # plugins that only some machines have
             importlib.import_module(name)
+    sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins that are installed
     gc.freeze()  # memory that a copy does not touch costs it nothing
     arguments, jobs = serve()
     assert not [name for name in sys.modules if name.split(".")[0] == "spdclust"]
