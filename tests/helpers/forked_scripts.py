@@ -5,7 +5,6 @@ request. With a socket and a script it is `python script`: it hands its environm
 the copy does. Where a copy would be another process than that, as with more threads, it becomes `python script`.
 """
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -13,7 +12,6 @@ import json
 import os
 import runpy
 import select
-import signal
 import socket
 import struct
 import sys
@@ -37,43 +35,58 @@ def ask(address: str, script: str) -> None:
         socket.send_fds(server, [b"."], [0, 1, 2])
         request = json.dumps([os.getcwd(), dict(os.environ), script]).encode()
         server.sendall(SIZE.pack(len(request)) + request)
-        answer = server.makefile().readline()
-    if answer == "no\n":
+        said = server.makefile().readline()
+    if said == "no\n":
         os.execv(sys.executable, [sys.executable, script])
-    if not answer:
-        os.kill(os.getpid(), signal.SIGKILL)  # as the copy was
-    sys.exit(int(answer))
+    code = int(said)
+    if code < 0:  # the signal that ended the copy
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
 
 
-def serve(address: str) -> tuple[socket.socket, list[int], list]:
+def serve(address: str) -> tuple[list[int], list]:
     """Answer requests until standard input ends; return, in a copy of this process only, what it is to be."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
     print("ready", flush=True)
     preloaded = False
-    while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):
-        assert ready == [listener]
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while True:
+        ready = select.select([listener, sys.stdin, *running], [], [])[0]
+        if sys.stdin in ready:
+            sys.exit()
+        for ended in [each for each in ready if each in running]:
+            process, client = running.pop(ended)
+            os.close(ended)
+            answer(client, os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+        if listener not in ready:
+            continue
         client = listener.accept()[0]
         files = socket.recv_fds(client, 1, 3)[1]
         (size,) = SIZE.unpack(client.recv(SIZE.size, socket.MSG_WAITALL))
         request = json.loads(client.recv(size, socket.MSG_WAITALL))
-        if not fits(request[1]):
-            client.sendall(b"no\n")
-        else:
+        if fits(request[1]):
             if not preloaded:
                 preload()
                 preloaded = True
-            if os.fork() == 0:
-                listener.close()
-                return client, files, request
+            process = os.fork()
+            if process == 0:
+                for open_file in (listener, client, *(each for _, each in running.values())):
+                    open_file.close()
+                for number in running:
+                    os.close(number)
+                return files, request
+            running[os.pidfd_open(process)] = process, client
+        else:
+            answer(client, "no")
         for file in files:
             os.close(file)
-        client.close()
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-    sys.exit()
+
+
+def answer(client: socket.socket, said: object) -> None:
+    with client, contextlib.suppress(OSError):  # it may have been killed
+        client.sendall(f"{said}\n".encode())
 
 
 def fits(environment: dict[str, str]) -> bool:
@@ -95,33 +108,15 @@ def preload() -> None:
     gc.freeze()  # memory that a copy does not touch costs it nothing
 
 
-def run(script: str) -> int:
-    """Run a script, and return the exit code of a Python that does nothing else."""
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
-
-
 def main() -> None:
     if len(sys.argv) == 3:
         ask(*sys.argv[1:])
-    client, files, (folder, environment, script) = serve(sys.argv[1])
+    files, (folder, environment, script) = serve(sys.argv[1])
     from forked_snakemake import become
 
     become(folder, environment, files, os.path.dirname(script))
     sys.argv[:] = [script]
-    codes = []
-    # what is registered first is called last
-    atexit.register(lambda: (sys.stdout.flush(), sys.stderr.flush(), client.sendall(b"%d\n" % codes[0])))
-    codes.append(run(script))
+    runpy.run_path(script, run_name="__main__")
 
 
 if __name__ == "__main__":
