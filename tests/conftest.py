@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import type_checks
 from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -12,6 +13,8 @@ ORACLE = REPOSITORY.parent / "shared" / "oracle"
 # how fast a machine is decides no test
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+# before the package is imported
+type_checks.install()
 
 
 def pytest_configure() -> None:

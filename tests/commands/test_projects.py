@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from workflow import HANGS, REPOSITORY, Outcome
+from workflow import HANGS, REPOSITORY, Outcome, snakemake
 
 from spdclust.commands.cli import main
 
@@ -41,11 +41,11 @@ def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
     assert snakefile == str(REPOSITORY / "Snakefile")
     assert not (project / "Snakefile").exists()
     made_small(project)
-    for command in (
-        [sys.executable, "-m", "snakemake", "-s", snakefile],
-        [sys.executable, "-m", "spdclust.commands.cli", "workflow", "run"],
+    plan = ["--cores", "1", "-n", "-q", "rules"]
+    for outcome in (
+        snakemake(project, dict(os.environ), ["-s", snakefile, *plan]),
+        run(sys.executable, "-m", "spdclust.commands.cli", "workflow", "run", *plan, folder=project),
     ):
-        outcome = run(*command, "--cores", "1", "-n", "-q", "rules", folder=project)
         assert outcome.code == 0, outcome.output
         assert outcome.jobs["merge"] == 4
     outcome = run(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spdclust.config import load
 from spdclust.config.load import MOST_VALUES, load_config, parse_yaml, read_mapping, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
@@ -462,14 +463,19 @@ def test_merge_settings_do_not_change_what_is_sampled():
     assert ClusteringRunConfig(**RUN | {"dataset_seed": 1}).sampling() != changed.sampling()
 
 
-def test_the_limit_of_values_in_a_file_of_settings_is_the_one_that_is_named():
-    values = MOST_VALUES - 1  # and the list itself
-    assert len(parse_yaml(f"[{', '.join(['1'] * values)}]")) == values
-    with pytest.raises(ValueError, match="more than 100000 values"):
-        parse_yaml(f"[{', '.join(['1'] * (values + 1))}]")
-    twice = f"- &a [{', '.join(['1'] * (values // 2))}]\n- *a"
+def test_the_limit_of_values_in_a_file_of_settings_is_the_one_that_is_named(monkeypatch):
+    def unfolded(more):  # without reading all of them, which takes long
+        return f"- &a [{', '.join(['1'] * 997)}]\n" + "- *a\n" * 99 + "- 1\n" * more
+
+    assert MOST_VALUES == 100_000 == 1 + 100 * 998 + 199
+    assert [len(each) for each in parse_yaml(unfolded(199))[:100]] == [997] * 100
     with pytest.raises(ValueError, match="more than 100000 values once aliases are unfolded"):
-        parse_yaml(twice)
+        parse_yaml(unfolded(200))
+
+    monkeypatch.setattr(load, "MOST_VALUES", 1000)
+    assert len(parse_yaml(f"[{', '.join(['1'] * 999)}]")) == 999  # and the list itself
+    with pytest.raises(ValueError, match="more than 1000 values"):
+        parse_yaml(f"[{', '.join(['1'] * 1000)}]")
 
 
 def test_settings_that_change_nothing_are_named():

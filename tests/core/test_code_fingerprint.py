@@ -1,4 +1,5 @@
 import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -16,42 +17,79 @@ STAGES = ["merge", "distances", *sorted(set(CALLED))]
 BY_HAND = {"examples"}
 
 
+FORKED = """
+import json, os, sys
+import filelock, pydantic, yaml  # what the package uses, and nothing of the package
+for line in sys.stdin:
+    folder, stages = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        sys.path.insert(0, folder)
+        from spdclust.core.code_fingerprint import stage_fingerprint
+        from spdclust.plotting.registry import FIGURE_RULES, figure_code
+        found = {stage.split(":")[-1]: stage_fingerprint(stage) for stage in stages}
+        found |= {name: stage_fingerprint("figures", figure_code(rule)) for name, rule in FIGURE_RULES.items()}
+        assert sys.modules["spdclust"].__file__.startswith(folder)
+        print(json.dumps(found), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
+"""
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """One cache for all copies: what they have in common is parsed once."""
-    return tmp_path_factory.mktemp("cache")
+def fingerprints_of(tmp_path_factory):
+    """The fingerprints of the stages of a package, each time in a new copy of one process.
+
+    One cache for all packages: what they have in common is parsed once.
+    """
+    environment = {"SPDCLUST_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKED],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def fingerprints(folder):
+            process.stdin.write(json.dumps([str(folder), STAGES]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield fingerprints
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def unedited(tmp_path_factory, fingerprints_of):
+    """A copy of the package, and its fingerprints."""
+    folder = tmp_path_factory.mktemp("unedited")
+    shutil.copytree(SOURCE, folder / "spdclust", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder, fingerprints_of(folder)
 
 
 @pytest.fixture
-def package(tmp_path, cache):
+def package(tmp_path, unedited, fingerprints_of):
     """A copy of the package that tests may edit, and the fingerprints that it has."""
-    shutil.copytree(SOURCE, tmp_path / "spdclust", ignore=shutil.ignore_patterns("__pycache__"))
-
-    def fingerprints():
-        code = (
-            "from spdclust.core.code_fingerprint import stage_fingerprint\n"
-            "from spdclust.plotting.registry import FIGURE_RULES, figure_code\n"
-            f"for stage in {STAGES}: print(stage.split(':')[-1], stage_fingerprint(stage))\n"
-            "for name, rule in FIGURE_RULES.items(): print(name, stage_fingerprint('figures', figure_code(rule)))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path,
-            env={"PYTHONPATH": str(tmp_path), "SPDCLUST_CACHE": str(cache)},
-        )  # fmt: skip
-        return dict(line.split() for line in done.stdout.splitlines())
-
-    return tmp_path / "spdclust", fingerprints
+    shutil.copytree(unedited[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "spdclust", lambda: fingerprints_of(tmp_path)
 
 
-def changed_by(package, module, edit):
-    source, fingerprints = package
-    before = fingerprints()
-    path = source / module
-    text = path.read_text()
-    path.write_text(edit(text))
-    assert path.read_text() != text
-    after = fingerprints()
-    return {stage for stage in before if before[stage] != after[stage]}
+@pytest.fixture
+def changed_by(package, unedited):
+    """Edit a module of the package, and return the stages whose fingerprints change."""
+
+    def changed(module, edit):
+        source, fingerprints = package
+        path = source / module
+        text = path.read_text()
+        path.write_text(edit(text))
+        assert path.read_text() != text
+        before, after = unedited[1], fingerprints()
+        return {stage for stage in before if before[stage] != after[stage]}
+
+    return changed
 
 
 def change(name):
@@ -104,21 +142,21 @@ def change(name):
         ("config/merge.py", "MergeConfig", set()),
     ],
 )
-def test_editing_a_function_changes_only_the_stages_that_use_it(package, module, name, due):
-    assert changed_by(package, module, change(name)) == due
+def test_editing_a_function_changes_only_the_stages_that_use_it(changed_by, module, name, due):
+    assert changed_by(module, change(name)) == due
 
 
-def test_a_function_that_nothing_uses_changes_nothing(package):
+def test_a_function_that_nothing_uses_changes_nothing(changed_by):
     def edit(text):
         return text + "\n\ndef added_for_the_test():\n    return 1\n"
 
-    assert changed_by(package, "merge/costs.py", edit) == set()
+    assert changed_by("merge/costs.py", edit) == set()
 
 
-def test_moving_code_changes_nothing(package):
+def test_moving_code_changes_nothing(package, unedited):
     """A package is renamed, a module moved and another one split; who imports them follows."""
     source, fingerprints = package
-    before = fingerprints()
+    before = unedited[1]
     (source / "merge").rename(source / "greedy")
     (source / "greedy/costs.py").rename(source / "description_length.py")
     metrics = source / "files/tables.py"
@@ -178,11 +216,11 @@ def test_which_name_of_a_module_that_does_not_count_is_used_does_count(package, 
     assert importing("one") != importing("other")
 
 
-def test_comments_docstrings_and_layout_do_not_count(package):
+def test_comments_docstrings_and_layout_do_not_count(changed_by):
     def edit(text):
         return text.replace('"""', '"""Said differently. ', 1) + "\n\n\n# a remark\n"
 
-    assert changed_by(package, "merge/costs.py", edit) == set()
+    assert changed_by("merge/costs.py", edit) == set()
 
 
 @pytest.mark.parametrize(
@@ -193,8 +231,8 @@ def test_comments_docstrings_and_layout_do_not_count(package):
         (("plotting.merges:plot_merge_tree", "plotting.style:new_figure"), {"plot_merge_tree"}),
     ],
 )
-def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(package, edit, due):
-    assert changed_by(package, "plotting/registry/merges.py", lambda text: text.replace(*edit)) == due
+def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(changed_by, edit, due):
+    assert changed_by("plotting/registry/merges.py", lambda text: text.replace(*edit)) == due
 
 
 def test_every_stage_of_the_rules_has_a_fingerprint():

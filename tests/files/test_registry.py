@@ -1,11 +1,9 @@
 """The registry: what is in the records of the ensembles, for every number of writers."""
 
 import json
+import multiprocessing
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from workflow import HANGS
@@ -97,27 +95,24 @@ def test_an_ensemble_that_is_registered_while_another_process_writes_is_not_lost
     assert [row[0] for row in rows(tmp_path)[0]] == ["a/x", "a/y"]
 
 
-_WRITER = """
-import sys
-from pathlib import Path
-sys.path[:0] = {tests!r}
-from test_registry import put, record
-from spdclust.files.registry import write_registry
-for round in range(5):
-    put(Path(sys.argv[2]), record(f"e/{{sys.argv[1]}}-{{round}}", 1 + round))
-    write_registry(sys.argv[2])
-"""
+def write_some(results, number, begin):
+    begin.wait(HANGS)
+    for count in range(1, 6):
+        put(results, record(f"e/{number}-{count}", count))
+        write_registry(results)
 
 
 def test_eight_writers_at_once_lose_nothing(tmp_path):
-    code = _WRITER.format(tests=[str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")])
+    copies = multiprocessing.get_context("fork")
+    begin = copies.Barrier(N_WRITERS)
     writers = [
-        subprocess.Popen([sys.executable, "-c", code, str(number), str(tmp_path)], stderr=subprocess.PIPE)
-        for number in range(N_WRITERS)
+        copies.Process(target=write_some, args=(tmp_path, number, begin)) for number in range(N_WRITERS)
     ]
     for writer in writers:
-        _, error = writer.communicate(timeout=HANGS)
-        assert writer.returncode == 0, error
+        writer.start()
+    for writer in writers:
+        writer.join(HANGS)
+        assert writer.exitcode == 0
     assert [len(each) for each in rows(tmp_path)] == [5 * N_WRITERS, 15 * N_WRITERS]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e", "ensemble_registry.db"]
 

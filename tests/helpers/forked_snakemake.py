@@ -2,7 +2,7 @@
 
 Two thirds of the CPU time of a dry run are imports. A server imports Snakemake and what its plugins and the
 Snakefile need from other packages, nothing of this one, and forks for each start; the copy reads the Snakefile,
-imports `spdclust` and starts its jobs as any other process would.
+imports `spdclust` as any other process would, and starts its jobs as copies of another server (`forked_scripts`).
 """
 
 import contextlib
@@ -14,17 +14,18 @@ import runpy
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import forked_scripts
+
 PRELOADED = [
-    "snakemake.cli",
-    "snakemake_executor_plugin_slurm",
-    "snakemake_executor_plugin_cluster_generic",
-    "numpy",
-    "pydantic",
-    "yaml",
+    *("snakemake.cli", "snakemake.notebook", "snakemake.script", "snakemake.storage"),
+    *("snakemake_executor_plugin_slurm", "snakemake_executor_plugin_cluster_generic"),
+    *("nbformat", "jsonschema", "requests", "smart_open", "tqdm", "packaging.version"),
+    *("numpy", "pydantic", "yaml", "filelock", "platformdirs", "lazy_loader"),
 ]
 ENVIRONMENT = dict(os.environ)
 """The environment of tests before any of them changes it."""
@@ -42,15 +43,12 @@ class Server:
 
     def __init__(self) -> None:
         self.environment = ENVIRONMENT
-        self.process = subprocess.Popen(
-            [sys.executable, __file__],
-            cwd="/",
-            env=ENVIRONMENT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self.folder = tempfile.TemporaryDirectory()
+        self.address = f"{self.folder.name}/jobs"
+        self.process = _started(__file__, environment=ENVIRONMENT)
+        one_thread = dict.fromkeys(forked_scripts.THREADS, "1")
+        self.jobs = _started(forked_scripts.__file__, self.address, environment=ENVIRONMENT | one_thread)
+        assert self.jobs.stdout.readline() == "ready\n"
 
     def fits(self, environment: dict[str, str]) -> bool:
         """Return whether a process with this environment could be a copy of the server."""
@@ -60,31 +58,50 @@ class Server:
         self, arguments: list[str], folder: Path, environment: dict[str, str], output: Path, timeout: float
     ) -> int:
         """Run Snakemake in `folder`, write what it prints to `output`, and return its exit code."""
-        request = [arguments, str(folder), environment, str(output)]
+        request = [arguments, str(folder), environment, str(output), self.address]
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], timeout)[0]:
-            os.killpg(self.process.pid, 9)
+            for server in (self.process, self.jobs):
+                os.killpg(server.pid, 9)
             raise subprocess.TimeoutExpired(arguments, timeout)
         return int(self.process.stdout.readline())
 
     def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+        for server in (self.process, self.jobs):
+            server.stdin.close()
+            server.wait()
+            server.stdout.close()
+        self.folder.cleanup()
 
 
-def serve() -> list[str]:
-    """Answer requests until there are no more; return, in a copy of this process only, Snakemake's arguments."""
+def _started(*program: str, environment: Mapping[str, str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *program],
+        cwd="/",
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def serve() -> tuple[list[str], str]:
+    """Answer requests until there are no more; return, in a copy of this process only, Snakemake's arguments.
+
+    And the address of the server of its jobs.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        arguments, folder, environment, output = json.loads(line)
+        arguments, folder, environment, output, jobs = json.loads(line)
         child = os.fork()
         if child == 0:
             answers.close()
-            become(Path(folder), environment, Path(output))
-            return arguments
+            files = [os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY)]
+            become(folder, environment, [*files, files[1]], folder)  # one position in the file for both
+            return arguments, jobs
         answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         answers.flush()
     sys.exit()
@@ -94,28 +111,59 @@ def python_path(environment: Mapping[str, str]) -> list[str]:
     return [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
-def become(folder: Path, environment: dict[str, str], output: Path) -> None:
-    """Be what `python -m snakemake > output 2>&1` is in this folder and environment before its first line."""
+def become(folder: str, environment: dict[str, str], files: list[int], first: str) -> None:
+    """Be what Python is in this folder and environment, and with these files, before its first line.
+
+    Args:
+        folder: the working folder.
+        environment: all variables.
+        files: open files, for standard input, output and errors.
+        first: where modules are looked for first.
+    """
     own = {str(Path(__file__).parent), *python_path(os.environ)}
-    sys.path[:] = [str(folder), *python_path(environment), *(path for path in sys.path if path not in own)]
+    sys.path[:] = [first, *python_path(environment), *(path for path in sys.path if path not in own)]
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    for path, mode, numbers in ((os.devnull, os.O_RDONLY, (0,)), (output, os.O_WRONLY, (1, 2))):
-        opened = os.open(path, mode)
-        for number in numbers:  # one position in the file for both
-            os.dup2(opened, number)
+    tempfile.tempdir = None
+    for number, opened in enumerate(files):
+        os.dup2(opened, number)
+    for opened in set(files):
         os.close(opened)
+
+
+def start_jobs_as_copies(server: str) -> None:
+    """Let Snakemake start Python in copies, where it would start its own."""
+    from snakemake.script import PythonScript
+
+    start = PythonScript.execute_script
+    command = "{python} -IS {program:q} {server:q} {script:q}"
+
+    def execute_script(self: PythonScript, fname: str, edit: bool = False) -> None:
+        if self.container_img or self.conda_env or self.env_modules:
+            start(self, fname, edit)
+        else:
+            names = {
+                "python": sys.executable,
+                "program": forked_scripts.__file__,
+                "server": server,
+                "script": fname,
+            }
+            self._execute_cmd(command, **names, is_python_script=True)
+
+    PythonScript.execute_script = execute_script
 
 
 if __name__ == "__main__":
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # plugins that only some machines have
             importlib.import_module(name)
+    sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins that are installed
     gc.freeze()  # memory that a copy does not touch costs it nothing
-    arguments = serve()
+    arguments, jobs = serve()
     assert not [name for name in sys.modules if name.split(".")[0] == "spdclust"]
+    start_jobs_as_copies(jobs)
     sys.argv[1:] = arguments
     sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()  # read when it is imported
     runpy.run_module("snakemake", run_name="__main__", alter_sys=True)

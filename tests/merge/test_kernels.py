@@ -82,7 +82,7 @@ def test_groups_active_on_many_samples_are_counted_in_tiles(monkeypatch, n_sampl
     for threads, limit in ((1, LIMITS[0]), (3, n_samples // 2)):
         with narrow_up_to(limit):
             loaded = load_batch(activations(dense), np.arange(len(rates)), order, config(), threads)
-        active = dense[:, loaded.order].astype(int)
+        active = dense[:, loaded.order].astype(float)  # exact, and ten times faster
         expected = (active.T @ active)[younger, older]
         np.testing.assert_array_equal(layout.counts_of(loaded.coact, younger, older), expected)
         assert loaded.zero_pairs == (expected == 0).sum()

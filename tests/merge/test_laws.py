@@ -13,12 +13,13 @@ from spdclust.merge.kernels import layout, loop
 from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import LAWS, exp_rank_law, range_candidates
 from spdclust.merge.sources import as_batch_source
-from spdclust.merge.state import HEAP
+from spdclust.merge.state import HEAP, State
 from spdclust.merge.stepping import merge_up_to, pair_at_rank
 from spdclust.merge.view import MergeView
 
 N_DRAWS = 3000
 OTHER = 2.0
+NAMES = [layout.NAME_FIRST, layout.NAME_SECOND]
 
 
 def tied_dense(n_samples: int = 60, n_components: int = 16) -> np.ndarray:
@@ -47,13 +48,19 @@ def draws(engine: Engine, n_draws: int = N_DRAWS) -> tuple[np.ndarray, np.ndarra
     values = upper(relative_costs(view.coactivations, view.ranks, engine.config.alpha))
     number = np.zeros((k, k), dtype=int)
     number[np.triu_indices(k, 1)] = np.arange(len(values))
-    counts, rng = np.zeros(len(values)), np.random.default_rng(2)
-    for _ in range(n_draws):
-        state = deepcopy(engine.state)
+    state, rng = deepcopy(engine.state), np.random.default_rng(2)
+    copied = list(zip(arrays(state), arrays(engine.state), strict=True))
+    pairs = np.empty((2, n_draws), int)
+    for draw in range(n_draws):
+        for array, same in copied:  # a deep copy takes longer than the merge
+            np.copyto(array, same)
         merge_up_to(state, engine.rules, engine.n_done + 1, rng)
-        pair = state.log[[layout.NAME_FIRST, layout.NAME_SECOND], engine.n_done].astype(int)
-        counts[number[tuple(np.searchsorted(names, pair))]] += 1
-    return counts, values
+        pairs[:, draw] = state.log[NAMES, engine.n_done]
+    return np.bincount(number[tuple(np.searchsorted(names, pairs))], minlength=len(values)), values
+
+
+def arrays(state: State) -> list[np.ndarray]:
+    return [*state.coact, *(each for each in state if isinstance(each, np.ndarray))]
 
 
 @pytest.mark.parametrize("n_done", [1, 4, 9])
