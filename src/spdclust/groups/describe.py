@@ -92,7 +92,7 @@ def _median(values: np.ndarray, threads: int) -> float:
     if len(values) == 0:
         return float("nan")
     keys = values.view(np.uint32)  # in the order of the values
-    edges = np.linspace(0, len(keys), 8 * threads + 1, dtype=np.int64).tolist()
+    edges = np.linspace(0, len(keys), min(8 * threads, len(keys)) + 1, dtype=np.int64).tolist()
 
     def count(shift: int, above: int) -> np.ndarray:
         def count_part(first: int, last: int) -> np.ndarray:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
-from spdclust.files.torch_files import load_tensors
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
 from spdclust.models.wandb_files import decomposition_folder, parse_wandb_path
 
@@ -157,6 +156,8 @@ def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torc
         InputError: the file is missing, truncated or damaged, contains code, or is not a state dict.
     """
     import torch
+
+    from spdclust.files.torch_files import load_tensors
 
     allowed = "a state dict as torch.save writes it: parameter names and tensors, nothing else"
     state = load_tensors(file, "state dict", allowed, verify=not shapes_only, mapped=shapes_only)

@@ -86,7 +86,7 @@ class Estimate:
             components: 200
             samples: 8 runs × 1 batch × 4,096
             disk: 19.8 MB of batches with 100 components above 0 on a sample, 39.5 MB with all
-            memory: 1.0 GB to sample a run, 1.1 GB to merge one
+            memory: 1.0 GB to sample a run, 1.0 GB to merge one
         """
         return [*self.files, *self._needs(), *(f"note: {line}" for line in self.notes)]
 
