@@ -5,9 +5,11 @@ import numpy as np
 from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.machine import fetch
 
-AHEAD = 6
+AHEAD = 4
 """Number of samples ahead of the current one for which rows are prefetched: they are far apart in memory."""
 
+MOST_LINES = 12
+"""Cache lines that are prefetched of a row at most: the processor itself fetches those that follow."""
 
 TESTED = 64
 """Number of pairs that are tested together for being similar; most tests find none."""
@@ -33,6 +35,8 @@ def pair_sums(
         counted[: i + 1] = 0
         total[: i + 1] = 0
         n_active = 0
+        usual = row_start[-1] * i // (max(len(row_start) - 1, 1) * n_components)  # entries before component i
+        lines, value_lines = min(usual // per_line + 2, MOST_LINES), min(usual // 16 + 2, MOST_LINES)
         for b in range((len(column_start) - 1) // n_components):
             start, end = column_start[b * n_components + i], column_start[b * n_components + i + 1]
             row_start_here = row_start[b * block :]
@@ -42,9 +46,10 @@ def pair_sums(
                     fetch(row_start_here, np.int64(column_samples[e + 2 * AHEAD]))
                 if e + AHEAD < end:
                     ahead = np.int64(row_start_here[column_samples[e + AHEAD]])
-                    for line in range(4):
+                    for line in range(lines):
                         fetch(rows, ahead + per_line * line)
-                        if row_values is not None:
+                    if row_values is not None:
+                        for line in range(value_lines):
                             fetch(row_values, ahead + 16 * line)
                 f = np.uint64(row_start_here[column_samples[e]])
                 j = rows[f]
