@@ -133,8 +133,10 @@ def _tell(terminal: int, line: str) -> None:
 
 
 def _compile_later_kernels() -> None:
-    from spdclust.groups.find import warm_up as warm_up_groups
-    from spdclust.partitions.trajectory import warm_up as warm_up_partitions
+    from spdclust.explorer import cofiring
+    from spdclust.groups import find
+    from spdclust.partitions import trajectory
+    from spdclust.stability import coclustering
 
-    warm_up_partitions()
-    warm_up_groups()
+    for stage in (trajectory, find, coclustering, cofiring):
+        stage.warm_up()

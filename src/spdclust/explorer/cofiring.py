@@ -12,6 +12,8 @@ from spdclust.core.types import Int, Num
 from spdclust.explorer import kernels
 from spdclust.merge.sources import rows_between
 
+VALUES = np.dtype(np.float32)
+"""Type of activations with values."""
 MAX_SAMPLES = 1 << 16
 """Samples that are counted, the first ones of the batch."""
 MAX_MEMBERS = 24
@@ -167,9 +169,21 @@ def _arrays(matrix: sparse.csr_array, threshold: float | None) -> tuple[Any, ...
     data = matrix.data.view(np.uint8) if matrix.data.dtype == np.bool_ else matrix.data
     # sets: true is above every threshold below 1
     level = data.dtype.type(0 if data.dtype == np.uint8 else threshold or 0.0)
-    ensure_compiled(f"explorer, counting {data.dtype}", lambda: _count_little(data.dtype))
+    warm_up(data.dtype)
     indptr, indices = (array.astype(np.int32, copy=False) for array in (matrix.indptr, matrix.indices))
     return indptr, indices, data, level
+
+
+def warm_up(kind: np.dtype[Any] = VALUES) -> None:
+    """Compile the kernels that count for the page, or load them from the cache.
+
+    Example:
+        >>> warm_up()
+
+    Args:
+        kind: type of the activations.
+    """
+    ensure_compiled(f"explorer, counting {kind}", lambda: _count_little(kind))
 
 
 def _count_little(kind: np.dtype[Any]) -> None:

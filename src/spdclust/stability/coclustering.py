@@ -174,7 +174,7 @@ def coclustering(
     position[order] = np.arange(len(order))
     histogram = np.zeros(n_runs + 1, dtype=np.int64)
     parents = np.arange(len(order), dtype=np.int64)
-    ensure_compiled("stability, counting pairs", _count_little)
+    warm_up()
     count_together(
         np.ascontiguousarray(atoms[:, order].T, dtype=np.int32),
         weights[order].astype(np.int64),
@@ -188,6 +188,15 @@ def coclustering(
     sizes = np.bincount(group_idxs, minlength=0)
     consensus = ConsensusGroups(group_idxs, sizes, _support(groups, group_idxs, sizes), threshold)
     return Coclustering(histogram, consensus, ambiguous)
+
+
+def warm_up() -> None:
+    """Compile the kernel that counts pairs of components, or load it from the cache.
+
+    Example:
+        >>> warm_up()
+    """
+    ensure_compiled("stability, counting pairs", _count_little)
 
 
 def _count_little() -> None:
