@@ -69,12 +69,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: env
-	@echo "snakemake --cores $(CORES)   (about a minute)"
+	@echo "snakemake --cores $(CORES)   (half a minute)"
 	@$(BIN)/snakemake --cores $(CORES)
 	@echo "$$NEXT"
 
 demo-lm: env
-	@echo "snakemake --cores $(CORES) --config pipelines=[config/pipelines/demo_lm.yaml]   (one to three minutes)"
+	@echo "snakemake --cores $(CORES) --config pipelines=[config/pipelines/demo_lm.yaml]   (about a minute)"
 	@$(BIN)/snakemake --cores $(CORES) --config pipelines='[config/pipelines/demo_lm.yaml]'
 	@printf '\nnext:\n  source $(BIN)/activate\n  spdclust examples results/lm_llama2L/demo_lm   # the groups, by the tokens that activate them\n'
 
