@@ -220,6 +220,18 @@ def test_jobs_start_as_before_when_the_server_has_ended(tmp_path, started):
     assert new == ["job.py"]
 
 
+def test_there_is_no_server_where_the_system_cannot_wait_for_copies(monkeypatch):
+    def refused(process):
+        raise OSError(38, "Function not implemented")
+
+    unchanged = PythonScript.execute_script
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert fork_local_jobs(FEWEST_JOBS) is None
+    monkeypatch.delattr(os, "pidfd_open")
+    assert fork_local_jobs(FEWEST_JOBS) is None
+    assert PythonScript.execute_script is unchanged
+
+
 def test_jobs_start_as_before_while_the_server_imports(tmp_path, monkeypatch):
     new: list[str] = []
     gate = tmp_path / "gate"

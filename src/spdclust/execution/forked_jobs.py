@@ -160,7 +160,7 @@ def fork_local_jobs(n_jobs: int) -> JobServer | None:
     Returns:
         The server, which ends with this process; None if none was started.
     """
-    if n_jobs < FEWEST_JOBS or sys.platform != "linux":  # elsewhere, libraries do not survive a fork
+    if n_jobs < FEWEST_JOBS or not _can_wait_for_copies():
         return None
     from snakemake.benchmark import benchmarked
     from snakemake.script import PythonScript
@@ -188,6 +188,15 @@ def fork_local_jobs(n_jobs: int) -> JobServer | None:
 
     PythonScript.execute_script = execute_script
     return server
+
+
+def _can_wait_for_copies() -> bool:
+    """Whether this is a Linux of 2019 or later; elsewhere, libraries do not survive a fork."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def modules_of_jobs() -> list[str]:
