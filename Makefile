@@ -18,7 +18,7 @@ PURE_TESTS := tests/merge tests/partitions tests/stability tests/config tests/ex
 KERNEL_TESTS := $(foreach each,kernels batches engine laws merging,tests/merge/test_$(each).py) tests/partitions \
     tests/stability/test_agreement.py tests/stability/test_coclustering.py
 # those, the groups and the contract: without files that take long for what they find, and without that one test
-FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_members.py %_memory.py %_sweeps.py,$(wildcard \
+FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_members.py %_memory.py %_sweeps.py %_compiling.py %_provenance.py,$(wildcard \
     $(foreach each,merge partitions stability config groups core,tests/$(each)/test_*.py) \
     $(foreach each,architecture documentation environment,tests/repository/test_$(each).py) \
     $(foreach each,batches histories mapping quick_sizes,tests/files/test_$(each).py) $(filter %.py,$(PURE_TESTS))))
@@ -43,7 +43,7 @@ help:
 	@echo "make demo       run the workflow on the checkpoint in resources/ and say what was found"
 	@echo "make demo-lm    the same for a small language model, on text made from this Python's docstrings"
 	@echo "make test       lint, type check, tests"
-	@echo "make test-fast  the pure layer and the contract, in a minute and a half on two quiet cores"
+	@echo "make test-fast  the pure layer and the contract, in about a minute on two quiet cores"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-slurm the workflow through a real Slurm that it starts on this machine (root, Debian)"
 	@echo "make test-browser  the page of an ensemble in headless Chromium, without network (installs it: root, Debian)"
