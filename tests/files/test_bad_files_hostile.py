@@ -484,6 +484,12 @@ def test_a_batch_whose_parts_do_not_fit_names_them(tmp_path, changes, says):
     assert says in refusal(ActivationBatch.load, path)
 
 
+@pytest.mark.parametrize("labels", ["a:0\na:0\nb:0", "a:0\n\nb:0", "a:0\na:1"])
+def test_labels_that_do_not_fit_are_refused_by_merges_too(tmp_path, labels):
+    path = resealed(make_batch(tmp_path), labels=labels)
+    assert ": labels: " in refusal(BatchedActivations, [path])
+
+
 def test_batches_of_version_1_are_read_and_verified(tmp_path):
     path = make_batch(tmp_path)
     payload = torch.load(path, weights_only=True)

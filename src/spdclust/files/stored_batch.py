@@ -34,6 +34,7 @@ from spdclust.files.batch_format import (
     stored_shape,
     stored_threshold,
 )
+from spdclust.merge.activations import check_labels
 
 _NAMES = ("example_tokens", "example_samples", "example_vocabulary")
 _ALLOWED = "tokens as spdclust writes them"
@@ -177,6 +178,7 @@ class StoredBatch:
             n_components = stored_shape(arrays, path)[1]
             check_rows(arrays, path)
             labels = texts["labels"].split("\n") if n_components else []
+            check_labels(labels, n_components)
         return cls(arrays, texts, labels, path)
 
     @property

@@ -32,7 +32,7 @@ from spdclust.files.histories import load_merge_histories
 from spdclust.files.reference import model_name
 from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
 from spdclust.files.stored_batch import StoredBatch
-from spdclust.merge.activations import check_labels, check_threshold
+from spdclust.merge.activations import check_threshold
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import rows_between, stretches
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
@@ -169,7 +169,6 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
     *described, consensus = _groups_to_describe(data, runs)
     for run, (history, file) in enumerate(zip(runs, batches, strict=True)):
         batch = StoredBatch.open(file)
-        _check_labels(batch, file)
         columns, union = _columns(batch.labels, history.labels, file), _union_columns(batch.labels, labels)
         threshold, counted_above = history.config.activation_threshold, _threshold(data, history)
         for asked in dict.fromkeys((threshold, counted_above)):
@@ -249,13 +248,6 @@ def _first_samples(batch: StoredBatch, n_samples: int) -> sparse.csr_array:
         if first + rows.shape[0] >= n_samples:
             break
     return sparse.csr_array(sparse.vstack(found[1:] or found))
-
-
-def _check_labels(batch: StoredBatch, file: str | Path) -> None:
-    try:
-        check_labels(batch.labels, batch.n_components)
-    except InputError as error:
-        raise error.located(file=file) from None
 
 
 def _groups_to_describe(
