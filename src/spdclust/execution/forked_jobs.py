@@ -27,21 +27,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spdclust.execution.jobs import THREAD_VARIABLES
+
 FEWEST_JOBS = 4
 """Fewer jobs would import less than the server does."""
 
-_ONE_THREAD = dict.fromkeys(
-    (
-        "GOTO_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
+_ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 _READY = b"ready"
 _ANSWER = 4  # bytes
 _LONGEST_REQUEST = 1 << 20  # more than the system lets anyone send

@@ -12,7 +12,8 @@ from pathlib import Path
 from spdclust.core.errors import InputError, memory_error
 from spdclust.core.version import __version__
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""What libraries read for their number of threads, when they are imported."""
 
 
 @contextlib.contextmanager
@@ -37,7 +38,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         threads: number of threads of the rule; also limits the libraries imported inside the block.
     """
     # otherwise each library would use every core in every concurrent job
-    os.environ |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     log_path = Path(log_path)
     sys.stdout.flush()
     sys.stderr.flush()
