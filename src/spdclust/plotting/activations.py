@@ -236,9 +236,8 @@ def _mean_cells(
     for row, (first, last) in enumerate(itertools.pairwise(row_edges.tolist())):
         block = rows_between(matrix, first, last) if order is None else matrix[order[first:last]]
         cell, value = arrays.of(len(block.data))
-        np.take(
-            cell_of, block.indices, out=cell, mode="clip"
-        )  # no index is clipped; to check them takes an array
+        # no index is clipped; the mode that checks them needs an array of their size
+        np.take(cell_of, block.indices, out=cell, mode="clip")
         value[:] = block.data
         sums[row] = np.bincount(cell, weights=value, minlength=len(width) + 1)[:-1]
     cells: np.ndarray = sums / (height[:, None] * width[None, :])

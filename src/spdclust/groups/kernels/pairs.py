@@ -109,6 +109,12 @@ def _are_similar(shared, count_a, count_b, least):
     return shared > 0 and shared >= least * (count_a + count_b - shared)
 
 
+@inner
+def _similarity(shared, count_a, count_b):
+    either = count_a + count_b - shared
+    return shared / either if either > 0 else 0.0
+
+
 @compiled
 def distances_among(first, last, members, sums, counts, scale, distances):
     """Write the rows `first` to `last` of the condensed distances (1 minus similarity) between the given
@@ -120,8 +126,7 @@ def distances_among(first, last, members, sums, counts, scale, distances):
         for b in range(a + 1, len(members)):
             j = members[b]
             shared = sums[j * (j + 1) // 2 + i] * scale[i] * scale[j]
-            either = counts[i] + counts[j] - shared
-            distances[n] = 1 - shared / either if either > 0 else 1.0
+            distances[n] = 1 - _similarity(shared, counts[i], counts[j])
             n += 1
 
 
@@ -138,8 +143,7 @@ def similarities_between(first, last, group_of, start, sums, counts, scale, foun
         for j in range(i):
             if group_of[j] >= 0 and group_of[j] != group_of[i]:
                 shared = sums[i * (i + 1) // 2 + j] * scale[i] * scale[j]
-                either = counts[i] + counts[j] - shared
-                found[n] = shared / either if either > 0 else 0.0
+                found[n] = _similarity(shared, counts[i], counts[j])
                 n += 1
 
 
