@@ -14,7 +14,7 @@ from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
-from spdclust.models.config import LARGEST, LanguageTask, Task, ToyTask
+from spdclust.models.config import LARGEST, MOST_LAYERS, LanguageTask, Task, ToyTask
 from spdclust.models.state import check_shapes, module_shapes
 from spdclust.models.wandb_files import parse_wandb_path, target_folder
 
@@ -161,11 +161,15 @@ def language_task(checkpoint: Checkpoint, vocab_size: int) -> LanguageTask:
 
 
 class LanguageModelConfig(Section):
-    """What every language model's configuration has."""
+    """What every language model's configuration has, with the reference implementation's defaults."""
 
     model_type: str
-    block_size: int = Field(le=LARGEST)
-    vocab_size: int = Field(le=LARGEST)
+    block_size: int = Field(default=1024, ge=1, le=LARGEST)
+    """Longest sequence."""
+    vocab_size: int = Field(default=50257, ge=1, le=LARGEST)
+    n_layer: int = Field(default=12, ge=0, le=MOST_LAYERS)
+    n_head: int = Field(default=12, ge=1, le=LARGEST)
+    n_embd: int = Field(default=768, ge=1, le=LARGEST)
 
 
 Config = TypeVar("Config", bound=LanguageModelConfig)

@@ -4,12 +4,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import nn
 
 from spdclust.core.types import Float, Int
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.config import LARGEST, MOST_LAYERS
 from spdclust.models.targets.base import LanguageModelConfig, Target, build_pretrained
 
 
@@ -17,12 +16,6 @@ class GPT2SimpleConfig(LanguageModelConfig):
     """Sizes, with the reference implementation's defaults."""
 
     model_type: Literal["GPT2Simple"] = "GPT2Simple"
-    block_size: int = Field(default=1024, ge=1, le=LARGEST)
-    """Longest sequence."""
-    vocab_size: int = Field(default=50257, ge=1, le=LARGEST)
-    n_layer: int = Field(default=12, ge=0, le=MOST_LAYERS)
-    n_head: int = Field(default=12, ge=1, le=LARGEST)
-    n_embd: int = Field(default=768, ge=1, le=LARGEST)
     flash_attention: bool = True
     """Not used: how attention is computed does not change it."""
 

@@ -9,19 +9,13 @@ from torch import nn
 
 from spdclust.core.types import Float, Int
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.config import LARGEST, MOST_LAYERS
+from spdclust.models.config import LARGEST
 from spdclust.models.targets.base import LanguageModelConfig, Target, build_pretrained
 
 
 class LlamaConfig(LanguageModelConfig):
     """Sizes of both families of Llama-style models, with the reference implementation's defaults."""
 
-    block_size: int = Field(default=1024, ge=1, le=LARGEST)
-    """Longest sequence."""
-    vocab_size: int = Field(default=50257, ge=1, le=LARGEST)
-    n_layer: int = Field(default=12, ge=0, le=MOST_LAYERS)
-    n_head: int = Field(default=12, ge=1, le=LARGEST)
-    n_embd: int = Field(default=768, ge=1, le=LARGEST)
     n_intermediate: int = Field(default=3072, ge=1, le=LARGEST)
     mlp_bias: bool = False
     attn_bias: bool = False
