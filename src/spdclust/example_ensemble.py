@@ -45,9 +45,6 @@ def example_activations(seed: int = 0) -> ProcessedActivations:
         >>> activations = example_activations()
         >>> activations.n_samples, activations.n_components, activations.labels[:2]
         (200, 12, ['attn:0', 'attn:1'])
-
-    Args:
-        seed: other seeds give other samples of the same concepts.
     """
     generator = np.random.default_rng(seed)
     active = generator.random((N_SAMPLES, len(CONCEPTS))) < 0.2
@@ -68,10 +65,6 @@ def example_history(seed: int = 0, config: MergeConfig = MERGE) -> MergeHistory:
         >>> best = history.at(history.best_iteration())
         >>> [tuple(best.members(group)) for group in range(best.k_groups)] == list(CONCEPTS)
         True
-
-    Args:
-        seed: of the activations and the merge.
-        config: settings of the merge.
     """
     return merge_iteration(example_activations(seed), config, seed=seed)
 
@@ -84,9 +77,6 @@ def example_engine(rng: np.random.Generator | None = None) -> Engine:
         >>> engine.advance(2)
         >>> engine.n_done
         2
-
-    Args:
-        rng: the generator of all draws; seeded by 0 when left out.
     """
     apart = ProcessedActivations.from_dense(np.eye(4), ["m:0", "m:1", "m:2", "m:3"])
     rng = np.random.default_rng(0) if rng is None else rng
@@ -102,9 +92,6 @@ def example_normalized(n_runs: int = 2) -> NormalizedHistories:
         >>> normalized = example_normalized()
         >>> normalized.n_runs, normalized.n_iterations
         (2, 11)
-
-    Args:
-        n_runs: members of the ensemble; run r is `example_history(r)`.
     """
     return normalize_ensemble([example_history(run) for run in range(n_runs)])
 

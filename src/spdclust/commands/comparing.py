@@ -71,7 +71,7 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
     if before.read_bytes() == again.read_bytes():
         return Compared(name, True)
     first, second = load_merge_history(before), load_merge_history(again)
-    return Compared(name, False, differing_numbers(first, second), differing_records(first, second))
+    return Compared(name, False, _differing_numbers(first, second), _differing_records(first, second))
 
 
 def compare_files(before: Path, again: Path, name: str) -> Compared:
@@ -122,16 +122,8 @@ _RECORDS = ("provenance", "digest", "package_version", "git_commit", "git_dirty"
 _READ = {".json": _json_numbers, ".npz": _npz_numbers}
 
 
-def differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
-    """Return which labels, settings and arrays of two histories differ.
-
-    Example:
-        >>> from dataclasses import replace
-        >>> from spdclust.example_ensemble import example_history
-        >>> history = example_history()
-        >>> differing_numbers(history, replace(history, mdl_loss=history.mdl_loss + 1))
-        ['mdl_loss']
-    """
+def _differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
+    """Return which labels, settings and arrays of two histories differ."""
     differences = []
     if first.labels != second.labels:
         differences.append(f"labels: {first.n_components} components, now {second.n_components}")
@@ -155,14 +147,8 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
     return np.array_equal(first, second, equal_nan=bool(first.dtype.kind == "f" and second.dtype.kind == "f"))
 
 
-def differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
-    """Return which entries of two histories' provenance differ, each with both values.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> differing_records(example_history(0), example_history(1))
-        ['seed: 0, now 1']
-    """
+def _differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
+    """Return which entries of two histories' provenance differ, each with both values."""
     before, now = flattened(first.provenance), flattened(second.provenance)
     return [
         f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"

@@ -91,7 +91,7 @@ def _groups(options: argparse.Namespace) -> None:
     print("\n".join(group_lines(summarize_groups(found))))
     if found.n_groups:
         print("\n".join(["", *group_table(found, options.limit)]))
-    print("\n".join(cohesion_lines(found)))
+    print("\n".join(_cohesion_lines(found)))
 
 
 def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
@@ -134,7 +134,7 @@ def _cells(found: "FoundGroups", group: int, width: int) -> list[str]:
     at = {name: values[group] for name, values in found.columns.items()}
     low, high = at["runs_exact_low"], at["runs_exact_high"]
     unknown = at["bits_saved"] != at["bits_saved"]
-    members, shared = short_labels(found.members(group)), found.shared_with(group)
+    members, shared = _short_labels(found.members(group)), found.shared_with(group)
     members = members if len(members) <= width else members[: width - 1] + "…"
     return [
         str(group),
@@ -149,13 +149,13 @@ def _cells(found: "FoundGroups", group: int, width: int) -> list[str]:
     ]
 
 
-def short_labels(labels: "Labels") -> str:
+def _short_labels(labels: "Labels") -> str:
     """Return labels with each module named once, before the indices of its components.
 
     Example:
-        >>> short_labels(["mlp.in:10", "mlp.in:9", "mlp.out:3"])
+        >>> _short_labels(["mlp.in:10", "mlp.in:9", "mlp.out:3"])
         'mlp.in:9,10 mlp.out:3'
-        >>> short_labels(["cat", "mlp.in:10"])  # a label without a module is shown as it is
+        >>> _short_labels(["cat", "mlp.in:10"])  # a label without a module is shown as it is
         'cat mlp.in:10'
     """
     by_module: dict[str, list[str]] = {}
@@ -168,20 +168,8 @@ def short_labels(labels: "Labels") -> str:
     )
 
 
-def cohesion_lines(found: "FoundGroups") -> list[str]:
-    """Return the similarity of components within groups and between groups, as lines for the terminal.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_found
-        >>> print("\\n".join(cohesion_lines(example_found())))
-        <BLANKLINE>
-        Jaccard similarity of two components: mean, median, share of pairs that are never active together
-          inside a group    0.900  0.900   0.0 %
-          of two groups     0.100  0.100  25.0 %
-
-    Args:
-        found: what `find_groups` returned.
-    """
+def _cohesion_lines(found: "FoundGroups") -> list[str]:
+    """Return the similarity of components within groups and between groups, as lines for the terminal."""
     names = {"inside": "inside a group", "between": "of two groups"}
     rows = [(name, found.cohesion[key]) for key, name in names.items() if key in found.cohesion]
     if not rows:
@@ -224,7 +212,7 @@ def _explained(found: "FoundGroups", folder: Path, group: int, run: int | None) 
     check_source(source, threshold)
     formation = explain_group(list(ensemble), members, chosen, batches, threshold=threshold)
     name, n_runs = ensemble.run_names[chosen], len(ensemble)
-    return [_header(found, group), *formation_lines(formation, name, n_runs)]
+    return [_header(found, group), *_formation_lines(formation, name, n_runs)]
 
 
 def _header(found: "FoundGroups", group: int) -> str:
@@ -235,24 +223,8 @@ def _header(found: "FoundGroups", group: int) -> str:
     return f"{head}, formed exactly by {at['runs_exact']} of {found.settings['n_runs']} runs"
 
 
-def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]:
-    """Return the formation of a group as lines for the terminal.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_activations, example_history
-        >>> from spdclust.groups.explain import explain_group
-        >>> members, batches = ["attn:0", "attn:5"], [example_activations(0)]
-        >>> formation = explain_group([example_history(0)], members, 0, batches)
-        >>> print("\\n".join(formation_lines(formation, "run_0", 1)))
-        run_0, 200 samples; both: samples on which both parts are active, either: any of them
-        merge  sizes  both  either  Jaccard  runs  parts
-           11  1 + 1     5      70    0.071   1/1  attn:0 | attn:5  (+10 of other groups)
-
-    Args:
-        formation: the result of `explain_group`.
-        name: name of the run.
-        n_runs: number of runs of the ensemble.
-    """
+def _formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]:
+    """Return the formation of a group as lines for the terminal."""
     head = ["merge", "sizes", "both", "either", "Jaccard", "runs", "parts"]
     rows = [
         [
@@ -282,7 +254,7 @@ def formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str]
 
 
 def _some(labels: "Labels", most: int = 12) -> str:
-    shown = short_labels(labels[:most])
+    shown = _short_labels(labels[:most])
     return shown if len(labels) <= most else f"{shown} … ({len(labels)})"
 
 
@@ -311,7 +283,7 @@ def _match(options: argparse.Namespace) -> None:
         print("warning: the two models differ, so equal labels are different components")
     if why_not:
         print(why_not)
-    print("\n".join(match_table(pairs, members, overlaps, cosines)))
+    print("\n".join(_match_table(pairs, members, overlaps, cosines)))
 
 
 def _checkpoint_digest(folder: Path) -> str | None:
@@ -329,29 +301,13 @@ def _weights(folder: Path) -> "Weights":
     return component_weights(model_of(folder))
 
 
-def match_table(
+def _match_table(
     pairs: Sequence["GroupPair"],
     members: Sequence[Sequence["Labels"]],
     overlaps: "np.ndarray",
     cosines: "np.ndarray | None" = None,
 ) -> list[str]:
-    """Return matched groups as the lines of a table.
-
-    Example:
-        >>> from spdclust.groups.found import group_overlaps, match_groups
-        >>> members = [[["a:0", "a:1"], ["b:0", "b:1"]], [["a:0", "a:1", "a:2"]]]
-        >>> overlaps = group_overlaps(*members)
-        >>> print("\\n".join(match_table(match_groups(overlaps), members, overlaps)))
-        first  second  sizes  shared  Jaccard  cosine
-            0       0    2 3       2    0.667       –
-            1       –    2 –       –        –       –
-
-    Args:
-        pairs: the result of `match_groups`.
-        members: the groups of the first and of the second ensemble.
-        overlaps: Jaccard similarity of the members of each pair of groups.
-        cosines: cosine similarity of the weights of each pair of groups, if both models are available.
-    """
+    """Return matched groups as the lines of a table."""
     rows = [["first", "second", "sizes", "shared", "Jaccard", "cosine"]]
     for pair in pairs:
         first, second = pair

@@ -53,10 +53,6 @@ def add_moment(parser: argparse.ArgumentParser, what: str) -> None:
         49
         >>> iteration_given(parser.parse_args(["--iteration", "49"]))
         49
-
-    Args:
-        parser: the parser of a subcommand.
-        what: what is done there, for the help.
     """
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--merges", type=count, metavar="N", help=f"{what} after N merges")

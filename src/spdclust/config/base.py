@@ -91,7 +91,7 @@ def _one_error(model: type[BaseModel]) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise first_error(model, error) from error
+        raise _first_error(model, error) from error
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
@@ -100,18 +100,8 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
     return typing.get_args(annotation) if is_union else (annotation,)
 
 
-def first_error(model: type[BaseModel], error: ValidationError) -> InputError:
-    """Return the first error, with the field, the value found and the values allowed.
-
-    Example:
-        >>> from pydantic import create_model
-        >>> Sides = create_model("Sides", n=(int, ...))
-        >>> try:
-        ...     Sides(n="many")
-        ... except ValidationError as error:
-        ...     print(first_error(Sides, error))
-        n: not allowed (found: many; allowed: a valid integer, unable to parse string as an integer)
-    """
+def _first_error(model: type[BaseModel], error: ValidationError) -> InputError:
+    """Return the first error, with the field, the value found and the values allowed."""
     # a misspelt key often causes other errors, so report it first
     errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]

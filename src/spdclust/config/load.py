@@ -96,10 +96,6 @@ def resolve_paths(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRu
         True
         >>> resolve_paths(ClusteringRunConfig(model_path="resources/resid_mlp1"), "run.yaml").model_path
         'resources/resid_mlp1'
-
-    Args:
-        run: the settings.
-        file: the run file, or the pipeline file that contains the settings.
     """
     folder = Path(file).parent
 

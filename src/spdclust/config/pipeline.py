@@ -172,10 +172,6 @@ def tracking_settings(
         >>> off = ClusteringPipelineConfig(clustering_run_config=run, wandb_project=None)
         >>> tracking_settings(run, off) is None
         True
-
-    Args:
-        run: settings of the run.
-        pipeline: settings of its pipeline; None for a run by itself.
     """
     given: dict[str, Any] = {name: getattr(run, name) for name in _NAMES}
     if pipeline is not None:
@@ -265,11 +261,6 @@ def ensemble_identity(folder: str, run: ClusteringRunConfig, base_seed: int) -> 
         >>> identity = ensemble_identity("small/demo", run, base_seed=7)
         >>> identity["ensemble"], identity["base_seed"], identity["merge_config"]["alpha"]
         ('small/demo', 7, 1.0)
-
-    Args:
-        folder: the ensemble's folder, below the results folder.
-        run: its run settings.
-        base_seed: of its pipeline.
     """
     return {
         "ensemble": folder,

@@ -22,12 +22,7 @@ from spdclust.core.errors import InputError
 
 
 class FigureConfig(Section):
-    """Size of every figure; a change re-runs the figures and nothing else.
-
-    Example:
-        >>> FigureConfig(dpi=300).scale
-        1.0
-    """
+    """Size of every figure; a change re-runs the figures and nothing else."""
 
     dpi: int = Field(default=150, ge=30, le=1200)
     """Pixels per inch, of the pictures inside a `.pdf` too."""
@@ -146,10 +141,6 @@ def resolve_pipeline(path: str | Path, override: PipelineOverride | None = None)
         >>> [ensemble.sweep_point for ensemble in resolve_pipeline("config/pipelines/sweep.yaml")][:2]
         [{'merge_config.alpha': 0.1}, {'merge_config.alpha': 0.5}]
 
-    Args:
-        path: the pipeline file.
-        override: settings that take the place of the file's.
-
     Raises:
         InputError: a file is missing, or holds something that is not allowed.
     """
@@ -197,7 +188,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
     ensembles: list[Ensemble] = []
     for written in sweep_points(pipeline, path):
         swept = with_point(run, written, path)
-        point = typed_point(swept, written)
+        point = _typed_point(swept, written)
         # compared after typing: 0.1 and 1e-1 are one point
         if any(point == other.sweep_point for other in ensembles):
             raise InputError(
@@ -338,19 +329,15 @@ def with_point(
         ) from error
 
 
-def typed_point(run: ClusteringRunConfig, point: Mapping[str, Any]) -> dict[str, Any]:
+def _typed_point(run: ClusteringRunConfig, point: Mapping[str, Any]) -> dict[str, Any]:
     """Return a point with the values that the settings of its run took: text such as `1e-2` is a number.
 
     Numbers that are equal to the setting's value stay as written, `2` for `2.0`: ensembles are named by them.
 
     Example:
         >>> point = {"merge_config.alpha": "1e-2", "merge_config.iters": 2.0}
-        >>> typed_point(with_point(ClusteringRunConfig(model_path="m"), point), point)
+        >>> _typed_point(with_point(ClusteringRunConfig(model_path="m"), point), point)
         {'merge_config.alpha': 0.01, 'merge_config.iters': 2.0}
-
-    Args:
-        run: the result of `with_point`.
-        point: the point as written.
     """
     settings = run.model_dump(mode="json")
     typed = {key: functools.reduce(operator.getitem, key.split("."), settings) for key in point}

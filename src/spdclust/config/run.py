@@ -355,10 +355,6 @@ def run_settings_without_effect(run: ClusteringRunConfig, *, task: str | None = 
     Example:
         >>> run_settings_without_effect(ClusteringRunConfig(model_path="m", n_tokens_per_seq=3), task="tms")
         ['n_tokens_per_seq: no effect on a toy model, whose inputs are generated']
-
-    Args:
-        run: the settings, those of the merge among them.
-        task: the model's task, if it is known.
     """
     names: tuple[str, ...] = ()
     reason = ""

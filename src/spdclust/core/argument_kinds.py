@@ -46,10 +46,6 @@ def real(at_least: float = -math.inf, *, infinite: bool = False) -> Kind:
     Example:
         >>> real(at_least=0.0)(np.float32(0.5), "alpha")
         0.5
-
-    Args:
-        at_least: smallest allowed number.
-        infinite: whether infinity is allowed.
     """
     allowed = "a finite number" if at_least == -math.inf else f"{at_least:g} or more"
 

@@ -83,10 +83,6 @@ def instance(*types: type, allowed: str) -> Kind:
         Traceback (most recent call last):
         ...
         spdclust.InputError: provenance: not of the right type (found: 3; allowed: a mapping)
-
-    Args:
-        types: classes, or runtime-checkable protocols.
-        allowed: description of the types in the error message.
     """
 
     def kind(value: Any, field: str) -> Any:

@@ -51,9 +51,6 @@ def cache_folder(name: str) -> Path | None:
         >>> folder = cache_folder("doctest")
         >>> folder is None or folder.name
         'doctest'
-
-    Args:
-        name: name of the folder below the root.
     """
     bases: list[Callable[[], Path]] = [
         cache_root,
@@ -130,10 +127,6 @@ def remove_unused(root: Path, days: float = DAYS_KEPT) -> list[str]:
         ...         os.utime(folder, (0, 0))
         ...     remove_unused(Path(root))
         ['merge.kernels.loop-numba0.61.0-py3.12.1-0123456789abcdef']
-
-    Args:
-        root: folder of all compiled kernels.
-        days: since `mark_used`.
     """
     removed = []
     for folder in sorted(root.iterdir()):

@@ -103,11 +103,6 @@ def rule_fingerprint(stage: str, script: str | Path, functions: Mapping[str, str
         >>> rule_fingerprint("merge", "workflow/scripts/merge.py") == stage_fingerprint("merge")
         False
 
-    Args:
-        stage: name of the module in `spdclust.stages`.
-        script: the Python file of the rule's `script:`.
-        functions: functions that the stage finds by name, see `stage_fingerprint`.
-
     Raises:
         ValueError: no such stage, or no such function.
         FileNotFoundError: no such script.

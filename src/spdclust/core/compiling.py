@@ -68,10 +68,6 @@ def inner(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         ...     return double(x) + double(y)
         >>> add_doubles(20, 1), double(21)
         (42, 42)
-
-    Args:
-        function: the kernel.
-        options: as for `compiled`.
     """
     if function is None:
         return lambda kernel: inner(kernel, **options)
@@ -105,9 +101,6 @@ def module_cache(module: str) -> Path | None:
         >>> folder = module_cache("spdclust.stability.kernels")
         >>> folder is None or folder.name.startswith("stability.kernels-")
         True
-
-    Args:
-        module: dotted name.
     """
     root = kernel_cache()
     if root is None:
@@ -191,10 +184,7 @@ def while_waiting(call: Callable[[], object]) -> None:
     """Set what this process does, once, if it has to wait for another one that compiles.
 
     Example:
-        >>> while_waiting(lambda: ensure_compiled("others, all of them", lambda: None))
-
-    Args:
-        call: compiles other kernels, which will be needed later.
+        >>> while_waiting(lambda: None)  # in a job: compiles kernels that it needs later
     """
     _while_waiting[:] = [call]
 

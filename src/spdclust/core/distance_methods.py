@@ -14,10 +14,6 @@ from spdclust.core.errors import InputError
 class DistanceMethod:
     """One way to compare two groupings of the same components.
 
-    Example:
-        >>> METHODS["variation_of_information"].unit
-        'bits'
-
     Attributes:
         name: the key in configurations and file names.
         description: one sentence.

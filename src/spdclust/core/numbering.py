@@ -18,9 +18,6 @@ def merges_done(iteration: int) -> str:
     Example:
         >>> merges_done(0), merges_done(7)
         ('1 merge', '8 merges')
-
-    Args:
-        iteration: counted from 0, as in arrays.
     """
     return "1 merge" if iteration == 0 else f"{iteration + 1:,} merges"
 
@@ -31,10 +28,6 @@ def iteration_after(merges: int, field: str = "merges") -> int:
     Example:
         >>> iteration_after(50)
         49
-
-    Args:
-        merges: number of merges made.
-        field: name of the argument in an error.
 
     Raises:
         InputError: no merge, after which every component is alone: no array has a row for it.

@@ -48,13 +48,6 @@ def check_one_model(
         ...
         spdclust.InputError: checkpoint_digest: runs are of different models (found: 12 in a, 34 in b; ...
 
-    Args:
-        records: name in messages and provenance of each.
-        what: what the records are of, for messages.
-        allowed: whether to accept different models.
-        file: file or folder of the runs, for messages.
-        allowed_text: what is allowed, for messages.
-
     Raises:
         InputError: two of them are of different models.
     """

@@ -30,10 +30,6 @@ def regular_file(path: str | Path, allowed: str) -> Path:
         ...
         spdclust.InputError: /dev/zero: not a regular file (found: a device; allowed: a history.zip)
 
-    Args:
-        path: the file.
-        allowed: description of the expected file, for messages.
-
     Raises:
         InputError: there is no such file, or it is a folder, a pipe or a device.
     """
@@ -99,11 +95,6 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...labels.txt: not a UTF-8 text (found: ...; allowed: labels, one a line)
-
-    Args:
-        path: the file.
-        allowed: description of the expected file, for messages.
-        limit: maximum size in bytes.
 
     Raises:
         InputError: the file does not exist, is too large, or is not UTF-8.
@@ -229,11 +220,6 @@ def check_size(n_bytes: int, path: str | Path, field: str | None = None) -> None
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...: indptr: header declares more data than the file contains (...)
-
-    Args:
-        n_bytes: size of the data in memory.
-        path: the file, or a folder of files that are read together.
-        field: the part of the file with that size.
 
     Raises:
         InputError: the size exceeds both `LEAST_LIMIT` and `MOST_EXPANSION` times the file's size.

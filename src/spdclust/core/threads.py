@@ -88,10 +88,6 @@ def one_ahead(items: Iterable[Item], threads: int) -> Iterator[Item]:
     Example:
         >>> list(one_ahead((number * number for number in range(3)), threads=2))
         [0, 1, 4]
-
-    Args:
-        items: makes its items one by one, on another thread than the caller's.
-        threads: number of threads; with 1, items are made by the caller's thread.
     """
     if threads == 1:
         yield from items

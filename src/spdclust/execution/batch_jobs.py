@@ -165,11 +165,6 @@ def sampled_runs(folder: str | Path, n_runs: int, n_batches: int) -> set[int]:
     Example:
         >>> sampled_runs("results/no_such", 8, 1)
         set()
-
-    Args:
-        folder: `<results>/<run_config>`.
-        n_runs: number of runs.
-        n_batches: batches of each run.
     """
     any_ensemble = EnsembleFolder(Path(folder) / "any_ensemble")
     folders = {run: str(any_ensemble.batches(run)) for run in range(n_runs)}
@@ -186,10 +181,6 @@ def merged_runs(folder: str | Path, n_runs: int) -> set[int]:
     Example:
         >>> merged_runs("results/no_such", 8)
         set()
-
-    Args:
-        folder: `<results>/<run_config>`.
-        n_runs: number of runs.
     """
     if not os.path.isdir(folder):
         return set()
@@ -204,11 +195,6 @@ def runs_asked_for(arguments: Iterable[str], folder: str, n_runs: Mapping[str, i
         >>> words = ["results/mlp/demo/summary.json", "results/mlp/precomputed_batches/run_7/batch_0.pt"]
         >>> runs_asked_for(["snakemake", *words], "results/mlp", {"demo": 2})
         {0, 1, 7}
-
-    Args:
-        arguments: of the process.
-        folder: `<results>/<run_config>`.
-        n_runs: number of runs of each ensemble.
     """
     asked: set[int] = set()
     folder = os.path.normpath(folder)

@@ -50,9 +50,6 @@ class JobServer:
         ...     job = server.start(script, {"CODE": "3"})
         ...     job.wait()
         3
-
-    Args:
-        preload: modules to import.
     """
 
     def __init__(self, preload: list[str]) -> None:
@@ -77,10 +74,6 @@ class JobServer:
 
     def start(self, script: str | Path, environment: Mapping[str, str]) -> "ForkedJob":
         """Run a script in this process' working folder.
-
-        Args:
-            script: file of Python code.
-            environment: variables in addition to those of the server.
 
         Raises:
             OSError: the server has ended.
@@ -144,9 +137,6 @@ def fork_local_jobs(n_jobs: int) -> JobServer | None:
     Example:
         >>> fork_local_jobs(n_jobs=1) is None
         True
-
-    Args:
-        n_jobs: number of jobs of the workflow; with fewer than four there is no server.
 
     Returns:
         The server, which ends with this process; None if none was started.

@@ -62,10 +62,6 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
         ...     _ = log.write_text("INFO spdclust")
         ...     [(job.rule, job.ensemble, job.run, job.state) for job in running_jobs(folder)]
         [('merge', 'mlp/demo', '3', 'running')]
-
-    Args:
-        results: folder of all results.
-        queued: jobs of the workflow in the queue, see `queued_jobs`.
     """
     states = {_key_of(job): job.state.lower() for job in queued}
     logs = Path(results) / "logs"

@@ -100,9 +100,6 @@ def leave_out_of_records(name: str) -> None:
 
     A job whose list of inputs has changed runs again. Temporary files among them that exist only because
     several jobs share its work change no result, so their number must not matter.
-
-    Args:
-        name: of the input, in any rule.
     """
     from snakemake.persistence import PersistenceBase
 
@@ -177,11 +174,7 @@ def hide_account_guesses() -> None:
 
 
 def report_jobs_that_never_start(seconds: float = 30.0) -> threading.Thread:
-    """Check the queue at intervals in the background, and report each job that can never start once.
-
-    Args:
-        seconds: interval between checks.
-    """
+    """Check the queue at intervals in the background, and report each job that can never start once."""
 
     def look() -> None:
         reported: set[str] = set()
@@ -204,11 +197,6 @@ def add_form(workflow: Any, rule: str, form: str) -> None:
     several forms, and Snakemake has no common name for them. Covered are `set-resources` and `set-threads`,
     `--until`, `--omit-from`, `--forcerun`, `--prioritize`, and `use rule <rule> from <module>`, with `as` and
     `exclude`.
-
-    Args:
-        workflow: Snakemake's workflow while it reads the rules.
-        rule: name of the rule, which its first form has.
-        form: name of the other form.
     """
     modifier, original = workflow.modifier, workflow._prepare_dag
     while modifier is not None:

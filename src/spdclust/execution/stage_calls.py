@@ -100,13 +100,6 @@ def check_names(
         spdclust.InputError: rule registry: output.database: no parameter of
         spdclust.stages.results:registry (allowed: path)
 
-    Args:
-        rule: name of the rule.
-        function: the function of its stage.
-        input: names of its inputs.
-        output: names of its outputs.
-        params: names of its params.
-
     Raises:
         InputError: a name is not a parameter, is given twice, or a parameter without default is missing.
     """

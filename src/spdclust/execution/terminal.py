@@ -79,10 +79,6 @@ class BriefTerminal(logging.Formatter):
         [ 7/12] merge mlp/demo, run 3 (0 s)
         >>> show("ERROR", "disk full", levelno=logging.ERROR)
         disk full
-
-    Args:
-        full: formats everything that is shown in full.
-        results: returns what was found, shown after the message that all requested files exist.
     """
 
     def __init__(self, full: logging.Formatter, results: Callable[[], str] = str) -> None:

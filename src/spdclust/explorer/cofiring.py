@@ -76,11 +76,6 @@ def active_counts(
         >>> matrix = sparse.csr_array(np.array([[1.0, 1.0], [0.0, 0.1], [1.0, 0.0]]))
         >>> active_counts(matrix, np.array([1, -1, 0]), 0.1).tolist()
         [1, 0, 2]
-
-    Args:
-        matrix: `(samples, columns)` causal importances.
-        columns: column of each component, -1 for one that has none.
-        threshold: active is above this; None takes anything above 0.
     """
     counts = np.zeros(matrix.shape[1], dtype=np.int64)
     _, indices, *above = _arrays(matrix, threshold)
@@ -127,12 +122,6 @@ def group_counts(
         >>> matrix = sparse.csr_array(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.5], [1.0, 0.0, 0.0]]))
         >>> group_counts(matrix, np.arange(3), np.array([0, 0, 1]), 0.1).tolist()
         [2, 1]
-
-    Args:
-        matrix: `(samples, columns)` causal importances.
-        columns: column of each component, -1 for one that has none.
-        group_idxs: group of each component.
-        threshold: active is above this; None takes anything above 0.
     """
     n_groups = int(group_idxs.max(initial=-1)) + 1
     known = columns >= 0
@@ -179,9 +168,6 @@ def warm_up(kind: np.dtype[Any] = VALUES) -> None:
 
     Example:
         >>> warm_up()
-
-    Args:
-        kind: type of the activations.
     """
     ensure_compiled(f"explorer, counting {kind}", lambda: _count_little(kind))
 

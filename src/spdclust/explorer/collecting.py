@@ -70,14 +70,6 @@ def collect(
         >>> data = collect(MergeHistoryEnsemble([run]), name="demo")
         >>> data.header["n_iterations"], data.arrays["run0.mdl"].tolist()
         (2, [2.0, 3.0])
-
-    Args:
-        ensemble: the histories.
-        name: what the mapping calls the ensemble.
-        model: the decomposed model, as in `model_path`.
-        spd_run: what the mapping calls the model.
-        distances: by method, the iterations and the distances there.
-        stability: the record and the columns of the stability analysis, where it was made.
     """
     labels = sorted({label for history in ensemble for label in history.labels})
     number = {label: component for component, label in enumerate(labels)}

@@ -90,10 +90,6 @@ def found_members(data: PageData, *, with_shared: bool = False) -> list[Int[np.n
         [[0, 1], [2, 3]]
         >>> [members.tolist() for members in found_members(data, with_shared=True)]
         [[0, 1, 2], [2, 3]]
-
-    Args:
-        data: what the page holds.
-        with_shared: members of other groups that are also active with the group, too.
     """
     if "found" not in data.header:
         return []
@@ -120,11 +116,6 @@ def add_independent(data: PageData, rates: Float[np.ndarray, " components"], n_s
         [0.25]
         >>> data.arrays["found.cohesion_independent"].round(3).tolist()
         [0.333]
-
-    Args:
-        data: what the page holds, groups included.
-        rates: share of the samples on which each component is active.
-        n_samples: samples that were counted, over all runs.
     """
     members = found_members(data)
     least = data.arrays["found.active_members"]

@@ -61,12 +61,6 @@ def group_activity(
         [True, False, True]
         >>> group_activity(matrix, np.array([0, 1]), 0.1, active_members=2).tolist()
         [False, False, True]
-
-    Args:
-        matrix: `(samples, components)` causal importances.
-        members: columns of the group.
-        threshold: active is above this; None takes anything above 0.
-        active_members: members that have to be active at once, as in `FoundGroups.columns`.
     """
     chosen = matrix[:, members]
     active: np.ndarray = np.asarray((chosen > (threshold or 0.0)).sum(axis=1)).ravel() >= active_members

@@ -45,10 +45,6 @@ def page_html(title: str, packed: bytes) -> str:
         >>> page = page_html("a <b>", b"packed")
         >>> "<title>a &lt;b&gt;" in page, "cGFja2Vk" in page, "default-src 'none'" in page
         (True, True, True)
-
-    Args:
-        title: name of the ensemble.
-        packed: see `packing.pack`.
     """
     body = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{body}}})();\n'

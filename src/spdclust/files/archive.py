@@ -261,11 +261,6 @@ def csr_of_parts(parts: Sequence[np.ndarray], path: str | Path, field: str) -> s
         ...
         spdclust.InputError: ...: least_mdl: not a sparse matrix (found: ...; allowed: the data, ...)
 
-    Args:
-        parts: the arrays, in the order of `PARTS`.
-        path: the file.
-        field: name of the matrix in the file.
-
     Raises:
         InputError: types, lengths or indices are inconsistent, or a value is NaN or infinite.
     """

@@ -286,10 +286,6 @@ def kept_batches(ensemble: EnsembleFolder, histories: Sequence[str | Path]) -> l
         ...     kept_batches(ensemble, histories) is None
         ['run_0', 'run_1']
         True
-
-    Args:
-        ensemble: the ensemble.
-        histories: its `runs/run_<r>/history.zip`.
     """
     folders = [ensemble.batches(run_number(Path(history))) for history in histories]
     return folders if all(any(folder.glob("batch_*.pt")) for folder in folders) else None

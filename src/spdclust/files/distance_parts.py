@@ -40,11 +40,6 @@ def save_aligned_merges(aligned: AlignedMerges, path: str | Path, made_from: Map
         >>> list(read.of_runs), read.n_components, made_from
         ([1], 12, {'spdclust': '1'})
 
-    Args:
-        aligned: the merges of all runs of an ensemble.
-        path: the file.
-        made_from: see `ensemble_record`.
-
     Raises:
         InputError: the file cannot be written.
     """
@@ -110,11 +105,6 @@ def save_part(
         ...     [row.tolist() for row in part_rows([f"{folder}/part.tmp"], "matching_dist", [1], 3)]
         [[1.0], [2.0], [3.0]]
 
-    Args:
-        distances: by method, one row a pair.
-        path: the file.
-        record: what they were made from, and which pairs they are of.
-
     Raises:
         InputError: the file cannot be written.
     """
@@ -169,12 +159,6 @@ def part_rows(
         ...         save_part({"matching_dist": np.full((2, 3), float(part))}, path, {})
         ...     next(part_rows(paths, "matching_dist", [2, 2], 3)).tolist()
         [0.0, 0.0, 1.0, 1.0]
-
-    Args:
-        paths: the parts, in order.
-        method: whose distances.
-        n_pairs: number of pairs of each part.
-        n_rows: number of kept iterations.
 
     Raises:
         InputError: a part does not exist, is damaged, or has another size.

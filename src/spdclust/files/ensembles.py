@@ -35,10 +35,6 @@ def load_normalized(
         >>> normalized.run_names, normalized.n_iterations
         (['run_0', 'run_1'], 11)
 
-    Args:
-        histories: the ensemble's folder, or the files.
-        align: see `normalize_ensemble`.
-
     Raises:
         InputError: a history cannot be read, or the runs are incompatible; the error names the folder.
     """
@@ -62,11 +58,6 @@ def save_ensemble_meta(
         ...     told = json.loads(Path(folder, "ensemble_meta.json").read_text())
         >>> told["n_ensemble"], told["c_components"]
         (2, 12)
-
-    Args:
-        normalized: the ensemble.
-        path: the `.json` file.
-        provenance: stored under this name if given.
 
     Raises:
         InputError: the file cannot be written.
@@ -227,9 +218,6 @@ def ensemble_record(histories: str | Path | Sequence[str | Path]) -> dict[str, A
         ...     record = ensemble_record([f"{folder}/history_0.zip"])
         >>> {name: digest[:8] for name, digest in record["histories"].items()}
         {'history_0': 'ba7816bf'}
-
-    Args:
-        histories: the ensemble's folder, or its histories.
 
     Raises:
         InputError: a history cannot be read.

@@ -47,13 +47,6 @@ def save_groups(
         ['cluster_mapping_groups.json', 'groups.csv', 'groups.json', 'groups.nwk']
         '0,3,0.5,0.02,1.0,2,0.16,1.0,0.'
 
-    Args:
-        found: the result of `find_groups`.
-        folder: output folder.
-        ensemble: name of the ensemble in the mapping.
-        model: the decomposed model, as in `model_path`, for the mapping.
-        provenance: origin of the groups, stored in `groups.json` under this name if given.
-
     Raises:
         InputError: a file cannot be written.
     """
@@ -166,9 +159,6 @@ def load_groups(path: str | Path) -> FoundGroups:
         >>> found.n_groups, found.members(2), float(found.columns["bits_saved_se"][2])
         (3, ['attn:4', 'mlp:2', 'mlp:3'], 0.04)
 
-    Args:
-        path: the file, or the ensemble's folder.
-
     Raises:
         InputError: the file does not exist, is damaged, or does not contain the groups of an ensemble.
     """
@@ -176,23 +166,11 @@ def load_groups(path: str | Path) -> FoundGroups:
     path = path / GROUPS["record"] if path.is_dir() else path
     record = read_record(GroupsRecord, path, _ALLOWED)
     with as_input_error("parts are inconsistent", path, _ALLOWED):
-        return found_of(record)
+        return _found_of(record)
 
 
-def found_of(record: Mapping[str, Any]) -> FoundGroups:
-    """Return the groups described by a record.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_found
-        >>> found_of(groups_record(example_found())).shared_with(0)
-        ['attn:2']
-
-    Args:
-        record: the result of `groups_record`.
-
-    Raises:
-        InputError: the parts of the record are inconsistent.
-    """
+def _found_of(record: Mapping[str, Any]) -> FoundGroups:
+    """Return the groups described by a record."""
     labels, groups = list(record["labels"]), record["groups"]
     check_labels(labels, len(labels))
     number = {label: component for component, label in enumerate(labels)}
@@ -277,9 +255,6 @@ def newick(found: FoundGroups) -> str:
         >>> from spdclust.example_ensemble import example_found
         >>> newick(example_found())[2:91]
         "((('attn:0':0.1,'attn:1':0.1):0.1,'mlp:0':0.2)[&bits=0.5,bits_se=0.02,group=0]:0.8,(('att"
-
-    Args:
-        found: the groups, and the tree if there is one.
     """
     if found.tree is None:
         groups = [found.member_idxs(group).tolist() for group in range(found.n_groups)]

@@ -73,9 +73,6 @@ class ProgressRecorder:
         >>> progress.n_done, progress.n_merges
         (1, 2)
 
-    Args:
-        path: the file to write.
-
     Attributes:
         progress: what was written.
         labels: components of the merge; with `config`, `seed` and `resumed` (whether it goes on from a

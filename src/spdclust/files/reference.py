@@ -121,11 +121,6 @@ def settings_for_reader(settings: Mapping[str, Any], labels: Sequence[str], read
         >>> settings_for_reader({"alpha": 2.0, "activation_threshold": 0.1}, ["a:0", "a:1"], "param-decomp")
         {'alpha': 2.0}
 
-    Args:
-        settings: the settings for the readers of `spd`, see `stated_settings.reference_settings`.
-        labels: the history's labels.
-        reader: a name in `MERGE_KEYS_OF_READERS`.
-
     Raises:
         InputError: the reader cannot read such a history.
     """

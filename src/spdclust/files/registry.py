@@ -63,9 +63,6 @@ def write_registry(results: str | Path) -> int:
         ...         n_ensembles, database.execute("SELECT ensemble, run, n_merges FROM runs").fetchall()
         (1, [('example/example', 0, 11), ('example/example', 1, 11)])
 
-    Args:
-        results: folder of all results.
-
     Returns:
         Number of ensembles.
 

@@ -41,14 +41,6 @@ def save_stability(
         ...     sorted(path.name for path in Path(folder).iterdir())[:2]
         ['stability.json', 'stability_coclustering.npz']
 
-    Args:
-        normalized: the ensemble.
-        stability: the stability analysis of the ensemble.
-        folder: output folder.
-        stride: stride used for the analysis.
-        seed: seed of the null baseline.
-        provenance: origin of the analysis, stored in `stability.json` under this name if given.
-
     Raises:
         InputError: a file cannot be written.
     """
@@ -82,10 +74,6 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
         ...     save_sweep(record, folder)
         ...     Path(folder, SWEEP_FILES["points"]).read_text().split()
         ['name,alpha,n_runs', 'a,1,2']
-
-    Args:
-        record: the result of `compare_points`.
-        folder: output folder.
 
     Raises:
         InputError: a file cannot be written.

@@ -88,9 +88,6 @@ def group_lines(groups: Mapping[str, Any]) -> list[str]:
           1.5 groups are expected where components only share that some samples are busier than others
           1 component is also active with a second group
           warning: Made up.
-
-    Args:
-        groups: the result of `summary.summarize_groups`.
     """
     expected, alone, answer = (groups[name] for name in ("expected_false", "bits_alone", "bits_answer"))
     n, chance = groups["n_groups"], "" if expected is None else f" ({expected:.2g} expected by chance)"
@@ -124,9 +121,6 @@ def stability_lines(stability: Mapping[str, Any]) -> list[str]:
           all runs agree last after 4 merges
           at the least mean description length, 4 to 5 groups: 2 contested components, support of the
           consensus 0.90 (shuffled runs: 0.50)
-
-    Args:
-        stability: the result of `summary.summarize_stability`.
     """
     last = stability["last_agreement"]
     where = "after no merge" if last is None else f"last after {merges_done(last)}"
@@ -168,9 +162,6 @@ def sweep_lines(record: Mapping[str, Any]) -> list[str]:
         >>> print(*sweep_lines({"points": [{**point, "mean_support": 1, "null_mean_support": 0.5}]}))
           alpha~1  4 groups, 1 distinct groupings of 3 runs, support of the consensus 1.00
           (shuffled runs: 0.50)
-
-    Args:
-        record: the result of `sweeps.comparison.compare_points`.
     """
     width = max(len(point["name"]) for point in record["points"])
     return [

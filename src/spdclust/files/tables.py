@@ -56,10 +56,6 @@ def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
         ...     load_columns(f"{folder}/a.csv")["mdl"].tolist()
         [3.5, 2.5]
 
-    Args:
-        path: the `.csv` file.
-        needed: required columns.
-
     Raises:
         InputError: the file does not exist or is not a table of numbers, or a column is missing or
             duplicated.

@@ -170,10 +170,6 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
         ...     read_plain_tensors(f"{folder}/list.pt", "batch")
         {'a': memmap([0, 1, 2]), 'text': 'b'}
 
-    Args:
-        path: the file.
-        what: short description of the expected contents, for messages.
-
     Raises:
         InputError: the file is a damaged archive, or its tensors have more data than it can contain.
     """

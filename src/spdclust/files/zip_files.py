@@ -31,10 +31,6 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
         spdclust.InputError: ...a.zip: ../a.npy: unusable name of a member (allowed: a whole
         history.zip)
 
-    Args:
-        path: the file.
-        what: kind of file expected, for messages.
-
     Raises:
         InputError: the file does not exist, is damaged or is not a zip, or a member is missing, encrypted,
             duplicated, or has a path outside the archive.

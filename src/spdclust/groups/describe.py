@@ -19,15 +19,7 @@ from spdclust.merge.history import MergeHistory
 def describe(
     folds: Folds, sums: PairSums, merges: list[Tree], groups: list[np.ndarray], evidence: Evidence
 ) -> dict[str, np.ndarray]:
-    """Return the columns of `FoundGroups`, with one entry per group.
-
-    Args:
-        folds: the samples.
-        sums: sums over all samples, for the similarity of members.
-        merges: merge tree of each run.
-        groups: members of each group, in order.
-        evidence: evidence for these groups.
-    """
+    """Return the columns of `FoundGroups`, with one entry per group."""
     columns = support_columns(merges, groups)
     per_sample = evidence.bits / folds.n_samples
     rates = folds.counts.sum(0) / folds.n_samples.sum()
@@ -59,11 +51,6 @@ def cohesion(sums: PairSums, groups: list[np.ndarray], threads: int = 1) -> dict
         >>> sums = PairSums(packed, np.array([4.0, 4.0, 2.0]), np.array([4.0, 4.0, 2.0]))
         >>> cohesion(sums, [np.array([0, 1])])["inside"]
         {'mean': 1.0, 'median': 1.0, 'never': 0.0}
-
-    Args:
-        sums: sums over all samples.
-        groups: members of each group; groups are disjoint.
-        threads: number of threads; the result does not depend on it.
 
     Returns:
         For `inside` and `between`, the mean and median similarity and the share of pairs `never` active
@@ -132,10 +119,6 @@ def support_columns(merges: list[Tree], groups: list[np.ndarray]) -> dict[str, n
         >>> columns["runs_exact"].tolist(), columns["runs_exact_low"].round(2).tolist()
         ([2, 0], [0.16, 0.0])
 
-    Args:
-        merges: merge tree of each run.
-        groups: members of each group.
-
     Returns:
         `size`, `support`, `runs_exact` and the bounds of its 95 % interval (Clopper and Pearson 1934).
     """
@@ -177,11 +160,6 @@ def cuts_of_merges(
         >>> tree = merge_history_tree(run.selected_pairs, own, run.n_components)
         >>> sorted(cuts_of_merges([run], [own], [tree]))
         ['formed_by_all', 'formed_by_most', 'least_mdl']
-
-    Args:
-        runs: the histories.
-        own: for each run, the indices of its components among the components of all runs.
-        merges: merge tree of each run.
     """
     answers = {
         "formed_by_most": formed_by(own, merges, len(merges) // 2 + 1),

@@ -82,13 +82,6 @@ def gather_evidence(
         >>> evidence = gather_evidence(folds, np.array([0, 1]), np.array([0]), np.array([2]), threads=1)
         >>> evidence.bits.round(1).tolist(), evidence.at_least.tolist(), evidence.opened.tolist()
         ([[29.7, 29.7]], [1], [[10, 10]])
-
-    Args:
-        folds: the samples.
-        order: components, ordered so that every set is consecutive.
-        first: start of each set in `order`.
-        sizes: number of components of each set, two or more.
-        threads: number of threads; the result does not depend on it.
     """
     gates = [gates_for(int(size)) for size in sizes]
     n_gates = np.array([len(each) for each in gates], dtype=np.int64)
@@ -167,14 +160,14 @@ def bits_alone(folds: Folds) -> Float[np.ndarray, "folds components"]:
     return bits
 
 
-def rate_regret(folds: Folds) -> Float[np.ndarray, "folds components"]:
+def _rate_regret(folds: Folds) -> Float[np.ndarray, "folds components"]:
     """Return the bits saved by coding every component alone at the fold's own rate.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
         >>> acts = ProcessedActivations.from_dense([[1.0], [1.0]], ["m:0"])
-        >>> regret = rate_regret(fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1))
+        >>> regret = _rate_regret(fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1))
         >>> regret.round(2).tolist()  # two samples at a rate of 5/6, or of 1
         [[0.53], [0.53]]
     """
@@ -332,5 +325,5 @@ def select_nodes(
     nodes, found = nodes[found.any(1)], found[found.any(1)]
     progress("gathering evidence of candidates")
     evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
-    chosen = choose_nodes(tree, evidence, nodes, found, regret=rate_regret(folds))
+    chosen = choose_nodes(tree, evidence, nodes, found, regret=_rate_regret(folds))
     return Selection(sums, tree, nodes, evidence, chosen)

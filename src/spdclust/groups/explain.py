@@ -142,10 +142,6 @@ def closest_run(histories: Sequence[MergeHistory], members: Labels) -> int:
         >>> closest_run([example_history(0), example_history(1)], ["attn:0", "attn:1", "mlp:0"])
         0
 
-    Args:
-        histories: the runs of the ensemble.
-        members: labels of the group.
-
     Returns:
         The closest run by Jaccard similarity, the first one if tied.
     """

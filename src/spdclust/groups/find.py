@@ -347,9 +347,6 @@ def warm_up(*, with_values: bool = True) -> None:
 
     Example:
         >>> warm_up()
-
-    Args:
-        with_values: for activations with values; otherwise for sets of active components.
     """
     name = "values" if with_values else "sets"
     ensure_compiled(f"groups, {name}", lambda: _find_little(0.5 if with_values else 1.0))

@@ -169,9 +169,6 @@ def group_name(members: Labels) -> str:
     Example:
         >>> group_name(["mlp:0", "attn:0"]), group_name(["attn:0", "mlp:0"])
         ('g4d2f7f37d5', 'g4d2f7f37d5')
-
-    Args:
-        members: labels of the group's components.
     """
     return "g" + hashlib.sha256("\n".join(sorted(members)).encode()).hexdigest()[:10]
 
@@ -218,10 +215,6 @@ def group_overlaps(first: Sequence[Labels], second: Sequence[Labels]) -> Float[n
     Example:
         >>> group_overlaps([["a:0", "a:1"]], [["a:1", "a:0"], ["a:1", "b:0"]]).tolist()
         [[1.0, 0.3333333333333333]]
-
-    Args:
-        first: the groups of one ensemble.
-        second: the groups of the other.
     """
     sets = [set(members) for members in second]
     overlaps = [[len(one & other) / len(one | other) for other in sets] for one in map(set, first)]
@@ -241,12 +234,6 @@ def group_cosines(
         >>> weights = {"m": (np.eye(2), np.array([[3.0, 0.0], [0.0, 4.0]]))}
         >>> group_cosines([["m:0"]], [["m:1"], ["m:0", "m:1"]], weights, weights).tolist()
         [[0.0, 0.6]]
-
-    Args:
-        first: the groups of one ensemble.
-        second: the groups of the other.
-        weights: weights of the first ensemble's model.
-        other_weights: weights of the second ensemble's model, with modules of the same sizes.
 
     Returns:
         The similarities; NaN where a group's weights are 0.

@@ -267,7 +267,7 @@ def fold_samples(
         # blocks of a single run are parts of whole batches
         for piece in load(0 if single else fold, None if single else most):
             if single:
-                edges = block_edges(before, piece.n_rows)
+                edges = _block_edges(before, piece.n_rows)
                 before += piece.n_rows
                 yield piece.between(int(edges[fold]), int(edges[fold + 1]))
             else:
@@ -276,16 +276,12 @@ def fold_samples(
     return Folds(labels, BLOCKS_OF_ONE_RUN if single else len(sources), read)
 
 
-def block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
+def _block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
     """Return the block edges within a batch of a single run; blocks are equal in size over all batches.
 
     Example:
-        >>> block_edges(0, 12).tolist(), block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 1, 0, 1, 1, 1
+        >>> _block_edges(0, 12).tolist(), _block_edges(12, 4).tolist()  # 3, 3, 2, 2, 2 and 1, 0, 1, 1, 1
         ([0, 3, 6, 8, 10, 12], [0, 1, 1, 2, 3, 4])
-
-    Args:
-        before: samples in the batches before this one.
-        n_samples: samples in this batch.
     """
     ends = np.array([before, before + n_samples])[:, None] - np.arange(BLOCKS_OF_ONE_RUN)
     taken = -(-ends // BLOCKS_OF_ONE_RUN)  # samples per block, as if dealt one by one

@@ -115,12 +115,6 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
         >>> sums = pair_sums(folds, [0, 1], threads=1)
         >>> sums.packed.tolist(), sums.row(1).round(3).tolist()
         ([6.0, 4.0, 4.0], [0.667])
-
-    Args:
-        folds: the samples.
-        which: the folds to sum over.
-        threads: number of threads; the result does not depend on it.
-        packed: array that the sums are written to, as large as needed; None for a new one.
     """
     n = len(folds.labels)
     if packed is None:
@@ -158,11 +152,6 @@ def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None 
         >>> part = PairSums(np.ones(1, dtype=np.float32), np.array([1.0]), np.array([1.0]))
         >>> add_sums([part, part]).packed.tolist()
         [2.0]
-
-    Args:
-        parts: sums over disjoint samples.
-        threads: number of threads; the result does not depend on it.
-        packed: array that the sums are written to, as large as needed; None for a new one.
     """
     into = np.empty_like(parts[0].packed) if packed is None else packed
 
@@ -194,11 +183,6 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1
         >>> tree = average_tree(PairSums(packed, np.array([4.0, 4.0, 2.0]), np.array([4.0, 4.0, 2.0])))
         >>> tree.children.tolist(), tree.height.tolist()
         ([[0, 1]], [0.0])
-
-    Args:
-        sums: sums over the samples that the tree is built on.
-        least: least similarity of the two parts of a node.
-        threads: number of threads; the result does not depend on it.
     """
     n = sums.n_components
     scale = sums.scale

@@ -117,11 +117,6 @@ def merge_history_tree(
         >>> tree = merge_history_tree(np.array([[0, 1], [0, 1]]), np.array([1, 3, 4]), 5)
         >>> [sorted(tree.members(node).tolist()) for node in (5, 6)]
         [[1, 3], [1, 3, 4]]
-
-    Args:
-        selected_pairs: the merged groups, in the numbering before each merge.
-        own: index of each of the run's components among all components.
-        n_components: number of components of all runs.
     """
     _, names = merge_tree(selected_pairs, len(own))
     node_of = own.astype(np.int64).copy()

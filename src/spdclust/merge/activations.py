@@ -230,12 +230,6 @@ def check_threshold(
         spdclust.InputError: activation_threshold: only the sets of active components at another threshold are
         known (found: 0.5; allowed: 0.1; for others, sample the batches with keep_values: true)
 
-    Args:
-        threshold: threshold of the sets; None if the values are known.
-        asked: the threshold to apply; None for the values themselves.
-        field: what asks for it, for messages.
-        file: the batch, for messages.
-
     Raises:
         InputError: only sets are known, and another threshold or the values are asked for.
     """

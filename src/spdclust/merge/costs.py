@@ -86,11 +86,6 @@ def relative_costs(coact: Any, ranks: Any, alpha: float) -> Float[np.ndarray, "g
         >>> relative_costs(coact, [1, 1, 1], alpha=1.0)[0].tolist()
         [-4.0, -4.0, 6.0]
 
-    Args:
-        coact: `(groups, groups)` coactivation counts (or sums of products, for scalar activations).
-        ranks: `(groups,)` number of components of each group.
-        alpha: bits per component of an active group.
-
     Raises:
         InputError: the shapes do not fit, or `alpha` is negative.
     """
@@ -219,12 +214,6 @@ def check_costs_stay_finite(
         ...
         spdclust.InputError: alpha: costs of merges would be too large for floating-point numbers
         (found: 1e+308; allowed: a smaller one)
-
-    Args:
-        activity: activity of each group, as counts or sums of squares.
-        n_samples: samples in the batch.
-        n_components: number of components, the maximum size of a group.
-        config: the settings of the merge.
 
     Raises:
         InputError: a cost could become infinite.

@@ -189,10 +189,6 @@ class Engine:
     def repeat(self, names: Int[np.ndarray, "iterations 2"], n_done: int) -> None:
         """Join the given groups, without choosing, until `n_done` merges are done, at most up to `next_stop`.
 
-        Args:
-            names: smallest components of the groups joined by every merge, starting at the first.
-            n_done: number of merges to stop after.
-
         Raises:
             InputError: a batch does not match.
         """
@@ -208,10 +204,6 @@ class Engine:
 
         Counts of samples are the same in whatever order groups were joined. Sums of products are not, nor is
         which groups are masked, so such merges start where their batch was loaded.
-
-        Args:
-            names: smallest components of the groups joined by every merge, starting at the first.
-            n_done: number of merges to skip.
 
         Raises:
             InputError: a batch does not match.

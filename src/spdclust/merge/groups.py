@@ -49,10 +49,6 @@ def iterate_group_idxs(
         >>> rows = iterate_group_idxs(np.array([[0, 2], [1, 0]]), np.arange(4))
         >>> [row.tolist() for row in rows]
         [[0, 1, 0, 2], [0, 0, 0, 1]]
-
-    Args:
-        selected_pairs: the merged groups, in the numbering before each merge, either order.
-        group_idxs: the groups before the first merge; overwritten.
     """
     for first, second in selected_pairs.tolist():
         low, high = min(first, second), max(first, second)

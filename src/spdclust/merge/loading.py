@@ -158,7 +158,7 @@ def _load_boolean(
     spans = (samples.words, samples.span_start, samples.span_length, samples.is_bitmap)
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
 
-    coact = empty_coactivations(activity, capacity)
+    coact = _empty_coactivations(activity, capacity)
     first_dense, n_tiles = dense_slots(activity, n_samples, samples.rows.nbytes)
     n_parts = 1 if threads == 1 else 8 * threads
 
@@ -169,7 +169,7 @@ def _load_boolean(
     work = activity * (1.0 + np.arange(n_groups)) + np.arange(n_groups)
     run_parts(count, even_parts(work[:first_dense], n_parts), threads)
     if n_tiles:
-        count_dense(spans, activity, n_samples, first_dense, n_tiles, coact, threads)
+        _count_dense(spans, activity, n_samples, first_dense, n_tiles, coact, threads)
 
     def count_zeros(first: int, last: int) -> int:
         return int(coactivation.count_zeros(first, last, coact))
@@ -223,18 +223,8 @@ def _empty_sets(
     )
 
 
-def empty_coactivations(activity: Int[np.ndarray, " groups"], capacity: int) -> Coactivations:
-    """Return coactivations to be filled, with wide rows where counts may need more than 16 bits.
-
-    Example:
-        >>> coact = empty_coactivations(np.array([5, 70_000, 70_000]), capacity=4)
-        >>> len(coact.narrow), coact.wide_start.tolist()
-        (6, [-1, 0, 1, -1, 3])
-
-    Args:
-        activity: samples on which each slot is active.
-        capacity: number of slots to allocate.
-    """
+def _empty_coactivations(activity: Int[np.ndarray, " groups"], capacity: int) -> Coactivations:
+    """Return coactivations to be filled, with wide rows where counts may need more than 16 bits."""
     room = wide_capacity(int(activity.sum()), capacity, NARROW)
     coact = Coactivations(
         np.empty(capacity * (capacity - 1) // 2, dtype=np.uint16),
@@ -308,11 +298,6 @@ def dense_slots(activity: Int[np.ndarray, " slots"], n_samples: int, room: int) 
     Example:
         >>> dense_slots(np.repeat([1, 90], [600, 512]), n_samples=100, room=100_000)
         (600, 1)
-
-    Args:
-        activity: samples on which each slot is active, ascending as a rule.
-        n_samples: number of samples.
-        room: number of bytes that the bits may take.
     """
     first, n_tiles = len(activity), 0
     while first > 0 and (n_tiles + 1) * 8 * tiles.TILE * n_samples <= room:
@@ -323,7 +308,7 @@ def dense_slots(activity: Int[np.ndarray, " slots"], n_samples: int, room: int) 
     return first, n_tiles
 
 
-def count_dense(
+def _count_dense(
     spans: tuple[np.ndarray, ...],
     activity: np.ndarray,
     n_samples: int,
@@ -332,32 +317,13 @@ def count_dense(
     coact: Coactivations,
     threads: int,
 ) -> None:
-    """Write the coactivations of all slots with those from `first_dense` on.
-
-    Example:
-        >>> words, one = np.array([0, 2, 0, 2], dtype=np.uint32), np.full(2, 2)
-        >>> spans = words, np.array([0, 2]), one, np.zeros(2, dtype=np.bool_)  # both on samples 0 and 2
-        >>> coact = empty_coactivations(one, capacity=2)
-        >>> count_dense(spans, one, n_samples=3, first_dense=0, n_tiles=1, coact=coact, threads=1)
-        >>> coact.narrow.tolist()
-        [2]
-
-    Args:
-        spans: `words`, and per slot the start, the length and the kind of its set of samples; see
-            `merge.loading.SampleSets`.
-        activity: samples on which each slot is active.
-        n_samples: number of samples.
-        first_dense: the first of the slots that are counted in tiles.
-        n_tiles: number of tiles, as `dense_slots` returns them.
-        coact: coactivations.
-        threads: how many threads may work.
-    """
+    """Write the coactivations of all slots with those from `first_dense` on, counted in `n_tiles` tiles."""
 
     def compile_on_little() -> None:
         little = (np.zeros(1, np.uint32), *np.zeros((2, 1), np.int64), np.zeros(1, np.bool_))
         nothing = np.zeros((2, tiles.TILE), np.uint64)
         tiles.fill_tiles(0, *little, nothing)
-        tiles.count_in_tiles(0, 1, *little, 0, nothing, empty_coactivations(little[1], 1))
+        tiles.count_in_tiles(0, 1, *little, 0, nothing, _empty_coactivations(little[1], 1))
 
     # most merges never come here, so this is not compiled with their kernels
     ensure_compiled("merge, counting in tiles", compile_on_little)

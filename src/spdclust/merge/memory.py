@@ -30,11 +30,6 @@ def wide_capacity(n_entries: int, capacity: int, limit: int = NARROW) -> int:
     Example:
         >>> wide_capacity(4_000_000, 10_000), wide_capacity(60_000, 10_000)
         (920000, 0)
-
-    Args:
-        n_entries: entries of the batch, each a component that is active on a sample.
-        capacity: slots that the half matrix has room for.
-        limit: largest count in 2 bytes.
     """
     n_wide = n_entries // (limit + 1)
     # two parts are closed after their union is written, and removing closed rows is slow
@@ -42,20 +37,12 @@ def wide_capacity(n_entries: int, capacity: int, limit: int = NARROW) -> int:
     return min(room, capacity * (capacity - 1) // 2)
 
 
-def coactivation_bytes(
+def _coactivation_bytes(
     n_groups: int, n_entries: int = 0, *, scalar: bool, capacity: int | None = None
 ) -> int:
     """Return the bytes of the coactivations: half a matrix of 2 bytes and wide rows; of 8 for scalar ones.
 
-    Example:
-        >>> [coactivation_bytes(13_000, n, scalar=False) // 1_000_000 for n in (0, 50_000_000)]
-        [217, 274]
-
-    Args:
-        n_groups: groups that are merged.
-        n_entries: entries of the batch, each a component that is active on a sample.
-        scalar: whether activations are not thresholded.
-        capacity: slots that the matrix has room for; None for as many as a merge needs.
+    `capacity` is how many slots the matrix has room for, None for as many as a merge needs.
     """
     slots = capacity or capacity_for(n_groups)
     if scalar:
@@ -69,11 +56,6 @@ def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
     Example:
         >>> merging_bytes(13_000, 10_000_000, scalar=False) // 1_000_000
         1339
-
-    Args:
-        n_components: components of the batch, alive or not.
-        n_entries: entries of the largest batch, each a component that is active on a sample.
-        scalar: whether activations are not thresholded.
     """
     if scalar:  # several copies of the entries in 8 bytes
         each, read_at_once = 96, 100_000_000
@@ -81,7 +63,7 @@ def merging_bytes(n_components: int, n_entries: int, *, scalar: bool) -> int:
         each, read_at_once = 9 if n_components <= 2**16 else 13, 20_000_000
     return (
         LIBRARIES
-        + coactivation_bytes(n_components, n_entries, scalar=scalar)
+        + _coactivation_bytes(n_components, n_entries, scalar=scalar)
         + each * n_entries
         + read_at_once
     )
@@ -100,11 +82,6 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
         coactivations besides the activations; allowed: more memory, or fewer components: a higher
         filter_dead_threshold, a module_name_filter)
 
-    Args:
-        n_groups: number of groups to merge.
-        config: the settings of the merge.
-        capacity: number of slots allocated; None for as many as a merge needs.
-
     Raises:
         InputError: there was not enough memory.
     """
@@ -114,7 +91,7 @@ def enough_memory(n_groups: int, config: MergeConfig, capacity: int | None = Non
         if memory_error(error) is None:
             raise
         scalar = config.activation_threshold is None
-        needed = coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
+        needed = _coactivation_bytes(n_groups, scalar=scalar, capacity=capacity) / 1e9
         raise InputError(
             "not enough memory to merge",
             field="memory",

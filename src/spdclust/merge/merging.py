@@ -288,12 +288,6 @@ class Progress:
         >>> progress = Progress(10, n_done=0, on_terminal=False)
         >>> progress.line(k=5, mdl=1.5, cost=-0.25, n_done=5, seconds=2.0)
         '5/10 merges, 2.50 merges/s, 00:02 left, k 5, MDL 1.5 bits, pair cost -0.25 bits'
-
-    Args:
-        n_merges: total number of merges.
-        n_done: merges done before.
-        on_terminal: show a line if standard error is a terminal.
-        log_seconds: interval at which the same values are logged; None for `LOG_SECONDS`.
     """
 
     def __init__(

@@ -28,10 +28,6 @@ def dense_rows(array: Any, field: str = "array") -> sparse.csr_array:
         >>> dense_rows(np.ones((2, 3, 4), dtype=np.float16)).shape
         (6, 4)
 
-    Args:
-        array: `(…, components)` NumPy array, PyTorch tensor of any type of numbers, or nested lists.
-        field: name of the argument, for messages.
-
     Raises:
         InputError: the array is sparse, has fewer than two axes, or holds anything but real numbers.
     """

@@ -163,11 +163,6 @@ def check_source(source: BatchSource, threshold: float | None, field: str = "act
         >>> check_source(as_batch_source(acts), None), check_source(as_batch_source(acts.as_sets(0.1)), 0.1)
         (None, None)
 
-    Args:
-        source: the batches.
-        threshold: the threshold; None for the values themselves.
-        field: what asks for it, for messages.
-
     Raises:
         InputError: the batches hold no values, and another threshold or the values are asked for.
     """
@@ -237,11 +232,6 @@ def rows_between(matrix: sparse.csr_array, first: int, last: int) -> sparse.csr_
     Example:
         >>> rows_between(sparse.csr_array(np.diag([1.0, 2.0, 3.0])), 1, 3).toarray().tolist()
         [[0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
-
-    Args:
-        matrix: the matrix.
-        first: the first row.
-        last: the row after the last one.
     """
     start, end = matrix.indptr[first], matrix.indptr[last]
     rows = sparse.csr_array((last - first, matrix.shape[1]), dtype=matrix.dtype)

@@ -67,13 +67,6 @@ def build_state(
         >>> state = build_state(loaded, np.arange(3), np.ones(3, dtype=np.int64), 0, log)
         >>> int(state.counts[layout.GROUPS]), float(state.sums[layout.SUM_ACTIVITY])
         (3, 4.0)
-
-    Args:
-        loaded: the batch.
-        names: smallest component of each group, in order.
-        ranks: number of components of each group.
-        n_done: number of merges already done.
-        log: array in which merges are recorded.
     """
     n_groups, samples = len(names), loaded.samples
     capacity = len(loaded.coact.wide_start) - 1

@@ -107,12 +107,7 @@ class MergeView:
     def costs_of(
         self, first: Int[np.ndarray, "*pairs"], second: Int[np.ndarray, "*pairs"]
     ) -> Float[np.ndarray, "*pairs"]:
-        """Return the costs of merging given pairs of different groups, bits per sample, without the matrix.
-
-        Args:
-            first: a group of each pair.
-            second: the other group of each pair.
-        """
+        """Return the costs of merging pairs of different groups, bits per sample, without a matrix."""
         s, r = self.activities, self.ranks
         return pair_costs(
             self.coactivations_of(first, second),
@@ -169,15 +164,6 @@ def pair_costs(
         ... )
         >>> never_alone.tolist()  # together on half of the samples: each time one index of 2 bits less
         [-1.0]
-
-    Args:
-        coactivations: coactivation count of each pair.
-        activities: activity counts of both groups of each pair.
-        ranks: number of components of both groups.
-        k_groups: total number of groups.
-        total_activity: sum of the activities of all groups.
-        n_samples: samples in the batch.
-        alpha: bits per component of an active group.
     """
     c, (s, t), (r, q) = coactivations, activities, ranks
     log_k = math.log2(max(k_groups - 1, 1))

@@ -27,15 +27,8 @@ from spdclust.models.modules import DecomposedModule
 Modules = Sequence[DecomposedModule]
 
 
-class ComponentMLP(nn.Module):
-    """One small network per component, applied to that component's activation.
-
-    Example:
-        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> component_activations = torch.zeros(5, 7)
-        >>> ComponentMLP(module, hidden_dims=[4])(component_activations).shape
-        torch.Size([5, 7])
-    """
+class _ComponentMLP(nn.Module):
+    """One small network per component, applied to that component's activation."""
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
@@ -47,14 +40,8 @@ class ComponentMLP(nn.Module):
         return out.squeeze(-1)
 
 
-class VectorMLP(nn.Module):
-    """One network per component, applied to the module's whole input vector.
-
-    Example:
-        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> VectorMLP(module, hidden_dims=[4])(torch.zeros(5, 3)).shape
-        torch.Size([5, 7])
-    """
+class _VectorMLP(nn.Module):
+    """One network per component, applied to the module's whole input vector."""
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
@@ -66,15 +53,8 @@ class VectorMLP(nn.Module):
         return out.squeeze(-1)
 
 
-class SharedVectorMLP(nn.Module):
-    """One network for all components of a module, applied to the module's input vector.
-
-    Example:
-        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> network = SharedVectorMLP(module, hidden_dims=[4])
-        >>> network(torch.zeros(5, 3)).shape, tuple(network.layers[0].W.shape)
-        (torch.Size([5, 7]), (3, 4))
-    """
+class _SharedVectorMLP(nn.Module):
+    """One network for all components of a module, applied to the module's input vector."""
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
@@ -86,17 +66,8 @@ class SharedVectorMLP(nn.Module):
         return out
 
 
-class Layerwise(nn.Module):
-    """A separate function for each module.
-
-    Example:
-        >>> a = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> b = DecomposedModule("b", "matrix", d_in=2, d_out=3, n_components=6, has_bias=False)
-        >>> function = Layerwise(SharedVectorMLP, [b, a], [4], reads_components=False)
-        >>> out = function({"a": torch.zeros(5, 3), "b": torch.zeros(5, 2)})
-        >>> {name: tuple(each.shape) for name, each in out.items()}
-        {'a': (5, 7), 'b': (5, 6)}
-    """
+class _Layerwise(nn.Module):
+    """A separate function for each module."""
 
     prefix = LAYERWISE
     max_length: int | None = None
@@ -114,7 +85,7 @@ class Layerwise(nn.Module):
         widest = max(hidden_dims, default=0)
         # size of the largest layer for one sample; with separate networks, for each component
         self.width = max(
-            (widest if build is SharedVectorMLP else widest * module.n_components for module in modules),
+            (widest if build is _SharedVectorMLP else widest * module.n_components for module in modules),
             default=0,
         )
         self._keys = {module.name: module.key for module in sorted(modules, key=lambda each: each.name)}
@@ -127,9 +98,9 @@ class Layerwise(nn.Module):
 
 
 LAYERWISE_FUNCTIONS: dict[str, Callable[[DecomposedModule, Sequence[int]], nn.Module]] = {
-    "mlp": ComponentMLP,
-    "vector_mlp": VectorMLP,
-    "shared_mlp": SharedVectorMLP,
+    "mlp": _ComponentMLP,
+    "vector_mlp": _VectorMLP,
+    "shared_mlp": _SharedVectorMLP,
 }
 """Functions for one module each, by `fn_type`."""
 
@@ -151,11 +122,6 @@ def build_causal_importance(
         >>> config = CausalImportanceConfig(fn_type="shared_mlp", hidden_dims=[])
         >>> build_causal_importance(modules, config)(({"a": torch.zeros(4, 3)}))["a"].shape
         torch.Size([4, 7])
-
-    Args:
-        modules: the decomposed modules.
-        config: kind and sizes.
-        file: the configuration's file, for messages.
 
     Raises:
         InputError: the kind is unknown, sizes are missing, or the kind does not support one of the modules.
@@ -188,7 +154,7 @@ def build_causal_importance(
                 found=f"{config.fn_type} for {module.name}",
                 allowed="mlp, or a global function",
             )
-    return Layerwise(
+    return _Layerwise(
         LAYERWISE_FUNCTIONS[config.fn_type], modules, hidden_dims, reads_components=config.fn_type == "mlp"
     )
 

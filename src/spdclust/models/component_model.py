@@ -148,11 +148,6 @@ class ComponentModel:
             >>> [chunk.shape for chunk in model.activation_chunks(torch.zeros(5, 100), batch_size=2)]
             [(2, 200), (2, 200), (1, 200)]
 
-        Args:
-            inputs: as for `component_activations`.
-            batch_size: rows or sequences per forward pass, 1 or more.
-            causal_importance: `lower_leaky` or `upper_leaky`.
-
         Returns:
             float32 arrays.
 
@@ -186,12 +181,6 @@ class ComponentModel:
             >>> model.collect_rows(rows, torch.eye(100)[:3])
             >>> rows.n_rows, rows.values
             (3, None)
-
-        Args:
-            rows: the collector.
-            inputs: as for `component_activations`.
-            causal_importance: `lower_leaky` or `upper_leaky`.
-            positions: positions of each sequence that become samples; None for all.
 
         Raises:
             InputError: the inputs do not fit the model, or an importance is NaN or infinite.

@@ -125,11 +125,6 @@ def run_of_param_decomp(folder: Path, found: str, harvest: str) -> InputError:
         >>> str(run_of_param_decomp(Path("p-1"), "ckpts/", "their harvest"))
         'p-1: model_path: a run of param-decomp, whose checkpoints are not read (found: ckpts/;
          allowed: precomputed_activations_dir, with the snapshot of this run that `their harvest` writes)'
-
-    Args:
-        folder: the run folder.
-        found: what it was recognised by.
-        harvest: the command that writes its memberships.
     """
     return InputError(
         "a run of param-decomp, whose checkpoints are not read",

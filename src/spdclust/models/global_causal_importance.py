@@ -64,14 +64,8 @@ class SharedMLP(nn.Module):
         return _split(self.layers(together), self._modules_in_order)
 
 
-class TransformerBlock(nn.Module):
-    """Attention, then an MLP, each applied to the normalised stream and added to it.
-
-    Example:
-        >>> block = TransformerBlock(8, [16], AttentionConfig(n_heads=2))
-        >>> block(torch.zeros(5, 3, 8)).shape
-        torch.Size([5, 3, 8])
-    """
+class _TransformerBlock(nn.Module):
+    """Attention, then an MLP, each applied to the normalised stream and added to it."""
 
     def __init__(self, d_model: int, hidden_dims: Sequence[int], attention: AttentionConfig) -> None:
         super().__init__()
@@ -112,7 +106,7 @@ class SharedTransformer(nn.Module):
         self._modules_in_order = _by_name(modules)
         self._input_projector = Linear(sum(_width(module) for module in modules), sizes.d_model)
         self._blocks = nn.ModuleList(
-            TransformerBlock(sizes.d_model, hidden_dims, sizes.attn_config) for _ in range(sizes.n_blocks)
+            _TransformerBlock(sizes.d_model, hidden_dims, sizes.attn_config) for _ in range(sizes.n_blocks)
         )
         self._output_head = Linear(sizes.d_model, sum(module.n_components for module in modules))
 

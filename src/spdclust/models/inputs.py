@@ -26,11 +26,6 @@ def checked_inputs(inputs: Any, task: Task, max_length: int | None = None) -> to
         spdclust.InputError: inputs: shape does not match the model (found: (1, 2);
         allowed: (samples, 5))
 
-    Args:
-        inputs: array or tensor.
-        task: the model's training task.
-        max_length: maximum sequence length of the model.
-
     Raises:
         InputError: wrong shape or type, a token outside the vocabulary, or a sequence that is too long.
     """
@@ -96,12 +91,6 @@ class InputCapture:
         >>> capture = InputCapture(model, ["2", "0"], torch.zeros(1, 2))
         >>> capture.order, capture(torch.zeros(5, 2))["2"].shape
         (['0', '2'], torch.Size([5, 3]))
-
-    Args:
-        model: the target model.
-        names: paths of the modules.
-        example: a minimal input of the model.
-        file: the configuration's file, for messages.
 
     Raises:
         InputError: a module is not run by the model's forward pass.

@@ -31,16 +31,8 @@ class Linear(nn.Module):
         return x @ self.W + self.b
 
 
-class ParallelLinear(nn.Module):
-    """One affine map for each component, side by side.
-
-    Example:
-        >>> layer = ParallelLinear(2, 1, 1)
-        >>> W, b = torch.tensor([1.0, 10.0]).reshape(2, 1, 1), torch.zeros(2, 1)
-        >>> _ = layer.load_state_dict({"W": W, "b": b})
-        >>> layer(torch.tensor([[3.0], [3.0]])).flatten().tolist()
-        [3.0, 30.0]
-    """
+class _ParallelLinear(nn.Module):
+    """One affine map for each component, side by side."""
 
     def __init__(self, n_components: int, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -76,19 +68,12 @@ def parallel_mlp(n_components: int, sizes: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for d_in, d_out in pairwise(sizes):
-        layers += [ParallelLinear(n_components, d_in, d_out), nn.GELU()]
+        layers += [_ParallelLinear(n_components, d_in, d_out), nn.GELU()]
     return nn.Sequential(*layers[:-1])
 
 
-class RotaryFrequencies(nn.Module):
-    """Holds the frequencies of rotary positions, which checkpoints store.
-
-    Example:
-        >>> rotary = RotaryFrequencies(2)  # by a right angle from one position to the next
-        >>> _ = rotary.load_state_dict({"inv_freq": torch.tensor([torch.pi / 2])})
-        >>> rotary(torch.tensor([[1.0, 0.0], [1.0, 0.0]])).round().abs().tolist()
-        [[1.0, 0.0], [0.0, 1.0]]
-    """
+class _RotaryFrequencies(nn.Module):
+    """Holds the frequencies of rotary positions, which checkpoints store."""
 
     def __init__(self, d_head: int) -> None:
         super().__init__()
@@ -118,7 +103,7 @@ class SelfAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, d_model, bias=False)
         self.v_proj = nn.Linear(d_model, d_model, bias=False)
         self.out_proj = nn.Linear(d_model, d_model, bias=False)
-        self.rope = RotaryFrequencies(d_model // config.n_heads)
+        self.rope = _RotaryFrequencies(d_model // config.n_heads)
 
     def forward(self, x: Float[torch.Tensor, "... seq d_model"]) -> Float[torch.Tensor, "... seq d_model"]:
         """Return the attention output of each position."""

@@ -102,11 +102,6 @@ def find_modules(
         ...
         spdclust.InputError: module_info: module cannot be decomposed (found: 1, a ReLU; ...)
 
-    Args:
-        target: the target model; changed in place.
-        config: contains the patterns, in which `*` also matches dots.
-        file: the configuration's file, for messages.
-
     Raises:
         InputError: a pattern matches nothing, a module is matched twice, or is of a kind that cannot be
             decomposed.

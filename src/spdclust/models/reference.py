@@ -10,14 +10,8 @@ from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.config import LanguageTask, Task, ToyTask, read_config
 
 
-class ReferenceModel:
-    """A component model of the reference implementation.
-
-    Args:
-        model: its `ComponentModel`.
-        task: the training task.
-        digest: digest of the weights.
-    """
+class _ReferenceModel:
+    """A component model of the reference implementation."""
 
     def __init__(self, model: Any, task: Task, digest: str) -> None:
         self.task = task
@@ -44,7 +38,7 @@ class ReferenceModel:
         return {name: each.float() for name, each in getattr(found, causal_importance).items()}
 
 
-def load(path: str | None, device: str) -> ReferenceModel:
+def load(path: str | None, device: str) -> _ReferenceModel:
     """Load a run with the reference implementation's package.
 
     Raises:
@@ -65,7 +59,7 @@ def load(path: str | None, device: str) -> ReferenceModel:
     model = ComponentModel.from_pretrained(str(checkpoint.weights))
     target_device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     model = model.to(target_device).eval()
-    return ReferenceModel(model, _task(model.target_model, checkpoint.config_file), checkpoint.digest)
+    return _ReferenceModel(model, _task(model.target_model, checkpoint.config_file), checkpoint.digest)
 
 
 def _task(target: Any, file: Path) -> Task:

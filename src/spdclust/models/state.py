@@ -76,12 +76,6 @@ def check_shapes(
         spdclust.InputError: model_1.pth: a: shape does not match the configuration (found: (2, 3);
         allowed: (2, 4))
 
-    Args:
-        state: the tensors.
-        expected: shapes by name.
-        file: source file of the tensors, for messages.
-        ignored: patterns of names that are allowed but not expected.
-
     Raises:
         InputError: a shape differs, a tensor is missing, or there is an unexpected tensor.
     """
@@ -138,9 +132,6 @@ def component_weights(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarra
         >>> weights = component_weights("resources/resid_mlp1")
         >>> {module: (v.shape, u.shape) for module, (v, u) in weights.items()}
         {'layers.0.mlp_in': ((400, 100), (100, 50)), 'layers.0.mlp_out': ((50, 100), (100, 400))}
-
-    Args:
-        path: the decomposed model, as in `model_path`.
 
     Returns:
         By module, float64: `V`, `(inputs, components)`, and `U`, `(components, outputs)`.

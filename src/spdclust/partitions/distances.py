@@ -94,13 +94,6 @@ def compute_all_distances(
         >>> {name: float(array[0, 0, 1]) for name, array in distances.items()}
         {'perm_invariant_hamming': 1.0, 'matching_dist': 2.0}
 
-    Args:
-        normalized: the ensemble, see `normalize_ensemble`.
-        methods: names in `METHODS`.
-        stride: keep every n-th iteration, from the first.
-        n_workers: number of threads; the result does not depend on it.
-        progress: called with the number of run pairs done and their total.
-
     Raises:
         InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.
     """
@@ -188,10 +181,6 @@ def distance_matrices(
         >>> groupings = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [5, 5, 2, 2]])
         >>> distance_matrices(groupings, ["matching_dist"])["matching_dist"].tolist()
         [[0.0, 3.0, 0.0], [3.0, 0.0, 3.0], [0.0, 3.0, 0.0]]
-
-    Args:
-        groupings: group of each component, any numbering in each.
-        methods: names in `METHODS` that do not need a matching.
 
     Raises:
         InputError: an unknown method, no method, or a method that needs matchings.
@@ -352,11 +341,6 @@ def distance(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"], method: 
         [1.0, 3.0]
         >>> [distance(first, second, name) for name in ("jaccard_dist", "adjusted_rand_dist")]
         [0.75, 1.0]
-
-    Args:
-        first: `(components,)` group of each component, any numbering.
-        second: the same in the other grouping.
-        method: a name in `METHODS`.
 
     Raises:
         InputError: an unknown method, or groupings of different numbers of components.

@@ -249,10 +249,6 @@ def warn_of_shared_samples(
         (support, exact runs, distances) does not show that a group holds on other samples.']
         >>> warn_of_shared_samples(runs[:1])
         []
-
-    Args:
-        histories: the runs.
-        batches: as in `runs_by_samples`.
     """
     warnings = [
         f"Runs {_listed(runs)} were merged on the same samples and differ only in random choices: their "

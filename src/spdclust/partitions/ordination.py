@@ -15,10 +15,6 @@ def classical_scaling(
         >>> np.abs(points[0] - points[1]).round(6).tolist(), shares.tolist()
         ([3.0, 0.0], [1.0, 0.0])
 
-    Args:
-        distances: symmetric, zero diagonal.
-        n_axes: number of axes.
-
     Returns:
         points: coordinates, longest axis first; each axis is oriented such that the item farthest from the
             centre, the first one if tied, is on the positive side.

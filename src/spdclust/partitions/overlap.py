@@ -13,11 +13,6 @@ from spdclust.core.types import Int
 class Contingency:
     """Overlaps of the groups of two groupings, the non-zero cells only.
 
-    Example:
-        >>> table = contingency(np.array([0, 0, 1]), np.array([0, 1, 1]))
-        >>> table.rows.tolist(), table.columns.tolist(), table.counts.tolist()
-        ([0, 0, 1], [0, 1, 1], [1, 1, 1])
-
     Attributes:
         rows: `(nnz,)` group in the first grouping.
         columns: `(nnz,)` group in the second grouping.
@@ -50,10 +45,6 @@ def contingency(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"]) -> Co
         >>> table = contingency(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
         >>> table.to_sparse().toarray().tolist()
         [[2, 0], [1, 1]]
-
-    Args:
-        first: `(components,)` group of each component in one grouping, any numbering.
-        second: the same in the other grouping.
 
     Raises:
         InputError: the groupings have different numbers of components.

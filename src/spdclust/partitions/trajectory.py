@@ -238,10 +238,6 @@ def divide_pairs(n_runs: int, n_parts: int) -> list[RunPairs]:
         >>> [part.tolist() for part in divide_pairs(4, 3)]
         [[[0, 1], [0, 2]], [[0, 3], [1, 3]], [[1, 2], [2, 3]]]
 
-    Args:
-        n_runs: number of runs.
-        n_parts: number of parts, at most the number of pairs.
-
     Raises:
         InputError: fewer parts than one, or more than there are pairs.
     """
@@ -266,9 +262,6 @@ def iteration_rows(
     Example:
         >>> [row.tolist() for row in iteration_rows(np.array([[1.0, 2.0], [3.0, 4.0]]))]
         [[1.0, 3.0], [2.0, 4.0]]
-
-    Args:
-        distances: one row a pair of runs.
     """
     for start in range(0, distances.shape[1], _ROWS_AT_ONCE):
         yield from np.ascontiguousarray(distances[:, start : start + _ROWS_AT_ONCE].T)
@@ -283,11 +276,6 @@ def symmetric_rows(
         >>> rows = symmetric_rows(np.array([[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]), 3)
         >>> next(rows).tolist()
         [[0.0, 1.0, 3.0], [1.0, 0.0, 5.0], [3.0, 5.0, 0.0]]
-
-    Args:
-        rows: the distances of all pairs after each iteration.
-        n_runs: number of runs.
-        pairs: the pairs in the order of the rows; that of `itertools.combinations` by default.
     """
     first, second = np.triu_indices(n_runs, 1) if pairs is None else pairs.T
     # each entry of the matrix is looked up, zero at the end: half the time of assigning both triangles

@@ -180,10 +180,6 @@ def count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.nd
     Example:
         >>> count_in_bins(np.array([0.0, 0.019, 0.5, 1.0]), 1.0)[[0, 24, 25, 49]].tolist()
         [2, 0, 1, 1]
-
-    Args:
-        values: from 0 to `top`.
-        top: the end of the last bin, which it belongs to.
     """
     place = np.multiply(values, _BINS / top, dtype=np.result_type(values, np.float32))
     bins = place.astype(np.uint8)

@@ -32,9 +32,6 @@ def figure_caption(stem: str) -> Caption | None:
         'Distances between the runs (matching_dist)'
         >>> figure_caption("activations_run_0_raw").title
         'Activations'
-
-    Args:
-        stem: as in `plots/<stem>.png`.
     """
     for figure in _figures():
         pattern = re.sub(r"\\\{(\w+)\\\}", _wildcard, re.escape(figure.file))

@@ -39,15 +39,9 @@ def cut_title(name: str, at: Mapping[str, Any]) -> str:
         'Raise iters.'
     """
     title = f"{CUT_NAMES[name].capitalize()}: {groups_span(at['cut']['n_groups'])}"
-    return "\n".join([title, *cut_notes(at)])
+    return "\n".join([title, *_cut_notes(at)])
 
 
-def cut_notes(at: Mapping[str, Any]) -> list[str]:
-    """Return what makes a cut a doubtful one, in lines that fit a figure.
-
-    Example:
-        >>> note = "The description is still getting shorter at the last merge: raise iters."
-        >>> cut_notes({"cut": {"notes": [note]}})
-        ['The description is still getting shorter at the last', 'merge: raise iters.']
-    """
+def _cut_notes(at: Mapping[str, Any]) -> list[str]:
+    """Return what makes a cut a doubtful one, in lines that fit a figure."""
     return [line for note in at["cut"].get("notes", []) for line in textwrap.wrap(note, _WIDTH)]

@@ -56,11 +56,6 @@ def lay_out_found_tree(
         >>> layout = lay_out_found_tree(found.tree, 12)
         >>> [found.labels[component] for component in layout.order[:3]], layout.corners[0].round(2).tolist()
         (['attn:0', 'attn:1', 'mlp:0'], [[0.0, 0.5], [0.1, 0.5], [0.1, 1.5], [0.0, 1.5]])
-
-    Args:
-        tree: the tree.
-        n_components: number of its leaves.
-        most_nodes: nodes that are drawn, at most.
     """
     shape = Tree(n_components, tree.children, tree.height)
     n_nodes = len(tree.children)
@@ -111,10 +106,6 @@ def plot_found_tree(
         >>> figure = plot_found_tree(example_found(), example_activations())
         >>> [axes.get_title(loc="left").splitlines()[0] for axes in figure.axes[:2]]
         ['Tree of 12 components: 3 nodes chosen', 'Active together']
-
-    Args:
-        found: the groups; without a tree the figure says so.
-        activations: samples to count on who is active with whom; without them there is only the tree.
     """
     tree = found.tree
     if tree is None or len(tree.children) == 0:

@@ -58,10 +58,6 @@ def count_candidates(view: MergeView, next_pair: Sequence[int] | None = None) ->
         >>> candidates = count_candidates(view, history.selected_pairs[1].tolist())
         >>> candidates.k_groups, int(candidates.counts.sum()), round(candidates.chosen[0], 2)
         (11, 55, 0.91)
-
-    Args:
-        view: the merge just after an iteration.
-        next_pair: the two groups that are merged next.
     """
     low, high = np.inf, -np.inf
     for _, costs in _pairs(view):
@@ -121,12 +117,6 @@ def plot_merge_candidates(
         >>> figure.axes[2].get_title(loc="left")
         'After 8 merges: 4 groups'
 
-    Args:
-        history: the merge.
-        batches: what was merged.
-        title: which run this is.
-        threads: how many may be used to repeat the merge; None for all cores.
-
     Raises:
         InputError: the batches are not those of the history.
     """
@@ -164,10 +154,6 @@ def draw_candidates(moments: Sequence[CandidatePairs], *, title: str = "Merge") 
         >>> figure = draw_candidates([count_candidates(view) for view in views])
         >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
         ['After 1 merge: 11 groups', 'After 8 merges: 4 groups']
-
-    Args:
-        moments: see `count_candidates`.
-        title: which run this is.
     """
     figure = Figure(figsize=(4.0 * max(1, len(moments)) + 1.0, 4.4), layout="constrained")
     figure.suptitle(plain_text(f"{title}: pairs that could be merged next"), x=0.01, ha="left")

@@ -60,21 +60,8 @@ def draw_merge_state(
     )
 
 
-def draw_merge_view(view: MergeView, *, title: str) -> Figure:
-    """Draw the state of a merge without building its matrices: only what the cells need is read.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_activations, example_history
-        >>> from spdclust.merge.merging import repeat_merge
-        >>> (view,) = repeat_merge(example_activations(), example_history(), [7])
-        >>> figure = draw_merge_view(view, title="after 8 merges")
-        >>> [axes.get_title(loc="left") for axes in figure.axes[:3]]
-        ['Groups of 12 components', 'Coactivations', 'Costs of merging two next']
-
-    Args:
-        view: the merge just after an iteration.
-        title: which moment this is.
-    """
+def _draw_merge_view(view: MergeView, *, title: str) -> Figure:
+    """Draw the state of a merge without building its matrices: only what the cells need is read."""
     n_groups = view.k_groups
 
     def pairs(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +121,7 @@ def plot_merge_state(
     history.group_idxs(iteration)  # is there such a merge?
     (view,) = views_of(history, batches, [iteration], threads)
     best = " (shortest description)" if shortest else ""
-    return draw_merge_view(
+    return _draw_merge_view(
         view, title=f"{title} after {merges_done(iteration)}{best}: {view.k_groups} groups"
     )
 
@@ -247,12 +234,6 @@ def views_of(
         ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
         ...     [view.k_groups for view in views_of(example_history(), batches, [0, 7], None)]
         [11, 4]
-
-    Args:
-        history: the merge.
-        batches: what was merged.
-        iterations: which to look at, in order.
-        threads: how many may be used; None for all cores.
 
     Raises:
         InputError: a batch cannot be read, or the batches are not those of the history.

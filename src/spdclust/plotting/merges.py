@@ -119,12 +119,6 @@ _MOST_NAMED = 100
 class TreeLayout:
     """A merge tree, or its last merges, laid out from left to right.
 
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> layout = lay_out_tree(example_history())
-        >>> layout.first, layout.n_leaves, layout.corners.shape
-        (0, 12, (11, 4, 2))
-
     Attributes:
         first: the first merge that is drawn; each leaf is a group before it.
         leaf_of_component: `(components,)` the leaf that each component is in, numbered from left to right.
@@ -159,11 +153,6 @@ def lay_out_tree(
         >>> layout = lay_out_tree(history)
         >>> layout.leaf_of_component.tolist(), layout.corners[0].tolist()
         ([0, 2, 1], [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
-
-    Args:
-        history: the merge; it may end with several groups.
-        whole_up_to: components up to which every merge is drawn.
-        most_leaves: leaves of a larger tree.
     """
     linkage = history.to_linkage()
     n, n_merges = history.n_components, history.n_iterations
@@ -210,10 +199,6 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
         ... )
         >>> plot_merge_tree(history).axes[0].get_title(loc="left")
         'Merge tree: 3 components, 1 merge, 2 groups at the end'
-
-    Args:
-        history: the merge; a history without merges gives a figure that says so.
-        title: which run this is.
     """
     names, module = number_modules(history.labels)
     layout = lay_out_tree(history)

@@ -65,10 +65,6 @@ def module_colors(names: Sequence[str], sizes: Sequence[int] | None = None) -> d
     Example:
         >>> module_colors(["a", "b"])
         {'a': '#0072B2', 'b': '#D55E00'}
-
-    Args:
-        names: the modules.
-        sizes: components of each, to decide who gets a colour of its own.
     """
     kept = list(names)
     if len(names) > len(PALETTE):
@@ -85,9 +81,6 @@ def module_handles(colors: Mapping[str, str]) -> list[Patch]:
     Example:
         >>> [patch.get_label() for patch in module_handles({"attn": PALETTE[0], "a": OTHER, "b": OTHER})]
         ['attn', '2 other modules']
-
-    Args:
-        colors: see `module_colors`.
     """
     handles = [
         Patch(color=color, label=plain_text(name, 40)) for name, color in colors.items() if color != OTHER

@@ -44,12 +44,6 @@ def plot_runs(
         >>> figure = plot_runs(apart, "matching_dist", np.array([0, 1]), record)
         >>> figure.axes[0].get_title(loc="left")
         'Shortest description: 4 groups'
-
-    Args:
-        distances: of one method.
-        method: its name.
-        iterations: which iterations the rows are.
-        record: the few numbers of the stability analysis, see `stability_record`.
     """
     cuts = {name: at for name, at in record["cuts"].items() if at["iteration"] is not None}
     names = [plain_text(name, 20) for name in record["run_names"]]
@@ -164,11 +158,6 @@ def plot_distances(
         >>> figure = plot_distances(np.zeros((5, 3, 3)), "matching_dist")
         >>> figure.axes[0].get_ylabel()
         'matching_dist [pairs]'
-
-    Args:
-        distances: of one method.
-        method: its name.
-        iterations: which iterations the rows are; 0, 1, 2, … when left out.
     """
     n_runs = distances.shape[1]
     iterations = np.arange(len(distances)) if iterations is None else iterations

@@ -53,10 +53,6 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
         >>> figure = plot_agreement(stability_record(normalized, stability), table)
         >>> figure.axes[-1].get_title(loc="left")
         'Distinct groupings among 2 runs (1: all agree)'
-
-    Args:
-        record: the few numbers of the analysis, see `stability_record`.
-        table: its curves, see `iteration_table`.
     """
     methods = list(dict.fromkeys(["adjusted_rand_dist", record["methods"][0]]))
     figure, panels = new_figure(len(methods) + 1, size=(6.4, 2.1 * (len(methods) + 1) + 0.6))
@@ -114,10 +110,6 @@ def plot_contested(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
         >>> figure = plot_contested(stability_record(normalized, analyze_stability(normalized)), {})
         >>> figure.axes[0].get_title(loc="left")
         'Shortest description: 4 groups'
-
-    Args:
-        record: the few numbers of the analysis, see `stability_record`.
-        table: not used.
     """
     cuts = record["cuts"]
     figure = Figure(figsize=(8.4, 3.6 * len(cuts)), layout="constrained")
@@ -288,11 +280,6 @@ def plot_consensus(
         >>> figure = plot_consensus(record, {"least_mdl": groups}, {"least_mdl": components})
         >>> figure.axes[0].get_title(loc="left").splitlines()
         ['Shortest description: 2 groups', '1 consensus group of several components']
-
-    Args:
-        record: the few numbers of the stability analysis, see `stability_record`.
-        groups: for each cut, the consensus groups (`group`, `size`, `support`), the largest first.
-        components: for each cut, all components.
     """
     cuts = record["cuts"]
     figure = Figure(figsize=(9.8, 4.4 * len(cuts) + 0.6), layout="constrained")

@@ -77,7 +77,7 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with mpl.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
-            write_powers_as_text(figure)
+            _write_powers_as_text(figure)
             return figure
 
     return drawn
@@ -90,10 +90,6 @@ def new_figure(n_rows: int = 1, size: tuple[float, float] = (6.4, 4.0)) -> tuple
         >>> figure, axes = new_figure(2)
         >>> len(axes)
         2
-
-    Args:
-        n_rows: number of axes.
-        size: width and height, inches.
     """
     figure = Figure(figsize=size, layout="constrained")  # no pyplot: nothing global, no window
     axes = figure.subplots(n_rows, 1, squeeze=False, sharex=True)
@@ -109,10 +105,6 @@ def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
     Example:
         >>> plain_text("price_$a_$b:0"), plain_text("a" * 50 + ":17", limit=12)
         ('price_\\\\$a_\\\\$b:0', 'aaaaaa…aa:17')
-
-    Args:
-        text: what a user called something.
-        limit: most characters, at least 3.
     """
     if len(text) > limit:
         tail = (limit - 1) // 2
@@ -305,17 +297,8 @@ class _AsText(Formatter):
         return power_as_text(self._formatter(x, pos))
 
 
-def write_powers_as_text(figure: Figure) -> None:
-    """Let the logarithmic axes and colour bars of a figure have powers of ten as text.
-
-    Example:
-        >>> figure = Figure()
-        >>> axis = figure.subplots().xaxis
-        >>> axis.axes.set_xscale("log")
-        >>> write_powers_as_text(figure)
-        >>> axis.get_major_formatter()(1e5)
-        '10⁵'
-    """
+def _write_powers_as_text(figure: Figure) -> None:
+    """Let the logarithmic axes and colour bars of a figure have powers of ten as text."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(major := axis.get_major_formatter(), LogFormatterMathtext):

@@ -36,9 +36,6 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
         >>> figure = plot_sweep_bits({"swept": ["alpha"], "points": points})
         >>> figure.axes[0].get_title(loc="left")
         'Held-out description of the activations (less is better)'
-
-    Args:
-        record: see `sweeps.comparison.compare_points`.
     """
     points, _, x, numeric = along_axis(record)
     bits = {
@@ -51,7 +48,7 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
         return figure
     height = 7.4 + label_height(record["swept"], points, numeric)
     figure, (described, beyond, groups) = new_figure(3, size=(6.4, height))
-    sets = comparable_sets(bits["alone"])
+    sets = _comparable_sets(bits["alone"])
     for name, color, label in _CURVES:
         for number, same in enumerate(sets):
             described.plot(
@@ -75,15 +72,12 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def comparable_sets(alone: Sequence[float] | np.ndarray) -> list[np.ndarray]:
+def _comparable_sets(alone: Sequence[float] | np.ndarray) -> list[np.ndarray]:
     """Return which points code the same activations: those whose components alone take equally many bits.
 
     Example:
-        >>> [points.tolist() for points in comparable_sets([9.0, 7.0, 9.0, float("nan")])]
+        >>> [points.tolist() for points in _comparable_sets([9.0, 7.0, 9.0, float("nan")])]
         [[0, 2], [1]]
-
-    Args:
-        alone: bits per sample of all components alone, for each point; NaN where they are not known.
     """
     sets: list[list[int]] = []
     for point, value in enumerate(alone):

@@ -48,9 +48,6 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
         >>> points = [sweep_point(f"alpha~{alpha}", {"alpha": alpha}, normalized, record) for alpha in (1, 2)]
         >>> plot_sweep(compare_points(points)).axes[0].get_title(loc="left")
         'Groups at the shortest description (mean and range of 2 runs)'
-
-    Args:
-        record: see `sweeps.comparison.compare_points`.
     """
     swept, points = record["swept"], record["points"]
     if len(swept) == 2:
@@ -127,10 +124,10 @@ def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -
         figure.colorbar(drawn, ax=axes, label=label)
         axes.set_title(title)
         axes.set_xticks(
-            range(len(columns)), [shown_value(value) for value in columns], rotation=30, ha="right"
+            range(len(columns)), [_shown_value(value) for value in columns], rotation=30, ha="right"
         )
         axes.set_xlabel(short(swept[1]))
-    panels[0].set_yticks(range(len(rows)), [shown_value(value) for value in rows])
+    panels[0].set_yticks(range(len(rows)), [_shown_value(value) for value in rows])
     panels[0].set_ylabel(short(swept[0]))
     return figure
 
@@ -146,11 +143,8 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
         >>> figure = plot_sweep_distances(record)
         >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
         ['alpha 1', 'alpha 2']
-
-    Args:
-        record: see `sweeps.comparison.compare_points`.
     """
-    names = [point_name(point, record["swept"]).replace(", ", ",\n") for point in record["points"]]
+    names = [_point_name(point, record["swept"]).replace(", ", ",\n") for point in record["points"]]
     side = max(1.6, _CELL * min(len(names), _MOST_CELLS))
     longest = _CHARACTER * max(len(line) for name in names for line in name.splitlines())
     lines = max(name.count("\n") for name in names) + 1
@@ -194,7 +188,7 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
     for value in values:
         if not any(_equal(value, other) for other in seen):
             seen.append(value)
-    return sorted(seen) if all(is_number(value) for value in seen) else seen
+    return sorted(seen) if all(_is_number(value) for value in seen) else seen
 
 
 def _place(value: Any, among: Sequence[Any]) -> int:
@@ -231,7 +225,7 @@ def along_axis(
     """
     swept, points = record["swept"], list(record["points"])
     values = [point["values"][swept[0]] for point in points] if len(swept) == 1 else []
-    numeric = bool(values) and all(is_number(value) for value in values)
+    numeric = bool(values) and all(_is_number(value) for value in values)
     order = np.argsort(values) if numeric else np.arange(len(points))
     x = np.array(values, dtype=float)[order] if numeric else np.arange(len(points), dtype=float)
     return [points[each] for each in order], order, x, numeric
@@ -258,11 +252,11 @@ def label_axis(
             axes.minorticks_off()
         return
     if len(x) <= MOST_NUMBERS:
-        names = [point_name(point, swept).replace(", ", ",\n") for point in points]
+        names = [_point_name(point, swept).replace(", ", ",\n") for point in points]
         axes.set_xticks(x, names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
         return
     every = slice(None, None, -(-len(x) // _MOST_NAMES))
-    names = [point_name(point, swept) for point in points]
+    names = [_point_name(point, swept) for point in points]
     axes.set_xticks(x[every], names[every], rotation=90, fontsize=6)
 
 
@@ -276,36 +270,31 @@ def label_height(swept: Sequence[str], points: Sequence[Mapping[str, Any]], nume
     """
     if numeric:
         return 0.0
-    names = [point_name(point, swept) for point in points]
+    names = [_point_name(point, swept) for point in points]
     if len(names) > MOST_NUMBERS:
         return max(map(len, names)) / 20
     longest = max(len(line) for name in names for line in name.split(", "))
     return 0.035 * longest + 0.12 * max(name.count(", ") for name in names)
 
 
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Return whether a swept value is a number.
 
     Example:
-        >>> is_number(0.5), is_number(True)
+        >>> _is_number(0.5), _is_number(True)
         (True, False)
     """
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def point_name(point: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """Return what a figure calls a point: its swept values.
-
-    Example:
-        >>> point_name({"name": "s", "values": {"merge_config.alpha": 0.5}}, ["merge_config.alpha"])
-        'alpha 0.5'
-    """
+def _point_name(point: Mapping[str, Any], swept: Sequence[str]) -> str:
+    """Return what a figure calls a point: its swept values."""
     values = point["values"]
     named = [
         # the keys of a mapping name its values
-        shown_value(values[key])
+        _shown_value(values[key])
         if isinstance(values[key], Mapping)
-        else f"{short(key)} {shown_value(values[key])}"
+        else f"{short(key)} {_shown_value(values[key])}"
         for key in swept
     ]
     return ", ".join(named) or plain_text(str(point["name"]), _LONGEST_VALUE)
@@ -321,15 +310,15 @@ def short(key: str) -> str:
     return key.rsplit(".", 1)[-1]
 
 
-def shown_value(value: Any) -> str:
+def _shown_value(value: Any) -> str:
     """Return a swept value as text.
 
     Example:
-        >>> shown_value(None), shown_value(0.5), shown_value({"threshold": 0.1})
+        >>> _shown_value(None), _shown_value(0.5), _shown_value({"threshold": 0.1})
         ('null', '0.5', 'threshold 0.1')
     """
     if isinstance(value, Mapping):
-        text = " ".join(f"{name} {shown_value(each)}" for name, each in value.items()) or "{}"
+        text = " ".join(f"{name} {_shown_value(each)}" for name, each in value.items()) or "{}"
     else:
-        text = "null" if value is None else f"{value:g}" if is_number(value) else str(value)
+        text = "null" if value is None else f"{value:g}" if _is_number(value) else str(value)
     return plain_text(text, _LONGEST_VALUE)

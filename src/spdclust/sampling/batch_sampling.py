@@ -26,7 +26,6 @@ from spdclust.sampling.inputs import generate_inputs, open_inputs
 from spdclust.sampling.settings import local_data_files, sampling_record, without_places
 
 __all__ = [
-    "draw_batch",
     "extract_and_process_activations",
     "generate_inputs",
     "load_run_model",
@@ -108,7 +107,7 @@ def process_data_batch(
     """
     seed = config.batch_seed(run, batch)
     source = open_model_inputs(config, model)
-    return draw_batch(config, model, source, seed, request_digest(config, seed, model.digest))
+    return _draw_batch(config, model, source, seed, request_digest(config, seed, model.digest))
 
 
 def request_digest(config: ClusteringRunConfig, seed: int, checkpoint_digest: str) -> str:
@@ -176,32 +175,14 @@ def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> Inpu
     return open_inputs(model.task, config)
 
 
-def draw_batch(
+def _draw_batch(
     config: ClusteringRunConfig,
     model: SamplingModel,
     source: InputSource,
     seed: int,
     request: str,
 ) -> ActivationBatch:
-    """Return the activations of one batch, with only one chunk dense at a time.
-
-    Example:
-        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8, device="cpu")
-        >>> model = load_run_model(config)
-        >>> batch = draw_batch(config, model, open_model_inputs(config, model), seed=7, request="by hand")
-        >>> batch.seed, batch.matrix.shape, batch.provenance["request"]
-        (7, (8, 200), 'by hand')
-
-    Args:
-        config: the run's settings.
-        model: the model, loaded once for all batches.
-        source: its inputs, opened once for all batches.
-        seed: seed of the batch.
-        request: digest of the request, stored in the batch.
-
-    Raises:
-        InputError: the data end too early or do not match the model, or an activation is not finite.
-    """
+    """Return the activations of one batch, with only one chunk dense at a time."""
     rows, provenance, examples = _draw(config, model, source, seed, request)
     activations = ProcessedActivations.from_sparse(rows.matrix(), list(model.labels), copy=False)
     if rows.threshold is not None:
@@ -217,7 +198,7 @@ def draw_stored_batch(
     seed: int,
     request: str,
 ) -> StoredBatch:
-    """Return the batch of `draw_batch` in the form of its file, which takes a fraction of the memory.
+    """Return the activations of one batch in the form of its file, which takes a fraction of the memory.
 
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=8, device="cpu")
@@ -227,7 +208,7 @@ def draw_stored_batch(
         (8, 7)
 
     Raises:
-        InputError: as `draw_batch`.
+        InputError: the data end too early or do not match the model, or an activation is not finite.
     """
     rows, provenance, examples = _draw(config, model, source, seed, request)
     return batch_to_store(

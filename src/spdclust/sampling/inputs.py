@@ -34,7 +34,7 @@ def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
     if isinstance(task, ToyTask):
         return DrawnSource(partial(generate_inputs, task), config.samples_per_batch, config.batch_size)
     if isinstance(task, InductionTask):
-        return InductionSource(task, config)
+        return _InductionSource(task, config)
     from spdclust.sampling.language import LanguageSource
 
     return LanguageSource(task, config)
@@ -104,11 +104,6 @@ def toy_features(task: ToyTask, n_samples: int, seed: int) -> Features:
         >>> (toy_features(one, 3, seed=0) > 0).sum(axis=1).tolist()
         [1, 1, 1]
 
-    Args:
-        task: number of features and their distribution.
-        n_samples: number of samples, 0 or more.
-        seed: seed of the samples.
-
     Returns:
         float32, 0 for inactive features.
 
@@ -168,11 +163,6 @@ def induction_sequences(
         >>> tokens = induction_sequences(task, 3, seed=0)
         >>> tokens[:, [0, 2, 7]].tolist()  # the induction token is 10
         [[0, 10, 10], [0, 10, 10], [0, 10, 10]]
-
-    Args:
-        task: number of tokens, length, and where the first induction token may be.
-        n_sequences: number of sequences, 0 or more.
-        seed: seed of the sequences.
     """
     generator = make_generator(seed)
     induction = task.vocab_size - 1
@@ -187,22 +177,8 @@ def induction_sequences(
     return tokens
 
 
-class InductionSource:
-    """Sequences of an induction transformer; each position, or some random ones, are samples.
-
-    Example:
-        >>> task = InductionTask(name="induction_head", vocab_size=11, seq_len=8)
-        >>> run = ClusteringRunConfig(model_path="m", n_tokens=6, n_tokens_per_seq=2, batch_size=2)
-        >>> [chunk.positions.shape for chunk in InductionSource(task, run).draw(seed=0)]
-        [(2, 2), (1, 2)]
-
-    Args:
-        task: the model's task.
-        config: the run's settings.
-
-    Raises:
-        InputError: more positions are asked for than a sequence has.
-    """
+class _InductionSource:
+    """Sequences of an induction transformer; each position, or some random ones, are samples."""
 
     def __init__(self, task: InductionTask, config: ClusteringRunConfig) -> None:
         self.task = task

@@ -53,10 +53,6 @@ class LanguageSource:
         >>> chunk.inputs.shape, chunk.positions.shape
         ((2, 4), (2, 2))
 
-    Args:
-        task: the model's task.
-        config: the run's settings.
-
     Raises:
         InputError: the data or the tokenizer cannot be opened, or settings do not match the model.
     """
@@ -73,7 +69,7 @@ class LanguageSource:
                 found=self._per_sequence,
                 allowed=f"at most {self.data.n_ctx}, the tokens of a sequence",
             )
-        self.records: Records = open_records(self.data)
+        self.records: Records = _open_records(self.data)
         tokenizer_path = self.data.tokenizer
         self.tokenizer = None if tokenizer_path is None else Tokenizer(tokenizer_path, self.data.vocab_size)
         self.provenance = {
@@ -183,27 +179,8 @@ class Records:
             raise _unreadable(self.name, error) from error
 
 
-def open_records(data: LanguageData) -> Records:
-    """Open the dataset of a run.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from spdclust.config.run import ClusteringRunConfig
-        >>> from spdclust.sampling.settings import language_data
-        >>> from spdclust.models.config import LanguageTask
-        >>> task = LanguageTask(name="lm", vocab_size=9, folder=Path(), tokenizer_name="gpt2")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "mine.json").write_text('[{"story": "a cat"}, {"story": "a dog"}]')
-        ...     run = ClusteringRunConfig(
-        ...         model_path="m", dataset={"name": f"{folder}/mine.json"}, dataset_streaming=True
-        ...     )
-        ...     sorted(open_records(language_data(task, run)).shuffled(seed=0))
-        ['a cat', 'a dog']
-
-    Raises:
-        InputError: the extra `lm` is missing, there is no such dataset, split or column, or it is damaged.
-    """
+def _open_records(data: LanguageData) -> Records:
+    """Open the dataset of a run."""
     try:
         import datasets
     except ImportError:

@@ -141,26 +141,8 @@ def _warn_of_no_effect(config: ClusteringRunConfig, task: str | None = None) -> 
         log.warning("%s", line)
 
 
-def find_user_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> RunFiles:
-    """Return the user-supplied files of a run after comparing their headers; log which are read.
-
-    Example:
-        >>> import tempfile
-        >>> import numpy as np
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
-        ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     [file.name for file in find_user_batches(config, 0, 1).files]
-        ['latents.npy']
-
-    Args:
-        config: settings with `precomputed_activations_dir`.
-        run: number of the run.
-        n_batches: number of batches that the run needs.
-
-    Raises:
-        InputError: files are missing, are no matrices, or do not fit together or with those of the first run.
-    """
+def _find_user_batches(config: ClusteringRunConfig, run: int, n_batches: int) -> RunFiles:
+    """Return the user-supplied files of a run after comparing their headers; log which are read."""
     folder = config.precomputed_activations_dir
     assert folder is not None
     found = files_of_run(folder, run, config.shards).needing(n_batches)
@@ -200,16 +182,10 @@ def convert_missing_batches(
         ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
         ...     path = Path(folder) / "batches" / "batch_0.pt"
         ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     convert_missing_batches(config, find_user_batches(config, 0, 1), [7], [path])
+        ...     convert_missing_batches(config, _find_user_batches(config, 0, 1), [7], [path])
         ...     batch = ActivationBatch.load(path)
         >>> batch.seed, batch.labels, batch.provenance["source"]
         (7, ['latent:0', 'latent:1'], 'latents.npy')
-
-    Args:
-        config: the run's settings.
-        own: the run's files.
-        seeds: seeds stored in the batches.
-        paths: output path of each batch.
 
     Raises:
         InputError: a file is missing, damaged or not a matrix, or shards have different components.
@@ -327,4 +303,4 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
         write_missing_batches(config, model, list(chain(*seeds.values())), list(chain(*paths.values())))
         return
     for run, files in paths.items():
-        convert_missing_batches(config, find_user_batches(config, run, len(files)), seeds[run], files)
+        convert_missing_batches(config, _find_user_batches(config, run, len(files)), seeds[run], files)

@@ -121,13 +121,6 @@ def text_blocks(
         >>> [tokenizer.texts(block.tolist()) for block in blocks]
         [['t', 'he', ' c', 'at'], ['[EOS]', 't', 'he', ' d']]
 
-    Args:
-        texts: strings; empty ones and None are skipped.
-        tokenizer: the tokenizer.
-        n_ctx: tokens in a block.
-        lowercase: whether texts are lower-cased first.
-        name: name of the dataset in messages.
-
     Raises:
         InputError: a record is not a text.
     """

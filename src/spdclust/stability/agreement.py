@@ -177,10 +177,6 @@ def component_stability(groups: Int[np.ndarray, "runs components"], labels: Labe
         >>> stability.contestedness.tolist(), stability.consistency.tolist()
         ([1.0, 1.0, 2.0, 0.0], [0.5, 0.5, 0.0, 1.0])
 
-    Args:
-        groups: group of every component in every run, see `groups_at`.
-        labels: names of the components.
-
     Raises:
         InputError: fewer than two runs.
     """

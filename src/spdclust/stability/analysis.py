@@ -48,12 +48,6 @@ SIZE_COLUMNS = ("n_groups", "largest", "second", "third", "singletons")
 class GroupSizes:
     """Group sizes of every run at chosen iterations.
 
-    Example:
-        >>> table = np.array([[[2, 5, 1, 0, 1], [2, 3, 3, 0, 0]]])
-        >>> sizes = GroupSizes(np.array([4]), np.array([[5, 5]]), table, ["a", "b"])
-        >>> [row["largest"] for row in sizes.to_rows()]
-        [5, 3, 4.0]
-
     Attributes:
         iterations: `(iterations,)` the chosen iterations.
         merges: `(iterations, runs)` the merges that each run had made by then.
@@ -114,12 +108,6 @@ def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> G
 @dataclass(frozen=True, eq=False, repr=False)
 class StabilityAtCut(Brief):
     """Agreement of the runs at one cut, with the null baseline from shuffled runs.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> at = analyze_stability(example_normalized()).cuts["least_mdl"].to_dict()
-        >>> at["always"], at["contested"]  # three pairs in each of four groups
-        (12, 0)
 
     Attributes:
         cut: the cut.

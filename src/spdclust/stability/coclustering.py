@@ -96,11 +96,6 @@ class Coclustering(Brief):
 class ConsensusGroups:
     """The grouping supported by most runs.
 
-    Example:
-        >>> consensus = coclustering(np.array([[0, 0, 1], [0, 1, 1], [0, 0, 1]])).consensus
-        >>> [group["members"] for group in consensus.to_rows(["a", "b", "c"])]
-        [['a', 'b'], ['c']]
-
     Attributes:
         group_idxs: `(components,)` consensus group of each component, ordered by smallest component.
         sizes: `(groups,)` number of components.

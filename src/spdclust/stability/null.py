@@ -127,9 +127,6 @@ def summarize_null_agreement(shuffles: Sequence[Agreement]) -> NullAgreement:
         >>> null = summarize_null_agreement([summarize_agreement({"m": scale * apart}) for scale in (1, 3)])
         >>> null.means["m"].tolist(), null.mean_ranges["m"].tolist(), null.quantiles["m"][0, -1].tolist()
         ([4.0], [[2.0, 6.0]], 6.0)
-
-    Args:
-        shuffles: the agreement of each shuffle, at the same iterations and by the same methods.
     """
     quantiles, means, ranges = {}, {}, {}
     for method in shuffles[0].means:
@@ -202,12 +199,6 @@ def null_at_cut(normalized: NormalizedHistories, cut: Cut, *, seed: int, n: int)
         >>> null = null_at_cut(normalized, cut_at_least_mdl(normalized), seed=0, n=20)
         >>> null.mean("mean_support") < 0.7, len(null.values["mean_support"])
         (True, 20)
-
-    Args:
-        normalized: the ensemble.
-        cut: the cut.
-        seed: seed of the shuffles.
-        n: number of shuffles.
     """
     rows: dict[str, list[float]] = {}
     histograms = []

@@ -29,13 +29,6 @@ def summarize(
         >>> summary["n_groups_at_least_mdl"], summary["distances"]["matching_dist"]["mean"]
         ([1, 1], 0.0)
 
-    Args:
-        histories: the runs.
-        distances: distances by method, all at the same iterations.
-        iterations: iterations of the distances; 0, 1, 2, … by default.
-        stability: the record of the stability analysis, see `stability_record`.
-        groups: the groups found by `find_groups`.
-
     Returns:
         Per run: components, merges, groups at the least description length and that length (bits per
         sample). Per method: mean, least and largest distance between runs at the shortest mean description
@@ -100,9 +93,6 @@ def summarize_groups(found: FoundGroups) -> dict[str, Any]:
         >>> summary["n_groups"], summary["expected_false"], summary["n_alone"], summary["bits_answer"]
         (3, 0.25, 3, 2.3)
 
-    Args:
-        found: the result of `find_groups`.
-
     Returns:
         `n_groups`, `n_alone`, `n_shared_members` (components), `expected_false` and `expected_busy` (groups
         per null run, with independent components and with each sample's number of active components
@@ -132,9 +122,6 @@ def summarize_stability(record: Mapping[str, Any]) -> dict[str, Any]:
         >>> found = summarize_stability(stability_record(normalized, analyze_stability(normalized)))
         >>> found["cuts"]["least_mdl"]["n_groups"], found["cuts"]["least_mdl"]["mean_support"]
         ([4, 4], 1.0)
-
-    Args:
-        record: record of the stability analysis, see `stability_record`.
     """
     return {
         "last_agreement": record["last_agreement"],

@@ -64,13 +64,6 @@ def sweep_point(
         >>> point.cut.n_groups.tolist(), point.consensus.tolist()
         ([4, 4], [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
 
-    Args:
-        name: name of the point in tables and figures.
-        values: the swept settings and their values there.
-        normalized: the ensemble.
-        stability: the record of its stability analysis.
-        found: the groups found at the point.
-
     Raises:
         InputError: fewer than two runs, or histories without description length.
     """
@@ -163,13 +156,7 @@ def _check_common(points: Sequence[SweepPoint]) -> None:
 
 
 def _point_row(point: SweepPoint, *, n_distinct: int, within: Mapping[str, float]) -> dict[str, Any]:
-    """Return the numbers of one point, at its cut; and of the groups that hold, which need no cut.
-
-    Args:
-        point: the point.
-        n_distinct: distinct groupings among its runs there.
-        within: mean distance between two of its runs there, by method.
-    """
+    """Return the numbers of one point, at its cut; and of the groups that hold, which need no cut."""
     at = point.stability["cuts"][point.cut.name]
     n_groups = point.cut.n_groups.tolist()
     return {
@@ -239,9 +226,6 @@ def point_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any
         >>> columns, rows = point_rows({"swept": ["alpha"], "points": points})
         >>> columns, rows[1]
         (['name', 'alpha', 'n_runs'], {'name': 'alpha~2', 'alpha': 2, 'n_runs': 4})
-
-    Args:
-        record: see `compare_points`.
     """
     rows = [
         {"name": point["name"]}
@@ -264,9 +248,6 @@ def distance_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, 
         >>> columns, rows = distance_rows({"points": [{"name": "a"}, {"name": "b"}], "distances": distances})
         >>> columns, list(rows[1].values())
         (['first', 'second', 'method', 'runs', 'same_sample'], ['a', 'b', 'jaccard_dist', 0.3, ''])
-
-    Args:
-        record: see `compare_points`.
     """
     names = [point["name"] for point in record["points"]]
     rows = [

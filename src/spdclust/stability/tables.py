@@ -118,12 +118,6 @@ def stability_record(
         >>> at = record["cuts"]["least_mdl"]
         >>> at["iteration"], at["n_consensus_groups"], at["mean_support"], at["n_contested_components"]
         (7, 4, 1.0, 0)
-
-    Args:
-        normalized: the ensemble.
-        stability: the stability analysis of the ensemble.
-        stride: stride used for the analysis.
-        seed: seed of the null baseline.
     """
     agreement = stability.agreement
     return {

@@ -60,10 +60,6 @@ def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str |
         ('alpha~0.3', 2.0, 4)
         ('alpha~1', 4.0, 4)
 
-    Args:
-        points: files of the points; a tuple has the fields of `PointFiles` in order.
-        folder: output folder.
-
     Raises:
         InputError: a file cannot be read or written, the points are of different models, or they cannot be
             compared.

@@ -92,10 +92,6 @@ def align_runs(histories: str | Path | Sequence[str | Path], path: str | Path) -
         ...     load_aligned_merges(f"{folder}/merges.tmp", [0, 1]).n_iterations
         11
 
-    Args:
-        histories: the ensemble's folder, or its histories.
-        path: output path.
-
     Raises:
         InputError: a history cannot be read, the runs do not fit together, or the file cannot be written.
     """
@@ -125,15 +121,6 @@ def distances_part(
         ...     between = [float(row[0]) for row in part_rows([part], "matching_dist", [1], 11)]
         >>> between[5:9]  # as `distances` computes them
         [6.0, 2.0, 0.0, 18.0]
-
-    Args:
-        merges: what `align_runs` wrote, of which only the runs of these pairs are read.
-        methods: names of distances.
-        path: output path.
-        part: number of the part, from 1.
-        n_parts: number of parts.
-        stride: keep every n-th iteration, from the first.
-        threads: number of threads; the result does not depend on it.
 
     Raises:
         InputError: the merges cannot be read, there is no such part, a method is unknown, or the file cannot
@@ -179,12 +166,6 @@ def join_distances(
         ...     distances(histories, {"jaccard_dist": whole})
         ...     Path(joined).read_bytes() == Path(whole).read_bytes()
         True
-
-    Args:
-        histories: the ensemble's folder, or its histories.
-        parts: what `distances_part` wrote, in order.
-        paths: output path of each method.
-        stride: that of the parts.
 
     Raises:
         InputError: a part is missing, damaged or made from something else, or a file cannot be written.

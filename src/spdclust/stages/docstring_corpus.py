@@ -36,9 +36,6 @@ def docstring_corpus(path: str | Path) -> int:
     They are the docstrings of the standard library, NumPy and SciPy. The output depends only on the
     versions of these three. Nothing is imported.
 
-    Args:
-        path: a `.jsonl` file.
-
     Raises:
         InputError: there are no texts, or the file cannot be written.
     """

@@ -94,11 +94,6 @@ def register(
         >>> record["ensemble"], [(run["merge_seed"], run["n_merges"]) for run in record["runs"]]
         ('example/example', [('[0, 0]', 11), ('[0, 1]', 11)])
 
-    Args:
-        histories: the ensemble's histories, in the order of its runs.
-        settings: `Ensemble.identity()`.
-        path: output path.
-
     Raises:
         InputError: a history cannot be read, or the file cannot be written.
     """
@@ -163,13 +158,6 @@ def summarize_ensemble(
         ...     summary = json.loads(path.read_text())
         >>> summary["n_components"], summary["n_groups_at_least_mdl"]
         ([12, 12], [4, 4])
-
-    Args:
-        histories: the runs' files.
-        distances: the distance files by method.
-        stability: `stability.json`.
-        groups: `groups.json`.
-        path: output path.
 
     Raises:
         InputError: a file cannot be read or written.

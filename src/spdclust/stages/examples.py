@@ -55,13 +55,6 @@ def examples(
         /.../example/example, run 0: 4 groups, best distinguished by tokens first
         group 0: attn ×2, mlp; active on 19.00%; ' cat' 36/36, ' dog' 2/164
 
-    Args:
-        ensemble: folder of an ensemble, next to its `precomputed_batches/`.
-        run: number of a run.
-        iteration: iteration of that run; None for the shortest description.
-        group: number of one group, as listed.
-        limit: number of groups or positions.
-
     Raises:
         InputError: a file is missing, the batch has no tokens (`keep_examples`), or there is no such group.
     """

@@ -93,12 +93,6 @@ def groups_of(
         ...     [groups_of(ensemble.folder)[1] for _ in range(2)]
         [True, False]
 
-    Args:
-        folder: the ensemble's folder.
-        model: the decomposed model, as in `model_path`, for the mapping.
-        again: compute them whatever is there.
-        threads: how many may be used; the result does not depend on it.
-
     Raises:
         InputError: as `groups`; or evidence that is there would be lost, since its batches are gone.
     """

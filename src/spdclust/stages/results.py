@@ -27,9 +27,6 @@ def registry(path: str | Path) -> None:
         ...     _ = write_example_ensemble(folder)
         ...     registry(f"{folder}/results/ensemble_registry.db")
 
-    Args:
-        path: `<results>/ensemble_registry.db`.
-
     Raises:
         InputError: a `registered.json` is damaged, or the registry cannot be written.
     """
@@ -38,12 +35,6 @@ def registry(path: str | Path) -> None:
 
 def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, path: str | Path) -> None:
     """Write Snakemake's report on the results of a workflow, which must be there.
-
-    Args:
-        snakefile: of the workflow.
-        config: its configuration, so that the report is on the same ensembles.
-        target: the rule whose results it shows.
-        path: output path.
 
     Raises:
         InputError: Snakemake cannot make the report, or the page cannot be written.

@@ -91,7 +91,7 @@ def stability(
                 continue
             at = found.cuts[name]
             groups = at.coclustering.consensus.group_idxs
-            record = consensus_record(normalized, at.cut, groups, **mapping_names)
+            record = _consensus_record(normalized, at.cut, groups, **mapping_names)
             save_mapping(record, Path(folder) / f"cluster_mapping_consensus_{name}.json")
     last = found.agreement.last_agreement
     log.info("all runs agree %s", "after no merge" if last is None else f"last after {merges_done(last)}")
@@ -155,13 +155,13 @@ def map_consensus(
         groups = coclustering(groups_at(normalized, at)).consensus.group_idxs
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
-    record = consensus_record(
+    record = _consensus_record(
         normalized, at, groups, ensemble=ensemble, model=model, notes=notes, viewer=viewer
     )
     save_mapping(record, path)
 
 
-def consensus_record(
+def _consensus_record(
     normalized: NormalizedHistories,
     cut: Cut,
     group_idxs: Int[np.ndarray, " components"],
@@ -171,31 +171,7 @@ def consensus_record(
     notes: str = "",
     viewer: str = "run",
 ) -> dict[str, Any]:
-    """Return the mapping of an ensemble's consensus groups at a cut.
-
-    Example:
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.example_ensemble import example_history
-        >>> from spdclust.stability.cut import cut_at_least_mdl
-        >>> normalized = normalize_ensemble([example_history(0), example_history(1)])
-        >>> cut = cut_at_least_mdl(normalized)
-        >>> groups = coclustering(groups_at(normalized, cut)).consensus.group_idxs
-        >>> record = consensus_record(normalized, cut, groups, ensemble="sae/mine", model="")
-        >>> record["clustering_run_id"], record["clusters"]["attn:1"], record["clusters"]["mlp:0"]
-        ('sae/mine/consensus', 0, 0)
-
-    Args:
-        normalized: the ensemble.
-        cut: where its runs are cut.
-        group_idxs: consensus group of each component.
-        ensemble: name of the ensemble in the mapping.
-        model: the decomposed model, as in `model_path`.
-        notes: free text.
-        viewer: see `mapping_record`.
-
-    Raises:
-        InputError: no such viewer.
-    """
+    """Return the mapping of an ensemble's consensus groups at a cut."""
     return mapping_record(
         cluster_mapping(group_idxs, normalized.labels),
         made_by=f"{ensemble}/consensus",

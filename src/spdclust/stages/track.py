@@ -89,14 +89,6 @@ def track(
         ...     [ensemble.note(name).is_file() for name in ("run_0", "distances", "report")]
         True
         [True, True, True]
-
-    Args:
-        folder: folder of the ensemble.
-        settings: `TrackingSettings`, as plain JSON types.
-        run: number of the run; None for distances, stability and figures of the ensemble.
-        batches: whether to log the activations of the run too.
-        again: log everything again, as new W&B runs.
-        path: file written at the end, even if logging failed.
     """
     ensemble = TrackedEnsemble(Path(folder), TrackingSettings.model_validate(dict(settings)))
     with _warned(folder):
@@ -140,13 +132,6 @@ def sync_ensemble(
         ...     notes = sync_ensemble(write_example_ensemble(folder).folder, project="mine", run=0)
         >>> [(note.run_id.rpartition("-")[0], note.complete) for note in notes]
         [('example-example-run_0', False), ('example-run_0-batches', False)]
-
-    Args:
-        folder: folder of the ensemble.
-        project: W&B project, instead of the configured one.
-        entity: W&B user or team, instead of the configured one.
-        run: only this run.
-        again: log everything again, as new W&B runs.
 
     Returns:
         The record of every W&B run of the ensemble.

@@ -68,12 +68,6 @@ def save_group_assignments(
         ...     load_group_assignments(folder).k_groups.tolist()
         [11, 4]
 
-    Args:
-        history: the merge, possibly unfinished.
-        iterations: iterations to save, from 0.
-        path: output path.
-        seconds: duration of each iteration of the history.
-
     Raises:
         InputError: the file cannot be written, or there is no such iteration.
     """

@@ -51,9 +51,6 @@ class Tracker:
         >>> tracker.finish()  # whether everything was recorded
         False
 
-    Args:
-        run: the result of `wandb.init`; None to record nothing.
-
     Attributes:
         folder: where W&B keeps the run on this machine.
         offline: whether the run is still to be sent.
@@ -134,9 +131,6 @@ def open_tracker(described: Mapping[str, Any]) -> Tracker:
         >>> tracker.log({"iteration": 0, "k_groups": 12})
         >>> tracker.finish()  # whether everything was recorded
         False
-
-    Args:
-        described: arguments of `wandb.init`; the id is also the name.
     """
     problems: list[str] = []
     stdin, sys.stdin = sys.stdin, None  # without it, a missing key is an error instead of a prompt

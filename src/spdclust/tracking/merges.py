@@ -145,11 +145,6 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
         >>> note.run_id.rpartition("-")[0], note.target, note.complete  # W&B is disabled here
         ('example-example-run_0', '/spd-cluster', False)
 
-    Args:
-        ensemble: the ensemble.
-        run: number of the run.
-        again: log it even if it was logged before, as a new W&B run.
-
     Raises:
         InputError: the history cannot be read.
     """

@@ -53,11 +53,6 @@ def stat_records(
         >>> records = stat_records(history, np.array([0.1]), np.array([np.nan]))
         >>> records["k_groups"].tolist(), records["groups/largest"].tolist()
         ([2], [2])
-
-    Args:
-        history: the merge, possibly unfinished.
-        seconds: duration of each iteration.
-        memory_mb: memory of the process at each iteration.
     """
     n, k = history.n_components, history.k_groups
     mdl, cost = history.mdl_loss, history.merge_pair_cost
@@ -200,11 +195,7 @@ class MergeSample:
         }
 
     def draw(self, group_idxs: Int[np.ndarray, " components"]) -> Any:
-        """Return the picture of the merge state.
-
-        Args:
-            group_idxs: group of each component after this merge.
-        """
+        """Return the picture of the merge state."""
         from spdclust.plotting.merge_state import draw_merge_state
 
         title = f"After {merges_done(self.iteration)}, {len(self.sizes)} groups"
@@ -222,10 +213,6 @@ def some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[n
         [[0, 0, 1], [1, 2, 2]]
         >>> len(some_pairs(1000, 0)[0]) == PAIRS
         True
-
-    Args:
-        k: number of groups.
-        iteration: seed of the sample.
     """
     if k * (k - 1) // 2 <= PAIRS:
         first, second = np.triu_indices(k, 1)

@@ -42,11 +42,6 @@ def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> 
         ...     log_batches(ensemble, 0)
         ...     load_note(ensemble.batches_note(0)).run_id.rpartition("-")[0]
         'example-run_0-batches'
-
-    Args:
-        ensemble: an ensemble whose merges read them.
-        run: number of the run.
-        again: log them even if they were logged before, as a new W&B run.
     """
     path = ensemble.batches_note(run)
     try:
@@ -65,20 +60,14 @@ def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> 
 
         threshold = described["config"]["merge_config"]["activation_threshold"]
         figures = activation_figures(first, activation_threshold=threshold)
-        tracker.log({"batch": 0, **activation_record(first), **flattened({"activations": figures})})
+        tracker.log({"batch": 0, **_activation_record(first), **flattened({"activations": figures})})
         tracker.summarize({"n_batches": batches.n_batches, "batch_digests": digests})
 
     log_once(described, path, digest_of(digests)[:16], write, again=again)
 
 
-def activation_record(batch: ActivationBatch) -> dict[str, Any]:
-    """Return statistics of a batch by name: of the stored values, and of the components.
-
-    Example:
-        >>> record = activation_record(ActivationBatch.from_dense([[0.0, 0.5], [0.0, 1.0]], ["m:0", "m:1"]))
-        >>> record["activations/nonzero_share"], record["activations/never_active"]
-        (0.5, 1)
-    """
+def _activation_record(batch: ActivationBatch) -> dict[str, Any]:
+    """Return statistics of a batch by name: of the stored values, and of the components."""
     matrix = batch.matrix
     times = np.bincount(matrix.indices, minlength=batch.n_components)
     cells = batch.n_samples * batch.n_components
@@ -112,17 +101,13 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
         ...     [load_note(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
         ['example-example-distances', 'example-example-report']
 
-    Args:
-        ensemble: the ensemble to log.
-        again: log it even if it was logged before.
-
     Raises:
         InputError: a history cannot be read.
     """
     folder, paths = ensemble.folder, find_histories(ensemble.folder)
     made_of = [digest_of_file(path) for path in paths]
     distances = dict(sorted(ensemble.distances().items()))
-    between = distance_statistics(distances)
+    between = _distance_statistics(distances)
 
     def log_as(job_type: str, files: Iterable[Path], write: Callable[[Tracker, Note], None]) -> None:
         digest = digest_of([job_type, made_of])
@@ -141,7 +126,7 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
         _log_columns(tracker, ensemble.tracking.intervals.stat, columns)
         _log_figures(tracker, folder, "*.png")
         last = max(history.n_iterations for history in histories) - 1
-        tracker.log({"iteration": last, **member_distribution(histories)})
+        tracker.log({"iteration": last, **_member_distribution(histories)})
         _save(tracker, ensemble, "normalized", [folder / MERGE_ARRAY, folder / META], kind="ensemble")
         _save(tracker, ensemble, "distances", distances.values(), methods=list(distances))
         stability = [folder / name for name in STABILITY_FILES.values()]
@@ -156,20 +141,8 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
     log_as("report", [*distances.values(), *named], write_report)
 
 
-def distance_statistics(distances: Mapping[str, Path]) -> list[Columns]:
-    """Return mean, minimum, maximum and quartiles of the distances between runs, for each method.
-
-    Example:
-        >>> import tempfile
-        >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ((iterations, columns),) = distance_statistics(write_example_ensemble(folder).distances())
-        >>> iterations[5:9].tolist(), columns["distances/perm_invariant_hamming/mean"][5:9].tolist()
-        ([5, 6, 7, 8], [3.0, 1.0, 0.0, 3.0])
-
-    Args:
-        distances: `distances_<method>.npz` by method.
-    """
+def _distance_statistics(distances: Mapping[str, Path]) -> list[Columns]:
+    """Return mean, minimum, maximum and quartiles of the distances between runs, for each method."""
     found: list[Columns] = []
     for method, path in distances.items():
         iterations, values = load_distance_rows(path)
@@ -199,18 +172,8 @@ def _member_columns(members: list[MergeHistory]) -> Columns:
     return iterations, flattened({"members": columns})
 
 
-def member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
-    """Return the distribution over runs of the values at the last and at the best iteration, with histograms.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> found = member_distribution([example_history(0), example_history(1)])
-        >>> found["members/k_groups_at_least_mdl/mean"], found["members/k_groups_at_least_mdl/std"]
-        (4.0, 0.0)
-
-    Args:
-        members: the runs, with at least one merge each.
-    """
+def _member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
+    """Return the distribution over runs of values at the last and the best iteration, with histograms."""
     best = [(history, history.best_iteration()) for history in members if history.has_description_length]
     values = {
         "final_k_groups": [history.n_components - history.n_iterations for history in members],

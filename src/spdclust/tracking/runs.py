@@ -70,16 +70,7 @@ class TrackedEnsemble(EnsembleFolder):
         task: str | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Return the arguments of `wandb.init` for one of its W&B runs.
-
-        Args:
-            job_type: `batches`, `merge`, `distances` or `report`.
-            name: names it in its ensemble.
-            digest: digest of its inputs.
-            run: number of the run in the ensemble.
-            task: task of the decomposed model, as recorded in its batches.
-            more: additional settings.
-        """
+        """Return the arguments of `wandb.init` for one of its W&B runs."""
         # ensembles with the same batches share their W&B run
         logged = self.name.split("/")[0] if job_type == "batches" else self.name
         run_id = wandb_id(f"{logged}-{name}", digest)
@@ -111,10 +102,6 @@ def wandb_id(name: str, digest: str) -> str:
     Example:
         >>> wandb_id("resid_mlp1/demo-run_3", "9134b36c04b5")
         'resid_mlp1-demo-run_3-9134b36c'
-
-    Args:
-        name: path of the logged results below the results folder.
-        digest: digest of its inputs.
     """
     # characters that ids cannot have are replaced; the digest distinguishes what is cut off
     text = re.sub(r"[^\w.~-]", "-", name)
@@ -127,9 +114,6 @@ def parent_of(model: str | None) -> dict[str, str]:
     Example:
         >>> parent_of("wandb:goodfire/spd/runs/s-38e1a3e2")["id"], parent_of("resources/resid_mlp1")
         ('s-38e1a3e2', {})
-
-    Args:
-        model: `model_path` of the run, `experiment_key` resolved.
     """
     run = None
     with contextlib.suppress(InputError):  # not an error here, because the model is not read

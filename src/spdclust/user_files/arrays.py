@@ -61,10 +61,6 @@ def content_of(arrays: Mapping[str, Any], path: Path) -> UserContent:
         >>> content.generated_labels, content.rows().toarray().tolist()
         (['mlp:0', 'mlp:1', 'attn:0'], [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
 
-    Args:
-        arrays: NumPy arrays, tensors or sparse matrices by name; other values are metadata and ignored.
-        path: the file, for messages.
-
     Raises:
         InputError: the arrays are none of those in the table above, or do not fit together.
     """

@@ -120,10 +120,6 @@ def run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
         >>> [file.name for file in found.files], list(found.unused().values())
         (['a-0-of-2.npy', 'a-1-of-2.npy'], ['named as a mask'])
 
-    Args:
-        config: settings with `precomputed_activations_dir`.
-        run: number of the run.
-
     Raises:
         InputError: the folder does not exist or contains no activations, a shard is missing, or names and
             settings do not determine whether several files are batches or shards.
@@ -152,7 +148,7 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
     Raises:
         InputError: the folder does not exist or contains no activations, or a shard is missing.
     """
-    location = folder_of_run(folder, run)
+    location = _folder_of_run(folder, run)
     files = _candidates(location)
     above = [] if location == Path(folder).expanduser() else _candidates(location.parent)
     if isinstance(shards, str):
@@ -214,15 +210,8 @@ def files_of_runs(config: ClusteringRunConfig, runs: Sequence[int]) -> list[RunF
     return found
 
 
-def folder_of_run(folder: str | Path, run: int) -> Path:
+def _folder_of_run(folder: str | Path, run: int) -> Path:
     """Return the folder of one run's files: `run_<r>/` if there are such folders, else the folder itself.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "run_1").mkdir()
-        ...     folder_of_run(folder, 1).name
-        'run_1'
 
     Raises:
         InputError: the folder does not exist, or other runs have a folder but this run has none.

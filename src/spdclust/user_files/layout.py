@@ -150,10 +150,6 @@ def tokens_file(path: Path, matrices: Sequence[str]) -> Path | None:
         ...     tokens_file(Path(folder) / "part_1.npy", [".npy"]).name
         'tokens_1.npy'
 
-    Args:
-        path: the activations.
-        matrices: suffixes of activation files.
-
     Raises:
         InputError: there are several such files, or one without a number next to several activation files.
     """

@@ -142,10 +142,6 @@ def open_user_file(path: Path, *, verify: bool = True) -> UserContent:
         >>> content.n_samples, content.n_components, content.whole_numbers
         (20, 4, True)
 
-    Args:
-        path: one that `files_of_run` returns.
-        verify: check the checksums of the archive first, if it has any.
-
     Raises:
         InputError: the file is missing, damaged or not a matrix, or its labels are invalid.
     """
@@ -183,9 +179,6 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
         ...     labels_beside(Path(folder) / "x.npy")[1]
         ['a:0', 'a:1']
 
-    Args:
-        path: a file, or a folder that holds one batch.
-
     Raises:
         InputError: the file is not a list of labels, or two files differ.
     """
@@ -209,19 +202,8 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
     return None
 
 
-def snapshot_labels(path: Path) -> Labels:
-    """Return the labels in the `metadata.json` of a harvest snapshot.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "metadata.json").write_text('{"labels": ["a:0"]}')
-        ...     snapshot_labels(Path(folder) / "metadata.json")
-        ['a:0']
-
-    Raises:
-        InputError: the file is damaged or has no labels.
-    """
+def _snapshot_labels(path: Path) -> Labels:
+    """Return the labels in the `metadata.json` of a harvest snapshot."""
     content = read_json(path, "the metadata of a snapshot")
     labels = as_labels(content.get("labels")) if isinstance(content, dict) else None
     if labels is None:
@@ -267,7 +249,7 @@ def _opened(path: Path, *, verify: bool) -> UserContent:
 def _labelled(content: UserContent, path: Path) -> UserContent:
     """Add the labels that are stored next to the activations."""
     if path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
-        file, labels = path.parent / METADATA, snapshot_labels(path.parent / METADATA)
+        file, labels = path.parent / METADATA, _snapshot_labels(path.parent / METADATA)
     elif found := labels_beside(path):
         file, labels = found
     else:

@@ -147,9 +147,6 @@ def check_same_width(headers: Iterable[UserHeader]) -> None:
         spdclust.InputError: run_2/x.npy: number of columns differs from other runs (found: 400 columns, 24
         rows, transposed?; allowed: 24 columns, as run_0/x.npy has, or labels for the components of each run)
 
-    Args:
-        headers: one of each run.
-
     Raises:
         InputError: the numbers differ, and no labels tell which component is which.
     """
@@ -214,10 +211,6 @@ def by_reason(unused: Mapping[str, str], limit: int | None = None) -> list[str]:
     Example:
         >>> by_reason({"W.npy": "named as weights", "m.npy": "named as a mask", "b.npy": "named as weights"})
         ['W.npy, b.npy (named as weights)', 'm.npy (named as a mask)']
-
-    Args:
-        unused: reason by name.
-        limit: number of names in a line; None for all.
     """
     names: dict[str, list[str]] = {}
     for name, reason in unused.items():
@@ -260,11 +253,6 @@ def read_user_batch(
         ...         np.save(path, np.full((2, 3), number + 1.0))
         ...     read_user_batch(shards).matrix.toarray()[:, 0].tolist()
         [1.0, 1.0, 2.0, 2.0]
-
-    Args:
-        files: the shards in order, or the only file.
-        seed: seed of the batch, unless the file is an spdclust batch, which has its own.
-        token_texts: the texts of token ids.
 
     Raises:
         InputError: a file is missing, damaged or not a matrix, or the shards have different components or

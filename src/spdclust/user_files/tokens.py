@@ -103,11 +103,7 @@ class UserTokens:
         return UserTokens.joined(first, np.concatenate([tokens.lengths for tokens in all_of_them]), path)
 
     def examples(self, token_texts: TokenTexts | None = None) -> TokenExamples:
-        """Return the tokens of the first samples, as they are stored with a batch.
-
-        Args:
-            token_texts: the texts of token ids; without it, the ids are shown.
-        """
+        """Return the tokens of the first samples, as they are stored with a batch."""
         unique, codes = np.unique(self.first, return_inverse=True)
         if unique.dtype.kind in "iu":
             numbers = unique.tolist()

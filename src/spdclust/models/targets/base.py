@@ -189,11 +189,6 @@ def build_pretrained(
         >>> target.module, target.task.vocab_size
         (Embedding(512, 64), 512)
 
-    Args:
-        checkpoint: the decomposition, which names the target's weights (`pretrained_model_name`).
-        config_class: schema of the configuration file.
-        build: function that creates the model.
-
     Raises:
         InputError: that file is missing, or does not fit.
     """

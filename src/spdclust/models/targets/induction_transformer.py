@@ -49,13 +49,8 @@ class TrainConfig(CheckpointSection):
     ih_model_config: InductionConfig
 
 
-class PositionalEncoding(nn.Module):
-    """A vector for each position, as stored in the checkpoint.
-
-    Example:
-        >>> PositionalEncoding(length=5, width=4).pe.shape
-        torch.Size([1, 5, 4])
-    """
+class _PositionalEncoding(nn.Module):
+    """A vector for each position, as stored in the checkpoint."""
 
     pe: torch.Tensor
 
@@ -82,7 +77,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.d_model, config.d_model, bias=False)
         self.out_proj = nn.Linear(config.d_model, config.d_model, bias=False)
         if config.use_pos_encoding:
-            self.pos_enc = PositionalEncoding(config.seq_len, config.d_model)
+            self.pos_enc = _PositionalEncoding(config.seq_len, config.d_model)
 
     def forward(self, x: Float[torch.Tensor, "batch seq d"]) -> Float[torch.Tensor, "batch seq d"]:
         """Return what each position gathers from itself and those before it."""
@@ -158,7 +153,7 @@ class InductionTransformer(nn.Module):
     def __init__(self, config: InductionConfig) -> None:
         super().__init__()
         self.token_embed = nn.Embedding(config.vocab_size + 2, config.d_model)
-        self.pos = PositionalEncoding(config.seq_len, config.d_model)  # stored, but not used
+        self.pos = _PositionalEncoding(config.seq_len, config.d_model)  # stored, but not used
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         if config.use_layer_norm:
             self.ln_f = nn.LayerNorm(config.d_model)

@@ -224,16 +224,8 @@ class LlamaSimpleConfig(LlamaConfig):
     n_intermediate: int = Field(default=2048, ge=1, le=LARGEST)
 
 
-class GatedMLP(nn.Module):
-    """Two linear maps side by side, the first through SiLU, multiplied and mapped back.
-
-    Example:
-        >>> mlp = GatedMLP(1, 1, bias=False)
-        >>> names = ("gate_proj", "up_proj", "down_proj")
-        >>> _ = mlp.load_state_dict({f"{name}.weight": torch.ones(1, 1) for name in names})
-        >>> mlp(torch.tensor([2.0])).item(), 2 / (1 + 2.718281828**-2) * 2
-        (3.523..., 3.523...)
-    """
+class _GatedMLP(nn.Module):
+    """Two linear maps side by side, the first through SiLU, multiplied and mapped back."""
 
     def __init__(self, width: int, hidden: int, bias: bool) -> None:
         super().__init__()
@@ -257,7 +249,7 @@ class LlamaSimple(LlamaSimpleMLP):
         torch.Size([1, 3, 50])
     """
 
-    mlp = GatedMLP
+    mlp = _GatedMLP
 
 
 def build_llama_simple(checkpoint: Checkpoint) -> Target:

@@ -40,17 +40,8 @@ class ResidMLPTrainConfig(CheckpointSection):
     synced_inputs: list[list[int]] | None = None
 
 
-class ResidMLPLayer(nn.Module):
-    """One MLP that reads the residual stream.
-
-    Example:
-        >>> config = ResidMLPConfig(
-        ...     n_features=3, d_embed=4, d_mlp=2, n_layers=1,
-        ...     act_fn_name="relu", in_bias=False, out_bias=False,
-        ... )
-        >>> ResidMLPLayer(config)(torch.zeros(5, 4)).shape
-        torch.Size([5, 4])
-    """
+class _ResidMLPLayer(nn.Module):
+    """One MLP that reads the residual stream."""
 
     def __init__(self, config: ResidMLPConfig) -> None:
         super().__init__()
@@ -80,7 +71,7 @@ class ResidMLP(nn.Module):
         super().__init__()
         self.W_E = nn.Parameter(torch.empty(config.n_features, config.d_embed))
         self.W_U = nn.Parameter(torch.empty(config.d_embed, config.n_features))
-        self.layers = nn.ModuleList(ResidMLPLayer(config) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(_ResidMLPLayer(config) for _ in range(config.n_layers))
 
     def forward(self, x: Float[torch.Tensor, "... n_features"]) -> Float[torch.Tensor, "... n_features"]:
         """Map features to features."""

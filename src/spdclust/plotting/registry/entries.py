@@ -135,10 +135,6 @@ class FigureRule(NamedTuple):
             >>> folder = {"run_config": "mlp", "ensemble": "demo"}
             >>> rule.default_stems(folder, ["jaccard_dist", "matching_dist"])
             ['mlp/demo/plots/runs_jaccard_dist']
-
-        Args:
-            wildcards: of the folder.
-            methods: distances of the pipeline.
         """
         if self.by_default is None:
             return []
