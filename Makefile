@@ -21,7 +21,7 @@ KERNEL_TESTS := $(foreach each,kernels batches engine laws merging,tests/merge/t
 FAST_TESTS := $(filter-out %_laws.py %_killed.py %_oracle.py %_checkpoint.py %_members.py %_memory.py %_sweeps.py %_compiling.py %_provenance.py,$(wildcard \
     $(foreach each,merge partitions stability config groups core,tests/$(each)/test_*.py) \
     $(foreach each,architecture documentation environment,tests/repository/test_$(each).py) \
-    $(foreach each,batches histories mapping quick_sizes,tests/files/test_$(each).py) $(filter %.py,$(PURE_TESTS))))
+    $(foreach each,batches histories mapping zip_files,tests/files/test_$(each).py) $(filter %.py,$(PURE_TESTS))))
 NOT_FAST := limit_of_values
 SLOW_UNCOMPILED := drawn_by_the_law or follow_the_law or favours_early_pairs or long_merges or drawn_evenly_both
 WORKFLOW := Snakefile $(wildcard rules/*.smk)

@@ -13,7 +13,7 @@ from spdclust.user_files.layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_files import parse_wandb_path
-from spdclust.core.name_patterns import one_of
+from spdclust.execution.workflow_files import one_of
 from spdclust.core.code_fingerprint import rule_fingerprint
 from spdclust.execution.batch_jobs import (
     BatchesForm,
@@ -43,7 +43,7 @@ def stage_fingerprint(stage, script=None, functions=None):
 
 def stage_params(stage):
     """The function that `scripts/stage.py` calls, `<module>:<function>` of `spdclust.stages`, and its fingerprint."""
-    code = {"call": "spdclust.execution.stage_calls:call_stage"}
+    code = {"call": "spdclust.execution.jobs:call_stage"}
     return {"stage": stage, "code": stage_fingerprint(stage, "stage", code)}
 
 

@@ -16,7 +16,7 @@ rule resolve_configuration:
         mem_mb=500,
         runtime=5,
     params:
-        **stage_params("resolve_configuration:resolve_configuration"),
+        **stage_params("results:resolve_configuration"),
         pipeline=lambda wildcards: ensemble_of(wildcards).resolved_pipeline(),
         run=lambda wildcards: ensemble_of(wildcards).resolved_run(),
     script:

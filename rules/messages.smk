@@ -8,7 +8,7 @@ from spdclust.config.resolve import unused_keys
 from spdclust.core.errors import InputError
 from spdclust.core.atomic import check_writable
 from spdclust.execution.forked_jobs import fork_local_jobs
-from spdclust.execution.slurm_queue import left_behind, queued_jobs
+from spdclust.execution.running_jobs import left_behind, queued_jobs
 from spdclust.execution.snakemake_hooks import (
     forget_owner,
     hide_account_guesses,

@@ -3,7 +3,7 @@ import os
 from math import comb
 
 from spdclust.core.errors import InputError
-from spdclust.files.quick_sizes import batch_entries, batch_shape, history_length
+from spdclust.files.zip_files import batch_entries, batch_shape, history_length
 from spdclust.merge.memory import merging_bytes
 
 

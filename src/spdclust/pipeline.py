@@ -42,7 +42,7 @@ from spdclust.stages.distances import distances as write_distances
 from spdclust.stages.ensemble_records import normalize, register, summarize_ensemble
 from spdclust.stages.groups import groups
 from spdclust.stages.merge import merge
-from spdclust.stages.resolve_configuration import resolve_configuration
+from spdclust.stages.results import resolve_configuration
 from spdclust.stages.stability import stability
 
 

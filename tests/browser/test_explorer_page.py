@@ -15,7 +15,7 @@ from spdclust.commands.cli import main
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import load_merge_histories
-from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stability import load_stability_iterations, load_stability_record
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.merge.activations import ProcessedActivations
 

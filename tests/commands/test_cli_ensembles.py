@@ -16,7 +16,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.example_ensemble import write_example_ensemble
 from spdclust.files.ensembles import load_distance_rows, load_distances
 from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
-from spdclust.files.stability_reading import load_coclustering
+from spdclust.files.stability import load_coclustering
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_distances
 from spdclust.partitions.ensemble import normalize_ensemble

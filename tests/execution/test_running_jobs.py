@@ -8,8 +8,7 @@ import pytest
 
 from spdclust.commands.cli import main
 from spdclust.execution.jobs import _FOR_GOOD
-from spdclust.execution.running_jobs import format_jobs, running_jobs
-from spdclust.execution.slurm_queue import parse_queue
+from spdclust.execution.running_jobs import format_jobs, parse_queue, running_jobs
 from spdclust.files.merge_progress import ProgressRecorder
 
 MERGE = "mlp/demo/merge/run_1"

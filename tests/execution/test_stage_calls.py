@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from spdclust.core.errors import InputError
-from spdclust.execution import stage_calls
-from spdclust.execution.stage_calls import check_names, find_stage
+from spdclust.execution import jobs
+from spdclust.execution.jobs import check_names, find_stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "workflow/scripts/stage.py"
@@ -113,7 +113,7 @@ NORMALIZE = {
 def test_a_wrong_name_is_one_line_that_names_rule_function_and_parameter(changed, line):
     job = {"rule": "normalize", "threads": 1} | NORMALIZE | changed
     with pytest.raises(InputError, match=re.escape(line)):
-        stage_calls.call_stage(SimpleNamespace(**job))
+        jobs.call_stage(SimpleNamespace(**job))
 
 
 def test_a_job_with_a_wrong_name_ends_in_that_line(tmp_path):
@@ -137,11 +137,11 @@ def called(monkeypatch):
     def stage(files, path, *, threads=None, names=None):
         kept.update(files=files, path=path, threads=threads, names=names)
 
-    monkeypatch.setattr(stage_calls, "find_stage", lambda rule, name: stage)
+    monkeypatch.setattr(jobs, "find_stage", lambda rule, name: stage)
 
     def call(**job):
         given = {"rule": "a", "input": {}, "output": {}, "params": {}, "threads": 3}
-        stage_calls.call_stage(SimpleNamespace(**(given | job)))
+        jobs.call_stage(SimpleNamespace(**(given | job)))
         return kept
 
     return call

@@ -44,7 +44,7 @@ from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import load_merge_history
 from spdclust.files.records import Count
 from spdclust.models.checkpoint import read_state_dict
-from spdclust.models.loading import load_model
+from spdclust.models.component_model import load_model
 from spdclust.user_files.folders import files_of_run
 from spdclust.user_files.matrices import read_user_file
 from spdclust.user_files.runs import header_of_user_file

@@ -27,17 +27,17 @@ from spdclust.files.groups import load_groups, newick, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
 from spdclust.files.registry import format_registry, read_registered
-from spdclust.files.stability import save_stability
-from spdclust.files.stability_reading import (
+from spdclust.files.stability import (
     load_coclustering,
     load_stability_iterations,
     load_stability_record,
+    save_stability,
 )
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.summaries import format_summaries, save_summary
 from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
-from spdclust.models.loading import load_model
+from spdclust.models.component_model import load_model
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import summarize, summarize_stability

@@ -9,7 +9,7 @@ from scipy import sparse
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import activations as plotting
-from spdclust.plotting import coactivation
+from spdclust.plotting import matrices
 from spdclust.plotting.activations import activation_figures, count_in_bins
 from spdclust.plotting.matrices import MOST_CELLS
 from spdclust.plotting.registry import FIGURE_RULES
@@ -100,7 +100,7 @@ def test_cells_of_a_large_batch_are_means_over_blocks(monkeypatch):
 def test_coactivation_of_many_components_is_the_mean_over_blocks_of_pairs():
     activations, dense = acts(60, MOST_CELLS + 100, density=0.1)
     columns = np.arange(activations.n_components)
-    cells = coactivation.mean_coactivation(activations.matrix, columns, 0.01)
+    cells = matrices.mean_coactivation(activations.matrix, columns, 0.01)
     active = (dense > 0.01).astype(float)
     together = active.T @ active / 60
     edges = np.linspace(0, len(columns), MOST_CELLS + 1).astype(int)
@@ -111,7 +111,7 @@ def test_coactivation_of_many_components_is_the_mean_over_blocks_of_pairs():
 def test_a_sample_of_the_samples_is_said_and_repeats(monkeypatch):
     activations, _ = acts()
     full = picture(activation_figures(activations)["coactivation"])
-    monkeypatch.setattr(coactivation, "MOST_SAMPLES", 20)
+    monkeypatch.setattr(matrices, "MOST_SAMPLES", 20)
     figures = [activation_figures(activations)["coactivation"] for _ in range(2)]
     assert "20 of 30 samples" in figures[0].axes[0].get_title(loc="left")
     np.testing.assert_array_equal(picture(figures[0]), picture(figures[1]))

@@ -9,19 +9,18 @@ from sklearn.metrics import euclidean_distances
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.files.stability import save_stability
-from spdclust.files.stability_reading import (
+from spdclust.files.stability import (
     CutComponent,
     load_coclusterings,
     load_components,
     load_group_members,
     load_groups,
+    save_stability,
 )
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.partitions.ordination import classical_scaling
 from spdclust.plotting.merges import MOST_LEAVES, lay_out_tree, plot_cluster_sizes, plot_mdl, plot_merge_tree
-from spdclust.plotting.runs import plot_distances, plot_runs, seriated
+from spdclust.plotting.runs import classical_scaling, plot_distances, plot_runs, seriated
 from spdclust.plotting.stability import plot_coclustering, plot_consensus
 from spdclust.plotting.style import save_figure
 from spdclust.stability.analysis import analyze_stability

@@ -15,10 +15,15 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.files.groups import save_groups
 from spdclust.groups.found import EvidenceTree
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.plotting.coactivation import mean_coactivation
-from spdclust.plotting.found_groups import MOST_GROUPS, MOST_POINTS, plot_found_groups
-from spdclust.plotting.found_tree import MOST_NODES, lay_out_found_tree, plot_found_tree
-from spdclust.plotting.matrices import MOST_CELLS
+from spdclust.plotting.found_groups import (
+    MOST_GROUPS,
+    MOST_NODES,
+    MOST_POINTS,
+    lay_out_found_tree,
+    plot_found_groups,
+    plot_found_tree,
+)
+from spdclust.plotting.matrices import MOST_CELLS, mean_coactivation
 from spdclust.plotting.style import save_figure
 from spdclust.stages.figures import draw_figures
 
@@ -214,7 +219,7 @@ def test_the_stage_draws_both_from_files_and_repeats_byte_for_byte(tmp_path):
 
 def test_figures_of_groups_need_no_compiled_code():
     code = (
-        "import sys, spdclust.plotting.found_groups, spdclust.plotting.found_tree\n"
+        "import sys, spdclust.plotting.found_groups, spdclust.plotting.found_groups\n"
         "assert 'numba' not in sys.modules and 'scipy.cluster' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

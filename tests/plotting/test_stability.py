@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from spdclust.config.merge import MergeConfig
-from spdclust.files.stability import save_stability
-from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stability import load_stability_iterations, load_stability_record, save_stability
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.plotting.stability import CUT_NAMES, plot_agreement, plot_contested

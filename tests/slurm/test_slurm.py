@@ -11,7 +11,7 @@ import pytest
 from slurm_cluster import SLURM
 from workflow import HANGS, PIPELINE, RUN, Workflow
 
-from spdclust.execution.slurm_queue import queued_jobs
+from spdclust.execution.running_jobs import queued_jobs
 
 TINY = "results/small/tiny"
 MERGED = f"{TINY}/runs/run_0/history.zip"

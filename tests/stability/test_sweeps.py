@@ -21,7 +21,7 @@ from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.histories import load_merge_histories, save_merge_history
-from spdclust.files.stability_reading import load_stability_record, load_sweep
+from spdclust.files.stability import load_stability_record, load_sweep
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import distance, distance_matrices
 from spdclust.partitions.ensemble import normalize_ensemble

@@ -15,8 +15,7 @@ from spdclust.files.archive import read_arrays, write_archive
 from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.files.ensembles import save_distances
 from spdclust.files.histories import save_merge_history
-from spdclust.files.stability import save_stability
-from spdclust.files.stability_reading import load_coclusterings, load_components
+from spdclust.files.stability import load_coclusterings, load_components, save_stability
 from spdclust.merge.costs import compute_merge_costs, recompute_coacts_from_scratch
 from spdclust.merge.merging import merge_iteration
 from spdclust.partitions.ensemble import normalize_ensemble

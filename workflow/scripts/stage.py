@@ -1,6 +1,6 @@
 from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
-    from spdclust.execution.stage_calls import call_stage
+    from spdclust.execution.jobs import call_stage
 
     call_stage(snakemake)

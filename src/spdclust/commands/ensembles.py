@@ -190,7 +190,7 @@ def _stability(options: argparse.Namespace) -> None:
     from spdclust.core.distance_methods import check_methods
     from spdclust.core.threads import available_threads
     from spdclust.files.ensemble_folder import STABILITY_FILES
-    from spdclust.files.stability_reading import load_stability_record
+    from spdclust.files.stability import load_stability_record
     from spdclust.files.summaries import stability_lines
     from spdclust.stability.summary import summarize_stability
     from spdclust.stages.figures import draw_all_figures
@@ -336,8 +336,8 @@ def _merge_array(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, SWEEP_FILES
     from spdclust.files.summaries import format_sweeps
-    from spdclust.stages.compare_points import PointFiles, compare_points
     from spdclust.stages.figures import draw_all_figures
+    from spdclust.stages.stability import PointFiles, compare_points
 
     names = [folder.resolve().name for folder in options.ensembles]
     if len(set(names)) < len(names):

@@ -208,8 +208,7 @@ def _workflow(options: argparse.Namespace) -> None:
 
 
 def _watch(options: argparse.Namespace) -> None:
-    from spdclust.execution.running_jobs import format_jobs, running_jobs
-    from spdclust.execution.slurm_queue import queued_jobs
+    from spdclust.execution.running_jobs import format_jobs, queued_jobs, running_jobs
 
     if not options.results.is_dir():
         raise InputError("no such folder", file=options.results, allowed="the folder of a workflow's results")

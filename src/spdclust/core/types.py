@@ -1,4 +1,4 @@
-"""Array types of the package and the shared vocabulary of axis names.
+"""Array types, the shared vocabulary of axis names, and what draws or thins: seeded, evenly spaced.
 
 ========== ==================================================================
 axis       meaning
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, Num
 
-__all__ = ["Bool", "Float", "Int", "Integer", "Labels", "Num", "Seed", "make_generator"]
+__all__ = ["Bool", "Float", "Int", "Integer", "Labels", "Num", "Seed", "evenly_spaced", "make_generator"]
 
 Labels = list[str]
 """One name per component, ``"<module>:<index>"``."""
@@ -55,3 +55,13 @@ def make_generator(seed: Seed | Sequence[int]) -> np.random.Generator:
 
 
 _WORD = 2**32
+
+
+def evenly_spaced(n: int, limit: int) -> Int[np.ndarray, "_"]:
+    """Return at most `limit` evenly spaced indices out of `n`, including the first and the last.
+
+    Example:
+        >>> evenly_spaced(3, 10).tolist(), evenly_spaced(101, 3).tolist()
+        ([0, 1, 2], [0, 50, 100])
+    """
+    return np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(np.int64))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.execution.jobs import failed_for_good
-from spdclust.execution.slurm_queue import queued_jobs
+from spdclust.execution.running_jobs import queued_jobs
 
 _ACCOUNT_GUESSES = (
     "No SLURM account given, trying to guess.",

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.distance_methods import METHODS
-from spdclust.core.spacing import evenly_spaced
-from spdclust.core.types import Float, Int
+from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.explorer.cofiring import CoFiring
 from spdclust.explorer.page import narrow
 from spdclust.merge.history import MergeHistory

@@ -17,8 +17,7 @@ from spdclust.merge.costs import check_costs_stay_finite
 from spdclust.merge.kernels import coactivation
 from spdclust.merge.kernels import coactivation as tiles
 from spdclust.merge.kernels.layout import Coactivations, row_start
-from spdclust.merge.kernels.limits import NARROW
-from spdclust.merge.memory import capacity_for, enough_memory, wide_capacity
+from spdclust.merge.memory import NARROW, capacity_for, enough_memory, wide_capacity
 from spdclust.merge.sources import count_samples, stretches
 
 DENSE = 10

@@ -1,11 +1,19 @@
-"""How much memory a merge takes: one formula for jobs, for `spdclust validate` and for errors."""
+"""How much memory a merge takes: one formula for jobs, for `spdclust validate` and for errors.
+
+Plans of a workflow read it, so it imports no numba; kernels take their sizes from here.
+"""
 
 import contextlib
 from collections.abc import Iterator
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError, memory_error
-from spdclust.merge.kernels.limits import BLOCK, NARROW
+
+NARROW = 2**16 - 1
+"""Largest count of a narrow row."""
+
+BLOCK = 64
+"""Slots per block: each block stores its least bound and its total weight."""
 
 LIBRARIES = 1_000_000_000
 """Bytes of a process before it loads a batch: 400 MB measured, up to twice that where torch has CUDA."""

@@ -11,8 +11,8 @@ from spdclust.merge.kernels import layout, loop
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.choosing_mcmc import rescale, weigh_rows
 from spdclust.merge.kernels.layout import Rules, State
-from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.loading import LoadedBatch
+from spdclust.merge.memory import BLOCK
 
 HEAP = 4096
 """Ranks below this are found from the row bounds, higher ones by reading all rows."""

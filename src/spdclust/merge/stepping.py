@@ -17,9 +17,8 @@ from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.kernels import choosing_rank, joining, layout, loop, samples
 from spdclust.merge.kernels.bounds import update_least
 from spdclust.merge.kernels.layout import Rules, State
-from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.loading import entry_type, load_batch
-from spdclust.merge.memory import capacity_for
+from spdclust.merge.memory import BLOCK, capacity_for
 from spdclust.merge.state import build_state, read_all_rows, rules_for
 
 

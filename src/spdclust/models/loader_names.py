@@ -46,7 +46,7 @@ def loader_digest(loader: str | None) -> str:
     """Return a digest of the file of a loader's module, which identifies the version of its code.
 
     Example:
-        >>> loader_digest(None), len(loader_digest("spdclust.models.loading:load_model"))
+        >>> loader_digest(None), len(loader_digest("spdclust.models.component_model:load_model"))
         ('', 16)
 
     Raises:

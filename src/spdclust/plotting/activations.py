@@ -11,8 +11,8 @@ from spdclust.core.types import Float, Int
 from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations, check_threshold
 from spdclust.merge.sources import rows_between, stretches
-from spdclust.plotting import coactivation
-from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix
+from spdclust.plotting import matrices
+from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix, mean_coactivation
 from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 
@@ -65,10 +65,10 @@ def activation_figures(
     said = f"{len(alive)} of {activations.n_components} components are ever active (> {threshold:g})"
     frequent = _most_frequent_first(frequency[columns], modules)
     matrix = activations.matrix
-    together = coactivation.mean_coactivation(matrix, columns, threshold)
+    together = mean_coactivation(matrix, columns, threshold)
     sampled = (
-        f"; {coactivation.MOST_SAMPLES} of {activations.n_samples} samples, drawn at random"
-        if activations.n_samples > coactivation.MOST_SAMPLES
+        f"; {matrices.MOST_SAMPLES} of {activations.n_samples} samples, drawn at random"
+        if activations.n_samples > matrices.MOST_SAMPLES
         else ""
     )
     return {

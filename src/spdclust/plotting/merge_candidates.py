@@ -13,10 +13,9 @@ from spdclust.core.types import Float, Int
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
-from spdclust.plotting.cuts import groups_span
 from spdclust.plotting.matrices import change_ticks
 from spdclust.plotting.merge_state import draw_nothing, views_of
-from spdclust.plotting.style import AMOUNT, GREY, ORANGE, plain_text, styled
+from spdclust.plotting.style import AMOUNT, GREY, ORANGE, groups_span, plain_text, styled
 
 _SIMILARITY_BINS, _COST_BINS = 60, 80
 _ROWS = 64

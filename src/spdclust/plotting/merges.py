@@ -11,14 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from spdclust.core.spacing import evenly_spaced
-from spdclust.core.types import Float, Int
+from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.inspection import size_curves
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
-from spdclust.plotting.cuts import groups_span
 from spdclust.plotting.modules import module_colors, module_handles, number_modules
-from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, groups_span, new_figure, plain_text, styled
 
 
 @styled

@@ -16,11 +16,21 @@ from scipy.spatial.distance import squareform
 from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
-from spdclust.files.stability_reading import CutComponent
-from spdclust.plotting.cuts import CUT_NAMES as CUT_NAMES
-from spdclust.plotting.cuts import cut_title, groups_span
+from spdclust.files.stability import CutComponent
 from spdclust.plotting.modules import module_colors, module_handles, number_modules
-from spdclust.plotting.style import AMOUNT, BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled
+from spdclust.plotting.style import (
+    AMOUNT,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    cut_title,
+    groups_span,
+    new_figure,
+    plain_text,
+    styled,
+)
+from spdclust.plotting.style import CUT_NAMES as CUT_NAMES
 
 MOST_CONTESTED = 12
 """Components shown by name at each cut."""

@@ -21,7 +21,7 @@ from spdclust.files.ensembles import (
 )
 from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories, load_merge_history
-from spdclust.files.stability_reading import load_stability_record
+from spdclust.files.stability import load_stability_record
 from spdclust.files.summaries import save_summary
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.stability.summary import summarize

@@ -30,7 +30,7 @@ from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.reference import model_name
-from spdclust.files.stability_reading import load_stability_iterations, load_stability_record
+from spdclust.files.stability import load_stability_iterations, load_stability_record
 from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.activations import check_threshold
 from spdclust.merge.history import MergeHistory

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.models.loading import find_device
+from spdclust.models.component_model import find_device
 from spdclust.sampling.precompute import write_batches_of_runs
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Stages: all results -> the registry of their ensembles; one self-contained page of their figures."""
+"""Stages around all results: an ensemble's configuration, the registry, one page of all figures."""
 
 import json
 import logging
@@ -12,6 +12,7 @@ from typing import Any
 
 from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
+from spdclust.files.ensemble_folder import save_pipeline_config, save_run_config
 from spdclust.files.registry import write_registry
 
 log = logging.getLogger(__name__)
@@ -68,3 +69,25 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
                 allowed=f"results of {target} that are there and up to date",
             )
         page.write_bytes(made.read_bytes())
+
+
+def resolve_configuration(
+    pipeline: Mapping[str, Any], run: Mapping[str, Any], *, pipeline_path: str | Path, run_path: str | Path
+) -> None:
+    """Write `pipeline_config.yaml` and `clustering_run_config.json`.
+
+    Example:
+        >>> import tempfile
+        >>> from spdclust.config.run import ClusteringRunConfig
+        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1").model_dump(mode="json")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pipeline_file, run_file = Path(folder) / "pipeline_config.yaml", Path(folder) / "run.json"
+        ...     resolve_configuration({"n_runs": 4}, run, pipeline_path=pipeline_file, run_path=run_file)
+        ...     pipeline_file.read_text().strip(), '"batch_size": 128' in run_file.read_text()
+        ('n_runs: 4', True)
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    save_pipeline_config(pipeline, pipeline_path)
+    save_run_config(run, run_path)

@@ -17,7 +17,7 @@ from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import groups_record, load_groups
 from spdclust.files.histories import load_merge_histories
 from spdclust.files.records import SummaryRecord, read_record
-from spdclust.files.stability_reading import load_stability_iterations
+from spdclust.files.stability import load_stability_iterations
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.history import MergeHistory
 from spdclust.tracking.client import Tracker

@@ -25,8 +25,8 @@ from spdclust.merge.kernels.layout import (
     pair_value,
     wide_row,
 )
-from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.kernels.machine import greater, smaller
+from spdclust.merge.memory import BLOCK
 
 # a row is narrow or wide, in different types: what reads one is compiled for both
 

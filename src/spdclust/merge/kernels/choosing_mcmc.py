@@ -20,7 +20,7 @@ from spdclust.merge.kernels.layout import (
     WEIGHT,
     WEIGHT_TOTAL,
 )
-from spdclust.merge.kernels.limits import BLOCK
+from spdclust.merge.memory import BLOCK
 
 RESCALE_BELOW, RESCALE_ABOVE = 1e-200, 1e200
 """Rescale when the total weight leaves this range, long before a relevant weight underflows."""

@@ -25,7 +25,7 @@ from spdclust.merge.kernels.layout import (
     draw_below,
     value_of,
 )
-from spdclust.merge.kernels.limits import BLOCK
+from spdclust.merge.memory import BLOCK
 
 
 @inner

@@ -27,7 +27,7 @@ from spdclust.merge.kernels.layout import (
     TIES,
     draw_below,
 )
-from spdclust.merge.kernels.limits import BLOCK
+from spdclust.merge.memory import BLOCK
 
 EVEN_BELOW = 1e-30
 """If decay over all ranks is below this, all ranks are equally likely, and products of it lose precision."""

@@ -48,9 +48,9 @@ from spdclust.merge.kernels.layout import (
     value_of,
     wide_row,
 )
-from spdclust.merge.kernels.limits import BLOCK
 from spdclust.merge.kernels.machine import fetch
 from spdclust.merge.kernels.samples import hand_over, unite
+from spdclust.merge.memory import BLOCK
 
 MOST_LOST = 1e-12
 """Tolerated relative error of a running sum: at least ten times the error of ordinary merges."""

@@ -173,24 +173,24 @@ INPUTS: dict[str, FigureInput] = {
     ),
     "groups": FigureInput("spdclust.files.groups:load_groups", ("found",), f"{_ENSEMBLE}/{GROUPS['record']}"),
     "stability": FigureInput(
-        "spdclust.files.stability_reading:load_stability_record", ("record",), _STABILITY["record"]
+        "spdclust.files.stability:load_stability_record", ("record",), _STABILITY["record"]
     ),
     "stability_iterations": FigureInput(
-        "spdclust.files.stability_reading:load_stability_iterations", ("table",), _STABILITY["iterations"]
+        "spdclust.files.stability:load_stability_iterations", ("table",), _STABILITY["iterations"]
     ),
     "stability_components": FigureInput(
-        "spdclust.files.stability_reading:load_components", ("components",), _STABILITY["components"]
+        "spdclust.files.stability:load_components", ("components",), _STABILITY["components"]
     ),
     "stability_groups": FigureInput(
-        "spdclust.files.stability_reading:load_groups", ("groups",), _STABILITY["groups"]
+        "spdclust.files.stability:load_groups", ("groups",), _STABILITY["groups"]
     ),
     "stability_coclustering": FigureInput(
-        "spdclust.files.stability_reading:load_coclusterings",
+        "spdclust.files.stability:load_coclusterings",
         ("labels", "frequencies"),
         _STABILITY["coclustering"],
     ),
     "sweep": FigureInput(
-        "spdclust.files.stability_reading:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
+        "spdclust.files.stability:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"
     ),
 }
 """By the name of the rule's input."""

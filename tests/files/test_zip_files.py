@@ -11,8 +11,8 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.histories import save_merge_history
-from spdclust.files.quick_sizes import batch_shape, history_length
 from spdclust.files.torch_files import _bytes_of
+from spdclust.files.zip_files import batch_shape, history_length
 from spdclust.merge.history import MergeHistory
 
 
