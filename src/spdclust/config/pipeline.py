@@ -46,12 +46,7 @@ DistancesMethods = Annotated[
 
 
 class Comparison(Section):
-    """How the runs of an ensemble are compared.
-
-    Example:
-        >>> Comparison(distances_stride=5).distances_methods
-        ['perm_invariant_hamming']
-    """
+    """How the runs of an ensemble are compared."""
 
     distances_methods: DistancesMethods = Field(default=["perm_invariant_hamming"])
     """Distances between the runs."""
@@ -60,12 +55,7 @@ class Comparison(Section):
 
 
 class PipelineOverride(Section):
-    """Settings that take the place of those in every pipeline file, where they are given.
-
-    Example:
-        >>> PipelineOverride(n_runs=3, wandb_project="none").given()
-        {'n_runs': 3, 'wandb_project': None}
-    """
+    """Settings that take the place of those in every pipeline file, where they are given."""
 
     n_runs: int = Field(default=8, ge=1, le=MOST_RUNS)
     """Members of the ensemble, one per seed."""
@@ -143,12 +133,7 @@ class ClusteringPipelineConfig(Section):
 
 
 class TrackingSettings(Section):
-    """Where records go, and every how many iterations.
-
-    Example:
-        >>> TrackingSettings(project="p").intervals.tensor
-        100
-    """
+    """Where records go, and every how many iterations."""
 
     project: str
     """W&B project."""
@@ -186,15 +171,7 @@ def tracking_settings(
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One ensemble with everything decided: a pipeline file, or one point of its sweep.
-
-    Example:
-        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
-        >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=3)
-        >>> ensemble = Ensemble("demo", "small", run, pipeline, {})
-        >>> ensemble.folder, ensemble.n_runs
-        ('small/demo', 3)
-    """
+    """One ensemble with everything decided: a pipeline file, or one point of its sweep."""
 
     name: str
     run_name: str

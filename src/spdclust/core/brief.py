@@ -8,15 +8,6 @@ class Brief:
     """Mixin for objects whose representation is a short summary instead of their full contents.
 
     Dataclasses that derive from it need `repr=False`.
-
-    Example:
-        >>> class Shelf(Brief):
-        ...     def _facts(self):
-        ...         return {"books": 12000, "language": "English"}
-        >>> Shelf()
-        <Shelf books=12000 language='English'>
-        >>> Shelf()._repr_html_()
-        '<table><caption>Shelf</caption><tr><th>books</th><td>12000</td></tr><tr><th>language</th><td>English</td></tr></table>'
     """
 
     def _facts(self) -> Mapping[str, object]:

@@ -44,16 +44,7 @@ class Source(NamedTuple):
 
 
 class SourceDigests:
-    """Digests of source files, cached between processes.
-
-    Example:
-        >>> digests = SourceDigests()
-        >>> source = digests.of(Path(__file__))
-        >>> source.imports["cache_folder"], source.defines["MOST_KEPT"]
-        ('spdclust.core.cache_folders.cache_folder', [0])
-        >>> source.statements[source.defines["_is_text"][0]].names[:3]
-        ['ast.stmt', 'isinstance', 'statement']
-    """
+    """Digests of source files, cached between processes."""
 
     def __init__(self) -> None:
         folder = cache_folder("source-digests")

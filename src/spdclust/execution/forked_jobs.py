@@ -40,17 +40,7 @@ _STAGES = ("merge", "track", "ensemble_records", "stability", "explorer", "figur
 
 
 class JobServer:
-    """A process that has imported what jobs need, and runs a script in a copy of itself for each of them.
-
-    Example:
-        >>> folder = tempfile.mkdtemp()
-        >>> script = Path(folder) / "script.py"
-        >>> _ = script.write_text("import os, sys; sys.exit(int(os.environ['CODE']))")
-        >>> with JobServer(preload=[]) as server:
-        ...     job = server.start(script, {"CODE": "3"})
-        ...     job.wait()
-        3
-    """
+    """A process that has imported what jobs need, and runs a script in a copy of itself for each of them."""
 
     def __init__(self, preload: list[str]) -> None:
         # messages keep their borders, and each is one call

@@ -28,10 +28,6 @@ STEPS = 10
 class PageData:
     """A header of plain JSON types, and arrays that it names.
 
-    Example:
-        >>> PageData({"name": "demo"}, notes=["distances: every second iteration"]).packed_header()
-        {'name': 'demo', 'notes': ['distances: every second iteration']}
-
     Attributes:
         header: texts and single numbers.
         arrays: everything long.

@@ -25,13 +25,7 @@ _ALLOWED_PARTS = "the data, indices, indptr and shape of a CSR matrix"
 
 
 class ArrayRows:
-    """An array given row by row, so that it can be written without holding all of it in memory.
-
-    Example:
-        >>> rows = ArrayRows((2, 3), np.int16, ([row] * 3 for row in range(2)))
-        >>> rows.shape, rows.dtype
-        ((2, 3), dtype('int16'))
-    """
+    """An array given row by row, so that it can be written without holding all of it in memory."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, rows: Iterable[Any]) -> None:
         self.shape = shape

@@ -62,17 +62,6 @@ def _listed(seed: Any) -> Any:
 class ProgressRecorder:
     """Writes the progress of a merge; an observer of `stages.merge`. A full disk never stops the merge.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "run_0.progress.jsonl"
-        ...     recorder = ProgressRecorder(path)
-        ...     recorder.begin(["m:0", "m:1", "m:2", "m:3", "m:4"], {"iters": None}, (0, 3), ["1f2e"], [])
-        ...     recorder.watch(0, {"names": np.array([[0, 1]])})
-        ...     progress = load_progress(path)
-        >>> progress.n_done, progress.n_merges
-        (1, 2)
-
     Attributes:
         progress: what was written.
         labels: components of the merge; with `config`, `seed` and `resumed` (whether it goes on from a

@@ -136,15 +136,6 @@ _ARRAYS = ("shape", "indptr", "indices", "values", "maxima", "means")
 class StoredBatch:
     """The arrays and texts of a batch file, mapped from disk or about to be written.
 
-    Example:
-        >>> import tempfile
-        >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"]).save(f"{folder}/batch_0.pt")
-        ...     stored = StoredBatch.open(f"{folder}/batch_0.pt")
-        ...     stored.n_samples, stored.threshold, [chunk.nnz for chunk in stored.chunks()]
-        (2, None, [2])
-
     Attributes:
         arrays: `shape`, `indptr`, `indices` and `values` of a CSR matrix, `maxima` and `means` of its
             columns; without values all entries are 1.

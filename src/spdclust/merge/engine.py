@@ -97,16 +97,6 @@ def load_fitting(store: CheckpointStore, identity: str) -> dict[str, np.ndarray]
 class Engine:
     """A merge in progress.
 
-    Example:
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.sources import as_batch_source
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["a:0", "a:1", "a:2", "a:3"]))
-        >>> config = MergeConfig(iters=3, min_groups=1)
-        >>> engine = Engine(source, np.arange(4), config, np.random.default_rng(0), threads=1)
-        >>> engine.advance(1)
-        >>> engine.n_done, len(engine.names()), engine.next_stop()
-        (1, 1, 3)
-
     Args:
         source: source of the batches.
         kept: columns of the components to merge.

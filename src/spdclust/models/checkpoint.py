@@ -33,11 +33,6 @@ _STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
 class Checkpoint:
     """Local files of one decomposition run.
 
-    Example:
-        >>> checkpoint = resolve_checkpoint("resources/resid_mlp1")
-        >>> checkpoint.source, checkpoint.config.pretrained_model_class
-        ('resid_mlp1/model_6000.pth', 'spd.experiments.resid_mlp.models.ResidMLP')
-
     Attributes:
         weights: the `model_<step>.pth` file.
         config_file: its `final_config.yaml`.

@@ -35,16 +35,7 @@ def _split(out: torch.Tensor, modules: Modules) -> Activations:
 
 
 class SharedMLP(nn.Module):
-    """One network from all inputs, concatenated in the order of module names, to all components.
-
-    Example:
-        >>> a = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> b = DecomposedModule("b", "matrix", d_in=2, d_out=3, n_components=6, has_bias=False)
-        >>> config = CausalImportanceConfig(mode="global", fn_type="global_shared_mlp", hidden_dims=[4])
-        >>> out = SharedMLP([a, b], config)({"a": torch.zeros(5, 3), "b": torch.zeros(5, 2)})
-        >>> {name: tuple(each.shape) for name, each in out.items()}
-        {'a': (5, 7), 'b': (5, 6)}
-    """
+    """One network from all inputs, concatenated in the order of module names, to all components."""
 
     prefix = GLOBAL
     reads_components = False
@@ -80,18 +71,7 @@ class _TransformerBlock(nn.Module):
 
 
 class SharedTransformer(nn.Module):
-    """A small transformer over the positions of a sequence, from all inputs to all components.
-
-    Example:
-        >>> module = DecomposedModule("a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> sizes = {"d_model": 8, "n_blocks": 1, "attn_config": {"n_heads": 2, "max_len": 16}}
-        >>> config = CausalImportanceConfig(
-        ...     mode="global", fn_type="global_shared_transformer", simple_transformer_ci_cfg=sizes
-        ... )
-        >>> function = SharedTransformer([module], config)
-        >>> function({"a": torch.zeros(5, 4, 3)})["a"].shape, function.max_length
-        (torch.Size([5, 4, 7]), 16)
-    """
+    """A small transformer over the positions of a sequence, from all inputs to all components."""
 
     prefix = GLOBAL
     reads_components = False
@@ -128,17 +108,6 @@ class ReverseResidual(nn.Module):
 
     After each block but the last the stream passes that block's transition (attention if configured, then an
     MLP or a linear map); then the block's reader gives the numbers of its components.
-
-    Example:
-        >>> a = DecomposedModule("h.0.a", "matrix", d_in=3, d_out=2, n_components=7, has_bias=False)
-        >>> b = DecomposedModule("h.1.b", "matrix", d_in=2, d_out=3, n_components=6, has_bias=False)
-        >>> config = CausalImportanceConfig(
-        ...     mode="global", fn_type="global_reverse_residual", d_resid_ci_fn=8, reader_hidden_dims=[4],
-        ...     block_groups=[{"name": "h.1", "patterns": ["h.1.*"]}, {"name": "h.0", "patterns": ["h.0.*"]}],
-        ... )
-        >>> out = ReverseResidual([a, b], config)({"h.0.a": torch.zeros(5, 3), "h.1.b": torch.zeros(5, 2)})
-        >>> {name: tuple(each.shape) for name, each in out.items()}  # the last block comes first
-        {'h.1.b': (5, 6), 'h.0.a': (5, 7)}
 
     Attributes:
         attends: whether there is attention. For inputs without sequences it is over the samples of a batch,

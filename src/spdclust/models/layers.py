@@ -89,12 +89,7 @@ class _RotaryFrequencies(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention of every position to every other, in both directions, with rotary positions.
-
-    Example:
-        >>> SelfAttention(8, AttentionConfig(n_heads=2))(torch.zeros(5, 3, 8)).shape
-        torch.Size([5, 3, 8])
-    """
+    """Attention of every position to every other, in both directions, with rotary positions."""
 
     def __init__(self, d_model: int, config: AttentionConfig) -> None:
         super().__init__()

@@ -16,12 +16,7 @@ IDENTITY = "pre_identity"
 
 
 class Identity(nn.Module):
-    """Return the input unchanged; can be decomposed like a weight matrix of size `d`.
-
-    Example:
-        >>> Identity(2)(torch.tensor([1.0, 2.0])).tolist()
-        [1.0, 2.0]
-    """
+    """Return the input unchanged; can be decomposed like a weight matrix of size `d`."""
 
     def __init__(self, d: int) -> None:
         super().__init__()

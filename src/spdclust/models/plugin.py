@@ -24,19 +24,6 @@ _ALLOWED = "docs/loaders.md says what a loaded model has"
 class PluginModel:
     """A model loaded by a user-supplied function, checked and in the form used for sampling batches.
 
-    Example:
-        >>> from types import SimpleNamespace
-        >>> model = SimpleNamespace(
-        ...     labels=["sae:0", "sae:1"],
-        ...     component_activations=lambda inputs: inputs[:, :2],
-        ...     draw_inputs=lambda n, seed: np.full((n, 3), seed),
-        ... )
-        >>> mine = PluginModel(model, "my_models:load", digest="1f2e")
-        >>> rows = RowCollector(2)
-        >>> mine.collect_rows(rows, np.array([[0.0, 0.5, 9.0]]))
-        >>> rows.matrix().toarray().tolist()
-        [[0.0, 0.5]]
-
     Args:
         model: return value of the function.
         name: name of the model in messages.

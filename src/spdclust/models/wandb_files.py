@@ -39,12 +39,7 @@ ALLOWED = "wandb:entity/project/run_id, with or without /runs/ before the id"
 
 @dataclass(frozen=True)
 class WandbRun:
-    """One run on W&B.
-
-    Example:
-        >>> parse_wandb_path("wandb:goodfire/spd/runs/s-38e1a3e2")
-        WandbRun(entity='goodfire', project='spd', run_id='s-38e1a3e2')
-    """
+    """One run on W&B."""
 
     entity: str
     project: str

@@ -72,11 +72,6 @@ def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class OverlapSums:
     """Sums over the groups of two groupings and over their overlaps, one row per comparison.
 
-    Example:
-        >>> sums = overlap_sums(contingency(np.array([0, 0, 1]), np.array([0, 1, 1])))
-        >>> sums.first_squares.tolist(), sums.cell_squares.tolist(), sums.matched.tolist()
-        ([5], [3], [2])
-
     Attributes:
         n_components: number of components.
         first_squares: `(rows,)` Σ size² over the groups of the first grouping.

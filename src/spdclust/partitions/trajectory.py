@@ -29,12 +29,6 @@ RunPairs = Int[np.ndarray, "pairs 2"]
 class AlignedMerges:
     """The merges of some runs of an ensemble: what walking their pairs needs of `NormalizedHistories`.
 
-    Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> aligned = AlignedMerges.of(example_normalized())
-        >>> aligned.n_components, aligned.n_iterations, aligned.of_runs[1].shape
-        (12, 11, (11, 2))
-
     Attributes:
         of_runs: by run, `(n_iterations, 2)` the merges, as `NormalizedHistories.merges` returns them; row 0
             is the state after the first one.

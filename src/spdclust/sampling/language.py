@@ -38,21 +38,6 @@ class LanguageSource:
     positions of each become samples, by default all. The tokens depend only on the seed, not on the number of
     threads or the size of a forward pass.
 
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> tokenizer_path = Path("resources/lm_llama2L/tokenizer").absolute()
-        >>> task = LanguageTask(name="lm", vocab_size=512, folder=Path(), tokenizer_name=str(tokenizer_path))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "mine.json").write_text('[{"story": "the cat and the dog"}]')
-        ...     data = {"name": f"{folder}/mine.json", "n_ctx": 4}
-        ...     run = ClusteringRunConfig(
-        ...         model_path="m", n_tokens=4, n_tokens_per_seq=2, dataset=data, dataset_streaming=True
-        ...     )
-        ...     (chunk,) = LanguageSource(task, run).draw(seed=0)
-        >>> chunk.inputs.shape, chunk.positions.shape
-        ((2, 4), (2, 2))
-
     Raises:
         InputError: the data or the tokenizer cannot be opened, or settings do not match the model.
     """

@@ -28,12 +28,6 @@ NEVER = -1
 class Agreement:
     """Agreement of the runs at each iteration, computed from the distances.
 
-    Example:
-        >>> apart = np.array([[0.0, 2.0], [2.0, 0.0]])
-        >>> agreement = summarize_agreement({"matching_dist": np.stack([0 * apart, apart])})
-        >>> agreement.to_dict()["n_equal_pairs"], agreement.means["matching_dist"].tolist()
-        ([1, 0], [0.0, 2.0])
-
     Attributes:
         iterations: `(iterations,)` the analysed iterations.
         n_distinct: `(iterations,)` number of distinct groupings among the runs; 1 if all agree.

@@ -140,11 +140,6 @@ class StabilityAtCut(Brief):
 class Stability(Brief):
     """The complete stability analysis of an ensemble.
 
-    Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> list(analyze_stability(example_normalized()).to_dict())
-        ['agreement', 'null_agreement', 'sizes', 'cuts']
-
     Attributes:
         agreement: agreement along the trajectory.
         null_agreement: the same for shuffled labels, over several shuffles.

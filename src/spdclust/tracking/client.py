@@ -45,12 +45,6 @@ _LEAST_SPACE = 2**20
 class Tracker:
     """A W&B run that warns once and records nothing more after the first error.
 
-    Example:
-        >>> tracker = Tracker()
-        >>> tracker.log({"iteration": 0})
-        >>> tracker.finish()  # whether everything was recorded
-        False
-
     Attributes:
         folder: where W&B keeps the run on this machine.
         offline: whether the run is still to be sent.

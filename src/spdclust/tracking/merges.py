@@ -166,21 +166,6 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
 class MergeCallback(ProgressRecorder):
     """Log a merge while it runs: callbacks of `stages.merge` that never raise.
 
-    Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
-        >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
-        >>> from spdclust.stages.merge import merge
-        >>> from spdclust.tracking.runs import load_note
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     place = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     merge(
-        ...         [place.batches(0) / "batch_0.pt"], MERGE.resolved(), (0, 0), history=place.history(0),
-        ...         metrics=f"{folder}/metrics.csv", observer=MergeCallback(place, 0, live_after=0.0),
-        ...     )
-        ...     load_note(place.note("run_0")).run_id.rpartition("-")[0]
-        'example-example-run_0'
-
     Args:
         ensemble: the ensemble.
         run: number of the run.

@@ -121,16 +121,6 @@ class MergeSample:
 
     Drawing it is cheap; the statistics can be computed later, in another thread.
 
-    Example:
-        >>> from spdclust.example_ensemble import MERGE, example_activations
-        >>> from spdclust.merge.merging import merge_iteration
-        >>> samples = []
-        >>> _ = merge_iteration(
-        ...     example_activations(), MERGE, callback=lambda view: samples.append(MergeSample.of(view))
-        ... )
-        >>> samples[7].sizes.tolist(), samples[7].statistics()["group_sizes"]["mean"]
-        ([3, 3, 3, 3], 3.0)
-
     Attributes:
         iteration: number of the last merge.
         n_samples: samples in the batch.

@@ -28,11 +28,6 @@ log = logging.getLogger(__name__)
 class TrackedEnsemble(EnsembleFolder):
     """An ensemble on disk, with its logs and notes, and how it is logged.
 
-    Example:
-        >>> ensemble = TrackedEnsemble(Path("results/resid_mlp1/demo"))
-        >>> ensemble.name, ensemble.note("run_0").name
-        ('resid_mlp1/demo', 'run_0.json')
-
     Attributes:
         tracking: where and how often to log.
         resolved: settings of the runs and of the pipeline; None to read them from the folder.

@@ -57,12 +57,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with the tanh approximation of GELU between them.
-
-    Example:
-        >>> MLP(4)(torch.zeros(3, 4)).shape
-        torch.Size([3, 4])
-    """
+    """Two linear maps with the tanh approximation of GELU between them."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -76,12 +71,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each reading the normalised stream and adding to it.
-
-    Example:
-        >>> Block(GPT2SimpleConfig(n_embd=4, n_head=2))(torch.zeros(1, 3, 4)).shape
-        torch.Size([1, 3, 4])
-    """
+    """Attention, then an MLP, each reading the normalised stream and adding to it."""
 
     def __init__(self, config: GPT2SimpleConfig) -> None:
         super().__init__()
@@ -98,14 +88,7 @@ class Block(nn.Module):
 
 
 class GPT2Simple(nn.Module):
-    """Language model with the parameter names of the reference implementation.
-
-    Example:
-        >>> config = GPT2SimpleConfig(block_size=8, vocab_size=50, n_layer=1, n_head=2, n_embd=4)
-        >>> logits, _ = GPT2Simple(config)(torch.tensor([[7, 9, 7]]))
-        >>> logits.shape
-        torch.Size([1, 3, 50])
-    """
+    """Language model with the parameter names of the reference implementation."""
 
     def __init__(self, config: GPT2SimpleConfig) -> None:
         super().__init__()

@@ -60,14 +60,7 @@ class _PositionalEncoding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention; queries and keys may have the positions added.
-
-    Example:
-        >>> sizes = {"vocab_size": 9, "seq_len": 5, "d_model": 4, "n_heads": 2, "n_layers": 1, "ff_fanout": 2}
-        >>> parts = {"use_ff": False, "use_pos_encoding": False, "use_layer_norm": False}
-        >>> Attention(InductionConfig(**sizes, **parts))(torch.zeros(1, 3, 4)).shape
-        torch.Size([1, 3, 4])
-    """
+    """Causal self-attention; queries and keys may have the positions added."""
 
     def __init__(self, config: InductionConfig) -> None:
         super().__init__()
@@ -92,12 +85,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with GELU between them.
-
-    Example:
-        >>> MLP(4, 8)(torch.zeros(3, 4)).shape
-        torch.Size([3, 4])
-    """
+    """Two linear maps with GELU between them."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -111,14 +99,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then maybe an MLP, each adding to the stream, which may be normalised afterwards.
-
-    Example:
-        >>> sizes = {"vocab_size": 9, "seq_len": 5, "d_model": 4, "n_heads": 2, "n_layers": 1, "ff_fanout": 2}
-        >>> parts = {"use_ff": True, "use_pos_encoding": True, "use_layer_norm": True}
-        >>> Block(InductionConfig(**sizes, **parts))(torch.zeros(1, 3, 4)).shape
-        torch.Size([1, 3, 4])
-    """
+    """Attention, then maybe an MLP, each adding to the stream, which may be normalised afterwards."""
 
     def __init__(self, config: InductionConfig) -> None:
         super().__init__()
@@ -141,14 +122,7 @@ class Block(nn.Module):
 
 
 class InductionTransformer(nn.Module):
-    """Induction transformer with the parameter names of the reference implementation.
-
-    Example:
-        >>> sizes = {"vocab_size": 9, "seq_len": 5, "d_model": 4, "n_heads": 2, "n_layers": 2, "ff_fanout": 2}
-        >>> parts = {"use_ff": False, "use_pos_encoding": True, "use_layer_norm": False}
-        >>> InductionTransformer(InductionConfig(**sizes, **parts))(torch.tensor([[0, 7, 10]])).shape
-        torch.Size([1, 3, 11])
-    """
+    """Induction transformer with the parameter names of the reference implementation."""
 
     def __init__(self, config: InductionConfig) -> None:
         super().__init__()

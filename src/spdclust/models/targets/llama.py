@@ -69,15 +69,7 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention with rotary positions; keys and values may be shared by groups of heads.
-
-    Example:
-        >>> attention = Attention(LlamaSimpleMLPConfig(n_embd=8, n_head=2, n_key_value_heads=1))
-        >>> tuple(attention.k_proj.weight.shape)  # one head of keys, which both heads share
-        (4, 8)
-        >>> attention(torch.zeros(1, 3, 8)).shape
-        torch.Size([1, 3, 8])
-    """
+    """Causal self-attention with rotary positions; keys and values may be shared by groups of heads."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -131,12 +123,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with the tanh approximation of GELU between them.
-
-    Example:
-        >>> MLP(4, 16, bias=False)(torch.zeros(3, 4)).shape
-        torch.Size([3, 4])
-    """
+    """Two linear maps with the tanh approximation of GELU between them."""
 
     def __init__(self, width: int, hidden: int, bias: bool) -> None:
         super().__init__()
@@ -150,13 +137,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each reading the normalised stream and adding to it.
-
-    Example:
-        >>> config = LlamaSimpleMLPConfig(n_embd=8, n_head=2, n_key_value_heads=1, n_intermediate=16)
-        >>> Block(config)(torch.zeros(1, 3, 8)).shape
-        torch.Size([1, 3, 8])
-    """
+    """Attention, then an MLP, each reading the normalised stream and adding to it."""
 
     def __init__(self, config: LlamaConfig, mlp: type[nn.Module] = MLP) -> None:
         super().__init__()
@@ -173,16 +154,7 @@ class Block(nn.Module):
 
 
 class LlamaSimpleMLP(nn.Module):
-    """Language model with the parameter names of the reference implementation.
-
-    Example:
-        >>> config = LlamaSimpleMLPConfig(
-        ...     vocab_size=50, n_layer=1, n_embd=8, n_head=2, n_key_value_heads=1, n_intermediate=16
-        ... )
-        >>> logits, _ = LlamaSimpleMLP(config)(torch.tensor([[7, 9, 7]]))
-        >>> logits.shape
-        torch.Size([1, 3, 50])
-    """
+    """Language model with the parameter names of the reference implementation."""
 
     mlp: type[nn.Module] = MLP
     """The MLP of each block."""
@@ -240,14 +212,7 @@ class _GatedMLP(nn.Module):
 
 
 class LlamaSimple(LlamaSimpleMLP):
-    """Language model with the parameter names of the reference implementation.
-
-    Example:
-        >>> sizes = {"vocab_size": 50, "n_layer": 1, "n_embd": 8, "n_head": 2, "n_key_value_heads": 1}
-        >>> logits, _ = LlamaSimple(LlamaSimpleConfig(**sizes))(torch.tensor([[7, 9, 7]]))
-        >>> logits.shape
-        torch.Size([1, 3, 50])
-    """
+    """Language model with the parameter names of the reference implementation."""
 
     mlp = _GatedMLP
 

@@ -56,16 +56,7 @@ class _ResidMLPLayer(nn.Module):
 
 
 class ResidMLP(nn.Module):
-    """Residual MLP with the parameter names of the reference implementation.
-
-    Example:
-        >>> config = ResidMLPConfig(
-        ...     n_features=3, d_embed=4, d_mlp=2, n_layers=1,
-        ...     act_fn_name="relu", in_bias=False, out_bias=False,
-        ... )
-        >>> ResidMLP(config)(torch.zeros(5, 3)).shape
-        torch.Size([5, 3])
-    """
+    """Residual MLP with the parameter names of the reference implementation."""
 
     def __init__(self, config: ResidMLPConfig) -> None:
         super().__init__()
@@ -131,14 +122,7 @@ class TMSTrainConfig(CheckpointSection):
 
 
 class TMSModel(nn.Module):
-    """Toy model of superposition with the parameter names of the reference implementation.
-
-    Example:
-        >>> model = TMSModel(TMSConfig(n_features=5, n_hidden=2))
-        >>> features = model(torch.eye(5))
-        >>> features.shape, bool((features >= 0).all())
-        (torch.Size([5, 5]), True)
-    """
+    """Toy model of superposition with the parameter names of the reference implementation."""
 
     def __init__(self, config: TMSConfig) -> None:
         super().__init__()
