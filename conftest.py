@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 CACHE = Path(__file__).resolve().parent / ".pytest_cache" / "spdclust"
 """All caches of the package while tests run: in this checkout, so that kernels are compiled once for it."""
 
@@ -11,3 +13,10 @@ os.environ["SPDCLUST_CACHE"] = str(CACHE)
 os.environ.pop("NUMBA_CACHE_DIR", None)
 # read when the libraries are first imported: no test may wait for the hub
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _folder(request, doctest_namespace):
+    """Give each doctest an empty folder, `folder`."""
+    if isinstance(request.node, pytest.DoctestItem):
+        doctest_namespace["folder"] = request.getfixturevalue("tmp_path")

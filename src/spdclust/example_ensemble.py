@@ -170,11 +170,9 @@ def write_example_ensemble(
     histories, distances, stability, registry, as the workflow leaves them but for figures and page.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     place.history(0).relative_to(folder).as_posix()
-        ...     sorted(path.name for path in place.folder.glob("*.npz"))
+        >>> place = write_example_ensemble(folder)
+        >>> place.history(0).relative_to(folder).as_posix()
+        >>> sorted(path.name for path in place.folder.glob("*.npz"))
         'results/example/example/runs/run_0/history.zip'
         ['distances_perm_invariant_hamming.npz', 'ensemble_merge_array.npz', 'stability_coclustering.npz']
 

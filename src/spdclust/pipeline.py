@@ -140,15 +140,13 @@ def run_ensemble(
     """Run one ensemble with resolved settings, see `cluster_analysis_pipeline`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust import ClusteringRunConfig, MergeConfig
         >>> run = ClusteringRunConfig(
         ...     model_path="resources/resid_mlp1", n_tokens=64, merge_config=MergeConfig(iters=5)
         ... )
         >>> pipeline = ClusteringPipelineConfig(clustering_run_config=run, n_runs=2, base_seed=3)
         >>> (ensemble,) = resolve_loaded(pipeline, Path("mine.yaml"))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     found = run_ensemble(ensemble, results=folder)
+        >>> found = run_ensemble(ensemble, results=folder)
         >>> ensemble.folder, [history.provenance["seed"] for history in found.histories]
         ('mine/mine', [[3, 0], [3, 1]])
 

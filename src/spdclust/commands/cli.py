@@ -43,13 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history = f"{folder}/history.zip"
-        ...     save_merge_history(example_history(), history)
-        ...     main(["mapping", history, "--model", "made up", "--output", f"{folder}/mapping.json"])
+        >>> history = f"{folder}/history.zip"
+        >>> save_merge_history(example_history(), history)
+        >>> main(["mapping", history, "--model", "made up", "--output", f"{folder}/mapping.json"])
         wrote /.../mapping.json
         0
     """

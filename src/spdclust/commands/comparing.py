@@ -52,17 +52,15 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
     """Compare two histories byte by byte, and report the differences.
 
     Example:
-        >>> import tempfile
         >>> from dataclasses import replace
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
         >>> history = example_history()
         >>> other = replace(history, provenance=history.provenance | {"seed": 1})
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     before, again = Path(folder) / "before.zip", Path(folder) / "again.zip"
-        ...     save_merge_history(history, before)
-        ...     save_merge_history(other, again)
-        ...     compare_histories(before, again, "history.zip").line()
+        >>> before, again = Path(folder) / "before.zip", Path(folder) / "again.zip"
+        >>> save_merge_history(history, before)
+        >>> save_merge_history(other, again)
+        >>> compare_histories(before, again, "history.zip").line()
         'same numbers  history.zip (seed: 0, now 1)'
 
     Raises:
@@ -78,12 +76,11 @@ def compare_files(before: Path, again: Path, name: str) -> Compared:
     """Compare two files of an ensemble byte by byte; report if only the provenance differs.
 
     Example:
-        >>> import json, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     first, second = Path(folder) / "summary.json", Path(folder) / "again.json"
-        ...     _ = first.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.1.0"}}))
-        ...     _ = second.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.2.0"}}))
-        ...     compare_files(first, second, "summary.json").line()
+        >>> import json
+        >>> first, second = Path(folder) / "summary.json", Path(folder) / "again.json"
+        >>> _ = first.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.1.0"}}))
+        >>> _ = second.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.2.0"}}))
+        >>> compare_files(first, second, "summary.json").line()
         'same numbers  summary.json (what it was made from)'
 
     Raises:

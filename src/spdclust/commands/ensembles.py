@@ -260,11 +260,9 @@ def model_of(folder: Path) -> str:
     """Return the decomposed model of an ensemble, as given in its `clustering_run_config.json`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     settings = '{"model_path": "resources/resid_mlp1"}'
-        ...     _ = Path(folder, "clustering_run_config.json").write_text(settings)
-        ...     model_of(Path(folder))
+        >>> settings = '{"model_path": "resources/resid_mlp1"}'
+        >>> _ = Path(folder, "clustering_run_config.json").write_text(settings)
+        >>> model_of(Path(folder))
         'resources/resid_mlp1'
 
     Raises:
@@ -287,12 +285,10 @@ def recorded_model(folder: Path) -> str | None:
     user-supplied, None if there is no such file.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     before = recorded_model(Path(folder))
-        ...     settings = '{"precomputed_activations_dir": "my_latents"}'
-        ...     _ = Path(folder, "clustering_run_config.json").write_text(settings)
-        ...     before, recorded_model(Path(folder))
+        >>> before = recorded_model(Path(folder))
+        >>> settings = '{"precomputed_activations_dir": "my_latents"}'
+        >>> _ = Path(folder, "clustering_run_config.json").write_text(settings)
+        >>> before, recorded_model(Path(folder))
         (None, '')
 
     Raises:

@@ -16,16 +16,14 @@ def add_commands(command: AddCommand) -> None:
     """Add `inspect`, `export`, `import`, `wandb-sync` and `reproduce`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.commands.subcommands import subcommand_adder
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
         >>> parser = argparse.ArgumentParser(prog="spdclust")
         >>> add_commands(subcommand_adder(parser))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_merge_history(example_history(), f"{folder}/history.zip")
-        ...     options = parser.parse_args(["inspect", f"{folder}/history.zip", "--merges", "8"])
-        ...     options.act(options)
+        >>> save_merge_history(example_history(), f"{folder}/history.zip")
+        >>> options = parser.parse_args(["inspect", f"{folder}/history.zip", "--merges", "8"])
+        >>> options.act(options)
         12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
         least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
         ...
@@ -34,10 +32,9 @@ def add_commands(command: AddCommand) -> None:
         >>> options.ensemble.name, options.run, options.again
         ('demo', 3, False)
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history = write_example_ensemble(folder).history(0)
-        ...     options = parser.parse_args(["reproduce", str(history), "--check"])
-        ...     options.act(options)
+        >>> history = write_example_ensemble(folder).history(0)
+        >>> options = parser.parse_args(["reproduce", str(history), "--check"])
+        >>> options.act(options)
         /.../runs/run_0/history.zip: run 0 with base seed 0
         ...
         commands:

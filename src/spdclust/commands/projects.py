@@ -63,21 +63,18 @@ def add_commands(command: AddCommand) -> None:
     """Add `init`, `workflow`, `watch`, `list` and `register`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.commands.subcommands import subcommand_adder
         >>> parser = argparse.ArgumentParser(prog="spdclust")
         >>> add_commands(subcommand_adder(parser))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     options = parser.parse_args(["init", f"{folder}/mine", "--model", "runs/mlp"])
-        ...     options.act(options)
-        ...     sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
+        >>> options = parser.parse_args(["init", f"{folder}/mine", "--model", "runs/mlp"])
+        >>> options.act(options)
+        >>> sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
         wrote ...
         ['config.yaml', 'first.yaml', 'model.yaml']
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     options = parser.parse_args(["list", f"{folder}/results", "--runs"])
-        ...     options.act(options)
+        >>> place = write_example_ensemble(folder)
+        >>> options = parser.parse_args(["list", f"{folder}/results", "--runs"])
+        >>> options.act(options)
         ensemble         run  components  merges  seed  digest  history
         example/example  0    12          11      0/0   ...     example/example/runs/run_0/history.zip
         example/example  1    12          11      0/1   ...     example/example/runs/run_1/history.zip

@@ -148,10 +148,8 @@ def read_recipe(path: str | Path) -> Recipe:
     `clustering_run_config.json` of its ensemble, if that is otherwise the same.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     recipe = read_recipe(write_example_ensemble(folder).history(1))
+        >>> recipe = read_recipe(write_example_ensemble(folder).history(1))
         >>> recipe.seed, recipe.config.merge_config.iters
         ((0, 1), None)
         >>> recipe.commands()

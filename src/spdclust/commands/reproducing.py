@@ -29,12 +29,10 @@ def check_history(
     """Reproduce a history, and its batches unless they are given, and compare.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.commands.recipe import read_recipe
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     recipe = read_recipe(write_example_ensemble(folder).history(1))
-        ...     compared = check_history(recipe, f"{folder}/again")
+        >>> recipe = read_recipe(write_example_ensemble(folder).history(1))
+        >>> compared = check_history(recipe, f"{folder}/again")
         >>> [each.line() for each in compared]
         ['equal         batch_0.pt', 'equal         history.zip', 'equal         metrics.csv']
 
@@ -206,10 +204,8 @@ def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared
     """Reproduce an ensemble from its two configuration files, and compare every output file.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     compared, left = check_ensemble(write_example_ensemble(folder).folder, f"{folder}/again")
+        >>> compared, left = check_ensemble(write_example_ensemble(folder).folder, f"{folder}/again")
         >>> all(each.same_bytes for each in compared), left
         (True, [])
 

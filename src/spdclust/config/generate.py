@@ -93,10 +93,8 @@ def main(config: Path = Path("config")) -> None:
     """Write all generated files.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     main(Path(folder))
-        ...     sorted(path.name for path in Path(folder).glob("defaults/*"))
+        >>> main(Path(folder))
+        >>> sorted(path.name for path in Path(folder).glob("defaults/*"))
         ['merge.yaml', 'pipeline.yaml', 'run.yaml', 'workflow.yaml']
     """
     for path, text in generated_files(config).items():

@@ -28,10 +28,8 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """Read a YAML or JSON file that holds a mapping.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "a.yaml").write_text("n_runs: 3")
-        ...     read_mapping(Path(folder) / "a.yaml")
+        >>> _ = (Path(folder) / "a.yaml").write_text("n_runs: 3")
+        >>> read_mapping(Path(folder) / "a.yaml")
         {'n_runs': 3}
 
     Raises:
@@ -68,11 +66,9 @@ def load_config(model: type[Model], path: str | Path) -> Model:
     """Read and check one configuration file.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.config.merge import MergeConfig
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "merge.yaml").write_text("alpha: 2")
-        ...     load_config(MergeConfig, Path(folder) / "merge.yaml").alpha
+        >>> _ = (Path(folder) / "merge.yaml").write_text("alpha: 2")
+        >>> load_config(MergeConfig, Path(folder) / "merge.yaml").alpha
         2.0
 
     Raises:
@@ -87,12 +83,10 @@ def resolve_paths(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRu
     All other paths are unchanged and relative to the working folder.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.config.run import ClusteringRunConfig
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "mlp").mkdir()
-        ...     found = resolve_paths(ClusteringRunConfig(model_path="mlp"), f"{folder}/run.yaml")
-        ...     found.model_path == f"{folder}/mlp"
+        >>> (Path(folder) / "mlp").mkdir()
+        >>> found = resolve_paths(ClusteringRunConfig(model_path="mlp"), f"{folder}/run.yaml")
+        >>> found.model_path == f"{folder}/mlp"
         True
         >>> resolve_paths(ClusteringRunConfig(model_path="resources/resid_mlp1"), "run.yaml").model_path
         'resources/resid_mlp1'

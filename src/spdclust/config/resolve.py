@@ -50,11 +50,9 @@ def unused_keys(path: str | Path) -> list[str]:
     For a pipeline file, those of the run file that it names follow.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "old.yaml")
-        ...     _ = path.write_text("{calc_distances: true, slurm_mem: 300G}")
-        ...     [line.split(": ")[1] for line in unused_keys(path)]
+        >>> path = Path(folder, "old.yaml")
+        >>> _ = path.write_text("{calc_distances: true, slurm_mem: 300G}")
+        >>> [line.split(": ")[1] for line in unused_keys(path)]
         ['slurm_mem changes nothing']
 
     Raises:

@@ -20,11 +20,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; rename it to `path` on success and remove it on failure.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_path(Path(folder) / "a.txt") as temporary:
-        ...         _ = temporary.write_text("whole")
-        ...     (Path(folder) / "a.txt").read_text(), len(os.listdir(folder))
+        >>> with atomic_path(Path(folder) / "a.txt") as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> (Path(folder) / "a.txt").read_text(), len(os.listdir(folder))
         ('whole', 1)
 
     Raises:
@@ -67,12 +65,10 @@ def remove_orphans(path: Path) -> None:
     """Remove temporary files and folders for a path that killed processes of this host have left.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ours = temporary_for(Path(folder, "a.txt"))
-        ...     ours.touch()
-        ...     remove_orphans(Path(folder, "a.txt"))
-        ...     ours.exists()  # this process is alive
+        >>> ours = temporary_for(Path(folder, "a.txt"))
+        >>> ours.touch()
+        >>> remove_orphans(Path(folder, "a.txt"))
+        >>> ours.exists()  # this process is alive
         True
     """
     # process numbers mean nothing on another machine that shares the folder
@@ -90,10 +86,8 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_text(Path(folder) / "a" / "note.txt", "whole")
-        ...     (Path(folder) / "a" / "note.txt").read_text()
+        >>> write_text(Path(folder) / "a" / "note.txt", "whole")
+        >>> (Path(folder) / "a" / "note.txt").read_text()
         'whole'
 
     Raises:
@@ -107,10 +101,8 @@ def check_writable(folder: str | Path) -> None:
     """Raise an error if no file can be created in a folder, which need not exist yet.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     check_writable(Path(folder) / "results")
-        ...     os.listdir(folder)
+        >>> check_writable(Path(folder) / "results")
+        >>> os.listdir(folder)
         []
 
     Raises:

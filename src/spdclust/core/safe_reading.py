@@ -68,10 +68,8 @@ def check_folder(folder: str | Path, allowed: str) -> None:
     """Check that all files below a folder are regular, before a library opens them.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     os.mkfifo(f"{folder}/tokenizer.json")  # a library would wait for ever
-        ...     check_folder(folder, "a folder")
+        >>> os.mkfifo(f"{folder}/tokenizer.json")  # a library would wait for ever
+        >>> check_folder(folder, "a folder")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...tokenizer.json: not a regular file (found: a pipe; allowed: a folder)
@@ -88,10 +86,8 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
     """Return the contents of a UTF-8 text file, with unchanged line endings.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "labels.txt").write_bytes(b"m:0\\xff")
-        ...     read_text(f"{folder}/labels.txt", "labels, one a line")
+        >>> _ = Path(folder, "labels.txt").write_bytes(b"m:0\\xff")
+        >>> read_text(f"{folder}/labels.txt", "labels, one a line")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...labels.txt: not a UTF-8 text (found: ...; allowed: labels, one a line)
@@ -141,10 +137,8 @@ def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any
     """Return the contents of a JSON file.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "a.json").write_text('{"a": 1, "a": 2}')
-        ...     read_json(Path(folder) / "a.json", "a summary.json")
+        >>> _ = (Path(folder) / "a.json").write_text('{"a": 1, "a": 2}')
+        >>> read_json(Path(folder) / "a.json", "a summary.json")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...a.json: not JSON (found: key given twice: a; allowed: a summary.json)

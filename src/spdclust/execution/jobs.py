@@ -27,11 +27,10 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     traceback in the log and one line that names the log.
 
     Example:
-        >>> import subprocess, tempfile
+        >>> import subprocess
         >>> code = "from spdclust.execution.jobs import job\\nwith job('merge.log', 'merge'): print('merged')"
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = subprocess.run([sys.executable, "-c", code], cwd=folder)
-        ...     print((Path(folder) / "merge.log").read_text(), end="")
+        >>> _ = subprocess.run([sys.executable, "-c", code], cwd=folder)
+        >>> print((Path(folder) / "merge.log").read_text(), end="")
         2... INFO spdclust ..., Python 3...
         merged
 
@@ -158,22 +157,20 @@ def call_stage(job: Any) -> None:
     takes. Unnamed inputs and outputs are dependencies only.
 
     Example:
-        >>> import tempfile
         >>> from types import SimpleNamespace
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     outputs = {"meta": place.folder / "meta.json", "merge_array": place.folder / "array.npz"}
-        ...     call_stage(
-        ...         SimpleNamespace(
-        ...             rule="normalize",
-        ...             input={"histories": [place.history(0), place.history(1)]},
-        ...             output=outputs,
-        ...             params={"stage": "ensemble_records:normalize", "code": "0123456789abcdef"},
-        ...             threads=1,
-        ...         )
+        >>> place = write_example_ensemble(folder)
+        >>> outputs = {"meta": place.folder / "meta.json", "merge_array": place.folder / "array.npz"}
+        >>> call_stage(
+        ...     SimpleNamespace(
+        ...         rule="normalize",
+        ...         input={"histories": [place.history(0), place.history(1)]},
+        ...         output=outputs,
+        ...         params={"stage": "ensemble_records:normalize", "code": "0123456789abcdef"},
+        ...         threads=1,
         ...     )
-        ...     outputs["meta"].is_file()
+        ... )
+        >>> outputs["meta"].is_file()
         True
 
     Args:

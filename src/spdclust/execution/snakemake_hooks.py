@@ -232,10 +232,8 @@ def note_owner(folder: Path = _FOLDER) -> None:
     """Record that this process runs a workflow in the working folder; call it after acquiring the locks.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     note_owner(Path(folder))
-        ...     [note.stem == str(os.getpid()) for note in Path(folder).glob("owners/*.json")]
+        >>> note_owner(Path(folder))
+        >>> [note.stem == str(os.getpid()) for note in Path(folder).glob("owners/*.json")]
         [True]
     """
     owners = folder / "owners"
@@ -253,11 +251,9 @@ def forget_owner(folder: Path = _FOLDER) -> None:
     """Remove the record of this process; call it when the workflow has ended.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     note_owner(Path(folder))
-        ...     forget_owner(Path(folder))
-        ...     list(Path(folder).glob("owners/*.json"))
+        >>> note_owner(Path(folder))
+        >>> forget_owner(Path(folder))
+        >>> list(Path(folder).glob("owners/*.json"))
         []
     """
     (folder / "owners" / f"{os.getpid()}.json").unlink(missing_ok=True)

@@ -40,10 +40,8 @@ def write_archive(path: str | Path, members: Mapping[str, Member]) -> None:
     """Write texts and arrays (as `.npy`) into an uncompressed zip with fixed timestamps, atomically.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_archive(Path(folder) / "a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
-        ...     archive = read_archive(Path(folder) / "a.npz", arrays=["x.npy"], texts=["note.txt"])
+        >>> write_archive(Path(folder) / "a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
+        >>> archive = read_archive(Path(folder) / "a.npz", arrays=["x.npy"], texts=["note.txt"])
         >>> archive["x.npy"].tolist(), archive["note.txt"]
         ([0, 1, 2], 'three')
 
@@ -70,10 +68,8 @@ def read_archive(
     """Read named arrays and texts of a zip; `optional` arrays may be missing.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_archive(f"{folder}/a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
-        ...     read_archive(f"{folder}/a.npz", texts=["note.txt"], optional=["y.npy"])
+        >>> write_archive(f"{folder}/a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
+        >>> read_archive(f"{folder}/a.npz", texts=["note.txt"], optional=["y.npy"])
         {'note.txt': 'three'}
 
     Raises:
@@ -112,10 +108,8 @@ def read_arrays(path: str | Path, *, what: str = "archive") -> dict[str, np.ndar
     """Read every array of a zip, by name.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_archive(f"{folder}/a.npz", {"x.npy": np.arange(3)})
-        ...     {name: array.tolist() for name, array in read_arrays(f"{folder}/a.npz").items()}
+        >>> write_archive(f"{folder}/a.npz", {"x.npy": np.arange(3)})
+        >>> {name: array.tolist() for name, array in read_arrays(f"{folder}/a.npz").items()}
         {'x': [0, 1, 2]}
 
     Raises:
@@ -131,10 +125,8 @@ def read_array(path: str | Path, *, what: str) -> np.ndarray:
     """Read the array of one `.npy` file.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/a.npy", np.arange(3))
-        ...     read_array(f"{folder}/a.npy", what="list of numbers").tolist()
+        >>> np.save(f"{folder}/a.npy", np.arange(3))
+        >>> read_array(f"{folder}/a.npy", what="list of numbers").tolist()
         [0, 1, 2]
 
     Raises:

@@ -57,11 +57,9 @@ def read_whole(path: Path) -> tuple[Arrays, Texts]:
     """Read and verify all tensors and strings of a batch.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3).save(f"{folder}/batch_0.pt")
-        ...     arrays, texts = read_whole(Path(folder) / "batch_0.pt")
+        >>> ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3).save(f"{folder}/batch_0.pt")
+        >>> arrays, texts = read_whole(Path(folder) / "batch_0.pt")
         >>> arrays["indices"].tolist(), texts["labels"], texts["seed"]
         ([0, 1], 'm:0\\nm:1', '3')
 
@@ -79,12 +77,10 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
     Files of version 1 are read and verified in full.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batch = ActivationBatch.from_dense([[0.2, 0.0], [0.8, 0.0]], ["m:0", "m:1"])
-        ...     batch.save(f"{folder}/batch_0.pt")
-        ...     arrays, texts = read_head(Path(folder) / "batch_0.pt")
+        >>> batch = ActivationBatch.from_dense([[0.2, 0.0], [0.8, 0.0]], ["m:0", "m:1"])
+        >>> batch.save(f"{folder}/batch_0.pt")
+        >>> arrays, texts = read_head(Path(folder) / "batch_0.pt")
         >>> sorted(arrays), arrays["means"].tolist()
         (['maxima', 'means', 'shape'], [0.5, 0.0])
 
@@ -158,12 +154,10 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
     """Return the `(samples, components)` matrix built from the arrays of a file.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "batch_0.pt"
-        ...     ActivationBatch.from_dense([[1.0, 0.0], [1.0, 0.5]], ["m:0", "m:1"]).save(path)
-        ...     stored_matrix(read_whole(path)[0], path).toarray().tolist()
+        >>> path = Path(folder) / "batch_0.pt"
+        >>> ActivationBatch.from_dense([[1.0, 0.0], [1.0, 0.5]], ["m:0", "m:1"]).save(path)
+        >>> stored_matrix(read_whole(path)[0], path).toarray().tolist()
         [[1.0, 0.0], [1.0, 0.5]]
 
     Raises:

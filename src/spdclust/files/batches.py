@@ -204,11 +204,9 @@ def find_batches(folder: str | Path) -> list[Path]:
     """Return the `batch_<b>.pt` files of a folder in numeric order.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for number in range(11):
-        ...         (Path(folder) / f"batch_{number}.pt").touch()
-        ...     [path.name for path in find_batches(folder)][-2:]
+        >>> for number in range(11):
+        ...     (Path(folder) / f"batch_{number}.pt").touch()
+        >>> [path.name for path in find_batches(folder)][-2:]
         ['batch_9.pt', 'batch_10.pt']
 
     Raises:
@@ -243,12 +241,10 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
     """Return the batches of a history: the first ones of a folder that other merges may share.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.files.histories import load_merge_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ensemble = write_example_ensemble(folder)
-        ...     merged_batches(load_merge_history(ensemble.history(0)), ensemble.batches(0)).n_batches
+        >>> ensemble = write_example_ensemble(folder)
+        >>> merged_batches(load_merge_history(ensemble.history(0)), ensemble.batches(0)).n_batches
         1
 
     Args:
@@ -276,14 +272,13 @@ def kept_batches(ensemble: EnsembleFolder, histories: Sequence[str | Path]) -> l
     """Return the batch folders of an ensemble's runs, or None if those of any run are missing.
 
     Example:
-        >>> import shutil, tempfile
+        >>> import shutil
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ensemble = write_example_ensemble(folder)
-        ...     histories = [ensemble.history(0), ensemble.history(1)]
-        ...     [path.name for path in kept_batches(ensemble, histories)]
-        ...     shutil.rmtree(ensemble.batches(1))
-        ...     kept_batches(ensemble, histories) is None
+        >>> ensemble = write_example_ensemble(folder)
+        >>> histories = [ensemble.history(0), ensemble.history(1)]
+        >>> [path.name for path in kept_batches(ensemble, histories)]
+        >>> shutil.rmtree(ensemble.batches(1))
+        >>> kept_batches(ensemble, histories) is None
         ['run_0', 'run_1']
         True
     """

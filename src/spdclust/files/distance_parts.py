@@ -30,13 +30,11 @@ def save_aligned_merges(aligned: AlignedMerges, path: str | Path, made_from: Map
     """Write the merges of all runs, one array a run.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_normalized
         >>> aligned = AlignedMerges.of(example_normalized())
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_aligned_merges(aligned, f"{folder}/merges.tmp", {"spdclust": "1"})
-        ...     read = load_aligned_merges(f"{folder}/merges.tmp", [1])
-        ...     made_from = merges_made_from(f"{folder}/merges.tmp")
+        >>> save_aligned_merges(aligned, f"{folder}/merges.tmp", {"spdclust": "1"})
+        >>> read = load_aligned_merges(f"{folder}/merges.tmp", [1])
+        >>> made_from = merges_made_from(f"{folder}/merges.tmp")
         >>> list(read.of_runs), read.n_components, made_from
         ([1], 12, {'spdclust': '1'})
 
@@ -98,11 +96,9 @@ def save_part(
     """Write the distances of some pairs of runs, one row an iteration.
 
     Example:
-        >>> import tempfile
         >>> part = {"matching_dist": np.array([[1.0, 2.0, 3.0]])}  # one pair, three iterations
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_part(part, f"{folder}/part.tmp", {"part": 1})
-        ...     [row.tolist() for row in part_rows([f"{folder}/part.tmp"], "matching_dist", [1], 3)]
+        >>> save_part(part, f"{folder}/part.tmp", {"part": 1})
+        >>> [row.tolist() for row in part_rows([f"{folder}/part.tmp"], "matching_dist", [1], 3)]
         [[1.0], [2.0], [3.0]]
 
     Raises:
@@ -119,10 +115,8 @@ def check_part(path: str | Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a part, which must have the expected entries.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_part({"matching_dist": np.zeros((1, 3))}, f"{folder}/part.tmp", {"part": 1})
-        ...     check_part(f"{folder}/part.tmp", {"part": 2})
+        >>> save_part({"matching_dist": np.zeros((1, 3))}, f"{folder}/part.tmp", {"part": 1})
+        >>> check_part(f"{folder}/part.tmp", {"part": 2})
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...part.tmp: part: made from something else (found: 1; allowed: 2; delete the
@@ -152,12 +146,10 @@ def part_rows(
     """Yield the distances of the pairs of all parts after each iteration, read a few rows at a time.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     paths = [f"{folder}/part_{part}.tmp" for part in (1, 2)]
-        ...     for part, path in enumerate(paths):
-        ...         save_part({"matching_dist": np.full((2, 3), float(part))}, path, {})
-        ...     next(part_rows(paths, "matching_dist", [2, 2], 3)).tolist()
+        >>> paths = [f"{folder}/part_{part}.tmp" for part in (1, 2)]
+        >>> for part, path in enumerate(paths):
+        ...     save_part({"matching_dist": np.full((2, 3), float(part))}, path, {})
+        >>> next(part_rows(paths, "matching_dist", [2, 2], 3)).tolist()
         [0.0, 0.0, 1.0, 1.0]
 
     Raises:
@@ -210,13 +202,11 @@ def remove_other_parts(folder: str | Path, parts: Iterable[str | Path] = ()) -> 
     """Remove temporary files of distances that an interrupted workflow with another number of jobs has left.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     names = ["distances_part_1_of_2.tmp", "distances_part_1_of_3.tmp", "groups.json"]
-        ...     for name in names:
-        ...         Path(folder, name).touch()
-        ...     remove_other_parts(folder, [Path(folder, "distances_part_1_of_3.tmp")])
-        ...     sorted(path.name for path in Path(folder).iterdir())
+        >>> names = ["distances_part_1_of_2.tmp", "distances_part_1_of_3.tmp", "groups.json"]
+        >>> for name in names:
+        ...     Path(folder, name).touch()
+        >>> remove_other_parts(folder, [Path(folder, "distances_part_1_of_3.tmp")])
+        >>> sorted(path.name for path in Path(folder).iterdir())
         ['distances_part_1_of_3.tmp', 'groups.json']
 
     Args:

@@ -144,10 +144,8 @@ def save_pipeline_config(settings: Mapping[str, Any], path: str | Path) -> None:
     """Write `pipeline_config.yaml`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_pipeline_config({"n_runs": 3, "base_seed": 0}, f"{folder}/pipeline_config.yaml")
-        ...     Path(folder, "pipeline_config.yaml").read_text().split("\\n")
+        >>> save_pipeline_config({"n_runs": 3, "base_seed": 0}, f"{folder}/pipeline_config.yaml")
+        >>> Path(folder, "pipeline_config.yaml").read_text().split("\\n")
         ['n_runs: 3', 'base_seed: 0', '']
 
     Raises:
@@ -160,10 +158,8 @@ def save_run_config(settings: Mapping[str, Any], path: str | Path) -> None:
     """Write `clustering_run_config.json`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_run_config({"model_path": "a.pth"}, f"{folder}/clustering_run_config.json")
-        ...     json.loads(Path(folder, "clustering_run_config.json").read_text())
+        >>> save_run_config({"model_path": "a.pth"}, f"{folder}/clustering_run_config.json")
+        >>> json.loads(Path(folder, "clustering_run_config.json").read_text())
         {'model_path': 'a.pth'}
 
     Raises:
@@ -190,12 +186,10 @@ def find_histories(folder: str | Path) -> list[Path]:
     """Return the `runs/run_<r>/history.zip` of an ensemble's folder in numeric order.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for run in (10, 9):
-        ...         (Path(folder) / f"runs/run_{run}").mkdir(parents=True)
-        ...         (Path(folder) / f"runs/run_{run}/history.zip").touch()
-        ...     [path.parent.name for path in find_histories(folder)]
+        >>> for run in (10, 9):
+        ...     (Path(folder) / f"runs/run_{run}").mkdir(parents=True)
+        ...     (Path(folder) / f"runs/run_{run}/history.zip").touch()
+        >>> [path.parent.name for path in find_histories(folder)]
         ['run_9', 'run_10']
 
     Raises:
@@ -219,10 +213,8 @@ def find_history(folder: str | Path, run: int) -> Path:
     """Return the history of one run of an ensemble's folder.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     find_history(write_example_ensemble(folder).folder, 1).parent.name
+        >>> find_history(write_example_ensemble(folder).folder, 1).parent.name
         'run_1'
 
     Raises:

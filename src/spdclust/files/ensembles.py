@@ -25,13 +25,11 @@ def load_normalized(
     """Read the histories of an ensemble and align them to a common label order and number of rows.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for run in range(2):
-        ...         save_merge_history(example_history(run), f"{folder}/runs/run_{run}/history.zip")
-        ...     normalized = load_normalized(folder)
+        >>> for run in range(2):
+        ...     save_merge_history(example_history(run), f"{folder}/runs/run_{run}/history.zip")
+        >>> normalized = load_normalized(folder)
         >>> normalized.run_names, normalized.n_iterations
         (['run_0', 'run_1'], 11)
 
@@ -51,11 +49,9 @@ def save_ensemble_meta(
     """Write `ensemble_meta.json`: component labels, properties shared by the runs, and their provenance.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_normalized
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_ensemble_meta(example_normalized(), f"{folder}/ensemble_meta.json")
-        ...     told = json.loads(Path(folder, "ensemble_meta.json").read_text())
+        >>> save_ensemble_meta(example_normalized(), f"{folder}/ensemble_meta.json")
+        >>> told = json.loads(Path(folder, "ensemble_meta.json").read_text())
         >>> told["n_ensemble"], told["c_components"]
         (2, 12)
 
@@ -72,11 +68,9 @@ def save_merge_array(
     """Write `ensemble_merge_array.npz`, streamed: `merge_array`, int, `(runs, iterations, components)`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_normalized
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     written = save_merge_array(example_normalized(), f"{folder}/array.npz")
-        ...     array = np.load(f"{folder}/array.npz")["merge_array"]
+        >>> written = save_merge_array(example_normalized(), f"{folder}/array.npz")
+        >>> array = np.load(f"{folder}/array.npz")["merge_array"]
         >>> written, array.shape, array[0, 7].tolist()  # the four groups of the first run after merge 7
         (True, (2, 11, 12), [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
 
@@ -113,10 +107,8 @@ def save_distances(
     """Write `distances_<method>.npz`: `distances`, float64, `(iterations, runs, runs)`, and `iterations`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
-        ...     np.load(f"{folder}/distances.npz")["iterations"].tolist()
+        >>> save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
+        >>> np.load(f"{folder}/distances.npz")["iterations"].tolist()
         [0, 10]
 
     Args:
@@ -144,10 +136,8 @@ def load_distances(path: str | Path) -> Float[np.ndarray, "iterations runs runs"
     """Read the distances of `distances_<method>.npz`, written by spdclust or the reference implementation.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_distances(np.zeros((1, 2, 2)), f"{folder}/distances_matching_dist.npz")
-        ...     load_distances(f"{folder}/distances_matching_dist.npz").shape
+        >>> save_distances(np.zeros((1, 2, 2)), f"{folder}/distances_matching_dist.npz")
+        >>> load_distances(f"{folder}/distances_matching_dist.npz").shape
         (1, 2, 2)
 
     Raises:
@@ -162,10 +152,8 @@ def load_distance_rows(
     """Read the iterations and the distances of a `distances_<method>.npz`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
-        ...     iterations, distances = load_distance_rows(f"{folder}/distances.npz")
+        >>> save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
+        >>> iterations, distances = load_distance_rows(f"{folder}/distances.npz")
         >>> iterations.tolist(), distances.shape
         ([0, 10], (2, 3, 3))
 
@@ -212,10 +200,8 @@ def ensemble_record(histories: str | Path | Sequence[str | Path]) -> dict[str, A
     """Return the package's version and the SHA-256 of every history, as plain JSON types.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "history_0.zip").write_bytes(b"abc")
-        ...     record = ensemble_record([f"{folder}/history_0.zip"])
+        >>> _ = (Path(folder) / "history_0.zip").write_bytes(b"abc")
+        >>> record = ensemble_record([f"{folder}/history_0.zip"])
         >>> {name: digest[:8] for name, digest in record["histories"].items()}
         {'history_0': 'ba7816bf'}
 

@@ -38,12 +38,10 @@ def save_groups(
     """Write `groups.json`, `groups.csv`, `groups.nwk` and `cluster_mapping_groups.json` into a folder.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_found
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_groups(example_found(), folder, ensemble="example/example")
-        ...     sorted(path.name for path in Path(folder).iterdir())
-        ...     Path(folder, "groups.csv").read_text().splitlines()[1][:30]
+        >>> save_groups(example_found(), folder, ensemble="example/example")
+        >>> sorted(path.name for path in Path(folder).iterdir())
+        >>> Path(folder, "groups.csv").read_text().splitlines()[1][:30]
         ['cluster_mapping_groups.json', 'groups.csv', 'groups.json', 'groups.nwk']
         '0,3,0.5,0.02,1.0,2,0.16,1.0,0.'
 
@@ -151,11 +149,9 @@ def load_groups(path: str | Path) -> FoundGroups:
     """Read `groups.json`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_found
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_groups(example_found(), folder, ensemble="example/example")
-        ...     found = load_groups(f"{folder}/groups.json")
+        >>> save_groups(example_found(), folder, ensemble="example/example")
+        >>> found = load_groups(f"{folder}/groups.json")
         >>> found.n_groups, found.members(2), float(found.columns["bits_saved_se"][2])
         (3, ['attn:4', 'mlp:2', 'mlp:3'], 0.04)
 

@@ -242,10 +242,8 @@ def save_mapping(record: Mapping[str, Any], path: str | Path) -> None:
     """Write `cluster_mapping_<of>_<cut>.json`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_mapping({"cut": "least_mdl", "groups": [["a:0", "a:1"]]}, f"{folder}/mapping.json")
-        ...     json.loads(Path(folder, "mapping.json").read_text())["groups"]
+        >>> save_mapping({"cut": "least_mdl", "groups": [["a:0", "a:1"]]}, f"{folder}/mapping.json")
+        >>> json.loads(Path(folder, "mapping.json").read_text())["groups"]
         [['a:0', 'a:1']]
 
     Raises:

@@ -30,11 +30,9 @@ def read_registered(results: str | Path) -> list[dict[str, Any]]:
     """Return the `registered.json` of every ensemble below the results, in the order of their names.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = write_example_ensemble(folder)
-        ...     [(each["ensemble"], len(each["runs"])) for each in read_registered(f"{folder}/results")]
+        >>> _ = write_example_ensemble(folder)
+        >>> [(each["ensemble"], len(each["runs"])) for each in read_registered(f"{folder}/results")]
         [('example/example', 2)]
 
     Raises:
@@ -54,13 +52,11 @@ def write_registry(results: str | Path) -> int:
     writing, so that the last one has seen every record. The same records give the same bytes.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = write_example_ensemble(folder)
-        ...     n_ensembles = write_registry(f"{folder}/results")
-        ...     with closing(sqlite3.connect(f"{folder}/results/ensemble_registry.db")) as database:
-        ...         n_ensembles, database.execute("SELECT ensemble, run, n_merges FROM runs").fetchall()
+        >>> _ = write_example_ensemble(folder)
+        >>> n_ensembles = write_registry(f"{folder}/results")
+        >>> with closing(sqlite3.connect(f"{folder}/results/ensemble_registry.db")) as database:
+        ...     n_ensembles, database.execute("SELECT ensemble, run, n_merges FROM runs").fetchall()
         (1, [('example/example', 0, 11), ('example/example', 1, 11)])
 
     Returns:

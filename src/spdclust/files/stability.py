@@ -39,13 +39,11 @@ def save_stability(
     """Write the files of `STABILITY_FILES` into a folder.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
         >>> normalized = example_normalized()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_stability(normalized, analyze_stability(normalized), folder)
-        ...     sorted(path.name for path in Path(folder).iterdir())[:2]
+        >>> save_stability(normalized, analyze_stability(normalized), folder)
+        >>> sorted(path.name for path in Path(folder).iterdir())[:2]
         ['stability.json', 'stability_coclustering.npz']
 
     Raises:
@@ -77,12 +75,10 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
     """Write the files of `SWEEP_FILES` into a folder.
 
     Example:
-        >>> import tempfile
         >>> record = {"swept": ["alpha"], "points": [{"name": "a", "values": {"alpha": 1}, "n_runs": 2}]}
         >>> record["distances"] = {"jaccard_dist": {"runs": [[0.1]]}}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_sweep(record, folder)
-        ...     Path(folder, SWEEP_FILES["points"]).read_text().split()
+        >>> save_sweep(record, folder)
+        >>> Path(folder, SWEEP_FILES["points"]).read_text().split()
         ['name,alpha,n_runs', 'a,1,2']
 
     Raises:
@@ -129,13 +125,11 @@ def load_stability_record(path: str | Path) -> dict[str, Any]:
     """Read `stability.json`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
         >>> normalized = example_normalized()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_stability(normalized, analyze_stability(normalized), folder)
-        ...     load_stability_record(f"{folder}/stability.json")["cuts"]["least_mdl"]["n_consensus_groups"]
+        >>> save_stability(normalized, analyze_stability(normalized), folder)
+        >>> load_stability_record(f"{folder}/stability.json")["cuts"]["least_mdl"]["n_consensus_groups"]
         4
 
     Raises:
@@ -148,11 +142,9 @@ def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
     """Read `stability_iterations.csv` by columns, see `iteration_table`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "stability_iterations.csv"
-        ...     _ = path.write_text("iteration,n_distinct,null.n_distinct\\n0,1,2\\n1,2,2")
-        ...     load_stability_iterations(path)["n_distinct"].tolist()
+        >>> path = Path(folder) / "stability_iterations.csv"
+        >>> _ = path.write_text("iteration,n_distinct,null.n_distinct\\n0,1,2\\n1,2,2")
+        >>> load_stability_iterations(path)["n_distinct"].tolist()
         [1.0, 2.0]
 
     Raises:
@@ -180,12 +172,10 @@ def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
     """Read `stability_components.csv`: the components at each cut, most contested first.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "stability_components.csv"
-        ...     lines = ["cut,component,consensus_group,contestedness", "least_mdl,a:0,3,0.5"]
-        ...     _ = path.write_text("\\n".join(lines))
-        ...     load_components(path)
+        >>> path = Path(folder) / "stability_components.csv"
+        >>> lines = ["cut,component,consensus_group,contestedness", "least_mdl,a:0,3,0.5"]
+        >>> _ = path.write_text("\\n".join(lines))
+        >>> load_components(path)
         {'least_mdl': [CutComponent(label='a:0', consensus_group=3, contestedness=0.5)]}
 
     Raises:
@@ -206,11 +196,9 @@ def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     """Read `stability_groups.csv` without members: `group`, `size` and `support` at each cut, largest first.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "stability_groups.csv"
-        ...     _ = path.write_text("cut,group,size,support\\nleast_mdl,0,3,0.9")
-        ...     load_groups(path)
+        >>> path = Path(folder) / "stability_groups.csv"
+        >>> _ = path.write_text("cut,group,size,support\\nleast_mdl,0,3,0.9")
+        >>> load_groups(path)
         {'least_mdl': [{'group': 0, 'size': 3, 'support': 0.9}]}
 
     Raises:
@@ -231,12 +219,10 @@ def load_group_members(path: str | Path) -> dict[str, list[Labels]]:
     """Read the members of the groups in `stability_groups.csv`: a list of labels per group, largest first.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "stability_groups.csv"
-        ...     row = 'least_mdl,0,2,1.0,"[""a cat:0"", ""b:1""]"'
-        ...     _ = path.write_text(f"cut,group,size,support,members\\n{row}")
-        ...     load_group_members(path)
+        >>> path = Path(folder) / "stability_groups.csv"
+        >>> row = 'least_mdl,0,2,1.0,"[""a cat:0"", ""b:1""]"'
+        >>> _ = path.write_text(f"cut,group,size,support,members\\n{row}")
+        >>> load_group_members(path)
         {'least_mdl': [['a cat:0', 'b:1']]}
 
     Args:
@@ -275,13 +261,11 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     """Read the share of runs in which two components are together at one cut, for pairs with a share above 0.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
         >>> normalized = example_normalized()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_stability(normalized, analyze_stability(normalized), folder)
-        ...     share = load_coclustering(f"{folder}/stability_coclustering.npz", "least_mdl")
+        >>> save_stability(normalized, analyze_stability(normalized), folder)
+        >>> share = load_coclustering(f"{folder}/stability_coclustering.npz", "least_mdl")
         >>> share.nnz, float(share.min()), float(share.max())  # three pairs in each of four groups
         (12, 0.0, 1.0)
 
@@ -302,14 +286,12 @@ def load_coclusterings(
     """Read `stability_coclustering.npz`: the labels, and the co-clustering frequencies at each cut.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
         >>> from spdclust.files.archive import write_archive
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     left_out = {"least_mdl.left_out.npy": np.array("too many pairs")}
-        ...     left_out["labels.npy"] = np.array(["a", "b"])
-        ...     write_archive(f"{folder}/stability_coclustering.npz", left_out)
-        ...     load_coclusterings(f"{folder}/stability_coclustering.npz")
+        >>> left_out = {"least_mdl.left_out.npy": np.array("too many pairs")}
+        >>> left_out["labels.npy"] = np.array(["a", "b"])
+        >>> write_archive(f"{folder}/stability_coclustering.npz", left_out)
+        >>> load_coclusterings(f"{folder}/stability_coclustering.npz")
         (['a', 'b'], {'least_mdl': None})
 
     Returns:
@@ -338,10 +320,8 @@ def load_sweep(path: str | Path) -> dict[str, Any]:
     """Read `sweep.json`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
-        ...     load_sweep(f"{folder}/sweep.json")
+        >>> _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
+        >>> load_sweep(f"{folder}/sweep.json")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...sweep.json: points: ...

@@ -16,10 +16,8 @@ def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
     """Write `summary.json`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_summary({"n_runs": 3}, f"{folder}/summary.json")
-        ...     json.loads(Path(folder, "summary.json").read_text())
+        >>> save_summary({"n_runs": 3}, f"{folder}/summary.json")
+        >>> json.loads(Path(folder, "summary.json").read_text())
         {'n_runs': 3}
 
     Raises:

@@ -18,10 +18,8 @@ def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
     r"""Write a table given as columns of equal length.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_columns({"a": np.arange(2), "b": np.array([0.5, np.nan])}, f"{folder}/t.csv")
-        ...     (Path(folder) / "t.csv").read_text()
+        >>> save_columns({"a": np.arange(2), "b": np.array([0.5, np.nan])}, f"{folder}/t.csv")
+        >>> (Path(folder) / "t.csv").read_text()
         'a,b\n0,0.5\n1,nan\n'
 
     Raises:
@@ -34,10 +32,8 @@ def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: s
     """Write a table given as rows that have all columns.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_rows([{"name": "a", "n": 1}, {"name": "b", "n": 2}], ["n", "name"], f"{folder}/a.csv")
-        ...     Path(folder, "a.csv").read_text().split()
+        >>> save_rows([{"name": "a", "n": 1}, {"name": "b", "n": 2}], ["n", "name"], f"{folder}/a.csv")
+        >>> Path(folder, "a.csv").read_text().split()
         ['n,name', '1,a', '2,b']
 
     Raises:
@@ -50,10 +46,8 @@ def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
     """Read a table of numbers as columns of float64.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.csv").write_text("iteration,mdl\\n0,3.5\\n1,2.5")
-        ...     load_columns(f"{folder}/a.csv")["mdl"].tolist()
+        >>> _ = Path(folder, "a.csv").write_text("iteration,mdl\\n0,3.5\\n1,2.5")
+        >>> load_columns(f"{folder}/a.csv")["mdl"].tolist()
         [3.5, 2.5]
 
     Raises:
@@ -130,11 +124,9 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
     """Write `metrics.csv`: one row per iteration; costs and description lengths in bits per sample.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_metrics(example_history(), f"{folder}/metrics.csv")
-        ...     lines = Path(folder, "metrics.csv").read_text().splitlines()
+        >>> save_metrics(example_history(), f"{folder}/metrics.csv")
+        >>> lines = Path(folder, "metrics.csv").read_text().splitlines()
         >>> len(lines), lines[0].split(",")[:3]
         (12, ['iteration', 'merges', 'k_groups'])
 

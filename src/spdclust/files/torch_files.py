@@ -31,10 +31,9 @@ def load_tensors(
     """Return the contents of a `torch.save` file, with tensors on the CPU.
 
     Example:
-        >>> import tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save({"a": torch.ones(2)}, f"{folder}/a.pt")
-        ...     load_tensors(f"{folder}/a.pt", "batch", "a batch")
+        >>> import torch
+        >>> torch.save({"a": torch.ones(2)}, f"{folder}/a.pt")
+        >>> load_tensors(f"{folder}/a.pt", "batch", "a batch")
         {'a': tensor([1., 1.])}
 
     Args:
@@ -162,12 +161,11 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
     The arrays are mapped into memory. The checksums of the archive are not compared.
 
     Example:
-        >>> import tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save({"a": torch.arange(3), "text": "b"}, f"{folder}/a.pt")
-        ...     read_plain_tensors(f"{folder}/a.pt", "batch")
-        ...     torch.save([torch.arange(3)], f"{folder}/list.pt")
-        ...     read_plain_tensors(f"{folder}/list.pt", "batch")
+        >>> import torch
+        >>> torch.save({"a": torch.arange(3), "text": "b"}, f"{folder}/a.pt")
+        >>> read_plain_tensors(f"{folder}/a.pt", "batch")
+        >>> torch.save([torch.arange(3)], f"{folder}/list.pt")
+        >>> read_plain_tensors(f"{folder}/list.pt", "batch")
         {'a': memmap([0, 1, 2]), 'text': 'b'}
 
     Raises:

@@ -21,12 +21,10 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive whose members are safe to read; convert exceptions while reading to `InputError`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with zipfile.ZipFile(f"{folder}/a.zip", "w") as archive:
-        ...         archive.writestr("../a.npy", b"")
-        ...     with open_zip(f"{folder}/a.zip", "history.zip") as archive:
-        ...         pass
+        >>> with zipfile.ZipFile(f"{folder}/a.zip", "w") as archive:
+        ...     archive.writestr("../a.npy", b"")
+        >>> with open_zip(f"{folder}/a.zip", "history.zip") as archive:
+        ...     pass
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...a.zip: ../a.npy: unusable name of a member (allowed: a whole
@@ -87,13 +85,11 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
     """Raise an error if members would expand to more data than plausible for the file.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "a.zip")
-        ...     with zipfile.ZipFile(path, "w") as archive:
-        ...         archive.writestr("a.npy", b"123")
-        ...         archive.getinfo("a.npy").file_size = 10**12  # as the list of a bomb would say
-        ...         check_members_size(archive, path, ["a.npy"])
+        >>> path = Path(folder, "a.zip")
+        >>> with zipfile.ZipFile(path, "w") as archive:
+        ...     archive.writestr("a.npy", b"123")
+        ...     archive.getinfo("a.npy").file_size = 10**12  # as the list of a bomb would say
+        ...     check_members_size(archive, path, ["a.npy"])
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...a.zip: a.npy: header declares more data than the file contains (...)
@@ -113,13 +109,11 @@ def check_crc(path: str | Path, what: str) -> None:
     Files written without checksums (all are 0) pass.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with zipfile.ZipFile(f"{folder}/a.pt", "w") as archive:
-        ...         archive.writestr("data.pkl", b"weights")
-        ...     whole = Path(folder, "a.pt").read_bytes()
-        ...     _ = Path(folder, "a.pt").write_bytes(whole.replace(b"weights", b"Weights"))
-        ...     check_crc(f"{folder}/a.pt", "a checkpoint")
+        >>> with zipfile.ZipFile(f"{folder}/a.pt", "w") as archive:
+        ...     archive.writestr("data.pkl", b"weights")
+        >>> whole = Path(folder, "a.pt").read_bytes()
+        >>> _ = Path(folder, "a.pt").write_bytes(whole.replace(b"weights", b"Weights"))
+        >>> check_crc(f"{folder}/a.pt", "a checkpoint")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...a.pt: ... (found: ...Bad CRC-32 for file 'data.pkl'; ...)
@@ -142,12 +136,10 @@ def batch_shape(path: str | Path) -> tuple[int, int]:
     Nothing is verified and nothing else is read; the merge does both.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
         >>> from spdclust.files.batches import ActivationBatch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ActivationBatch.from_dense(np.eye(2, 3), ["m:0", "m:1", "m:2"]).save(f"{folder}/batch_0.pt")
-        ...     batch_shape(f"{folder}/batch_0.pt")
+        >>> ActivationBatch.from_dense(np.eye(2, 3), ["m:0", "m:1", "m:2"]).save(f"{folder}/batch_0.pt")
+        >>> batch_shape(f"{folder}/batch_0.pt")
         (2, 3)
 
     Raises:
@@ -174,12 +166,10 @@ def batch_entries(path: str | Path) -> int:
     """Return the number of entries of a `batch_<b>.pt`: its values other than 0, or the members of its sets.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
         >>> from spdclust.files.batches import ActivationBatch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ActivationBatch.from_dense(np.eye(2, 3), ["m:0", "m:1", "m:2"]).save(f"{folder}/batch_0.pt")
-        ...     batch_entries(f"{folder}/batch_0.pt")
+        >>> ActivationBatch.from_dense(np.eye(2, 3), ["m:0", "m:1", "m:2"]).save(f"{folder}/batch_0.pt")
+        >>> batch_entries(f"{folder}/batch_0.pt")
         2
 
     Raises:
@@ -197,12 +187,10 @@ def history_length(path: str | Path) -> int:
     """Return the number of merges in a `history.zip`; 0 if it cannot be determined.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_merge_history(example_history(), f"{folder}/history.zip")
-        ...     history_length(f"{folder}/history.zip")
+        >>> save_merge_history(example_history(), f"{folder}/history.zip")
+        >>> history_length(f"{folder}/history.zip")
         11
 
     Raises:

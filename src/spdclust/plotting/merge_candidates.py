@@ -108,11 +108,9 @@ def plot_merge_candidates(
     """Repeat a merge, and draw the candidate pairs at its start, halfway, and at its shortest description.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history, write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
-        ...     figure = plot_merge_candidates(example_history(), batches, title="Run 0")
+        >>> batches = BatchedActivations(write_example_ensemble(folder).batches(0))
+        >>> figure = plot_merge_candidates(example_history(), batches, title="Run 0")
         >>> figure.axes[2].get_title(loc="left")
         'After 8 merges: 4 groups'
 

@@ -96,11 +96,9 @@ def plot_merge_state(
     """Repeat a merge up to one moment, and draw its state.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history, write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
-        ...     figure = plot_merge_state(example_history(), batches, "least_mdl", title="Run 0")
+        >>> batches = BatchedActivations(write_example_ensemble(folder).batches(0))
+        >>> figure = plot_merge_state(example_history(), batches, "least_mdl", title="Run 0")
         >>> figure.get_suptitle()
         'Run 0 after 8 merges (shortest description): 4 groups'
 
@@ -228,11 +226,9 @@ def views_of(
     """Yield the state of a merge just after some iterations; errors name the folder of the batches.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history, write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batches = BatchedActivations(write_example_ensemble(folder).batches(0))
-        ...     [view.k_groups for view in views_of(example_history(), batches, [0, 7], None)]
+        >>> batches = BatchedActivations(write_example_ensemble(folder).batches(0))
+        >>> [view.k_groups for view in views_of(example_history(), batches, [0, 7], None)]
         [11, 4]
 
     Raises:

@@ -119,12 +119,10 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
     """Write a figure under each of the paths, the suffix naming the format, without dates.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     figure, _ = new_figure(size=(2.0, 2.0))
-        ...     for name in ("a", "b"):
-        ...         save_figure(figure, f"{folder}/{name}.png")
-        ...     Path(folder, "a.png").read_bytes() == Path(folder, "b.png").read_bytes()
+        >>> figure, _ = new_figure(size=(2.0, 2.0))
+        >>> for name in ("a", "b"):
+        ...     save_figure(figure, f"{folder}/{name}.png")
+        >>> Path(folder, "a.png").read_bytes() == Path(folder, "b.png").read_bytes()
         True
 
     Args:

@@ -65,13 +65,11 @@ def write_batches(
     """Write batches atomically; the model and its data are opened once.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "batch_0.pt"
-        ...     write_batches(config, load_run_model(config), {path: (7, "by hand")})
-        ...     ActivationBatch.load(path).seed
+        >>> path = Path(folder) / "batch_0.pt"
+        >>> write_batches(config, load_run_model(config), {path: (7, "by hand")})
+        >>> ActivationBatch.load(path).seed
         7
 
     Args:
@@ -102,15 +100,13 @@ def write_missing_batches(
     """Write one batch for each seed; an existing batch of the same request is kept.
 
     Example:
-        >>> import tempfile
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
         >>> model = load_run_model(config)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     first, second = Path(folder) / "batch_0.pt", Path(folder) / "batch_1.pt"
-        ...     write_missing_batches(config, model, [0], [first])
-        ...     written = first.stat().st_mtime_ns
-        ...     write_missing_batches(config, model, [0, 1], [first, second])
-        ...     first.stat().st_mtime_ns == written, second.is_file()
+        >>> first, second = Path(folder) / "batch_0.pt", Path(folder) / "batch_1.pt"
+        >>> write_missing_batches(config, model, [0], [first])
+        >>> written = first.stat().st_mtime_ns
+        >>> write_missing_batches(config, model, [0, 1], [first, second])
+        >>> first.stat().st_mtime_ns == written, second.is_file()
         (True, True)
 
     Raises:
@@ -175,15 +171,13 @@ def convert_missing_batches(
     """Write user-supplied activations as batches; existing batches are kept.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> import numpy as np
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
-        ...     path = Path(folder) / "batches" / "batch_0.pt"
-        ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     convert_missing_batches(config, _find_user_batches(config, 0, 1), [7], [path])
-        ...     batch = ActivationBatch.load(path)
+        >>> np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
+        >>> path = Path(folder) / "batches" / "batch_0.pt"
+        >>> config = ClusteringRunConfig(precomputed_activations_dir=folder)
+        >>> convert_missing_batches(config, _find_user_batches(config, 0, 1), [7], [path])
+        >>> batch = ActivationBatch.load(path)
         >>> batch.seed, batch.labels, batch.provenance["source"]
         (7, ['latent:0', 'latent:1'], 'latents.npy')
 
@@ -279,13 +273,11 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
     Batches that are there already, made in the same way, are kept.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "batch_0.pt"
-        ...     write_batches_of_runs(config, {3: [path]})
-        ...     ActivationBatch.load(path).seed
+        >>> path = Path(folder) / "batch_0.pt"
+        >>> write_batches_of_runs(config, {3: [path]})
+        >>> ActivationBatch.load(path).seed
         3000
 
     Args:

@@ -42,13 +42,11 @@ def distances(
     """Write `distances_<method>.npz` of several methods, all from one pass over the merges.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.files.ensembles import load_distances
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     distances(place.folder, {"matching_dist": f"{folder}/distances_matching_dist.npz"})
-        ...     between = load_distances(f"{folder}/distances_matching_dist.npz")
+        >>> place = write_example_ensemble(folder)
+        >>> distances(place.folder, {"matching_dist": f"{folder}/distances_matching_dist.npz"})
+        >>> between = load_distances(f"{folder}/distances_matching_dist.npz")
         >>> between[5:9, 0, 1].tolist()  # after the eighth merge both runs have the same four groups
         [6.0, 2.0, 0.0, 18.0]
 
@@ -85,11 +83,9 @@ def align_runs(histories: str | Path | Sequence[str | Path], path: str | Path) -
     two runs from their histories alone.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     align_runs(write_example_ensemble(folder).folder, f"{folder}/merges.tmp")
-        ...     load_aligned_merges(f"{folder}/merges.tmp", [0, 1]).n_iterations
+        >>> align_runs(write_example_ensemble(folder).folder, f"{folder}/merges.tmp")
+        >>> load_aligned_merges(f"{folder}/merges.tmp", [0, 1]).n_iterations
         11
 
     Raises:
@@ -112,13 +108,11 @@ def distances_part(
     """Write the distances of one part of the pairs of runs, see `divide_pairs`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     merges, part = f"{folder}/merges.tmp", f"{folder}/part.tmp"
-        ...     align_runs(write_example_ensemble(folder).folder, merges)
-        ...     distances_part(merges, ["matching_dist"], part, part=1, n_parts=1)
-        ...     between = [float(row[0]) for row in part_rows([part], "matching_dist", [1], 11)]
+        >>> merges, part = f"{folder}/merges.tmp", f"{folder}/part.tmp"
+        >>> align_runs(write_example_ensemble(folder).folder, merges)
+        >>> distances_part(merges, ["matching_dist"], part, part=1, n_parts=1)
+        >>> between = [float(row[0]) for row in part_rows([part], "matching_dist", [1], 11)]
         >>> between[5:9]  # as `distances` computes them
         [6.0, 2.0, 0.0, 18.0]
 
@@ -154,17 +148,15 @@ def join_distances(
     Only a few iterations are in memory at a time.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     histories = write_example_ensemble(folder).folder
-        ...     merges, part = f"{folder}/merges.tmp", f"{folder}/part.tmp"
-        ...     joined, whole = f"{folder}/joined.npz", f"{folder}/whole.npz"
-        ...     align_runs(histories, merges)
-        ...     distances_part(merges, ["jaccard_dist"], part, part=1, n_parts=1)
-        ...     join_distances(histories, [part], {"jaccard_dist": joined})
-        ...     distances(histories, {"jaccard_dist": whole})
-        ...     Path(joined).read_bytes() == Path(whole).read_bytes()
+        >>> histories = write_example_ensemble(folder).folder
+        >>> merges, part = f"{folder}/merges.tmp", f"{folder}/part.tmp"
+        >>> joined, whole = f"{folder}/joined.npz", f"{folder}/whole.npz"
+        >>> align_runs(histories, merges)
+        >>> distances_part(merges, ["jaccard_dist"], part, part=1, n_parts=1)
+        >>> join_distances(histories, [part], {"jaccard_dist": joined})
+        >>> distances(histories, {"jaccard_dist": whole})
+        >>> Path(joined).read_bytes() == Path(whole).read_bytes()
         True
 
     Raises:

@@ -33,15 +33,14 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
     """Write `ensemble_meta.json` and `ensemble_merge_array.npz`.
 
     Example:
-        >>> import json, tempfile
+        >>> import json
         >>> import numpy as np
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder, n_runs=3)
-        ...     meta, array = Path(folder) / "meta.json", Path(folder) / "merge_array.npz"
-        ...     normalize([place.history(run) for run in range(3)], meta=meta, merge_array=array)
-        ...     with np.load(array) as stored:
-        ...         stored["merge_array"].shape
+        >>> place = write_example_ensemble(folder, n_runs=3)
+        >>> meta, array = Path(folder) / "meta.json", Path(folder) / "merge_array.npz"
+        >>> normalize([place.history(run) for run in range(3)], meta=meta, merge_array=array)
+        >>> with np.load(array) as stored:
+        ...     stored["merge_array"].shape
         (3, 11, 12)
 
     Raises:
@@ -80,17 +79,15 @@ def register(
     """Write `registered.json`: the rows of one ensemble and its runs, for `stages.results`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.config.load import load_config
         >>> from spdclust.config.pipeline import ensemble_identity
         >>> from spdclust.config.run import ClusteringRunConfig
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     config = load_config(ClusteringRunConfig, place.folder / "clustering_run_config.json")
-        ...     settings = ensemble_identity(place.name, config, base_seed=0)
-        ...     runs = [place.history(0), place.history(1)]
-        ...     record = register(runs, settings, path=f"{folder}/registered.json")
+        >>> place = write_example_ensemble(folder)
+        >>> config = load_config(ClusteringRunConfig, place.folder / "clustering_run_config.json")
+        >>> settings = ensemble_identity(place.name, config, base_seed=0)
+        >>> runs = [place.history(0), place.history(1)]
+        >>> record = register(runs, settings, path=f"{folder}/registered.json")
         >>> record["ensemble"], [(run["merge_seed"], run["n_merges"]) for run in record["runs"]]
         ('example/example', [('[0, 0]', 11), ('[0, 1]', 11)])
 
@@ -148,14 +145,13 @@ def summarize_ensemble(
     """Write `summary.json`.
 
     Example:
-        >>> import json, tempfile
+        >>> import json
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     runs, path = [place.history(0), place.history(1)], Path(folder) / "summary.json"
-        ...     found = place.folder / "stability.json", place.folder / "groups.json"
-        ...     summarize_ensemble(runs, place.distances(), *found, path=path)
-        ...     summary = json.loads(path.read_text())
+        >>> place = write_example_ensemble(folder)
+        >>> runs, path = [place.history(0), place.history(1)], Path(folder) / "summary.json"
+        >>> found = place.folder / "stability.json", place.folder / "groups.json"
+        >>> summarize_ensemble(runs, place.distances(), *found, path=path)
+        >>> summary = json.loads(path.read_text())
         >>> summary["n_components"], summary["n_groups_at_least_mdl"]
         ([12, 12], [4, 4])
 

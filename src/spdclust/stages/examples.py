@@ -40,18 +40,16 @@ def examples(
     at least `active_members` of its members are; a group of a run, if any member is.
 
     Example:
-        >>> import tempfile
         >>> from dataclasses import replace
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.files.stored_batch import TokenExamples, samples_of
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     path = place.batches(0) / "batch_0.pt"
-        ...     batch = ActivationBatch.load(path)
-        ...     tokens = (batch.matrix[:, [0]].toarray() > 0).astype(int)  # what attn:0 is active on is a cat
-        ...     kept = TokenExamples(tokens, samples_of(len(tokens), 1, None), {0: " dog", 1: " cat"})
-        ...     replace(batch, examples=kept).save(path)
-        ...     print(examples(place.folder, run=0, limit=1))
+        >>> place = write_example_ensemble(folder)
+        >>> path = place.batches(0) / "batch_0.pt"
+        >>> batch = ActivationBatch.load(path)
+        >>> tokens = (batch.matrix[:, [0]].toarray() > 0).astype(int)  # what attn:0 is active on is a cat
+        >>> kept = TokenExamples(tokens, samples_of(len(tokens), 1, None), {0: " dog", 1: " cat"})
+        >>> replace(batch, examples=kept).save(path)
+        >>> print(examples(place.folder, run=0, limit=1))
         /.../example/example, run 0: 4 groups, best distinguished by tokens first
         group 0: attn ×2, mlp; active on 19.00%; ' cat' 36/36, ' dog' 2/164
 

@@ -55,13 +55,11 @@ def explorer(
     """Write `explorer.html`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     page = place.folder / "explorer.html"
-        ...     explorer(place.folder, page, ensemble=place.name, **files_of(place.folder))
-        ...     html = page.read_text()
+        >>> place = write_example_ensemble(folder)
+        >>> page = place.folder / "explorer.html"
+        >>> explorer(place.folder, page, ensemble=place.name, **files_of(place.folder))
+        >>> html = page.read_text()
         >>> "<title>example/example" in html, "src=" in html  # nothing is loaded from elsewhere
         (True, False)
 
@@ -126,10 +124,8 @@ def files_of(folder: str | Path) -> dict[str, Any]:
     """Return what `explorer` takes besides histories, as far as it is in or next to an ensemble's folder.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     found = files_of(write_example_ensemble(folder).folder)
+        >>> found = files_of(write_example_ensemble(folder).folder)
         >>> list(found["distances"]), [path.name for path in found["stability"]], len(found["batches"])
         (['perm_invariant_hamming'], ['stability.json', 'stability_iterations.csv'], 2)
 

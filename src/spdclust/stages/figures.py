@@ -29,13 +29,11 @@ def draw_figures(
     """Draw figures of one rule of the registry.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     inputs = {"histories": [place.history(0), place.history(1)]}
-        ...     draw_figures("plot_curves", inputs, {"mdl": [f"{folder}/mdl.png", f"{folder}/mdl.pdf"]})
-        ...     sorted(path.name for path in Path(folder).glob("mdl.*"))
+        >>> place = write_example_ensemble(folder)
+        >>> inputs = {"histories": [place.history(0), place.history(1)]}
+        >>> draw_figures("plot_curves", inputs, {"mdl": [f"{folder}/mdl.png", f"{folder}/mdl.pdf"]})
+        >>> sorted(path.name for path in Path(folder).glob("mdl.*"))
         ['mdl.pdf', 'mdl.png']
 
     Args:
@@ -76,12 +74,10 @@ def draw_all_figures(rule: str, inputs: Mapping[str, Files], folder: str | Path)
     """Draw every figure of a rule without wildcards into a folder, as `<figure>.png`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     inputs = {"histories": [write_example_ensemble(folder).history(0)]}
-        ...     draw_all_figures("plot_curves", inputs, folder)
-        ...     sorted(path.name for path in Path(folder).glob("*.png"))
+        >>> inputs = {"histories": [write_example_ensemble(folder).history(0)]}
+        >>> draw_all_figures("plot_curves", inputs, folder)
+        >>> sorted(path.name for path in Path(folder).glob("*.png"))
         ['cluster_sizes.png', 'mdl.png']
 
     Raises:

@@ -29,13 +29,11 @@ def groups(
     """Write `groups.json`, its tables and `cluster_mapping_groups.json`, and return what they hold.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ensemble = write_example_ensemble(folder)
-        ...     batches = [ensemble.batches(0), ensemble.batches(1)]
-        ...     found = groups(ensemble.folder, folder, ensemble=ensemble.name, batches=batches)
-        ...     sorted(path.name for path in Path(folder).glob("groups.*"))
+        >>> ensemble = write_example_ensemble(folder)
+        >>> batches = [ensemble.batches(0), ensemble.batches(1)]
+        >>> found = groups(ensemble.folder, folder, ensemble=ensemble.name, batches=batches)
+        >>> sorted(path.name for path in Path(folder).glob("groups.*"))
         ['groups.csv', 'groups.json', 'groups.nwk']
         >>> sorted(found.members(group) for group in range(found.n_groups))[0]
         ['attn:0', 'attn:1', 'mlp:0']
@@ -85,12 +83,10 @@ def groups_of(
     histories and the batches, where those are still there.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ensemble = write_example_ensemble(folder)
-        ...     Path(ensemble.folder, "groups.nwk").unlink()
-        ...     [groups_of(ensemble.folder)[1] for _ in range(2)]
+        >>> ensemble = write_example_ensemble(folder)
+        >>> Path(ensemble.folder, "groups.nwk").unlink()
+        >>> [groups_of(ensemble.folder)[1] for _ in range(2)]
         [True, False]
 
     Raises:

@@ -70,13 +70,11 @@ def merge(
     """Merge the components of one run and write its history and per-iteration metrics.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     batches, again = [place.batches(1) / "batch_0.pt"], Path(folder) / "history.zip"
-        ...     merge(batches, MERGE.resolved(), (0, 1), history=again, metrics=f"{folder}/metrics.csv")
-        ...     again.read_bytes() == place.history(1).read_bytes()  # same batches, settings and seed
+        >>> place = write_example_ensemble(folder)
+        >>> batches, again = [place.batches(1) / "batch_0.pt"], Path(folder) / "history.zip"
+        >>> merge(batches, MERGE.resolved(), (0, 1), history=again, metrics=f"{folder}/metrics.csv")
+        >>> again.read_bytes() == place.history(1).read_bytes()  # same batches, settings and seed
         True
 
     Args:

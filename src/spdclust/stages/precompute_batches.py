@@ -18,13 +18,11 @@ def precompute_batches(settings: Mapping[str, Any], paths: Sequence[str | Path])
     Existing batches with the same provenance are kept.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> settings = {"model_path": "resources/resid_mlp1", "batch_size": 4, "device": "cpu"}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     paths = [f"{folder}/run_2/batch_0.pt", f"{folder}/run_2/batch_1.pt"]
-        ...     precompute_batches(settings, paths)
-        ...     batch = ActivationBatch.load(paths[1])
+        >>> paths = [f"{folder}/run_2/batch_0.pt", f"{folder}/run_2/batch_1.pt"]
+        >>> precompute_batches(settings, paths)
+        >>> batch = ActivationBatch.load(paths[1])
         >>> batch.seed, batch.matrix.shape
         (2001, (4, 200))
 

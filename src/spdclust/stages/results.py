@@ -22,11 +22,9 @@ def registry(path: str | Path) -> None:
     """Write the registry of all ensembles in its folder.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = write_example_ensemble(folder)
-        ...     registry(f"{folder}/results/ensemble_registry.db")
+        >>> _ = write_example_ensemble(folder)
+        >>> registry(f"{folder}/results/ensemble_registry.db")
 
     Raises:
         InputError: a `registered.json` is damaged, or the registry cannot be written.
@@ -77,13 +75,11 @@ def resolve_configuration(
     """Write `pipeline_config.yaml` and `clustering_run_config.json`.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.config.run import ClusteringRunConfig
         >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1").model_dump(mode="json")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pipeline_file, run_file = Path(folder) / "pipeline_config.yaml", Path(folder) / "run.json"
-        ...     resolve_configuration({"n_runs": 4}, run, pipeline_path=pipeline_file, run_path=run_file)
-        ...     pipeline_file.read_text().strip(), '"batch_size": 128' in run_file.read_text()
+        >>> pipeline_file, run_file = Path(folder) / "pipeline_config.yaml", Path(folder) / "run.json"
+        >>> resolve_configuration({"n_runs": 4}, run, pipeline_path=pipeline_file, run_path=run_file)
+        >>> pipeline_file.read_text().strip(), '"batch_size": 128' in run_file.read_text()
         ('n_runs: 4', True)
 
     Raises:

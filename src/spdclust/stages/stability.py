@@ -48,12 +48,10 @@ def stability(
     """Write `stability.json` and its tables, and return what they hold.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder, n_runs=3)
-        ...     found = stability(place.folder, ["matching_dist"], folder)
-        ...     sorted(path.name for path in Path(folder).glob("stability*.csv"))
+        >>> place = write_example_ensemble(folder, n_runs=3)
+        >>> found = stability(place.folder, ["matching_dist"], folder)
+        >>> sorted(path.name for path in Path(folder).glob("stability*.csv"))
         ['stability_components.csv', 'stability_groups.csv', 'stability_iterations.csv',
          'stability_sizes.csv']
         >>> groups = found.cuts["least_mdl"].coclustering.consensus
@@ -130,13 +128,12 @@ def map_consensus(
     number of groups, the iteration of the first run.
 
     Example:
-        >>> import json, tempfile
+        >>> import json
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     place = write_example_ensemble(folder)
-        ...     path = Path(folder) / "cluster_mapping_consensus_groups_4.json"
-        ...     map_consensus(place.folder, "groups_4", path, ensemble=place.name, model="")
-        ...     record = json.loads(path.read_text())
+        >>> place = write_example_ensemble(folder)
+        >>> path = Path(folder) / "cluster_mapping_consensus_groups_4.json"
+        >>> map_consensus(place.folder, "groups_4", path, ensemble=place.name, model="")
+        >>> record = json.loads(path.read_text())
         >>> record["clustering_run_id"], record["iteration"]
         ('example/example/consensus', 7)
         >>> [label for label, group in record["clusters"].items() if group == 0]
@@ -203,14 +200,13 @@ def map_run(
     """Write the mapping of one run's groups.
 
     Example:
-        >>> import json, tempfile
+        >>> import json
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history, mapping = Path(folder) / "history.zip", Path(folder) / "cluster_mapping_run_0.json"
-        ...     save_merge_history(example_history(), history)
-        ...     map_run(history, "iteration_0", mapping, ensemble="sae/mine", model="")
-        ...     clusters = json.loads(mapping.read_text())["clusters"]
+        >>> history, mapping = Path(folder) / "history.zip", Path(folder) / "cluster_mapping_run_0.json"
+        >>> save_merge_history(example_history(), history)
+        >>> map_run(history, "iteration_0", mapping, ensemble="sae/mine", model="")
+        >>> clusters = json.loads(mapping.read_text())["clusters"]
         >>> [label for label, group in clusters.items() if group is not None]  # the first merge
         ['attn:5', 'mlp:5']
 
@@ -307,16 +303,14 @@ def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str |
     """Write `sweep.json` and its tables; return the contents.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
         >>> points = []
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for alpha in (0.3, 1.0):
-        ...         config = MERGE.model_copy(update={"alpha": alpha})
-        ...         place = write_example_ensemble(f"{folder}/{alpha}", config=config).folder
-        ...         values = {"merge_config.alpha": alpha}
-        ...         points.append(PointFiles(f"alpha~{alpha:g}", values, place, place / "stability.json"))
-        ...     record = compare_points(points, folder)
+        >>> for alpha in (0.3, 1.0):
+        ...     config = MERGE.model_copy(update={"alpha": alpha})
+        ...     place = write_example_ensemble(f"{folder}/{alpha}", config=config).folder
+        ...     values = {"merge_config.alpha": alpha}
+        ...     points.append(PointFiles(f"alpha~{alpha:g}", values, place, place / "stability.json"))
+        >>> record = compare_points(points, folder)
         >>> for point in record["points"]:
         ...     point["name"], point["n_groups_mean"], point["n_consensus_groups"]
         ('alpha~0.3', 2.0, 4)

@@ -29,17 +29,15 @@ def follow_merge(
     """Return callbacks for the merge of one run that record its progress and log it to W&B.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
         >>> from spdclust.files.merge_progress import load_progress
         >>> from spdclust.stages.merge import merge
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     history, batches = ensemble.history(0), [ensemble.batches(0) / "batch_0.pt"]
-        ...     observer = follow_merge(history, None)
-        ...     metrics = history.with_name("metrics.csv")
-        ...     merge(batches, MERGE.resolved(), (0, 0), history=history, metrics=metrics, observer=observer)
-        ...     progress = load_progress(ensemble.progress(0))
+        >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        >>> history, batches = ensemble.history(0), [ensemble.batches(0) / "batch_0.pt"]
+        >>> observer = follow_merge(history, None)
+        >>> metrics = history.with_name("metrics.csv")
+        >>> merge(batches, MERGE.resolved(), (0, 0), history=history, metrics=metrics, observer=observer)
+        >>> progress = load_progress(ensemble.progress(0))
         >>> progress.n_done, progress.n_merges
         (11, 11)
 

@@ -61,11 +61,9 @@ def save_group_assignments(
     """Write the grouping after some merges; the bytes are reproducible, except for the times.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_group_assignments(example_history(), np.array([0, 7]), f"{folder}/{FILE_NAME}")
-        ...     load_group_assignments(folder).k_groups.tolist()
+        >>> save_group_assignments(example_history(), np.array([0, 7]), f"{folder}/{FILE_NAME}")
+        >>> load_group_assignments(folder).k_groups.tolist()
         [11, 4]
 
     Raises:
@@ -104,11 +102,9 @@ def load_group_assignments(path: str | Path) -> GroupAssignments:
     From W&B, `folder = wandb.Api().artifact("<entity>/<project>/<run id>-groups:final").download()` first.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.example_ensemble import example_history
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_group_assignments(example_history(), np.array([0, 7]), f"{folder}/{FILE_NAME}")
-        ...     load_group_assignments(folder).at(7).members(0)
+        >>> save_group_assignments(example_history(), np.array([0, 7]), f"{folder}/{FILE_NAME}")
+        >>> load_group_assignments(folder).at(7).members(0)
         ['attn:0', 'attn:1', 'mlp:0']
 
     Raises:

@@ -181,12 +181,10 @@ def log_once(
     """Log something as a W&B run, unless its note shows that the same was logged to the same project.
 
     Example:
-        >>> import tempfile
         >>> described = TrackedEnsemble(Path("mlp/demo")).describe("merge", "run_0", "1f2e")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "run_0.json"
-        ...     Note("mlp-demo-run_0-1f2e", source="ab", target="/spd-cluster", complete=True).save(path)
-        ...     log_once(described, path, "ab", print).run_id  # `print` is not called
+        >>> path = Path(folder) / "run_0.json"
+        >>> Note("mlp-demo-run_0-1f2e", source="ab", target="/spd-cluster", complete=True).save(path)
+        >>> log_once(described, path, "ab", print).run_id  # `print` is not called
         'mlp-demo-run_0-1f2e'
 
     Args:

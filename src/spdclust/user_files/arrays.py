@@ -139,15 +139,13 @@ def zipped_batch(path: Path) -> UserContent:
     """Return the activations of a batch and its labels, before the samples are read.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
         >>> from spdclust.files.archive import write_archive
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "batch_0000.zip")
-        ...     members = {"activations.npy": np.array([[0.0, 0.5], [0.25, 0.0]]), "labels.txt": "m:0\\nm:1"}
-        ...     write_archive(path, members)
-        ...     batch = zipped_batch(path)
-        ...     batch.rows().toarray().tolist(), batch.labels
+        >>> path = Path(folder, "batch_0000.zip")
+        >>> members = {"activations.npy": np.array([[0.0, 0.5], [0.25, 0.0]]), "labels.txt": "m:0\\nm:1"}
+        >>> write_archive(path, members)
+        >>> batch = zipped_batch(path)
+        >>> batch.rows().toarray().tolist(), batch.labels
         ([[0.0, 0.5], [0.25, 0.0]], ['m:0', 'm:1'])
 
     Raises:

@@ -54,13 +54,11 @@ def table_content(path: Path) -> UserContent:
     """Return the activations of a `.parquet` file or of a folder written by `save_to_disk`.
 
     Example:
-        >>> import tempfile
         >>> import pyarrow, pyarrow.parquet
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     table = pyarrow.table({"activations": [[0.0, 0.5], [1.0, 0.0]], "text": ["a", "b"]})
-        ...     pyarrow.parquet.write_table(table, f"{folder}/a.parquet")
-        ...     content = table_content(Path(folder) / "a.parquet")
-        ...     content.rows().toarray().tolist()
+        >>> table = pyarrow.table({"activations": [[0.0, 0.5], [1.0, 0.0]], "text": ["a", "b"]})
+        >>> pyarrow.parquet.write_table(table, f"{folder}/a.parquet")
+        >>> content = table_content(Path(folder) / "a.parquet")
+        >>> content.rows().toarray().tolist()
         [[0.0, 0.5], [1.0, 0.0]]
 
     Raises:

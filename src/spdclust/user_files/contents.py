@@ -133,11 +133,9 @@ def zipped_arrays(path: Path, what: str, allowed: str) -> dict[str, ZippedArray]
     """Return the arrays of an archive by name, after checking that every header matches the stored size.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(f"{folder}/a.npz", activations=np.array([[0.0, 0.5], [0.25, 0.0]], order="F"))
-        ...     array = zipped_arrays(Path(folder) / "a.npz", "matrix", "a .npz")["activations"]
-        ...     array.shape, array.rows().toarray().tolist()
+        >>> np.savez(f"{folder}/a.npz", activations=np.array([[0.0, 0.5], [0.25, 0.0]], order="F"))
+        >>> array = zipped_arrays(Path(folder) / "a.npz", "matrix", "a .npz")["activations"]
+        >>> array.shape, array.rows().toarray().tolist()
         ((2, 2), [[0.0, 0.5], [0.25, 0.0]])
 
     Raises:

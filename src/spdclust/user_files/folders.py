@@ -112,11 +112,9 @@ def run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
     run's settings states it for other names.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("a-0-of-2.npy", "a-1-of-2.npy", "attention_mask.npy", "._a-0-of-2.npy"):
-        ...         (Path(folder) / name).touch()
-        ...     found = run_files(ClusteringRunConfig(precomputed_activations_dir=folder))
+        >>> for name in ("a-0-of-2.npy", "a-1-of-2.npy", "attention_mask.npy", "._a-0-of-2.npy"):
+        ...     (Path(folder) / name).touch()
+        >>> found = run_files(ClusteringRunConfig(precomputed_activations_dir=folder))
         >>> [file.name for file in found.files], list(found.unused().values())
         (['a-0-of-2.npy', 'a-1-of-2.npy'], ['named as a mask'])
 
@@ -136,12 +134,10 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
     """Return all batches of one run that a folder holds, however many the merge needs.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("part_10.npy", "part_9.npy", "labels.txt"):
-        ...         (Path(folder) / name).touch()
-        ...     [[file.name for file in batch] for batch in files_of_run(folder).batches]
-        ...     [[file.name for file in batch] for batch in files_of_run(folder, shards=True).batches]
+        >>> for name in ("part_10.npy", "part_9.npy", "labels.txt"):
+        ...     (Path(folder) / name).touch()
+        >>> [[file.name for file in batch] for batch in files_of_run(folder).batches]
+        >>> [[file.name for file in batch] for batch in files_of_run(folder, shards=True).batches]
         [['part_9.npy'], ['part_10.npy']]
         [['part_9.npy', 'part_10.npy']]
 
@@ -187,11 +183,9 @@ def files_of_runs(config: ClusteringRunConfig, runs: Sequence[int]) -> list[RunF
     """Return the user-supplied files of several runs, which have the same number of batches.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "acts.npy").touch()
-        ...     config = ClusteringRunConfig(precomputed_activations_dir=folder)
-        ...     [[file.name for file in each.files] for each in files_of_runs(config, range(2))]
+        >>> (Path(folder) / "acts.npy").touch()
+        >>> config = ClusteringRunConfig(precomputed_activations_dir=folder)
+        >>> [[file.name for file in each.files] for each in files_of_runs(config, range(2))]
         [['acts.npy'], ['acts.npy']]
 
     Raises:
@@ -238,10 +232,8 @@ def files_beside(files: Sequence[Path]) -> list[Path]:
     """Return the files of labels, metadata and tokens of given files, and the files inside given folders.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "labels.txt").touch()
-        ...     [path.name for path in files_beside([Path(folder) / "part_9.npy"])]
+        >>> (Path(folder) / "labels.txt").touch()
+        >>> [path.name for path in files_beside([Path(folder) / "part_9.npy"])]
         ['labels.txt']
     """
     names = (*LABEL_FILES, METADATA)

@@ -70,11 +70,9 @@ def saved_files(folder: Path) -> list[Path]:
     """Return the files of a dataset that `save_to_disk` wrote, `state.json` first.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     state = '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}'
-        ...     _ = (Path(folder) / "state.json").write_text(state)
-        ...     [path.name for path in saved_files(Path(folder))]
+        >>> state = '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}'
+        >>> _ = (Path(folder) / "state.json").write_text(state)
+        >>> [path.name for path in saved_files(Path(folder))]
         ['state.json', 'data-00000-of-00001.arrow']
 
     Raises:
@@ -105,12 +103,10 @@ def cache_files(folder: Path) -> list[Path]:
     """Return the files of a feature cache, or nothing if a folder is none.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "layers.4.mlp").mkdir()
-        ...     for name in ("10_19", "0_9"):
-        ...         (Path(folder) / "layers.4.mlp" / f"{name}.safetensors").touch()
-        ...     [path.name for path in cache_files(Path(folder))]
+        >>> (Path(folder) / "layers.4.mlp").mkdir()
+        >>> for name in ("10_19", "0_9"):
+        ...     (Path(folder) / "layers.4.mlp" / f"{name}.safetensors").touch()
+        >>> [path.name for path in cache_files(Path(folder))]
         ['0_9.safetensors', '10_19.safetensors']
     """
     found = _splits(folder)
@@ -143,11 +139,9 @@ def tokens_file(path: Path, matrices: Sequence[str]) -> Path | None:
     `tokens_3.npy` belongs to `part_3.npy`; `tokens.npy` to the only file of a folder.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("part_0.npy", "part_1.npy", "tokens_0.npy", "tokens_1.npy"):
-        ...         (Path(folder) / name).touch()
-        ...     tokens_file(Path(folder) / "part_1.npy", [".npy"]).name
+        >>> for name in ("part_0.npy", "part_1.npy", "tokens_0.npy", "tokens_1.npy"):
+        ...     (Path(folder) / name).touch()
+        >>> tokens_file(Path(folder) / "part_1.npy", [".npy"]).name
         'tokens_1.npy'
 
     Raises:
@@ -178,11 +172,9 @@ def run_folders(folder: Path) -> dict[int, Path]:
     """Return the folder of each run by its number: `run_<r>`, also with leading zeros.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("run_00", "run_01", "run_a"):
-        ...         (Path(folder) / name).mkdir()
-        ...     [(number, path.name) for number, path in run_folders(Path(folder)).items()]
+        >>> for name in ("run_00", "run_01", "run_a"):
+        ...     (Path(folder) / name).mkdir()
+        >>> [(number, path.name) for number, path in run_folders(Path(folder)).items()]
         [(0, 'run_00'), (1, 'run_01')]
 
     Raises:

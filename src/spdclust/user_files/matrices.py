@@ -83,10 +83,8 @@ def read_user_file(
     """Read one user-supplied file, or a folder that holds one batch, as a batch.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
-        ...     batch = read_user_file(f"{folder}/latents.npy")
+        >>> np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
+        >>> batch = read_user_file(f"{folder}/latents.npy")
         >>> batch.labels, batch.maxima.tolist()
         (['latent:0', 'latent:1'], [0.1, 0.5])
 
@@ -106,10 +104,8 @@ def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, UserTo
     """Read one user-supplied file, and the tokens in it or next to it.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(f"{folder}/a.npz", activations=np.eye(2), tokens=np.array(["the", " cat"]))
-        ...     batch, tokens = read_with_tokens(Path(folder) / "a.npz")
+        >>> np.savez(f"{folder}/a.npz", activations=np.eye(2), tokens=np.array(["the", " cat"]))
+        >>> batch, tokens = read_with_tokens(Path(folder) / "a.npz")
         >>> batch.n_components, tokens.first.tolist()
         (2, ['the', ' cat'])
 
@@ -135,10 +131,8 @@ def open_user_file(path: Path, *, verify: bool = True) -> UserContent:
     """Return what a user-supplied file or folder holds, with its labels, before the samples are read.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/mask.npy", np.ones((20, 4), dtype=np.int64))
-        ...     content = open_user_file(Path(folder) / "mask.npy")
+        >>> np.save(f"{folder}/mask.npy", np.ones((20, 4), dtype=np.int64))
+        >>> content = open_user_file(Path(folder) / "mask.npy")
         >>> content.n_samples, content.n_components, content.whole_numbers
         (20, 4, True)
 
@@ -173,10 +167,8 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
     """Return the file of labels next to activations or one folder up, and its labels; None if there is none.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "labels.txt").write_text("a:0\\na:1\\n")
-        ...     labels_beside(Path(folder) / "x.npy")[1]
+        >>> _ = (Path(folder) / "labels.txt").write_text("a:0\\na:1\\n")
+        >>> labels_beside(Path(folder) / "x.npy")[1]
         ['a:0', 'a:1']
 
     Raises:

@@ -46,12 +46,10 @@ def header_of_user_file(path: Path) -> UserHeader:
     """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "attention_mask.npy"
-        ...     np.save(path, np.ones((20, 25), dtype=np.int64))
-        ...     header = header_of_user_file(path)
+        >>> path = Path(folder) / "attention_mask.npy"
+        >>> np.save(path, np.ones((20, 25), dtype=np.int64))
+        >>> header = header_of_user_file(path)
         >>> header.n_samples, header.n_components, header.whole_numbers, header.has_labels
         (20, 25, True, False)
 
@@ -70,13 +68,11 @@ def check_one_run(found: RunFiles) -> list[UserHeader]:
     """Return the headers of the batches in a run's folder, unused ones included, after comparing them.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
         >>> from spdclust.user_files.folders import files_of_run
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/acts.npy", np.ones((9, 3)))
-        ...     np.save(f"{folder}/other.npy", np.ones((9, 4)))
-        ...     check_one_run(files_of_run(folder))
+        >>> np.save(f"{folder}/acts.npy", np.ones((9, 3)))
+        >>> np.save(f"{folder}/other.npy", np.ones((9, 4)))
+        >>> check_one_run(files_of_run(folder))
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...other.npy: number of columns differs from the other files (found: 4 columns,
@@ -119,12 +115,10 @@ def check_all_runs(runs: Sequence[RunFiles]) -> list[UserHeader]:
     """Return the headers of all runs' files, after comparing them within each run's folder and between runs.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
         >>> from spdclust.user_files.folders import files_of_run
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.save(f"{folder}/acts.npy", np.ones((9, 3)))
-        ...     headers = check_all_runs([files_of_run(folder, run) for run in range(4)])
+        >>> np.save(f"{folder}/acts.npy", np.ones((9, 3)))
+        >>> headers = check_all_runs([files_of_run(folder, run) for run in range(4)])
         >>> [(header.n_samples, header.n_components) for header in headers]
         [(9, 3)]
 
@@ -245,13 +239,11 @@ def read_user_batch(
     """Read the files of one batch; the samples of its shards are concatenated in order.
 
     Example:
-        >>> import tempfile
         >>> import numpy as np
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     shards = [Path(folder) / f"acts-{number}-of-2.npy" for number in range(2)]
-        ...     for number, path in enumerate(shards):
-        ...         np.save(path, np.full((2, 3), number + 1.0))
-        ...     read_user_batch(shards).matrix.toarray()[:, 0].tolist()
+        >>> shards = [Path(folder) / f"acts-{number}-of-2.npy" for number in range(2)]
+        >>> for number, path in enumerate(shards):
+        ...     np.save(path, np.full((2, 3), number + 1.0))
+        >>> read_user_batch(shards).matrix.toarray()[:, 0].tolist()
         [1.0, 1.0, 2.0, 2.0]
 
     Raises:
@@ -315,11 +307,9 @@ def digest_of_batch(files: Sequence[str | Path]) -> str:
     """Return one SHA-256 for the files of a batch, in hex: that of the only file, or one of all shards.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "a.npy"
-        ...     _ = path.write_bytes(b"abc")
-        ...     digest_of_batch([path])[:8], digest_of_batch([path, path])[:8] == digest_of_batch([path])[:8]
+        >>> path = Path(folder) / "a.npy"
+        >>> _ = path.write_bytes(b"abc")
+        >>> digest_of_batch([path])[:8], digest_of_batch([path, path])[:8] == digest_of_batch([path])[:8]
         ('ba7816bf', False)
 
     Raises:

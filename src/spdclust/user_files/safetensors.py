@@ -27,11 +27,10 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
     """Return the tensors of a file by name, in natural order, mapped into memory.
 
     Example:
-        >>> import tempfile, torch
+        >>> import torch
         >>> from safetensors.torch import save_file
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_file({"layer.10": torch.ones(1), "layer.9": torch.zeros(1)}, f"{folder}/a.safetensors")
-        ...     read_safetensors(f"{folder}/a.safetensors")
+        >>> save_file({"layer.10": torch.ones(1), "layer.9": torch.zeros(1)}, f"{folder}/a.safetensors")
+        >>> read_safetensors(f"{folder}/a.safetensors")
         {'layer.9': tensor([0.]), 'layer.10': tensor([1.])}
 
     Raises:
@@ -55,13 +54,12 @@ def cache_content(folder: Path) -> UserContent:
     The number of samples is that of the tokens; if they were not kept, that of the largest locations.
 
     Example:
-        >>> import tempfile, torch
+        >>> import torch
         >>> from safetensors.torch import save_file
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "mlp").mkdir()
-        ...     split = {"locations": torch.tensor([[0, 1, 0]]), "activations": torch.ones(1)}
-        ...     save_file(split, f"{folder}/mlp/0_1.safetensors")
-        ...     cache_content(Path(folder)).rows().toarray().tolist()
+        >>> (Path(folder) / "mlp").mkdir()
+        >>> split = {"locations": torch.tensor([[0, 1, 0]]), "activations": torch.ones(1)}
+        >>> save_file(split, f"{folder}/mlp/0_1.safetensors")
+        >>> cache_content(Path(folder)).rows().toarray().tolist()
         [[0.0, 0.0], [1.0, 0.0]]
 
     Raises:

@@ -129,10 +129,8 @@ def read_tokens(path: Path) -> UserTokens:
     """Read a file of tokens.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "tokens.json").write_text('[["the", " cat"], ["a"]]')
-        ...     read_tokens(Path(folder) / "tokens.json").lengths.tolist()
+        >>> _ = (Path(folder) / "tokens.json").write_text('[["the", " cat"], ["a"]]')
+        >>> read_tokens(Path(folder) / "tokens.json").lengths.tolist()
         [2, 1]
 
     Raises:

@@ -100,13 +100,11 @@ def read_own_weights(
     """Return the target model's own weights, for checkpoints that omit them.
 
     Example:
-        >>> import tempfile
         >>> from spdclust.models.checkpoint import resolve_checkpoint
         >>> run = resolve_checkpoint("resources/resid_mlp1")
         >>> module = nn.Linear(2, 1)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save(module.state_dict(), f"{folder}/tiny.pth")
-        ...     weights = read_own_weights([Path(folder)], "tiny.pth", module, run, "pretrained_model_path")
+        >>> torch.save(module.state_dict(), f"{folder}/tiny.pth")
+        >>> weights = read_own_weights([Path(folder)], "tiny.pth", module, run, "pretrained_model_path")
         >>> {name: tuple(tensor.shape) for name, tensor in weights.items()}
         {'weight': (1, 2), 'bias': (1,)}
 

@@ -111,17 +111,15 @@ def build(checkpoint: Checkpoint) -> Target:
     """Return an empty model of the sizes in `model_config.yaml`.
 
     Example:
-        >>> import tempfile
         >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     run = Path(folder) / "final_config.yaml"
-        ...     _ = run.write_text(
-        ...         "{pretrained_model_class: GPT2Simple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
-        ...         " ci_config: {fn_type: mlp}, task_config: {}}"
-        ...     )
-        ...     sizes = "{block_size: 8, vocab_size: 50, n_layer: 1, n_head: 2, n_embd: 4}"
-        ...     _ = run.with_name("model_config.yaml").write_text(sizes)
-        ...     target = build(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
+        >>> run = Path(folder) / "final_config.yaml"
+        >>> _ = run.write_text(
+        ...     "{pretrained_model_class: GPT2Simple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
+        ...     " ci_config: {fn_type: mlp}, task_config: {}}"
+        ... )
+        >>> sizes = "{block_size: 8, vocab_size: 50, n_layer: 1, n_head: 2, n_embd: 4}"
+        >>> _ = run.with_name("model_config.yaml").write_text(sizes)
+        >>> target = build(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
         >>> tuple(target.module.h[0].mlp.c_fc.weight.shape), target.max_length
         ((16, 4), 8)
 

@@ -146,18 +146,16 @@ def build(checkpoint: Checkpoint) -> Target:
     """Return an empty model of the sizes in `induction_head_train_config.yaml` or `ih_train_config.yaml`.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     run = Path(folder) / "final_config.yaml"
-        ...     _ = run.write_text(
-        ...         "{pretrained_model_class: InductionTransformer, ci_config: {fn_type: mlp},"
-        ...         " module_info: [{module_pattern: blocks.*.attn.*, C: 2}], task_config: {}}"
-        ...     )
-        ...     _ = run.with_name("ih_train_config.yaml").write_text(
-        ...         "ih_model_config: {vocab_size: 9, seq_len: 8, d_model: 4, n_heads: 1, n_layers: 2,"
-        ...         " ff_fanout: 4, use_ff: false, use_pos_encoding: true, use_layer_norm: false}"
-        ...     )
-        ...     target = build(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
+        >>> run = Path(folder) / "final_config.yaml"
+        >>> _ = run.write_text(
+        ...     "{pretrained_model_class: InductionTransformer, ci_config: {fn_type: mlp},"
+        ...     " module_info: [{module_pattern: blocks.*.attn.*, C: 2}], task_config: {}}"
+        ... )
+        >>> _ = run.with_name("ih_train_config.yaml").write_text(
+        ...     "ih_model_config: {vocab_size: 9, seq_len: 8, d_model: 4, n_heads: 1, n_layers: 2,"
+        ...     " ff_fanout: 4, use_ff: false, use_pos_encoding: true, use_layer_norm: false}"
+        ... )
+        >>> target = build(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
         >>> target.task.vocab_size, target.task.prefix_window, target.max_length
         (11, 5, 8)
 

@@ -221,17 +221,15 @@ def build_llama_simple(checkpoint: Checkpoint) -> Target:
     """Return an empty model of the sizes in `model_config.yaml`.
 
     Example:
-        >>> import tempfile
         >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     run = Path(folder) / "final_config.yaml"
-        ...     _ = run.write_text(
-        ...         "{pretrained_model_class: LlamaSimple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
-        ...         " ci_config: {fn_type: mlp}, task_config: {}}"
-        ...     )
-        ...     sizes = "{n_layer: 1, n_embd: 8, n_head: 2, n_key_value_heads: 1, n_intermediate: 5}"
-        ...     _ = run.with_name("model_config.yaml").write_text(sizes)
-        ...     target = build_llama_simple(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
+        >>> run = Path(folder) / "final_config.yaml"
+        >>> _ = run.write_text(
+        ...     "{pretrained_model_class: LlamaSimple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
+        ...     " ci_config: {fn_type: mlp}, task_config: {}}"
+        ... )
+        >>> sizes = "{n_layer: 1, n_embd: 8, n_head: 2, n_key_value_heads: 1, n_intermediate: 5}"
+        >>> _ = run.with_name("model_config.yaml").write_text(sizes)
+        >>> target = build_llama_simple(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
         >>> tuple(target.module.h[0].mlp.gate_proj.weight.shape), target.max_length
         ((5, 8), 1024)
 

@@ -147,16 +147,14 @@ def build_tms(checkpoint: Checkpoint) -> Target:
     The run folder's copy of that file holds the sizes only; the target's own holds the training settings too.
 
     Example:
-        >>> import tempfile
         >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     run = Path(folder) / "final_config.yaml"
-        ...     _ = run.write_text(
-        ...         "{pretrained_model_class: TMSModel, module_info: [{module_pattern: linear1, C: 20}],"
-        ...         " ci_config: {fn_type: mlp}, task_config: {feature_probability: 0.05}}"
-        ...     )
-        ...     _ = run.with_name("tms_train_config.yaml").write_text("{n_features: 5, n_hidden: 2}")
-        ...     target = build_tms(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
+        >>> run = Path(folder) / "final_config.yaml"
+        >>> _ = run.write_text(
+        ...     "{pretrained_model_class: TMSModel, module_info: [{module_pattern: linear1, C: 20}],"
+        ...     " ci_config: {fn_type: mlp}, task_config: {feature_probability: 0.05}}"
+        ... )
+        >>> _ = run.with_name("tms_train_config.yaml").write_text("{n_features: 5, n_hidden: 2}")
+        >>> target = build_tms(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
         >>> tuple(target.module.linear1.weight.shape), target.task.feature_probability
         ((2, 5), 0.05)
 
