@@ -23,7 +23,7 @@ rule compare_points:
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        **stage_params("stability:compare_points"),
+        **stage_params("ensemble_records:compare_points"),
         points=files_of_points,
         folder=output_folder,
     script:

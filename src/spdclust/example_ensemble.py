@@ -172,8 +172,8 @@ def write_example_ensemble(
     Example:
         >>> place = write_example_ensemble(folder)
         >>> place.history(0).relative_to(folder).as_posix()
-        >>> sorted(path.name for path in place.folder.glob("*.npz"))
         'results/example/example/runs/run_0/history.zip'
+        >>> sorted(path.name for path in place.folder.glob("*.npz"))
         ['distances_perm_invariant_hamming.npz', 'ensemble_merge_array.npz', 'stability_coclustering.npz']
 
     Args:

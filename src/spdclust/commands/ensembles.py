@@ -332,8 +332,8 @@ def _merge_array(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, SWEEP_FILES
     from spdclust.files.summaries import format_sweeps
+    from spdclust.stages.ensemble_records import PointFiles, compare_points
     from spdclust.stages.figures import draw_all_figures
-    from spdclust.stages.stability import PointFiles, compare_points
 
     names = [folder.resolve().name for folder in options.ensembles]
     if len(set(names)) < len(names):

@@ -68,8 +68,8 @@ def add_commands(command: AddCommand) -> None:
         >>> add_commands(subcommand_adder(parser))
         >>> options = parser.parse_args(["init", f"{folder}/mine", "--model", "runs/mlp"])
         >>> options.act(options)
-        >>> sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
         wrote ...
+        >>> sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
         ['config.yaml', 'first.yaml', 'model.yaml']
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder)

@@ -52,6 +52,56 @@ class RunningJob:
         return (self.of_merges - self.merges) / self.per_second
 
 
+_FIELDS = ("%i", "%T", "%r", "%C", "%m", "%l", "%k", "%Z")
+
+_NEVER = re.compile(
+    r"PartitionConfig|Partition(Node|Time)Limit|BadConstraints|Invalid(Account|QOS)|(Account|QOS)NotAllowed"
+    r"|(Assoc|QOS)\w*Per(Job|Node)\w*|(Assoc|QOS)MaxWallDuration\w*|DependencyNeverSatisfied"
+)
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A waiting or running job of Snakemake's Slurm executor.
+
+    Attributes:
+        number: the job's number in Slurm.
+        state: such as PENDING or RUNNING.
+        reason: reason for waiting, as reported by Slurm; `None` while running.
+        cpus: requested CPUs.
+        memory: requested memory, as Slurm writes it.
+        time_limit: requested time, as Slurm writes it.
+        rules: name of the rule, or of the group and its rules.
+        wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
+        folder: working folder of the workflow.
+    """
+
+    number: str
+    state: str
+    reason: str | None
+    cpus: str
+    memory: str
+    time_limit: str
+    rules: str
+    wildcards: str
+    folder: str
+
+    @property
+    def can_never_start(self) -> bool:
+        """Whether the limits of the cluster exclude the job, regardless of its load."""
+        return self.state == "PENDING" and self.reason is not None and bool(_NEVER.search(self.reason))
+
+    @property
+    def advice(self) -> str:
+        """Return what a job that can never start requests, and where to change it."""
+        name = f"{self.rules} ({self.wildcards})" if self.wildcards else self.rules
+        return (
+            f"Slurm job {self.number}, {name}, can never start here: {self.reason}. It asks for {self.cpus} "
+            f"CPU(s), {self.memory} of memory and {self.time_limit}. Stop the workflow, change `cores`, "
+            "`slurm_partition` or `set-resources` in the profile, and start it again"
+        )
+
+
 def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[RunningJob]:
     """Return the jobs of a workflow that are waiting, running or failed.
 
@@ -189,56 +239,6 @@ def _clock(seconds: float | None) -> str:
         return ""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-_FIELDS = ("%i", "%T", "%r", "%C", "%m", "%l", "%k", "%Z")
-
-_NEVER = re.compile(
-    r"PartitionConfig|Partition(Node|Time)Limit|BadConstraints|Invalid(Account|QOS)|(Account|QOS)NotAllowed"
-    r"|(Assoc|QOS)\w*Per(Job|Node)\w*|(Assoc|QOS)MaxWallDuration\w*|DependencyNeverSatisfied"
-)
-
-
-@dataclass(frozen=True)
-class QueuedJob:
-    """A waiting or running job of Snakemake's Slurm executor.
-
-    Attributes:
-        number: the job's number in Slurm.
-        state: such as PENDING or RUNNING.
-        reason: reason for waiting, as reported by Slurm; `None` while running.
-        cpus: requested CPUs.
-        memory: requested memory, as Slurm writes it.
-        time_limit: requested time, as Slurm writes it.
-        rules: name of the rule, or of the group and its rules.
-        wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
-        folder: working folder of the workflow.
-    """
-
-    number: str
-    state: str
-    reason: str | None
-    cpus: str
-    memory: str
-    time_limit: str
-    rules: str
-    wildcards: str
-    folder: str
-
-    @property
-    def can_never_start(self) -> bool:
-        """Whether the limits of the cluster exclude the job, regardless of its load."""
-        return self.state == "PENDING" and self.reason is not None and bool(_NEVER.search(self.reason))
-
-    @property
-    def advice(self) -> str:
-        """Return what a job that can never start requests, and where to change it."""
-        name = f"{self.rules} ({self.wildcards})" if self.wildcards else self.rules
-        return (
-            f"Slurm job {self.number}, {name}, can never start here: {self.reason}. It asks for {self.cpus} "
-            f"CPU(s), {self.memory} of memory and {self.time_limit}. Stop the workflow, change `cores`, "
-            "`slurm_partition` or `set-resources` in the profile, and start it again"
-        )
 
 
 def parse_queue(text: str) -> list[QueuedJob]:

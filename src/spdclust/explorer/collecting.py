@@ -59,12 +59,10 @@ def collect(
     Works where the analysis does not: a single run, runs without a merge.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
-        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
-        >>> data = collect(MergeHistoryEnsemble([run]), name="demo")
-        >>> data.header["n_iterations"], data.arrays["run0.mdl"].tolist()
-        (2, [2.0, 3.0])
+        >>> from spdclust.example_ensemble import example_history
+        >>> data = collect(MergeHistoryEnsemble([example_history()]), name="demo")
+        >>> data.header["n_iterations"], data.arrays["run0.mdl"].shape
+        (11, (11,))
     """
     labels = sorted({label for history in ensemble for label in history.labels})
     number = {label: component for component, label in enumerate(labels)}

@@ -277,9 +277,9 @@ def kept_batches(ensemble: EnsembleFolder, histories: Sequence[str | Path]) -> l
         >>> ensemble = write_example_ensemble(folder)
         >>> histories = [ensemble.history(0), ensemble.history(1)]
         >>> [path.name for path in kept_batches(ensemble, histories)]
+        ['run_0', 'run_1']
         >>> shutil.rmtree(ensemble.batches(1))
         >>> kept_batches(ensemble, histories) is None
-        ['run_0', 'run_1']
         True
     """
     folders = [ensemble.batches(run_number(Path(history))) for history in histories]

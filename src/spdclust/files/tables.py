@@ -100,13 +100,9 @@ def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
     """Return the per-iteration values of a history by name, each `(iterations,)`; `merges` were made by then.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> {name: column.tolist() for name, column in metrics_table(history).items()}
-        {'iteration': [0], 'merges': [1], 'k_groups': [1], 'mdl_loss': [2.5], 'merge_pair_cost': [-1.0],
-         'group_0': [0], 'group_1': [1]}
+        >>> from spdclust.example_ensemble import example_history
+        >>> {name: column[-1].item() for name, column in list(metrics_table(example_history()).items())[:5]}
+        {'iteration': 10, 'merges': 11, 'k_groups': 1, 'mdl_loss': 7.14, 'merge_pair_cost': 2.135}
     """
     return {
         "iteration": np.arange(history.n_iterations),

@@ -164,9 +164,9 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
         >>> import torch
         >>> torch.save({"a": torch.arange(3), "text": "b"}, f"{folder}/a.pt")
         >>> read_plain_tensors(f"{folder}/a.pt", "batch")
+        {'a': memmap([0, 1, 2]), 'text': 'b'}
         >>> torch.save([torch.arange(3)], f"{folder}/list.pt")
         >>> read_plain_tensors(f"{folder}/list.pt", "batch")
-        {'a': memmap([0, 1, 2]), 'text': 'b'}
 
     Raises:
         InputError: the file is a damaged archive, or its tensors have more data than it can contain.

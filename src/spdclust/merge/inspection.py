@@ -16,15 +16,12 @@ def describe_history(history: MergeHistory) -> str:
     """Return a short summary of a history: components, merges, least description length, growth of groups.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> print(describe_history(history))
-        3 components (2 in a, 1 in b), 1 merge, 2 groups at the end
-        least description length: 2.5 bits per sample after 1 merge, with 2 groups: 2, 1 components
+        >>> from spdclust.example_ensemble import example_history
+        >>> print("\\n".join(describe_history(example_history()).splitlines()[:4]))
+        12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
+        least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
         merges  groups  largest  second  third  singletons  bits per sample
-             1       2        2       1      0           1              2.5
+             1      11        2       1      1          10          9.45332
     """
     n_left = history.n_components - history.n_iterations
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
@@ -55,13 +52,11 @@ def describe_groups(history: MergeHistory, iteration: int) -> str:
     """Return the groups of more than one component after a merge, largest first, with their labels.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> print(describe_groups(history, -1))
-        after 1 merge: 2 groups: 2, 1 components
-        group 0, 2 components (2 in a): a:0 a:1
+        >>> from spdclust.example_ensemble import example_history
+        >>> print(describe_groups(example_history(), 1))
+        after 2 merges: 10 groups: 2, 2, 1, 1, 1, 1, 1, 1, 1, 1 components
+        group 2, 2 components (1 in attn, 1 in mlp): attn:2 mlp:1
+        group 5, 2 components (1 in attn, 1 in mlp): attn:5 mlp:5
 
     Raises:
         InputError: there is no such iteration.
@@ -113,13 +108,10 @@ def size_curves(
     """Return the sizes of the three largest groups and the number of singleton groups after each merge.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "a:2"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> largest, singletons = size_curves(history)
-        >>> largest.tolist(), singletons.tolist()
-        ([[2, 1, 0]], [1])
+        >>> from spdclust.example_ensemble import example_history
+        >>> largest, singletons = size_curves(example_history())
+        >>> largest[6:8].tolist(), singletons[6:8].tolist()
+        ([[3, 3, 3], [3, 3, 3]], [1, 0])
     """
     names = history.group_names
     size = np.ones(history.n_components, dtype=np.int64)

@@ -83,16 +83,10 @@ def compute_all_distances(
     """Return the distances of several methods, computed in one pass over the trajectories.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> one = np.ones(1)
-        >>> def run(pair):
-        ...     return MergeHistory(["m:0", "m:1", "m:2"], np.array([pair]), one, one, MergeConfig())
-        >>> normalized = normalize_ensemble([run([0, 1]), run([1, 2])])
-        >>> distances = compute_all_distances(normalized, ["perm_invariant_hamming", "matching_dist"])
-        >>> {name: float(array[0, 0, 1]) for name, array in distances.items()}
-        {'perm_invariant_hamming': 1.0, 'matching_dist': 2.0}
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> found = compute_all_distances(example_normalized(), ["perm_invariant_hamming", "matching_dist"])
+        >>> {name: distances[:2, 0, 1].tolist() for name, distances in found.items()}
+        {'perm_invariant_hamming': [2.0, 2.0], 'matching_dist': [2.0, 3.0]}
 
     Raises:
         InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.

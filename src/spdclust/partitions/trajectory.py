@@ -89,15 +89,10 @@ def walk_run_pairs(
     the number of workers, but the order of the pairs does.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> def run(*pairs):
-        ...     zeros = np.zeros(len(pairs))
-        ...     return MergeHistory(["m:0", "m:1", "m:2"], np.array(pairs), zeros, zeros, MergeConfig())
-        >>> normalized = normalize_ensemble([run([0, 1], [0, 1]), run([1, 2], [0, 1])])
-        >>> [(a, b, sums.matched.tolist()) for a, b, sums in walk_run_pairs(normalized)]
-        [(0, 1, [2, 3])]
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> walked = walk_run_pairs(example_normalized(), stride=5)
+        >>> [(a, b, sums.matched.tolist()) for a, b, sums in walked]
+        [(0, 1, [10, 9, 12])]
 
     Args:
         normalized: the ensemble, or the merges of the runs in `pairs`.
@@ -180,11 +175,8 @@ def check_runs(normalized: NormalizedHistories | AlignedMerges) -> None:
     """Raise an error if an ensemble has fewer than two runs.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> run = MergeHistory(["a", "b"], np.array([[0, 1]]), np.zeros(1), np.zeros(1), MergeConfig())
-        >>> check_runs(normalize_ensemble([run]))
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> check_runs(example_normalized(n_runs=1))
         Traceback (most recent call last):
         ...
         spdclust.InputError: n_runs: distances need several runs (found: 1; allowed: 2 or more)

@@ -26,12 +26,8 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     Without merges, or without description lengths in the histories, the figure says so.
 
     Example:
-        >>> import numpy as np
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> plot_mdl([history]).axes[0].get_ylabel()
+        >>> from spdclust.example_ensemble import example_history
+        >>> plot_mdl([example_history()]).axes[0].get_ylabel()
         'description length [bits per sample]'
     """
     figure, (axes,) = new_figure()
@@ -61,12 +57,8 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
     """Draw the numbers of groups and the sizes of the largest ones over iterations.
 
     Example:
-        >>> import numpy as np
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> [axes.get_ylabel() for axes in plot_cluster_sizes([history]).axes]
+        >>> from spdclust.example_ensemble import example_history
+        >>> [axes.get_ylabel() for axes in plot_cluster_sizes([example_history()]).axes]
         ['groups [count]', 'size [components]']
     """
     figure, (counts, sizes) = new_figure(2, size=(6.4, 5.4))
@@ -191,12 +183,9 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     """Draw the merge tree of one run, and above it once more the last merges of a large one.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "b:0"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> plot_merge_tree(history).axes[0].get_title(loc="left")
-        'Merge tree: 3 components, 1 merge, 2 groups at the end'
+        >>> from spdclust.example_ensemble import example_history
+        >>> plot_merge_tree(example_history()).axes[0].get_title(loc="left")
+        'Merge tree: 12 components, 11 merges, 1 groups at the end'
     """
     names, module = number_modules(history.labels)
     layout = lay_out_tree(history)

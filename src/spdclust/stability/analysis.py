@@ -80,13 +80,9 @@ def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> G
     """Tabulate the group sizes of every run; components missing from a run are not counted.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> pairs = np.array([[0, 1], [0, 2]])
-        >>> run = MergeHistory([f"m:{i}" for i in range(5)], pairs, np.zeros(2), np.zeros(2), MergeConfig())
-        >>> group_sizes(normalize_ensemble([run]), [-1]).table.tolist()
-        [[[3, 3, 1, 1, 2]]]
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> group_sizes(example_normalized(), [7]).table.tolist()
+        [[[4, 3, 3, 3, 0], [4, 3, 3, 3, 0]]]
 
     Raises:
         InputError: there is no such iteration.
@@ -178,14 +174,10 @@ def analyze_stability(
     """Analyse agreement along the trajectory, at the automatic cuts and at the requested cuts.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
-        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
-        >>> stability = analyze_stability(normalize_ensemble([run, run]))
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> stability = analyze_stability(example_normalized())
         >>> stability.agreement.last_agreement, sorted(stability.cuts)
-        (1, ['least_mdl', 'stability_drop'])
+        (10, ['least_mdl', 'stability_drop'])
 
     Args:
         normalized: the ensemble.
@@ -232,14 +224,10 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
     """Return the cut of a given name: automatic, `merges_<n>`, `groups_<k>` or `iteration_<t>`.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
-        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
-        >>> cuts = [find_cut(normalize_ensemble([run, run]), name) for name in ("least_mdl", "groups_2")]
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> cuts = [find_cut(example_normalized(), name) for name in ("least_mdl", "groups_2")]
         >>> [cut.merges.tolist() for cut in cuts]
-        [[0, 0], [1, 1]]
+        [[7, 7], [9, 9]]
 
     Args:
         normalized: the ensemble.

@@ -41,15 +41,10 @@ def permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] 
     components becomes random. Any remaining agreement is due to group sizes alone.
 
     Example:
-        >>> import numpy as np
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.partitions.ensemble import normalize_ensemble
-        >>> from spdclust.merge.history import MergeHistory
-        >>> pairs = np.array([[0, 1]])
-        >>> run = MergeHistory(["a", "b", "c", "d"], pairs, np.zeros(1), np.zeros(1), MergeConfig())
-        >>> null = permute_labels(normalize_ensemble([run, run]), seed=1)
-        >>> sorted(np.bincount(null.merge_array_rows(0)[0]).tolist())
-        [1, 1, 2]
+        >>> from spdclust.example_ensemble import example_normalized
+        >>> null = permute_labels(example_normalized(), seed=1)
+        >>> [np.bincount(groups).tolist() for groups in null.merge_array_rows(7)]  # as large as they were
+        [[3, 3, 3, 3], [3, 3, 3, 3]]
 
     Args:
         normalized: the ensemble.

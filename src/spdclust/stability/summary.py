@@ -21,13 +21,11 @@ def summarize(
     """Return the main statistics of an ensemble.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> summary = summarize([history, history], {"matching_dist": np.zeros((1, 2, 2))})
+        >>> from spdclust.example_ensemble import example_history
+        >>> runs = [example_history(0), example_history(1)]
+        >>> summary = summarize(runs, {"matching_dist": np.ones((11, 2, 2))})
         >>> summary["n_groups_at_least_mdl"], summary["distances"]["matching_dist"]["mean"]
-        ([1, 1], 0.0)
+        ([4, 4], 1.0)
 
     Returns:
         Per run: components, merges, groups at the least description length and that length (bits per

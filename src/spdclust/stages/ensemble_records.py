@@ -1,14 +1,16 @@
-"""Stages: histories and results -> what is recorded of an ensemble: labels, registry entries, summary."""
+"""Stages: results -> records: of an ensemble its labels, registry entries, summary; of a sweep its points."""
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
+from spdclust.core.provenance import check_one_model
 from spdclust.core.version import __version__
 from spdclust.files.archive import digest_of
 from spdclust.files.ensemble_folder import common_folder
@@ -21,8 +23,8 @@ from spdclust.files.ensembles import (
 )
 from spdclust.files.groups import load_groups
 from spdclust.files.histories import load_merge_histories, load_merge_history
-from spdclust.files.stability import load_stability_record
-from spdclust.files.summaries import save_summary
+from spdclust.files.stability import load_stability_record, save_sweep
+from spdclust.files.summaries import save_summary, sweep_lines
 from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.stability.summary import summarize
 
@@ -167,3 +169,72 @@ def summarize_ensemble(
         groups=load_groups(groups),
     )
     save_summary(summary, path)
+
+
+_ONE_MODEL = "ensembles of one model; spdclust match compares the groups of two models"
+
+
+class PointFiles(NamedTuple):
+    """The files of a point of a sweep.
+
+    Attributes:
+        name: name of the point in tables and figures.
+        values: the swept settings and their values.
+        histories: its ensemble's folder, or its histories.
+        stability: its `stability.json`.
+        groups: its `groups.json`; None if there is none.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    histories: str | Path | Sequence[str | Path]
+    stability: str | Path
+    groups: str | Path | None = None
+
+
+def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str | Path) -> dict[str, Any]:
+    """Write `sweep.json` and its tables; return the contents.
+
+    Example:
+        >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
+        >>> points = []
+        >>> for alpha in (0.3, 1.0):
+        ...     config = MERGE.model_copy(update={"alpha": alpha})
+        ...     place = write_example_ensemble(f"{folder}/{alpha}", config=config).folder
+        ...     values = {"merge_config.alpha": alpha}
+        ...     points.append(PointFiles(f"alpha~{alpha:g}", values, place, place / "stability.json"))
+        >>> record = compare_points(points, folder)
+        >>> for point in record["points"]:
+        ...     point["name"], point["n_groups_mean"], point["n_consensus_groups"]
+        ('alpha~0.3', 2.0, 4)
+        ('alpha~1', 4.0, 4)
+
+    Raises:
+        InputError: a file cannot be read or written, the points are of different models, or they cannot be
+            compared.
+    """
+    # slow to import, and not needed for the other records
+    from spdclust.stability.sweeps import compare_points as compare
+    from spdclust.stability.sweeps import sweep_point
+
+    cut, records = [], []
+    for point in itertools.starmap(PointFiles, points):
+        try:
+            ensemble = load_merge_histories(point.histories)
+            records += [(point.name, history.provenance) for history in ensemble]
+            check_one_model(records, what="ensembles", allowed_text=_ONE_MODEL)
+            cut.append(
+                sweep_point(
+                    point.name,
+                    point.values,
+                    normalize_ensemble(ensemble),
+                    load_stability_record(point.stability),
+                    None if point.groups is None else load_groups(point.groups),
+                )
+            )
+        except InputError as error:
+            raise error.located(file=common_folder(point.histories)) from error
+    record = compare(cut)
+    save_sweep(record, folder)
+    log.info("%s", "\n".join(sweep_lines(record)))
+    return record

@@ -1,32 +1,25 @@
-"""Stages: histories -> what runs agree on, at which points of a sweep; which component is in which group."""
+"""Stages: histories -> what the runs of an ensemble agree on; which component is in which group."""
 
-import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.numbering import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
-from spdclust.core.provenance import check_one_model
 from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized
-from spdclust.files.groups import load_groups
-from spdclust.files.histories import load_merge_histories, load_merge_history
+from spdclust.files.histories import load_merge_history
 from spdclust.files.reference import cluster_mapping, mapping_record, save_mapping
-from spdclust.files.stability import load_stability_record, save_stability, save_sweep
-from spdclust.files.summaries import sweep_lines
+from spdclust.files.stability import save_stability
 from spdclust.merge.history import MergeHistory
-from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.normalized import NormalizedHistories
 from spdclust.stability.analysis import Stability, analyze_stability, find_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import Cut, groups_at
-from spdclust.stability.sweeps import compare_points as compare
-from spdclust.stability.sweeps import sweep_point
 
 log = logging.getLogger(__name__)
 
@@ -245,12 +238,9 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
     """Return the iteration of one history at a cut.
 
     Example:
-        >>> import numpy as np
-        >>> from spdclust.config.merge import MergeConfig
-        >>> pairs, mdl = np.array([[0, 1], [0, 1]]), np.array([2.0, 3.0])
-        >>> history = MergeHistory(["a", "b", "c", "d"], pairs, mdl, np.zeros(2), MergeConfig())
-        >>> iteration_of(history, "least_mdl"), iteration_of(history, "groups_2")
-        (0, 1)
+        >>> from spdclust.example_ensemble import example_history
+        >>> iteration_of(example_history(), "least_mdl"), iteration_of(example_history(), "groups_2")
+        (7, 9)
 
     Raises:
         InputError: no such cut, or the history does not reach it.
@@ -276,68 +266,3 @@ def iteration_of(history: MergeHistory, cut: str) -> int:
             allowed=f"{history.n_components - history.n_iterations} to {history.n_components - 1}",
         )
     return iteration
-
-
-_ONE_MODEL = "ensembles of one model; spdclust match compares the groups of two models"
-
-
-class PointFiles(NamedTuple):
-    """The files of a point of a sweep.
-
-    Attributes:
-        name: name of the point in tables and figures.
-        values: the swept settings and their values.
-        histories: its ensemble's folder, or its histories.
-        stability: its `stability.json`.
-        groups: its `groups.json`; None if there is none.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    histories: str | Path | Sequence[str | Path]
-    stability: str | Path
-    groups: str | Path | None = None
-
-
-def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str | Path) -> dict[str, Any]:
-    """Write `sweep.json` and its tables; return the contents.
-
-    Example:
-        >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
-        >>> points = []
-        >>> for alpha in (0.3, 1.0):
-        ...     config = MERGE.model_copy(update={"alpha": alpha})
-        ...     place = write_example_ensemble(f"{folder}/{alpha}", config=config).folder
-        ...     values = {"merge_config.alpha": alpha}
-        ...     points.append(PointFiles(f"alpha~{alpha:g}", values, place, place / "stability.json"))
-        >>> record = compare_points(points, folder)
-        >>> for point in record["points"]:
-        ...     point["name"], point["n_groups_mean"], point["n_consensus_groups"]
-        ('alpha~0.3', 2.0, 4)
-        ('alpha~1', 4.0, 4)
-
-    Raises:
-        InputError: a file cannot be read or written, the points are of different models, or they cannot be
-            compared.
-    """
-    cut, records = [], []
-    for point in itertools.starmap(PointFiles, points):
-        try:
-            ensemble = load_merge_histories(point.histories)
-            records += [(point.name, history.provenance) for history in ensemble]
-            check_one_model(records, what="ensembles", allowed_text=_ONE_MODEL)
-            cut.append(
-                sweep_point(
-                    point.name,
-                    point.values,
-                    normalize_ensemble(ensemble),
-                    load_stability_record(point.stability),
-                    None if point.groups is None else load_groups(point.groups),
-                )
-            )
-        except InputError as error:
-            raise error.located(file=common_folder(point.histories)) from error
-    record = compare(cut)
-    save_sweep(record, folder)
-    log.info("%s", "\n".join(sweep_lines(record)))
-    return record

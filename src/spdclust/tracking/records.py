@@ -46,13 +46,10 @@ def stat_records(
     numbers, and its rank and gap among all pairs are those of the state before it.
 
     Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> history = MergeHistory(
-        ...     ["a:0", "a:1", "a:2"], np.array([[0, 1]]), np.array([2.5]), np.array([-1.0]), MergeConfig()
-        ... )
-        >>> records = stat_records(history, np.array([0.1]), np.array([np.nan]))
-        >>> records["k_groups"].tolist(), records["groups/largest"].tolist()
-        ([2], [2])
+        >>> from spdclust.example_ensemble import example_history
+        >>> records = stat_records(example_history(), np.full(11, 0.1), np.full(11, np.nan))
+        >>> records["k_groups"][:3].tolist(), records["groups/largest"][:3].tolist()
+        ([11, 10, 9], [2, 2, 3])
     """
     n, k = history.n_components, history.k_groups
     mdl, cost = history.mdl_loss, history.merge_pair_cost

@@ -137,8 +137,8 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
         >>> for name in ("part_10.npy", "part_9.npy", "labels.txt"):
         ...     (Path(folder) / name).touch()
         >>> [[file.name for file in batch] for batch in files_of_run(folder).batches]
-        >>> [[file.name for file in batch] for batch in files_of_run(folder, shards=True).batches]
         [['part_9.npy'], ['part_10.npy']]
+        >>> [[file.name for file in batch] for batch in files_of_run(folder, shards=True).batches]
         [['part_9.npy', 'part_10.npy']]
 
     Raises:

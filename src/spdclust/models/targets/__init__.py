@@ -1,11 +1,12 @@
 """Target models, by family: from a checkpoint's configuration to an empty model of that shape."""
 
 from collections.abc import Callable
+from functools import partial
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.targets import gpt2_simple, huggingface, induction_transformer, llama, toy
-from spdclust.models.targets.base import Target
+from spdclust.models.targets.base import Target, build_pretrained
 
 __all__ = ["FAMILIES", "Target", "build_target"]
 
@@ -13,9 +14,13 @@ FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
     "ResidMLP": toy.build_resid_mlp,
     "ResidualMLP": toy.build_resid_mlp,
     "TMSModel": toy.build_tms,
-    "LlamaSimple": llama.build_llama_simple,
-    "LlamaSimpleMLP": llama.build_llama_simple_mlp,
-    "GPT2Simple": gpt2_simple.build,
+    "LlamaSimple": partial(build_pretrained, config_class=llama.LlamaSimpleConfig, build=llama.LlamaSimple),
+    "LlamaSimpleMLP": partial(
+        build_pretrained, config_class=llama.LlamaSimpleMLPConfig, build=llama.LlamaSimpleMLP
+    ),
+    "GPT2Simple": partial(
+        build_pretrained, config_class=gpt2_simple.GPT2SimpleConfig, build=gpt2_simple.GPT2Simple
+    ),
     "InductionTransformer": induction_transformer.build,
 }
 """Builders of target models, by the last part of `pretrained_model_class`."""

@@ -8,8 +8,7 @@ from pydantic import model_validator
 from torch import nn
 
 from spdclust.core.types import Float, Int
-from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.targets.base import LanguageModelConfig, Target, build_pretrained
+from spdclust.models.targets.base import LanguageModelConfig
 
 
 class GPT2SimpleConfig(LanguageModelConfig):
@@ -105,25 +104,3 @@ class GPT2Simple(nn.Module):
         for block in self.h:
             x = block(x)
         return self.lm_head(self.ln_f(x)), None
-
-
-def build(checkpoint: Checkpoint) -> Target:
-    """Return an empty model of the sizes in `model_config.yaml`.
-
-    Example:
-        >>> from pathlib import Path
-        >>> run = Path(folder) / "final_config.yaml"
-        >>> _ = run.write_text(
-        ...     "{pretrained_model_class: GPT2Simple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
-        ...     " ci_config: {fn_type: mlp}, task_config: {}}"
-        ... )
-        >>> sizes = "{block_size: 8, vocab_size: 50, n_layer: 1, n_head: 2, n_embd: 4}"
-        >>> _ = run.with_name("model_config.yaml").write_text(sizes)
-        >>> target = build(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
-        >>> tuple(target.module.h[0].mlp.c_fc.weight.shape), target.max_length
-        ((16, 4), 8)
-
-    Raises:
-        InputError: that file is missing, or does not fit.
-    """
-    return build_pretrained(checkpoint, GPT2SimpleConfig, GPT2Simple)

@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from spdclust.core.types import Float, Int
-from spdclust.models.checkpoint import Checkpoint
 from spdclust.models.config import LARGEST
-from spdclust.models.targets.base import LanguageModelConfig, Target, build_pretrained
+from spdclust.models.targets.base import LanguageModelConfig
 
 
 class LlamaConfig(LanguageModelConfig):
@@ -174,21 +173,6 @@ class LlamaSimpleMLP(nn.Module):
         return self.lm_head(self.ln_f(x)), None
 
 
-def build_llama_simple_mlp(checkpoint: Checkpoint) -> Target:
-    """Return an empty model of the sizes in `model_config.yaml`.
-
-    Example:
-        >>> from spdclust.models.checkpoint import resolve_checkpoint
-        >>> target = build_llama_simple_mlp(resolve_checkpoint("resources/lm_llama2L/run"))
-        >>> tuple(target.module.h[0].mlp.c_fc.weight.shape), target.max_length
-        ((256, 64), 48)
-
-    Raises:
-        InputError: that file is missing, or does not fit.
-    """
-    return build_pretrained(checkpoint, LlamaSimpleMLPConfig, LlamaSimpleMLP)
-
-
 class LlamaSimpleConfig(LlamaConfig):
     """Sizes of `LlamaSimple`."""
 
@@ -215,25 +199,3 @@ class LlamaSimple(LlamaSimpleMLP):
     """Language model with the parameter names of the reference implementation."""
 
     mlp = _GatedMLP
-
-
-def build_llama_simple(checkpoint: Checkpoint) -> Target:
-    """Return an empty model of the sizes in `model_config.yaml`.
-
-    Example:
-        >>> from pathlib import Path
-        >>> run = Path(folder) / "final_config.yaml"
-        >>> _ = run.write_text(
-        ...     "{pretrained_model_class: LlamaSimple, module_info: [{module_pattern: h.*.mlp.*, C: 2}],"
-        ...     " ci_config: {fn_type: mlp}, task_config: {}}"
-        ... )
-        >>> sizes = "{n_layer: 1, n_embd: 8, n_head: 2, n_key_value_heads: 1, n_intermediate: 5}"
-        >>> _ = run.with_name("model_config.yaml").write_text(sizes)
-        >>> target = build_llama_simple(Checkpoint(run.with_name("model_1.pth"), run, "tiny"))
-        >>> tuple(target.module.h[0].mlp.gate_proj.weight.shape), target.max_length
-        ((5, 8), 1024)
-
-    Raises:
-        InputError: that file is missing, or does not fit.
-    """
-    return build_pretrained(checkpoint, LlamaSimpleConfig, LlamaSimple)
