@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from spdclust import ActivationBatch, ClusteringRunConfig, MergeConfig, MergeHistory, merge_iteration
 from spdclust.models import load_model
 from spdclust.models.checkpoint import COMPONENTS, TARGET, resolve_checkpoint
-from spdclust.models.state import modernised
+from spdclust.models.modules import modernised
 from spdclust.plotting.style import BLUE, GREY, ORANGE, save_figure
 from spdclust.sampling.precompute import process_data_batch
 

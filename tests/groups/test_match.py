@@ -10,7 +10,7 @@ import torch
 from spdclust.core.errors import InputError
 from spdclust.groups.found import group_cosines, group_overlaps, match_groups
 from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.state import component_weights
+from spdclust.models.modules import component_weights
 
 
 @pytest.mark.parametrize("seed", range(5))

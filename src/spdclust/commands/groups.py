@@ -296,7 +296,7 @@ def _checkpoint_digest(folder: Path) -> str | None:
 
 def _weights(folder: Path) -> "Weights":
     from spdclust.commands.ensembles import model_of
-    from spdclust.models.state import component_weights
+    from spdclust.models.modules import component_weights
 
     return component_weights(model_of(folder))
 

@@ -16,9 +16,17 @@ from spdclust.models.causal_importance import Sigmoid, build_causal_importance, 
 from spdclust.models.checkpoint import COMPONENTS, TARGET, Checkpoint, resolve_checkpoint
 from spdclust.models.config import Task, ToyTask
 from spdclust.models.inputs import InputCapture, checked_inputs
-from spdclust.models.modules import DecomposedModule, find_modules
+from spdclust.models.modules import (
+    DecomposedModule,
+    State,
+    check_shapes,
+    component_shapes,
+    find_modules,
+    modernised,
+    module_shapes,
+    part,
+)
 from spdclust.models.sparse_rows import RowCollector, checked_dense
-from spdclust.models.state import State, check_shapes, component_shapes, modernised, module_shapes, part
 from spdclust.models.targets import build_target
 from spdclust.models.targets.base import Target
 

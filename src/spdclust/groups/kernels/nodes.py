@@ -57,7 +57,7 @@ def sum_from_above(size, gate_start, member_start, opened, active):
 
 
 @inner
-def code_length(hits, trials, other_hits, other_trials):
+def _code_length(hits, trials, other_hits, other_trials):
     """Return the bits that code `hits` of `trials` with the probability estimated on the other samples."""
     share = (other_hits + 0.5) / (other_trials + 1)
     return -(hits * np.log2(share) + (trials - hits) * np.log2(1 - share))
@@ -90,20 +90,20 @@ def node_bits(
             gate = gate_start[v] + k
             all_open = _total(opened[:, gate])
             for r in range(n_runs):
-                bits[r] = -code_length(
+                bits[r] = -_code_length(
                     opened[r, gate], n_samples[r], all_open - opened[r, gate], all_samples - n_samples[r]
                 )
             for p in range(size[v]):
                 at, i = member_start[v] + p * n_gates + k, order[lo[v] + p]
                 inside, everywhere = _total(active[:, at]), _total(n_active[:, i])
                 for r in range(n_runs):
-                    bits[r] += code_length(
+                    bits[r] += _code_length(
                         n_active[r, i], n_samples[r], everywhere - n_active[r, i], all_samples - n_samples[r]
                     )
-                    bits[r] -= code_length(
+                    bits[r] -= _code_length(
                         active[r, at], opened[r, gate], inside - active[r, at], all_open - opened[r, gate]
                     )
-                    bits[r] -= code_length(
+                    bits[r] -= _code_length(
                         n_active[r, i] - active[r, at],
                         n_samples[r] - opened[r, gate],
                         everywhere - n_active[r, i] - (inside - active[r, at]),

@@ -188,7 +188,7 @@ def read_peak(coact, figures, marks, p, alpha, log_k, now):
 
 
 @inner
-def greatest_bounds(figures, marks, n_slots, log_k, now):
+def _greatest_bounds(figures, marks, n_slots, log_k, now):
     """Return the greatest value of the up-to-date rows and the greatest upper bound of the others."""
     fresh, stale = -np.inf, -np.inf
     most, peak, slope, peak_at = figures[MOST], figures[PEAK], figures[SLOPE], marks[PEAK_AT]
@@ -204,7 +204,7 @@ def settle_greatest(coact, figures, marks, counts, alpha, log_k):
     """Return the greatest value of all pairs, or minus infinity if there are none."""
     n_slots, now = counts[SLOTS], counts[MERGES]
     while True:
-        fresh, stale = greatest_bounds(figures, marks, n_slots, log_k, now)
+        fresh, stale = _greatest_bounds(figures, marks, n_slots, log_k, now)
         if stale <= fresh:
             return fresh
         for p in range(n_slots):

@@ -31,7 +31,7 @@ STEEPEST = 1e300
 
 
 @inner
-def weigh_row(coact, figures, rules, p, log_k, room):
+def _weigh_row(coact, figures, rules, p, log_k, room):
     """Return a row's least value and the sum of its weights relative to the weight of its least pair.
 
     The absolute weight, total · exp(−least / temperature), under- or overflows at low temperatures, and its
@@ -42,7 +42,7 @@ def weigh_row(coact, figures, rules, p, log_k, room):
     least = values_of_row(coact, figures, p, np.int64(0), p, rules.alpha, log_k, values)
     if least == np.inf:
         return np.inf, 0.0
-    inverse, total = inverse_temperature(rules), 0.0
+    inverse, total = _inverse_temperature(rules), 0.0
     for q in range(p):
         weights[q] = math.exp((least - values[q]) * inverse)
         total += weights[q]
@@ -50,13 +50,13 @@ def weigh_row(coact, figures, rules, p, log_k, room):
 
 
 @inner
-def inverse_temperature(rules):
+def _inverse_temperature(rules):
     """Return the inverse temperature for costs that are counts."""
     return min(1.0 / (rules.argument * max(rules.n_samples, 1.0)), STEEPEST)
 
 
 @inner
-def relative_weight(least, total, scale, inverse):
+def _relative_weight(least, total, scale, inverse):
     """Return a row's weight relative to exp(−scale / temperature)."""
     return total * math.exp((scale - least) * inverse) if least < np.inf else 0.0
 
@@ -67,33 +67,33 @@ def weigh_rows(coact, figures, rules, first, last, log_k, room):
     for p in range(first, last):
         figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = np.inf, 0.0
         if figures[CLOSED, p] == 0.0:
-            least, total = weigh_row(coact, figures, rules, p, log_k, room)
+            least, total = _weigh_row(coact, figures, rules, p, log_k, room)
             figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
 
 
 @inner
 def weigh_new_row(state, rules, p, log_k):
     """Weigh a newly written row."""
-    figures, inverse, scale = state.figures, inverse_temperature(rules), state.sums[SCALE]
-    least, total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
+    figures, inverse, scale = state.figures, _inverse_temperature(rules), state.sums[SCALE]
+    least, total = _weigh_row(state.coact, figures, rules, p, log_k, state.room)
     figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
     if least < np.inf and (scale - least) * inverse > 400.0:
         rescale(figures, state.blocks, state.sums, state.counts[SLOTS], rules)
     else:
-        figures[WEIGHT, p] = relative_weight(least, total, scale, inverse)
+        figures[WEIGHT, p] = _relative_weight(least, total, scale, inverse)
         update_weight(figures, state.blocks, p)
 
 
 @compiled
 def rescale(figures, blocks, sums, n_slots, rules):
     """Rescale all weights relative to that of the least value."""
-    scale, inverse = np.inf, inverse_temperature(rules)
+    scale, inverse = np.inf, _inverse_temperature(rules)
     for p in range(n_slots):
         scale = min(scale, figures[LEAST_WEIGHED, p])
     sums[SCALE] = scale
     for p in range(n_slots):
         least, total = figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p]
-        figures[WEIGHT, p] = relative_weight(least, total, scale, inverse)
+        figures[WEIGHT, p] = _relative_weight(least, total, scale, inverse)
     for block in range((n_slots + BLOCK - 1) // BLOCK):
         update_weight(figures, blocks, block * BLOCK)
 
@@ -102,26 +102,26 @@ def rescale(figures, blocks, sums, n_slots, rules):
 def choose_mcmc(state, rules, log_k, rng):
     """Draw a pair with probability ∝ exp(−cost / temperature); -1 if there is no pair."""
     figures, blocks, sums, n_slots = state.figures, state.blocks, state.sums, state.counts[SLOTS]
-    inverse = inverse_temperature(rules)
+    inverse = _inverse_temperature(rules)
     while True:
-        total = total_weight(blocks, n_slots)
+        total = _total_weight(blocks, n_slots)
         if not RESCALE_BELOW < total < RESCALE_ABOVE:
             rescale(figures, blocks, sums, n_slots, rules)
-            total = total_weight(blocks, n_slots)
+            total = _total_weight(blocks, n_slots)
             if total == 0.0:
                 return -1, -1
         p = _row_at(figures, blocks, rng.random() * total, n_slots)
         old_least, old_total = figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p]
-        least, row_total = weigh_row(state.coact, figures, rules, p, log_k, state.room)
-        if rng.random() < relative_weight(least, row_total / old_total, old_least, inverse):
+        least, row_total = _weigh_row(state.coact, figures, rules, p, log_k, state.room)
+        if rng.random() < _relative_weight(least, row_total / old_total, old_least, inverse):
             return p, _pair_at(state.room[1], rng.random() * row_total, p)
         figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, row_total
-        figures[WEIGHT, p] = relative_weight(least, row_total, sums[SCALE], inverse)
+        figures[WEIGHT, p] = _relative_weight(least, row_total, sums[SCALE], inverse)
         update_weight(figures, blocks, p)
 
 
 @inner
-def total_weight(blocks, n_slots):
+def _total_weight(blocks, n_slots):
     """Return the sum of all rows' weights."""
     total = 0.0
     for block in range((n_slots + BLOCK - 1) // BLOCK):

@@ -82,7 +82,7 @@ def _draw_by_counts(state, rules, log_k, least, limit, rng):
     if limit > sums[LIMIT]:
         # adaptive margin: increase it when the limit rose, decrease it after repeated failed draws
         sums[MARGIN] = min(2.0 * sums[MARGIN], 1.0)
-        count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
+        _count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
     while True:
         p, ordinal = _row_at(figures, blocks, state.counts[SLOTS], rng)
         q, _ = find_in_row(coact, figures, p, rules.alpha, log_k, -np.inf, limit, ordinal, state.room[0])
@@ -91,7 +91,7 @@ def _draw_by_counts(state, rules, log_k, least, limit, rng):
         n_failed += 1
         if n_failed % 8 == 0:
             sums[MARGIN] *= 0.5
-            count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
+            _count_candidates_of_rows(state, rules, log_k, limit + sums[MARGIN] * (limit - least))
         else:
             figures[WEIGHT, p] = count_in_row(coact, figures, p, rules.alpha, log_k, sums[LIMIT])
             update_weight(figures, blocks, p)
@@ -116,7 +116,7 @@ def _row_at(figures, blocks, n_slots, rng):
 
 
 @inner
-def count_candidates_of_rows(state, rules, log_k, limit):
+def _count_candidates_of_rows(state, rules, log_k, limit):
     """Recount the candidates of every row."""
     figures, n_slots = state.figures, state.counts[SLOTS]
     state.sums[LIMIT] = limit

@@ -50,7 +50,7 @@ def choose_least(state, rules, log_k, rng):
     p = settle_least(coact, figures, marks, blocks, state.counts, rules.alpha, log_k)
     if p < 0:
         return -1, -1
-    return draw_equal(state, rules, log_k, figures[LOW, p], np.int64(0), np.int64(0), rng)
+    return _draw_equal(state, rules, log_k, figures[LOW, p], np.int64(0), np.int64(0), rng)
 
 
 @inner
@@ -86,10 +86,10 @@ def choose_rank(state, rules, log_k, rank, rng):
     ties = ties_outside
     for position in range(size):
         ties += heap[position] == heap[0]
-    if ties == 1 and n_remembered(figures, marks, blocks, n_slots, heap[0]) == 0:
+    if ties == 1 and _n_remembered(figures, marks, blocks, n_slots, heap[0]) == 0:
         p, q = state.heap_pairs[0, 0], state.heap_pairs[1, 0]
     else:
-        p, q = draw_equal(state, rules, log_k, heap[0], ties, n_rows, rng)
+        p, q = _draw_equal(state, rules, log_k, heap[0], ties, n_rows, rng)
     for row in range(n_rows):
         figures[LOW, listed[row]] = lows[row]
         update_least(figures, blocks, listed[row])
@@ -97,7 +97,7 @@ def choose_rank(state, rules, log_k, rank, rng):
 
 
 @inner
-def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
+def _draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
     """Draw uniformly from the pairs of exactly this value; the search must hold no lower one.
 
     `n_read` of them are in the first `n_rows` rows of `listed`, which have been read. The others are in rows
@@ -112,7 +112,7 @@ def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
                 if figures[LOW, p] == value and marks[TIES, p] < 0:
                     marks[TIES, p] = count_in_row(coact, figures, p, rules.alpha, log_k, value)
     while True:
-        total = n_read + n_remembered(figures, marks, blocks, n_slots, value)
+        total = n_read + _n_remembered(figures, marks, blocks, n_slots, value)
         ordinal = draw_below(rng, total) if total > 1 else np.int64(0)
         if ordinal < n_read:
             return find_tie(state, rules, log_k, value, ordinal, n_rows)
@@ -127,7 +127,7 @@ def draw_equal(state, rules, log_k, value, n_read, n_rows, rng):
 
 
 @inner
-def n_remembered(figures, marks, blocks, n_slots, value):
+def _n_remembered(figures, marks, blocks, n_slots, value):
     """Return the stored number of pairs of this value in all rows; a row never counted contributes one."""
     total = 0
     for block in range((n_slots + BLOCK - 1) // BLOCK):

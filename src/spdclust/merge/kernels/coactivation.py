@@ -86,7 +86,7 @@ def count_coactivations(first, last, words, span_start, span_length, bitmap, row
     numbers = np.empty(len(row_starts), dtype=np.uint32)
     for p in range(first, last):
         span = words[span_start[p] : span_start[p] + span_length[p]]
-        samples = numbers[: numbers_in(span, numbers)] if bitmap[p] else span
+        samples = numbers[: _numbers_in(span, numbers)] if bitmap[p] else span
         if coact.wide_start[p] >= 0:
             _count_older(samples, p, rows, row_starts, wide_row(coact, p))
         else:
@@ -94,7 +94,7 @@ def count_coactivations(first, last, words, span_start, span_length, bitmap, row
 
 
 @inner
-def numbers_in(bitmap, numbers):
+def _numbers_in(bitmap, numbers):
     """Write the numbers contained in a bitmap to `numbers`, and return how many there are."""
     n = 0
     for w in range(len(bitmap)):
@@ -177,7 +177,7 @@ def count_in_tiles(first, last, words, span_start, span_length, bitmap, first_de
     counts = np.empty(64 * TILE, dtype=np.uint64)
     for p in range(first, last):
         span = words[span_start[p] : span_start[p] + span_length[p]]
-        samples = numbers[: numbers_in(span, numbers)] if bitmap[p] else span
+        samples = numbers[: _numbers_in(span, numbers)] if bitmap[p] else span
         for tile in range(max(0, p + 1 - first_dense) // (64 * TILE), tiles.shape[1] // TILE):
             _count_tile(samples, tiles, tile, planes, counts)
             start = first_dense + 64 * TILE * tile

@@ -69,18 +69,18 @@ def join(state, rules, p, q, least, rank, zero_share):
     a, b, new = min(p, q), max(p, q), counts[SLOTS]
     log_k = math.log2(counts[GROUPS] - 1.0)
     value = value_of(state.coact, figures, p, q, rules.alpha, log_k)
-    write_choice(state, a, b, value, least, rank, zero_share)
+    _write_choice(state, a, b, value, least, rank, zero_share)
     s_a, s_b, r_a, r_b = figures[ACTIVITY, a], figures[ACTIVITY, b], figures[RANK, a], figures[RANK, b]
     total = figures[TOTAL, a] + figures[TOTAL, b]
     # scalar activations: a merged group's activity is its plain sum, as in the reference implementation
     s_new = total if rules.scalar else s_a + s_b - np.float64(count_of(state.coact, a, b))
     if rules.mask:
-        counts[ZERO_PAIRS] -= zeros_of_two(state.coact, figures, a, b, new)
+        counts[ZERO_PAIRS] -= _zeros_of_two(state.coact, figures, a, b, new)
     else:
         if not rules.scalar:
             unite(state, a, b, new, (np.int64(rules.n_samples) + 31) // 32)
             hand_over(marks, state.owner, state.following, a, b, new)
-        counts[ZERO_PAIRS] += write_row(state, a, b, new, s_new, rules.narrow)
+        counts[ZERO_PAIRS] += _write_row(state, a, b, new, s_new, rules.narrow)
         figures[ACTIVITY, new] = s_new
         figures[RANK, new] = r_a + r_b
         figures[TOTAL, new] = total
@@ -92,10 +92,10 @@ def join(state, rules, p, q, least, rank, zero_share):
     close(figures, state.blocks, b)
     counts[OPEN] -= 2
     counts[GROUPS] -= 1
-    sums[SUM_ACTIVITY], sums[LOST_ACTIVITY] = replace_in_sum(
+    sums[SUM_ACTIVITY], sums[LOST_ACTIVITY] = _replace_in_sum(
         sums[SUM_ACTIVITY], sums[LOST_ACTIVITY], s_new, s_a, s_b
     )
-    sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK] = replace_in_sum(
+    sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK] = _replace_in_sum(
         sums[SUM_ACTIVITY_RANK], sums[LOST_ACTIVITY_RANK], s_new * (r_a + r_b), s_a * r_a, s_b * r_b
     )
     state.log[MDL, counts[MERGES]] = description_length(counts[GROUPS], sums, rules.alpha)
@@ -107,7 +107,7 @@ def join(state, rules, p, q, least, rank, zero_share):
 
 
 @inner
-def write_choice(state, a, b, value, least, rank, zero_share):
+def _write_choice(state, a, b, value, least, rank, zero_share):
     """Record what is known about a merge before it is done."""
     figures, marks, log, t = state.figures, state.marks, state.log, state.counts[MERGES]
     k = state.counts[GROUPS]
@@ -133,17 +133,17 @@ def description_length(k, sums, alpha):
 
 
 @inner
-def replace_in_sum(total, lost, new, a, b):
+def _replace_in_sum(total, lost, new, a, b):
     """Return a running sum and its rounding error so far, with `new` instead of `a` and `b`."""
     without_a = new - a
     change = without_a - b
     after = total + change
-    lost += lost_in_sum(new, -a, without_a) + lost_in_sum(without_a, -b, change)
-    return after, lost + lost_in_sum(total, change, after)
+    lost += _lost_in_sum(new, -a, without_a) + _lost_in_sum(without_a, -b, change)
+    return after, lost + _lost_in_sum(total, change, after)
 
 
 @inner
-def lost_in_sum(x, y, total):
+def _lost_in_sum(x, y, total):
     """Return x + y − total exactly, where total is the rounded sum (Knuth's two-sum)."""
     part = total - x
     return (x - (total - part)) + (y - part)
@@ -161,7 +161,7 @@ def total_of(total, lost):
 
 
 @inner
-def write_row(state, a, b, new, activity, narrow):
+def _write_row(state, a, b, new, activity, narrow):
     """Write the coactivations of the union of slots `a` and `b`, in a wide row if it is active often enough.
 
     They are the sum of those of both, minus the samples counted twice, which `new_row` holds already.
@@ -172,19 +172,19 @@ def write_row(state, a, b, new, activity, narrow):
     coact, closed, row = state.coact, state.figures[CLOSED], state.new_row
     # the pair of the two is counted with each of them
     zeros = np.int64(count_of(coact, a, b) == 0)
-    zeros -= add_part(coact, closed, a, new, row)
-    zeros -= add_part(coact, closed, b, new, row)
+    zeros -= _add_part(coact, closed, a, new, row)
+    zeros -= _add_part(coact, closed, b, new, row)
     for q in range(new):
         zeros += (row[q] == 0) & (closed[q] == 0.0) & (q != a) & (q != b)
     if activity > narrow:
-        open_wide_row(coact, closed, new)
+        _open_wide_row(coact, closed, new)
     store_row(coact, new, row)
     row[:new] = 0
     return zeros
 
 
 @inner
-def add_part(coact, closed, part, n_slots, row):
+def _add_part(coact, closed, part, n_slots, row):
     """Add the coactivations of one slot with all others to `row`; return with how many groups it has none."""
     if coact.wide_start[part] >= 0:
         zeros = _add_older(wide_row(coact, part), closed, row)
@@ -208,7 +208,7 @@ def _add_older(counts, closed, row):
 
 
 @inner
-def open_wide_row(coact, closed, new):
+def _open_wide_row(coact, closed, new):
     """Make room for a wide row after all others; where there is none, remove those of closed slots."""
     if coact.wide_start[-1] + new > len(coact.wide):
         end = 0
@@ -227,7 +227,7 @@ def open_wide_row(coact, closed, new):
 
 
 @inner
-def zeros_of_two(coact, figures, a, b, n_slots):
+def _zeros_of_two(coact, figures, a, b, n_slots):
     """Return the number of pairs of slots `a` and `b` that have no coactivation."""
     zeros = np.int64(count_of(coact, a, b) == 0)
     for q in range(n_slots):

@@ -77,7 +77,7 @@ def zero_share_of_all(counts):
 
 
 @inner
-def zero_share_up_to(limit, rules):
+def _zero_share_up_to(limit, rules):
     """Return that share among pairs with a value of at most `limit`, if it is known without counting.
 
     Unless activations are negative, pairs that are never active together have a value of 0 or more.
@@ -107,7 +107,7 @@ def merge_greedily(state, rules, n_merges, rng):
         least = value_of(state.coact, state.figures, p, q, rules.alpha, log_k)
         if pauses(state, rules, p, q, least, least, np.int64(0)):
             return
-        join(state, rules, p, q, least, np.int64(0), zero_share_up_to(least, rules))
+        join(state, rules, p, q, least, np.int64(0), _zero_share_up_to(least, rules))
 
 
 @compiled
@@ -123,7 +123,7 @@ def merge_by_range(state, rules, n_merges, rng):
             share = zero_share_of_all(state.counts)
         else:
             p, q = choose_range(state, rules, log_k, least, limit, rng)
-            share = zero_share_up_to(limit, rules)
+            share = _zero_share_up_to(limit, rules)
         if pauses(state, rules, p, q, least, limit, np.int64(-1)):
             return
         join(state, rules, p, q, least, np.int64(-1), share)

@@ -139,11 +139,13 @@ def _merge_lists(in_a, in_b, e, f, union, length, shared):
 def _visit(state, n_shared, gone):
     if n_shared > 0:
         samples = state.shared[:n_shared]
-        drop_entries(samples, state.rows, state.row_start, state.row_length, state.owner, state.new_row, gone)
+        _drop_entries(
+            samples, state.rows, state.row_start, state.row_length, state.owner, state.new_row, gone
+        )
 
 
 @inner
-def drop_entries(samples, rows, row_starts, row_length, owner, new_row, gone):
+def _drop_entries(samples, rows, row_starts, row_length, owner, new_row, gone):
     """Count the groups active on samples that both parts share, and drop one part's entry from each.
 
     Rows are far apart in memory, so they are prefetched: otherwise almost all of the time is memory latency.

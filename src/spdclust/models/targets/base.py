@@ -15,7 +15,7 @@ from spdclust.config.load import read_mapping, validate
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
 from spdclust.models.config import LARGEST, MOST_LAYERS, LanguageTask, Task, ToyTask
-from spdclust.models.state import check_shapes, module_shapes
+from spdclust.models.modules import check_shapes, module_shapes
 from spdclust.models.wandb_files import parse_wandb_path, target_folder
 
 MODEL_CONFIG = "model_config.yaml"
