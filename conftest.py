@@ -16,7 +16,8 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 @pytest.fixture(autouse=True)
-def _folder(request, doctest_namespace):
-    """Give each doctest an empty folder, `folder`."""
+def _for_examples(request, doctest_namespace, monkeypatch):
+    """Give each doctest an empty folder, `folder`, and let none of them use W&B."""
     if isinstance(request.node, pytest.DoctestItem):
         doctest_namespace["folder"] = request.getfixturevalue("tmp_path")
+        monkeypatch.setenv("WANDB_MODE", "disabled")

@@ -28,22 +28,6 @@ def add_commands(command: AddCommand) -> None:
         least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
         ...
         group 3, 3 components (1 in attn, 2 in mlp): attn:5 mlp:4 mlp:5
-        >>> options = parser.parse_args(["wandb-sync", "results/resid_mlp1/demo", "--run", "3"])
-        >>> options.ensemble.name, options.run, options.again
-        ('demo', 3, False)
-        >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> history = write_example_ensemble(folder).history(0)
-        >>> options = parser.parse_args(["reproduce", str(history), "--check"])
-        >>> options.act(options)
-        /.../runs/run_0/history.zip: run 0 with base seed 0
-        ...
-        commands:
-          spdclust run --config run.yaml --run 0 --base-seed 0 --output again
-        <BLANKLINE>
-        equal         batch_0.pt
-        equal         history.zip
-        equal         metrics.csv
-        reproduced byte for byte
     """
     inspect = command(
         "inspect",

@@ -125,11 +125,9 @@ def load_stability_record(path: str | Path) -> dict[str, Any]:
     """Read `stability.json`.
 
     Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> from spdclust.stability.analysis import analyze_stability
-        >>> normalized = example_normalized()
-        >>> save_stability(normalized, analyze_stability(normalized), folder)
-        >>> load_stability_record(f"{folder}/stability.json")["cuts"]["least_mdl"]["n_consensus_groups"]
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> results = write_example_ensemble(folder).folder
+        >>> load_stability_record(results / "stability.json")["cuts"]["least_mdl"]["n_consensus_groups"]
         4
 
     Raises:
@@ -261,11 +259,9 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
     """Read the share of runs in which two components are together at one cut, for pairs with a share above 0.
 
     Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> from spdclust.stability.analysis import analyze_stability
-        >>> normalized = example_normalized()
-        >>> save_stability(normalized, analyze_stability(normalized), folder)
-        >>> share = load_coclustering(f"{folder}/stability_coclustering.npz", "least_mdl")
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> results = write_example_ensemble(folder).folder
+        >>> share = load_coclustering(results / "stability_coclustering.npz", "least_mdl")
         >>> share.nnz, float(share.min()), float(share.max())  # three pairs in each of four groups
         (12, 0.0, 1.0)
 

@@ -76,16 +76,13 @@ def track(
     """Log the merge and the activations of one run, or what concerns all runs, unless already logged.
 
     Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     track(ensemble.folder, {"project": "mine"}, 0, path=f"{folder}/tracked")
-        ...     track(ensemble.folder, {"project": "mine"})
-        ...     Path(folder, "tracked").is_file()
-        ...     [ensemble.note(name).is_file() for name in ("run_0", "distances", "report")]
+        >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        >>> track(ensemble.folder, {"project": "mine"}, 0, path=f"{folder}/tracked")
+        >>> track(ensemble.folder, {"project": "mine"})
+        >>> Path(folder, "tracked").is_file()
         True
+        >>> [ensemble.note(name).is_file() for name in ("run_0", "distances", "report")]
         [True, True, True]
     """
     ensemble = TrackedEnsemble(Path(folder), TrackingSettings.model_validate(dict(settings)))
@@ -123,11 +120,8 @@ def sync_ensemble(
     """Log everything of an ensemble that was not logged before, and upload pending offline records.
 
     Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     notes = sync_ensemble(write_example_ensemble(folder).folder, project="mine", run=0)
+        >>> notes = sync_ensemble(write_example_ensemble(folder).folder, project="mine", run=0)
         >>> [(note.run_id.rpartition("-")[0], note.complete) for note in notes]
         [('example-example-run_0', False), ('example-run_0-batches', False)]
 

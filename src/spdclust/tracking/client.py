@@ -119,9 +119,7 @@ def open_tracker(described: Mapping[str, Any]) -> Tracker:
     warning that shows how to upload it; if that fails too, nothing is recorded.
 
     Example:
-        >>> from unittest.mock import patch
-        >>> with patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     tracker = open_tracker({"project": "mine", "id": "demo-run_0", "job_type": "merge"})
+        >>> tracker = open_tracker({"project": "mine", "id": "demo-run_0", "job_type": "merge"})
         >>> tracker.log({"iteration": 0, "k_groups": 12})
         >>> tracker.finish()  # whether everything was recorded
         False

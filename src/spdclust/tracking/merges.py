@@ -137,11 +137,8 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
     """Log the finished merge of a run, unless already logged.
 
     Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     note = log_merge(TrackedEnsemble(write_example_ensemble(folder).folder), 0)
+        >>> note = log_merge(TrackedEnsemble(write_example_ensemble(folder).folder), 0)
         >>> note.run_id.rpartition("-")[0], note.target, note.complete  # W&B is disabled here
         ('example-example-run_0', '/spd-cluster', False)
 

@@ -34,13 +34,10 @@ def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> 
     """Log the activations of one run, once for all ensembles that share them.
 
     Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     log_batches(ensemble, 0)
-        ...     load_note(ensemble.batches_note(0)).run_id.rpartition("-")[0]
+        >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        >>> log_batches(ensemble, 0)
+        >>> load_note(ensemble.batches_note(0)).run_id.rpartition("-")[0]
         'example-run_0-batches'
     """
     path = ensemble.batches_note(run)
@@ -92,13 +89,10 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
     """Log the results in the folder of an ensemble, as two W&B runs: `distances` and `report`.
 
     Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WANDB_MODE="disabled"):
-        ...     ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
-        ...     log_ensemble(ensemble)
-        ...     [load_note(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
+        >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
+        >>> log_ensemble(ensemble)
+        >>> [load_note(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
         ['example-example-distances', 'example-example-report']
 
     Raises:
