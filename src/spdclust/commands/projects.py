@@ -71,6 +71,13 @@ def add_commands(command: AddCommand) -> None:
         wrote ...
         >>> sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
         ['config.yaml', 'first.yaml', 'model.yaml']
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> place = write_example_ensemble(folder)
+        >>> options = parser.parse_args(["list", f"{folder}/results", "--runs"])
+        >>> options.act(options)
+        ensemble         run  components  merges  seed  digest  history
+        example/example  0    12          11      0/0   ...     example/example/runs/run_0/history.zip
+        example/example  1    12          11      0/1   ...     example/example/runs/run_1/history.zip
     """
     init = command(
         "init",
