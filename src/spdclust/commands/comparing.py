@@ -57,7 +57,7 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
         >>> from spdclust.files.histories import save_merge_history
         >>> history = example_history()
         >>> other = replace(history, provenance=history.provenance | {"seed": 1})
-        >>> before, again = Path(folder) / "before.zip", Path(folder) / "again.zip"
+        >>> before, again = folder / "before.zip", folder / "again.zip"
         >>> save_merge_history(history, before)
         >>> save_merge_history(other, again)
         >>> compare_histories(before, again, "history.zip").line()
@@ -77,7 +77,7 @@ def compare_files(before: Path, again: Path, name: str) -> Compared:
 
     Example:
         >>> import json
-        >>> first, second = Path(folder) / "summary.json", Path(folder) / "again.json"
+        >>> first, second = folder / "summary.json", folder / "again.json"
         >>> _ = first.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.1.0"}}))
         >>> _ = second.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.2.0"}}))
         >>> compare_files(first, second, "summary.json").line()

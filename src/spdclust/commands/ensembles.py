@@ -261,8 +261,8 @@ def model_of(folder: Path) -> str:
 
     Example:
         >>> settings = '{"model_path": "resources/resid_mlp1"}'
-        >>> _ = Path(folder, "clustering_run_config.json").write_text(settings)
-        >>> model_of(Path(folder))
+        >>> _ = (folder / "clustering_run_config.json").write_text(settings)
+        >>> model_of(folder)
         'resources/resid_mlp1'
 
     Raises:
@@ -285,10 +285,10 @@ def recorded_model(folder: Path) -> str | None:
     user-supplied, None if there is no such file.
 
     Example:
-        >>> before = recorded_model(Path(folder))
+        >>> before = recorded_model(folder)
         >>> settings = '{"precomputed_activations_dir": "my_latents"}'
-        >>> _ = Path(folder, "clustering_run_config.json").write_text(settings)
-        >>> before, recorded_model(Path(folder))
+        >>> _ = (folder / "clustering_run_config.json").write_text(settings)
+        >>> before, recorded_model(folder)
         (None, '')
 
     Raises:

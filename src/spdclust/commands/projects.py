@@ -69,7 +69,7 @@ def add_commands(command: AddCommand) -> None:
         >>> options = parser.parse_args(["init", f"{folder}/mine", "--model", "runs/mlp"])
         >>> options.act(options)
         wrote ...
-        >>> sorted(path.name for path in Path(folder, "mine/config").rglob("*.yaml"))
+        >>> sorted(path.name for path in (folder / "mine/config").rglob("*.yaml"))
         ['config.yaml', 'first.yaml', 'model.yaml']
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder)

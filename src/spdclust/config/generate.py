@@ -93,8 +93,8 @@ def main(config: Path = Path("config")) -> None:
     """Write all generated files.
 
     Example:
-        >>> main(Path(folder))
-        >>> sorted(path.name for path in Path(folder).glob("defaults/*"))
+        >>> main(folder)
+        >>> sorted(path.name for path in folder.glob("defaults/*"))
         ['merge.yaml', 'pipeline.yaml', 'run.yaml', 'workflow.yaml']
     """
     for path, text in generated_files(config).items():

@@ -28,8 +28,8 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """Read a YAML or JSON file that holds a mapping.
 
     Example:
-        >>> _ = (Path(folder) / "a.yaml").write_text("n_runs: 3")
-        >>> read_mapping(Path(folder) / "a.yaml")
+        >>> _ = (folder / "a.yaml").write_text("n_runs: 3")
+        >>> read_mapping(folder / "a.yaml")
         {'n_runs': 3}
 
     Raises:
@@ -67,8 +67,8 @@ def load_config(model: type[Model], path: str | Path) -> Model:
 
     Example:
         >>> from spdclust.config.merge import MergeConfig
-        >>> _ = (Path(folder) / "merge.yaml").write_text("alpha: 2")
-        >>> load_config(MergeConfig, Path(folder) / "merge.yaml").alpha
+        >>> _ = (folder / "merge.yaml").write_text("alpha: 2")
+        >>> load_config(MergeConfig, folder / "merge.yaml").alpha
         2.0
 
     Raises:
@@ -84,7 +84,7 @@ def resolve_paths(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRu
 
     Example:
         >>> from spdclust.config.run import ClusteringRunConfig
-        >>> (Path(folder) / "mlp").mkdir()
+        >>> (folder / "mlp").mkdir()
         >>> found = resolve_paths(ClusteringRunConfig(model_path="mlp"), f"{folder}/run.yaml")
         >>> found.model_path == f"{folder}/mlp"
         True

@@ -50,7 +50,7 @@ def unused_keys(path: str | Path) -> list[str]:
     For a pipeline file, those of the run file that it names follow.
 
     Example:
-        >>> path = Path(folder, "old.yaml")
+        >>> path = folder / "old.yaml"
         >>> _ = path.write_text("{calc_distances: true, slurm_mem: 300G}")
         >>> [line.split(": ")[1] for line in unused_keys(path)]
         ['slurm_mem changes nothing']

@@ -20,9 +20,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; rename it to `path` on success and remove it on failure.
 
     Example:
-        >>> with atomic_path(Path(folder) / "a.txt") as temporary:
+        >>> with atomic_path(folder / "a.txt") as temporary:
         ...     _ = temporary.write_text("whole")
-        >>> (Path(folder) / "a.txt").read_text(), len(os.listdir(folder))
+        >>> (folder / "a.txt").read_text(), len(os.listdir(folder))
         ('whole', 1)
 
     Raises:
@@ -65,9 +65,9 @@ def remove_orphans(path: Path) -> None:
     """Remove temporary files and folders for a path that killed processes of this host have left.
 
     Example:
-        >>> ours = temporary_for(Path(folder, "a.txt"))
+        >>> ours = temporary_for(folder / "a.txt")
         >>> ours.touch()
-        >>> remove_orphans(Path(folder, "a.txt"))
+        >>> remove_orphans(folder / "a.txt")
         >>> ours.exists()  # this process is alive
         True
     """
@@ -86,8 +86,8 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically.
 
     Example:
-        >>> write_text(Path(folder) / "a" / "note.txt", "whole")
-        >>> (Path(folder) / "a" / "note.txt").read_text()
+        >>> write_text(folder / "a" / "note.txt", "whole")
+        >>> (folder / "a" / "note.txt").read_text()
         'whole'
 
     Raises:
@@ -101,7 +101,7 @@ def check_writable(folder: str | Path) -> None:
     """Raise an error if no file can be created in a folder, which need not exist yet.
 
     Example:
-        >>> check_writable(Path(folder) / "results")
+        >>> check_writable(folder / "results")
         >>> os.listdir(folder)
         []
 

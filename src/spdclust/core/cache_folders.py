@@ -104,8 +104,8 @@ def mark_used(folder: Path) -> None:
 
     Example:
         >>> os.utime(folder, (0, 0))
-        >>> mark_used(Path(folder))
-        >>> Path(folder).stat().st_mtime > 0
+        >>> mark_used(folder)
+        >>> folder.stat().st_mtime > 0
         True
     """
     with contextlib.suppress(OSError):

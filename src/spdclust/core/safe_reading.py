@@ -86,7 +86,7 @@ def read_text(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> str
     """Return the contents of a UTF-8 text file, with unchanged line endings.
 
     Example:
-        >>> _ = Path(folder, "labels.txt").write_bytes(b"m:0\\xff")
+        >>> _ = (folder / "labels.txt").write_bytes(b"m:0\\xff")
         >>> read_text(f"{folder}/labels.txt", "labels, one a line")
         Traceback (most recent call last):
         ...
@@ -137,8 +137,8 @@ def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any
     """Return the contents of a JSON file.
 
     Example:
-        >>> _ = (Path(folder) / "a.json").write_text('{"a": 1, "a": 2}')
-        >>> read_json(Path(folder) / "a.json", "a summary.json")
+        >>> _ = (folder / "a.json").write_text('{"a": 1, "a": 2}')
+        >>> read_json(folder / "a.json", "a summary.json")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...a.json: not JSON (found: key given twice: a; allowed: a summary.json)

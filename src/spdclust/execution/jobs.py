@@ -30,7 +30,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         >>> import subprocess
         >>> code = "from spdclust.execution.jobs import job\\nwith job('merge.log', 'merge'): print('merged')"
         >>> _ = subprocess.run([sys.executable, "-c", code], cwd=folder)
-        >>> print((Path(folder) / "merge.log").read_text(), end="")
+        >>> print((folder / "merge.log").read_text(), end="")
         2... INFO spdclust ..., Python 3...
         merged
 

@@ -108,7 +108,7 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
     A job is running from the first line of its log until Snakemake writes its benchmark.
 
     Example:
-        >>> log = Path(folder, "logs/mlp/demo/merge/run_3.log")
+        >>> log = folder / "logs/mlp/demo/merge/run_3.log"
         >>> log.parent.mkdir(parents=True)
         >>> _ = log.write_text("INFO spdclust")
         >>> [(job.rule, job.ensemble, job.run, job.state) for job in running_jobs(folder)]

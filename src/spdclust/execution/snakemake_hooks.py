@@ -232,8 +232,8 @@ def note_owner(folder: Path = _FOLDER) -> None:
     """Record that this process runs a workflow in the working folder; call it after acquiring the locks.
 
     Example:
-        >>> note_owner(Path(folder))
-        >>> [note.stem == str(os.getpid()) for note in Path(folder).glob("owners/*.json")]
+        >>> note_owner(folder)
+        >>> [note.stem == str(os.getpid()) for note in folder.glob("owners/*.json")]
         [True]
     """
     owners = folder / "owners"
@@ -251,9 +251,9 @@ def forget_owner(folder: Path = _FOLDER) -> None:
     """Remove the record of this process; call it when the workflow has ended.
 
     Example:
-        >>> note_owner(Path(folder))
-        >>> forget_owner(Path(folder))
-        >>> list(Path(folder).glob("owners/*.json"))
+        >>> note_owner(folder)
+        >>> forget_owner(folder)
+        >>> list(folder.glob("owners/*.json"))
         []
     """
     (folder / "owners" / f"{os.getpid()}.json").unlink(missing_ok=True)

@@ -40,8 +40,8 @@ def write_archive(path: str | Path, members: Mapping[str, Member]) -> None:
     """Write texts and arrays (as `.npy`) into an uncompressed zip with fixed timestamps, atomically.
 
     Example:
-        >>> write_archive(Path(folder) / "a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
-        >>> archive = read_archive(Path(folder) / "a.npz", arrays=["x.npy"], texts=["note.txt"])
+        >>> write_archive(folder / "a.npz", {"x.npy": np.arange(3), "note.txt": "three"})
+        >>> archive = read_archive(folder / "a.npz", arrays=["x.npy"], texts=["note.txt"])
         >>> archive["x.npy"].tolist(), archive["note.txt"]
         ([0, 1, 2], 'three')
 

@@ -59,7 +59,7 @@ def read_whole(path: Path) -> tuple[Arrays, Texts]:
     Example:
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> ActivationBatch.from_dense(np.eye(2), ["m:0", "m:1"], seed=3).save(f"{folder}/batch_0.pt")
-        >>> arrays, texts = read_whole(Path(folder) / "batch_0.pt")
+        >>> arrays, texts = read_whole(folder / "batch_0.pt")
         >>> arrays["indices"].tolist(), texts["labels"], texts["seed"]
         ([0, 1], 'm:0\\nm:1', '3')
 
@@ -80,7 +80,7 @@ def read_head(path: Path) -> tuple[Arrays, Texts]:
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> batch = ActivationBatch.from_dense([[0.2, 0.0], [0.8, 0.0]], ["m:0", "m:1"])
         >>> batch.save(f"{folder}/batch_0.pt")
-        >>> arrays, texts = read_head(Path(folder) / "batch_0.pt")
+        >>> arrays, texts = read_head(folder / "batch_0.pt")
         >>> sorted(arrays), arrays["means"].tolist()
         (['maxima', 'means', 'shape'], [0.5, 0.0])
 
@@ -155,7 +155,7 @@ def stored_matrix(arrays: Mapping[str, np.ndarray], path: Path) -> sparse.csr_ar
 
     Example:
         >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> path = Path(folder) / "batch_0.pt"
+        >>> path = folder / "batch_0.pt"
         >>> ActivationBatch.from_dense([[1.0, 0.0], [1.0, 0.5]], ["m:0", "m:1"]).save(path)
         >>> stored_matrix(read_whole(path)[0], path).toarray().tolist()
         [[1.0, 0.0], [1.0, 0.5]]

@@ -205,7 +205,7 @@ def find_batches(folder: str | Path) -> list[Path]:
 
     Example:
         >>> for number in range(11):
-        ...     (Path(folder) / f"batch_{number}.pt").touch()
+        ...     (folder / f"batch_{number}.pt").touch()
         >>> [path.name for path in find_batches(folder)][-2:]
         ['batch_9.pt', 'batch_10.pt']
 

@@ -205,8 +205,8 @@ def remove_other_parts(folder: str | Path, parts: Iterable[str | Path] = ()) -> 
         >>> names = ["distances_part_1_of_2.tmp", "distances_part_1_of_3.tmp", "groups.json"]
         >>> for name in names:
         ...     Path(folder, name).touch()
-        >>> remove_other_parts(folder, [Path(folder, "distances_part_1_of_3.tmp")])
-        >>> sorted(path.name for path in Path(folder).iterdir())
+        >>> remove_other_parts(folder, [folder / "distances_part_1_of_3.tmp"])
+        >>> sorted(path.name for path in folder.iterdir())
         ['distances_part_1_of_3.tmp', 'groups.json']
 
     Args:

@@ -145,7 +145,7 @@ def save_pipeline_config(settings: Mapping[str, Any], path: str | Path) -> None:
 
     Example:
         >>> save_pipeline_config({"n_runs": 3, "base_seed": 0}, f"{folder}/pipeline_config.yaml")
-        >>> Path(folder, "pipeline_config.yaml").read_text().split("\\n")
+        >>> (folder / "pipeline_config.yaml").read_text().split("\\n")
         ['n_runs: 3', 'base_seed: 0', '']
 
     Raises:
@@ -159,7 +159,7 @@ def save_run_config(settings: Mapping[str, Any], path: str | Path) -> None:
 
     Example:
         >>> save_run_config({"model_path": "a.pth"}, f"{folder}/clustering_run_config.json")
-        >>> json.loads(Path(folder, "clustering_run_config.json").read_text())
+        >>> json.loads((folder / "clustering_run_config.json").read_text())
         {'model_path': 'a.pth'}
 
     Raises:
@@ -187,8 +187,8 @@ def find_histories(folder: str | Path) -> list[Path]:
 
     Example:
         >>> for run in (10, 9):
-        ...     (Path(folder) / f"runs/run_{run}").mkdir(parents=True)
-        ...     (Path(folder) / f"runs/run_{run}/history.zip").touch()
+        ...     (folder / f"runs/run_{run}").mkdir(parents=True)
+        ...     (folder / f"runs/run_{run}/history.zip").touch()
         >>> [path.parent.name for path in find_histories(folder)]
         ['run_9', 'run_10']
 

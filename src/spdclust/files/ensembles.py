@@ -51,7 +51,7 @@ def save_ensemble_meta(
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> save_ensemble_meta(example_normalized(), f"{folder}/ensemble_meta.json")
-        >>> told = json.loads(Path(folder, "ensemble_meta.json").read_text())
+        >>> told = json.loads((folder / "ensemble_meta.json").read_text())
         >>> told["n_ensemble"], told["c_components"]
         (2, 12)
 
@@ -200,7 +200,7 @@ def ensemble_record(histories: str | Path | Sequence[str | Path]) -> dict[str, A
     """Return the package's version and the SHA-256 of every history, as plain JSON types.
 
     Example:
-        >>> _ = (Path(folder) / "history_0.zip").write_bytes(b"abc")
+        >>> _ = (folder / "history_0.zip").write_bytes(b"abc")
         >>> record = ensemble_record([f"{folder}/history_0.zip"])
         >>> {name: digest[:8] for name, digest in record["histories"].items()}
         {'history_0': 'ba7816bf'}

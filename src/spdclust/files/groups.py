@@ -40,9 +40,9 @@ def save_groups(
     Example:
         >>> from spdclust.example_ensemble import example_found
         >>> save_groups(example_found(), folder, ensemble="example/example")
-        >>> sorted(path.name for path in Path(folder).iterdir())
+        >>> sorted(path.name for path in folder.iterdir())
         ['cluster_mapping_groups.json', 'groups.csv', 'groups.json', 'groups.nwk']
-        >>> Path(folder, "groups.csv").read_text().splitlines()[1][:30]
+        >>> (folder / "groups.csv").read_text().splitlines()[1][:30]
         '0,3,0.5,0.02,1.0,2,0.16,1.0,0.'
 
     Raises:

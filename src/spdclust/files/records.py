@@ -260,8 +260,8 @@ def read_record(model: type[Record], path: str | Path, allowed: str) -> dict[str
     """Read a JSON record and check the parts that are used.
 
     Example:
-        >>> _ = (Path(folder) / "stability.json").write_text('{"n_runs": -1}')
-        >>> read_record(StabilityRecord, Path(folder) / "stability.json", "stability.json")
+        >>> _ = (folder / "stability.json").write_text('{"n_runs": -1}')
+        >>> read_record(StabilityRecord, folder / "stability.json", "stability.json")
         Traceback (most recent call last):
         ...
         spdclust.InputError: ...stability.json: n_runs: not allowed (found: -1; allowed: greater than

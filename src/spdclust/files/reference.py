@@ -243,7 +243,7 @@ def save_mapping(record: Mapping[str, Any], path: str | Path) -> None:
 
     Example:
         >>> save_mapping({"cut": "least_mdl", "groups": [["a:0", "a:1"]]}, f"{folder}/mapping.json")
-        >>> json.loads(Path(folder, "mapping.json").read_text())["groups"]
+        >>> json.loads((folder / "mapping.json").read_text())["groups"]
         [['a:0', 'a:1']]
 
     Raises:

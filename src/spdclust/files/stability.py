@@ -43,7 +43,7 @@ def save_stability(
         >>> from spdclust.stability.analysis import analyze_stability
         >>> normalized = example_normalized()
         >>> save_stability(normalized, analyze_stability(normalized), folder)
-        >>> sorted(path.name for path in Path(folder).iterdir())[:2]
+        >>> sorted(path.name for path in folder.iterdir())[:2]
         ['stability.json', 'stability_coclustering.npz']
 
     Raises:
@@ -140,7 +140,7 @@ def load_stability_iterations(path: str | Path) -> dict[str, np.ndarray]:
     """Read `stability_iterations.csv` by columns, see `iteration_table`.
 
     Example:
-        >>> path = Path(folder) / "stability_iterations.csv"
+        >>> path = folder / "stability_iterations.csv"
         >>> _ = path.write_text("iteration,n_distinct,null.n_distinct\\n0,1,2\\n1,2,2")
         >>> load_stability_iterations(path)["n_distinct"].tolist()
         [1.0, 2.0]
@@ -170,7 +170,7 @@ def load_components(path: str | Path) -> dict[str, list[CutComponent]]:
     """Read `stability_components.csv`: the components at each cut, most contested first.
 
     Example:
-        >>> path = Path(folder) / "stability_components.csv"
+        >>> path = folder / "stability_components.csv"
         >>> lines = ["cut,component,consensus_group,contestedness", "least_mdl,a:0,3,0.5"]
         >>> _ = path.write_text("\\n".join(lines))
         >>> load_components(path)
@@ -194,7 +194,7 @@ def load_groups(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     """Read `stability_groups.csv` without members: `group`, `size` and `support` at each cut, largest first.
 
     Example:
-        >>> path = Path(folder) / "stability_groups.csv"
+        >>> path = folder / "stability_groups.csv"
         >>> _ = path.write_text("cut,group,size,support\\nleast_mdl,0,3,0.9")
         >>> load_groups(path)
         {'least_mdl': [{'group': 0, 'size': 3, 'support': 0.9}]}
@@ -217,7 +217,7 @@ def load_group_members(path: str | Path) -> dict[str, list[Labels]]:
     """Read the members of the groups in `stability_groups.csv`: a list of labels per group, largest first.
 
     Example:
-        >>> path = Path(folder) / "stability_groups.csv"
+        >>> path = folder / "stability_groups.csv"
         >>> row = 'least_mdl,0,2,1.0,"[""a cat:0"", ""b:1""]"'
         >>> _ = path.write_text(f"cut,group,size,support,members\\n{row}")
         >>> load_group_members(path)
@@ -316,7 +316,7 @@ def load_sweep(path: str | Path) -> dict[str, Any]:
     """Read `sweep.json`.
 
     Example:
-        >>> _ = Path(folder, "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
+        >>> _ = (folder / "sweep.json").write_text('{"swept": [], "points": [], "distances": {}}')
         >>> load_sweep(f"{folder}/sweep.json")
         Traceback (most recent call last):
         ...

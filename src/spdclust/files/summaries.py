@@ -17,7 +17,7 @@ def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
 
     Example:
         >>> save_summary({"n_runs": 3}, f"{folder}/summary.json")
-        >>> json.loads(Path(folder, "summary.json").read_text())
+        >>> json.loads((folder / "summary.json").read_text())
         {'n_runs': 3}
 
     Raises:

@@ -19,7 +19,7 @@ def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
 
     Example:
         >>> save_columns({"a": np.arange(2), "b": np.array([0.5, np.nan])}, f"{folder}/t.csv")
-        >>> (Path(folder) / "t.csv").read_text()
+        >>> (folder / "t.csv").read_text()
         'a,b\n0,0.5\n1,nan\n'
 
     Raises:
@@ -33,7 +33,7 @@ def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: s
 
     Example:
         >>> save_rows([{"name": "a", "n": 1}, {"name": "b", "n": 2}], ["n", "name"], f"{folder}/a.csv")
-        >>> Path(folder, "a.csv").read_text().split()
+        >>> (folder / "a.csv").read_text().split()
         ['n,name', '1,a', '2,b']
 
     Raises:
@@ -46,7 +46,7 @@ def load_columns(path: str | Path, needed: Sequence[str] = ()) -> dict[str, np.n
     """Read a table of numbers as columns of float64.
 
     Example:
-        >>> _ = Path(folder, "a.csv").write_text("iteration,mdl\\n0,3.5\\n1,2.5")
+        >>> _ = (folder / "a.csv").write_text("iteration,mdl\\n0,3.5\\n1,2.5")
         >>> load_columns(f"{folder}/a.csv")["mdl"].tolist()
         [3.5, 2.5]
 
@@ -122,7 +122,7 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
     Example:
         >>> from spdclust.example_ensemble import example_history
         >>> save_metrics(example_history(), f"{folder}/metrics.csv")
-        >>> lines = Path(folder, "metrics.csv").read_text().splitlines()
+        >>> lines = (folder / "metrics.csv").read_text().splitlines()
         >>> len(lines), lines[0].split(",")[:3]
         (12, ['iteration', 'merges', 'k_groups'])
 

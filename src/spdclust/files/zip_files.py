@@ -85,7 +85,7 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
     """Raise an error if members would expand to more data than plausible for the file.
 
     Example:
-        >>> path = Path(folder, "a.zip")
+        >>> path = folder / "a.zip"
         >>> with zipfile.ZipFile(path, "w") as archive:
         ...     archive.writestr("a.npy", b"123")
         ...     archive.getinfo("a.npy").file_size = 10**12  # as the list of a bomb would say
@@ -111,8 +111,8 @@ def check_crc(path: str | Path, what: str) -> None:
     Example:
         >>> with zipfile.ZipFile(f"{folder}/a.pt", "w") as archive:
         ...     archive.writestr("data.pkl", b"weights")
-        >>> whole = Path(folder, "a.pt").read_bytes()
-        >>> _ = Path(folder, "a.pt").write_bytes(whole.replace(b"weights", b"Weights"))
+        >>> whole = (folder / "a.pt").read_bytes()
+        >>> _ = (folder / "a.pt").write_bytes(whole.replace(b"weights", b"Weights"))
         >>> check_crc(f"{folder}/a.pt", "a checkpoint")
         Traceback (most recent call last):
         ...

@@ -68,8 +68,8 @@ def main(folder: Path = Path("report/captions")) -> None:
     """Write all files.
 
     Example:
-        >>> main(Path(folder))
-        >>> (Path(folder) / "mdl.rst").exists()
+        >>> main(folder)
+        >>> (folder / "mdl.rst").exists()
         True
     """
     for name, text in caption_files().items():

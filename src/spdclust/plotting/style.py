@@ -122,7 +122,7 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
         >>> figure, _ = new_figure(size=(2.0, 2.0))
         >>> for name in ("a", "b"):
         ...     save_figure(figure, f"{folder}/{name}.png")
-        >>> Path(folder, "a.png").read_bytes() == Path(folder, "b.png").read_bytes()
+        >>> (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
         True
 
     Args:

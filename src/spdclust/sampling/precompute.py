@@ -67,7 +67,7 @@ def write_batches(
     Example:
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
-        >>> path = Path(folder) / "batch_0.pt"
+        >>> path = folder / "batch_0.pt"
         >>> write_batches(config, load_run_model(config), {path: (7, "by hand")})
         >>> ActivationBatch.load(path).seed
         7
@@ -102,7 +102,7 @@ def write_missing_batches(
     Example:
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
         >>> model = load_run_model(config)
-        >>> first, second = Path(folder) / "batch_0.pt", Path(folder) / "batch_1.pt"
+        >>> first, second = folder / "batch_0.pt", folder / "batch_1.pt"
         >>> write_missing_batches(config, model, [0], [first])
         >>> written = first.stat().st_mtime_ns
         >>> write_missing_batches(config, model, [0, 1], [first, second])
@@ -174,7 +174,7 @@ def convert_missing_batches(
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> import numpy as np
         >>> np.save(f"{folder}/latents.npy", np.array([[0.0, 0.5], [0.1, 0.0]]))
-        >>> path = Path(folder) / "batches" / "batch_0.pt"
+        >>> path = folder / "batches" / "batch_0.pt"
         >>> config = ClusteringRunConfig(precomputed_activations_dir=folder)
         >>> convert_missing_batches(config, _find_user_batches(config, 0, 1), [7], [path])
         >>> batch = ActivationBatch.load(path)
@@ -275,7 +275,7 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
     Example:
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
-        >>> path = Path(folder) / "batch_0.pt"
+        >>> path = folder / "batch_0.pt"
         >>> write_batches_of_runs(config, {3: [path]})
         >>> ActivationBatch.load(path).seed
         3000

@@ -39,7 +39,7 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
         >>> import numpy as np
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder, n_runs=3)
-        >>> meta, array = Path(folder) / "meta.json", Path(folder) / "merge_array.npz"
+        >>> meta, array = folder / "meta.json", folder / "merge_array.npz"
         >>> normalize([place.history(run) for run in range(3)], meta=meta, merge_array=array)
         >>> with np.load(array) as stored:
         ...     stored["merge_array"].shape
@@ -150,7 +150,7 @@ def summarize_ensemble(
         >>> import json
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder)
-        >>> runs, path = [place.history(0), place.history(1)], Path(folder) / "summary.json"
+        >>> runs, path = [place.history(0), place.history(1)], folder / "summary.json"
         >>> found = place.folder / "stability.json", place.folder / "groups.json"
         >>> summarize_ensemble(runs, place.distances(), *found, path=path)
         >>> summary = json.loads(path.read_text())

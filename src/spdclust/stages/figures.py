@@ -33,7 +33,7 @@ def draw_figures(
         >>> place = write_example_ensemble(folder)
         >>> inputs = {"histories": [place.history(0), place.history(1)]}
         >>> draw_figures("plot_curves", inputs, {"mdl": [f"{folder}/mdl.png", f"{folder}/mdl.pdf"]})
-        >>> sorted(path.name for path in Path(folder).glob("mdl.*"))
+        >>> sorted(path.name for path in folder.glob("mdl.*"))
         ['mdl.pdf', 'mdl.png']
 
     Args:
@@ -77,7 +77,7 @@ def draw_all_figures(rule: str, inputs: Mapping[str, Files], folder: str | Path)
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> inputs = {"histories": [write_example_ensemble(folder).history(0)]}
         >>> draw_all_figures("plot_curves", inputs, folder)
-        >>> sorted(path.name for path in Path(folder).glob("*.png"))
+        >>> sorted(path.name for path in folder.glob("*.png"))
         ['cluster_sizes.png', 'mdl.png']
 
     Raises:

@@ -33,7 +33,7 @@ def groups(
         >>> ensemble = write_example_ensemble(folder)
         >>> batches = [ensemble.batches(0), ensemble.batches(1)]
         >>> found = groups(ensemble.folder, folder, ensemble=ensemble.name, batches=batches)
-        >>> sorted(path.name for path in Path(folder).glob("groups.*"))
+        >>> sorted(path.name for path in folder.glob("groups.*"))
         ['groups.csv', 'groups.json', 'groups.nwk']
         >>> sorted(found.members(group) for group in range(found.n_groups))[0]
         ['attn:0', 'attn:1', 'mlp:0']

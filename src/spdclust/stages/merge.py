@@ -72,7 +72,7 @@ def merge(
     Example:
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
         >>> place = write_example_ensemble(folder)
-        >>> batches, again = [place.batches(1) / "batch_0.pt"], Path(folder) / "history.zip"
+        >>> batches, again = [place.batches(1) / "batch_0.pt"], folder / "history.zip"
         >>> merge(batches, MERGE.resolved(), (0, 1), history=again, metrics=f"{folder}/metrics.csv")
         >>> again.read_bytes() == place.history(1).read_bytes()  # same batches, settings and seed
         True

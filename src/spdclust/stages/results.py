@@ -77,7 +77,7 @@ def resolve_configuration(
     Example:
         >>> from spdclust.config.run import ClusteringRunConfig
         >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1").model_dump(mode="json")
-        >>> pipeline_file, run_file = Path(folder) / "pipeline_config.yaml", Path(folder) / "run.json"
+        >>> pipeline_file, run_file = folder / "pipeline_config.yaml", folder / "run.json"
         >>> resolve_configuration({"n_runs": 4}, run, pipeline_path=pipeline_file, run_path=run_file)
         >>> pipeline_file.read_text().strip(), '"batch_size": 128' in run_file.read_text()
         ('n_runs: 4', True)

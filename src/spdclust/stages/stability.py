@@ -44,7 +44,7 @@ def stability(
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder, n_runs=3)
         >>> found = stability(place.folder, ["matching_dist"], folder)
-        >>> sorted(path.name for path in Path(folder).glob("stability*.csv"))
+        >>> sorted(path.name for path in folder.glob("stability*.csv"))
         ['stability_components.csv', 'stability_groups.csv', 'stability_iterations.csv',
          'stability_sizes.csv']
         >>> groups = found.cuts["least_mdl"].coclustering.consensus
@@ -124,7 +124,7 @@ def map_consensus(
         >>> import json
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder)
-        >>> path = Path(folder) / "cluster_mapping_consensus_groups_4.json"
+        >>> path = folder / "cluster_mapping_consensus_groups_4.json"
         >>> map_consensus(place.folder, "groups_4", path, ensemble=place.name, model="")
         >>> record = json.loads(path.read_text())
         >>> record["clustering_run_id"], record["iteration"]
@@ -196,7 +196,7 @@ def map_run(
         >>> import json
         >>> from spdclust.example_ensemble import example_history
         >>> from spdclust.files.histories import save_merge_history
-        >>> history, mapping = Path(folder) / "history.zip", Path(folder) / "cluster_mapping_run_0.json"
+        >>> history, mapping = folder / "history.zip", folder / "cluster_mapping_run_0.json"
         >>> save_merge_history(example_history(), history)
         >>> map_run(history, "iteration_0", mapping, ensemble="sae/mine", model="")
         >>> clusters = json.loads(mapping.read_text())["clusters"]

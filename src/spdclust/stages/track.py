@@ -80,7 +80,7 @@ def track(
         >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
         >>> track(ensemble.folder, {"project": "mine"}, 0, path=f"{folder}/tracked")
         >>> track(ensemble.folder, {"project": "mine"})
-        >>> Path(folder, "tracked").is_file()
+        >>> (folder / "tracked").is_file()
         True
         >>> [ensemble.note(name).is_file() for name in ("run_0", "distances", "report")]
         [True, True, True]

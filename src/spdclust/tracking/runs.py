@@ -182,7 +182,7 @@ def log_once(
 
     Example:
         >>> described = TrackedEnsemble(Path("mlp/demo")).describe("merge", "run_0", "1f2e")
-        >>> path = Path(folder) / "run_0.json"
+        >>> path = folder / "run_0.json"
         >>> Note("mlp-demo-run_0-1f2e", source="ab", target="/spd-cluster", complete=True).save(path)
         >>> log_once(described, path, "ab", print).run_id  # `print` is not called
         'mlp-demo-run_0-1f2e'

@@ -141,7 +141,7 @@ def zipped_batch(path: Path) -> UserContent:
     Example:
         >>> import numpy as np
         >>> from spdclust.files.archive import write_archive
-        >>> path = Path(folder, "batch_0000.zip")
+        >>> path = folder / "batch_0000.zip"
         >>> members = {"activations.npy": np.array([[0.0, 0.5], [0.25, 0.0]]), "labels.txt": "m:0\\nm:1"}
         >>> write_archive(path, members)
         >>> batch = zipped_batch(path)

@@ -57,7 +57,7 @@ def table_content(path: Path) -> UserContent:
         >>> import pyarrow, pyarrow.parquet
         >>> table = pyarrow.table({"activations": [[0.0, 0.5], [1.0, 0.0]], "text": ["a", "b"]})
         >>> pyarrow.parquet.write_table(table, f"{folder}/a.parquet")
-        >>> content = table_content(Path(folder) / "a.parquet")
+        >>> content = table_content(folder / "a.parquet")
         >>> content.rows().toarray().tolist()
         [[0.0, 0.5], [1.0, 0.0]]
 

@@ -134,7 +134,7 @@ def zipped_arrays(path: Path, what: str, allowed: str) -> dict[str, ZippedArray]
 
     Example:
         >>> np.savez(f"{folder}/a.npz", activations=np.array([[0.0, 0.5], [0.25, 0.0]], order="F"))
-        >>> array = zipped_arrays(Path(folder) / "a.npz", "matrix", "a .npz")["activations"]
+        >>> array = zipped_arrays(folder / "a.npz", "matrix", "a .npz")["activations"]
         >>> array.shape, array.rows().toarray().tolist()
         ((2, 2), [[0.0, 0.5], [0.25, 0.0]])
 

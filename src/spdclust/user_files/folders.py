@@ -113,7 +113,7 @@ def run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
 
     Example:
         >>> for name in ("a-0-of-2.npy", "a-1-of-2.npy", "attention_mask.npy", "._a-0-of-2.npy"):
-        ...     (Path(folder) / name).touch()
+        ...     (folder / name).touch()
         >>> found = run_files(ClusteringRunConfig(precomputed_activations_dir=folder))
         >>> [file.name for file in found.files], list(found.unused().values())
         (['a-0-of-2.npy', 'a-1-of-2.npy'], ['named as a mask'])
@@ -135,7 +135,7 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
 
     Example:
         >>> for name in ("part_10.npy", "part_9.npy", "labels.txt"):
-        ...     (Path(folder) / name).touch()
+        ...     (folder / name).touch()
         >>> [[file.name for file in batch] for batch in files_of_run(folder).batches]
         [['part_9.npy'], ['part_10.npy']]
         >>> [[file.name for file in batch] for batch in files_of_run(folder, shards=True).batches]
@@ -183,7 +183,7 @@ def files_of_runs(config: ClusteringRunConfig, runs: Sequence[int]) -> list[RunF
     """Return the user-supplied files of several runs, which have the same number of batches.
 
     Example:
-        >>> (Path(folder) / "acts.npy").touch()
+        >>> (folder / "acts.npy").touch()
         >>> config = ClusteringRunConfig(precomputed_activations_dir=folder)
         >>> [[file.name for file in each.files] for each in files_of_runs(config, range(2))]
         [['acts.npy'], ['acts.npy']]
@@ -232,8 +232,8 @@ def files_beside(files: Sequence[Path]) -> list[Path]:
     """Return the files of labels, metadata and tokens of given files, and the files inside given folders.
 
     Example:
-        >>> (Path(folder) / "labels.txt").touch()
-        >>> [path.name for path in files_beside([Path(folder) / "part_9.npy"])]
+        >>> (folder / "labels.txt").touch()
+        >>> [path.name for path in files_beside([folder / "part_9.npy"])]
         ['labels.txt']
     """
     names = (*LABEL_FILES, METADATA)

@@ -71,8 +71,8 @@ def saved_files(folder: Path) -> list[Path]:
 
     Example:
         >>> state = '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}'
-        >>> _ = (Path(folder) / "state.json").write_text(state)
-        >>> [path.name for path in saved_files(Path(folder))]
+        >>> _ = (folder / "state.json").write_text(state)
+        >>> [path.name for path in saved_files(folder)]
         ['state.json', 'data-00000-of-00001.arrow']
 
     Raises:
@@ -103,10 +103,10 @@ def cache_files(folder: Path) -> list[Path]:
     """Return the files of a feature cache, or nothing if a folder is none.
 
     Example:
-        >>> (Path(folder) / "layers.4.mlp").mkdir()
+        >>> (folder / "layers.4.mlp").mkdir()
         >>> for name in ("10_19", "0_9"):
-        ...     (Path(folder) / "layers.4.mlp" / f"{name}.safetensors").touch()
-        >>> [path.name for path in cache_files(Path(folder))]
+        ...     (folder / "layers.4.mlp" / f"{name}.safetensors").touch()
+        >>> [path.name for path in cache_files(folder)]
         ['0_9.safetensors', '10_19.safetensors']
     """
     found = _splits(folder)
@@ -140,8 +140,8 @@ def tokens_file(path: Path, matrices: Sequence[str]) -> Path | None:
 
     Example:
         >>> for name in ("part_0.npy", "part_1.npy", "tokens_0.npy", "tokens_1.npy"):
-        ...     (Path(folder) / name).touch()
-        >>> tokens_file(Path(folder) / "part_1.npy", [".npy"]).name
+        ...     (folder / name).touch()
+        >>> tokens_file(folder / "part_1.npy", [".npy"]).name
         'tokens_1.npy'
 
     Raises:
@@ -173,8 +173,8 @@ def run_folders(folder: Path) -> dict[int, Path]:
 
     Example:
         >>> for name in ("run_00", "run_01", "run_a"):
-        ...     (Path(folder) / name).mkdir()
-        >>> [(number, path.name) for number, path in run_folders(Path(folder)).items()]
+        ...     (folder / name).mkdir()
+        >>> [(number, path.name) for number, path in run_folders(folder).items()]
         [(0, 'run_00'), (1, 'run_01')]
 
     Raises:

@@ -105,7 +105,7 @@ def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, UserTo
 
     Example:
         >>> np.savez(f"{folder}/a.npz", activations=np.eye(2), tokens=np.array(["the", " cat"]))
-        >>> batch, tokens = read_with_tokens(Path(folder) / "a.npz")
+        >>> batch, tokens = read_with_tokens(folder / "a.npz")
         >>> batch.n_components, tokens.first.tolist()
         (2, ['the', ' cat'])
 
@@ -132,7 +132,7 @@ def open_user_file(path: Path, *, verify: bool = True) -> UserContent:
 
     Example:
         >>> np.save(f"{folder}/mask.npy", np.ones((20, 4), dtype=np.int64))
-        >>> content = open_user_file(Path(folder) / "mask.npy")
+        >>> content = open_user_file(folder / "mask.npy")
         >>> content.n_samples, content.n_components, content.whole_numbers
         (20, 4, True)
 
@@ -167,8 +167,8 @@ def labels_beside(path: Path) -> tuple[Path, Labels] | None:
     """Return the file of labels next to activations or one folder up, and its labels; None if there is none.
 
     Example:
-        >>> _ = (Path(folder) / "labels.txt").write_text("a:0\\na:1\\n")
-        >>> labels_beside(Path(folder) / "x.npy")[1]
+        >>> _ = (folder / "labels.txt").write_text("a:0\\na:1\\n")
+        >>> labels_beside(folder / "x.npy")[1]
         ['a:0', 'a:1']
 
     Raises:

@@ -47,7 +47,7 @@ def header_of_user_file(path: Path) -> UserHeader:
 
     Example:
         >>> import numpy as np
-        >>> path = Path(folder) / "attention_mask.npy"
+        >>> path = folder / "attention_mask.npy"
         >>> np.save(path, np.ones((20, 25), dtype=np.int64))
         >>> header = header_of_user_file(path)
         >>> header.n_samples, header.n_components, header.whole_numbers, header.has_labels
@@ -240,7 +240,7 @@ def read_user_batch(
 
     Example:
         >>> import numpy as np
-        >>> shards = [Path(folder) / f"acts-{number}-of-2.npy" for number in range(2)]
+        >>> shards = [folder / f"acts-{number}-of-2.npy" for number in range(2)]
         >>> for number, path in enumerate(shards):
         ...     np.save(path, np.full((2, 3), number + 1.0))
         >>> read_user_batch(shards).matrix.toarray()[:, 0].tolist()
@@ -307,7 +307,7 @@ def digest_of_batch(files: Sequence[str | Path]) -> str:
     """Return one SHA-256 for the files of a batch, in hex: that of the only file, or one of all shards.
 
     Example:
-        >>> path = Path(folder) / "a.npy"
+        >>> path = folder / "a.npy"
         >>> _ = path.write_bytes(b"abc")
         >>> digest_of_batch([path])[:8], digest_of_batch([path, path])[:8] == digest_of_batch([path])[:8]
         ('ba7816bf', False)

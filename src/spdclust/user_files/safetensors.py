@@ -56,10 +56,10 @@ def cache_content(folder: Path) -> UserContent:
     Example:
         >>> import torch
         >>> from safetensors.torch import save_file
-        >>> (Path(folder) / "mlp").mkdir()
+        >>> (folder / "mlp").mkdir()
         >>> split = {"locations": torch.tensor([[0, 1, 0]]), "activations": torch.ones(1)}
         >>> save_file(split, f"{folder}/mlp/0_1.safetensors")
-        >>> cache_content(Path(folder)).rows().toarray().tolist()
+        >>> cache_content(folder).rows().toarray().tolist()
         [[0.0, 0.0], [1.0, 0.0]]
 
     Raises:

@@ -129,8 +129,8 @@ def read_tokens(path: Path) -> UserTokens:
     """Read a file of tokens.
 
     Example:
-        >>> _ = (Path(folder) / "tokens.json").write_text('[["the", " cat"], ["a"]]')
-        >>> read_tokens(Path(folder) / "tokens.json").lengths.tolist()
+        >>> _ = (folder / "tokens.json").write_text('[["the", " cat"], ["a"]]')
+        >>> read_tokens(folder / "tokens.json").lengths.tolist()
         [2, 1]
 
     Raises:

@@ -104,7 +104,7 @@ def read_own_weights(
         >>> run = resolve_checkpoint("resources/resid_mlp1")
         >>> module = nn.Linear(2, 1)
         >>> torch.save(module.state_dict(), f"{folder}/tiny.pth")
-        >>> weights = read_own_weights([Path(folder)], "tiny.pth", module, run, "pretrained_model_path")
+        >>> weights = read_own_weights([folder], "tiny.pth", module, run, "pretrained_model_path")
         >>> {name: tuple(tensor.shape) for name, tensor in weights.items()}
         {'weight': (1, 2), 'bias': (1,)}
 

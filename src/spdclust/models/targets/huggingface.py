@@ -22,11 +22,10 @@ def build(checkpoint: Checkpoint) -> Target:
     hub.
 
     Example:
-        >>> from pathlib import Path
         >>> from transformers import GPT2Config
         >>> sizes = {"vocab_size": 50, "n_layer": 1, "n_head": 2, "n_embd": 4, "n_positions": 8}
         >>> GPT2Config(bos_token_id=0, eos_token_id=0, **sizes).save_pretrained(folder)
-        >>> run = Path(folder) / "final_config.yaml"
+        >>> run = folder / "final_config.yaml"
         >>> _ = run.write_text(
         ...     "{pretrained_model_class: transformers.GPT2LMHeadModel, pretrained_model_name: .,"
         ...     " module_info: [{module_pattern: transformer.h.*, C: 2}], ci_config: {fn_type: mlp},"

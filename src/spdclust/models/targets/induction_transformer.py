@@ -146,7 +146,7 @@ def build(checkpoint: Checkpoint) -> Target:
     """Return an empty model of the sizes in `induction_head_train_config.yaml` or `ih_train_config.yaml`.
 
     Example:
-        >>> run = Path(folder) / "final_config.yaml"
+        >>> run = folder / "final_config.yaml"
         >>> _ = run.write_text(
         ...     "{pretrained_model_class: InductionTransformer, ci_config: {fn_type: mlp},"
         ...     " module_info: [{module_pattern: blocks.*.attn.*, C: 2}], task_config: {}}"

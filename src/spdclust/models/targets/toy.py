@@ -147,8 +147,7 @@ def build_tms(checkpoint: Checkpoint) -> Target:
     The run folder's copy of that file holds the sizes only; the target's own holds the training settings too.
 
     Example:
-        >>> from pathlib import Path
-        >>> run = Path(folder) / "final_config.yaml"
+        >>> run = folder / "final_config.yaml"
         >>> _ = run.write_text(
         ...     "{pretrained_model_class: TMSModel, module_info: [{module_pattern: linear1, C: 20}],"
         ...     " ci_config: {fn_type: mlp}, task_config: {feature_probability: 0.05}}"
