@@ -57,30 +57,14 @@ def find_groups(
     have the same samples, are split into five blocks, which are used in place of runs; runs with the same
     samples otherwise count as one.
 
-    Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> from spdclust.merge.merging import merge_iteration
-        >>> labels, runs = [f"m:{i}" for i in range(4)], []
-        >>> for run in range(2):
-        ...     active = np.random.default_rng(run).random((2000, 3)) < 0.1
-        ...     runs.append(ProcessedActivations.from_dense(active[:, [0, 0, 1, 2]], labels))
-        >>> config = MergeConfig(iters=None, min_groups=1)
-        >>> found = find_groups([merge_iteration(acts, config, seed=0) for acts in runs], runs)
-        >>> found.n_groups, found.members(0), found.columns["runs_exact"].tolist(), found.expected_false
-        (1, ['m:0', 'm:1'], [2], 0.0)
+    Arguments are those of `spdclust.find_groups`, which reads batches from files, too.
 
-    Args:
-        histories: the runs.
-        batches: for each run, the activations it was merged on: `ProcessedActivations`, a list of them, or a
-            source of batches. Without them there is no evidence, and the groups are those that more than half
-            of the runs form.
-        n_null: number of repetitions of the analysis with coactivation destroyed.
-        seed: seed of the null runs.
-        allow_different_models: accept histories or batches of different models; a `MergeHistoryEnsemble` has
-            its own argument.
-        threads: number of threads; None for all cores. Results do not depend on it.
-        progress: called with a short description at the start of each step.
+    Example:
+        >>> from spdclust.example_ensemble import example_activations, example_history
+        >>> runs, batches = zip(*((example_history(run), example_activations(run)) for run in range(2)))
+        >>> found = find_groups(runs, batches)
+        >>> found.n_groups, found.members(0), found.columns["runs_exact"].tolist(), found.expected_false
+        (4, ['attn:2', 'attn:3', 'mlp:1'], [2, 2, 2, 2], 0.0)
 
     Raises:
         InputError: there is no history, runs were merged at different activation thresholds or on different

@@ -139,20 +139,14 @@ def compute_pair_distances(
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Float[np.ndarray, "pairs iterations"]]:
-    """Return the same, one row a pair of runs: half the memory, or less for some of the pairs.
+    """Return the same, one row for each of `pairs`: half the memory, or less for some of the pairs.
+
+    By default these are all pairs, in the order of `itertools.combinations`.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> compute_pair_distances(example_normalized(), ["matching_dist"])["matching_dist"].shape
         (1, 11)
-
-    Args:
-        normalized: the ensemble, see `normalize_ensemble`, or the merges of the runs in `pairs`.
-        methods: names in `METHODS`.
-        pairs: the pairs of runs; all by default, in the order of `itertools.combinations`.
-        stride: keep every n-th iteration, from the first.
-        n_workers: number of threads; the result does not depend on it.
-        progress: called with the number of run pairs done and their total.
 
     Raises:
         InputError: an unknown method or none, fewer than two runs, a stride or number of workers below 1.

@@ -81,9 +81,9 @@ def walk_pair(
                 keep, gone = gone, keep
             node_of[side, name] = keep
             if want_matched:
-                taken, n_open = open_before_merge(table, keep, gone, side, opened, n_open)
+                taken, n_open = _open_before_merge(table, keep, gone, side, opened, n_open)
                 merge_nodes(table, keep, gone, side, xlogx, sums)
-                dual, n_open = cover_after_merge(table, keep, side, opened, n_open)
+                dual, n_open = _cover_after_merge(table, keep, side, opened, n_open)
                 dual_sum += dual - taken
             else:
                 merge_nodes(table, keep, gone, side, xlogx, sums)
@@ -96,14 +96,14 @@ def walk_pair(
                     node = opened[i]
                     if table.nodes[node, MATE] == NONE and table.nodes[node, DUAL] > 0:
                         stamp += 1
-                        dual_sum -= close_node(table, node, n, stamp, queue, stack, seen)
+                        dual_sum -= _close_node(table, node, n, stamp, queue, stack, seen)
                 n_open = np.int64(0)
                 matched[t // stride] = dual_sum
 
 
 @inner
 @no_type_check
-def open_before_merge(table, keep, gone, side, opened, n_open):
+def _open_before_merge(table, keep, gone, side, opened, n_open):
     """Free both nodes that are about to merge and remove their duals.
 
     Returns the duals' sum and the number of open nodes.
@@ -127,7 +127,7 @@ def open_before_merge(table, keep, gone, side, opened, n_open):
 
 @inner
 @no_type_check
-def cover_after_merge(table, node, side, opened, n_open):
+def _cover_after_merge(table, node, side, opened, n_open):
     """Set the merged node's dual to the least that covers its cells; match it if a tight cell has a free end.
 
     Returns the dual and the number of open nodes.
@@ -157,7 +157,7 @@ def cover_after_merge(table, node, side, opened, n_open):
 
 @inner
 @no_type_check
-def close_node(table, root, n_rows, stamp, queue, stack, seen):
+def _close_node(table, root, n_rows, stamp, queue, stack, seen):
     """Match a free node or lower its dual to 0; return the decrease of the sum of the duals.
 
     A Dijkstra search over alternating paths from `root`. It ends at the first of: a free node on the other
