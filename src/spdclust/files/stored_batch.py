@@ -266,11 +266,7 @@ class StoredBatch:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the batch.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
+        """Write the batch."""
         import torch
 
         payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
