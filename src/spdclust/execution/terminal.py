@@ -57,29 +57,7 @@ def print_one_line_per_job(results: Callable[[], str]) -> None:
 
 
 class BriefTerminal(logging.Formatter):
-    """Filter and formatter of Snakemake's records for the terminal.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> def show(event, message="", **fields):
-        ...     record = logging.makeLogRecord(
-        ...         {"levelno": logging.INFO, "msg": message, "event": SimpleNamespace(name=event)} | fields
-        ...     )
-        ...     if brief.filter(record):
-        ...         print(brief.format(record))
-        >>> brief = BriefTerminal(logging.Formatter())
-        >>> show("RUN_INFO", stats={"merge": 2, "total": 12})
-        12 steps; complete log in .snakemake/log/
-        >>> where = {"run_config": "mlp", "ensemble": "demo", "run": "3"}
-        >>> show("JOB_INFO", jobid=5, rule_name="merge", wildcards=where)
-        >>> show(None, "Job 5 has been submitted with SLURM jobid 71 (log: .snakemake/slurm_logs/71.log).")
-        Slurm job 71: merge mlp/demo, run 3
-        >>> show("JOB_FINISHED", job_id=5)
-        >>> show("PROGRESS", done=7, total=12)
-        [ 7/12] merge mlp/demo, run 3 (0 s)
-        >>> show("ERROR", "disk full", levelno=logging.ERROR)
-        disk full
-    """
+    """Filter and formatter of Snakemake's records for the terminal."""
 
     def __init__(self, full: logging.Formatter, results: Callable[[], str] = str) -> None:
         super().__init__()

@@ -1,0 +1,34 @@
+"""What the terminal shows of a workflow, from records as Snakemake makes them."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from spdclust.execution.terminal import BriefTerminal
+
+
+@pytest.fixture
+def show():
+    brief = BriefTerminal(logging.Formatter())
+
+    def shown(event, message="", **fields):
+        fields = {"levelno": logging.INFO, "msg": message, "event": SimpleNamespace(name=event)} | fields
+        record = logging.makeLogRecord(fields)
+        return brief.format(record) if brief.filter(record) else None
+
+    return shown
+
+
+def test_one_line_for_the_plan_and_for_each_finished_job(show):
+    assert show("RUN_INFO", stats={"merge": 2, "total": 12}) == "12 steps; complete log in .snakemake/log/"
+    where = {"run_config": "mlp", "ensemble": "demo", "run": "3"}
+    assert show("JOB_INFO", jobid=5, rule_name="merge", wildcards=where) is None
+    submitted = "Job 5 has been submitted with SLURM jobid 71 (log: .snakemake/slurm_logs/71.log)."
+    assert show(None, submitted) == "Slurm job 71: merge mlp/demo, run 3"
+    assert show("JOB_FINISHED", job_id=5) is None
+    assert show("PROGRESS", done=7, total=12) == "[ 7/12] merge mlp/demo, run 3 (0 s)"
+
+
+def test_errors_in_full(show):
+    assert show("ERROR", "disk full", levelno=logging.ERROR) == "disk full"
