@@ -2,7 +2,7 @@
 
     python benchmarks/mutants.py --number 240 --seed 0
     python benchmarks/mutants.py --survivors          # those again, with the tests as they are now
-    python benchmarks/mutants.py --files src/spdclust/stability/tables.py --tests tests/stability/test_*.py
+    python benchmarks/mutants.py --files src/spdclust/stability/summary.py --tests tests/stability/test_*.py
                                                       # minutes: some files, against some tests
 
 The checkout is copied, with caches of its own, and only the copies are changed. One run of the tests under

@@ -40,8 +40,7 @@ from spdclust.models.checkpoint import count_components, read_state_dict, resolv
 from spdclust.models.component_model import load_model
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
-from spdclust.stability.summary import summarize, summarize_stability
-from spdclust.stability.tables import stability_record
+from spdclust.stability.summary import stability_record, summarize, summarize_stability
 from spdclust.user_files.matrices import read_user_file
 from spdclust.user_files.runs import header_of_user_file
 

@@ -25,7 +25,7 @@ from spdclust.plotting.stability import plot_coclustering, plot_consensus
 from spdclust.plotting.style import save_figure
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.cut import groups_at
-from spdclust.stability.tables import stability_record
+from spdclust.stability.summary import stability_record
 
 STRANGE = ['a<b>"$x$"/é漢:0', "$:1", "x" * 400 + ":2"]
 

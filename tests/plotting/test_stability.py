@@ -10,7 +10,7 @@ from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.plotting.stability import CUT_NAMES, plot_agreement, plot_contested
 from spdclust.stability.agreement import QUANTILES
 from spdclust.stability.analysis import analyze_stability
-from spdclust.stability.tables import QUANTILE_COLUMNS, iteration_table, stability_record
+from spdclust.stability.summary import QUANTILE_COLUMNS, iteration_table, stability_record
 
 
 def runs(n_runs, n=20, same=False, mdl=True):

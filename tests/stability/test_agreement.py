@@ -26,7 +26,7 @@ from spdclust.stability.cut import (
     stability_drop,
 )
 from spdclust.stability.null import FEWEST_SHUFFLES, MOST_SHUFFLES, n_shuffles, permute_labels
-from spdclust.stability.tables import iteration_table
+from spdclust.stability.summary import iteration_table
 
 
 def history(labels: list[str], pairs: list[list[int]], mdl: list[float] | None = None) -> MergeHistory:

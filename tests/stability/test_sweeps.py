@@ -29,8 +29,8 @@ from spdclust.plotting.sweep_bits import plot_sweep_bits
 from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
+from spdclust.stability.summary import stability_record
 from spdclust.stability.sweeps import compare_points, distance_rows, point_rows, sweep_point
-from spdclust.stability.tables import stability_record
 from spdclust.stages.figures import draw_figures
 
 UNMATCHED = [name for name, method in METHODS.items() if not method.needs_matching]

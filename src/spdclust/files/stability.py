@@ -47,7 +47,7 @@ def save_stability(
         ['stability.json', 'stability_coclustering.npz']
     """
     from spdclust.stability.analysis import SIZE_COLUMNS
-    from spdclust.stability.tables import component_rows, group_rows, iteration_table, stability_record
+    from spdclust.stability.summary import component_rows, group_rows, iteration_table, stability_record
 
     path = {what: Path(folder) / name for what, name in STABILITY_FILES.items()}
     save_columns(iteration_table(normalized, stability), path["iterations"])

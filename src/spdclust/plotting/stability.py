@@ -56,7 +56,7 @@ def plot_agreement(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
-        >>> from spdclust.stability.tables import iteration_table, stability_record
+        >>> from spdclust.stability.summary import iteration_table, stability_record
         >>> normalized = example_normalized()
         >>> stability = analyze_stability(normalized)
         >>> table = iteration_table(normalized, stability)
@@ -115,7 +115,7 @@ def plot_contested(record: Mapping[str, Any], table: Mapping[str, np.ndarray]) -
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
-        >>> from spdclust.stability.tables import stability_record
+        >>> from spdclust.stability.summary import stability_record
         >>> normalized = example_normalized()
         >>> figure = plot_contested(stability_record(normalized, analyze_stability(normalized)), {})
         >>> figure.axes[0].get_title(loc="left")

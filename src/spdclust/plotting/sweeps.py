@@ -41,7 +41,7 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
-        >>> from spdclust.stability.tables import stability_record
+        >>> from spdclust.stability.summary import stability_record
         >>> from spdclust.stability.sweeps import compare_points, sweep_point
         >>> normalized = example_normalized()
         >>> record = stability_record(normalized, analyze_stability(normalized))

@@ -85,7 +85,7 @@ def compare_points(points: Sequence[SweepPoint]) -> dict[str, Any]:
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> from spdclust.stability.analysis import analyze_stability
-        >>> from spdclust.stability.tables import stability_record
+        >>> from spdclust.stability.summary import stability_record
         >>> normalized = example_normalized()
         >>> record = stability_record(normalized, analyze_stability(normalized))
         >>> points = [sweep_point(f"alpha~{alpha}", {"alpha": alpha}, normalized, record) for alpha in (1, 2)]
