@@ -1,4 +1,4 @@
-"""Array types, the shared vocabulary of axis names, and what draws or thins: seeded, evenly spaced.
+"""Array types, the shared vocabulary of axis names, the seeded generator, evenly spaced indices.
 
 ========== ==================================================================
 axis       meaning
