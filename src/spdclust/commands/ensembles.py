@@ -290,6 +290,9 @@ def recorded_model(folder: Path) -> str | None:
         >>> _ = (folder / "clustering_run_config.json").write_text(settings)
         >>> before, recorded_model(folder)
         (None, '')
+
+    Raises:
+        InputError: the file cannot be read.
     """
     from spdclust.config.load import load_config
     from spdclust.config.run import ClusteringRunConfig

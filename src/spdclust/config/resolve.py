@@ -54,6 +54,9 @@ def unused_keys(path: str | Path) -> list[str]:
         >>> _ = path.write_text("{calc_distances: true, slurm_mem: 300G}")
         >>> [line.split(": ")[1] for line in unused_keys(path)]
         ['slurm_mem changes nothing']
+
+    Raises:
+        InputError: a file cannot be read.
     """
     given = read_mapping(path)
     lines = [f"{path}: {key} changes nothing: {why}" for key, why in ignored_keys(given).items()]

@@ -67,6 +67,9 @@ def seed_number(value: Any, field: str) -> int | tuple[int, ...]:
     Example:
         >>> seed_number(np.int64(3), "seed"), seed_number([0, 1], "seed")
         (3, (0, 1))
+
+    Raises:
+        InputError: the value is not a seed.
     """
     several = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1)
     with contextlib.suppress(InputError):
@@ -85,6 +88,9 @@ def truth(value: Any, field: str) -> bool:
     Example:
         >>> truth(np.True_, "progress")
         True
+
+    Raises:
+        InputError: the value is not a boolean.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise InputError("not a truth value", field=field, found=shown(value), allowed="True or False")
@@ -141,6 +147,9 @@ def text_mapping(value: Any, field: str) -> dict[str, str]:
     Example:
         >>> text_mapping({"source": "a.npy"}, "provenance")
         {'source': 'a.npy'}
+
+    Raises:
+        InputError: the value is not a mapping of strings to strings.
     """
     if not isinstance(value, Mapping):
         raise InputError(

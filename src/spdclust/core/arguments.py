@@ -99,6 +99,9 @@ def function(value: Any, field: str) -> Any:
     Example:
         >>> function(len, "callback") is len
         True
+
+    Raises:
+        InputError: the value is not callable.
     """
     if not callable(value):
         raise InputError("not a function", field=field, found=shown(value), allowed="a function")

@@ -50,6 +50,9 @@ def check_iteration(iteration: int, n_iterations: int, *, from_end: bool = True)
         iteration: the iteration; negative counts from the end.
         n_iterations: how many there are.
         from_end: whether negative ones are allowed.
+
+    Raises:
+        InputError: there is no such iteration.
     """
     first = -n_iterations if from_end else 0
     if not first <= iteration < n_iterations:

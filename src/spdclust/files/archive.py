@@ -204,6 +204,9 @@ def digest_of_file(path: str | Path) -> str:
         Traceback (most recent call last):
         ...
         spdclust.InputError: /dev/null: not a regular file (found: a device; allowed: a file to read)
+
+    Raises:
+        InputError: the file cannot be read.
     """
     path = regular_file(path, "a file to read")
     try:

@@ -37,6 +37,9 @@ def save_aligned_merges(aligned: AlignedMerges, path: str | Path, made_from: Map
         >>> made_from = merges_made_from(f"{folder}/merges.tmp")
         >>> list(read.of_runs), read.n_components, made_from
         ([1], 12, {'spdclust': '1'})
+
+    Raises:
+        InputError: the file cannot be written.
     """
     record = {
         "n_components": aligned.n_components,
@@ -97,6 +100,9 @@ def save_part(
         >>> save_part(part, f"{folder}/part.tmp", {"part": 1})
         >>> [row.tolist() for row in part_rows([f"{folder}/part.tmp"], "matching_dist", [1], 3)]
         [[1.0], [2.0], [3.0]]
+
+    Raises:
+        InputError: the file cannot be written.
     """
     members = {
         f"{method}.npy": ArrayRows(pairs.shape[::-1], np.float64, iteration_rows(pairs))

@@ -90,11 +90,19 @@ class EnsembleFolder:
         return {method: path for method in METHODS if (path := self.distance_file(method)).is_file()}
 
     def run_config(self) -> dict[str, Any]:
-        """Return the settings of the runs; empty if the ensemble does not contain them."""
+        """Return the settings of the runs; empty if the ensemble does not contain them.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
         return _mapping(self.folder / RUN_CONFIG)
 
     def pipeline_config(self) -> dict[str, Any]:
-        """Return the settings of the pipeline; empty if the ensemble does not contain them."""
+        """Return the settings of the pipeline; empty if the ensemble does not contain them.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
         return _mapping(self.folder / PIPELINE_CONFIG)
 
     def comparison(self) -> "Comparison":
@@ -139,6 +147,9 @@ def save_pipeline_config(settings: Mapping[str, Any], path: str | Path) -> None:
         >>> save_pipeline_config({"n_runs": 3, "base_seed": 0}, f"{folder}/pipeline_config.yaml")
         >>> (folder / "pipeline_config.yaml").read_text().split("\\n")
         ['n_runs: 3', 'base_seed: 0', '']
+
+    Raises:
+        InputError: the file cannot be written.
     """
     write_text(path, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
 
@@ -150,6 +161,9 @@ def save_run_config(settings: Mapping[str, Any], path: str | Path) -> None:
         >>> save_run_config({"model_path": "a.pth"}, f"{folder}/clustering_run_config.json")
         >>> json.loads((folder / "clustering_run_config.json").read_text())
         {'model_path': 'a.pth'}
+
+    Raises:
+        InputError: the file cannot be written.
     """
     write_text(path, json.dumps(dict(settings), indent=2, ensure_ascii=False) + "\n")
 
@@ -202,6 +216,9 @@ def find_history(folder: str | Path, run: int) -> Path:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> find_history(write_example_ensemble(folder).folder, 1).parent.name
         'run_1'
+
+    Raises:
+        InputError: there is no such run.
     """
     by_run = {run_number(path): path for path in find_histories(folder)}
     if run not in by_run:

@@ -54,6 +54,9 @@ def save_ensemble_meta(
         >>> told = json.loads((folder / "ensemble_meta.json").read_text())
         >>> told["n_ensemble"], told["c_components"]
         (2, 12)
+
+    Raises:
+        InputError: the file cannot be written.
     """
     told = normalized.metadata() | ({} if provenance is None else {"provenance": dict(provenance)})
     write_text(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
@@ -79,6 +82,9 @@ def save_merge_array(
 
     Returns:
         Whether the array was written.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     size = normalized.merge_array_bytes
     if limit is not None and size > limit:
@@ -110,6 +116,9 @@ def save_distances(
         path: the `.npz` file.
         iterations: iterations of the rows; 0, 1, 2, … by default.
         provenance: origin of the distances, stored as a JSON text under this name if given.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     if not isinstance(distances, ArrayRows):
         distances = np.asarray(distances, dtype=np.float64)

@@ -44,6 +44,9 @@ def save_groups(
         ['cluster_mapping_groups.json', 'groups.csv', 'groups.json', 'groups.nwk']
         >>> (folder / "groups.csv").read_text().splitlines()[1][:30]
         '0,3,0.5,0.02,1.0,2,0.16,1.0,0.'
+
+    Raises:
+        InputError: a file cannot be written.
     """
     paths = {what: Path(folder) / name for what, name in GROUPS.items()}
     record = groups_record(found) | ({} if provenance is None else {"provenance": dict(provenance)})

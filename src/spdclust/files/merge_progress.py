@@ -253,7 +253,11 @@ class MergeCheckpointFile:
         return {name.removesuffix(".npy"): np.array(array) for name, array in members.items()}
 
     def save(self, arrays: dict[str, np.ndarray]) -> None:
-        """Replace the saved arrays with these."""
+        """Replace the saved arrays with these.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         members = {f"{name}.npy": np.asarray(array) for name, array in arrays.items()}
         write_archive(self.path, {"key.txt": self.key, "digest.txt": _digest(members), **members})
 

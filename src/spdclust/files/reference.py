@@ -245,5 +245,8 @@ def save_mapping(record: Mapping[str, Any], path: str | Path) -> None:
         >>> save_mapping({"cut": "least_mdl", "groups": [["a:0", "a:1"]]}, f"{folder}/mapping.json")
         >>> json.loads((folder / "mapping.json").read_text())["groups"]
         [['a:0', 'a:1']]
+
+    Raises:
+        InputError: the file cannot be written.
     """
     write_text(path, json.dumps(dict(record), indent=1, ensure_ascii=False) + "\n")

@@ -45,6 +45,9 @@ def save_stability(
         >>> save_stability(normalized, analyze_stability(normalized), folder)
         >>> sorted(path.name for path in folder.iterdir())[:2]
         ['stability.json', 'stability_coclustering.npz']
+
+    Raises:
+        InputError: a file cannot be written.
     """
     from spdclust.stability.analysis import SIZE_COLUMNS
     from spdclust.stability.summary import component_rows, group_rows, iteration_table, stability_record
@@ -77,6 +80,9 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
         >>> save_sweep(record, folder)
         >>> Path(folder, SWEEP_FILES["points"]).read_text().split()
         ['name,alpha,n_runs', 'a,1,2']
+
+    Raises:
+        InputError: a file cannot be written.
     """
     from spdclust.stability.sweeps import distance_rows, point_rows
 
@@ -90,6 +96,9 @@ def _save_coclustering(normalized: "NormalizedHistories", stability: "Stability"
     """Write `stability_coclustering.npz`: the co-clustering frequencies at each cut.
 
     A cut with more pairs than `MAX_STORED_PAIRS` is omitted and marked by `<cut>.left_out`.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     from spdclust.stability.coclustering import coclustering_frequency
     from spdclust.stability.cut import groups_at

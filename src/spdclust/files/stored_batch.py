@@ -266,7 +266,11 @@ class StoredBatch:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the batch."""
+        """Write the batch.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         import torch
 
         payload: dict[str, Any] = {name: torch.from_numpy(array) for name, array in self.arrays.items()}

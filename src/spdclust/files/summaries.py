@@ -19,6 +19,9 @@ def save_summary(summary: Mapping[str, Any], path: str | Path) -> None:
         >>> save_summary({"n_runs": 3}, f"{folder}/summary.json")
         >>> json.loads((folder / "summary.json").read_text())
         {'n_runs': 3}
+
+    Raises:
+        InputError: the file cannot be written.
     """
     write_text(path, json.dumps(summary, indent=2) + "\n")
 

@@ -21,6 +21,9 @@ def save_columns(table: Mapping[str, np.ndarray], path: str | Path) -> None:
         >>> save_columns({"a": np.arange(2), "b": np.array([0.5, np.nan])}, f"{folder}/t.csv")
         >>> (folder / "t.csv").read_text()
         'a,b\n0,0.5\n1,nan\n'
+
+    Raises:
+        InputError: the file cannot be written.
     """
     _write(list(table), zip(*(column.tolist() for column in table.values()), strict=True), path)
 
@@ -32,6 +35,9 @@ def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: s
         >>> save_rows([{"name": "a", "n": 1}, {"name": "b", "n": 2}], ["n", "name"], f"{folder}/a.csv")
         >>> (folder / "a.csv").read_text().split()
         ['n,name', '1,a', '2,b']
+
+    Raises:
+        InputError: the file cannot be written.
     """
     _write(list(columns), ([row[column] for column in columns] for row in rows), path)
 
@@ -119,5 +125,8 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
         >>> lines = (folder / "metrics.csv").read_text().splitlines()
         >>> len(lines), lines[0].split(",")[:3]
         (12, ['iteration', 'merges', 'k_groups'])
+
+    Raises:
+        InputError: the file cannot be written.
     """
     save_columns(metrics_table(history), path)

@@ -27,6 +27,9 @@ def group_idxs_at(
         selected_pairs: the merged groups, in the numbering before each merge, either order.
         n_components: number of components, all singletons at the start.
         iteration: which merge, negative counts from the end.
+
+    Raises:
+        InputError: there is no such iteration.
     """
     last = check_iteration(iteration, len(selected_pairs))
     parents, _ = merge_tree(selected_pairs[: last + 1], n_components)

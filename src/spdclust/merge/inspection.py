@@ -57,6 +57,9 @@ def describe_groups(history: MergeHistory, iteration: int) -> str:
         after 2 merges: 10 groups: 2, 2, 1, 1, 1, 1, 1, 1, 1, 1 components
         group 2, 2 components (1 in attn, 1 in mlp): attn:2 mlp:1
         group 5, 2 components (1 in attn, 1 in mlp): attn:5 mlp:5
+
+    Raises:
+        InputError: there is no such iteration.
     """
     at = history.at(iteration)
     lines = [f"after {merges_done(iteration % history.n_iterations)}: {_sizes(history, iteration)}"]

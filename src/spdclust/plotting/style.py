@@ -130,6 +130,9 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
         paths: where it goes.
         dpi: pixels per inch, of pictures inside a `.pdf` too.
         scale: factor on the figure's width and height; texts keep their size.
+
+    Raises:
+        InputError: a file cannot be written.
     """
     width, height = figure.get_size_inches()
     figure.set_size_inches(width * scale, height * scale)

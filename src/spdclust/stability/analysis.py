@@ -83,6 +83,9 @@ def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> G
         >>> from spdclust.example_ensemble import example_normalized
         >>> group_sizes(example_normalized(), [7]).table.tolist()
         [[[4, 3, 3, 3, 0], [4, 3, 3, 3, 0]]]
+
+    Raises:
+        InputError: there is no such iteration.
     """
     numbers = [normalized.check_iteration(int(iteration)) for iteration in iterations]
     table = np.zeros((len(numbers), normalized.n_runs, len(SIZE_COLUMNS)), dtype=np.int64)

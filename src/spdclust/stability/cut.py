@@ -59,6 +59,9 @@ def cut_at_iteration(normalized: NormalizedHistories, iteration: int, *, name: s
         >>> from spdclust.example_ensemble import example_normalized
         >>> cut_at_iteration(example_normalized(), 7).n_groups.tolist()  # 8 merges of 12 components
         [4, 4]
+
+    Raises:
+        InputError: there is no such iteration.
     """
     return _cut(normalized, name, normalized.first_merges + normalized.check_iteration(iteration))
 

@@ -81,6 +81,9 @@ def resolve_configuration(
         >>> resolve_configuration({"n_runs": 4}, run, pipeline_path=pipeline_file, run_path=run_file)
         >>> pipeline_file.read_text().strip(), '"batch_size": 128' in run_file.read_text()
         ('n_runs: 4', True)
+
+    Raises:
+        InputError: a file cannot be written.
     """
     save_pipeline_config(pipeline, pipeline_path)
     save_run_config(run, run_path)

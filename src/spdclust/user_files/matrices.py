@@ -155,6 +155,9 @@ def digest_of_user_file(path: Path) -> str:
         >>> with tempfile.NamedTemporaryFile() as file:
         ...     digest_of_user_file(Path(file.name))[:8]
         'e3b0c442'
+
+    Raises:
+        InputError: a file cannot be read.
     """
     digests = [digest_of_file(part) for part in parts_of(path)]
     return digest_of(*digests) if path.is_dir() else digests[0]

@@ -311,6 +311,9 @@ def digest_of_batch(files: Sequence[str | Path]) -> str:
         >>> _ = path.write_bytes(b"abc")
         >>> digest_of_batch([path])[:8], digest_of_batch([path, path])[:8] == digest_of_batch([path])[:8]
         ('ba7816bf', False)
+
+    Raises:
+        InputError: a file cannot be read.
     """
     digests = [digest_of_user_file(Path(file)) for file in files]
     return digests[0] if len(digests) == 1 else digest_of(*digests)
