@@ -152,10 +152,10 @@ def forms_of_run_config(name, n_batches, kept):
     divided = divide_runs(
         n_runs,
         runs_per_job(SAMPLING[name]),
-        kept=kept,
+        keep_batches=kept,
         sampled=sampled_runs(folder, n_runs, n_batches),
         merged=merged_runs(folder, n_runs),
-        asked=runs_asked_for(sys.argv, folder, of_ensembles),
+        requested=runs_asked_for(sys.argv, folder, of_ensembles),
     )
     return [BatchesForm(runs, n_batches, kept) for runs in divided]
 

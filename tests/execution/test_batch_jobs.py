@@ -23,7 +23,9 @@ def test_each_run_is_in_one_job_and_no_job_touches_old_runs_for_new_ones(kept, a
     for _ in range(300):
         n_runs = int(rng.integers(1, 12))
         sampled, merged, asked = ({r for r in range(n_runs) if rng.random() < rng.random()} for _ in range(3))
-        jobs = divide_runs(n_runs, at_most, kept=kept, sampled=sampled, merged=merged, asked=asked)
+        jobs = divide_runs(
+            n_runs, at_most, keep_batches=kept, sampled=sampled, merged=merged, requested=asked
+        )
         assert Counter(chain(*jobs)) == Counter(range(n_runs))
         assert max(map(len, jobs)) <= (at_most or n_runs)
         for runs in map(set, jobs):

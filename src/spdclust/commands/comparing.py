@@ -110,7 +110,7 @@ def _without_records(value: Any) -> Any:
 def _npz_numbers(path: Path) -> Any:
     return {
         name: (array.dtype.str, array.shape, array.tobytes())
-        for name, array in read_arrays(path, what=path.name).items()
+        for name, array in read_arrays(path, kind=path.name).items()
         if name not in _RECORDS
     }
 

@@ -211,7 +211,7 @@ def _stability(options: argparse.Namespace) -> None:
         iteration=iteration_given(options),
         n_groups=options.n_groups,
     )
-    record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
+    record, iterations = (folder / STABILITY_FILES[key] for key in ("record", "iterations"))
     inputs = {"stability": record, "stability_iterations": iterations}
     draw_all_figures("plot_stability", inputs, folder / "plots")
     print("\n".join(stability_lines(summarize_stability(load_stability_record(record)))))

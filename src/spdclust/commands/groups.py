@@ -110,8 +110,8 @@ def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[s
         limit: maximum number of groups; 0 for all.
         width: maximum number of characters of the members.
     """
-    shown = found.n_groups if limit == 0 else min(limit, found.n_groups)
-    rows = [_cells(found, group, width) for group in range(shown)]
+    n_shown = found.n_groups if limit == 0 else min(limit, found.n_groups)
+    rows = [_cells(found, group, width) for group in range(n_shown)]
     head = ["group", "size", "bits ± se", "support", "exact in", "active", "cohesion", "lift", "members"]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = [
@@ -121,9 +121,9 @@ def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[s
         ).rstrip()
         for row in [head, *rows]
     ]
-    left = found.n_groups - shown
-    lines += [f"… {left} more: --limit 0 lists all"] if left else []
-    marked = any(found.shared_with(group) for group in range(shown))
+    n_left = found.n_groups - n_shown
+    lines += [f"… {n_left} more: --limit 0 lists all"] if n_left else []
+    marked = any(found.shared_with(group) for group in range(n_shown))
     return lines + (["(+n): n members of other groups are active with this one too"] if marked else [])
 
 
@@ -254,8 +254,8 @@ def _formation_lines(formation: "Formation", name: str, n_runs: int) -> list[str
 
 
 def _some(labels: "Labels", most: int = 12) -> str:
-    shown = _short_labels(labels[:most])
-    return shown if len(labels) <= most else f"{shown} … ({len(labels)})"
+    first = _short_labels(labels[:most])
+    return first if len(labels) <= most else f"{first} … ({len(labels)})"
 
 
 def _match(options: argparse.Namespace) -> None:

@@ -55,23 +55,25 @@ def add_commands(command: AddCommand) -> None:
         help="write only the settings that this reader accepts",
     )
 
-    taken = command(
+    importing = command(
         "import",
         _import,
         "Take over histories of the reference implementation as the runs of an ensemble.",
         "spdclust import theirs/history_*.zip --output results/imported/theirs",
         "spdclust import theirs/*.zip --setting activation_threshold=0.1 --output results/imported/theirs",
     )
-    taken.add_argument("histories", type=Path, nargs="+", help="history.zip files, in the order of the runs")
-    taken.add_argument("--output", type=Path, required=True, help="folder of the ensemble")
-    taken.add_argument(
+    importing.add_argument(
+        "histories", type=Path, nargs="+", help="history.zip files, in the order of the runs"
+    )
+    importing.add_argument("--output", type=Path, required=True, help="folder of the ensemble")
+    importing.add_argument(
         "--setting",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="setting of the merges that the histories do not state, such as activation_threshold=0.1",
     )
-    taken.add_argument(
+    importing.add_argument(
         "--allow-different-models",
         action="store_true",
         help="accept histories of different models, and record that in each",

@@ -164,9 +164,9 @@ def _init(options: argparse.Namespace) -> None:
         profile = profiles / name / "config.yaml"
         if profile.is_file():
             files[f"profiles/{name}/config.yaml"] = profile.read_text(encoding="utf-8")
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise InputError("would be replaced", file=folder / there[0], allowed="a new or empty folder")
+    existing = [name for name in files if (folder / name).exists()]
+    if existing:
+        raise InputError("would be replaced", file=folder / existing[0], allowed="a new or empty folder")
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_text(folder / name, text)

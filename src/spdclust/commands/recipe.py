@@ -179,9 +179,9 @@ def _n_batches(config: ClusteringRunConfig) -> int | None:
 
 
 def _located(sampling: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    beside = path.absolute().parents[min(2, len(path.absolute().parents) - 1)] / RUN_CONFIG
-    if places_left_out(sampling) and beside.is_file():
-        found = validate(ClusteringRunConfig, read_mapping(beside), file=beside).sampling()
+    run_config = path.absolute().parents[min(2, len(path.absolute().parents) - 1)] / RUN_CONFIG
+    if places_left_out(sampling) and run_config.is_file():
+        found = validate(ClusteringRunConfig, read_mapping(run_config), file=run_config).sampling()
         if without_places(found) == dict(sampling):
             return found
     return dict(sampling)

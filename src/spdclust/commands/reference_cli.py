@@ -65,48 +65,48 @@ def parser() -> argparse.ArgumentParser:
         >>> options.config.name, options.local, options.n_runs, options.wandb_project
         ('mine.yaml', True, '3', None)
     """
-    made = argparse.ArgumentParser(
+    arguments = argparse.ArgumentParser(
         prog="spd-clustering",
         description="Run the workflow for one pipeline file, on Slurm unless --local. Flags take the place "
         "of what the file says; the file stays as it is.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--version", action="version", version=__version__)
-    made.add_argument("--config", type=Path, required=True, help="pipeline file (YAML or JSON)")
-    made.add_argument("--n-runs", help="members of the ensemble")
-    made.add_argument("--distances-methods", help="comma-separated, such as matching_dist,jaccard_dist")
-    made.add_argument(
+    arguments.add_argument("--version", action="version", version=__version__)
+    arguments.add_argument("--config", type=Path, required=True, help="pipeline file (YAML or JSON)")
+    arguments.add_argument("--n-runs", help="members of the ensemble")
+    arguments.add_argument("--distances-methods", help="comma-separated, such as matching_dist,jaccard_dist")
+    arguments.add_argument(
         "--calc-distances",
         action=argparse.BooleanOptionalAction,
         help="whether anything beyond the merges is computed (default: yes)",
     )
-    made.add_argument("--wandb-project", help="W&B project; `none` logs nothing")
-    made.add_argument("--wandb-entity", help="W&B user or team")
-    made.add_argument(
+    arguments.add_argument("--wandb-project", help="W&B project; `none` logs nothing")
+    arguments.add_argument("--wandb-entity", help="W&B user or team")
+    arguments.add_argument(
         "--dataset-streaming",
         action="store_true",
         default=None,
         help="read the dataset as it comes from the hub instead of storing it",
     )
-    made.add_argument(
+    arguments.add_argument(
         "--create-git-snapshot",
         action=argparse.BooleanOptionalAction,
         help="record the git commit with the results; no branch is made",
     )
-    made.add_argument(
+    arguments.add_argument(
         "--local", action=argparse.BooleanOptionalAction, default=False, help="this machine, not Slurm"
     )
     for flag in NO_LONGER:
-        made.add_argument(
+        arguments.add_argument(
             f"--{flag.replace('_', '-')}", action="store_true", help="accepted for compatibility; ignored"
         )
-    ours = made.add_argument_group("not in the reference implementation")
+    ours = arguments.add_argument_group("not in the reference implementation")
     ours.add_argument("--cores", help="with --local: cores to use (default: all)")
     ours.add_argument("--results", help="folder of the results (default: results)")
     ours.add_argument("-n", "--dry-run", action="store_true", help="show the jobs without running them")
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return made
+    return arguments
 
 
 def snakemake_command(options: argparse.Namespace) -> list[str]:
@@ -140,10 +140,10 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
     command += _where(options, pipeline, folder)
     if options.dry_run:
         command += ["--dry-run", "--quiet", "rules"]
-    wanted = options.calc_distances
-    if wanted is None:
-        wanted = read_mapping(options.config).get("calc_distances")
-    targets = ["histories"] if wanted is False else []
+    with_distances = options.calc_distances
+    if with_distances is None:
+        with_distances = read_mapping(options.config).get("calc_distances")
+    targets = ["histories"] if with_distances is False else []
     return [*command, "--", *targets] if targets else command
 
 
@@ -157,9 +157,9 @@ def find_workflow() -> Path:
     Raises:
         InputError: there is none.
     """
-    here = Path()
-    if (here / "Snakefile").is_file() and (here / "profiles").is_dir():
-        return here
+    folder = Path()
+    if (folder / "Snakefile").is_file() and (folder / "profiles").is_dir():
+        return folder
     return workflow_folder()
 
 

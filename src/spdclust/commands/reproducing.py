@@ -72,9 +72,9 @@ def check_history(
     else:
         save_merge_history(merge_iteration(source, config, seed, progress=True), again)
     compared.append(compare_histories(recipe.path, again, recipe.path.name))
-    beside = recipe.path.with_name(metrics.name)
-    if beside.is_file() and metrics.is_file():
-        same = beside.read_bytes() == metrics.read_bytes()
+    recorded_metrics = recipe.path.with_name(metrics.name)
+    if recorded_metrics.is_file() and metrics.is_file():
+        same = recorded_metrics.read_bytes() == metrics.read_bytes()
         compared.append(Compared(metrics.name, same, [] if same else ["figures of its merges"]))
     return compared
 
@@ -105,15 +105,15 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
         seeds = [config.batch_seed(recipe.run, number) for number in range(len(paths))]
         convert_missing_batches(config, files, seeds, paths)
         return paths
-    place = (
+    source = (
         config if model is None else config.model_copy(update={"model_path": model, "experiment_key": None})
     )
-    loaded = load_run_model(place)
+    loaded = load_run_model(source)
     recorded = recipe.provenance.get("checkpoint_digest")
     if loaded.digest != recorded:
         raise InputError(
             "not the checkpoint that the history was made from",
-            file=place.model_source,
+            file=source.model_source,
             field="checkpoint_digest",
             found=loaded.digest[:16],
             allowed=f"{str(recorded)[:16]}; --model says where it is",
@@ -160,20 +160,20 @@ def _compare_batches(recipe: Recipe, source: BatchedActivations) -> list[Compare
         if source.digests[number] == recorded:
             compared.append(Compared(name, True))
             continue
-        made = source.made_from[number]
-        drawn = made.get("source_digest") or made.get("inputs_digest")
+        entry = source.made_from[number]
+        drawn = entry.get("source_digest") or entry.get("inputs_digest")
         if number < len(inputs) and drawn != inputs[number]:
-            data = made.get("dataset") or made.get("source") or made.get("task")
+            data = entry.get("dataset") or entry.get("source") or entry.get("task")
             compared.append(Compared(name, False, [f"the inputs of the model, from {data}"]))
             continue
         records = (
-            [f"code.precompute_batches: {code}, now {made.get('code')}"] if made.get("code") != code else []
+            [f"code.precompute_batches: {code}, now {entry.get('code')}"] if entry.get("code") != code else []
         )
-        kept = _kept_batch(recipe, number)
-        if kept is None:
+        stored = _kept_batch(recipe, number)
+        if stored is None:
             numbers = [] if records else ["causal importances: computed elsewhere, see docs/reproducing.md"]
         else:
-            numbers = _differing_activations(kept, ActivationBatch.load(source.paths[number]))
+            numbers = _differing_activations(stored, ActivationBatch.load(source.paths[number]))
         compared.append(Compared(name, False, numbers, records))
     return compared
 
@@ -182,10 +182,10 @@ def _kept_batch(recipe: Recipe, number: int) -> ActivationBatch | None:
     """Return the original batch of the history, if the workflow kept it and it is unchanged."""
     folder = recipe.path.absolute().parent
     name = f"precomputed_batches/run_{recipe.drawn_for}/batch_{number}.pt"
-    places = [place / name for place in list(folder.parents)[:3]]
-    for place in places:
-        if place.is_file() and BatchedActivations([place]).digests == [recipe.batch_digests[number]]:
-            return ActivationBatch.load(place)
+    candidates = [candidate / name for candidate in list(folder.parents)[:3]]
+    for candidate in candidates:
+        if candidate.is_file() and BatchedActivations([candidate]).digests == [recipe.batch_digests[number]]:
+            return ActivationBatch.load(candidate)
     return None
 
 
@@ -223,16 +223,16 @@ def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared
 
     folder = Path(folder)
     ensemble = _ensemble_of(folder)
-    made = run_ensemble(ensemble, results=again).folder
+    rebuilt = run_ensemble(ensemble, results=again).folder
     compared, left = [], []
     for path in sorted(
         file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")
     ):
         name = path.relative_to(folder).as_posix()
-        if not (made / name).is_file():
+        if not (rebuilt / name).is_file():
             left.append(name)
         else:
-            compared.append(compare_files(path, made / name, name))
+            compared.append(compare_files(path, rebuilt / name, name))
     return compared, left
 
 
@@ -243,5 +243,5 @@ def _ensemble_of(folder: Path) -> Ensemble:
     if settings.get("clustering_run_config_path") is None:
         settings["clustering_run_config"] = run.model_dump(mode="json")
     pipeline = validate(ClusteringPipelineConfig, settings, file=folder / PIPELINE_CONFIG)
-    place = folder.absolute()
-    return Ensemble(place.name, place.parent.name, run, pipeline, dict(point))
+    path = folder.absolute()
+    return Ensemble(path.name, path.parent.name, run, pipeline, dict(point))

@@ -43,7 +43,7 @@ def subcommand_adder(parser: argparse.ArgumentParser) -> AddCommand:
     return command
 
 
-def add_moment(parser: argparse.ArgumentParser, what: str) -> None:
+def add_moment(parser: argparse.ArgumentParser, subject: str) -> None:
     """Add `--merges` and `--iteration`, two ways to name a state of a merge; see `iteration_given`.
 
     Example:
@@ -55,7 +55,7 @@ def add_moment(parser: argparse.ArgumentParser, what: str) -> None:
         49
     """
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--merges", type=count, metavar="N", help=f"{what} after N merges")
+    either.add_argument("--merges", type=count, metavar="N", help=f"{subject} after N merges")
     either.add_argument(
         "--iteration",
         type=int,

@@ -79,9 +79,9 @@ class MergeConfig(Section):
                     f"merge_pair_sampling_kwargs: unknown key {key!r} for the {sampler} sampler "
                     f"(allowed: {', '.join(known)})"
                 )
-            low, high, says = _SAMPLER_BOUNDS[key]
+            low, high, bounds = _SAMPLER_BOUNDS[key]
             if not (low <= value <= high) or (key == "temperature" and value == 0):
-                raise ValueError(f"merge_pair_sampling_kwargs.{key}: found {value} (allowed: {says})")
+                raise ValueError(f"merge_pair_sampling_kwargs.{key}: found {value} (allowed: {bounds})")
         return self
 
     @property

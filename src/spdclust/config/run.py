@@ -240,10 +240,10 @@ class ClusteringRunConfig(Section):
             followed = merge.model_copy(update={"activation_threshold": self.sampling_threshold})
             object.__setattr__(self, "merge_config", followed)
         elif merge.activation_threshold != self.sampling_threshold:
-            asked = merge.activation_threshold
-            other = "" if asked is None or asked >= 1 else f", or sampling_threshold: {asked!r}"
+            level = merge.activation_threshold
+            other = "" if level is None or level >= 1 else f", or sampling_threshold: {level!r}"
             raise ValueError(
-                f"merge_config.activation_threshold: found {'null' if asked is None else asked} (allowed: "
+                f"merge_config.activation_threshold: found {'null' if level is None else level} (allowed: "
                 f"{self.sampling_threshold!r}, the sampling_threshold, with keep_values: false{other}, "
                 "or keep_values: true)"
             )

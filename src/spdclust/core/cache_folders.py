@@ -86,9 +86,9 @@ def one_process_at_a_time(lock: Path, seconds: float | None = None) -> Iterator[
     Raises:
         TimeoutError: another process had the lock all the time.
     """
-    held = FileLock(lock, fallback_to_soft=False)
+    file_lock = FileLock(lock, fallback_to_soft=False)
     try:
-        held.acquire(timeout=seconds)
+        file_lock.acquire(timeout=seconds)
     except TimeoutError:
         raise
     except OSError:
@@ -96,7 +96,7 @@ def one_process_at_a_time(lock: Path, seconds: float | None = None) -> Iterator[
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
 def mark_used(folder: Path) -> None:

@@ -191,10 +191,10 @@ def while_waiting(call: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         try:
-            held.enter_context(one_process_at_a_time(lock, _PATIENCE if _while_waiting else None))
+            locks.enter_context(one_process_at_a_time(lock, _PATIENCE if _while_waiting else None))
         except TimeoutError:
             _while_waiting.pop()()
-            held.enter_context(one_process_at_a_time(lock))
+            locks.enter_context(one_process_at_a_time(lock))
         yield

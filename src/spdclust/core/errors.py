@@ -59,10 +59,10 @@ class InputError(ValueError):
         if details:
             line += f" ({'; '.join(details)})"
         # values from files may be of any length or contain terminal escape codes
-        shown = "".join(
+        text = "".join(
             letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(line.split())
         )
-        return shown if len(shown) <= _LONGEST_LINE else shown[: _LONGEST_LINE - 1] + "…"
+        return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…"
 
     def located(self, *, file: str | Path | None = None, field: str | None = None) -> "InputError":
         """Return the same error with a missing file or field filled in.

@@ -32,7 +32,7 @@ def model_digests(provenance: Mapping[str, Any]) -> set[str]:
 def check_one_model(
     records: Iterable[tuple[str, Mapping[str, Any]]],
     *,
-    what: str = "runs",
+    subject: str = "runs",
     allowed: bool = False,
     file: str | Path | None = None,
     allowed_text: str = f"one checkpoint, or {INSIST}: true",
@@ -61,7 +61,7 @@ def check_one_model(
     if len(first) < 2 or allowed or insisted:
         return
     raise InputError(
-        f"{what} are of different models",
+        f"{subject} are of different models",
         file=file,
         field="checkpoint_digest",
         found=", ".join(f"{digest[:_SHOWN]} in {name}" for digest, name in list(first.items())[:4]),

@@ -97,9 +97,9 @@ def _parse(content: bytes) -> Source:
         elif not isinstance(node, ast.Pass) and not _is_for_programs(node):
             rest.append(node)
     for number, node in enumerate(rest):
-        for name in (made := _made_by(node)):
+        for name in (names := _made_by(node)):
             source.defines.setdefault(name, []).append(number)
-        if not made:
+        if not names:
             source.effects.append(number)
     source.statements.extend(_statement(node, source.imports.keys() | source.defines.keys()) for node in rest)
     return source
@@ -131,16 +131,16 @@ def _made_by(node: ast.stmt) -> list[str]:
     """Return the names that a statement defines or modifies in the file; `x[0] = 1` modifies `x`."""
     if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         return [node.name]
-    made = []
+    names = []
     for each in ast.walk(node):
         if isinstance(each, (ast.Attribute, ast.Subscript)) and isinstance(each.ctx, ast.Store):
             base: ast.expr = each
             while isinstance(base, (ast.Attribute, ast.Subscript)):
                 base = base.value
-            made += [base.id] if isinstance(base, ast.Name) else []
+            names += [base.id] if isinstance(base, ast.Name) else []
         elif isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
-            made.append(each.id)
-    return sorted(set(made))
+            names.append(each.id)
+    return sorted(set(names))
 
 
 def _statement(node: ast.stmt, of_file: Set[str]) -> Statement:

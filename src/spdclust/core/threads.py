@@ -95,6 +95,6 @@ def one_ahead(items: Iterable[Item], threads: int) -> Iterator[Item]:
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: list(itertools.islice(iterator, 1)))
-        while made := waiting.result():
+        while items_ready := waiting.result():
             waiting = pool.submit(lambda: list(itertools.islice(iterator, 1)))
-            yield made.pop()
+            yield items_ready.pop()

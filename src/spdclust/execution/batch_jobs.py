@@ -118,10 +118,10 @@ def divide_runs(
     n_runs: int,
     at_most: int | None,
     *,
-    kept: bool = True,
+    keep_batches: bool = True,
     sampled: Collection[int] = (),
     merged: Collection[int] = (),
-    asked: Collection[int] = (),
+    requested: Collection[int] = (),
 ) -> list[range]:
     """Divide the runs of a run configuration into jobs, each of consecutive runs.
 
@@ -138,17 +138,17 @@ def divide_runs(
     Args:
         n_runs: number of runs.
         at_most: runs of a job; None for any number.
-        kept: whether batches stay when all jobs have read them.
+        keep_batches: whether batches stay when all jobs have read them.
         sampled: runs of which all batches exist.
         merged: runs of which an ensemble has a history.
-        asked: runs that the command line names: other runs are in other jobs.
+        requested: runs that the command line names: other runs are in other jobs.
     """
     unmerged = set(range(n_runs)) - set(merged)
     missing = set(range(n_runs)) - set(sampled)
-    new = unmerged | (set() if kept else missing) if unmerged & missing else set()
+    new = unmerged | (set() if keep_batches else missing) if unmerged & missing else set()
 
     def state(run: int) -> tuple[bool, bool, bool]:
-        return run in asked, run in new, run in missing - new
+        return run in requested, run in new, run in missing - new
 
     stretches = [list(runs) for _, runs in groupby(range(n_runs), key=state)]
     step = at_most or max(1, n_runs)
@@ -196,7 +196,7 @@ def runs_asked_for(arguments: Iterable[str], folder: str, n_runs: Mapping[str, i
         >>> runs_asked_for(["snakemake", *words], "results/mlp", {"demo": 2})
         {0, 1, 7}
     """
-    asked: set[int] = set()
+    requested: set[int] = set()
     folder = os.path.normpath(folder)
     for word in arguments:
         name = os.path.relpath(word) if os.path.isabs(word) else os.path.normpath(word)
@@ -204,5 +204,5 @@ def runs_asked_for(arguments: Iterable[str], folder: str, n_runs: Mapping[str, i
         if not rest or not name.startswith(f"{folder}/"):
             continue
         named = re.search(r"[/_]run_(\d+)", f"/{rest}")
-        asked.update([int(named[1])] if named else range(n_runs.get(ensemble, 0)))
-    return asked
+        requested.update([int(named[1])] if named else range(n_runs.get(ensemble, 0)))
+    return requested

@@ -112,10 +112,10 @@ class ForkedJob:
             return self._answer()
 
     def _answer(self) -> int:
-        said = self._answers.recv(_ANSWER)
-        if not said:
+        answer = self._answers.recv(_ANSWER)
+        if not answer:
             raise OSError("the process that starts jobs has ended")
-        return int.from_bytes(said, signed=True)
+        return int.from_bytes(answer, signed=True)
 
 
 def fork_local_jobs(n_jobs: int) -> JobServer | None:

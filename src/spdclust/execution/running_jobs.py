@@ -281,8 +281,8 @@ def queued_jobs(folder: str | Path = ".") -> list[QueuedJob]:
     # no Slurm, or a controller that is restarting: the next look finds the jobs
     except (OSError, subprocess.SubprocessError):
         return []
-    here = os.path.realpath(folder)
-    return [job for job in parse_queue(done.stdout) if os.path.realpath(job.folder) == here]
+    project = os.path.realpath(folder)
+    return [job for job in parse_queue(done.stdout) if os.path.realpath(job.folder) == project]
 
 
 def left_behind(jobs: Sequence[QueuedJob]) -> str | None:

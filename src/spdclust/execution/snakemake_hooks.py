@@ -200,10 +200,10 @@ def add_form(workflow: Any, rule: str, form: str) -> None:
     """
     modifier, original = workflow.modifier, workflow._prepare_dag
     while modifier is not None:
-        for which in ("rule_whitelist", "rule_exclude_list"):
-            names = getattr(modifier, which)
+        for rule_list in ("rule_whitelist", "rule_exclude_list"):
+            names = getattr(modifier, rule_list)
             if names is not None and rule in names:
-                setattr(modifier, which, [*names, form])
+                setattr(modifier, rule_list, [*names, form])
         named = modifier._modify_rulename(rule)
         if named == modifier._modify_rulename(form):  # use rule a from b as c
             modifier.resolved_rulename_modifier = _with_suffix(modifier.resolved_rulename_modifier, rule)

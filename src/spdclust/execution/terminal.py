@@ -124,6 +124,6 @@ def _job_name(rule: str, wildcards: Any) -> str:
         values["run" if len(runs) == 1 else "runs"] = text_of_runs(runs)
     if "of" in values:  # part 2 of 3
         values["part"] += f" of {values.pop('of')}"
-    place = "/".join(values.pop(name) for name in _PLACE if name in values)
+    ensemble = "/".join(values.pop(name) for name in _PLACE if name in values)
     others = (f"{name} {value}" for name, value in values.items())
-    return " ".join([rule, ", ".join(filter(None, [place, *others]))]).rstrip()
+    return " ".join([rule, ", ".join(filter(None, [ensemble, *others]))]).rstrip()

@@ -72,8 +72,8 @@ def collect(
         cut: _cut(at) for cut, at in record.get("cuts", {}).items() if at.get("iteration") is not None
     }  # a cut by number of groups is another iteration in every run
     best = [_best(history) for history in ensemble]
-    wanted = [at["iteration"] for at in cuts.values()] + [t for t in best if t is not None]
-    rows = spread(np.arange(n_iterations), MAX_CURVE_ROWS, wanted)
+    needed = [at["iteration"] for at in cuts.values()] + [t for t in best if t is not None]
+    rows = spread(np.arange(n_iterations), MAX_CURVE_ROWS, needed)
     data = PageData(
         {
             "format": FORMAT,
@@ -98,12 +98,12 @@ def collect(
     for run, history in enumerate(ensemble):
         own = np.array([number[label] for label in history.labels], dtype=np.int64)
         data.arrays |= _run_arrays(f"run{run}", history, own, rows)
-    _add_stability(data, table, wanted)
-    _add_distances(data, distances, len(ensemble), wanted)
+    _add_stability(data, table, needed)
+    _add_distances(data, distances, len(ensemble), needed)
     return data
 
 
-def spread(rows: Int[np.ndarray, " rows"], limit: int, wanted: Sequence[int]) -> Int[np.ndarray, " kept"]:
+def spread(rows: Int[np.ndarray, " rows"], limit: int, needed: Sequence[int]) -> Int[np.ndarray, " kept"]:
     """Return at most about `limit` of some rows, evenly, with the first, the last and those wanted.
 
     Example:
@@ -112,8 +112,8 @@ def spread(rows: Int[np.ndarray, " rows"], limit: int, wanted: Sequence[int]) ->
     """
     if len(rows) <= limit:
         return rows
-    kept = rows[evenly_spaced(len(rows), max(2, limit))]
-    return np.union1d(kept, np.intersect1d(rows, np.array(wanted, dtype=np.int64)))
+    chosen = rows[evenly_spaced(len(rows), max(2, limit))]
+    return np.union1d(chosen, np.intersect1d(rows, np.array(needed, dtype=np.int64)))
 
 
 def add_final_activity(data: PageData, run: int, counts: Int[np.ndarray, " groups"]) -> None:
@@ -203,11 +203,11 @@ def _run_arrays(run: str, history: MergeHistory, own: np.ndarray, rows: np.ndarr
         f"{run}.second": narrow(names[:, 1]),
         f"{run}.mdl": np.asarray(history.mdl_loss, dtype=np.float64)[rows],
     }
-    for which in ("first", "second"):
-        activity = history.records.get(f"activity_{which}")
+    for side in ("first", "second"):
+        activity = history.records.get(f"activity_{side}")
         if activity is not None:
             counts = _counts(activity, history.provenance.get("n_samples"))
-            arrays[f"{run}.activity_{which}"] = activity.astype(np.float64) if counts is None else counts
+            arrays[f"{run}.activity_{side}"] = activity.astype(np.float64) if counts is None else counts
     return arrays
 
 
@@ -219,22 +219,22 @@ def _counts(shares: np.ndarray, n_samples: int | None) -> np.ndarray | None:
     return narrow(counts.astype(np.int64)) if np.array_equal(counts / n_samples, shares) else None
 
 
-def _add_stability(data: PageData, table: Mapping[str, np.ndarray], wanted: Sequence[int]) -> None:
+def _add_stability(data: PageData, table: Mapping[str, np.ndarray], needed: Sequence[int]) -> None:
     if not table:
         return
-    rows = spread(table["iteration"].astype(np.int64), MAX_CURVE_ROWS // 2, wanted)
-    kept = np.isin(table["iteration"], rows)
+    rows = spread(table["iteration"].astype(np.int64), MAX_CURVE_ROWS // 2, needed)
+    mask = np.isin(table["iteration"], rows)
     data.arrays["stability.rows"] = narrow(rows)
     for column, values in table.items():
         if column.rpartition(".")[2] in ("mdl", "n_distinct", "mean", "q0", "q50", "q100"):
-            data.arrays[f"stability.{column}"] = values[kept].astype(np.float64)
+            data.arrays[f"stability.{column}"] = values[mask].astype(np.float64)
 
 
-def _add_distances(data: PageData, distances: Mapping[str, Any], n_runs: int, wanted: Sequence[int]) -> None:
+def _add_distances(data: PageData, distances: Mapping[str, Any], n_runs: int, needed: Sequence[int]) -> None:
     first, second = np.triu_indices(n_runs, 1)
     for method, (iterations, between) in distances.items():
         room = MAX_DISTANCE_BYTES // (8 * max(1, len(first)) * len(distances))
-        rows = spread(iterations, max(2, room), wanted)
+        rows = spread(iterations, max(2, room), needed)
         data.arrays[f"distances.{method}.rows"] = narrow(rows)
         data.arrays[f"distances.{method}"] = between[np.isin(iterations, rows)][:, first, second]
     compared = {
@@ -242,9 +242,9 @@ def _add_distances(data: PageData, distances: Mapping[str, Any], n_runs: int, wa
     }
     for method in METHODS:
         if method in distances or method in compared:
-            told = METHODS[method]
+            entry = METHODS[method]
             data.header["methods"].append(
-                {"name": method, "description": told.description, "unit": told.unit}
+                {"name": method, "description": entry.description, "unit": entry.unit}
             )
 
 

@@ -52,9 +52,9 @@ def add_found(data: PageData, found: FoundGroups) -> None:
             found=n_runs,
             allowed=str(len(data.header["runs"])),
         )
-    places = np.array([number[label] for label in found.labels], dtype=np.int64)
+    columns = np.array([number[label] for label in found.labels], dtype=np.int64)
     group = np.full(len(number), -1, dtype=np.int32)
-    group[places] = np.where(found.group_idxs < found.n_groups, found.group_idxs, -1)
+    group[columns] = np.where(found.group_idxs < found.n_groups, found.group_idxs, -1)
     data.header["found"] = json_types(
         {
             "n_groups": found.n_groups,
@@ -72,7 +72,7 @@ def add_found(data: PageData, found: FoundGroups) -> None:
     for name, values in found.columns.items():
         data.arrays[f"found.{name}"] = np.asarray(values, dtype=np.float64)
     data.arrays["found.runs"] = np.asarray(found.bits_saved_runs, dtype=np.float64)
-    data.arrays["found.shared.component"] = narrow(places[found.shared.component])
+    data.arrays["found.shared.component"] = narrow(columns[found.shared.component])
     data.arrays["found.shared.group"] = narrow(found.shared.group)
     data.arrays["found.shared.bits"] = np.asarray(found.shared.bits, dtype=np.float64)
     data.arrays["found.shared.share"] = np.asarray(found.shared.share, dtype=np.float64)

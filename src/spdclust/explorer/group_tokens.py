@@ -88,21 +88,21 @@ def rank_tokens(
         >>> [(each.text, each.n_active, each.n_samples) for each in ranked]
         [('a', 2, 2), ('b', 1, 2)]
     """
-    numbers, places = np.unique(tokens, return_inverse=True)
-    total = np.bincount(places, minlength=len(numbers))
-    within = np.bincount(places[active], minlength=len(numbers))
+    numbers, index_of = np.unique(tokens, return_inverse=True)
+    total = np.bincount(index_of, minlength=len(numbers))
+    within = np.bincount(index_of[active], minlength=len(numbers))
     n_active = max(1, int(active.sum()))
     share = n_active / max(1, len(tokens))
     ranked = []
-    for place in np.flatnonzero(within):
-        p, q = within[place] / n_active, total[place] / len(tokens)
+    for token in np.flatnonzero(within):
+        p, q = within[token] / n_active, total[token] / len(tokens)
         ranked.append(
             TokenCount(
-                texts[int(numbers[place])],
-                int(within[place]),
-                int(total[place]),
+                texts[int(numbers[token])],
+                int(within[token]),
+                int(total[token]),
                 float(p * np.log2(p / q)),
-                float((within[place] / share + PRIOR_SAMPLES) / (total[place] + PRIOR_SAMPLES)),
+                float((within[token] / share + PRIOR_SAMPLES) / (total[token] + PRIOR_SAMPLES)),
             )
         )
     return sorted(ranked, key=lambda each: (-each.lift, -each.n_active, each.text))

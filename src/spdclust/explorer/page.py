@@ -131,11 +131,11 @@ def unpack(packed: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     (length,) = struct.unpack_from("<I", raw)
     header = json.loads(raw[4 : 4 + length])
     arrays, start = {}, 4 + length
-    for name, told in header["arrays"].items():
-        dtype = np.dtype(f"<{told['type']}")
-        size = int(np.prod(told["shape"], dtype=np.int64)) * dtype.itemsize
+    for name, layout in header["arrays"].items():
+        dtype = np.dtype(f"<{layout['type']}")
+        size = int(np.prod(layout["shape"], dtype=np.int64)) * dtype.itemsize
         planes = np.frombuffer(raw, np.uint8, size, start).reshape(dtype.itemsize, -1)
-        arrays[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(told["shape"])
+        arrays[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(layout["shape"])
         start += size
     return header, arrays
 

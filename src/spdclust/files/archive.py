@@ -63,7 +63,7 @@ def read_archive(
     arrays: Iterable[str] = (),
     texts: Iterable[str] = (),
     optional: Iterable[str] = (),
-    what: str = "archive",
+    kind: str = "archive",
 ) -> dict[str, Any]:
     """Read named arrays and texts of a zip; `optional` arrays may be missing.
 
@@ -78,11 +78,11 @@ def read_archive(
     path = Path(path)
     wanted_arrays, wanted_texts, may_miss = list(arrays), list(texts), set(optional)
     result: dict[str, Any] = {}
-    with open_zip(path, what) as archive:
+    with open_zip(path, kind) as archive:
         present = set(archive.namelist())
-        wanted = [*wanted_arrays, *sorted(may_miss), *wanted_texts]
-        check_members_size(archive, path, present.intersection(wanted))
-        for name in wanted:
+        names = [*wanted_arrays, *sorted(may_miss), *wanted_texts]
+        check_members_size(archive, path, present.intersection(names))
+        for name in names:
             if name not in present:
                 if name in may_miss:
                     continue
@@ -91,10 +91,10 @@ def read_archive(
                     file=path,
                     field=name,
                     found=sorted(present)[:8],
-                    allowed=f"a {what}",
+                    allowed=f"a {kind}",
                 )
             with (
-                as_input_error("not a readable member", path, f"a whole {what}", name),
+                as_input_error("not a readable member", path, f"a whole {kind}", name),
                 archive.open(name) as stream,
             ):
                 if name in wanted_texts:
@@ -104,7 +104,7 @@ def read_archive(
     return result
 
 
-def read_arrays(path: str | Path, *, what: str = "archive") -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path, *, kind: str = "archive") -> dict[str, np.ndarray]:
     """Read every array of a zip, by name.
 
     Example:
@@ -115,25 +115,25 @@ def read_arrays(path: str | Path, *, what: str = "archive") -> dict[str, np.ndar
     Raises:
         InputError: the file does not exist or is not a zip, or an array is truncated or damaged.
     """
-    with open_zip(path, what) as archive:
+    with open_zip(path, kind) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
-    read = read_archive(path, arrays=names, what=what)
+    read = read_archive(path, arrays=names, kind=kind)
     return {name.removesuffix(".npy"): array for name, array in read.items()}
 
 
-def read_array(path: str | Path, *, what: str) -> np.ndarray:
+def read_array(path: str | Path, *, kind: str) -> np.ndarray:
     """Read the array of one `.npy` file.
 
     Example:
         >>> np.save(f"{folder}/a.npy", np.arange(3))
-        >>> read_array(f"{folder}/a.npy", what="list of numbers").tolist()
+        >>> read_array(f"{folder}/a.npy", kind="list of numbers").tolist()
         [0, 1, 2]
 
     Raises:
         InputError: the file does not exist, is truncated or damaged, or is not an array of plain values.
     """
-    path = regular_file(path, f"a {what}")
-    with as_input_error(f"not a readable {what}", path, f"a whole {what}"), path.open("rb") as stream:
+    path = regular_file(path, f"a {kind}")
+    with as_input_error(f"not a readable {kind}", path, f"a whole {kind}"), path.open("rb") as stream:
         return _read_array(stream, path.stat().st_size)
 
 

@@ -140,8 +140,8 @@ def _verify(arrays: Arrays, texts: Texts, path: Path) -> None:
         if texts["format_version"] == "1":
             fits = texts.get("checksum") == digest_of(*arrays.values(), rest)
         else:
-            made = checksums(arrays, rest)
-            fits = all(texts.get(name) == made[name] for name in made)
+            computed = checksums(arrays, rest)
+            fits = all(texts.get(name) == computed[name] for name in computed)
     if not fits:
         raise _damaged(path)
 

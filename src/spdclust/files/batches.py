@@ -177,7 +177,7 @@ class BatchedActivations(Brief):
         if not self._of_known_model and model_digests(provenance):
             self._of_known_model = [record]
         records = [*self._of_known_model, record]
-        check_one_model(records, what="batches", allowed=self._allow_different_models, file=path)
+        check_one_model(records, subject="batches", allowed=self._allow_different_models, file=path)
 
     def _check_labels(self, path: Path, labels: Labels) -> None:
         if labels != self.labels:

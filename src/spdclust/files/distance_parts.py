@@ -82,7 +82,7 @@ def load_aligned_merges(path: str | Path, runs: Iterable[int]) -> AlignedMerges:
     """
     record = _read_record(path, _MERGES)
     names = {run: f"run_{run}.npy" for run in runs}
-    read = read_archive(path, arrays=names.values(), what=_MERGES)
+    read = read_archive(path, arrays=names.values(), kind=_MERGES)
     with as_input_error(f"not a readable {_MERGES}", Path(path), f"a whole {_MERGES}", _RECORD):
         merges = {run: read[name].astype(np.int64) for run, name in names.items()}
         return AlignedMerges(merges, record["n_components"], record["n_iterations"], record["n_runs"])
@@ -189,9 +189,9 @@ def _read_rows(stream: zipfile.ZipExtFile, path: Path, name: str, shape: tuple[i
         return np.frombuffer(stream.read(8 * shape[0] * shape[1]), dtype=np.float64).reshape(shape)
 
 
-def _read_record(path: str | Path, what: str) -> dict[str, Any]:
-    text = read_archive(path, texts=[_RECORD], what=what)[_RECORD]
-    with as_input_error(f"not a readable {what}", Path(path), f"a whole {what}", _RECORD):
+def _read_record(path: str | Path, kind: str) -> dict[str, Any]:
+    text = read_archive(path, texts=[_RECORD], kind=kind)[_RECORD]
+    with as_input_error(f"not a readable {kind}", Path(path), f"a whole {kind}", _RECORD):
         record = parse_json(text)
         if not isinstance(record, dict):
             raise ValueError("not a mapping")
@@ -213,8 +213,8 @@ def remove_other_parts(folder: str | Path, parts: Iterable[str | Path] = ()) -> 
         folder: of the ensemble.
         parts: the parts that are in use, and stay; if there are none, the aligned merges go, too.
     """
-    kept = {Path(part).name for part in parts}
+    names = {Path(part).name for part in parts}
     found = list(Path(folder).glob(DISTANCES_PART.format(part="*", of="*")))
-    for path in found if kept else [*found, Path(folder, DISTANCES_MERGES)]:
-        if path.name not in kept:
+    for path in found if names else [*found, Path(folder, DISTANCES_MERGES)]:
+        if path.name not in names:
             path.unlink(missing_ok=True)

@@ -195,9 +195,9 @@ def find_histories(folder: str | Path) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    places = [run / "history.zip" for run in Path(folder).glob("runs/run_*")]
+    candidates = [run / "history.zip" for run in Path(folder).glob("runs/run_*")]
     # a broken link is not skipped; reading it raises an error
-    found = sorted((path for path in places if os.path.lexists(path)), key=run_number)
+    found = sorted((path for path in candidates if os.path.lexists(path)), key=run_number)
     if not found:
         ensembles = sorted({path.parents[1].name for path in Path(folder).glob("*/runs/run_*")})
         instead = f"; ensembles in this folder: {', '.join(ensembles[:8])}" if ensembles else ""

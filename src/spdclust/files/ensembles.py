@@ -58,8 +58,8 @@ def save_ensemble_meta(
     Raises:
         InputError: the file cannot be written.
     """
-    told = normalized.metadata() | ({} if provenance is None else {"provenance": dict(provenance)})
-    write_text(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    metadata = normalized.metadata() | ({} if provenance is None else {"provenance": dict(provenance)})
+    write_text(path, json.dumps(metadata, indent=2, ensure_ascii=False) + "\n")
 
 
 def save_merge_array(
@@ -122,10 +122,10 @@ def save_distances(
     """
     if not isinstance(distances, ArrayRows):
         distances = np.asarray(distances, dtype=np.float64)
-    kept = np.arange(distances.shape[0]) if iterations is None else iterations
+    numbers = np.arange(distances.shape[0]) if iterations is None else iterations
     members: dict[str, Member] = {
         "distances.npy": distances,
-        "iterations.npy": np.asarray(kept, dtype=np.int64),
+        "iterations.npy": np.asarray(numbers, dtype=np.int64),
     }
     if provenance is not None:
         members["provenance.npy"] = np.array(json.dumps(dict(provenance), ensure_ascii=False))
@@ -160,7 +160,7 @@ def load_distance_rows(
     Raises:
         InputError: no such file, damaged, or not distances.
     """
-    read = read_archive(path, arrays=["distances.npy"], optional=["iterations.npy"], what="distances file")
+    read = read_archive(path, arrays=["distances.npy"], optional=["iterations.npy"], kind="distances file")
     array: np.ndarray = read["distances.npy"]
     if array.ndim != 3 or array.shape[1] != array.shape[2] or array.dtype != np.float64:
         raise InputError(

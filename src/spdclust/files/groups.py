@@ -48,7 +48,7 @@ def save_groups(
     Raises:
         InputError: a file cannot be written.
     """
-    paths = {what: Path(folder) / name for what, name in GROUPS.items()}
+    paths = {part: Path(folder) / name for part, name in GROUPS.items()}
     record = groups_record(found) | ({} if provenance is None else {"provenance": dict(provenance)})
     cells = [
         {

@@ -140,7 +140,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
         names = [str(name) for name in section.get("records", [])]
         own = ["selected_pairs.npy", "mdl_loss.npy", "merge_pair_cost.npy"]
         own += [f"{_RECORD}{name}.npy" for name in names]
-        arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], what="history.zip")
+        arrays = read_archive(path, arrays=own if ours else own[:1], texts=["labels.txt"], kind="history.zip")
         labels = arrays["labels.txt"].split("\n") if ours else split_lines(arrays["labels.txt"])
         if ours:
             _verify(path, metadata, labels, [arrays[name] for name in own])
@@ -179,7 +179,7 @@ def load_merge_history(path: str | Path) -> MergeHistory:
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    text = read_archive(path, texts=["metadata.json"], what="history.zip")["metadata.json"]
+    text = read_archive(path, texts=["metadata.json"], kind="history.zip")["metadata.json"]
     with as_input_error("not JSON", path, _ALLOWED, "metadata.json"):
         metadata = parse_json(text)
     if not isinstance(metadata, dict):

@@ -239,7 +239,7 @@ class MergeCheckpointFile:
         try:
             with open_zip(self.path, _CHECKPOINT) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
-            members = read_archive(self.path, arrays=names, texts=_CHECKPOINT_TEXTS, what=_CHECKPOINT)
+            members = read_archive(self.path, arrays=names, texts=_CHECKPOINT_TEXTS, kind=_CHECKPOINT)
             if members.pop("digest.txt") != _digest({name: members[name] for name in names}):
                 raise InputError("checksum does not match: the file is damaged", file=self.path)
         except InputError as error:

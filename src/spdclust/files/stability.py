@@ -52,7 +52,7 @@ def save_stability(
     from spdclust.stability.analysis import SIZE_COLUMNS
     from spdclust.stability.summary import component_rows, group_rows, iteration_table, stability_record
 
-    path = {what: Path(folder) / name for what, name in STABILITY_FILES.items()}
+    path = {key: Path(folder) / name for key, name in STABILITY_FILES.items()}
     save_columns(iteration_table(normalized, stability), path["iterations"])
     save_rows(stability.sizes.to_rows(), ["iteration", "merges", "run", *SIZE_COLUMNS], path["sizes"])
     save_rows(
@@ -87,8 +87,8 @@ def save_sweep(record: Mapping[str, Any], folder: str | Path) -> None:
     from spdclust.stability.sweeps import distance_rows, point_rows
 
     folder = Path(folder)
-    for what, (columns, rows) in (("points", point_rows(record)), ("distances", distance_rows(record))):
-        save_rows(rows, columns, folder / SWEEP_FILES[what])
+    for key, (columns, rows) in (("points", point_rows(record)), ("distances", distance_rows(record))):
+        save_rows(rows, columns, folder / SWEEP_FILES[key])
     write_text(folder / SWEEP_FILES["record"], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -272,7 +272,7 @@ def load_coclustering(path: str | Path, cut: str) -> sparse.csr_array:
         InputError: the file does not exist, is damaged, or does not contain the cut.
     """
     names = [f"{cut}.{part}.npy" for part in PARTS]
-    read = read_archive(path, arrays=names, what="co-clustering file")
+    read = read_archive(path, arrays=names, kind="co-clustering file")
     return csr_of_parts([read[name] for name in names], path, cut)
 
 
@@ -297,7 +297,7 @@ def load_coclusterings(
     Raises:
         InputError: no such file, damaged, or a part of a cut is missing.
     """
-    read = read_arrays(path, what="co-clustering file")
+    read = read_arrays(path, kind="co-clustering file")
     if "labels" not in read:
         raise InputError("member missing", file=path, field="labels", allowed="a co-clustering file")
     found: dict[str, sparse.csr_array | None] = {}

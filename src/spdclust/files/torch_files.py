@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def load_tensors(
-    path: str | Path, what: str, allowed: str, *, verify: bool = True, mapped: bool = True
+    path: str | Path, kind: str, allowed: str, *, verify: bool = True, mapped: bool = True
 ) -> Any:
     """Return the contents of a `torch.save` file, with tensors on the CPU.
 
@@ -38,7 +38,7 @@ def load_tensors(
 
     Args:
         path: the file.
-        what: short description of the expected contents, for messages.
+        kind: short description of the expected contents, for messages.
         allowed: long description of the expected contents, for messages.
         verify: check the CRC-32 of every member, which reads the whole file once; PyTorch does not check.
         mapped: memory-map the tensors; the file must not change while they are in use.
@@ -50,13 +50,13 @@ def load_tensors(
     import torch
 
     path = regular_file(path, allowed)
-    problem = f"not a readable {what} (truncated, damaged or not a {what})"
+    problem = f"not a readable {kind} (truncated, damaged or not a {kind})"
     with as_input_error(problem, path, allowed):
         is_zip = zipfile.is_zipfile(path)
         if is_zip:
-            _check_stored(path, what)
+            _check_stored(path, kind)
             if verify:
-                check_crc(path, what)
+                check_crc(path, kind)
         checked: Any = torch.sparse.check_sparse_tensor_invariants  # indices within the shape
         try:
             # hide warnings about the pickle protocol: invalid files raise a one-line error
@@ -65,15 +65,15 @@ def load_tensors(
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
         except pickle.UnpicklingError as error:
             raise InputError(
-                f"not a readable {what}; nothing in it was executed", file=path, allowed=allowed
+                f"not a readable {kind}; nothing in it was executed", file=path, allowed=allowed
             ) from error
         _check_tensors(content, path, allowed)
     return content
 
 
-def _check_stored(path: Path, what: str) -> None:
+def _check_stored(path: Path, kind: str) -> None:
     """Raise an error for compressed members: `torch.save` writes none, and they may expand to any size."""
-    with open_zip(path, what) as archive:
+    with open_zip(path, kind) as archive:
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
                 raise InputError(
@@ -155,7 +155,7 @@ class _Storage:
     size: int
 
 
-def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | str] | None:
+def read_plain_tensors(path: str | Path, kind: str) -> dict[str, np.ndarray | str] | None:
     """Return the arrays and texts of a `torch.save` file; None where it may hold anything else.
 
     The arrays are mapped into memory. The checksums of the archive are not compared.
@@ -174,7 +174,7 @@ def read_plain_tensors(path: str | Path, what: str) -> dict[str, np.ndarray | st
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
         return None
-    with open_zip(path, what) as archive:
+    with open_zip(path, kind) as archive:
         members = {
             info.filename.partition("/")[2]: info
             for info in archive.infolist()
@@ -283,8 +283,8 @@ def _followed(pickled: bytes, mapped: _Mapped) -> Any:
     raise _NotPlainError
 
 
-def _storage(what: str, kind: _Name, key: str, _device: str, size: int) -> _Storage:
-    if what != "storage":  # the device it was saved from does not matter here
+def _storage(tag: str, kind: _Name, key: str, _device: str, size: int) -> _Storage:
+    if tag != "storage":  # the device it was saved from does not matter here
         raise _NotPlainError
     return _Storage(kind.name, key, size)
 

@@ -17,7 +17,7 @@ _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
 @contextlib.contextmanager
-def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: str | Path, kind: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive whose members are safe to read; convert exceptions while reading to `InputError`.
 
     Example:
@@ -34,13 +34,13 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
         InputError: the file does not exist, is damaged or is not a zip, or a member is missing, encrypted,
             duplicated, or has a path outside the archive.
     """
-    path = regular_file(path, f"a {what}")
-    with as_input_error(f"not a readable {what}", path, f"a whole {what}"), zipfile.ZipFile(path) as archive:
-        _check_members(archive, path, what)
+    path = regular_file(path, f"a {kind}")
+    with as_input_error(f"not a readable {kind}", path, f"a whole {kind}"), zipfile.ZipFile(path) as archive:
+        _check_members(archive, path, kind)
         yield archive
 
 
-def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
+def _check_members(archive: zipfile.ZipFile, path: Path, kind: str) -> None:
     # a file cut off in the middle may still end in a valid, shorter directory
     announced, listed = _announced_members(path), len(archive.infolist())
     if announced not in (listed, _TOO_MANY_TO_SAY):
@@ -48,7 +48,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
             "members are missing",
             file=path,
             found=f"{listed} of {announced}",
-            allowed=f"a whole {what}",
+            allowed=f"a whole {kind}",
         )
     seen: set[str] = set()
     for info in archive.infolist():
@@ -63,7 +63,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path, what: str) -> None:
         elif info.compress_type not in _METHODS:
             problem = "unknown compression of a member"
         if problem is not None:
-            raise InputError(problem, file=path, field=name or "''", allowed=f"a whole {what}")
+            raise InputError(problem, file=path, field=name or "''", allowed=f"a whole {kind}")
         seen.add(name)
         archive.open(info).close()  # compares the name with the one in the member's local header
 
@@ -103,7 +103,7 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
         check_size(sum(info.file_size for info in infos), path, largest.filename)
 
 
-def check_crc(path: str | Path, what: str) -> None:
+def check_crc(path: str | Path, kind: str) -> None:
     """Check the CRC-32 of every member, which readers of `.pt` files do not.
 
     Files written without checksums (all are 0) pass.
@@ -121,7 +121,7 @@ def check_crc(path: str | Path, what: str) -> None:
     Raises:
         InputError: the file is not an archive, or a member is damaged.
     """
-    with open_zip(path, what) as archive:
+    with open_zip(path, kind) as archive:
         if not any(info.CRC for info in archive.infolist()):
             return
         for info in archive.infolist():

@@ -192,17 +192,17 @@ def formed_by(own: list[np.ndarray], merges: list[Tree], n_runs: int) -> list[np
         nodes = [tree.n_leaves + t for t in np.flatnonzero(tree.sizes[tree.n_leaves :] < len(has)).tolist()]
         nodes_of.append(nodes)
         formed.update(tree.keys[node] for node in nodes)
-    kept, taken = [], set()
+    groups, used_keys = [], set()
     for nodes, tree in zip(nodes_of, merges, strict=True):
         for node in nodes:
             key = tree.keys[node]
-            if formed[key] >= n_runs and key not in taken:
-                taken.add(key)
-                kept.append(np.sort(tree.members(node)))
-    kept.sort(key=lambda members: (-len(members), members.tolist()))
+            if formed[key] >= n_runs and key not in used_keys:
+                used_keys.add(key)
+                groups.append(np.sort(tree.members(node)))
+    groups.sort(key=lambda members: (-len(members), members.tolist()))
     seen = np.zeros(merges[0].n_leaves, dtype=bool)
     largest = []
-    for members in kept:
+    for members in groups:
         if not seen[members].any():
             seen[members] = True
             largest.append(members)

@@ -226,12 +226,12 @@ def _activity_level(runs: list[MergeHistory]) -> tuple[float, list[str]]:
         return stated, []
     level = MergeConfig().activation_threshold
     assert level is not None
-    what = (
+    reason = (
         "The merge used scalar activations"
         if runs[0].is_scalar
         else "The histories do not state the activation threshold of the merge"
     )
-    return level, [f"{what}; a component counts as active above {level:g} here."]
+    return level, [f"{reason}; a component counts as active above {level:g} here."]
 
 
 def _threshold(history: MergeHistory) -> float | str:
@@ -267,20 +267,20 @@ def _with_joined(
     """Return the groups including the components that join them, and the shared members."""
     groups = [np.sort(group) for group in groups]
     found = find_memberships(folds, groups, evidence, threads)
-    taken = set(np.concatenate(groups).tolist()) if groups else set()
+    grouped = set(np.concatenate(groups).tolist()) if groups else set()
     joined = False
     for component, group in zip(found.component.tolist(), found.group.tolist(), strict=True):
-        if component not in taken:  # rows are sorted by bits saved
-            taken.add(component)
+        if component not in grouped:  # rows are sorted by bits saved
+            grouped.add(component)
             joined = True
             groups[group] = np.sort(np.append(groups[group], component))
     if joined:  # a component that joined now has its own group, and counts only where that group is inactive
         found = find_memberships(folds, groups, evidence, threads)
-    return groups, found.rows(np.isin(found.component, list(taken)))
+    return groups, found.rows(np.isin(found.component, list(grouped)))
 
 
-def _rows(evidence: Evidence, which: np.ndarray) -> Evidence:
-    return Evidence(evidence.bits[which], evidence.at_least[which], evidence.opened[which], evidence.n_codes)
+def _rows(evidence: Evidence, mask: np.ndarray) -> Evidence:
+    return Evidence(evidence.bits[mask], evidence.at_least[mask], evidence.opened[mask], evidence.n_codes)
 
 
 def _numbered(n_components: int, groups: list[np.ndarray]) -> Int[np.ndarray, " components"]:

@@ -274,9 +274,9 @@ def _by_module(groups: Sequence[Labels], weights: Weights) -> _Members:
             listed.setdefault(module, []).append((int(index), group))
     found = {}
     for module, pairs in sorted(listed.items()):
-        components, places = np.unique([component for component, _ in pairs], return_inverse=True)
+        components, column_of = np.unique([component for component, _ in pairs], return_inverse=True)
         mask = np.zeros((len(groups), len(components)))
-        mask[[group for _, group in pairs], places] = 1.0
+        mask[[group for _, group in pairs], column_of] = 1.0
         found[module] = components, mask
     return found
 

@@ -42,9 +42,9 @@ class Memberships:
     bits: Float[np.ndarray, "rows folds"]
     share: Float[np.ndarray, " rows"]
 
-    def rows(self, which: np.ndarray) -> "Memberships":
+    def rows(self, mask: np.ndarray) -> "Memberships":
         """Return the selected rows."""
-        return Memberships(self.component[which], self.group[which], self.bits[which], self.share[which])
+        return Memberships(self.component[mask], self.group[mask], self.bits[mask], self.share[mask])
 
 
 def find_memberships(
@@ -98,12 +98,12 @@ def find_memberships(
         together = (n_hits if events.energy is None else events.energy[group]) / usual
         either = events.alone_energy / usual + n_trials - together
         alike = together >= MIN_SIMILARITY * np.maximum(either, 1)
-        which = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))
-        bits = _saved(hits[:, which], trials[:, which], events.alone[:, which], events.inactive[:, which])
-        kept = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
+        tested = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))
+        bits = _saved(hits[:, tested], trials[:, tested], events.alone[:, tested], events.inactive[:, tested])
+        significant = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
         rows += [
             (int(component), group, saved, float(share[component]))
-            for component, saved in zip(which[kept], bits.T[kept], strict=True)
+            for component, saved in zip(tested[significant], bits.T[significant], strict=True)
         ]
     rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
     return Memberships(

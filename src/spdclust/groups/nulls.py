@@ -37,9 +37,9 @@ def first_samples(folds: Folds) -> Folds:
         stored.append([])
         for piece in folds.first_pieces(fold, max(1, room)):
             n_kept = max(1, int(np.searchsorted(piece.start, room, side="right")) - 1)
-            kept = piece.between(0, min(n_kept, piece.n_rows))
-            room -= len(kept.columns)
-            stored[fold].append(kept)
+            part = piece.between(0, min(n_kept, piece.n_rows))
+            room -= len(part.columns)
+            stored[fold].append(part)
     return Folds(folds.labels, folds.n_folds, lambda fold, most: iter(stored[fold]))
 
 

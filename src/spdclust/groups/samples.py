@@ -157,11 +157,11 @@ class Folds:
 
         They are in memory if the fold was read `pieces_both_ways` and there was room for them.
         """
-        kept = self._sets[fold]
-        yield from kept
-        if self._n_pieces[fold] == len(kept):
+        stored = self._sets[fold]
+        yield from stored
+        if self._n_pieces[fold] == len(stored):
             return
-        for piece in itertools.islice(self.pieces(fold), len(kept), None):
+        for piece in itertools.islice(self.pieces(fold), len(stored), None):
             yield replace(piece.transposed(threads, BLOCK), values=None)
 
     def first_pieces(self, fold: int, most: int) -> Iterator[Entries]:
@@ -169,14 +169,14 @@ class Folds:
         return self._read(fold, most)
 
     def totals(
-        self, which: Sequence[int]
+        self, folds: Sequence[int]
     ) -> tuple[Float[np.ndarray, " components"], Float[np.ndarray, " components"]]:
         """Return the counts and the squares summed over some folds; no others are read."""
-        self._count(which)
-        return self._counts[which].sum(0).astype(float), self._squares[which].sum(0)
+        self._count(folds)
+        return self._counts[folds].sum(0).astype(float), self._squares[folds].sum(0)
 
-    def _count(self, which: Sequence[int] | None = None) -> None:
-        for fold in range(self.n_folds) if which is None else which:
+    def _count(self, folds: Sequence[int] | None = None) -> None:
+        for fold in range(self.n_folds) if folds is None else folds:
             if self._n_pieces[fold] is None:
                 for _ in self.pieces(fold):
                     pass
@@ -242,8 +242,8 @@ def fold_samples(
                 found=f"{len(missing)} missing, such as {min(missing)}",
                 allowed="the batches that the run was merged on, runs and batches in the same order",
             )
-        kept = set(own)
-        columns.append(np.array([number[x] if x in kept else -1 for x in source.labels], dtype=np.int64))
+        merged = set(own)
+        columns.append(np.array([number[x] if x in merged else -1 for x in source.labels], dtype=np.int64))
 
     single = len(sources) == 1
     stored: dict[tuple[int, int], Entries] = {}
@@ -315,14 +315,14 @@ def active_entries(
     level = data.dtype.type(threshold)  # compared in the precision of the activations, as in the merge
     indptr, indices = matrix.indptr.astype(np.int64, copy=False), matrix.indices.astype(np.int32, copy=False)
     n_other = kernels.count_active(indptr, indices, data, columns, level, start)
-    kept, values = into or (np.empty(start[-1], _number_type(n_components)), np.empty(start[-1], "f4"))
-    kept, values = kept[: start[-1]], values[: start[-1] if n_other else 0]
-    kernels.keep_active(indptr, indices, data, columns, level, kept, values)
-    active = Entries(start, kept, values if n_other else None, n_components)
+    numbers, values = into or (np.empty(start[-1], _number_type(n_components)), np.empty(start[-1], "f4"))
+    numbers, values = numbers[: start[-1]], values[: start[-1] if n_other else 0]
+    kernels.keep_active(indptr, indices, data, columns, level, numbers, values)
+    active = Entries(start, numbers, values if n_other else None, n_components)
     used = columns[columns >= 0]
     in_order = (used[1:] > used[:-1]).all() and matrix.has_sorted_indices
     if not in_order:
-        kernels.sort_rows(start, kept, values, n_components)
+        kernels.sort_rows(start, numbers, values, n_components)
     return active
 
 
@@ -340,7 +340,7 @@ def _active_in_batch(
     """
     # as large as necessary if all entries are active; parts that are not written take no memory
     n_entries = sum(n_stored for n_stored, _ in readers(batch))
-    kept, values = np.empty(n_entries, _number_type(n_components)), np.empty(n_entries, np.float32)
+    numbers, values = np.empty(n_entries, _number_type(n_components)), np.empty(n_entries, np.float32)
 
     def places() -> Iterator[tuple[int, Callable[[], Any]]]:
         before = 0
@@ -348,26 +348,26 @@ def _active_in_batch(
             yield before, read
             before += n_stored
 
-    def active(place: tuple[int, Callable[[], Any]]) -> tuple[int, Entries]:
-        at, read = place
-        return at, active_entries(read(), columns, n_components, threshold, (kept[at:], values[at:]))
+    def active(part_reader: tuple[int, Callable[[], Any]]) -> tuple[int, Entries]:
+        at, read = part_reader
+        return at, active_entries(read(), columns, n_components, threshold, (numbers[at:], values[at:]))
 
     starts, ones, end = [np.zeros(1, dtype=np.int64)], [], 0
     for at, part in run_in_order(active, places(), threads):
-        here = slice(end, end + len(part.columns))
-        if at != end or part.columns.base is not kept:
-            kept[here] = part.columns
+        rows = slice(end, end + len(part.columns))
+        if at != end or part.columns.base is not numbers:
+            numbers[rows] = part.columns
             if part.values is not None:
-                values[here] = part.values
+                values[rows] = part.values
         if part.values is None:
-            ones.append(here)
+            ones.append(rows)
         starts.append(part.start[1:] + end)
-        end = here.stop
+        end = rows.stop
         if most is not None and end >= most:
             break
     start = np.concatenate(starts)
-    if sum(here.stop - here.start for here in ones) == end:
-        return Entries(start, kept[:end], None, n_components)
-    for here in ones:
-        values[here] = 1
-    return Entries(start, kept[:end], values[:end], n_components)
+    if sum(rows.stop - rows.start for rows in ones) == end:
+        return Entries(start, numbers[:end], None, n_components)
+    for rows in ones:
+        values[rows] = 1
+    return Entries(start, numbers[:end], values[:end], n_components)

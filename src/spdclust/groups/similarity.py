@@ -104,7 +104,7 @@ class PairSums:
         return distances
 
 
-def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray | None = None) -> PairSums:
+def pair_sums(folds: Folds, numbers: list[int], threads: int, packed: np.ndarray | None = None) -> PairSums:
     """Return the sums over the samples of some folds.
 
     Example:
@@ -120,7 +120,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
     if packed is None:
         packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
     is_first = True
-    for fold in which:
+    for fold in numbers:
         for piece, by_component in folds.pieces_both_ways(fold, threads):
 
             def add(
@@ -142,7 +142,7 @@ def pair_sums(folds: Folds, which: list[int], threads: int, packed: np.ndarray |
             del add, piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
-    return PairSums(packed, *folds.totals(which))
+    return PairSums(packed, *folds.totals(numbers))
 
 
 def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None = None) -> PairSums:

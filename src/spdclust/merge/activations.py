@@ -217,7 +217,7 @@ class ProcessedActivations(Brief):
 
 
 def check_threshold(
-    threshold: float | None, asked: float | None, *, field: str = "activation_threshold", file: Any = None
+    threshold: float | None, requested: float | None, *, field: str = "activation_threshold", file: Any = None
 ) -> None:
     """Check that a threshold can be applied to activations, of which only sets may be known.
 
@@ -233,16 +233,16 @@ def check_threshold(
     Raises:
         InputError: only sets are known, and another threshold or the values are asked for.
     """
-    if threshold is None or asked == threshold:
+    if threshold is None or requested == threshold:
         return
     known = "only the sets of active components are known"
-    if asked is not None:
+    if requested is not None:
         known = "only the sets of active components at another threshold are known"
     raise InputError(
         known,
         file=file,
         field=field,
-        found="null, the values themselves" if asked is None else asked,
+        found="null, the values themselves" if requested is None else requested,
         allowed=f"{threshold!r}; for others, sample the batches with keep_values: true",
     )
 
@@ -306,8 +306,8 @@ def components_to_merge(
     threshold = config.filter_dead_threshold
     # a plain float is compared in the precision of the statistic, as in the reference implementation
     alive = np.ones(len(labels), dtype=bool) if threshold == 0 else ~(statistic < threshold).all(axis=0)
-    kept = np.flatnonzero(chosen & alive)
-    if len(kept) == 0:
+    components = np.flatnonzero(chosen & alive)
+    if len(components) == 0:
         largest = float(statistic[:, chosen].max()) if statistic[:, chosen].size else 0.0
         raise InputError(
             "no component is alive",
@@ -315,7 +315,7 @@ def components_to_merge(
             found=f"largest {config.filter_dead_stat} of {int(chosen.sum())} components is {largest:.4g}",
             allowed=f"a threshold of at most that, not {threshold:g}",
         )
-    return kept
+    return components
 
 
 def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
@@ -359,5 +359,5 @@ def module_of(label: str) -> str:
 
 
 def _some_of(modules: list[str], limit: int = 8) -> str:
-    shown = ", ".join(modules[:limit])
-    return shown if len(modules) <= limit else f"{shown}, … ({len(modules)} modules)"
+    first = ", ".join(modules[:limit])
+    return first if len(modules) <= limit else f"{first}, … ({len(modules)} modules)"

@@ -109,7 +109,7 @@ class Engine:
     def __init__(
         self,
         source: BatchSource,
-        kept: Int[np.ndarray, " components"],
+        components: Int[np.ndarray, " components"],
         config: MergeConfig,
         rng: np.random.Generator,
         *,
@@ -117,12 +117,12 @@ class Engine:
         thorough: bool = False,
     ) -> None:
         self.source = source
-        self.kept = kept
+        self.kept = components
         self.config = config
         self.rng = rng
         self.threads = threads
         self.thorough = thorough
-        self.n_merges = config.n_merges(len(kept))
+        self.n_merges = config.n_merges(len(components))
         self.n_done = 0
         self.log = np.full((layout.N_RECORDS, self.n_merges), np.nan)
         self.samples_at = np.zeros(self.n_merges, dtype=np.int64)

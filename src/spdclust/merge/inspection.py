@@ -33,19 +33,19 @@ def describe_history(history: MergeHistory) -> str:
         lines.append(f"settings that the source does not state: {', '.join(history.not_stated)}")
     if history.n_iterations == 0:
         return "\n".join(lines)
-    shown = {round(share * (history.n_iterations - 1) / _SHOWN) for share in range(_SHOWN + 1)}
+    iterations = {round(share * (history.n_iterations - 1) / _SHOWN) for share in range(_SHOWN + 1)}
     if history.is_scalar:
         lines.append("no shortest description: the lengths of scalar activations mean nothing")
     elif not history.has_description_length:
         lines.append("no description lengths: files of the reference implementation have none")
     else:
         best = history.best_iteration()
-        shown.add(best)
+        iterations.add(best)
         lines.append(
             f"least description length: {history.mdl_loss[best]:.6g} bits per sample "
             f"after {merges_done(best)}, with {_sizes(history, best)}"
         )
-    return "\n".join([*lines, *_growth(history, sorted(shown))])
+    return "\n".join([*lines, *_growth(history, sorted(iterations))])
 
 
 def describe_groups(history: MergeHistory, iteration: int) -> str:
@@ -80,8 +80,8 @@ def _modules(labels: Labels) -> str:
 
 def _sizes(history: MergeHistory, iteration: int) -> str:
     sizes = sorted(history.at(iteration).sizes().tolist(), reverse=True)
-    shown = ", ".join(map(str, sizes[:_SHOWN])) + (", …" if len(sizes) > _SHOWN else "")
-    return f"{len(sizes)} groups: {shown} components"
+    text = ", ".join(map(str, sizes[:_SHOWN])) + (", …" if len(sizes) > _SHOWN else "")
+    return f"{len(sizes)} groups: {text} components"
 
 
 def _growth(history: MergeHistory, iterations: list[int]) -> list[str]:

@@ -99,12 +99,12 @@ def merge_iteration(
     for note in merge_settings_without_effect(config):
         logger.warning("%s", note)
     check_source(source, config.activation_threshold)
-    kept = components_to_merge(source.labels, *source.component_stats(), config)
-    labels = [source.labels[component] for component in kept]
-    with enough_memory(len(kept), config):
+    components = components_to_merge(source.labels, *source.component_stats(), config)
+    labels = [source.labels[component] for component in components]
+    with enough_memory(len(components), config):
         threads = threads or available_threads()
-        warm_up(config, len(kept))
-        engine = Engine(source, kept, config, make_generator(seed), threads=threads, thorough=thorough)
+        warm_up(config, len(components))
+        engine = Engine(source, components, config, make_generator(seed), threads=threads, thorough=thorough)
         identity = identity_of(config, labels, seed, engine.n_merges)
         if checkpoint is not None:
             arrays = load_fitting(checkpoint, identity)
@@ -130,7 +130,7 @@ def merge_iteration(
             at_once = max(1, min(2 * at_once, int((stop - first) * SECONDS_AT_ONCE / max(spent, 1e-6))))
             figures = _figures(engine, engine.n_done - 1, engine.n_done)
             line.update(
-                k=len(kept) - engine.n_done,
+                k=len(components) - engine.n_done,
                 mdl=float(figures["mdl_loss"][0]),
                 cost=float(figures["merge_pair_cost"][0]),
                 n_done=engine.n_done,
@@ -241,18 +241,18 @@ def repeat_merge(
     """
     source = as_batch_source(activations)
     check_source(source, history.config.activation_threshold)
-    kept = components_to_merge(source.labels, *source.component_stats(), history.config)
-    if [source.labels[component] for component in kept] != list(history.labels):
+    components = components_to_merge(source.labels, *source.component_stats(), history.config)
+    if [source.labels[component] for component in components] != list(history.labels):
         raise InputError(
             "the activations are not those that were merged",
             field="labels",
-            found=f"{len(kept)} live components",
+            found=f"{len(components)} live components",
             allowed=f"the {history.n_components} components of the history",
         )
-    warm_up(history.config, len(kept))
+    warm_up(history.config, len(components))
     # nothing is drawn, so any generator works
     engine = Engine(
-        source, kept, history.config, np.random.default_rng(0), threads=threads or available_threads()
+        source, components, history.config, np.random.default_rng(0), threads=threads or available_threads()
     )
     names = history.group_names
     for iteration in iterations:

@@ -38,11 +38,11 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
         [[0, 1]]
     """
     source = as_batch_source(activations)
-    kept = components_to_merge(source.labels, *source.component_stats(), config)
+    components = components_to_merge(source.labels, *source.component_stats(), config)
     rng = make_generator(seed)
     (argument,) = config.sampler_kwargs.values()
-    n_merges = config.n_merges(len(kept))
-    state = _Groups.of(source.get_next_batch().matrix[:, kept].toarray(), config)
+    n_merges = config.n_merges(len(components))
+    state = _Groups.of(source.get_next_batch().matrix[:, components].toarray(), config)
     pairs, losses, pair_costs = (
         np.empty((n_merges, 2), dtype=np.int64),
         np.empty(n_merges),
@@ -50,7 +50,7 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
     )
     for t in range(n_merges):
         if config.recompute_costs_every > 1 and t > 0 and t % config.recompute_costs_every == 0:
-            state.load(source.get_next_batch().matrix[:, kept].toarray())
+            state.load(source.get_next_batch().matrix[:, components].toarray())
         costs = state.relative_costs() / state.n_samples
         i, j = draw_pair(costs, LAWS[config.merge_pair_sampling_method], argument, rng)
         pairs[t] = i, j
@@ -58,7 +58,7 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
         state.merge(i, j)
         losses[t] = state.mdl()
     return MergeHistory(
-        labels=[source.labels[component] for component in kept],
+        labels=[source.labels[component] for component in components],
         selected_pairs=pairs,
         mdl_loss=losses,
         merge_pair_cost=pair_costs,

@@ -100,13 +100,13 @@ def move_together(state: State, rules: Rules) -> None:
         >>> open_slots(engine.state).tolist()  # they were 0, 2 and 4
         [0, 1, 2]
     """
-    kept = open_slots(state)
-    n_slots, n_kept = int(state.counts[layout.SLOTS]), len(kept)
-    joining.move_rows(state.coact, kept)
+    slots = open_slots(state)
+    n_slots, n_kept = int(state.counts[layout.SLOTS]), len(slots)
+    joining.move_rows(state.coact, slots)
     new_slot = np.zeros(n_slots, dtype=np.int64)
-    new_slot[kept] = np.arange(n_kept)
-    state.figures[:, :n_kept] = state.figures[:, kept]
-    state.marks[:, :n_kept] = state.marks[:, kept]
+    new_slot[slots] = np.arange(n_kept)
+    state.figures[:, :n_kept] = state.figures[:, slots]
+    state.marks[:, :n_kept] = state.marks[:, slots]
     state.marks[layout.SPAN_LENGTH, n_kept:] = 0
     if not rules.mask:
         state.owner[:] = new_slot[state.owner]
@@ -253,11 +253,11 @@ def _bracket(state: State, rules: Rules, rank: int, slots: Int[np.ndarray, " gro
     # multiples of the golden ratio, modulo the number of pairs, leave no large gap and follow no
     # pattern of the rows
     positions = (np.arange(int(4 * n_pairs ** (2 / 3)) + 64) * (int(n_pairs * 0.6180339887) | 1)) % n_pairs
-    taken = np.sort(_values_at(state, rules, positions, slots))
+    values = np.sort(_values_at(state, rules, positions, slots))
     # six standard deviations of a rank in a sample; if the value lies outside after all, the caller widens it
-    middle, margin = rank / n_pairs * len(taken), 3 * math.sqrt(len(taken))
-    low = taken[int(middle - margin)] if middle >= margin else -np.inf
-    high = taken[int(middle + margin)] if middle + margin < len(taken) else np.inf
+    middle, margin = rank / n_pairs * len(values), 3 * math.sqrt(len(values))
+    low = values[int(middle - margin)] if middle >= margin else -np.inf
+    high = values[int(middle + margin)] if middle + margin < len(values) else np.inf
     return float(low), float(high)
 
 

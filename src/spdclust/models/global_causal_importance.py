@@ -164,7 +164,7 @@ def _block_groups(
 ) -> dict[str, list[DecomposedModule]]:
     """Return the modules of each block, by the block's name in state-dict keys."""
     groups: dict[str, list[DecomposedModule]] = {}
-    taken: dict[str, str] = {}
+    group_of: dict[str, str] = {}
     for group in _needed(config, "block_groups", config.block_groups, file):
         members: list[DecomposedModule] = []
         for pattern in group.patterns:
@@ -178,18 +178,18 @@ def _block_groups(
                     allowed=", ".join(module.name for module in modules),
                 )
             for module in matching:
-                if module.name in taken:
+                if module.name in group_of:
                     raise InputError(
                         "module matched twice",
                         file=file,
                         field="ci_config.block_groups",
-                        found=f"{module.name} in {taken[module.name]} and {group.name}",
+                        found=f"{module.name} in {group_of[module.name]} and {group.name}",
                         allowed="one block per module",
                     )
-                taken[module.name] = group.name
+                group_of[module.name] = group.name
             members += matching
         groups[group.name.replace(".", "-")] = members
-    left_out = [module.name for module in modules if module.name not in taken]
+    left_out = [module.name for module in modules if module.name not in group_of]
     if left_out:
         raise InputError(
             "module is in no block", file=file, field="ci_config.block_groups", found=left_out[0]

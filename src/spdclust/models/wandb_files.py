@@ -151,15 +151,15 @@ def _of_decomposition(names: Sequence[str], run: WandbRun) -> list[str]:
 
 
 def _of_target(names: Sequence[str], run: WandbRun) -> list[str]:
-    wanted = [name for name in names if OF_TARGET.fullmatch(Path(name).name)]
-    if not wanted:
+    target_files = [name for name in names if OF_TARGET.fullmatch(Path(name).name)]
+    if not target_files:
         raise InputError(
             "not the run of a target model: its configuration is missing",
             file=f"wandb:{run.path}",
             found=list(names)[:8],
             allowed="a run with model_config.yaml, or <task>_train_config.yaml",
         )
-    return wanted
+    return target_files
 
 
 def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]]) -> Path:

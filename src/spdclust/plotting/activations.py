@@ -62,7 +62,7 @@ def activation_figures(
     alive = np.flatnonzero(frequency)
     modules = order_by_module([activations.labels[component] for component in alive])
     columns = alive[modules.order]
-    said = f"{len(alive)} of {activations.n_components} components are ever active (> {threshold:g})"
+    summary = f"{len(alive)} of {activations.n_components} components are ever active (> {threshold:g})"
     frequent = _most_frequent_first(frequency[columns], modules)
     matrix = activations.matrix
     together = mean_coactivation(matrix, columns, threshold)
@@ -76,7 +76,7 @@ def activation_figures(
             _mean_cells(matrix, columns),
             activations.n_samples,
             modules,
-            ("Activations", said),
+            ("Activations", summary),
             "sample, as drawn",
             quantity,
         ),
@@ -84,12 +84,12 @@ def activation_figures(
             _mean_cells(matrix, columns[frequent], _sample_order(activations, columns[frequent])),
             activations.n_samples,
             modules,
-            ("Activations, sorted", said),
+            ("Activations, sorted", summary),
             "sample, by its most distinctive component",
             quantity,
         ),
-        "coactivation": _draw_coactivation(together, modules, said + sampled, "linear"),
-        "log_coactivation": _draw_coactivation(together, modules, said + sampled, "log"),
+        "coactivation": _draw_coactivation(together, modules, summary + sampled, "linear"),
+        "log_coactivation": _draw_coactivation(together, modules, summary + sampled, "log"),
         "histograms": _draw_histograms(activations, frequency, threshold, quantity),
     }
 
@@ -102,8 +102,8 @@ def _draw_samples(
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axes = figure.subplots()
     aggregated = n_samples > _SAMPLE_CELLS or n_components > MOST_CELLS
-    shown = f"mean {quantity} in the cell" if aggregated else quantity
-    draw_matrix(axes, cells, (n_samples, n_components), shown, "log")
+    quantity_label = f"mean {quantity} in the cell" if aggregated else quantity
+    draw_matrix(axes, cells, (n_samples, n_components), quantity_label, "log")
     per_cell = (-(-n_samples // _SAMPLE_CELLS), -(-n_components // MOST_CELLS))
     note = f"; a cell: {per_cell[0]} samples × {per_cell[1]} components" if aggregated else ""
     axes.set_title(f"{title[0]}: {n_samples} samples{note}\n{title[1]}")
@@ -114,7 +114,7 @@ def _draw_samples(
 
 
 @styled
-def _draw_coactivation(cells: np.ndarray, modules: ModuleOrder, said: str, scale: str) -> Figure:
+def _draw_coactivation(cells: np.ndarray, modules: ModuleOrder, summary: str, scale: str) -> Figure:
     n = len(modules.order)
     figure = Figure(figsize=(7.6, 6.2), layout="constrained")
     axes = figure.subplots()
@@ -122,7 +122,7 @@ def _draw_coactivation(cells: np.ndarray, modules: ModuleOrder, said: str, scale
     mean = f"mean over {width} × {width} components of " if width > 1 else ""
     draw_matrix(axes, cells, (n, n), f"{mean}share of samples with both active", scale)
     name = "Coactivation" if scale == "linear" else "Coactivation, logarithmic (white: never together)"
-    axes.set_title(f"{name}\n{said}")
+    axes.set_title(f"{name}\n{summary}")
     axes.set(xlabel="component, by module", ylabel="component, by module")
     draw_modules(axes, modules)
     return figure
@@ -134,7 +134,7 @@ def _draw_histograms(
 ) -> Figure:
     matrix, n_samples = activations.matrix, max(1, activations.n_samples)
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
-    values, often, many = figure.subplots(1, 3)
+    values, often, busy = figure.subplots(1, 3)
     top = np.float64(max(1.0, _largest(matrix)))
     counts, edges = np.zeros(_BINS, dtype=np.int64), np.linspace(0, top, _BINS + 1)
     per_sample = np.zeros(activations.n_samples, dtype=np.int64)
@@ -161,11 +161,11 @@ def _draw_histograms(
         often.set_xscale("log")
     often.set_title(f"How often: {dead} never are")
     most = int(per_sample.max(initial=0))
-    many.hist(per_sample, bins=np.arange(0, most + 2, max(1, -(-most // 60))) - 0.5, color=GREEN)
-    many.set(xlabel="components active on it [count]", ylabel="samples [count]")
+    busy.hist(per_sample, bins=np.arange(0, most + 2, max(1, -(-most // 60))) - 0.5, color=GREEN)
+    busy.set(xlabel="components active on it [count]", ylabel="samples [count]")
     mean = per_sample.mean() if len(per_sample) else 0.0
-    many.set_title(f"How many on a sample: mean {mean:.3g}")
-    many.xaxis.set_major_locator(MaxNLocator(integer=True))
+    busy.set_title(f"How many on a sample: mean {mean:.3g}")
+    busy.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(
         f"Activations of {activations.n_components} components on {activations.n_samples} samples",
         x=0.01,
@@ -181,11 +181,11 @@ def count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.nd
         >>> count_in_bins(np.array([0.0, 0.019, 0.5, 1.0]), 1.0)[[0, 24, 25, 49]].tolist()
         [2, 0, 1, 1]
     """
-    place = np.multiply(values, _BINS / top, dtype=np.result_type(values, np.float32))
-    bins = place.astype(np.uint8)
+    scaled = np.multiply(values, _BINS / top, dtype=np.result_type(values, np.float32))
+    bins = scaled.astype(np.uint8)
     # NumPy compares every value with the edges of its bin; only those close to one need it
-    place -= bins
-    close = np.abs(place - place.dtype.type(0.5)) > 0.5 - _CLOSE
+    scaled -= bins
+    close = np.abs(scaled - scaled.dtype.type(0.5)) > 0.5 - _CLOSE
     counts: np.ndarray = np.bincount(bins[~close], minlength=_BINS)
     counts += np.histogram(values[close], bins=_BINS, range=(np.float64(0), np.float64(top)))[0]
     return counts
@@ -209,9 +209,9 @@ def _most_frequent_first(frequency: np.ndarray, modules: ModuleOrder) -> Int[np.
 
 def _positions(columns: np.ndarray, n_components: int) -> np.ndarray:
     """Return the column of each component, -1 for those left out."""
-    place = np.full(n_components, -1, dtype=np.int64)
-    place[columns] = np.arange(len(columns))
-    return place
+    position = np.full(n_components, -1, dtype=np.int64)
+    position[columns] = np.arange(len(columns))
+    return position
 
 
 def _mean_cells(
@@ -243,9 +243,9 @@ def _mean_cells(
 def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int[np.ndarray, " samples"]:
     """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
     n_samples, n_components = activations.matrix.shape
-    place = _positions(columns, n_components)
+    position = _positions(columns, n_components)
     means = _column_sums(activations) / max(1, n_samples)
-    means[place < 0] = np.inf  # those left out exceed nothing
+    means[position < 0] = np.inf  # those left out exceed nothing
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
     excess = np.zeros(n_samples)
     for first, rows in stretches(activations, _STORED):
@@ -257,7 +257,7 @@ def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int
         starts = rows.indptr[some]
         most = np.maximum.reduceat(beyond, starts)
         leads = np.flatnonzero(beyond == np.repeat(most, n_stored[some]))
-        least = np.minimum.reduceat(place[rows.indices[leads]], np.searchsorted(leads, starts))
+        least = np.minimum.reduceat(position[rows.indices[leads]], np.searchsorted(leads, starts))
         known = most > -np.inf
         leader[first + some[known]], excess[first + some[known]] = least[known], most[known]
     return np.lexsort((-excess, leader))

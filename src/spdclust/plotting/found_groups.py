@@ -44,8 +44,8 @@ def plot_found_groups(found: FoundGroups) -> Figure:
     Args:
         found: the groups; without evidence (no batches) their support is drawn, and the figure says why.
     """
-    shown = min(found.n_groups, MOST_GROUPS)
-    figure = Figure(figsize=(12.0, max(4.2, 0.16 * shown + 2.4)), layout="constrained")
+    n_shown = min(found.n_groups, MOST_GROUPS)
+    figure = Figure(figsize=(12.0, max(4.2, 0.16 * n_shown + 2.4)), layout="constrained")
     figure.suptitle(_headline(found), x=0.01, ha="left")
     grid = figure.add_gridspec(1, 2, width_ratios=(3, 1.3))
     left = GridSpecFromSubplotSpec(1, 3, grid[0], width_ratios=(1.4, 1, 0.8))
@@ -54,11 +54,11 @@ def plot_found_groups(found: FoundGroups) -> Figure:
     right = GridSpecFromSubplotSpec(2, 1, grid[1], height_ratios=(1, 1.4))
     null, ranked = (figure.add_subplot(right[row]) for row in (0, 1))
     if found.n_groups:
-        _draw_evidence(evidence, found, shown)
+        _draw_evidence(evidence, found, n_shown)
         names, counts = _modules_of_groups(found)
         colors = module_colors(names, counts.sum(axis=0).tolist())
-        _draw_sizes(size, counts[:shown], [colors[name] for name in names])
-        _draw_support(support, found, shown)
+        _draw_sizes(size, counts[:n_shown], [colors[name] for name in names])
+        _draw_support(support, found, n_shown)
         figure.legend(
             handles=module_handles(colors), loc="outside lower left", ncols=4, fontsize=8, title="modules"
         )
@@ -86,13 +86,13 @@ def _modules_of_groups(found: FoundGroups) -> tuple[list[str], Int[np.ndarray, "
     return names, counts
 
 
-def _draw_evidence(axes: Axes, found: FoundGroups, shown: int) -> None:
-    saved, error = found.columns["bits_saved"][:shown], found.columns["bits_saved_se"][:shown]
-    rows = np.arange(shown)
+def _draw_evidence(axes: Axes, found: FoundGroups, n_shown: int) -> None:
+    saved, error = found.columns["bits_saved"][:n_shown], found.columns["bits_saved_se"][:n_shown]
+    rows = np.arange(n_shown)
     positive = saved > 0
-    axes.set_title("Evidence" if shown == found.n_groups else f"The {shown} with the strongest evidence")
+    axes.set_title("Evidence" if n_shown == found.n_groups else f"The {n_shown} with the strongest evidence")
     axes.set_yticks(rows, [str(group) for group in rows], fontsize=7)
-    axes.set_ylim(max(shown, 8) - 0.4, -0.6)
+    axes.set_ylim(max(n_shown, 8) - 0.4, -0.6)
     axes.set(ylabel="group, strongest evidence first", xlabel=_EVIDENCE)
     axes.grid(axis="y", visible=False)
     if not positive.any():
@@ -133,9 +133,9 @@ def _draw_sizes(axes: Axes, counts: np.ndarray, colors: list[str]) -> None:
     axes.set_title("Size")
 
 
-def _draw_support(axes: Axes, found: FoundGroups, shown: int) -> None:
-    rows = np.arange(shown)
-    columns = {name: found.columns[name][:shown] for name in ("support", "runs_exact")}
+def _draw_support(axes: Axes, found: FoundGroups, n_shown: int) -> None:
+    rows = np.arange(n_shown)
+    columns = {name: found.columns[name][:n_shown] for name in ("support", "runs_exact")}
     n_runs = max(1, int(found.settings.get("n_runs", 1)))
     axes.plot(columns["support"], rows, "o", ms=3.5, color=BLUE, label="support")
     axes.plot(columns["runs_exact"] / n_runs, rows, "|", ms=7, color=ORANGE, label="formed exactly")
@@ -191,11 +191,11 @@ def _draw_ranked(axes: Axes, found: FoundGroups) -> None:
     if len(known) == 0:
         axes.set_axis_off()
         return
-    kept = known[np.unique(np.linspace(0, len(known) - 1, MOST_POINTS).round().astype(np.int64))]
-    error = np.nan_to_num(found.columns["bits_saved_se"][kept])
-    low = np.maximum(saved[kept] - error, saved[kept] / 10)
-    axes.fill_between(kept + 1, low, saved[kept] + error, color=BLUE, alpha=0.25, lw=0)
-    axes.plot(kept + 1, saved[kept], color=BLUE, marker="." if len(kept) <= MOST_GROUPS else "", ms=4)
+    points = known[np.unique(np.linspace(0, len(known) - 1, MOST_POINTS).round().astype(np.int64))]
+    error = np.nan_to_num(found.columns["bits_saved_se"][points])
+    low = np.maximum(saved[points] - error, saved[points] / 10)
+    axes.fill_between(points + 1, low, saved[points] + error, color=BLUE, alpha=0.25, lw=0)
+    axes.plot(points + 1, saved[points], color=BLUE, marker="." if len(points) <= MOST_GROUPS else "", ms=4)
     axes.set(yscale="log", xlabel="rank by evidence", ylabel=_EVIDENCE)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
@@ -311,12 +311,12 @@ def plot_found_tree(
 
 def _draw_tree(axes: Axes, found: FoundGroups, tree: EvidenceTree, layout: FoundTreeLayout) -> None:
     chosen = int(tree.chosen.sum())
-    said = f"Tree of {len(layout.order)} components: {chosen} node{'s' if chosen != 1 else ''} chosen"
+    title = f"Tree of {len(layout.order)} components: {chosen} node{'s' if chosen != 1 else ''} chosen"
     n_alone = len(found.labels) - len(layout.order)
     notes = [f"{n_alone} components are in no node"] if n_alone else []
     if len(layout.nodes) < len(tree.children):
         notes.append(f"{len(layout.nodes)} of {len(tree.children)} nodes drawn")
-    axes.set_title("\n".join([said, *(["; ".join(notes)] if notes else [])]))
+    axes.set_title("\n".join([title, *(["; ".join(notes)] if notes else [])]))
     colors = [BLUE if inside else GREY for inside in layout.inside]
     axes.add_collection(LineCollection(list(layout.corners), colors=colors, linewidths=0.8))
     top = float(tree.height.max()) or 1.0
@@ -351,8 +351,8 @@ def _name_groups(
     axes: Axes, found: FoundGroups, tree: EvidenceTree, layout: FoundTreeLayout, top: float
 ) -> None:
     """Write the number of a group left of its components, where there is room, strong evidence first."""
-    place = np.full(len(found.labels), -1.0)
-    place[layout.order] = np.arange(len(layout.order)) + 0.5
+    position = np.full(len(found.labels), -1.0)
+    position[layout.order] = np.arange(len(layout.order)) + 0.5
     leftmost = {}
     shape = Tree(len(found.labels), tree.children, tree.height)
     for row in np.flatnonzero(tree.chosen).tolist():

@@ -213,15 +213,15 @@ def mean_coactivation(
     if matrix.shape[0] > MOST_SAMPLES:
         chosen = make_generator(SAMPLE_SEED).choice(matrix.shape[0], MOST_SAMPLES, replace=False)
         matrix = matrix[np.sort(chosen)]
-    place = np.full(matrix.shape[1], -1, dtype=np.int64)
-    place[columns] = np.arange(len(columns))
+    column_of = np.full(matrix.shape[1], -1, dtype=np.int64)
+    column_of[columns] = np.arange(len(columns))
     bin_of = np.repeat(np.arange(n_bins), np.diff(edges))
     times = np.bincount(matrix.indices[matrix.data > threshold], minlength=matrix.shape[1])[columns]
     weight = 1 / np.sqrt(np.maximum(times, 1)) if relative else np.ones(len(columns))
     together = np.zeros((n_bins, n_bins))
     for start in range(0, matrix.shape[0], _STRETCH):
         rows = matrix[start : start + _STRETCH]
-        column = place[rows.indices]
+        column = column_of[rows.indices]
         inside = (rows.data > threshold) & (column >= 0)
         sample = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[inside]
         flat = sample * n_bins + bin_of[column[inside]]

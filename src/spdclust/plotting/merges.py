@@ -35,15 +35,15 @@ def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure
     axes.margins(x=0.01)
     known = [history for history in histories if history.has_description_length]
     if not known:
-        said = "no merges" if not any(history.n_iterations for history in histories) else "not recorded"
+        reason = "no merges" if not any(history.n_iterations for history in histories) else "not recorded"
         if any(history.is_scalar for history in histories):
-            said = "means nothing for scalar activations"
-        axes.set_title(f"Description length: {said}")
+            reason = "means nothing for scalar activations"
+        axes.set_title(f"Description length: {reason}")
         return figure
     for number, history in enumerate(known):
-        best, shown = history.best_iteration(), evenly_spaced(history.n_iterations, _MOST_ITERATIONS)
+        best, drawn = history.best_iteration(), evenly_spaced(history.n_iterations, _MOST_ITERATIONS)
         label = "each run" if number == 0 else None
-        axes.plot(shown + 1, history.mdl_loss[shown], color=BLUE, alpha=0.6, lw=1, label=label)
+        axes.plot(drawn + 1, history.mdl_loss[drawn], color=BLUE, alpha=0.6, lw=1, label=label)
         label = "its shortest description" if number == 0 else None
         axes.plot(best + 1, history.mdl_loss[best], "o", color=ORANGE, ms=5, zorder=3, label=label)
     best_groups = [int(history.k_groups[history.best_iteration()]) for history in known]
@@ -64,18 +64,18 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
     figure, (counts, sizes) = new_figure(2, size=(6.4, 5.4))
     for number, history in enumerate(histories):
         largest, singletons = size_curves(history)
-        first, shown = number == 0, evenly_spaced(history.n_iterations, _MOST_ITERATIONS)
+        first, drawn = number == 0, evenly_spaced(history.n_iterations, _MOST_ITERATIONS)
         several = history.k_groups - singletons
         for curve, color, name in (
             (history.k_groups, GREY, "all"),
             (singletons, BLUE, "of one component"),
             (several, ORANGE, "of several"),
         ):
-            counts.plot(shown + 1, curve[shown], color=color, lw=1, alpha=0.6, label=name if first else None)
+            counts.plot(drawn + 1, curve[drawn], color=color, lw=1, alpha=0.6, label=name if first else None)
         for rank, (color, name) in enumerate(zip((ORANGE, GREEN, BLUE), _RANKS, strict=True)):
-            curve = largest[shown, rank].astype(float)
+            curve = largest[drawn, rank].astype(float)
             curve[curve == 0] = np.nan  # there is no such group
-            sizes.plot(shown + 1, curve, color=color, lw=1, alpha=0.6, label=name if first else None)
+            sizes.plot(drawn + 1, curve, color=color, lw=1, alpha=0.6, label=name if first else None)
     merged = any(history.n_iterations for history in histories)
     counts.set(ylabel="groups [count]")
     counts.set_title("Number of groups, one line a run" if merged else "Number of groups: no merges")
@@ -163,19 +163,19 @@ def lay_out_tree(
     leaf_of_node[order] = np.arange(len(order))
     for node in range(n + first - 1, n - 1, -1):  # what lies below a leaf belongs to it
         leaf_of_node[children[node - n]] = leaf_of_node[node]
-    place, height = leaf_of_node.astype(np.float64), np.full(n + n_merges, float(first))
+    x, height = leaf_of_node.astype(np.float64), np.full(n + n_merges, float(first))
     spans = np.stack([leaf_of_node, leaf_of_node], axis=1)
     corners = np.empty((n_merges - first, 4, 2))
     for merge in range(first, n_merges):
         node, (low, high) = n + merge, children[merge].tolist()
-        left, right = (low, high) if place[low] < place[high] else (high, low)
+        left, right = (low, high) if x[low] < x[high] else (high, low)
         height[node] = linkage[merge, 2]
-        place[node] = (place[low] + place[high]) / 2
+        x[node] = (x[low] + x[high]) / 2
         spans[node] = spans[left, 0], spans[right, 1]
-        corners[merge - first, :, 0] = place[left], place[left], place[right], place[right]
+        corners[merge - first, :, 0] = x[left], x[left], x[right], x[right]
         corners[merge - first, :, 1] = height[left], height[node], height[node], height[right]
-    shown = spans[n + first :]
-    return TreeLayout(first, leaf_of_node[:n], corners, shown[:, 0], shown[:, 1])
+    visible = spans[n + first :]
+    return TreeLayout(first, leaf_of_node[:n], corners, visible[:, 0], visible[:, 1])
 
 
 @styled
@@ -194,23 +194,23 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     colors = module_colors(names, counts.sum(axis=0).tolist())
     width = min(14.0, 6.0 + 0.09 * layout.n_leaves)
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
-    said = (
+    heading = (
         plain_text(title) + f": {history.n_components} components, {merges}, "
         f"{history.n_components - history.n_iterations} groups at the end"
     )
     if layout.first == 0:
         figure = Figure(figsize=(width, 5.6), layout="constrained")
         tree, strip = figure.subplots(2, 1, sharex=True, height_ratios=(12, 1))
-        tree.set_title(said)
+        tree.set_title(heading)
     else:
         figure = Figure(figsize=(width, 10.6), layout="constrained")
-        tree, strip, whole, below = figure.subplots(4, 1, height_ratios=(12, 1, 12, 1))
+        tree, strip, all_merges, below = figure.subplots(4, 1, height_ratios=(12, 1, 12, 1))
         strip.sharex(tree)
-        below.sharex(whole)
+        below.sharex(all_merges)
         tree.set_title(f"The last {len(layout.corners)} merges")
-        whole.set_title("All merges")
-        figure.suptitle(said, x=0.01, ha="left")
-        _draw_whole(whole, below, history, module, [colors[name] for name in names])
+        all_merges.set_title("All merges")
+        figure.suptitle(heading, x=0.01, ha="left")
+        _draw_whole(all_merges, below, history, module, [colors[name] for name in names])
     _draw_brackets(tree, layout, counts, [colors[name] for name in names])
     tree.set(ylabel=_AFTER, xlim=(-0.6, max(1, layout.n_leaves) - 0.4))
     tree.set_ylim(layout.first, max(history.n_iterations, layout.first + 1) * 1.02)

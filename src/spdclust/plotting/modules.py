@@ -66,12 +66,12 @@ def module_colors(names: Sequence[str], sizes: Sequence[int] | None = None) -> d
         >>> module_colors(["a", "b"])
         {'a': '#0072B2', 'b': '#D55E00'}
     """
-    kept = list(names)
+    colored = list(names)
     if len(names) > len(PALETTE):
         sizes = [0] * len(names) if sizes is None else sizes
         largest = sorted(range(len(names)), key=lambda n: (-sizes[n], n))[: len(PALETTE)]
-        kept = [names[n] for n in sorted(largest)]
-    colors = dict(zip(kept, PALETTE, strict=False))
+        colored = [names[n] for n in sorted(largest)]
+    colors = dict(zip(colored, PALETTE, strict=False))
     return {name: colors.get(name, OTHER) for name in names}
 
 

@@ -87,38 +87,38 @@ def _draw_table(axes: Axes, between: np.ndarray, names: list[str], label: str, n
 
 def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -> None:
     points, shares = classical_scaling(between)
-    places, at = np.unique(points.round(9), axis=0, return_inverse=True)
+    unique, at = np.unique(points.round(9), axis=0, return_inverse=True)
     at = at.ravel()
-    counts = np.bincount(at, minlength=len(places))
+    counts = np.bincount(at, minlength=len(unique))
     axes.scatter(
-        places[:, 0], places[:, 1], s=30 + 20 * (counts - 1), color=BLUE, alpha=0.75, lw=0, rasterized=True
+        unique[:, 0], unique[:, 1], s=30 + 20 * (counts - 1), color=BLUE, alpha=0.75, lw=0, rasterized=True
     )
-    reach = (float(np.abs(places).max()) or 0.8) * 1.25
+    reach = (float(np.abs(unique).max()) or 0.8) * 1.25
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.locator_params(nbins=6)
-    if len(places) <= _MOST_NAMED:
+    if len(unique) <= _MOST_NAMED:
         _name_points(
-            axes, places, [[names[run] for run in np.flatnonzero(at == n)] for n in range(len(places))], reach
+            axes, unique, [[names[run] for run in np.flatnonzero(at == n)] for n in range(len(unique))], reach
         )
     axes.set(
         xlabel=f"first axis [{unit}], {shares[0]:.0%} of the distances",
         ylabel=f"second axis [{unit}], {shares[1]:.0%}",
     )
     axes.set_title(
-        "All runs have the same groups" if len(places) == 1 else "The same as points (classical scaling)"
+        "All runs have the same groups" if len(unique) == 1 else "The same as points (classical scaling)"
     )
 
 
-def _name_points(axes: Axes, places: np.ndarray, names: list[list[str]], reach: float) -> None:
+def _name_points(axes: Axes, unique: np.ndarray, names: list[list[str]], reach: float) -> None:
     """Write the runs at each point; those whose names would lie on another's share its text."""
     texts: list[tuple[float, float, list[str]]] = []
-    for (x, y), here in zip(places.tolist(), names, strict=True):
-        said = here[0] if len(here) == 1 else f"{len(here)} equal runs"
+    for (x, y), run_names in zip(unique.tolist(), names, strict=True):
+        label = run_names[0] if len(run_names) == 1 else f"{len(run_names)} equal runs"
         near = (each for each in texts if abs(each[0] - x) < 0.4 * reach and abs(each[1] - y) < 0.1 * reach)
         if (other := next(near, None)) is None:
-            texts.append((x, y, [said]))
+            texts.append((x, y, [label]))
         else:
-            other[2].append(said)
+            other[2].append(label)
     for x, y, sharing in texts:
         text = ", ".join(sharing) if len(sharing) < 3 else f"{sharing[0]} and {len(sharing) - 1} more points"
         axes.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
@@ -158,8 +158,8 @@ def plot_distances(
     """
     n_runs = distances.shape[1]
     iterations = np.arange(len(distances)) if iterations is None else iterations
-    kept = evenly_spaced(len(iterations), _MOST_ITERATIONS)
-    n_merges, distances = iterations[kept] + 1, distances[kept]
+    rows = evenly_spaced(len(iterations), _MOST_ITERATIONS)
+    n_merges, distances = iterations[rows] + 1, distances[rows]
     pairs = distances[:, *np.triu_indices(n_runs, k=1)]
     figure, (axes,) = new_figure()
     unit = METHODS[method].unit
@@ -220,13 +220,13 @@ def classical_scaling(
     centred = -0.5 * (squared - squared.mean(axis=0) - squared.mean(axis=1, keepdims=True) + squared.mean())
     values, vectors = np.linalg.eigh((centred + centred.T) / 2)
     order = np.argsort(-values, kind="stable")[: min(n_axes, n)]
-    kept = np.clip(values[order], 0.0, None)
-    kept[kept <= 1e-12 * max(1.0, float(np.abs(values).max()))] = 0.0
+    positive = np.clip(values[order], 0.0, None)
+    positive[positive <= 1e-12 * max(1.0, float(np.abs(values).max()))] = 0.0
     points = np.zeros((n, n_axes))
-    points[:, : len(order)] = vectors[:, order] * np.sqrt(kept)
+    points[:, : len(order)] = vectors[:, order] * np.sqrt(positive)
     farthest = np.argmax(np.abs(points).round(9), axis=0)
     points *= np.where(points[farthest, np.arange(n_axes)] < 0, -1.0, 1.0)
     shares = np.zeros(n_axes)
-    if kept.any():
-        shares[: len(order)] = kept / np.abs(values).sum()
+    if positive.any():
+        shares[: len(order)] = positive / np.abs(values).sum()
     return points, shares

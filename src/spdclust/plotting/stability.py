@@ -158,11 +158,11 @@ def _draw_most_contested(axes: Axes, at: Mapping[str, Any]) -> None:
         f"Most contested of {at['n_contested_components']}; dashed: shuffled runs, mean {null:.3g}"
     )
     axes.set(xlabel="contestedness [components]")
-    places = np.arange(len(shown))
-    axes.barh(places, [each["contestedness"] for each in shown], height=0.7, color=BLUE)
+    positions = np.arange(len(shown))
+    axes.barh(positions, [each["contestedness"] for each in shown], height=0.7, color=BLUE)
     axes.axvspan(low, high, color=GREY, alpha=0.25, lw=0)
     axes.axvline(null, color=GREY, ls="--")
-    axes.set_yticks(places, [plain_text(each["component"], 40) for each in shown], fontsize=8)
+    axes.set_yticks(positions, [plain_text(each["component"], 40) for each in shown], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=0)
@@ -219,8 +219,8 @@ def plot_coclustering(
             axes.set_title(f"{title}\n{why}")
             continue
         tree, table = part.subplots(2, 1, height_ratios=(1, 7), sharex=True)
-        which = np.array([number[label] for label in shown])
-        _draw_panel(tree, table, _square(frequency, which), shown)
+        rows = np.array([number[label] for label in shown])
+        _draw_panel(tree, table, _square(frequency, rows), shown)
         of = (
             f"the {len(shown)} most contested of {n_contested}"
             if len(shown) < n_contested
@@ -234,11 +234,11 @@ def _contested(components: Sequence[CutComponent]) -> list[str]:
     return [each.label for each in components if each.contestedness > 0][:MOST_COMPONENTS]
 
 
-def _square(frequency: sparse.csr_array, which: np.ndarray) -> np.ndarray:
-    upper = frequency[which][:, which].toarray()
-    whole: np.ndarray = upper + upper.T
-    np.fill_diagonal(whole, 1.0)
-    return whole
+def _square(frequency: sparse.csr_array, rows: np.ndarray) -> np.ndarray:
+    upper = frequency[rows][:, rows].toarray()
+    square: np.ndarray = upper + upper.T
+    np.fill_diagonal(square, 1.0)
+    return square
 
 
 def _draw_panel(tree: Axes, table: Axes, together: np.ndarray, shown: Sequence[str]) -> None:
@@ -323,13 +323,13 @@ def _draw_largest(
         axes.set_axis_off()
         axes.text(0.5, 0.5, "every consensus group has one component", ha="center", transform=axes.transAxes)
         return
-    place = {group["group"]: row for row, group in enumerate(shown)}
+    row_of = {group["group"]: row for row, group in enumerate(shown)}
     counts = np.zeros((len(shown), len(names)), dtype=np.int64)
     present, module = number_modules(list(components))
     number = np.array([names.index(name) for name in present])
-    for which, its_group in zip(number[module].tolist(), components.values(), strict=True):
-        if its_group in place:
-            counts[place[its_group], which] += 1
+    for module_number, its_group in zip(number[module].tolist(), components.values(), strict=True):
+        if its_group in row_of:
+            counts[row_of[its_group], module_number] += 1
     rows = np.arange(len(shown))
     left = np.zeros(len(shown))
     for color in dict.fromkeys(colors[name] for name in names):  # one bar a colour, not one a module

@@ -109,10 +109,10 @@ def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
     if len(text) > limit:
         tail = (limit - 1) // 2
         text = f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
-    shown = "".join(
+    visible = "".join(
         sign if has_glyph(sign) and unicodedata.category(sign)[0] != "C" else "□" for sign in text
     )
-    return shown.replace("$", r"\$")
+    return visible.replace("$", r"\$")
 
 
 def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float = 1.0) -> None:
@@ -141,12 +141,14 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
         _lay_out(figure)
     for path in map(Path, paths):
         suffix = path.suffix.removeprefix(".")
-        how: dict[str, Any] = {"metadata": {"CreationDate": None} if suffix == "pdf" else {"Software": None}}
+        kwargs: dict[str, Any] = {
+            "metadata": {"CreationDate": None} if suffix == "pdf" else {"Software": None}
+        }
         fonts = only_glyphs() if suffix == "pdf" else contextlib.nullcontext()
         if suffix == "png":
-            how["pil_kwargs"] = {"compress_level": _COMPRESSION}
+            kwargs["pil_kwargs"] = {"compress_level": _COMPRESSION}
         with atomic_path(path) as temporary, mpl.rc_context(_STYLE), fonts:
-            figure.savefig(temporary, format=suffix, dpi=dpi, **how)
+            figure.savefig(temporary, format=suffix, dpi=dpi, **kwargs)
     figure.set_layout_engine(engine)
     figure.set_size_inches(width, height)
 
@@ -173,10 +175,10 @@ def _wrap_titles(figure: Figure) -> bool:
     boxes = [title.get_window_extent() for title in titles]
     wrapped = False
     for title, box in zip(titles, boxes, strict=True):
-        beside = [
+        neighbors = [
             other.x0 for other in boxes if other.x0 > box.x0 and other.y0 < box.y1 and box.y0 < other.y1
         ]
-        room = min([figure.bbox.width, *beside]) - box.x0 - _GAP * figure.dpi / 72
+        room = min([figure.bbox.width, *neighbors]) - box.x0 - _GAP * figure.dpi / 72
         if box.width <= room:
             continue
         lines = title.get_text().splitlines()

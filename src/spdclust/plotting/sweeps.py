@@ -151,7 +151,7 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     size = (2 * (side + 1.1) + longest + 0.3, side + 0.75 * longest + 0.8)
     figure = Figure(figsize=size, layout="constrained")
     every = slice(None, None, -(-len(names) * (lines + 1) // (2 * _MOST_CELLS)))
-    places = range(len(names))[every]
+    ticks = range(len(names))[every]
     panels = figure.subplots(1, 2, squeeze=False, sharey=True)[0]
     for axes, (kind, title) in zip(
         panels, (("runs", "Between runs"), ("consensus", "Between consensus groupings")), strict=True
@@ -160,9 +160,9 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
         numbers = [[f"{value:.2f}" for value in row] for row in values]
         drawn = _draw_heat_map(axes, values, numbers, least=0.0)
         axes.set_title(title)
-        axes.set_xticks(places, names[every], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.set_xticks(ticks, names[every], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         figure.colorbar(drawn, ax=axes, label=f"{METHOD} [{METHODS[METHOD].unit}]")
-    panels[0].set_yticks(places, names[every], fontsize=8)
+    panels[0].set_yticks(ticks, names[every], fontsize=8)
     return figure
 
 
@@ -192,7 +192,7 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def _place(value: Any, among: Sequence[Any]) -> int:
-    return next(place for place, other in enumerate(among) if _equal(value, other))
+    return next(position for position, other in enumerate(among) if _equal(value, other))
 
 
 def _equal(value: Any, other: Any) -> bool:

@@ -293,12 +293,12 @@ class _Kept:
         tokens = np.asarray(inputs)
         if self._left <= 0 or np.issubdtype(tokens.dtype, np.floating):
             return
-        kept = tokens[: self._left]
+        rows = tokens[: self._left]
         before = sum(map(len, self._tokens))
-        samples = samples_of(len(kept), kept.shape[1], None if positions is None else positions[: len(kept)])
-        self._tokens.append(kept)
+        samples = samples_of(len(rows), rows.shape[1], None if positions is None else positions[: len(rows)])
+        self._tokens.append(rows)
         self._samples.append(samples[:n_samples] + np.array([before, 0]))
-        self._left -= len(kept)
+        self._left -= len(rows)
 
     def finished(self, source: InputSource) -> TokenExamples | None:
         if not self._tokens:

@@ -104,13 +104,13 @@ class Estimate:
         if n is None or typical is None or most is None or sampling is None or merging is None:
             return out
         n_files = self.n_runs * self.n_batches
-        shown = f"{_size(n_files * most)} of batches"
+        sizes = f"{_size(n_files * most)} of batches"
         if active < n:
             above = "0" if self.keep_values else "the threshold"
-            shown = f"{_size(n_files * typical)} of batches with {active} components above {above} "
-            shown += "on a sample, "
-            shown += f"{_size(n_files * most)} with all"
-        out.append(f"disk: {shown}")
+            sizes = f"{_size(n_files * typical)} of batches with {active} components above {above} "
+            sizes += "on a sample, "
+            sizes += f"{_size(n_files * most)} with all"
+        out.append(f"disk: {sizes}")
         out.append(f"memory: {_size(sampling)} to sample a run, {_size(merging)} to merge one")
         return out
 

@@ -74,13 +74,13 @@ class LanguageSource:
         left = -(-self.n_samples // per_sequence)
         n_found = 0
         while left:
-            held = [block for _, block in zip(range(min(left, self.batch_size)), sequences, strict=False)]
-            n_found += len(held)
-            left -= len(held)
-            if left and len(held) < self.batch_size:
+            batch = [block for _, block in zip(range(min(left, self.batch_size)), sequences, strict=False)]
+            n_found += len(batch)
+            left -= len(batch)
+            if left and len(batch) < self.batch_size:
                 raise self._exhausted(n_found, per_sequence)
-            inputs = np.stack(held).astype(np.int64)
-            positions = random_positions(len(held), self.data.n_ctx, self._per_sequence, generator)
+            inputs = np.stack(batch).astype(np.int64)
+            positions = random_positions(len(batch), self.data.n_ctx, self._per_sequence, generator)
             yield InputChunk(inputs, positions)
 
     def token_texts(self, tokens: Int[np.ndarray, " tokens"]) -> list[str]:

@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 
 
 def write_batches(
-    config: ClusteringRunConfig, model: SamplingModel, asked: Mapping[Path, tuple[int, str]]
+    config: ClusteringRunConfig, model: SamplingModel, requests: Mapping[Path, tuple[int, str]]
 ) -> None:
     """Write batches atomically; the model and its data are opened once.
 
@@ -75,15 +75,15 @@ def write_batches(
     Args:
         config: the run's settings.
         model: the model, loaded once for all batches.
-        asked: for each path, the seed of the batch and the request digest stored in it.
+        requests: for each path, the seed of the batch and the request digest stored in it.
 
     Raises:
         InputError: a batch cannot be computed or written.
     """
-    source = open_model_inputs(config, model) if asked else None
-    if asked:
+    source = open_model_inputs(config, model) if requests else None
+    if requests:
         _warn_of_no_effect(config, None if model.task is None else model.task.name)
-    for path, (seed, request) in tqdm(asked.items(), desc="batches", unit="batch", disable=None):
+    for path, (seed, request) in tqdm(requests.items(), desc="batches", unit="batch", disable=None):
         assert source is not None
         batch = draw_stored_batch(config, model, source, seed, request)
         batch.save(path)
@@ -184,7 +184,7 @@ def convert_missing_batches(
     Raises:
         InputError: a file is missing, damaged or not a matrix, or shards have different components.
     """
-    beside = [digest_of_file(file) for file in files_beside(own.files)]
+    companions = [digest_of_file(file) for file in files_beside(own.files)]
     code = stage_fingerprint("precompute_batches")
     tokenizer = [] if config.dataset.tokenizer is None else [config.dataset.tokenizer]
     threshold = [] if config.keep_values else [config.sampling_threshold]
@@ -192,19 +192,19 @@ def convert_missing_batches(
     unused = "; ".join(by_reason(_unused(own)))
     for files, seed, path in zip(own.batches, seeds, paths, strict=True):
         source = digest_of_batch(files)
-        request = digest_of(source, *beside, str(seed), code, *tokenizer, *threshold)
+        request = digest_of(source, *companions, str(seed), code, *tokenizer, *threshold)
         if _is_current(path, request):
             continue
         batch = read_user_batch(files, seed, token_texts=_token_texts(config) if tokenizer else None)
         if not config.keep_values:
-            asked = config.sampling_threshold
-            check_threshold(batch.threshold, asked, field="sampling_threshold", file=files[0])
-            batch = replace(batch, activations=batch.activations.as_sets(asked))
-        made = {"code": code, "request": request, "sampling": sampling_record(config)}
-        made |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
+            threshold_of_sets = config.sampling_threshold
+            check_threshold(batch.threshold, threshold_of_sets, field="sampling_threshold", file=files[0])
+            batch = replace(batch, activations=batch.activations.as_sets(threshold_of_sets))
+        provenance = {"code": code, "request": request, "sampling": sampling_record(config)}
+        provenance |= {"source": ", ".join(map(own.name_of, files)), "source_digest": source}
         if unused:
-            made["unused"] = unused
-        replace(batch, provenance=dict(batch.provenance) | made).save(path)
+            provenance["unused"] = unused
+        replace(batch, provenance=dict(batch.provenance) | provenance).save(path)
         log.info("%d samples, %d components, %s", batch.n_samples, batch.n_components, path)
         if batch.examples is not None:
             log.info("tokens of the first %d samples are stored with them", batch.examples.n_samples)

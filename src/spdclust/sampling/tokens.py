@@ -35,7 +35,7 @@ class Tokenizer:
         InputError: the extra `lm` is missing, there is no such tokenizer, or it belongs to another model.
     """
 
-    def __init__(self, place: str, vocab_size: int | None) -> None:
+    def __init__(self, source: str, vocab_size: int | None) -> None:
         try:
             import transformers
         except ImportError:
@@ -46,23 +46,23 @@ class Tokenizer:
             ) from None
         # tokenizer threads are not safe with fork, and the results do not depend on them
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        if Path(place).is_dir():
-            check_folder(place, "files of a tokenizer")
+        if Path(source).is_dir():
+            check_folder(source, "files of a tokenizer")
         try:
             # a tokenizer's files may refer to custom code, which is never run
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except BaseException as error:  # the library raises almost any exception; a panic is not an Exception
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
                 raise
             reason = str(error).strip().split("\n")[0]
             raise InputError(
                 "no such tokenizer",
-                file=place,
+                file=source,
                 field="dataset.tokenizer",
-                found=f"{place}: {reason}",
+                found=f"{source}: {reason}",
                 allowed="a folder with tokenizer.json, or a name on the hub that can be reached",
             ) from None
-        self.place = place
+        self.place = source
         if vocab_size is None:
             return
         size = len(self._tokenizer)
@@ -70,9 +70,9 @@ class Tokenizer:
         if not fewest <= size <= vocab_size:
             raise InputError(
                 "tokenizer does not match the model's vocabulary",
-                file=place,
+                file=source,
                 field="dataset.tokenizer",
-                found=f"{place} with {size} tokens",
+                found=f"{source} with {size} tokens",
                 allowed=f"{fewest} to {vocab_size} tokens",
             )
 
@@ -131,9 +131,9 @@ def text_blocks(
         encoded = tokenizer.encode([text.lower() for text in some] if lowercase else some)
         parts = [part for tokens in encoded for part in (np.array(tokens, dtype=np.int32), end)]
         joined = np.concatenate([rest, *parts])
-        whole = len(joined) // n_ctx * n_ctx
-        yield from joined[:whole].reshape(-1, n_ctx)
-        rest = joined[whole:]
+        n_whole = len(joined) // n_ctx * n_ctx
+        yield from joined[:n_whole].reshape(-1, n_ctx)
+        rest = joined[n_whole:]
 
 
 def stored_blocks(rows: Iterable[Any], n_ctx: int, *, name: str = "dataset") -> Iterator[Block]:
@@ -175,16 +175,16 @@ def shuffled_nearby(blocks: Iterable[Block], size: int, generator: np.random.Gen
         >>> sorted(int(block[0]) for block in shuffled_nearby(blocks, 3, np.random.default_rng(0)))
         [0, 1, 2, 3, 4]
     """
-    held: list[Block] = []
+    buffer: list[Block] = []
     for block in blocks:
-        if len(held) < size:
-            held.append(block)
+        if len(buffer) < size:
+            buffer.append(block)
             continue
         chosen = int(generator.integers(size))
-        yield held[chosen]
-        held[chosen] = block
-    for chosen in generator.permutation(len(held)):
-        yield held[chosen]
+        yield buffer[chosen]
+        buffer[chosen] = block
+    for chosen in generator.permutation(len(buffer)):
+        yield buffer[chosen]
 
 
 def _checked_texts(texts: Iterable[Any], name: str) -> Iterator[str]:

@@ -234,15 +234,17 @@ def groups_formed_by_all(histories: Iterable[MergeHistory]) -> list[Labels]:
     if not formed:
         return []
     common = set(formed[0]).intersection(*formed[1:])
-    kept: list[frozenset[str]] = []
+    groups: list[frozenset[str]] = []
     covered: set[str] = set()
     # groups of one run are nested or disjoint, so one covered label means that the whole group is covered
     for group in sorted((formed[0][key] for key in common), key=len, reverse=True):
         if covered.isdisjoint(group):
-            kept.append(group)
+            groups.append(group)
             covered |= group
     order = {label: number for number, label in enumerate(_labels(formed))}
-    return sorted((sorted(group, key=order.__getitem__) for group in kept), key=lambda group: order[group[0]])
+    return sorted(
+        (sorted(group, key=order.__getitem__) for group in groups), key=lambda group: order[group[0]]
+    )
 
 
 def _formed(history: MergeHistory) -> dict[int, frozenset[str]]:

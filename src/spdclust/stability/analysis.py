@@ -198,17 +198,17 @@ def analyze_stability(
     if n_groups is not None:
         requested.append(cut_at_n_groups(normalized, n_groups))
     names = list(dict.fromkeys([*methods, DROP_METHOD]))
-    kept = kept_iterations(normalized.n_iterations, stride)
+    compared = kept_iterations(normalized.n_iterations, stride)
 
     def agreement_of(runs: NormalizedHistories) -> Agreement:
         distances = compute_all_distances(runs, names, stride=stride, n_workers=n_workers)
-        return summarize_agreement(distances, kept)
+        return summarize_agreement(distances, compared)
 
     agreement, n = agreement_of(normalized), n_shuffles(normalized)
     null_agreement = summarize_null_agreement([agreement_of(null) for null in shuffled(normalized, seed, n)])
     if has_description_length(normalized):
         requested.append(cut_at_least_mdl(normalized))
-    requested.append(cut_before_stability_drop(normalized, agreement.means[DROP_METHOD], kept))
+    requested.append(cut_before_stability_drop(normalized, agreement.means[DROP_METHOD], compared))
 
     rows = {round(share * (normalized.n_iterations - 1) / 10) for share in range(11)}
     rows |= {int(cut.merges[0] - normalized.first_merges[0]) for cut in requested if cut.name != "n_groups"}
@@ -241,9 +241,9 @@ def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> 
         return cut_at_least_mdl(normalized)
     if name == "stability_drop":
         distances = compute_all_distances(normalized, [DROP_METHOD], stride=stride)
-        kept = kept_iterations(normalized.n_iterations, stride)
-        means = summarize_agreement(distances, kept).means[DROP_METHOD]
-        return cut_before_stability_drop(normalized, means, kept)
+        compared = kept_iterations(normalized.n_iterations, stride)
+        means = summarize_agreement(distances, compared).means[DROP_METHOD]
+        return cut_before_stability_drop(normalized, means, compared)
     kind, number = split_cut(name)
     return (
         cut_at_iteration(normalized, number) if kind == "iteration" else cut_at_n_groups(normalized, number)

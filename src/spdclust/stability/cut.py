@@ -122,8 +122,8 @@ def cut_at_least_mdl(normalized: NormalizedHistories) -> Cut:
     row = int(np.nanargmin(curve))
     notes = []
     if row == normalized.n_iterations - 1 and row > 0:
-        whole = any(config["iters"] is None for config in normalized.configs)
-        remedy = "lower min_groups" if whole else "raise iters"
+        unlimited = any(config["iters"] is None for config in normalized.configs)
+        remedy = "lower min_groups" if unlimited else "raise iters"
         notes.append(f"The description is still getting shorter at the last merge: {remedy}.")
     if row == 0:
         notes.append("No merge after the first shortens the description.")
@@ -183,15 +183,15 @@ def cut_before_stability_drop(
             found=len(mean_distance),
             allowed=f"{len(iterations)} values",
         )
-    kept = stability_drop(mean_distance)
-    if kept is None:
+    before_drop = stability_drop(mean_distance)
+    if before_drop is None:
         row, notes = (
             int(iterations[-1]),
             ["No drop found: the runs do not part. The cut is at the last merge."],
         )
     else:
-        row, notes = int(iterations[kept]), []
-        if kept == 0:
+        row, notes = int(iterations[before_drop]), []
+        if before_drop == 0:
             notes.append("The runs part from the first merge on.")
     at = cut_at_iteration(normalized, row, name="stability_drop")
     return replace(at, notes=(*notes, *_notes_on_lengths(normalized)))

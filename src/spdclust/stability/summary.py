@@ -61,9 +61,9 @@ def summarize(
         cut = min(history.n_iterations for history in runs) - 1
     at_cut = {}
     for method, values in distances.items():
-        kept = np.arange(len(values)) if iterations is None else iterations
-        row = max(0, int(np.searchsorted(kept, cut, side="right")) - 1)
-        iteration = int(kept[row])
+        numbers = np.arange(len(values)) if iterations is None else iterations
+        row = max(0, int(np.searchsorted(numbers, cut, side="right")) - 1)
+        iteration = int(numbers[row])
         pairs = values[row][np.triu_indices(values.shape[1], k=1)]
         at_cut[method] = {
             "iteration": iteration,
@@ -170,14 +170,14 @@ def iteration_table(normalized: NormalizedHistories, stability: "Stability") -> 
         >>> table["n_groups"][6:9].tolist(), table["adjusted_rand_dist.q50"][6:9].round(2).tolist()
         ([5.0, 4.0, 3.0], [0.12, 0.0, 0.63])
     """
-    kept = stability.agreement.iterations
+    compared = stability.agreement.iterations
     before = float(normalized.first_merges.mean())  # 0 unless aligned by the number of groups
     first_groups = normalized.n_groups(0).mean()  # every row has one group fewer in every run
     table: dict[str, np.ndarray] = {
-        "iteration": kept,
-        "merges": kept + 1 + (int(before) if before.is_integer() else before),
-        "n_groups": first_groups - kept,
-        "mdl": mean_mdl(normalized)[kept],
+        "iteration": compared,
+        "merges": compared + 1 + (int(before) if before.is_integer() else before),
+        "n_groups": first_groups - compared,
+        "mdl": mean_mdl(normalized)[compared],
     }
     both: tuple[tuple[str, Agreement | NullAgreement], ...] = (
         ("", stability.agreement),

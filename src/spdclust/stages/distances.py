@@ -68,12 +68,12 @@ def distances(
         )
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
-    kept = kept_iterations(normalized.n_iterations, stride)
+    compared = kept_iterations(normalized.n_iterations, stride)
     made_from = ensemble_record(histories)
-    shape = (len(kept), normalized.n_runs, normalized.n_runs)
+    shape = (len(compared), normalized.n_runs, normalized.n_runs)
     for method, path in paths.items():
         rows = symmetric_rows(iteration_rows(pairs[method]), normalized.n_runs)
-        save_distances(ArrayRows(shape, np.float64, rows), path, kept, made_from)
+        save_distances(ArrayRows(shape, np.float64, rows), path, compared, made_from)
 
 
 def align_runs(histories: str | Path | Sequence[str | Path], path: str | Path) -> None:
@@ -170,12 +170,12 @@ def join_distances(
             expected["n_iterations"] = n_iterations
         n_iterations = int(check_part(part, expected)["n_iterations"])
     pairs = divide_pairs(n_runs, len(parts))
-    kept = kept_iterations(n_iterations or 0, stride)
-    shape = (len(kept), n_runs, n_runs)
+    compared = kept_iterations(n_iterations or 0, stride)
+    shape = (len(compared), n_runs, n_runs)
     for method, path in paths.items():
-        rows = part_rows(parts, method, [len(each) for each in pairs], len(kept))
+        rows = part_rows(parts, method, [len(each) for each in pairs], len(compared))
         matrices = symmetric_rows(rows, n_runs, np.concatenate(pairs))
-        save_distances(ArrayRows(shape, np.float64, matrices), path, kept, made_from)
+        save_distances(ArrayRows(shape, np.float64, matrices), path, compared, made_from)
         log.info("%s: %d parts joined", method, len(parts))
 
 

@@ -222,7 +222,7 @@ def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str |
         try:
             ensemble = load_merge_histories(point.histories)
             records += [(point.name, history.provenance) for history in ensemble]
-            check_one_model(records, what="ensembles", allowed_text=_ONE_MODEL)
+            check_one_model(records, subject="ensembles", allowed_text=_ONE_MODEL)
             cut.append(
                 sweep_point(
                     point.name,

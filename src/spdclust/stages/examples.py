@@ -57,7 +57,7 @@ def examples(
         InputError: a file is missing, the batch has no tokens (`keep_examples`), or there is no such group.
     """
     folder = Path(ensemble)
-    place = EnsembleFolder(folder)
+    layout = EnsembleFolder(folder)
     if iteration is not None and run is None:
         raise InputError(
             "has no effect without a run",
@@ -66,7 +66,7 @@ def examples(
             allowed="with the run of which it is (--run)",
         )
     history = load_merge_history(find_histories(folder)[0] if run is None else find_history(folder, run))
-    tokens = _Tokens.of(place.batches(run or 0))
+    tokens = _Tokens.of(layout.batches(run or 0))
     threshold = history.config.activation_threshold
     if run is None:
         found = groups_of(folder)[0]
@@ -118,20 +118,20 @@ class _Tokens:
     def of(cls, folder: Path) -> "_Tokens":
         path = find_batches(folder)[0]
         batch = ActivationBatch.load(path)
-        kept = batch.examples
-        if kept is None:
+        examples = batch.examples
+        if examples is None:
             raise InputError(
                 "batch has no tokens",
                 file=path,
                 allowed="a run with keep_examples: n, or tokens.npy next to user-supplied activations",
             )
-        return cls(batch, kept.tokens[kept.samples[:, 0], kept.samples[:, 1]], path)
+        return cls(batch, examples.tokens[examples.samples[:, 0], examples.samples[:, 1]], path)
 
     def describe(self, group: _Group, threshold: float | None) -> _Described:
         active, ranked = self._activity(group, threshold)
         bits = float(active.mean()) * sum(each.bits for each in ranked)
-        said = [describe_members(group.members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
-        return _Described(group.number, bits, f"group {group.number}: {'; '.join(said)}")
+        parts = [describe_members(group.members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
+        return _Described(group.number, bits, f"group {group.number}: {'; '.join(parts)}")
 
     def places(self, group: _Group, threshold: float | None, limit: int) -> list[str]:
         assert self.batch.examples is not None

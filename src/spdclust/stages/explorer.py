@@ -133,12 +133,12 @@ def files_of(folder: str | Path) -> dict[str, Any]:
         InputError: the folder has no histories.
     """
     folder = Path(folder)
-    record, iterations = (folder / STABILITY_FILES[what] for what in ("record", "iterations"))
+    record, iterations = (folder / STABILITY_FILES[key] for key in ("record", "iterations"))
     groups = folder / GROUPS["record"]
-    place = EnsembleFolder(folder)
-    first = [place.batches(number) / "batch_0.pt" for number in map(run_number, find_histories(folder))]
+    layout = EnsembleFolder(folder)
+    first = [layout.batches(number) / "batch_0.pt" for number in map(run_number, find_histories(folder))]
     return {
-        "distances": place.distances(),
+        "distances": layout.distances(),
         "stability": (record, iterations) if record.is_file() and iterations.is_file() else None,
         "groups": groups if groups.is_file() else None,
         "batches": first if all(path.is_file() for path in first) else [],
@@ -167,8 +167,8 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         batch = StoredBatch.open(file)
         columns, union = _columns(batch.labels, history.labels, file), _union_columns(batch.labels, labels)
         threshold, counted_above = history.config.activation_threshold, _threshold(data, history)
-        for asked in dict.fromkeys((threshold, counted_above)):
-            check_threshold(batch.threshold, asked, file=file)
+        for level in dict.fromkeys((threshold, counted_above)):
+            check_threshold(batch.threshold, level, file=file)
         own, names = _merges(data, run)
         final = groups_over_union(np.arange(len(own)), names, len(names) - 1, len(own))
         final_counts = np.zeros(len(own) - len(names), dtype=np.int64)
@@ -213,21 +213,21 @@ def _add_described(
     matrix = _first_samples(batch, MAX_SAMPLES)
     counted = count_cofiring(matrix, columns, [*shared, *first, *more], counted_above)
     add_cofiring(data, counted, run=0, n_samples=batch.n_samples, threshold=counted_above)
-    kept = batch.examples
-    if kept is None:
+    examples = batch.examples
+    if examples is None:
         return
     alone = [np.array([component]) for component in np.flatnonzero(columns >= 0)]
     least = data.arrays["found.active_members"] if found else np.array([])
     active_members = [int(at_least) if at_least > 0 else 1 for at_least in least]  # NaN without evidence
     data.header["examples"] = {
         "run": 0,
-        "n_samples": kept.n_samples,
+        "n_samples": examples.n_samples,
         "groups": describe_by_tokens(
-            _first_samples(batch, kept.n_samples),
-            kept.tokens[kept.samples[:, 0], kept.samples[:, 1]],
-            kept.vocabulary,
-            kept.context,
-            kept.samples,
+            _first_samples(batch, examples.n_samples),
+            examples.tokens[examples.samples[:, 0], examples.samples[:, 1]],
+            examples.vocabulary,
+            examples.context,
+            examples.samples,
             columns,
             [*found, *first, *alone, *more],
             counted_above,
@@ -275,19 +275,19 @@ def _groups_to_describe(
 
 def _merges(data: PageData, run: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of a run's components, and the first components of the merged groups."""
-    names = np.column_stack([data.arrays[f"run{run}.{which}"] for which in ("first", "second")])
+    names = np.column_stack([data.arrays[f"run{run}.{name}"] for name in ("first", "second")])
     return data.arrays[f"run{run}.own"].astype(np.int64), names.astype(np.int64)
 
 
 def _union_columns(of_batch: Labels, labels: Labels) -> np.ndarray:
     """Return the column of each component of the ensemble, -1 for one that the batch lacks."""
-    place = {label: column for column, label in enumerate(of_batch)}
-    return np.array([place.get(label, -1) for label in labels], dtype=np.int64)
+    column_of = {label: column for column, label in enumerate(of_batch)}
+    return np.array([column_of.get(label, -1) for label in labels], dtype=np.int64)
 
 
 def _columns(of_batch: Labels, labels: Labels, file: str | Path) -> np.ndarray:
-    place = {label: column for column, label in enumerate(of_batch)}
-    missing = next((label for label in labels if label not in place), None)
+    column_of = {label: column for column, label in enumerate(of_batch)}
+    missing = next((label for label in labels if label not in column_of), None)
     if missing is not None:
         raise InputError(
             "batch lacks a component of its run",
@@ -296,4 +296,4 @@ def _columns(of_batch: Labels, labels: Labels, file: str | Path) -> np.ndarray:
             found=missing,
             allowed="its batch",
         )
-    return np.array([place[label] for label in labels], dtype=np.int64)
+    return np.array([column_of[label] for label in labels], dtype=np.int64)

@@ -42,13 +42,13 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
         settings = Path(folder) / "config.json"
         settings.write_text(json.dumps(config))
         # the name's end decides the format, and the folder is locked by the workflow that this is a job of
-        made = Path(folder) / "report.html"
+        output = Path(folder) / "report.html"
         command = [
             "--nolock",
             "--quiet",
             "all",
             "--report",
-            os.fspath(made),
+            os.fspath(output),
             "--configfile",
             os.fspath(settings),
         ]
@@ -59,14 +59,14 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
             text=True,
             check=False,
         )
-        if done.returncode or not made.is_file():
+        if done.returncode or not output.is_file():
             raise InputError(
                 "Snakemake could not write the report",
                 file=path,
                 found=(done.stdout.strip().splitlines() or ["no message"])[-1],
                 allowed=f"results of {target} that are there and up to date",
             )
-        page.write_bytes(made.read_bytes())
+        page.write_bytes(output.read_bytes())
 
 
 def resolve_configuration(

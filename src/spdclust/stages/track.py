@@ -103,9 +103,9 @@ def _warned(folder: str | Path) -> Iterator[None]:
         yield
     except Exception as error:
         expected = isinstance(error, InputError)
-        what = error if expected else f"{type(error).__name__}: {error}"
+        reason = error if expected else f"{type(error).__name__}: {error}"
         log.warning(
-            "not logged to W&B: %s; to retry: spdclust wandb-sync %s", what, folder, exc_info=not expected
+            "not logged to W&B: %s; to retry: spdclust wandb-sync %s", reason, folder, exc_info=not expected
         )
 
 

@@ -113,7 +113,7 @@ def load_group_assignments(path: str | Path) -> GroupAssignments:
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     names = [f"{name}.npy" for name in (*_ARRAYS, "labels", "configuration")]
-    read = read_archive(file, arrays=names, what="file of group assignments")
+    read = read_archive(file, arrays=names, kind="file of group assignments")
     arrays = {name: read[f"{name}.npy"] for name in _ARRAYS}
     try:
         labels = [str(label) for label in json.loads(str(read["labels.npy"]))]

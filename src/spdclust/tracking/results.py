@@ -242,7 +242,7 @@ def _save(
     **metadata: Any,
 ) -> None:
     """Add the existing ones of some files as one artifact."""
-    there = [path for path in files if path.is_file()]
-    if there:
+    existing = [path for path in files if path.is_file()]
+    if existing:
         name = ensemble.name.translate(str.maketrans("/~+", "-__"))
-        tracker.artifact(f"{name}-{what}", kind or what, there, {"ensemble": ensemble.name, **metadata})
+        tracker.artifact(f"{name}-{what}", kind or what, existing, {"ensemble": ensemble.name, **metadata})

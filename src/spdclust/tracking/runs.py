@@ -212,12 +212,12 @@ def log_once(
     note = Note(run_id, source, target, False, str(tracker.folder or ""), tracker.offline, times)
     # the run of a killed process is never finished: the next process uses another id
     note.save(path)
-    whole = False
+    has_source = False
     try:
         write(tracker, note)
-        whole = bool(note.source)
+        has_source = bool(note.source)
     finally:
-        note.complete = tracker.finish() and whole
+        note.complete = tracker.finish() and has_source
         note.save(path)
     if note.complete and note.offline:
         log.warning("W&B is offline: %s is recorded; send it with `wandb sync %s`", run_id, note.folder)

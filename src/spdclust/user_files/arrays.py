@@ -95,23 +95,23 @@ def _modules(arrays: Mapping[str, Any], path: Path, contents: Mapping[str, Any])
     matrices = {name: value for name, value in arrays.items() if len(value.shape) >= 2}
     leading = {tuple(value.shape[:-1]) for value in matrices.values()}
     if not matrices or len(matrices) < len(arrays) or len(leading) > 1 or not _PARTS.isdisjoint(arrays):
-        what = "arrays do not have the same samples"
+        problem = "arrays do not have the same samples"
         if len(leading) < 2:
-            what = (
+            problem = (
                 "no matrix of activations"
                 if "activations" not in arrays
                 else "arrays next to the activations"
             )
         found = ", ".join(f"{name} {describe(value)}" for name, value in list(contents.items())[:8])
-        raise InputError(what, file=path, found=found or "nothing", allowed=ALLOWED)
+        raise InputError(problem, file=path, found=found or "nothing", allowed=ALLOWED)
     parts = {name: matrix_content(matrix, path) for name, matrix in matrices.items()}
-    whole = [name for name, part in parts.items() if part.whole_numbers]
-    if 0 < len(whole) < len(parts):
+    integer_modules = [name for name, part in parts.items() if part.whole_numbers]
+    if 0 < len(integer_modules) < len(parts):
         raise InputError(
             "whole numbers next to real ones: a mask or token numbers?",
             file=path,
-            field=whole[0],
-            found=describe(matrices[whole[0]]),
+            field=integer_modules[0],
+            found=describe(matrices[integer_modules[0]]),
             allowed=ALLOWED,
         )
     return beside_each_other(parts)
@@ -152,7 +152,7 @@ def zipped_batch(path: Path) -> UserContent:
         InputError: the file is damaged, or a member is missing.
     """
     arrays = zipped_arrays(path, _WHAT, _WHAT)
-    labels = split_lines(read_archive(path, texts=[_LABELS], what=_WHAT)[_LABELS])
+    labels = split_lines(read_archive(path, texts=[_LABELS], kind=_WHAT)[_LABELS])
     if _ACTIVATIONS not in arrays:
         found = [*(f"{name}.npy" for name in arrays), _LABELS]
         raise InputError("member missing", file=path, field=f"{_ACTIVATIONS}.npy", found=found, allowed=_WHAT)

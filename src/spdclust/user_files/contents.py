@@ -129,7 +129,7 @@ class ZippedArray:
         return sparse.csr_array(stacked.T if self.fortran_order else stacked)
 
 
-def zipped_arrays(path: Path, what: str, allowed: str) -> dict[str, ZippedArray]:
+def zipped_arrays(path: Path, kind: str, allowed: str) -> dict[str, ZippedArray]:
     """Return the arrays of an archive by name, after checking that every header matches the stored size.
 
     Example:
@@ -142,7 +142,7 @@ def zipped_arrays(path: Path, what: str, allowed: str) -> dict[str, ZippedArray]
         InputError: the archive or an array in it is damaged.
     """
     arrays = {}
-    with open_zip(path, what) as archive:
+    with open_zip(path, kind) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         check_members_size(archive, path, members)
         for member in members:

@@ -149,14 +149,14 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
     above = [] if location == Path(folder).expanduser() else _candidates(location.parent)
     if isinstance(shards, str):
         pattern = RUN_NUMBER.sub(lambda match: f"{run:{(match[1] or '').removeprefix(':')}d}", shards)
-        kept = [file for file in files if fnmatchcase(file.name, pattern)]
+        matching = [file for file in files if fnmatchcase(file.name, pattern)]
         of_any_run = RUN_NUMBER.sub("[0-9]*", shards)
         ignored = [
             (file, OF_ANOTHER_RUN if fnmatchcase(file.name, of_any_run) else f"does not match {shards}")
             for file in files
-            if file not in kept
+            if file not in matching
         ]
-        if not kept:
+        if not matching:
             raise InputError(
                 "no file matches the pattern",
                 file=location,
@@ -166,17 +166,17 @@ def files_of_run(folder: str | Path, run: int = 0, shards: bool | str | None = N
             )
     else:
         ignored = [(file, why) for file in files if (why := _other_content(file)) is not None]
-        kept = [file for file in files if _other_content(file) is None]
+        matching = [file for file in files if _other_content(file) is None]
     others = sorted(path for path in set(location.iterdir()).difference(files) if path.name[0] != ".")
-    if not kept:
+    if not matching:
         raise no_activations(location, ignored, others, field=_FIELD, allowed=ALLOWED)
     if any(is_tokens_file(file) for file, _ in ignored):  # read with the activations that they belong to
-        tokens = {tokens_file(file, SUFFIXES) for file in kept}
+        tokens = {tokens_file(file, SUFFIXES) for file in matching}
         ignored = [(file, why) for file, why in ignored if file not in tokens]
-    if kept != [location]:  # a folder that holds one batch may have files of other kinds
+    if matching != [location]:  # a folder that holds one batch may have files of other kinds
         ignored += other_formats(others)
     ignored += [(file, "outside the folders run_<r>/") for file in above]
-    return RunFiles(location, group_shards(kept, shards), ignored=tuple(ignored))
+    return RunFiles(location, group_shards(matching, shards), ignored=tuple(ignored))
 
 
 def files_of_runs(config: ClusteringRunConfig, runs: Sequence[int]) -> list[RunFiles]:
@@ -242,10 +242,10 @@ def files_beside(files: Sequence[Path]) -> list[Path]:
         for file in files
         for location in ((file,) if file.is_dir() else ()) + (file.parent, file.parent.parent)
     )
-    beside = [location / name for location in locations for name in names if (location / name).is_file()]
+    companions = [location / name for location in locations for name in names if (location / name).is_file()]
     for folder in dict.fromkeys(file if file.is_dir() else file.parent for file in files):
-        beside += sorted(file for file in folder.iterdir() if is_tokens_file(file))
-    return beside + [part for file in files if file.is_dir() for part in parts_of(file)]
+        companions += sorted(file for file in folder.iterdir() if is_tokens_file(file))
+    return companions + [part for file in files if file.is_dir() for part in parts_of(file)]
 
 
 def batches_per_run(config: ClusteringRunConfig, runs: Sequence[int] = (0,)) -> int:

@@ -297,14 +297,14 @@ def _of_npz(path: Path) -> UserContent:
     if {"format", "shape"} <= set(arrays):  # as scipy.sparse writes it
         n_samples, n_components = flattened(np.asarray(arrays["shape"]).tolist())
         check_shape(n_samples, n_components, path)
-        whole = are_whole(arrays["data"].dtype) if "data" in arrays else None
-        if "data" in arrays and whole is None:
+        whole_numbers = are_whole(arrays["data"].dtype) if "data" in arrays else None
+        if "data" in arrays and whole_numbers is None:
             raise not_a_matrix(path, f"sparse {arrays['data'].dtype} {(n_samples, n_components)}")
         return UserContent(
             n_samples,
             n_components,
             lambda: matrix_rows(sparse.load_npz(path), path),
-            whole_numbers=whole,
+            whole_numbers=whole_numbers,
         )
     # dense activations are left where they are, to be read in pieces
     small = {

@@ -91,12 +91,12 @@ def cache_content(folder: Path) -> UserContent:
         width = end - start + 1
         content = coordinates(arrays["locations"], arrays["activations"], file, leading=leading, width=width)
         modules.setdefault(module, []).append(content)
-    whole = {
+    tensors = {
         module: beside_each_other({str(number): part for number, part in enumerate(parts)})
         for module, parts in modules.items()
     }
-    kept = None if tokens is None else UserTokens.of(tokens, files[0])
-    return replace(beside_each_other(whole), tokens=kept)
+    stored_tokens = None if tokens is None else UserTokens.of(tokens, files[0])
+    return replace(beside_each_other(tensors), tokens=stored_tokens)
 
 
 def _read_split(file: Path) -> dict[str, Any]:

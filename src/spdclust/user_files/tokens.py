@@ -142,7 +142,7 @@ def read_tokens(path: Path) -> UserTokens:
             raise _no_tokens(path, type(content).__name__)
         return UserTokens.of(content, path)
     if path.suffix == ".npy":
-        return UserTokens.of(read_array(path, what="file of tokens"), path)
+        return UserTokens.of(read_array(path, kind="file of tokens"), path)
     content = load_tensors(path, "file of tokens", _ALLOWED)
     if not hasattr(content, "detach") or str(content.layout) != "torch.strided":
         raise _no_tokens(path, type(content).__name__)

@@ -45,12 +45,12 @@ def count_active(row_start, rows, values, columns, threshold, new_start):
     """
     n_other = 0
     for n in range(len(row_start) - 1):
-        kept = 0
+        n_kept = 0
         for e in range(row_start[n], row_start[n + 1]):
             keep = values[e] > threshold and columns[rows[e]] >= 0
-            kept += keep
+            n_kept += keep
             n_other += keep and values[e] != 1
-        new_start[n + 1] = new_start[n] + kept
+        new_start[n + 1] = new_start[n] + n_kept
     return n_other
 
 

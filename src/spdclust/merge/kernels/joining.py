@@ -261,22 +261,22 @@ def update_weight(figures, blocks, p):
 
 
 @compiled
-def move_rows(coact, kept):
+def move_rows(coact, slots):
     """Remove the gaps that closed slots left in the triangle; rows only move towards the front."""
     end = 0
-    for p in range(len(kept)):
-        start = coact.wide_start[kept[p]]
+    for p in range(len(slots)):
+        start = coact.wide_start[slots[p]]
         if start >= 0:
             for q in range(p):
-                coact.wide[end + q] = coact.wide[start + kept[q]]
+                coact.wide[end + q] = coact.wide[start + slots[q]]
             coact.wide_start[p] = end
             end += p
         else:
-            to, start = row_start(p), row_start(kept[p])
+            to, start = row_start(p), row_start(slots[p])
             for q in range(p):
-                coact.narrow[to + q] = coact.narrow[start + kept[q]]
+                coact.narrow[to + q] = coact.narrow[start + slots[q]]
             coact.wide_start[p] = -1
-    coact.wide_start[len(kept) : -1] = -1
+    coact.wide_start[len(slots) : -1] = -1
     coact.wide_start[-1] = end
 
 
