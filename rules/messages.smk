@@ -51,18 +51,18 @@ def start_job_server():
 
 
 def summary(ensembles, sweeps):
-    """What was found; a summary that cannot be read is said so, since all that was asked for is there."""
+    """What was found, or why it cannot be read: an error here must not fail a finished workflow."""
     from spdclust.files.summaries import format_summaries, format_sweeps
 
     folders = [folder_of(ensemble) for ensemble in ensembles]
     try:
-        said = [
+        lines = [
             format_summaries(folders),
             format_sweeps([f"{RESULTS}/{folder}" for folder in sweeps]),
         ]
     except InputError as error:
-        said = [f"Error: {error}"]
-    return "\n\n".join(filter(None, said))
+        lines = [f"Error: {error}"]
+    return "\n\n".join(filter(None, lines))
 
 
 def print_summary(ensembles, sweeps):
@@ -72,16 +72,16 @@ def print_summary(ensembles, sweeps):
 
 
 def print_plan(ensembles):
-    """One line an ensemble, for `snakemake -n -q`, which says nothing about the jobs itself."""
+    """One line an ensemble, for `snakemake -n -q`, which prints nothing about the jobs itself."""
     for ensemble in ensembles:
-        wanted = ensemble_files([ensemble]) + figure_files([ensemble])
-        wanted += page_files([ensemble])
+        targets = ensemble_files([ensemble]) + figure_files([ensemble])
+        targets += page_files([ensemble])
         merges, present = history_files(ensemble), lambda files: sum(
             map(os.path.exists, files)
         )
         print(
             f"{folder_of(ensemble)}: {present(merges)} of {len(merges)} histories and "
-            f"{present(wanted)} of {len(wanted)} results are there "
+            f"{present(targets)} of {len(targets)} results are there "
             f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
         )
     print(

@@ -17,7 +17,7 @@ def merging_megabytes(wildcards, batches):
     try:
         n_components = max(batch_shape(file)[1] for file in batches)
         n_entries = max(batch_entries(file) for file in batches)
-    except InputError:  # the merge says it better
+    except InputError:  # the merge has the better message
         n_components = n_entries = 0
     scalar = ensemble_of(wildcards).run.merge_config.activation_threshold is None
     return merging_bytes(n_components, n_entries, scalar=scalar) / 2**20
@@ -29,7 +29,7 @@ def grouping_megabytes(batches):
     try:
         n_components = max(batch_shape(file)[1] for file in batches)
         sizes = [48 * batch_entries(file) / 2**20 for file in batches]
-    except InputError:  # the stage says it better
+    except InputError:  # the stage has the better message
         n_components, sizes = 0, [0]
     entries = max(sizes) + min(sum(sizes), 1000)
     return 1000 + entries + 6 * n_components**2 / 2**20

@@ -1,6 +1,6 @@
 """Find, and learn how far to trust, the groups of components inside decomposed neural networks.
 
-`__init__.pyi` says which names there are. They are imported when they are first used, so that
+`__init__.pyi` lists the names. They are imported when they are first used, so that
 `import spdclust` stays fast.
 """
 

@@ -166,7 +166,7 @@ def test_a_model_that_is_gone_or_another_one_is_one_line(tmp_path, capsys, monke
     code, _, error = reproduce(capsys, history, "--check", "--model", "moved")
     assert code == 1
     assert "moved: checkpoint_digest: not the checkpoint that the history was made from (found: " in error
-    assert "allowed: 39cb7510a455b9e9; --model says where it is)" in error
+    assert "allowed: 39cb7510a455b9e9; --model with its path)" in error
 
 
 def test_absolute_paths_are_left_out_and_found_again(tmp_path, capsys):

@@ -46,14 +46,14 @@ def test_each_run_is_in_one_job_and_no_job_touches_old_runs_for_new_ones(kept, a
         ({"sampled": range(6), "merged": range(4)}, [range(4), range(4, 8)]),
         ({"sampled": range(8), "merged": [0, 1, 5]}, [range(8)]),
         # temporary batches are gone: the groups need those of the old runs as well
-        ({"merged": range(8), "kept": False}, [range(8)]),
-        ({"merged": range(4), "kept": False}, [range(8)]),
-        ({"merged": range(4), "kept": False, "asked": range(4, 8)}, [range(4), range(4, 8)]),
+        ({"merged": range(8), "keep_batches": False}, [range(8)]),
+        ({"merged": range(4), "keep_batches": False}, [range(8)]),
+        ({"merged": range(4), "keep_batches": False, "requested": range(4, 8)}, [range(4), range(4, 8)]),
         # someone has deleted them
         ({"merged": range(4)}, [range(4), range(4, 8)]),
         ({"sampled": {0, 1, 3}, "merged": range(4)}, [range(2), range(2, 3), range(3, 4), range(4, 8)]),
         # a single file
-        ({"asked": [3]}, [range(3), range(3, 4), range(4, 8)]),
+        ({"requested": [3]}, [range(3), range(3, 4), range(4, 8)]),
     ],
 )
 def test_runs_are_divided_by_the_files_that_exist(files, jobs):

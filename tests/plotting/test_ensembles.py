@@ -268,7 +268,7 @@ def test_older_tables_of_groups_are_read_where_they_can_be(tmp_path):
     assert load_group_members(path) == {"least_mdl": [["a:0", "[b]:1"], ["3"]]}
     path.write_text("cut,group,size,support,members\nleast_mdl,0,2,1.0,a cat:0 b:1\n")
     with pytest.raises(
-        InputError, match=r"members: members cannot be told apart \(found: a cat:0 b:1; allowed: a JSON"
+        InputError, match=r"members: members cannot be distinguished \(found: a cat:0 b:1; allowed: a JSON"
     ):
         load_group_members(path)
     assert load_groups(path)["least_mdl"][0]["size"] == 2

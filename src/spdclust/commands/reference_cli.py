@@ -28,7 +28,7 @@ _EXAMPLES = """examples:
 """
 
 NO_LONGER = {
-    "local_clustering_parallel": "runs share the cores anyway; --cores says how many there are",
+    "local_clustering_parallel": "runs share the cores anyway; --cores sets their number",
     "local_calc_distances_parallel": "one pass computes all distances, on the threads of its job",
     "track_resources_calc_distances": "time and memory of every job are in results/logs/, as .tsv",
 }
@@ -67,8 +67,8 @@ def parser() -> argparse.ArgumentParser:
     """
     arguments = argparse.ArgumentParser(
         prog="spd-clustering",
-        description="Run the workflow for one pipeline file, on Slurm unless --local. Flags take the place "
-        "of what the file says; the file stays as it is.",
+        description="Run the workflow for one pipeline file, on Slurm unless --local. Flags override "
+        "the values of the file, which is not changed.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -116,7 +116,7 @@ def _make_batches(recipe: Recipe, folder: Path, model: str | None) -> list[Path]
             file=source.model_source,
             field="checkpoint_digest",
             found=loaded.digest[:16],
-            allowed=f"{str(recorded)[:16]}; --model says where it is",
+            allowed=f"{str(recorded)[:16]}; --model with its path",
         )
     write_missing_batches(config, loaded, recipe.provenance["batch_seeds"], paths)
     return paths

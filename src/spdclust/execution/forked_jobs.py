@@ -91,7 +91,7 @@ class ForkedJob:
     """A process for a job, which begins with `wait`: until then it can be found by its number.
 
     Args:
-        answers: where its server says its process number, and its exit code once it has ended.
+        answers: on which its server sends its process number, and its exit code once it has ended.
 
     Raises:
         OSError: the server has ended.
@@ -237,7 +237,7 @@ def _main() -> None:
     # Ctrl-C ends the jobs, and the workflow ends the server
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in sys.argv[2:]:
-        # a job that needs what cannot be imported says so
+        # a job that needs what cannot be imported reports it
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     gc.collect()

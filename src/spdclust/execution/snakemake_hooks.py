@@ -153,8 +153,8 @@ def refusal(message: str | None) -> str | None:
     """Return why `sbatch` rejected a job, from the message of the executor; None for any other message.
 
     Example:
-        >>> said = "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition'.\\n sbatch"
-        >>> refusal(said)
+        >>> text = "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition'.\\n sbatch"
+        >>> refusal(text)
         'invalid partition'
     """
     found = re.match(

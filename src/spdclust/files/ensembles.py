@@ -51,8 +51,8 @@ def save_ensemble_meta(
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> save_ensemble_meta(example_normalized(), f"{folder}/ensemble_meta.json")
-        >>> told = json.loads((folder / "ensemble_meta.json").read_text())
-        >>> told["n_ensemble"], told["c_components"]
+        >>> metadata = json.loads((folder / "ensemble_meta.json").read_text())
+        >>> metadata["n_ensemble"], metadata["c_components"]
         (2, 12)
 
     Raises:

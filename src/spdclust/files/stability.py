@@ -228,7 +228,7 @@ def load_group_members(path: str | Path) -> dict[str, list[Labels]]:
             contains a space.
 
     Raises:
-        InputError: no such file, not that table, or the members cannot be told apart.
+        InputError: no such file, not that table, or the members cannot be distinguished.
     """
     found: dict[str, list[Labels]] = {}
     for row in _rows(path, ("cut", "size", "members")):
@@ -236,7 +236,7 @@ def load_group_members(path: str | Path) -> dict[str, list[Labels]]:
         size = _number(int, row, "size", path)
         if len(members) != size:
             raise InputError(
-                "members cannot be told apart",
+                "members cannot be distinguished",
                 file=path,
                 field="members",
                 found=row["members"],

@@ -99,7 +99,7 @@ class Engine:
 
     Args:
         source: source of the batches.
-        kept: columns of the components to merge.
+        components: columns of the components to merge.
         config: the settings of the merge.
         rng: generator used for all draws.
         threads: number of threads that read batches; the result does not depend on it.

@@ -1,4 +1,4 @@
-"""What `final_config.yaml` of a decomposition run says about the model and its task, in today's keys.
+"""The model and its task as `final_config.yaml` of a decomposition run describes them, in today's keys.
 
 Only the parts of the training configuration that define the model are read; the rest is ignored.
 """

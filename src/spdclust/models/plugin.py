@@ -18,7 +18,7 @@ from spdclust.models.config import InductionTask, LanguageTask, Task, ToyTask
 from spdclust.models.loader_names import function_of, model_files
 from spdclust.models.sparse_rows import RowCollector
 
-_ALLOWED = "docs/loaders.md says what a loaded model has"
+_ALLOWED = "docs/loaders.md describes what a loaded model needs"
 
 
 class PluginModel:

@@ -42,7 +42,7 @@ def plot_found_groups(found: FoundGroups) -> Figure:
         '3 groups hold (0.25 expected by chance), 3 of 12 components belong to none'
 
     Args:
-        found: the groups; without evidence (no batches) their support is drawn, and the figure says why.
+        found: the groups; without evidence (no batches) their support is drawn, and the title explains why.
     """
     n_shown = min(found.n_groups, MOST_GROUPS)
     figure = Figure(figsize=(12.0, max(4.2, 0.16 * n_shown + 2.4)), layout="constrained")

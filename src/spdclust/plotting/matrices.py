@@ -122,7 +122,7 @@ def draw_matrix(
             what is less has its first colour.
 
     Returns:
-        The colour bar; None when there is no value at all, which the picture then says.
+        The colour bar; None without any value; the figure then has a note.
     """
     values = np.ma.masked_invalid(np.asarray(cells, dtype=np.float64))
     axes.grid(visible=False)

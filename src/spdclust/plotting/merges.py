@@ -23,7 +23,7 @@ from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, groups_span, new_
 def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure:
     """Draw the description length over iterations, the least one of each run marked.
 
-    Without merges, or without description lengths in the histories, the figure says so.
+    Without merges, or without description lengths in the histories, a title explains the empty figure.
 
     Example:
         >>> from spdclust.example_ensemble import example_history

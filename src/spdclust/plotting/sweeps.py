@@ -119,7 +119,7 @@ def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -
             ]
             for pairs in (zip(*each, strict=True) for each in zip(values, by_chance, strict=True))
         ]
-        # coloured by what is beyond chance: a support of 1 says nothing where shuffled runs reach 0.99
+        # coloured by what is beyond chance: a support of 1 means nothing where shuffled runs reach 0.99
         drawn = _draw_heat_map(axes, values - by_chance, numbers, least=0.0)
         figure.colorbar(drawn, ax=axes, label=label)
         axes.set_title(title)

@@ -71,7 +71,7 @@ def explorer(
         distances: the distance files by method.
         stability: `stability.json` and `stability_iterations.csv`.
         groups: `groups.json`, the groups that the page opens on; without it, the page opens on the merge.
-        batches: the first batch of each run, or nothing: the page then says that it holds no activations.
+        batches: the first batch of each run, or nothing: the page then states that it has no activations.
 
     Raises:
         InputError: a file cannot be read or does not fit the others, or the page cannot be written.

@@ -121,7 +121,7 @@ def _splits(folder: Path) -> list[Path]:
 
 
 def is_tokens_file(path: Path) -> bool:
-    """Return whether a file's name says that it holds tokens.
+    """Return whether a file has the name of a file of tokens.
 
     Example:
         >>> [is_tokens_file(Path(name)) for name in ("tokens_0.npy", "token_ids.pt", "tokens.txt", "a.npy")]

@@ -102,7 +102,7 @@ TMS_TRAIN_CONFIG = "tms_train_config.yaml"
 class TMSConfig(Section):
     """Sizes of a toy model of superposition.
 
-    `tied_weights` says that training kept `linear2.weight` the transpose of `linear1.weight`. Checkpoints
+    `tied_weights` means that training kept `linear2.weight` the transpose of `linear1.weight`. Checkpoints
     store both, so both are taken as stored and never tied again.
     """
 
