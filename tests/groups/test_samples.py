@@ -11,6 +11,7 @@ from scipy import sparse
 from spdclust.core.errors import InputError
 from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.groups import nulls, samples
+from spdclust.groups.kernels import samples as kernels
 from spdclust.groups.nulls import first_samples, null_folds
 from spdclust.groups.samples import Entries, Folds, fold_samples
 from spdclust.groups.similarity import pair_sums
@@ -202,6 +203,25 @@ def test_trades_visit_every_arrangement_with_these_margins_evenly():
         seen[arranged] = seen.get(arranged, 0) + 1
     assert len(seen) == 6
     assert max(seen.values()) < 100 + 6 * np.sqrt(100)
+
+
+@pytest.mark.parametrize("has_values", [False, True])
+def test_a_trade_gives_every_component_of_one_of_two_samples_the_same_chance(has_values):
+    """Samples with components 0 to 4, and 0 and 5: each of 1 to 5 is the other one of the second sample."""
+    rng, n_draws = np.random.default_rng(5), 4000
+    partner = np.zeros(6, dtype=np.int64)
+    for draw in range(n_draws):
+        rows = np.array([0, 1, 2, 3, 4, 0, 5], dtype=np.uint16)
+        values = np.array([10, 1, 2, 3, 4, 20, 5] if has_values else [], dtype=np.float32)
+        kernels.trade(np.array([draw % 2, 1 - draw % 2]), np.array([0, 5, 7]), rows, values, 6, rng)
+        assert sorted(rows[:5].tolist() + rows[5:].tolist()) == [0, 0, 1, 2, 3, 4, 5]
+        assert 0 in rows[:5]
+        assert 0 in rows[5:]
+        if has_values:  # those of the shared component stay in their samples
+            assert (values == np.where(rows == 0, [10] * 5 + [20] * 2, rows)).all()
+        partner[rows[5:].max()] += 1
+    assert partner[0] == 0
+    assert (abs(partner[1:] - n_draws / 5) < 4.5 * np.sqrt(n_draws * 0.16)).all()
 
 
 def test_a_null_run_takes_the_first_samples_where_there_are_too_many(monkeypatch):

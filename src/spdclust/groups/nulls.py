@@ -80,10 +80,11 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
             by_component = piece.transposed()
             kernels.scatter(by_component.start, by_component.columns, piece.n_rows, rng)
             return by_component.transposed()
-        # `trade` moves values with their entries, and has no form without values
-        values = np.ones(len(piece.columns), np.float32) if piece.values is None else piece.values
+        n_columns = piece.n_columns
+        values = np.empty(0, np.float32) if piece.values is None else piece.values
         for _ in range(TRADES):
-            kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, rng)
+            kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, n_columns, rng)
+        kernels.sort_rows(piece.start, piece.columns, values, n_columns)
         return piece
 
     drawn = run_parts(draw, [(position, position + 1) for position in range(len(pieces))], threads)

@@ -125,65 +125,63 @@ def scatter(column_start, samples, n_samples, rng):
 
 
 @compiled(allocates=True)
-def trade(order, row_start, rows, values, rng):
+def trade(order, row_start, rows, values, n_columns, rng):
     """Trade components between neighbours in a random order of samples: one round of curveball.
 
-    Every component keeps its number of samples and every sample its number of components; values move with
-    their components.
+    Every component keeps its number of samples and every sample its number of components; values, if there
+    are any, move with their components. The components of a sample are not in order afterwards.
     """
     longest = 0
     for n in range(len(row_start) - 1):
         longest = max(longest, row_start[n + 1] - row_start[n])
-    shared, shared_a, shared_b = (
-        np.empty(longest, rows.dtype),
-        np.empty(longest, values.dtype),
-        np.empty(longest, values.dtype),
-    )
+    marked = np.zeros(n_columns, dtype=np.uint8)
     only, only_value = np.empty(2 * longest, rows.dtype), np.empty(2 * longest, values.dtype)
+    has_values = len(values) > 0
     for t in range(0, len(order) - 1, 2):
         a, b = row_start[order[t]], row_start[order[t + 1]]
         end_a, end_b = row_start[order[t] + 1], row_start[order[t + 1] + 1]
-        n_a = end_a - a
-        x, y, n_shared, n_only = a, b, 0, 0
-        while x < end_a or y < end_b:
-            if y == end_b or (x < end_a and rows[x] < rows[y]):
-                only[n_only], only_value[n_only] = rows[x], values[x]
-                n_only += 1
-                x += 1
-            elif x == end_a or rows[y] < rows[x]:
-                only[n_only], only_value[n_only] = rows[y], values[y]
-                n_only += 1
+        # components of both samples stay, at the front of each; all others are collected
+        for e in range(a, end_a):
+            marked[rows[e]] = 1
+        x, y, n_only = a, b, 0
+        for e in range(b, end_b):
+            i = rows[e]
+            if marked[i]:
+                marked[i] = 2
+                rows[y] = i
+                if has_values:
+                    values[y] = values[e]
                 y += 1
             else:
-                shared[n_shared], shared_a[n_shared], shared_b[n_shared] = rows[x], values[x], values[y]
-                n_shared += 1
+                only[n_only] = i
+                if has_values:
+                    only_value[n_only] = values[e]
+                n_only += 1
+        for e in range(a, end_a):
+            i = rows[e]
+            if marked[i] == 2:
+                rows[x] = i
+                if has_values:
+                    values[x] = values[e]
                 x += 1
-                y += 1
-        # `only` is sorted: walk it once and assign each entry to `a` with the probability that preserves the
-        # number of entries of `a`
-        left_for_a, left = n_a - n_shared, n_only
-        x, y, s = a, b, 0
+            else:
+                only[n_only] = i
+                if has_values:
+                    only_value[n_only] = values[e]
+                n_only += 1
+            marked[i] = 0
+        # every subset of the right size is equally likely to go to `a`; without a branch, because a branch on
+        # a random number is predicted wrongly half of the time
+        left_for_a = end_a - x
         for o in range(n_only):
-            while s < n_shared and shared[s] < only[o]:
-                rows[x], values[x] = shared[s], shared_a[s]
-                rows[y], values[y] = shared[s], shared_b[s]
-                x += 1
-                y += 1
-                s += 1
-            if rng.random() * left < left_for_a:
-                rows[x], values[x] = only[o], only_value[o]
-                x += 1
-                left_for_a -= 1
-            else:
-                rows[y], values[y] = only[o], only_value[o]
-                y += 1
-            left -= 1
-        while s < n_shared:
-            rows[x], values[x] = shared[s], shared_a[s]
-            rows[y], values[y] = shared[s], shared_b[s]
-            x += 1
-            y += 1
-            s += 1
+            to_a = rng.random() * (n_only - o) < left_for_a
+            at = x if to_a else y
+            rows[at] = only[o]
+            if has_values:
+                values[at] = only_value[o]
+            x += to_a
+            y += not to_a
+            left_for_a -= to_a
 
 
 @compiled(allocates=True)
@@ -254,7 +252,7 @@ def samples_of_groups(busy_start, busy, busy_active, filled, samples):
                 filled[busy[b]] += 1
 
 
-@compiled
+@compiled(allocates=True)
 def count_with_groups(
     first, last, sample_start, samples, loose_start, edge_end, loose, loose_squares, busy_start, busy,
     hits, extra, energy, both,
@@ -266,24 +264,42 @@ def count_with_groups(
     `both`, `(groups, groups)`, the samples on which the first group and `others` members of the second are
     active.
     """
-    per_line = 64 // loose.itemsize
+    # a group's counts are collected in arrays that stay in the processor's caches, unlike those of all groups
+    n_components = hits.shape[1]
+    hits_of, extra_of = np.zeros(n_components, dtype=np.uint32), np.zeros(n_components, dtype=np.uint32)
+    energy_of = np.zeros(n_components if loose_squares is not None else 0)
     for g in range(first, last):
-        hits_of, extra_of = hits[g], extra[g]
+        if sample_start[g] == sample_start[g + 1]:
+            continue
+        both_of = both[g]
         for t in range(sample_start[g], sample_start[g + 1]):
             if t + 2 * AHEAD < sample_start[g + 1]:
-                fetch(loose_start, np.int64(samples[t + 2 * AHEAD]))
+                far = np.int64(samples[t + 2 * AHEAD])
+                fetch(loose_start, far)
+                fetch(edge_end, far)
+                fetch(busy_start, far)
             if t + AHEAD < sample_start[g + 1]:
-                ahead = loose_start[samples[t + AHEAD]]
-                for line in range(3):
-                    fetch(loose, ahead + per_line * line)
-                fetch(busy, busy_start[samples[t + AHEAD]])
+                entry, busy_entry = loose_start[samples[t + AHEAD]], busy_start[samples[t + AHEAD]]
+                for line in range(2):
+                    fetch(loose, entry + line * (64 // loose.itemsize))
+                    fetch(busy, busy_entry + line * (64 // busy.itemsize))
+                    if loose_squares is not None:
+                        fetch(loose_squares, entry + line * (64 // loose_squares.itemsize))
             n = samples[t]
             for b in range(busy_start[n], busy_start[n + 1]):
-                both[g, busy[b]] += 1
+                both_of[busy[b]] += 1
             for e in range(loose_start[n], loose_start[n + 1]):
-                hits_of[loose[e]] += 1
+                hits_of[loose[e]] += np.uint32(1)
             if loose_squares is not None:
                 for e in range(loose_start[n], loose_start[n + 1]):
-                    energy[g, loose[e]] += loose_squares[e]
+                    energy_of[loose[e]] += loose_squares[e]
             for e in range(loose_start[n], edge_end[n]):
-                extra_of[loose[e]] += 1
+                extra_of[loose[e]] += np.uint32(1)
+        for i in range(n_components):
+            hits[g, i] += np.int32(hits_of[i])
+            extra[g, i] += np.int32(extra_of[i])
+            hits_of[i], extra_of[i] = 0, 0
+        if loose_squares is not None:
+            for i in range(n_components):
+                energy[g, i] += energy_of[i]
+                energy_of[i] = 0
