@@ -102,6 +102,7 @@ class BatchedActivations(Brief):
             return self._only
         stored = self.get_next_stored()
         batch = ActivationBatch.from_stored(stored)
+        # of several batches, only one is in memory at a time
         if self.n_batches == 1:
             self._only = batch
         return batch
@@ -174,6 +175,7 @@ class BatchedActivations(Brief):
 
     def _check_model(self, path: Path, provenance: Mapping[str, str]) -> None:
         record = (f"{path.parent.name}/{path.name}", provenance)
+        # batches without a record of their model are accepted next to those of one model
         if not self._of_known_model and model_digests(provenance):
             self._of_known_model = [record]
         records = [*self._of_known_model, record]
@@ -256,6 +258,7 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
     """
     known = history.provenance.get("batches")
     files = find_batches(source) if isinstance(source, str | Path) else list(map(Path, source))
+    # different models were accepted when the run was merged
     insisted = history.provenance.get(INSIST) is True
     batches = BatchedActivations(files[: len(known)] if known else files, allow_different_models=insisted)
     if known is not None and list(known) != batches.digests:

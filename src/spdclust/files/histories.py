@@ -75,6 +75,7 @@ def save_merge_history(
         InputError: the file cannot be written, or the reader cannot read such a history.
     """
     shape = (history.n_iterations, history.n_components)
+    # 16 bits, as in the reference implementation, as long as they suffice
     index_type = np.int16 if history.n_components <= 2**15 - 1 else np.int32
     if group_idxs is None:
         group_idxs = shape[0] * shape[1] * np.dtype(index_type).itemsize <= GROUP_IDXS_LIMIT
@@ -160,7 +161,9 @@ def load_merge_history(path: str | Path) -> MergeHistory:
             unknown = not_stated_by(settings)
             provenance |= {NOT_STATED: unknown} if unknown else {}
             _check_reference_labels(metadata, labels)
+            # after an early stop, the rows that follow hold -1
             pairs = pairs[: _rows_filled(metadata["n_iters_current"], len(pairs))]
+        # either order is accepted; our own files have the smaller group first
         pairs = np.sort(pairs.astype(np.int64), axis=1)
         for name in own[1:] if ours else []:
             _check_figures(arrays[name], name, len(pairs))

@@ -90,6 +90,7 @@ def _median(values: np.ndarray, threads: int) -> float:
         counts: np.ndarray = np.cumsum(np.sum(run_parts(count_part, list(pairwise(edges)), threads), axis=0))
         return counts
 
+    # the upper 16 bits of the middle value, then the lower 16 among values with these upper ones
     high = count(16, 0)
     middle = []
     for rank in ((len(keys) - 1) // 2, len(keys) // 2):
@@ -165,6 +166,7 @@ def cuts_of_merges(
         "formed_by_most": formed_by(own, merges, len(merges) // 2 + 1),
         "formed_by_all": formed_by(own, merges, len(merges)),
     }
+    # of one run, as `best_iteration` is; the other two cuts are of all runs
     first = runs[0]
     if first.n_iterations and first.has_description_length:
         at = first.at(first.best_iteration())

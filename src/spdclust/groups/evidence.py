@@ -241,6 +241,7 @@ def choose_nodes(
     chosen: dict[int, list[int]] = {leaf: [] for leaf in range(tree.n_leaves)}
     for t, (a, b) in enumerate(tree.children.tolist()):
         node = tree.n_leaves + t
+        # savings of disjoint groups add up, as their codes are independent
         parts = best.pop(a) + best.pop(b)
         below = chosen.pop(a) + chosen.pop(b)
         row = row_of.get(node, -1)

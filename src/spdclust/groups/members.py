@@ -89,6 +89,7 @@ def find_memberships(
     squares, counts = folds.squares.sum(0), folds.counts.sum(0)
     usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
     rows: list[tuple[int, int, np.ndarray, float]] = []
+    # every pair of a group and a component is a test (Bonferroni)
     limit = np.log2(n_groups * n_components / false_alarm)
     for group, members in enumerate(groups):
         trials, hits = events.trials(group, group_of), events.hits[:, group]

@@ -188,6 +188,7 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1
     scale = sums.scale
 
     def similar(first: int, last: int) -> np.ndarray:
+        # a guess of how many there are; if there are more, the number found is the room for a second try
         found = 20 * (last - first)
         while True:
             pairs = np.empty((found, 2), dtype=np.int32)
@@ -207,12 +208,14 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1
         if len(members) < 2:
             continue
         distances = sums.distances(members, threads)
+        # sums in float32 can exceed the counts by rounding
         np.clip(distances, 0, 1, out=distances)
         key = int(part[members[0]])
         members_of[key] = members
         for t, (a, b, height, _) in enumerate(linkage(distances, "average")):
             if height <= 1 - least:
                 rows.append((height, key, t, int(a), int(b)))
+    # by height: average linkage never joins lower than before, so children come before parents
     rows.sort()
     number: dict[tuple[int, int], int] = {}
     children = np.empty((len(rows), 2), dtype=np.int64)

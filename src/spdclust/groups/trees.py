@@ -76,6 +76,7 @@ class Tree:
         trees.
         """
         keys = np.empty((self.n_leaves + len(self.children), 2), dtype=np.uint64)
+        # a fixed seed: keys of trees from different runs are compared
         rng = np.random.default_rng(_KEY_SEED)
         keys[: self.n_leaves] = rng.integers(0, 2**64, (self.n_leaves, 2), dtype=np.uint64)
         for t, (a, b) in enumerate(self.children):

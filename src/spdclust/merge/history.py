@@ -151,6 +151,7 @@ class MergeHistory(Brief):
                 found=self.selected_pairs.shape,
                 allowed="(iterations, 2)",
             )
+        # each merge leaves one group less, so all but one component can be merged away
         if self.n_iterations >= max(1, self.n_components):
             raise InputError(
                 "more merges than components allow",

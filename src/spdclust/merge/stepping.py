@@ -131,6 +131,7 @@ def pack_words(state: State) -> None:
         (5, 3)
     """
     slots = np.flatnonzero(state.marks[layout.SPAN_LENGTH] > 0)
+    # in the order in which they are stored, so that none overwrites one that is still to be moved
     slots = slots[np.argsort(state.marks[layout.SPAN_START, slots])]
     starts = state.marks[layout.SPAN_START, slots]
     moved = np.empty_like(starts)
@@ -159,6 +160,7 @@ def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator
     low, high = _bracket(state, rules, rank, slots)
     while True:
         below, between = choosing_rank.count_between(state, rules, log_k, low, high, np.empty(0))
+        # the sample was misleading: the value is on the other side of the bracket
         if below > rank:
             low, high = -np.inf, low
         elif below + between <= rank:

@@ -151,6 +151,7 @@ def _find_user_batches(config: ClusteringRunConfig, run: int, n_batches: int) ->
             allowed=f"{n_batches}",
         )
     headers = check_one_run(found)
+    # comparing every run with the first one finds any difference, and reads only two headers
     first = min(run_numbers(folder), default=0)
     if run != first and not shared_by_all_runs(folder, config.shards):
         others = files_of_run(folder, first, config.shards)
@@ -291,6 +292,7 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
         run: [config.batch_seed(run, batch) for batch in range(len(files))] for run, files in paths.items()
     }
     if config.precomputed_activations_dir is None:
+        # all runs at once, as loading the model and its data takes longer than a small batch
         model = load_run_model(config)
         write_missing_batches(config, model, list(chain(*seeds.values())), list(chain(*paths.values())))
         return

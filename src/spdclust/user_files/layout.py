@@ -90,6 +90,7 @@ def saved_files(folder: Path) -> list[Path]:
     record = read_json(folder / _STATE, allowed)
     with as_input_error("names no data files", folder / _STATE, allowed):
         names = [str(each["filename"]) for each in record["_data_files"]]
+        # a name with a folder in it could lead out of the dataset
         if not names or any(Path(name).name != name for name in names):
             raise InputError("names no data files", field="_data_files", found=names[:4], allowed=allowed)
         if record.get("_indices_files"):
@@ -112,6 +113,7 @@ def cache_files(folder: Path) -> list[Path]:
     found = _splits(folder)
     if not found:
         entries = [entry for entry in folder.iterdir() if not re.match(r"\.|run_\d+$", entry.name)]
+        # a cache of several modules has a folder for each
         found = [file for entry in entries if entry.is_dir() for file in _splits(entry)]
     return sorted(found, key=lambda file: natural(f"{file.parent.name}/{file.name}"))
 
@@ -151,6 +153,7 @@ def tokens_file(path: Path, matrices: Sequence[str]) -> Path | None:
     visible = [file for file in folder.iterdir() if not file.name.startswith(".")]
     found = [file for file in visible if is_tokens_file(file) and file != path]
     numbers = () if path.is_dir() else _numbers(path)
+    # the last numbers decide: `tokens_3` belongs to `layer_12_part_3`
     own = [file for file in found if (its := _numbers(file)) and its == numbers[-len(its) :]]
     if not own:
         own = [file for file in found if not _numbers(file)]
@@ -256,6 +259,7 @@ def group_shards(files: Sequence[Path], shards: bool | str | None) -> tuple[tupl
 
 
 def _check_complete(total: int, found: dict[int, Path]) -> None:
+    # some writers count shards from 0, others from 1
     first = 1 if 0 not in found and total in found else 0
     missing = [number for number in range(first, first + total) if number not in found]
     extra = [file for number, file in found.items() if not first <= number < first + total]

@@ -28,6 +28,8 @@ def count_nodes(
                 k += 1
             last_open[count] = k
         members = order[lo[v] : lo[v] + size[v]]
+        # count the active members of every sample, use the counts, and reset them by the same entries:
+        # the cost is proportional to the entries of the group, not to the number of samples
         for offset in range(0, len(column_start) - 1, n_components):
             for i in members:
                 for e in range(column_start[offset + i], column_start[offset + i + 1]):
@@ -90,6 +92,7 @@ def node_bits(
             gate = gate_start[v] + k
             all_open = _total(opened[:, gate])
             for r in range(n_runs):
+                # minus the cost of the gate; each member then saves its code alone, minus that given the gate
                 bits[r] = -_code_length(
                     opened[r, gate], n_samples[r], all_open - opened[r, gate], all_samples - n_samples[r]
                 )

@@ -65,6 +65,7 @@ def pair_sums(
                         f += np.uint64(1)
                         j = rows[f]
                     total[i] += value * value
+        # sums of one component stay in the cache until here: the triangle is written once for each piece
         row = sums[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
         if is_first:
             row[:] = 0

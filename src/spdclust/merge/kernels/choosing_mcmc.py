@@ -77,6 +77,7 @@ def weigh_new_row(state, rules, p, log_k):
     figures, inverse, scale = state.figures, _inverse_temperature(rules), state.sums[SCALE]
     least, total = _weigh_row(state.coact, figures, rules, p, log_k, state.room)
     figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p] = least, total
+    # exp(400) is 5e173: sums of weights much above that would overflow
     if least < np.inf and (scale - least) * inverse > 400.0:
         rescale(figures, state.blocks, state.sums, state.counts[SLOTS], rules)
     else:
@@ -111,6 +112,7 @@ def choose_mcmc(state, rules, log_k, rng):
             if total == 0.0:
                 return -1, -1
         p = _row_at(figures, blocks, rng.random() * total, n_slots)
+        # the ratio of two weights is finite where the weights themselves are not
         old_least, old_total = figures[LEAST_WEIGHED, p], figures[WEIGHT_TOTAL, p]
         least, row_total = _weigh_row(state.coact, figures, rules, p, log_k, state.room)
         if rng.random() < _relative_weight(least, row_total / old_total, old_least, inverse):

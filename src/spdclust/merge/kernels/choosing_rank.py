@@ -86,6 +86,7 @@ def choose_rank(state, rules, log_k, rank, rng):
     ties = ties_outside
     for position in range(size):
         ties += heap[position] == heap[0]
+    # rows that were not read may hold pairs of the same value: they count as tied, too
     if ties == 1 and _n_remembered(figures, marks, blocks, n_slots, heap[0]) == 0:
         p, q = state.heap_pairs[0, 0], state.heap_pairs[1, 0]
     else:

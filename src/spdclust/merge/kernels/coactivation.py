@@ -192,12 +192,14 @@ def count_in_tiles(first, last, words, span_start, span_length, bitmap, first_de
 @inner(allocates=True)
 def _count_tile(samples, tiles, tile, planes, counts):
     """Count on how many of the samples each slot of a tile is active; `planes` has bit `k` of all counts."""
+    # `add_sixteen` adds to bits 0 to 3; its carry goes on from bit 4, as far as the count may reach
     n_bits = 5
     while (1 << n_bits) <= len(samples):
         n_bits += 1
     planes[: TILE * n_bits] = 0
     n_words, first = np.uint64(tiles.shape[1]), np.uint64(TILE * tile)
     at, flat = np.empty(16, dtype=np.uint64), tiles.ravel()
+    # the last row has no bits: it fills up the last sixteen samples
     nothing = n_words * np.uint64(len(tiles) - 1) + first
     for t in range(0, len(samples), 16):
         for k in range(16):

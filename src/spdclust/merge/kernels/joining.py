@@ -74,6 +74,7 @@ def join(state, rules, p, q, least, rank, zero_share):
     total = figures[TOTAL, a] + figures[TOTAL, b]
     # scalar activations: a merged group's activity is its plain sum, as in the reference implementation
     s_new = total if rules.scalar else s_a + s_b - np.float64(count_of(state.coact, a, b))
+    # a merged group takes part again after the next batch, so it needs no row until then
     if rules.mask:
         counts[ZERO_PAIRS] -= _zeros_of_two(state.coact, figures, a, b, new)
     else:
@@ -176,6 +177,7 @@ def _write_row(state, a, b, new, activity, narrow):
     zeros -= _add_part(coact, closed, b, new, row)
     for q in range(new):
         zeros += (row[q] == 0) & (closed[q] == 0.0) & (q != a) & (q != b)
+    # no count of the row can exceed the activity, so the activity decides the type
     if activity > narrow:
         _open_wide_row(coact, closed, new)
     store_row(coact, new, row)
@@ -190,6 +192,7 @@ def _add_part(coact, closed, part, n_slots, row):
         zeros = _add_older(wide_row(coact, part), closed, row)
     else:
         zeros = _add_older(narrow_row(coact, part), closed, row)
+    # a slot's counts with younger slots are in their rows, one entry in each
     for q in range(part + 1, n_slots):
         fetch(coact.narrow, row_start(q + AHEAD) + part)
         c = count_of(coact, q, part)

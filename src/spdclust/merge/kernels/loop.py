@@ -62,6 +62,7 @@ def may_go_on(state, rules):
         counts[STATUS] = NO_PAIR
     elif counts[SLOTS] == state.figures.shape[1] or n_closed > n_open // 4 + MOVE_WHEN_CLOSED:
         counts[STATUS] = MOVE_TOGETHER
+    # whatever the sizes of its parts are, a union takes at most a whole bitmap
     elif not rules.scalar and not rules.mask and counts[TOP] + n_words > len(state.words):
         counts[STATUS] = PACK_WORDS
     else:
@@ -179,6 +180,7 @@ def merge_by_rank(state, rules, n_merges, rng):
             p, q = draw_any(state.figures, counts[SLOTS], rng)
         else:
             rank = draw_rank(rules.argument, counts[OPEN] * (counts[OPEN] - 1) // 2, rng)
+            # a heap for it would be as large as all pairs: the caller reads a sample of them instead
             if rank >= len(state.heap):
                 counts[STATUS], counts[CHOSEN_RANK] = FIND_RANK, rank
                 state.sums[LEAST_VALUE] = least
@@ -218,6 +220,7 @@ def count_candidates(state, rules, log_k, limit):
     """Return the number of pairs of value at most `limit`, and how many of them are never active together."""
     figures, candidates, zeros = state.figures, 0, 0
     for p in range(state.counts[SLOTS]):
+        # a row whose lower bound is above the limit has no candidate and need not be read
         if figures[CLOSED, p] == 0.0 and figures[LOW, p] <= limit:
             for q in range(p):
                 if (

@@ -38,8 +38,10 @@ def unite(state, a, b, new, n_words):
             _bitmap_with_list(state, in_a, in_b, b)
         else:
             _bitmap_with_list(state, in_b, in_a, b)
+        # the bitmap of one part has become that of the union
         start = marks[SPAN_START, a if marks[IS_BITMAP, a] else b]
         length = n_words
+    # as a list, the union could be longer than a bitmap
     elif len(in_a) + len(in_b) > n_words:
         bitmap, length = state.words[start : start + n_words], n_words
         bitmap[:] = 0
@@ -170,6 +172,7 @@ def _drop_entries(samples, rows, row_starts, row_length, owner, new_row, gone):
                 new_row[slot] -= 1
                 if slot == gone:
                     position = e
+            # once loaded, the order of a sample's entries does not matter
             row[position] = row[last]
             row_length[n] = last
 

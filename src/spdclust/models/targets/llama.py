@@ -94,6 +94,7 @@ class Attention(nn.Module):
         sin, cos = self._angles(x)
         q, k = self._rotated(q, sin, cos), self._rotated(k, sin, cos)
         n_shared = q.shape[1] // k.shape[1]
+        # each shared head of keys and values serves as many query heads, which are consecutive
         k, v = k.repeat_interleave(n_shared, dim=1), v.repeat_interleave(n_shared, dim=1)
         gathered = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         out: torch.Tensor = self.o_proj(gathered.transpose(1, 2).flatten(2))
