@@ -61,7 +61,7 @@ def test_the_command_is_installed_under_its_name():
 def test_locally_it_runs_the_workflow_on_all_cores_for_that_file_alone(pipeline):
     path = pipeline()
     assert command("--config", path, "--local") == [
-        sys.executable, "-m", "snakemake", "--config", f"pipelines=[{path}]", "--profile", "profiles/local",
+        sys.executable, "-P", "-m", "snakemake", "--config", f"pipelines=[{path}]", "--profile", "profiles/local",
     ]  # fmt: skip
     assert value_after(command("--config", path, "--local", "--cores", "3"), "--cores") == "3"
 
