@@ -79,6 +79,8 @@ def test_a_project_of_activations_names_their_folder_from_anywhere(tmp_path, mon
     shown = capsys.readouterr().out
     assert "activations/first: 3 runs" in shown
     assert "run 2 reads run_2/x.npy" in shown
+    assert main(["validate", "config/config.yaml"]) == 0
+    assert capsys.readouterr().out == shown
 
 
 def test_the_path_of_a_model_is_that_of_the_folder_in_which_it_was_given(tmp_path, monkeypatch, capsys):

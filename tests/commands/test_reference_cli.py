@@ -125,7 +125,7 @@ def test_flags_that_mean_nothing_here_say_so_in_one_line_each(pipeline):
     ("arguments", "said"),
     [
         (["--n-runs", "0"], "--n-runs: not allowed (found: 0; allowed: greater than or equal to 1)"),
-        (["--n-runs", "many"], "--n-runs: not allowed (found: many; allowed: a valid integer"),
+        (["--n-runs", "many"], "--n-runs: not allowed (found: many; allowed: an integer"),
         (["--n-runs", "1"], "mine.yaml: n_runs: distances need several runs (found: 1; allowed: 2 or more)"),
         (["--distances-methods", "matchin"], "--distances-methods: found 'matchin' (allowed: perm_invariant"),
         (
