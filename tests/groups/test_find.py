@@ -61,6 +61,24 @@ def test_planted_groups_are_found_member_for_member(law, seed):
     assert sorted(answer(find_in(data.runs))) == expected
 
 
+def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
+    values = np.kron(np.random.default_rng(0).random((300, 3)) < 0.1, np.ones(2)).astype(np.float32)
+
+    def found(scale):
+        labels = [f"m:{index}" for index in range(6)]
+        runs = [
+            ProcessedActivations.from_dense(part * np.float32(scale), labels)
+            for part in (values, values[::-1])
+        ]
+        return find_groups([merge_iteration(run, MergeConfig(iters=2), 0) for run in runs], runs)
+
+    assert found(1e17).group_idxs.tolist() == found(1).group_idxs.tolist()
+    with pytest.raises(
+        InputError, match=r"^m:\d: activations are too large .*sum of squares .*at most 1\.7e\+38"
+    ):
+        found(1e19)
+
+
 def test_members_of_two_planted_groups_are_shared():
     data = known("overlap", 1)
     found = find_in(data.runs)
