@@ -60,6 +60,17 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
         module_shapes(target.module, TARGET) | component_shapes(modules) | module_shapes(function, prefix)
     )
     check_shapes(state, expected, checkpoint.weights, [TARGET + pattern for pattern in target.ignored])
+    weights = [prefix + name for name, _ in function.named_parameters()]
+    weights += [TARGET + name for name, _ in target.module.named_parameters()]
+    for name in [*weights, *component_shapes(modules)]:
+        if not state[name].is_floating_point():
+            raise InputError(
+                "not a tensor of weights",
+                file=checkpoint.weights,
+                field=name,
+                found=str(state[name].dtype),
+                allowed="a floating-point type",
+            )
     target.module = _filled(target.module, part(state, TARGET), target_device)
     function = _filled(function, part(state, prefix), target_device)
     readers = {
