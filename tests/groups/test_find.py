@@ -61,6 +61,23 @@ def test_planted_groups_are_found_member_for_member(law, seed):
     assert sorted(answer(find_in(data.runs))) == expected
 
 
+def test_equal_activations_in_memory_are_the_same_samples():
+    independent = (np.random.default_rng(1).random((300, 40)) < 0.05).astype(np.float32)
+    labels = [f"m:{index}" for index in range(40)]
+    runs = [ProcessedActivations.from_dense(independent.copy(), labels) for _ in range(4)]
+    histories = [merge_iteration(run, MergeConfig(iters=None), seed) for seed, run in enumerate(runs)]
+    found = find_groups(histories, runs)
+    assert found.settings["same_samples"] == [[0, 1, 2, 3]]
+    assert found.warnings[0].startswith("Runs 0, 1, 2 and 3 were merged on the same samples")
+    assert found.n_groups == 0
+    others = [
+        ProcessedActivations.from_dense(np.roll(independent, 1, axis=0), labels),
+        ProcessedActivations.from_dense(independent * np.float32(2), labels),
+        ProcessedActivations.from_dense(independent, labels[::-1]),
+    ]
+    assert "same_samples" not in find_groups(histories, [runs[0], *others]).settings
+
+
 def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
     values = np.kron(np.random.default_rng(0).random((300, 3)) < 0.1, np.ones(2)).astype(np.float32)
 
