@@ -405,7 +405,9 @@ def test_scalar_activations_are_counted_at_the_default_threshold_and_the_answer_
 
 
 def test_where_nothing_is_active_the_answer_says_so():
-    runs = [ProcessedActivations.from_dense(np.full((20, 3), 0.05), plain.names(3)) for _ in range(2)]
+    runs = [
+        ProcessedActivations.from_dense(np.full((20, 3), level), plain.names(3)) for level in (0.05, 0.06)
+    ]
     found = find_in(runs, n_null=1)
     assert (found.n_groups, found.n_alone) == (0, 3)
     assert found.null_groups.tolist() == [0]

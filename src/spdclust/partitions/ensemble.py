@@ -240,12 +240,18 @@ def runs_by_samples(
     return list(found.values())
 
 
+_FEWEST_TO_COMPARE = 5
+"""Samples; different draws of fewer, or without any activity, may well be equal."""
+
+
 def _are_equal(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if not (isinstance(one, ProcessedActivations) and isinstance(other, ProcessedActivations)):
         return False
     first, second = one.matrix, other.matrix
+    if first.nnz == 0 or first.shape[0] < _FEWEST_TO_COMPARE:
+        return False
     if (first.shape, first.nnz) != (second.shape, second.nnz) or list(one.labels) != list(other.labels):
         return False
     return all(
