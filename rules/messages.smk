@@ -10,6 +10,7 @@ from spdclust.core.atomic import check_writable
 from spdclust.execution.forked_jobs import fork_local_jobs
 from spdclust.execution.running_jobs import left_behind, queued_jobs
 from spdclust.execution.snakemake_hooks import (
+    end_at_any_moment,
     forget_owner,
     hide_account_guesses,
     keep_files_of_failed_updates,
@@ -111,6 +112,7 @@ leave_out_of_records("temporary_parts")
 if workflow.is_main_process:
     print_unused_keys(config["pipelines"])
     retry_killed_jobs_only()
+    end_at_any_moment()
     report_each_refusal_once()
     hide_account_guesses()
     # all of Snakemake's output: --verbose

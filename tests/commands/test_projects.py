@@ -41,15 +41,17 @@ def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
     assert snakefile == str(REPOSITORY / "Snakefile")
     assert not (project / "Snakefile").exists()
     made_small(project)
+    (project / "random.py").write_text("raise ImportError('a file of the user')")
     plan = ["--cores", "1", "-n", "-q", "rules"]
     for outcome in (
         snakemake(project, dict(os.environ), ["-s", snakefile, *plan]),
-        run(sys.executable, "-m", "spdclust.commands.cli", "workflow", "run", *plan, folder=project),
+        run(sys.executable, "-P", "-m", "spdclust.commands.cli", "workflow", "run", *plan, folder=project),
     ):
         assert outcome.code == 0, outcome.output
         assert outcome.jobs["merge"] == 4
     outcome = run(
         sys.executable,
+        "-P",
         "-m",
         "spdclust.commands.cli",
         "workflow",
@@ -77,6 +79,8 @@ def test_a_project_of_activations_names_their_folder_from_anywhere(tmp_path, mon
     shown = capsys.readouterr().out
     assert "activations/first: 3 runs" in shown
     assert "run 2 reads run_2/x.npy" in shown
+    assert main(["validate", "config/config.yaml"]) == 0
+    assert capsys.readouterr().out == shown
 
 
 def test_the_path_of_a_model_is_that_of_the_folder_in_which_it_was_given(tmp_path, monkeypatch, capsys):

@@ -61,7 +61,7 @@ def test_the_command_is_installed_under_its_name():
 def test_locally_it_runs_the_workflow_on_all_cores_for_that_file_alone(pipeline):
     path = pipeline()
     assert command("--config", path, "--local") == [
-        sys.executable, "-m", "snakemake", "--config", f"pipelines=[{path}]", "--profile", "profiles/local",
+        sys.executable, "-P", "-m", "snakemake", "--config", f"pipelines=[{path}]", "--profile", "profiles/local",
     ]  # fmt: skip
     assert value_after(command("--config", path, "--local", "--cores", "3"), "--cores") == "3"
 
@@ -125,7 +125,7 @@ def test_flags_that_mean_nothing_here_say_so_in_one_line_each(pipeline):
     ("arguments", "said"),
     [
         (["--n-runs", "0"], "--n-runs: not allowed (found: 0; allowed: greater than or equal to 1)"),
-        (["--n-runs", "many"], "--n-runs: not allowed (found: many; allowed: a valid integer"),
+        (["--n-runs", "many"], "--n-runs: not allowed (found: many; allowed: an integer"),
         (["--n-runs", "1"], "mine.yaml: n_runs: distances need several runs (found: 1; allowed: 2 or more)"),
         (["--distances-methods", "matchin"], "--distances-methods: found 'matchin' (allowed: perm_invariant"),
         (

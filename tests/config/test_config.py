@@ -92,13 +92,42 @@ def write(folder: Path, name: str, content: dict) -> Path:
         (
             ClusteringRunConfig,
             ["a"],
-            "f.yaml: not allowed (found: ['a']; allowed: a valid dictionary or instance of ClusteringRunConfig)",
+            "f.yaml: not allowed (found: ['a']; allowed: a mapping of settings)",
         ),
         (
             ClusteringPipelineConfig,
             ["a"],
-            "f.yaml: not allowed (found: ['a']; allowed: a valid dictionary or instance of "
-            "ClusteringPipelineConfig)",
+            "f.yaml: not allowed (found: ['a']; allowed: a mapping of settings)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"merge_config": None},  # all of its lines are comments
+            "f.yaml: merge_config: not allowed (found: null; allowed: a mapping of settings)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"merge_config": {"iters": "none"}},
+            "f.yaml: merge_config.iters: not allowed (found: none; allowed: an integer, or null)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"n_tokens": 1.5},
+            "f.yaml: n_tokens: not allowed (found: 1.5; allowed: an integer, or null)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"dataset": {"is_tokenized": "perhaps"}},
+            "f.yaml: dataset.is_tokenized: not allowed (found: perhaps; allowed: true or false, or null)",
+        ),
+        (
+            ClusteringRunConfig,
+            RUN | {"device": "gpu"},
+            "f.yaml: device: found 'gpu' (allowed: auto, cpu, cuda, cuda:<n>, mps)",
+        ),
+        (
+            ClusteringPipelineConfig,
+            {"clustering_run_config": RUN, "distances_methods": []},
+            "f.yaml: distances_methods: not allowed (found: []; allowed: at least 1 in the list)",
         ),
         (
             ClusteringRunConfig,
@@ -185,6 +214,13 @@ def test_keys_that_only_the_reference_obeys_are_said(tmp_path, keys, said):
     path = write(tmp_path, "p.yaml", {"n_runs": 3} | keys)
     lines = unused_keys(path)
     assert [line.split(" changes nothing: ")[0] for line in lines] == [f"{path}: {key}" for key in said]
+
+
+def test_a_pipeline_file_in_the_place_of_a_run_file_is_one_line(tmp_path):
+    path = write(tmp_path, "p.yaml", {"clustering_run_config_path": "p.yaml", "slurm_mem": "3G"})
+    assert len(unused_keys(path)) == 2
+    with pytest.raises(InputError, match=r"p\.yaml: clustering_run_config_path: unknown key"):
+        resolve_pipeline(path)
 
 
 def test_the_references_own_bookkeeping_keys_are_accepted():
@@ -310,7 +346,9 @@ def test_path_objects_are_accepted_wherever_a_path_is(tmp_path):
 
 @pytest.mark.parametrize("wrong", [3, ["a"], {"a": 1}])
 def test_what_is_no_path_is_one_line(wrong):
-    with pytest.raises(InputError, match=r"^model_path: not allowed \(found: .*; allowed: a valid string\)$"):
+    with pytest.raises(
+        InputError, match=r"^model_path: not allowed \(found: .*; allowed: a text, or null\)$"
+    ):
         ClusteringRunConfig(model_path=wrong)
 
 

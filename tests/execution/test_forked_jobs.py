@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -152,15 +153,96 @@ def test_a_job_that_its_workflow_never_began_ends(tmp_path):
     process.wait(60)
 
 
-def test_a_server_that_was_killed_is_an_error(tmp_path):
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_server_that_was_killed_is_an_error_and_leaves_no_job(tmp_path, begun):
     server = JobServer(preload=[])
-    job = server.start(script_of(tmp_path, "import time; time.sleep(0.2)"), {})
+    gate, done = tmp_path / "gate", tmp_path / "done"
+    os.mkfifo(gate)
+    job = server.start(script_of(tmp_path, f"open({str(gate)!r}).read(); open({str(done)!r}, 'w')"), {})
+    failed = []
+
+    def wait():
+        with pytest.raises(OSError, match="the process that starts jobs has ended"):
+            job.wait()
+        failed.append(not psutil.pid_exists(job.pid) or psutil.Process(job.pid).status() == "zombie")
+
+    waiting = threading.Thread(target=wait)
+    opened = None
+    if begun:
+        waiting.start()
+        opened = gate.open("w")  # once the job reads
     server._process.kill()
     server._process.wait()
-    with pytest.raises(OSError, match="the process that starts jobs has ended"):
-        job.wait()
+    if not begun:
+        waiting.start()
+    waiting.join()
+    assert failed == [True]
+    assert not done.exists()
+    if opened is not None:
+        opened.close()
     with pytest.raises(BrokenPipeError):
         server.start("job.py", {})
+
+
+@pytest.mark.parametrize("function", ["fork", "pidfd_open"])
+def test_a_job_that_cannot_be_copied_leaves_the_server_and_the_others(tmp_path, monkeypatch, function):
+    (tmp_path / "as_many_as_allowed.py").write_text(
+        f"""
+import os
+again, calls = os.{function}, []
+
+def limited(*arguments):
+    calls.append(None)
+    if len(calls) == 2:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return again(*arguments)
+
+os.{function} = limited
+"""
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    script = script_of(tmp_path, "import sys; sys.exit(6)")
+    with JobServer(preload=["as_many_as_allowed"]) as server:
+        first = server.start(script, {})
+        with pytest.raises(OSError, match="the process that starts jobs has ended"):
+            server.start(script, {})
+        assert [first.wait(), server.start(script, {}).wait()] == [6, 6]
+        assert psutil.Process(server._process.pid).children() == []
+
+
+def test_a_server_without_free_descriptors_goes_on(tmp_path, server):
+    script = script_of(tmp_path, "import sys; sys.exit(6)")
+    assert server.start(script, {}).wait() == 6
+    limits = resource.prlimit(server._process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server._process.pid, resource.RLIMIT_NOFILE, (4, limits[1]))
+    with pytest.raises(OSError, match="the process that starts jobs has ended"):
+        server.start(script, {})
+    resource.prlimit(server._process.pid, resource.RLIMIT_NOFILE, limits)
+    assert server.start(script, {}).wait() == 6
+
+
+def test_a_job_ends_where_the_ends_of_children_are_ignored(tmp_path):
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        server = JobServer(preload=[])
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+    code = "import signal, sys; sys.exit(3 if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN else 4)"
+    script = script_of(tmp_path, code)
+    assert [server.start(script, {}).wait(), server.start(script, {}).wait()] == [3, 3]
+    server.close()
+
+
+def test_the_server_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("random", "json", "taken"):
+        Path(f"{name}.py").write_text("open('imported', 'w')")
+    code = "import random, sys; sys.exit(int('taken' in sys.modules) + 2 * hasattr(random, 'Random'))"
+    with JobServer(preload=["taken"]) as server:
+        folder = tmp_path / "scripts"
+        folder.mkdir()
+        assert server.start(script_of(folder, code), {}).wait() == 2
+    assert not Path("imported").exists()
 
 
 def snakemake_job(folder: Path, **changes) -> SimpleNamespace:

@@ -61,6 +61,41 @@ def test_planted_groups_are_found_member_for_member(law, seed):
     assert sorted(answer(find_in(data.runs))) == expected
 
 
+def test_equal_activations_in_memory_are_the_same_samples():
+    independent = (np.random.default_rng(1).random((300, 40)) < 0.05).astype(np.float32)
+    labels = [f"m:{index}" for index in range(40)]
+    runs = [ProcessedActivations.from_dense(independent.copy(), labels) for _ in range(4)]
+    histories = [merge_iteration(run, MergeConfig(iters=None), seed) for seed, run in enumerate(runs)]
+    found = find_groups(histories, runs)
+    assert found.settings["same_samples"] == [[0, 1, 2, 3]]
+    assert found.warnings[0].startswith("Runs 0, 1, 2 and 3 were merged on the same samples")
+    assert found.n_groups == 0
+    others = [
+        ProcessedActivations.from_dense(np.roll(independent, 1, axis=0), labels),
+        ProcessedActivations.from_dense(independent * np.float32(2), labels),
+        ProcessedActivations.from_dense(independent, labels[::-1]),
+    ]
+    assert "same_samples" not in find_groups(histories, [runs[0], *others]).settings
+
+
+def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
+    values = np.kron(np.random.default_rng(0).random((300, 3)) < 0.1, np.ones(2)).astype(np.float32)
+
+    def found(scale):
+        labels = [f"m:{index}" for index in range(6)]
+        runs = [
+            ProcessedActivations.from_dense(part * np.float32(scale), labels)
+            for part in (values, values[::-1])
+        ]
+        return find_groups([merge_iteration(run, MergeConfig(iters=2), 0) for run in runs], runs)
+
+    assert found(1e17).group_idxs.tolist() == found(1).group_idxs.tolist()
+    with pytest.raises(
+        InputError, match=r"^m:\d: activations are too large .*sum of squares .*at most 1\.7e\+38"
+    ):
+        found(1e19)
+
+
 def test_members_of_two_planted_groups_are_shared():
     data = known("overlap", 1)
     found = find_in(data.runs)
@@ -370,7 +405,9 @@ def test_scalar_activations_are_counted_at_the_default_threshold_and_the_answer_
 
 
 def test_where_nothing_is_active_the_answer_says_so():
-    runs = [ProcessedActivations.from_dense(np.full((20, 3), 0.05), plain.names(3)) for _ in range(2)]
+    runs = [
+        ProcessedActivations.from_dense(np.full((20, 3), level), plain.names(3)) for level in (0.05, 0.06)
+    ]
     found = find_in(runs, n_null=1)
     assert (found.n_groups, found.n_alone) == (0, 3)
     assert found.null_groups.tolist() == [0]

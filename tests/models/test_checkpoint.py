@@ -196,6 +196,18 @@ def test_components_that_do_not_fit_are_named_with_both_shapes(run):
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["target_model.linear1.weight", "_components.linear1.V", "_ci_fns.linear1.layers.0.W"]
+)
+@pytest.mark.parametrize("kind", [torch.int32, torch.bool])
+def test_weights_that_are_no_real_numbers_are_named(run, name, kind):
+    state = torch.load(weights(run), weights_only=True)
+    torch.save(state | {name: state[name].to(kind)}, weights(run))
+    assert refusal(run) == (
+        f"{weights(run)}: {name}: not a tensor of weights (found: {kind}; allowed: a floating-point type)"
+    )
+
+
 def test_target_that_does_not_fit_is_named_with_both_shapes(run):
     (run / "tms_train_config.yaml").write_text("{n_features: 6, n_hidden: 2}")
     line = refusal(run)

@@ -16,6 +16,7 @@ WITHOUT_EXAMPLE: dict[str, str] = {
     "execution.snakemake_hooks.leave_out_of_records": "changes Snakemake in this process; see tests/workflow/test_shared_distances.py",
     "execution.snakemake_hooks.report_each_refusal_once": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.report_jobs_that_never_start": "looks at a queue for ever; tests/slurm shows it",
+    "execution.snakemake_hooks.end_at_any_moment": "changes Snakemake in this process; see tests/execution/test_snakemake_hooks.py",
     "execution.snakemake_hooks.retry_killed_jobs_only": "changes Snakemake in this process; see tests/workflow/test_failures.py",
     "stages.docstring_corpus.docstring_corpus": "reads the sources of the whole standard library, which takes seconds",
     "stages.results.report": "starts Snakemake on a whole workflow and its results",

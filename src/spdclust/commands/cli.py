@@ -146,8 +146,9 @@ def _parser() -> argparse.ArgumentParser:
         "Check a pipeline or run file, without network or model.",
         "spdclust validate config/pipelines/demo.yaml",
         "spdclust validate config/runs/resid_mlp1.yaml",
+        "spdclust validate config/config.yaml                      # all pipelines that it lists",
     )
-    validate.add_argument("file", type=Path, help="pipeline or run file")
+    validate.add_argument("file", type=Path, help="pipeline or run file, or config.yaml")
 
     completion = command(
         "completion",
@@ -252,16 +253,25 @@ def _validate(options: argparse.Namespace) -> None:
     from spdclust.config.load import load_config, read_mapping, resolve_paths
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.reference_keys import PIPELINE_ONLY
-    from spdclust.config.resolve import resolve_pipeline
+    from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.sampling.estimate import estimate
     from spdclust.user_files.folders import run_numbers
 
     of_pipelines = ClusteringPipelineConfig.model_fields.keys() - ClusteringRunConfig.model_fields.keys()
-    is_pipeline = read_mapping(options.file).keys() & (of_pipelines | PIPELINE_ONLY)
-    _warn_of_unused_keys(options.file)
-    if is_pipeline:
-        for ensemble in resolve_pipeline(options.file):
+    keys = read_mapping(options.file).keys()
+    ensembles = None
+    if "pipelines" in keys:
+        workflow = load_config(WorkflowConfig, options.file)
+        for pipeline in workflow.pipelines:
+            _warn_of_unused_keys(Path(pipeline))
+        ensembles = resolve_workflow(workflow)
+    else:
+        _warn_of_unused_keys(options.file)
+        if keys & (of_pipelines | PIPELINE_ONLY):
+            ensembles = resolve_pipeline(options.file)
+    if ensembles is not None:
+        for ensemble in ensembles:
             print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
             print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
     else:

@@ -128,7 +128,7 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
     resolve_workflow(validate(WorkflowConfig, settings | {"override": override}))
     pipeline = load_config(ClusteringPipelineConfig, options.config)
     folder = find_workflow()
-    command = [sys.executable, "-m", "snakemake"]
+    command = [sys.executable, "-P", "-m", "snakemake"]
     if folder != Path():
         command += ["--snakefile", str(folder / "Snakefile")]
         command += ["--configfile", str(folder / "config" / "config.yaml")]

@@ -117,16 +117,46 @@ def _first_error(model: type[BaseModel], error: ValidationError) -> InputError:
     if first["type"] == "missing":
         return InputError("missing", field=name, allowed=_meaning(model, location))
     found = first["input"]
+    allowed = _allowed_kind(first)
+    if allowed is None:
+        allowed = message.replace("Input should be ", "")
+    elif found is not None and _may_be_null(model, location):
+        allowed += ", or null"
     return InputError(
         "not allowed",
         field=name,
-        found=found if not isinstance(found, dict) else "a mapping",
-        allowed=message.replace("Input should be ", ""),
+        found="null" if found is None else "a mapping" if isinstance(found, dict) else found,
+        allowed=allowed,
     )
+
+
+_KINDS = {
+    "int": "an integer",
+    "float": "a number",
+    "string": "a text",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping of settings",
+}
+
+
+def _allowed_kind(error: Any) -> str | None:
+    """Return what kind of value a setting has, if the error is that the value is of another kind."""
+    if error["type"] == "too_short":
+        return f"at least {error['ctx']['min_length']} in the list"
+    kind, _, problem = error["type"].partition("_")
+    return _KINDS.get(kind) if problem in ("type", "parsing", "from_float") else None
 
 
 def _is_union_tag(part: int | str) -> bool:
     return isinstance(part, str) and (part in ("str", "int", "float", "bool") or part.startswith("list["))
+
+
+def _may_be_null(model: type[BaseModel], location: list[int | str]) -> bool:
+    section = _section_at(model, location[:-1]) if location else None
+    field = section.model_fields.get(str(location[-1])) if section is not None else None
+    return field is not None and type(None) in _kinds(field.annotation)
 
 
 def _meaning(model: type[BaseModel], location: list[int | str]) -> str:

@@ -59,18 +59,24 @@ def unused_keys(path: str | Path) -> list[str]:
         InputError: a file cannot be read.
     """
     given = read_mapping(path)
-    lines = [f"{path}: {key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
+    lines = _unused(given, path)
     try:
         settings = current_pipeline(given)
     except ValueError:  # an error, which loading the file reports
         return lines
     run_file, run = settings.get("clustering_run_config_path"), settings.get("clustering_run_config")
     if isinstance(run_file, str):
-        return lines + unused_keys(_find_run_file(run_file, Path(path)))
+        # whatever it is, it names no further file: loading rejects a pipeline file here
+        found = _find_run_file(run_file, Path(path))
+        return lines + _unused(read_mapping(found), found)
     if isinstance(run, dict) and "harvest" not in given:
         prefix = f"{path}: clustering_run_config."
         lines += [f"{prefix}{key} changes nothing: {why}" for key, why in ignored_keys(run).items()]
     return lines
+
+
+def _unused(given: dict[str, Any], path: str | Path) -> list[str]:
+    return [f"{path}: {key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:

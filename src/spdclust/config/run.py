@@ -206,6 +206,13 @@ class ClusteringRunConfig(Section):
             f"found {value!r} (allowed: true, false, null, or a pattern of file names, as part_{{run}}.npy)"
         )
 
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, value: str) -> str:
+        if re.fullmatch(r"auto|(cpu|cuda|mps|xpu)(:\d+)?", value):
+            return value
+        raise ValueError(f"found {value!r} (allowed: auto, cpu, cuda, cuda:<n>, mps)")
+
     @model_validator(mode="after")
     def _check_source(self) -> "ClusteringRunConfig":
         given = [

@@ -49,7 +49,8 @@ class JobServer:
         self._imported = False
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno()), *preload],
+                # -P: like a script, the server imports nothing from the user's working folder
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *preload],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=os.environ | _ONE_THREAD,
@@ -100,16 +101,25 @@ class ForkedJob:
     def __init__(self, answers: socket.socket) -> None:
         self._answers = answers
         self.pid = self._answer()
+        self._process = os.pidfd_open(self.pid)
 
     def wait(self) -> int:
         """Let the job begin, wait for its end, and return its exit code; for a signal, its negative number.
 
         Raises:
-            OSError: the server has ended.
+            OSError: the server has ended. The job is killed, since nobody would learn how it ends.
         """
-        with self._answers:
-            self._answers.sendall(b".")
-            return self._answer()
+        try:
+            with self._answers:
+                self._answers.sendall(b".")
+                return self._answer()
+        except OSError:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            select.select([self._process], [], [])  # until it has ended
+            raise
+        finally:
+            os.close(self._process)
 
     def _answer(self) -> int:
         answer = self._answers.recv(_ANSWER)
@@ -203,8 +213,14 @@ def _serve(requests: socket.socket) -> tuple[str, dict[str, str]]:
                 request, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 1)
             if not request:
                 sys.exit()
+            if not descriptors:  # too many files are open: the workflow notices that its socket is closed
+                continue
             answers = socket.socket(fileno=descriptors[0])
-            process = os.fork()
+            try:
+                process = os.fork()
+            except OSError:  # as many processes as allowed, or no memory: the same
+                answers.close()
+                continue
             if process == 0:
                 requests.close()
                 for descriptor, (_, other) in running.items():
@@ -216,7 +232,14 @@ def _serve(requests: socket.socket) -> tuple[str, dict[str, str]]:
                 script, folder, environment = json.loads(request)
                 os.chdir(folder)
                 return script, environment
-            running[os.pidfd_open(process)] = process, answers
+            try:
+                descriptor = os.pidfd_open(process)
+            except OSError:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                answers.close()
+                continue
+            running[descriptor] = process, answers
             with contextlib.suppress(OSError):
                 answers.sendall(_as_bytes(process))
 
@@ -236,6 +259,8 @@ def _show_command(words: list[str]) -> None:
 def _main() -> None:
     # Ctrl-C ends the jobs, and the workflow ends the server
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # a process that ignores this signal never learns how its children ended
+    on_end_of_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in sys.argv[2:]:
         # a job that needs what cannot be imported reports it
         with contextlib.suppress(Exception):
@@ -247,11 +272,12 @@ def _main() -> None:
         requests.sendall(_READY)
     script, environment = _serve(requests)
     signal.signal(signal.SIGINT, on_interrupt)
+    signal.signal(signal.SIGCHLD, on_end_of_child)
     os.environ |= environment
     tempfile.tempdir = None  # found in the environment when it is first needed
     sys.argv[:] = [script]
     _show_command([sys.executable, script])
-    sys.path[0] = str(Path(script).parent)
+    sys.path.insert(0, str(Path(script).parent))
     runpy.run_path(script, run_name="__main__")
 
 

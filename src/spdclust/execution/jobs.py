@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import platform
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,6 +66,10 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         logging.getLogger("spdclust.tracking").addHandler(_Warnings(terminal, name))
         try:
             yield
+        except KeyboardInterrupt:
+            # the workflow prints the logs of all jobs that end with it
+            logging.info("interrupted")
+            raise SystemExit(128 + signal.SIGINT) from None
         except Exception as error:
             input_error = error if isinstance(error, InputError) else memory_error(error)
             where = (

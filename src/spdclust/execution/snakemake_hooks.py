@@ -190,6 +190,22 @@ def report_jobs_that_never_start(seconds: float = 30.0) -> threading.Thread:
     return watcher
 
 
+def end_at_any_moment() -> None:
+    """Let a workflow that gets SIGTERM end after the running jobs, whatever it does at this moment.
+
+    Snakemake's handler waits for a lock, in the thread that holds this lock while it records finished jobs:
+    the workflow would never end.
+    """
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    handle = JobScheduler.exit_gracefully
+
+    def in_a_thread(self: Any, *arguments: Any) -> None:
+        threading.Thread(target=handle, args=(self, *arguments), daemon=True).start()
+
+    JobScheduler.exit_gracefully = in_a_thread
+
+
 def add_form(workflow: Any, rule: str, form: str) -> None:
     """Let everything that names a rule apply to another form of it, which is about to be defined.
 

@@ -8,6 +8,7 @@ file are followed here. Torch reads the others.
 import math
 import pickle
 import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -65,10 +66,23 @@ def load_tensors(
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
         except pickle.UnpicklingError as error:
             raise InputError(
-                f"not a readable {kind}; nothing in it was executed", file=path, allowed=allowed
+                f"not a readable {kind}; nothing in it was executed",
+                file=path,
+                found=_object_in(str(error)),
+                allowed=allowed,
             ) from error
         _check_tensors(content, path, allowed)
     return content
+
+
+def _object_in(message: str) -> str | None:
+    """Return what a file contains that is no tensor, from PyTorch's message."""
+    named = re.search(r"Unsupported global: GLOBAL (\S+)", message)
+    if named is None:
+        return None
+    if named[1].startswith("numpy."):
+        return "an array or a number of NumPy; torch.from_numpy makes an array a tensor"
+    return named[1]
 
 
 def _check_stored(path: Path, kind: str) -> None:

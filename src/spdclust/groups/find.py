@@ -68,7 +68,7 @@ def find_groups(
 
     Raises:
         InputError: there is no history, runs were merged at different activation thresholds or on different
-            models, or the batches are not those of the histories.
+            models, the batches are not those of the histories, or activations are too large to be multiplied.
     """
     runs = _check_runs(histories)
     allow_different_models |= getattr(histories, "allow_different_models", False)

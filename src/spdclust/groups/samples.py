@@ -138,8 +138,21 @@ class Folds:
                 kernels.count_columns(piece.columns, piece.values, counts, squares)
             yield piece
         if is_first:
+            self._check_size(squares)
             self._n_samples[fold], self._counts[fold], self._squares[fold] = n_samples, counts, squares
             self._n_pieces[fold] = n_pieces
+
+    def _check_size(self, squares: Float[np.ndarray, " components"]) -> None:
+        """Reject activations whose products, summed over all folds, could exceed the largest float32."""
+        limit = float(np.finfo(np.float32).max) / self.n_folds
+        largest = int(squares.argmax()) if squares.size else 0
+        if squares.size and not squares[largest] <= limit:
+            raise InputError(
+                "activations are too large for sums of their products",
+                field=self.labels[largest],
+                found=f"sum of squares {squares[largest]:.3g}",
+                allowed=f"at most {limit:.3g} in a run; divide all activations by one number",
+            )
 
     def pieces_both_ways(self, fold: int, threads: int = 1) -> Iterator[tuple[Entries, Entries]]:
         """Yield the pieces of a fold, by sample and by component in blocks of `BLOCK` samples."""

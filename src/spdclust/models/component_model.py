@@ -19,6 +19,7 @@ from spdclust.models.inputs import InputCapture, checked_inputs
 from spdclust.models.modules import (
     DecomposedModule,
     State,
+    check_floating,
     check_shapes,
     component_shapes,
     find_modules,
@@ -353,6 +354,9 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
         module_shapes(target.module, TARGET) | component_shapes(modules) | module_shapes(function, prefix)
     )
     check_shapes(state, expected, checkpoint.weights, [TARGET + pattern for pattern in target.ignored])
+    weights = [prefix + name for name, _ in function.named_parameters()]
+    weights += [TARGET + name for name, _ in target.module.named_parameters()]
+    check_floating(state, [*weights, *component_shapes(modules)], checkpoint.weights)
     target.module = _filled(target.module, part(state, TARGET), target_device)
     function = _filled(function, part(state, prefix), target_device)
     readers = {

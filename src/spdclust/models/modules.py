@@ -1,6 +1,6 @@
 """The decomposed modules of a target model: found by patterns, described; their tensors in a checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -224,6 +224,30 @@ def module_shapes(module: torch.nn.Module, prefix: str) -> dict[str, Shape]:
         {'target_model.weight': (2, 3), 'target_model.bias': (2,)}
     """
     return {prefix + name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def check_floating(state: Mapping[str, torch.Tensor], names: Iterable[str], file: Path | None = None) -> None:
+    """Check that some tensors of a state dict have floating-point numbers.
+
+    Example:
+        >>> check_floating({"a": torch.zeros(2, dtype=torch.int8)}, ["a"], Path("model_1.pth"))
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: model_1.pth: a: not a tensor of weights (found: torch.int8; allowed: a
+        floating-point type)
+
+    Raises:
+        InputError: a tensor has numbers of another type.
+    """
+    for name in names:
+        if not state[name].is_floating_point():
+            raise InputError(
+                "not a tensor of weights",
+                file=file,
+                field=name,
+                found=str(state[name].dtype),
+                allowed="a floating-point type",
+            )
 
 
 def check_shapes(

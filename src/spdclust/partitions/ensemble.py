@@ -14,6 +14,7 @@ from spdclust.core.arguments import check_fields, checked, instance, several
 from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import check_one_model
+from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
 
@@ -225,14 +226,37 @@ def runs_by_samples(
     Args:
         histories: the runs. Samples are equal if their recorded digests are.
         batches: the activations of each run; without recorded digests, samples are equal if two runs have the
-            same object.
+            same object, or equal activations in memory.
     """
     found: dict[object, list[int]] = {}
+    in_memory: list[int] = []
     for run, history in enumerate(histories):
         inputs = history.provenance.get("inputs")
-        same_object = id(batches[run]) if batches is not None else run
-        found.setdefault(tuple(inputs) if inputs else same_object, []).append(run)
+        key: object = tuple(inputs) if inputs else run
+        if not inputs and batches is not None:
+            key = next((other for other in in_memory if _are_equal(batches[other], batches[run])), run)
+            in_memory.append(run)
+        found.setdefault(key, []).append(run)
     return list(found.values())
+
+
+_FEWEST_TO_COMPARE = 5
+"""Samples; different draws of fewer, or without any activity, may well be equal."""
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if not (isinstance(one, ProcessedActivations) and isinstance(other, ProcessedActivations)):
+        return False
+    first, second = one.matrix, other.matrix
+    if first.nnz == 0 or first.shape[0] < _FEWEST_TO_COMPARE:
+        return False
+    if (first.shape, first.nnz) != (second.shape, second.nnz) or list(one.labels) != list(other.labels):
+        return False
+    return all(
+        np.array_equal(getattr(first, part), getattr(second, part)) for part in ("indptr", "indices", "data")
+    )
 
 
 def warn_of_shared_samples(

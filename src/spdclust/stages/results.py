@@ -44,6 +44,8 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
         # the name's end decides the format, and the folder is locked by the workflow that this is a job of
         output = Path(folder) / "report.html"
         command = [
+            "--snakefile",
+            os.fspath(snakefile),
             "--nolock",
             "--quiet",
             "all",
@@ -53,7 +55,7 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
             os.fspath(settings),
         ]
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--snakefile", os.fspath(snakefile), *command, "--", target],
+            [sys.executable, "-P", "-m", "snakemake", *command, "--", target],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

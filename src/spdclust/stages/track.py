@@ -147,7 +147,7 @@ def sync_ensemble(
     waiting = [note.folder for note in notes if note.waiting]
     if waiting and os.environ.get("WANDB_MODE") not in ("offline", "dryrun", "disabled"):
         # the client reports what it does; without standard input it cannot prompt for a login
-        command = [sys.executable, "-m", "wandb", "sync", *waiting]
+        command = [sys.executable, "-P", "-m", "wandb", "sync", *waiting]
         subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
     return notes
 
