@@ -8,6 +8,7 @@ imports `spdclust` as any other process would, and starts its jobs as copies of 
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
 import runpy
@@ -153,17 +154,28 @@ def start_jobs_as_copies(server: str) -> None:
             self._execute_cmd(command, **names, is_python_script=True)
 
     PythonScript.execute_script = execute_script
+    del (
+        os.pidfd_open
+    )  # without it a workflow of many jobs starts no server of its own, which imports for seconds
+
+
+def forget_package() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "spdclust"]:
+        del sys.modules[name]
 
 
 if __name__ == "__main__":
+    from spdclust.execution.forked_jobs import run_and_exit
+
+    forget_package()
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # plugins that only some machines have
             importlib.import_module(name)
     sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins that are installed
+    inspect.getmodule(sys._getframe())  # makes a table of all modules, which pydantic needs
     gc.freeze()  # memory that a copy does not touch costs it nothing
     arguments, jobs = serve()
-    assert not [name for name in sys.modules if name.split(".")[0] == "spdclust"]
     start_jobs_as_copies(jobs)
     sys.argv[1:] = arguments
     sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()  # read when it is imported
-    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+    run_and_exit(lambda: runpy.run_module("snakemake", run_name="__main__", alter_sys=True))

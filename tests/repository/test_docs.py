@@ -102,8 +102,8 @@ def test_a_picture_is_old_after_a_change_of_what_draws_it_and_of_nothing_else(mo
         )
 
     monkeypatch.setattr(code_fingerprint, "_source", changed)
-    uncached = code_fingerprint._fingerprint.__wrapped__
-    monkeypatch.setattr(code_fingerprint, "_fingerprint", uncached)
+    for cached in ("_fingerprint", "_statement"):
+        monkeypatch.setattr(code_fingerprint, cached, getattr(code_fingerprint, cached).__wrapped__)
     now = made_by()
     assert {name for name in now if now[name] != before[name]} == old
 
