@@ -2,8 +2,7 @@
 
 With a socket as its only argument this program is the server, which forks for each request. With a socket and a script
 it is `python script`: it hands its environment and its files over and ends as the copy does. Where a copy would be
-another process than that, as with more threads, it becomes `python script`. A job that may find another `spdclust` than
-the server has imports its own.
+another process than that, as with more threads, it becomes `python script`.
 """
 
 import contextlib
@@ -16,7 +15,6 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Mapping
 
 THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "GOTO", "NUMEXPR", "NUMBA")] + [
     "VECLIB_MAXIMUM_THREADS"
@@ -103,17 +101,6 @@ def fits(environment: dict[str, str]) -> bool:
     return one == other and {environment.get(name, "1") for name in THREADS} == {"1"}
 
 
-def finds_the_same(environment: dict[str, str]) -> bool:
-    """Return whether a process with this environment finds the package and its caches where this one did."""
-    from forked_snakemake import python_path
-
-    def found(given: Mapping[str, str]) -> list[str | None]:
-        folders = (path for path in python_path(given) if os.path.exists(f"{path}/spdclust"))
-        return [next(folders, None), given.get("SPDCLUST_CACHE")]
-
-    return found(environment) == found(os.environ)
-
-
 def preload() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
@@ -128,12 +115,10 @@ def main() -> None:
     if len(sys.argv) == 3:
         ask(*sys.argv[1:])
     files, (folder, environment, script) = serve(sys.argv[1])
-    from forked_snakemake import become, forget_package
+    from forked_snakemake import become
 
     from spdclust.execution.forked_jobs import run_and_exit
 
-    if not finds_the_same(environment):
-        forget_package()
     become(folder, environment, files, os.path.dirname(script))
     sys.argv[:] = [script]
     run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
