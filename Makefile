@@ -82,6 +82,9 @@ demo-lm: env
 test: style
 	@$(MAKE) --no-print-directory -j 2 types tests
 
+# compiled files are kept, also where Python is told to keep none: half of the time before the first test
+tests test-fast test-slow coverage: export PYTHONDONTWRITEBYTECODE :=
+
 tests: env
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not faults"
 

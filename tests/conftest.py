@@ -1,6 +1,8 @@
 """What several test modules share."""
 
+import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +30,35 @@ def pytest_configure() -> None:
         machine.smaller, machine.greater, machine.fetch = min, max, lambda array, place: None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Let every other worker read the files from last to first.
+
+    Each then compiles half of the files in a new checkout, and finds the other half compiled.
+    """
+    report = yield
+    if isinstance(collector, pytest.Session | pytest.Directory) and _worker() % 2:
+        report.result.reverse()
+    return report
+
+
+def _worker() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first: a worker that gets one last works alone in the end.
 
     The very first runs the workflow, which a later file needs, too.
     """
     tests = Path(__file__).parent
-    first = [tests / "workflow" / "test_workflow.py", tests / "workflow", tests / "tracking"]
-    places = {path: place for place, path in enumerate(reversed(first), 1)}
-    items.sort(key=lambda item: -max(places.get(item.path, 0), places.get(item.path.parent, 0)))
+    first = [tests / "workflow" / "test_workflow.py", tests / "workflow", tests / "tracking", tests]
+
+    @functools.cache
+    def place(path: Path) -> int:
+        return next((n for n, each in enumerate(first) if path.is_relative_to(each)), len(first))
+
+    items.sort(key=lambda item: (place(item.path), item.path, isinstance(item, pytest.DoctestItem)))
 
 
 @pytest.fixture(autouse=True)

@@ -61,6 +61,9 @@ def trial(tmp_path):
 
     def report(**variables):
         environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SPDCLUST_CACHE": str(tmp_path / "cache")}
+        environment["PYTHONDONTWRITEBYTECODE"] = (
+            "1"  # an edit of the same second and size would not be noticed
+        )
         done = subprocess.run(
             [sys.executable, "-c", REPORT],
             env=environment | variables,

@@ -80,12 +80,24 @@ def test_a_copy_sees_what_a_new_interpreter_sees(tmp_path, monkeypatch):
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
         ("import atexit, os; atexit.register(os._exit, 5)", 5),
+        ("import sys; sys.exit('no number')", 1),
+        (
+            "import os, threading, time; threading.Thread(target=lambda: time.sleep(0.1) or os._exit(6)).start()",
+            6,
+        ),
     ],
 )
 def test_the_exit_code_is_that_of_the_script(tmp_path, server, code, expected):
     script = script_of(tmp_path, code)
     assert server.start(script, {}).wait() == expected
     assert subprocess.run([sys.executable, script], stderr=subprocess.DEVNULL).returncode == expected
+
+
+def test_what_a_job_has_printed_is_there_when_it_has_ended(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with JobServer(preload=[]) as server:
+        assert server.start(script_of(tmp_path, "print('no end of a line', end='')"), {}).wait() == 0
+    assert capfd.readouterr().out == "no end of a line"
 
 
 @pytest.mark.parametrize("ignored", [False, True])  # as in the background of a script

@@ -100,7 +100,7 @@ def calls(folder: Path) -> dict[str, tuple]:
         "cluster_analysis_pipeline": (spdclust.cluster_analysis_pipeline, {"config": pipeline(folder), "results": folder / "results", "name": "p", "devices": None}),
         "compute_distances": (spdclust.compute_distances, {"normalized": normalized, "method": "matching_dist", "stride": 1, "n_workers": 1, "progress": None}),
         "compute_merge_costs": (spdclust.compute_merge_costs, {"coact": np.eye(3), "ranks": [1, 1, 1], "alpha": 1.0}),
-        "extract_and_process_activations": (spdclust.extract_and_process_activations, {"model": model, "inputs": np.eye(100, dtype=np.float32), "batch_size": 8, "causal_importance": "upper_leaky"}),
+        "extract_and_process_activations": (spdclust.extract_and_process_activations, {"model": model, "inputs": np.eye(16, 100, dtype=np.float32), "batch_size": 8, "causal_importance": "upper_leaky"}),
         "FoundGroups.members": (found.members, {"group": 0}),
         "FoundGroups.member_idxs": (found.member_idxs, {"group": 0}),
         "FoundGroups.shared_with": (found.shared_with, {"group": 0}),

@@ -1,15 +1,17 @@
 """Snakemake as `python -m snakemake` runs it, in a copy of a process that has imported it: the start costs a third.
 
 Two thirds of the CPU time of a dry run are imports. A server imports Snakemake and what its plugins and the
-Snakefile need from other packages, nothing of this one, and forks for each start; the copy reads the Snakefile,
-imports `spdclust` as any other process would, and starts its jobs as copies of another server (`forked_scripts`).
+Snakefile need, and forks for each start; the copy reads the Snakefile, and starts its jobs as copies of another server
+(`forked_scripts`). A copy that may find another `spdclust` than the server has imports its own.
 """
 
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
+import re
 import runpy
 import select
 import subprocess
@@ -111,6 +113,16 @@ def python_path(environment: Mapping[str, str]) -> list[str]:
     return [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
+def finds_the_same(environment: Mapping[str, str]) -> bool:
+    """Return whether a process with this environment finds the package and its caches where this one did."""
+
+    def found(given: Mapping[str, str]) -> list[str | None]:
+        folders = (path for path in python_path(given) if os.path.exists(f"{path}/spdclust"))
+        return [next(folders, None), given.get("SPDCLUST_CACHE")]
+
+    return found(environment) == found(os.environ)
+
+
 def become(folder: str, environment: dict[str, str], files: list[int], first: str) -> None:
     """Be what Python is in this folder and environment, and with these files, before its first line.
 
@@ -120,6 +132,9 @@ def become(folder: str, environment: dict[str, str], files: list[int], first: st
         files: open files, for standard input, output and errors.
         first: where modules are looked for first.
     """
+    if not finds_the_same(environment):
+        for name in [name for name in sys.modules if name.split(".")[0] == "spdclust"]:
+            del sys.modules[name]
     own = {str(Path(__file__).parent), *python_path(os.environ)}
     sys.path[:] = [first, *python_path(environment), *(path for path in sys.path if path not in own)]
     os.chdir(folder)
@@ -153,17 +168,35 @@ def start_jobs_as_copies(server: str) -> None:
             self._execute_cmd(command, **names, is_python_script=True)
 
     PythonScript.execute_script = execute_script
+    del (
+        os.pidfd_open
+    )  # without it a workflow of many jobs starts no server of its own, which imports for seconds
+
+
+def preload_package() -> None:
+    """Import what the rules import, and read the code of all stages, which fingerprints need."""
+    from spdclust.core.code_fingerprint import stage_fingerprint
+
+    repository = Path(__file__).resolve().parents[2]
+    rules = "".join(path.read_text() for path in repository.glob("rules/*.smk"))
+    for name in re.findall(r"^from (spdclust[\w.]+) import", rules, re.MULTILINE):
+        importlib.import_module(name)
+    for path in repository.glob("src/spdclust/stages/[!_]*.py"):
+        stage_fingerprint(path.stem)
 
 
 if __name__ == "__main__":
+    from spdclust.execution.forked_jobs import run_and_exit
+
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # plugins that only some machines have
             importlib.import_module(name)
     sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins that are installed
+    preload_package()
+    inspect.getmodule(sys._getframe())  # makes a table of all modules, which pydantic needs
     gc.freeze()  # memory that a copy does not touch costs it nothing
     arguments, jobs = serve()
-    assert not [name for name in sys.modules if name.split(".")[0] == "spdclust"]
     start_jobs_as_copies(jobs)
     sys.argv[1:] = arguments
     sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()  # read when it is imported
-    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+    run_and_exit(lambda: runpy.run_module("snakemake", run_name="__main__", alter_sys=True))

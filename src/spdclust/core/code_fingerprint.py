@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
-from collections.abc import Mapping
+import itertools
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spdclust.core.source_digests import Source, SourceDigests
@@ -111,18 +113,22 @@ def rule_fingerprint(stage: str, script: str | Path, functions: Mapping[str, str
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
+_Number = tuple[str, int]
+"""Stands for the number of a statement: its module, and where it is there."""
+
+
 class _Graph:
     """Statements that are reached from some entries, numbered in the order in which they are reached."""
 
     def __init__(self, ignore: tuple[str, ...]) -> None:
         self._ignore = ignore
-        self._numbers: dict[tuple[str, int], int] = {}
-        self._waiting: list[tuple[str, int]] = []
+        self._numbers: dict[_Number, int] = {}
+        self._waiting: list[_Number] = []
         self._entries: list[str] = []
 
     def add(self, module: str, parts: list[str]) -> None:
         """Start from `module.part.part`, or from all that a module defines."""
-        self._entries.append(self._found(module, parts))
+        self._entries.append(self._text(_found(module, parts, self._ignore)))
 
     def digest(self) -> str:
         """Return the digest of what is reached.
@@ -132,58 +138,80 @@ class _Graph:
         """
         digest = hashlib.sha256(";".join(self._entries).encode())
         for module, number in self._waiting:  # which grows
-            statement = _source(module).statements[number]
-            mentioned = [self._mentioned(module, name, statement.imports) for name in statement.names]
-            effects = self._statements(module, _source(module).effects)
-            digest.update(f"{statement.code}({','.join(mentioned)}){effects};".encode())
+            digest.update(self._text(_statement(module, number, self._ignore)).encode())
         return digest.hexdigest()
 
-    def _statements(self, module: str, numbers: list[int]) -> str:
-        found = []
-        for number in numbers:
-            if (module, number) not in self._numbers:
-                self._numbers[module, number] = len(self._numbers)
-                self._waiting.append((module, number))
-            found.append(self._numbers[module, number])
-        return "+".join(map(str, found))
+    def _text(self, pieces: Iterable[str | _Number]) -> str:
+        return "".join(each if isinstance(each, str) else self._number(each) for each in pieces)
 
-    def _mentioned(self, module: str, name: str, imports: dict[str, str]) -> str:
-        first, *rest = name.split(".")
-        full = imports.get(first) or _source(module).imports.get(first)
-        if full is None:  # of this module, built in, or a variable of the function
-            return f"{self._statements(module, _source(module).defines.get(first, []))}.{'.'.join(rest)}"
-        return self._imported(full.split("."), rest)
+    def _number(self, statement: _Number) -> str:
+        if statement not in self._numbers:
+            self._numbers[statement] = len(self._numbers)
+            self._waiting.append(statement)
+        return str(self._numbers[statement])
 
-    def _imported(self, full: list[str], rest: list[str]) -> str:
-        parts = full + rest
-        if parts[0] != PACKAGE:
-            return ".".join(parts)
-        # the longest beginning that is a module; the package itself always is
-        length = next(n for n in range(len(parts), 0, -1) if _file_of(".".join(parts[:n])))
-        return self._found(".".join(parts[:length]), parts[length:])
 
-    def _found(self, module: str, parts: list[str]) -> str:
-        """Return numbers for what `module.part.part` is; attributes of what the module defines are added."""
-        if any(module == each or module.startswith(f"{each}.") for each in self._ignore):
-            return ".".join(parts)
-        source = _source(module)
-        if not parts:  # the module itself: all that it defines
-            return "&".join(self._statements(module, source.defines[name]) for name in sorted(source.defines))
-        first, *rest = parts
-        if first in source.imports:
-            return self._imported(source.imports[first].split("."), rest)
-        if module == PACKAGE or first not in source.defines:  # found when it is used
-            return ".".join(parts)
-        return f"{self._statements(module, source.defines[first])}.{'.'.join(rest)}"
+@functools.cache  # the stages of a workflow share most of their code
+def _statement(module: str, number: int, ignore: tuple[str, ...]) -> list[str | _Number]:
+    """Return the code of a statement and what it mentions, in pieces."""
+    statement = _source(module).statements[number]
+    mentioned = (_mentioned(module, name, statement.imports, ignore) for name in statement.names)
+    effects = _numbers(module, _source(module).effects)
+    pieces = [f"{statement.code}(", *_joined(",", mentioned), ")", *effects, ";"]
+    return [
+        each
+        for is_text, group in itertools.groupby(pieces, lambda piece: isinstance(piece, str))
+        for each in (["".join(map(str, group))] if is_text else group)
+    ]
+
+
+def _joined(between: str, parts: Iterable[Iterable[str | _Number]]) -> list[str | _Number]:
+    return [piece for part in parts for piece in (between, *part)][1:]
+
+
+def _numbers(module: str, numbers: list[int]) -> list[str | _Number]:
+    return _joined("+", ([(module, number)] for number in numbers))
+
+
+def _mentioned(
+    module: str, name: str, imports: dict[str, str], ignore: tuple[str, ...]
+) -> list[str | _Number]:
+    first, _, rest = name.partition(".")
+    source = _source(module)
+    full = imports.get(first) or source.imports.get(first)
+    if full is None:  # of this module, built in, or a variable of the function
+        return [*_numbers(module, source.defines.get(first, [])), f".{rest}"]
+    return _imported(full.split("."), rest.split(".") if rest else [], ignore)
+
+
+def _imported(full: list[str], rest: list[str], ignore: tuple[str, ...]) -> list[str | _Number]:
+    parts = full + rest
+    if parts[0] != PACKAGE:
+        return [".".join(parts)]
+    # the longest beginning that is a module; the package itself always is
+    length = next(n for n in range(len(parts), 0, -1) if _file_of(".".join(parts[:n])))
+    return _found(".".join(parts[:length]), parts[length:], ignore)
+
+
+def _found(module: str, parts: list[str], ignore: tuple[str, ...]) -> list[str | _Number]:
+    """Return numbers for what `module.part.part` is."""
+    if any(module == each or module.startswith(f"{each}.") for each in ignore):
+        return [".".join(parts)]
+    source = _source(module)
+    if not parts:  # the module itself: all that it defines
+        return _joined("&", (_numbers(module, source.defines[name]) for name in sorted(source.defines)))
+    first, *rest = parts
+    if first in source.imports:
+        return _imported(source.imports[first].split("."), rest, ignore)
+    if module == PACKAGE or first not in source.defines:  # found when it is used
+        return [".".join(parts)]
+    return [*_numbers(module, source.defines[first]), f".{'.'.join(rest)}"]
 
 
 @functools.cache
 def _file_of(module: str) -> Path | None:
-    base = _SOURCE.joinpath(*module.split(".")[1:])
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+    base = os.path.join(_SOURCE, *module.split(".")[1:])
+    return next((Path(path) for path in (f"{base}.py", f"{base}/__init__.py") if os.path.isfile(path)), None)
 
 
 @functools.cache

@@ -23,9 +23,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from spdclust.execution.jobs import THREAD_VARIABLES
 
@@ -248,6 +248,32 @@ def _as_bytes(number: int) -> bytes:
     return number.to_bytes(_ANSWER, signed=True)
 
 
+def run_and_exit(run: Callable[[], object]) -> NoReturn:
+    """Call a function and end this process as Python would, but leave its memory to the system.
+
+    Python frees all objects one by one, which copies the memory that is shared with the server: a tenth of a
+    second.
+
+    Example:
+        >>> imports = f"import sys; from {__name__} import run_and_exit"
+        >>> subprocess.run([sys.executable, "-c", f"{imports}; run_and_exit(lambda: sys.exit(3))"]).returncode
+        3
+    """
+    code = 0
+    try:
+        run()
+    except SystemExit as error:
+        if not isinstance(error.code, int | None):
+            raise  # Python prints it
+        code = error.code or 0
+    finish_threads: Any = threading._shutdown  # type: ignore[attr-defined]
+    finish_threads()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        print(end="", file=stream, flush=True)
+    os._exit(code & 0xFF)
+
+
 def _show_command(words: list[str]) -> None:
     """Let `ps` and `pkill -f` find this process by what it runs: write over the command of the server."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -278,7 +304,7 @@ def _main() -> None:
     sys.argv[:] = [script]
     _show_command([sys.executable, script])
     sys.path.insert(0, str(Path(script).parent))
-    runpy.run_path(script, run_name="__main__")
+    run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
 
 
 if __name__ == "__main__":
