@@ -56,6 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = Path(f"config/{name}.yaml")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(content))
+        Path("config/config.yaml").write_text(yaml.safe_dump({"pipelines": ["config/pipelines/sae.yaml"]}))
         for name in ("sae", "sae_half"):
             cluster_analysis_pipeline(Path(f"config/pipelines/{name}.yaml"))
         Path("theirs").mkdir()

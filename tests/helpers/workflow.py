@@ -76,7 +76,8 @@ def snakemake(
             code = server().run(arguments, folder, environment, Path(output.name), timeout)
             return Outcome(code, output.read())
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        # -P: like the command `snakemake`, it imports nothing from the working folder
+        [sys.executable, "-P", "-m", "snakemake", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -114,7 +114,7 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
 
     Example:
         >>> arguments = ["--config", "config/pipelines/demo.yaml", "--local", "--cores", "2", "--n-runs", "3"]
-        >>> snakemake_command(parser().parse_args(arguments))[2:]
+        >>> snakemake_command(parser().parse_args(arguments))[3:]
         ['snakemake', '--config', 'pipelines=[config/pipelines/demo.yaml]', 'override={n_runs: 3}',
          '--profile', 'profiles/local', '--cores', '2']
 
