@@ -24,7 +24,7 @@ def add_commands(command: AddCommand) -> None:
         >>> save_merge_history(example_history(), f"{folder}/history.zip")
         >>> options = parser.parse_args(["inspect", f"{folder}/history.zip", "--merges", "8"])
         >>> options.act(options)
-        12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
+        12 components (6 in attn, 6 in mlp), 11 merges, 1 group at the end
         least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
         ...
         group 3, 3 components (1 in attn, 2 in mlp): attn:5 mlp:4 mlp:5

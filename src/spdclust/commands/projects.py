@@ -25,7 +25,7 @@ pipelines:
 results: results
 """,
     "config/pipelines/first.yaml": """\
-# An ensemble: several samplings of one model, each merged, all compared. Results: results/{name}/first/
+# An ensemble: several runs, each on another sample of one model, compared. Results: results/{name}/first/
 # Every setting: config/defaults/pipeline.yaml of the repository.
 clustering_run_config_path: ../runs/{name}.yaml
 n_runs: {n_runs}

@@ -78,7 +78,7 @@ class PipelineOverride(Section):
 
 
 class ClusteringPipelineConfig(Section):
-    """An ensemble: the same merge settings on `n_runs` samplings of one model.
+    """An ensemble: `n_runs` runs with the same merge settings, each on another sample of one model.
 
     Example:
         >>> pipeline = ClusteringPipelineConfig(clustering_run_config_path="runs/a.json", n_runs=8)

@@ -18,17 +18,15 @@ def describe_history(history: MergeHistory) -> str:
     Example:
         >>> from spdclust.example_ensemble import example_history
         >>> print("\\n".join(describe_history(example_history()).splitlines()[:4]))
-        12 components (6 in attn, 6 in mlp), 11 merges, 1 groups at the end
+        12 components (6 in attn, 6 in mlp), 11 merges, 1 group at the end
         least description length: 3.95 bits per sample after 8 merges, with 4 groups: 3, 3, 3, 3 components
         merges  groups  largest  second  third  singletons  bits per sample
              1      11        2       1      1          10          9.45332
     """
     n_left = history.n_components - history.n_iterations
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
-    lines = [
-        f"{history.n_components} components ({_modules(history.labels)}), {merges}, "
-        f"{n_left} groups at the end"
-    ]
+    groups = "1 group" if n_left == 1 else f"{n_left} groups"
+    lines = [f"{history.n_components} components ({_modules(history.labels)}), {merges}, {groups} at the end"]
     if history.not_stated:
         lines.append(f"settings that the source does not state: {', '.join(history.not_stated)}")
     if history.n_iterations == 0:

@@ -185,7 +185,7 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     Example:
         >>> from spdclust.example_ensemble import example_history
         >>> plot_merge_tree(example_history()).axes[0].get_title(loc="left")
-        'Merge tree: 12 components, 11 merges, 1 groups at the end'
+        'Merge tree: 12 components, 11 merges, 1 group at the end'
     """
     names, module = number_modules(history.labels)
     layout = lay_out_tree(history)
@@ -194,10 +194,9 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
     colors = module_colors(names, counts.sum(axis=0).tolist())
     width = min(14.0, 6.0 + 0.09 * layout.n_leaves)
     merges = "1 merge" if history.n_iterations == 1 else f"{history.n_iterations} merges"
-    heading = (
-        plain_text(title) + f": {history.n_components} components, {merges}, "
-        f"{history.n_components - history.n_iterations} groups at the end"
-    )
+    n_left = history.n_components - history.n_iterations
+    groups = "1 group" if n_left == 1 else f"{n_left} groups"
+    heading = plain_text(title) + f": {history.n_components} components, {merges}, {groups} at the end"
     if layout.first == 0:
         figure = Figure(figsize=(width, 5.6), layout="constrained")
         tree, strip = figure.subplots(2, 1, sharex=True, height_ratios=(12, 1))
