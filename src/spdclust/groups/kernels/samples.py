@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spdclust.core.compiling import compiled
+from spdclust.core.compiling import compiled, inner
 from spdclust.merge.kernels.machine import fetch, trailing_zeros
 
 AHEAD = 6
@@ -124,6 +124,13 @@ def scatter(column_start, samples, n_samples, rng):
                 position += 1
 
 
+@inner
+def _copy_entry(columns, values, e, to_columns, to_values, at):
+    to_columns[at] = columns[e]
+    if len(values) > 0:
+        to_values[at] = values[e]
+
+
 @compiled(allocates=True)
 def trade(order, row_start, rows, values, n_columns, rng):
     """Trade components between neighbours in a random order of samples: one round of curveball.
@@ -135,8 +142,8 @@ def trade(order, row_start, rows, values, n_columns, rng):
     for n in range(len(row_start) - 1):
         longest = max(longest, row_start[n + 1] - row_start[n])
     marked = np.zeros(n_columns, dtype=np.uint8)
-    only, only_value = np.empty(2 * longest, rows.dtype), np.empty(2 * longest, values.dtype)
-    has_values = len(values) > 0
+    only = np.empty(2 * longest, rows.dtype)
+    only_value = np.empty(2 * longest if len(values) > 0 else 0, values.dtype)
     for t in range(0, len(order) - 1, 2):
         a, b = row_start[order[t]], row_start[order[t + 1]]
         end_a, end_b = row_start[order[t] + 1], row_start[order[t + 1] + 1]
@@ -145,29 +152,20 @@ def trade(order, row_start, rows, values, n_columns, rng):
             marked[rows[e]] = 1
         x, y, n_only = a, b, 0
         for e in range(b, end_b):
-            i = rows[e]
-            if marked[i]:
-                marked[i] = 2
-                rows[y] = i
-                if has_values:
-                    values[y] = values[e]
+            if marked[rows[e]]:
+                marked[rows[e]] = 2
+                _copy_entry(rows, values, e, rows, values, y)
                 y += 1
             else:
-                only[n_only] = i
-                if has_values:
-                    only_value[n_only] = values[e]
+                _copy_entry(rows, values, e, only, only_value, n_only)
                 n_only += 1
         for e in range(a, end_a):
             i = rows[e]
             if marked[i] == 2:
-                rows[x] = i
-                if has_values:
-                    values[x] = values[e]
+                _copy_entry(rows, values, e, rows, values, x)
                 x += 1
             else:
-                only[n_only] = i
-                if has_values:
-                    only_value[n_only] = values[e]
+                _copy_entry(rows, values, e, only, only_value, n_only)
                 n_only += 1
             marked[i] = 0
         # every subset of the right size is equally likely to go to `a`; without a branch, because a branch on
@@ -175,10 +173,7 @@ def trade(order, row_start, rows, values, n_columns, rng):
         left_for_a = end_a - x
         for o in range(n_only):
             to_a = rng.random() * (n_only - o) < left_for_a
-            at = x if to_a else y
-            rows[at] = only[o]
-            if has_values:
-                values[at] = only_value[o]
+            _copy_entry(only, only_value, o, rows, values, x if to_a else y)
             x += to_a
             y += not to_a
             left_for_a -= to_a
