@@ -182,14 +182,14 @@ class Folds:
         return self._read(fold, most)
 
     def totals(
-        self, folds: Sequence[int]
+        self, fold_numbers: Sequence[int]
     ) -> tuple[Float[np.ndarray, " components"], Float[np.ndarray, " components"]]:
         """Return the counts and the squares summed over some folds; no others are read."""
-        self._count(folds)
-        return self._counts[folds].sum(0).astype(float), self._squares[folds].sum(0)
+        self._count(fold_numbers)
+        return self._counts[fold_numbers].sum(0).astype(float), self._squares[fold_numbers].sum(0)
 
-    def _count(self, folds: Sequence[int] | None = None) -> None:
-        for fold in range(self.n_folds) if folds is None else folds:
+    def _count(self, fold_numbers: Sequence[int] | None = None) -> None:
+        for fold in range(self.n_folds) if fold_numbers is None else fold_numbers:
             if self._n_pieces[fold] is None:
                 for _ in self.pieces(fold):
                     pass

@@ -104,7 +104,9 @@ class PairSums:
         return distances
 
 
-def pair_sums(folds: Folds, numbers: list[int], threads: int, packed: np.ndarray | None = None) -> PairSums:
+def pair_sums(
+    folds: Folds, fold_numbers: list[int], threads: int, packed: np.ndarray | None = None
+) -> PairSums:
     """Return the sums over the samples of some folds.
 
     Example:
@@ -120,7 +122,7 @@ def pair_sums(folds: Folds, numbers: list[int], threads: int, packed: np.ndarray
     if packed is None:
         packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
     is_first = True
-    for fold in numbers:
+    for fold in fold_numbers:
         for piece, by_component in folds.pieces_both_ways(fold, threads):
 
             def add(
@@ -142,7 +144,7 @@ def pair_sums(folds: Folds, numbers: list[int], threads: int, packed: np.ndarray
             del add, piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
-    return PairSums(packed, *folds.totals(numbers))
+    return PairSums(packed, *folds.totals(fold_numbers))
 
 
 def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None = None) -> PairSums:
