@@ -250,42 +250,45 @@ def _examples(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
-    from spdclust.config.load import load_config, read_mapping, resolve_paths
+    from spdclust.config.load import load_config, read_mapping
     from spdclust.config.pipeline import ClusteringPipelineConfig
     from spdclust.config.reference_keys import PIPELINE_ONLY
-    from spdclust.config.resolve import WorkflowConfig, resolve_pipeline, resolve_workflow
+    from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+    from spdclust.config.run import ClusteringRunConfig
+    from spdclust.sampling.estimate import estimate
+
+    of_pipelines = ClusteringPipelineConfig.model_fields.keys() - ClusteringRunConfig.model_fields.keys()
+    keys = read_mapping(options.file).keys()
+    if "pipelines" in keys:
+        workflow = load_config(WorkflowConfig, options.file)
+    elif keys & (of_pipelines | PIPELINE_ONLY):
+        workflow = WorkflowConfig(pipelines=[str(options.file)])
+    else:
+        _validate_run(options.file)
+        return
+    for pipeline in workflow.pipelines:
+        _warn_of_unused_keys(Path(pipeline))
+    for ensemble in resolve_workflow(workflow):
+        print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
+        print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
+
+
+def _validate_run(file: Path) -> None:
+    from spdclust.config.load import load_config, resolve_paths
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.sampling.estimate import estimate
     from spdclust.user_files.folders import run_numbers
 
-    of_pipelines = ClusteringPipelineConfig.model_fields.keys() - ClusteringRunConfig.model_fields.keys()
-    keys = read_mapping(options.file).keys()
-    ensembles = None
-    if "pipelines" in keys:
-        workflow = load_config(WorkflowConfig, options.file)
-        for pipeline in workflow.pipelines:
-            _warn_of_unused_keys(Path(pipeline))
-        ensembles = resolve_workflow(workflow)
-    else:
-        _warn_of_unused_keys(options.file)
-        if keys & (of_pipelines | PIPELINE_ONLY):
-            ensembles = resolve_pipeline(options.file)
-    if ensembles is not None:
-        for ensemble in ensembles:
-            print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
-            print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
-    else:
-        config = resolve_paths(load_config(ClusteringRunConfig, options.file), options.file)
-        folder = config.precomputed_activations_dir
-        try:
-            # without the pipeline the number of runs is unknown: check every folder run_<r>/
-            needs = estimate(
-                config, max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1
-            )
-        except InputError as error:
-            raise error.located(file=options.file) from error
-        print(f"{options.file}: {needs.n_batches} batch(es) a run")
-        print(_indented(needs.lines()))
+    _warn_of_unused_keys(file)
+    config = resolve_paths(load_config(ClusteringRunConfig, file), file)
+    folder = config.precomputed_activations_dir
+    try:
+        # without the pipeline the number of runs is unknown: check every folder run_<r>/
+        needs = estimate(config, max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1)
+    except InputError as error:
+        raise error.located(file=file) from error
+    print(f"{file}: {needs.n_batches} batch(es) a run")
+    print(_indented(needs.lines()))
 
 
 def _completion(options: argparse.Namespace) -> None:
