@@ -178,7 +178,7 @@ def test_a_server_that_was_killed_is_an_error_and_leaves_no_job(tmp_path, begun)
             job.wait()
         failed.append(not psutil.pid_exists(job.pid) or psutil.Process(job.pid).status() == "zombie")
 
-    waiting = threading.Thread(target=wait)
+    waiting = threading.Thread(target=wait, daemon=True)
     opened = None
     if begun:
         waiting.start()
@@ -187,7 +187,7 @@ def test_a_server_that_was_killed_is_an_error_and_leaves_no_job(tmp_path, begun)
     server._process.wait()
     if not begun:
         waiting.start()
-    waiting.join()
+    waiting.join(60)
     assert failed == [True]
     assert not done.exists()
     if opened is not None:
