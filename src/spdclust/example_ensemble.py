@@ -119,7 +119,7 @@ def example_found() -> FoundGroups:
         height=np.array([0.1, 0.2] * 4 + [1.0, 1.0, 1.0]),
         bits=np.array([nothing, 0.5, nothing, 0.4, nothing, 0.3] + [nothing] * 5),
         bits_se=np.array([nothing, 0.02, nothing, 0.03, nothing, 0.04] + [nothing] * 5),
-        chosen=np.array([row in (1, 3, 5) for row in range(11)]),
+        group=np.array([-1, 0, -1, 1, -1, 2] + [-1] * 5),
     )
     columns = {
         "size": np.array([3, 3, 3]),

@@ -127,6 +127,14 @@ def test_the_tree_survives_newick_with_its_evidence(labels):
     }
 
 
+def test_older_files_have_the_groups_of_nodes_by_their_members(tmp_path):
+    save_groups(example_found(), tmp_path, ensemble="groups")
+    record = json.loads((tmp_path / "groups.json").read_text())
+    del record["tree"]["group"]
+    (tmp_path / "groups.json").write_text(json.dumps(record))
+    assert_same_groups(load_groups(tmp_path), example_found())
+
+
 def test_without_a_tree_each_group_is_a_node_below_the_root():
     nodes = parsed_newick(newick(without_evidence()))
     assert [nodes[frozenset(example_found().members(group))] for group in range(3)] == [
@@ -147,7 +155,7 @@ def test_a_deep_tree_is_written_without_recursion():
         height=np.arange(n - 1.0),
         bits=nothing,
         bits_se=nothing,
-        chosen=np.zeros(n - 1, bool),
+        group=np.full(n - 1, -1),
     )
     text = newick(replace(found, labels=[f"m:{i}" for i in range(n)], group_idxs=np.arange(n), tree=deep))
     assert text.count("(") == text.count(")") == n - 1
@@ -163,6 +171,9 @@ def test_a_deep_tree_is_written_without_recursion():
         (lambda r: r["groups"].pop(), "not numbered"),
         (lambda r: r["groups"][1].pop("lift"), "lift"),
         (lambda r: r["tree"]["height"].pop(), "differ in length"),
+        (lambda r: r["tree"]["group"].pop(), "differ in length"),
+        (lambda r: r["tree"]["group"].__setitem__(1, 2), "each group at one node"),
+        (lambda r: r["tree"]["group"].__setitem__(0, 0), "each group at one node"),
         (lambda r: r["tree"]["children"][0].__setitem__(0, 15), "not a tree"),
         (lambda r: r["tree"]["children"][0].__setitem__(0, 1), "not a tree"),
         (lambda r: r.__setitem__("format", "other"), "format"),

@@ -28,6 +28,7 @@ from spdclust.files.histories import load_merge_histories
 from spdclust.groups.evidence import FALSE_ALARM, evidence_of_groups
 from spdclust.groups.find import find_groups
 from spdclust.groups.found import FoundGroups, group_name
+from spdclust.groups.members import FULL_RELATIVE_RATE
 from spdclust.groups.samples import Folds, fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY, add_sums, average_tree, pair_sums
 from spdclust.groups.trees import Tree
@@ -227,7 +228,7 @@ def check_candidates(found: FoundGroups, dense: list[np.ndarray], folds: Folds) 
 
 
 def check_members(found: FoundGroups, dense: list[np.ndarray], folds: Folds, nodes: list[np.ndarray]) -> None:
-    """Groups are the chosen nodes and what joins them; the rest that is active with them is shared."""
+    """Groups are the chosen nodes and what joins or completes them; the rest that is active with them is shared."""
     groups = [np.sort(node) for node in nodes]
     gates = evidence_of_groups(folds, groups, threads=1).at_least.tolist()
     rows = plain.memberships(dense, groups, gates, FALSE_ALARM) if groups else {}
@@ -239,9 +240,22 @@ def check_members(found: FoundGroups, dense: list[np.ndarray], folds: Folds, nod
             groups[g] = np.sort(np.append(groups[g], i))
     if len(taken) > n_before:
         rows = plain.memberships(dense, groups, gates, FALSE_ALARM)
+    full = {
+        (i, g) for (i, g), (_, _, relative) in rows.items() if i in taken and relative >= FULL_RELATIVE_RATE
+    }
+    completed = [np.array(each) for each in plain.completed([group.tolist() for group in groups], full)]
+    if changed := [
+        g for g, pair in enumerate(zip(groups, completed, strict=True)) if not np.array_equal(*pair)
+    ]:
+        groups = completed
+        for g in changed:
+            gates[g] = int(evidence_of_groups(folds, [groups[g]], threads=1).at_least[0])
+        rows = plain.memberships(dense, groups, gates, FALSE_ALARM)
     mine = [frozenset(found.member_idxs(g).tolist()) for g in range(found.n_groups)]
     assert set(mine) == {frozenset(group.tolist()) for group in groups}
-    assert len(mine) == len(groups)
+    assert [mine[g] for g in found.tree.group[found.tree.chosen]] == [
+        frozenset(each.tolist()) for each in groups
+    ]
     n_all = sum(map(len, dense))
     expected = {(i, frozenset(groups[g].tolist())): value for (i, g), value in rows.items() if i in taken}
     shared = found.shared
@@ -335,9 +349,7 @@ def check_files(found: FoundGroups, place: EnsembleFolder, folder: Path) -> None
         at = nodes[holds[-1]]
         assert float(at.get("bits", "nan")) == pytest.approx(tree.bits[row], rel=0, abs=0, nan_ok=True)
         assert float(at.get("bits_se", "nan")) == pytest.approx(tree.bits_se[row], rel=0, abs=0, nan_ok=True)
-        assert ("group" in at) == tree.chosen[row]
-        if tree.chosen[row]:
-            assert holds[-1] <= set(members[int(at["group"])])
+        assert int(at.get("group", -1)) == tree.group[row]
     assert set(nodes) - {frozenset(found.labels)} == set(holds) - {frozenset(found.labels)}
     record = json.loads((place.folder / GROUPS["record"]).read_text())
     save_groups(load_groups(place.folder), folder, ensemble=place.name, provenance=record["provenance"])

@@ -342,12 +342,31 @@ def test_components_that_act_as_the_members_do_join_and_are_shared_only_where_th
         runs.append(ProcessedActivations.from_dense(dense, plain.names(7)))
     folds = fold_samples(runs, runs[0].labels, [runs[0].labels] * 3, plain.THRESHOLD)
     nodes = [np.array([0, 1, 2]), np.array([3, 4, 5])]
-    evidence = evidence_of_groups(folds, nodes, threads=1)
-    both = find_memberships(folds, nodes, evidence, 1)
+    gates = evidence_of_groups(folds, nodes, threads=1).at_least
+    both = find_memberships(folds, nodes, gates, 1)
     assert list(zip(both.component.tolist(), both.group.tolist(), strict=True)) == [(6, 0), (6, 1)]
-    groups, shared = find._with_joined(folds, nodes, evidence, 1)
+    groups, shared = find._with_joined(folds, nodes, gates, 1)
     assert [group.tolist() for group in groups] == [[0, 1, 2, 6], [3, 4, 5]]
     assert len(shared.component) == 0
+
+
+def test_a_member_of_two_groups_is_listed_where_it_makes_the_larger_one_complete():
+    """The second group is less often active, so its node of the tree lacks the member of both."""
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(3):
+        first, second = rng.random(20_000) < 0.02, rng.random(20_000) < 0.01
+        dense = np.stack([first] * 3 + [first | second] + [second] * 4, axis=1).astype(np.float32)
+        runs.append(ProcessedActivations.from_dense(dense, plain.names(8)))
+    folds = fold_samples(runs, runs[0].labels, [runs[0].labels] * 3, plain.THRESHOLD)
+    nodes = [np.array([0, 1, 2, 3]), np.array([4, 5, 6, 7])]
+    gates = evidence_of_groups(folds, nodes, threads=1).at_least
+    groups, shared = find._with_joined(folds, nodes, gates, 1)
+    assert [group.tolist() for group in groups] == [[0, 1, 2], [3, 4, 5, 6, 7]]
+    # and it is a shared member of the other one, by what it does while its group is inactive
+    assert list(zip(shared.component.tolist(), shared.group.tolist(), strict=True)) == [(3, 0)]
+    found = find_in(runs)
+    assert sorted(found.members(g) for g in range(found.n_groups)) == [plain.names(8)[:3], plain.names(8)[3:]]
 
 
 def test_a_node_that_only_one_run_supports_is_no_candidate():

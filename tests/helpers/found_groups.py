@@ -104,5 +104,5 @@ def assert_same_groups(found: FoundGroups, other: FoundGroups) -> None:
         np.testing.assert_array_equal(getattr(other.shared, name), getattr(found.shared, name))
     assert (other.tree is None) == (found.tree is None)
     if found.tree is not None:
-        for name in ("children", "height", "bits", "bits_se", "chosen"):
+        for name in ("children", "height", "bits", "bits_se", "group"):
             np.testing.assert_array_equal(getattr(other.tree, name), getattr(found.tree, name))

@@ -256,7 +256,7 @@ def acts_with(
     return saved, sum(hits) / sum(trials) if sum(trials) else 0.0, overlap
 
 
-def memberships(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tuple[list[float], float]]:
+def memberships(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tuple[list[float], float, float]]:
     pooled = np.concatenate(dense) > 0
     n_components = pooled.shape[1]
     own_of = {i: g for g, group in enumerate(groups) for i in group.tolist()}
@@ -280,8 +280,28 @@ def memberships(dense, groups, gates, false_alarm) -> dict[tuple[int, int], tupl
             enough = math.log2(len(groups) * n_components / false_alarm)
             alike = overlap >= 1 / 9 * (1 - 1e-9)
             if share >= usual_share / 2 and alike and sum(saved) > 0 and evidence >= enough:
-                found[i, g] = saved, share
+                found[i, g] = saved, share, share / usual_share
     return found
+
+
+def completed(groups: list[list[int]], full: set[tuple[int, int]]) -> list[list[int]]:
+    """The groups after listing full members, `(component, group)`, of several groups in complete ones."""
+    now = [list(group) for group in groups]
+    whole = [sorted({*group, *(i for i, to in full if to == g)}) for g, group in enumerate(groups)]
+
+    def rivals(g: int) -> list[int]:
+        return [h for h in range(len(whole)) if h != g and set(whole[h]) & set(whole[g])]
+
+    def first(g: int) -> tuple[float, int]:
+        return -(len(whole[g]) ** 0.5) / math.fsum(len(whole[h]) ** 0.5 for h in rivals(g)), min(groups[g])
+
+    done: list[int] = []
+    for g in sorted((g for g in range(len(whole)) if rivals(g)), key=first):
+        rest = [[i for i in group if i not in whole[g]] for group in now]
+        rest[g] = whole[g]
+        if not set(done) & set(whole[g]) and min(len(group) for group in rest) >= 2:
+            now, done = rest, done + whole[g]
+    return now
 
 
 def clusters_ever(pairs: np.ndarray, own: np.ndarray) -> set[frozenset[int]]:

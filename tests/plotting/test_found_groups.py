@@ -46,7 +46,11 @@ def random_tree(n, n_chosen, seed=0):
         children.append(pair)
     bits = rng.random(n - 1)
     return EvidenceTree(
-        np.array(children), np.linspace(0.1, 0.9, n - 1), bits, bits / 10, np.arange(n - 1) < n_chosen
+        np.array(children),
+        np.linspace(0.1, 0.9, n - 1),
+        bits,
+        bits / 10,
+        np.where(np.arange(n - 1) < n_chosen, np.arange(n - 1), -1),
     )
 
 
@@ -135,7 +139,7 @@ def test_the_tree_has_every_node_its_evidence_and_the_chosen_ones_in_blue():
 def test_of_several_trees_the_largest_comes_first():
     nothing = np.full(3, np.nan)
     children = np.array([[0, 1], [2, 3], [6, 4]])
-    tree = EvidenceTree(children, np.array([0.1, 0.2, 0.3]), nothing, nothing, np.zeros(3, dtype=bool))
+    tree = EvidenceTree(children, np.array([0.1, 0.2, 0.3]), nothing, nothing, np.full(3, -1))
     order = lay_out_found_tree(tree, 5).order.tolist()
     assert (sorted(order[:3]), sorted(order[3:])) == ([2, 3, 4], [0, 1])
 

@@ -123,6 +123,7 @@ def groups_record(found: FoundGroups) -> dict[str, Any]:
             "bits": tree.bits.tolist(),
             "bits_se": tree.bits_se.tolist(),
             "chosen": tree.chosen.astype(int).tolist(),
+            "group": [None if group < 0 else group for group in tree.group.tolist()],
         },
     }
     plain: dict[str, Any] = json_types(record)
@@ -194,7 +195,7 @@ def _found_of(record: Mapping[str, Any]) -> FoundGroups:
         null_groups_busy=np.array(record["null_groups_busy"], dtype=np.int64),
         bits_saved_runs=np.stack(saved_in_runs) if groups else np.empty((0, n_runs)),
         shared=_shared(groups, number),
-        tree=None if record["tree"] is None else _tree(record["tree"], len(labels)),
+        tree=None if record["tree"] is None else _tree(record["tree"], group_idxs, len(groups)),
         cohesion={
             name: {key: math.nan if value is None else float(value) for key, value in of.items()}
             for name, of in record["cohesion"].items()
@@ -216,9 +217,12 @@ def _shared(groups: list[dict[str, Any]], number: Mapping[str, int]) -> SharedMe
     return SharedMembers(*numbers, np.array(bits, dtype=np.float64), np.array(share, dtype=np.float64))
 
 
-def _tree(record: Mapping[str, Any], n_components: int) -> EvidenceTree:
+def _tree(record: Mapping[str, Any], group_idxs: np.ndarray, n_groups: int) -> EvidenceTree:
+    n_components = len(group_idxs)
     children = np.array(record["children"], dtype=np.int64).reshape(-1, 2)
-    lengths = {len(record[name]) for name in ("height", "bits", "bits_se", "chosen")}
+    numbers = record.get("group")  # missing in older files
+    arrays = [record[name] for name in ("height", "bits", "bits_se", "chosen")]
+    lengths = {len(array) for array in [*arrays, *([] if numbers is None else [numbers])]}
     if lengths != {len(children)}:
         raise InputError("arrays differ in length", field="tree", allowed=f"{len(children)} nodes in each")
     before = n_components + np.arange(len(children))[:, None]
@@ -226,7 +230,17 @@ def _tree(record: Mapping[str, Any], n_components: int) -> EvidenceTree:
         raise InputError("not a tree", field="tree.children", allowed="each node once, before its parent")
     height = np.array(record["height"], dtype=np.float64)
     evidence = _floats(record["bits"]), _floats(record["bits_se"])
-    return EvidenceTree(children, height, *evidence, np.array(record["chosen"], dtype=bool))
+    chosen = np.array(record["chosen"], dtype=bool)
+    if numbers is None:  # then a group has all components of its node
+        leaf = list(range(n_components))  # a component below each node
+        for first, _ in children.tolist():
+            leaf.append(leaf[first])
+        group = np.where(chosen, group_idxs[leaf[n_components:]], -1)
+    else:
+        group = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
+    if (chosen != (group >= 0)).any() or sorted(group[chosen].tolist()) != list(range(n_groups)):
+        raise InputError("nodes and groups do not fit", field="tree.group", allowed="each group at one node")
+    return EvidenceTree(children, height, *evidence, group)
 
 
 def _column(name: str, values: list[Any]) -> np.ndarray:
@@ -258,21 +272,17 @@ def newick(found: FoundGroups) -> str:
     tree, n = found.tree, len(found.labels)
     heights = [0.0] * n + tree.height.tolist()
     lengths: dict[int, str] = {}
-    leaf = list(range(n))  # a component below each node
     for row, parts in enumerate(tree.children.tolist()):
-        leaf.append(leaf[parts[0]])
         # rounding of averages may place a parent lower in the last digit
         lengths |= {part: f":{round(max(0.0, heights[n + row] - heights[part]), 9)!r}" for part in parts}
-    comments = [
-        _comment(tree, row, int(found.group_idxs[leaf[n + row]])) for row in range(len(tree.children))
-    ]
+    comments = [_comment(tree, row) for row in range(len(tree.children))]
     return _written(found.labels, tree.children.tolist(), comments, lengths)
 
 
-def _comment(tree: EvidenceTree, row: int, group: int) -> str:
+def _comment(tree: EvidenceTree, row: int) -> str:
     values = {"bits": float(tree.bits[row]), "bits_se": float(tree.bits_se[row])}
     parts = [f"{name}={value!r}" for name, value in values.items() if np.isfinite(value)]
-    parts += [f"group={group}"] if tree.chosen[row] else []
+    parts += [f"group={tree.group[row]}"] if tree.group[row] >= 0 else []
     return f"[&{','.join(parts)}]" if parts else ""
 
 

@@ -172,6 +172,7 @@ class FoundTree(Record):
     bits: list[float | None]
     bits_se: list[float | None]
     chosen: list[Literal[0, 1]]
+    group: list[Count | None] | None = None
 
 
 class PairSimilarity(Record):

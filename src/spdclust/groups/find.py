@@ -24,7 +24,7 @@ from spdclust.groups.describe import (
 )
 from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence_of_groups, select_nodes
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
-from spdclust.groups.members import Memberships, find_memberships
+from spdclust.groups.members import Memberships, complete_groups, find_memberships
 from spdclust.groups.nulls import first_samples, null_folds, null_groups
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY
@@ -52,10 +52,11 @@ def find_groups(
     Candidates are the nodes of an average-linkage tree over all components (`similarity`). A run counts as
     evidence for a node only if the tree built without that run also contains the node; the evidence is the
     number of bits that the node saves there (`evidence`). The best disjoint nodes are the groups. Components
-    that are active with a group in the same way as its members join it (`members`). The runs' merge trees
-    show how often a group forms (`support`, `runs_exact`). The samples of a single run, or of runs that all
-    have the same samples, are split into five blocks, which are used in place of runs; runs with the same
-    samples otherwise count as one.
+    that are active with a group in the same way as its members join it, and those that belong to several
+    groups are listed where they make one complete (`members`). The runs' merge trees show how often a group
+    forms (`support`, `runs_exact`). The samples of a single run, or of runs that all have the same samples,
+    are split into five blocks, which are used in place of runs; runs with the same samples otherwise count as
+    one.
 
     Arguments are those of `spdclust.find_groups`, which reads batches from files, too.
 
@@ -105,7 +106,8 @@ def find_groups(
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample, so there are no groups.")
     members = [tree.members(node) for node in chosen]
-    groups, shared = _with_joined(folds, members, _rows(evidence, np.searchsorted(nodes, chosen)), threads)
+    at_least = evidence.at_least[np.searchsorted(nodes, chosen)]
+    groups, shared = _with_joined(folds, members, at_least, threads)
     answers = {"answer": groups} | cuts_of_merges(runs, own, merges)
     progress("gathering evidence of groups")
     # the answers have most groups in common
@@ -134,6 +136,8 @@ def find_groups(
     node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
     rank = np.empty(len(groups), dtype=np.int64)
     rank[order] = np.arange(len(groups))
+    group_of_node = np.full(len(tree.children), -1, dtype=np.int64)
+    group_of_node[np.array(chosen, dtype=np.int64) - tree.n_leaves] = rank
     similar = cohesion(sums, [groups[g] for g in order], threads)
 
     # null runs need as much memory as all of the above, so they come last, when most of it can be used again
@@ -155,7 +159,7 @@ def find_groups(
             tree.height,
             node_bits.mean(1),
             standard_error(node_bits),
-            np.isin(tree.n_leaves + np.arange(len(tree.children)), chosen),
+            group_of_node,
         ),
         cohesion=similar,
         settings={
@@ -262,11 +266,11 @@ def _check_samples(folds: Folds, runs: list[int]) -> None:
 
 
 def _with_joined(
-    folds: Folds, groups: list[Int[np.ndarray, "_"]], evidence: Evidence, threads: int
+    folds: Folds, groups: list[Int[np.ndarray, "_"]], at_least: Int[np.ndarray, " groups"], threads: int
 ) -> tuple[list[Int[np.ndarray, "_"]], Memberships]:
     """Return the groups including the components that join them, and the shared members."""
     groups = [np.sort(group) for group in groups]
-    found = find_memberships(folds, groups, evidence, threads)
+    found = find_memberships(folds, groups, at_least, threads)
     grouped = set(np.concatenate(groups).tolist()) if groups else set()
     joined = False
     for component, group in zip(found.component.tolist(), found.group.tolist(), strict=True):
@@ -275,8 +279,16 @@ def _with_joined(
             joined = True
             groups[group] = np.sort(np.append(groups[group], component))
     if joined:  # a component that joined now has its own group, and counts only where that group is inactive
-        found = find_memberships(folds, groups, evidence, threads)
-    return groups, found.rows(np.isin(found.component, list(grouped)))
+        found = find_memberships(folds, groups, at_least, threads)
+    found = found.rows(np.isin(found.component, list(grouped)))
+    completed = complete_groups(groups, found)
+    changed = [g for g, pair in enumerate(zip(groups, completed, strict=True)) if not np.array_equal(*pair)]
+    if changed:
+        at_least = at_least.copy()
+        at_least[changed] = evidence_of_groups(folds, [completed[g] for g in changed], threads).at_least
+        found = find_memberships(folds, completed, at_least, threads)
+        found = found.rows(np.isin(found.component, list(grouped)))
+    return completed, found
 
 
 def _rows(evidence: Evidence, mask: np.ndarray) -> Evidence:
@@ -346,7 +358,7 @@ def _find_little(value: float) -> None:
     sums, tree, *_ = select_nodes(folds, 1)
     groups = [np.array([0, 1])]
     cohesion(sums, [*groups, np.array([2, 3])])
-    find_memberships(folds, groups, evidence_of_groups(folds, groups, 1), 1)
+    find_memberships(folds, groups, evidence_of_groups(folds, groups, 1).at_least, 1)
     tree.best_overlaps(groups)
     for keep_busy in (False, True):
         null_folds(folds, 0, keep_busy=keep_busy)

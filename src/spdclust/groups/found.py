@@ -44,14 +44,20 @@ class EvidenceTree:
         height: mean distance between the two parts: 1 minus their similarity.
         bits: bits per sample that the node saves on held-out samples; NaN if it was not a candidate.
         bits_se: standard error of `bits` over runs.
-        chosen: whether the node is one of the groups (before other components join it).
+        group: number of the group that the node became, which may have other members, too; -1 if it is not
+            chosen.
     """
 
     children: Int[np.ndarray, "nodes 2"]
     height: Float[np.ndarray, " nodes"]
     bits: Float[np.ndarray, " nodes"]
     bits_se: Float[np.ndarray, " nodes"]
-    chosen: Bool[np.ndarray, " nodes"]
+    group: Int[np.ndarray, " nodes"]
+
+    @property
+    def chosen(self) -> Bool[np.ndarray, " nodes"]:
+        """Whether each node became a group."""
+        return self.group >= 0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ A component qualifies for a group if, on the group's events, it is active at lea
 members; if coding it given the group saves bits, beyond chance; and if its activity and the group's overlap
 as much as the tree requires of the parts of a node. A component in no group joins the group with the largest
 saving. A member of another group is examined only where that group, the component itself excluded, is
-inactive; if it still qualifies, it is shared with a second group.
+inactive; if it still qualifies, it is shared with a second group. It can then be listed there instead, if
+that makes the second group complete.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,13 +18,16 @@ import numpy as np
 
 from spdclust.core.threads import even_parts, one_ahead, run_parts
 from spdclust.core.types import Float, Int
-from spdclust.groups.evidence import FALSE_ALARM, Evidence, log_evidence
+from spdclust.groups.evidence import FALSE_ALARM, log_evidence
 from spdclust.groups.kernels import samples as kernels
 from spdclust.groups.samples import Entries, Folds
 from spdclust.groups.similarity import MIN_SIMILARITY
 
 MIN_RELATIVE_RATE = 0.5
 """Least frequency of a joining or shared component on the group's events, relative to the members."""
+
+FULL_RELATIVE_RATE = 0.75
+"""The same of a shared component that can be listed in the group; it then hardly differs from the members."""
 
 _CHUNK = 4_000_000
 
@@ -35,60 +41,61 @@ class Memberships:
         group: the group that it is active with.
         bits: `(rows, folds)` bits saved by coding it given the group, over all samples of the fold.
         share: share of the group's events (while its own group is inactive) on which it is active.
+        relative: the same, divided by the mean share of the group's members.
     """
 
     component: Int[np.ndarray, " rows"]
     group: Int[np.ndarray, " rows"]
     bits: Float[np.ndarray, "rows folds"]
     share: Float[np.ndarray, " rows"]
+    relative: Float[np.ndarray, " rows"]
 
     def rows(self, mask: np.ndarray) -> "Memberships":
         """Return the selected rows."""
-        return Memberships(self.component[mask], self.group[mask], self.bits[mask], self.share[mask])
+        columns = (self.component, self.group, self.bits, self.share, self.relative)
+        return Memberships(*(column[mask] for column in columns))
 
 
 def find_memberships(
     folds: Folds,
     groups: list[Int[np.ndarray, "_"]],
-    evidence: Evidence,
+    at_least: Int[np.ndarray, " groups"],
     threads: int,
     false_alarm: float = FALSE_ALARM,
 ) -> Memberships:
     """Return the components that are active with a group like its members, for every group but their own.
 
     Example:
-        >>> from spdclust.groups.evidence import evidence_of_groups
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
         >>> together = np.arange(400) % 20 == 0
         >>> acts = ProcessedActivations.from_dense(np.stack([together] * 3, 1), ["m:0", "m:1", "m:2"])
         >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
-        >>> groups = [np.array([0, 1])]
-        >>> found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=1)
+        >>> found = find_memberships(folds, [np.array([0, 1])], at_least=np.array([1]), threads=1)
         >>> found.component.tolist(), found.group.tolist(), found.share.tolist()
         ([2], [0], [1.0])
 
     Args:
         folds: the samples.
         groups: disjoint groups.
-        evidence: evidence for these groups.
+        at_least: number of active members that makes each group active, the gate of its code.
         threads: number of threads; the result does not depend on it.
         false_alarm: rate of ensembles with any row due to chance.
     """
     n_groups, n_components = len(groups), len(folds.labels)
     nothing = np.empty(0, dtype=np.int64)
     if n_groups == 0:
-        return Memberships(nothing, nothing, np.empty((0, folds.n_folds)), np.empty(0))
+        return Memberships(nothing, nothing, np.empty((0, folds.n_folds)), np.empty(0), np.empty(0))
     group_of = np.full(n_components, -1, dtype=np.int64)
     for group, members in enumerate(groups):
         group_of[members] = group
     sizes = np.array([len(members) for members in groups])
-    events = _count_events(folds, group_of, sizes, evidence.at_least, threads)
+    events = _count_events(folds, group_of, sizes, at_least, threads)
 
     # squares scaled to a mean of 1 over the component's active samples, as in the similarity
     squares, counts = folds.squares.sum(0), folds.counts.sum(0)
     usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
-    rows: list[tuple[int, int, np.ndarray, float]] = []
+    rows: list[tuple[int, int, np.ndarray, float, float]] = []
     # every pair of a group and a component is a test (Bonferroni)
     limit = np.log2(n_groups * n_components / false_alarm)
     for group, members in enumerate(groups):
@@ -103,7 +110,7 @@ def find_memberships(
         bits = _saved(hits[:, tested], trials[:, tested], events.alone[:, tested], events.inactive[:, tested])
         significant = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
         rows += [
-            (int(component), group, saved, float(share[component]))
+            (int(component), group, saved, float(share[component]), float(share[component] / own_share))
             for component, saved in zip(tested[significant], bits.T[significant], strict=True)
         ]
     rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
@@ -112,7 +119,57 @@ def find_memberships(
         np.array([row[1] for row in rows], dtype=np.int64),
         np.array([row[2] for row in rows]).reshape(len(rows), folds.n_folds),
         np.array([row[3] for row in rows], dtype=np.float64),
+        np.array([row[4] for row in rows], dtype=np.float64),
     )
+
+
+def complete_groups(groups: list[Int[np.ndarray, "_"]], shared: Memberships) -> list[Int[np.ndarray, "_"]]:
+    """Return the groups with members of several groups listed so that many groups are complete.
+
+    A group is complete if it lists its full members: its own, and the shared ones that are active on its
+    events nearly as often (`FULL_RELATIVE_RATE`). Groups are completed one after another, in the order of the
+    square root of their size divided by the sum of square roots of the groups with which they share full
+    members, as these can then no longer be complete. A group is not completed if a complete group lists one
+    of its full members, or if another group would keep fewer than two members.
+
+    Example:
+        >>> groups = [np.array([0, 1, 2]), np.array([3, 4, 5])]
+        >>> row = (np.array([2]), np.array([1]), np.ones((1, 1)), np.array([0.8]), np.array([0.9]))
+        >>> [group.tolist() for group in complete_groups(groups, Memberships(*row))]
+        [[0, 1], [2, 3, 4, 5]]
+
+    Args:
+        groups: disjoint groups.
+        shared: components of a group that are shared with another one.
+    """
+    members = [set(group.tolist()) for group in groups]
+    listed = {component: group for group, own in enumerate(members) for component in own}
+    groups_of = {component: {group} for component, group in listed.items()}
+    full = shared.relative >= FULL_RELATIVE_RATE
+    for component, group in zip(shared.component[full].tolist(), shared.group[full].tolist(), strict=True):
+        members[group].add(component)
+        groups_of[component].add(group)
+    value = [math.sqrt(len(each)) for each in members]
+    order: list[tuple[float, int, int]] = []
+    for group, each in enumerate(members):
+        others = set().union(*(groups_of[component] for component in each)) - {group}
+        if others:
+            # ties by the first own member: the result must not depend on the order of groups
+            first = int(groups[group].min())
+            order.append((-value[group] / math.fsum(value[other] for other in others), first, group))
+    size = Counter(listed.values())
+    complete: set[int] = set()
+    for _, _, group in sorted(order):
+        moved = Counter(listed[component] for component in members[group])
+        del moved[group]
+        if complete.isdisjoint(members[group]) and all(size[other] - n >= 2 for other, n in moved.items()):
+            complete |= members[group]
+            listed |= dict.fromkeys(members[group], group)
+            size = size - moved + Counter({group: moved.total()})
+    kept: list[list[int]] = [[] for _ in groups]
+    for component, group in sorted(listed.items()):
+        kept[group].append(component)
+    return [np.array(each, dtype=np.int64) for each in kept]
 
 
 @dataclass(frozen=True, eq=False)

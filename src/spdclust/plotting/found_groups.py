@@ -353,11 +353,7 @@ def _name_groups(
     """Write the number of a group left of its components, where there is room, strong evidence first."""
     position = np.full(len(found.labels), -1.0)
     position[layout.order] = np.arange(len(layout.order)) + 0.5
-    leftmost = {}
-    shape = Tree(len(found.labels), tree.children, tree.height)
-    for row in np.flatnonzero(tree.chosen).tolist():
-        member = int(shape.members(shape.n_leaves + row)[0])
-        leftmost[int(found.group_idxs[member])] = float(layout.middle[row])
+    leftmost = {int(tree.group[row]): float(layout.middle[row]) for row in np.flatnonzero(tree.chosen)}
     written: list[float] = []
     for group in sorted(leftmost):
         y = leftmost[group]
