@@ -30,8 +30,7 @@ from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stored_batch import TokenExamples, batch_to_store
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.groups import group_idxs_at
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, _group_idxs_at
 from spdclust.merge.merging import merge_iteration
 from spdclust.stability.analysis import find_cut
 from spdclust.stability.coclustering import coclustering
@@ -567,7 +566,7 @@ def _names(run):
     groups = np.arange(run.n_components)
     for t, pair in enumerate(run.selected_pairs):
         yield tuple(int(np.flatnonzero(groups == group)[0]) for group in sorted(pair.tolist()))
-        groups = group_idxs_at(run.selected_pairs, run.n_components, t)
+        groups = _group_idxs_at(run.selected_pairs, run.n_components, t)
 
 
 @pytest.mark.parametrize(

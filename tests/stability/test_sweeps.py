@@ -25,8 +25,7 @@ from spdclust.files.stability import load_stability_record, load_sweep
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import distance, distance_matrices
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.plotting.sweep_bits import plot_sweep_bits
-from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
+from spdclust.plotting.sweeps import plot_sweep, plot_sweep_bits, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.summary import stability_record

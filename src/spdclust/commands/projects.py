@@ -223,7 +223,7 @@ def _watch(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from spdclust.files.registry import format_registry, read_registered
+    from spdclust.files.summaries import format_registry, read_registered
 
     print(format_registry(read_registered(options.results), runs=options.runs))
 
@@ -233,7 +233,7 @@ def _register(options: argparse.Namespace) -> None:
     from spdclust.config.pipeline import ensemble_identity
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG, find_histories
-    from spdclust.files.registry import REGISTRY, write_registry
+    from spdclust.files.summaries import REGISTRY, write_registry
     from spdclust.stages.ensemble_records import register
 
     folder: Path = options.ensemble

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from spdclust.commands.comparing import Compared, compare_files, compare_histories
-from spdclust.commands.recipe import Recipe
+from spdclust.commands.comparing import Compared, Recipe, compare_files, compare_histories
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble
 from spdclust.config.run import ClusteringRunConfig
@@ -30,7 +29,7 @@ def check_history(
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> from spdclust.commands.recipe import read_recipe
+        >>> from spdclust.commands.comparing import read_recipe
         >>> recipe = read_recipe(write_example_ensemble(folder).history(1))
         >>> compared = check_history(recipe, f"{folder}/again")
         >>> [each.line() for each in compared]

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.argument_kinds import whole
-from spdclust.core.arguments import checked
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import checked, whole
 from spdclust.core.errors import InputError
-from spdclust.core.types import Bool, Float, Int, Labels
+from spdclust.core.types import Bool, Brief, Float, Int, Labels
 
 COLUMNS = {
     "size": "components in the group",

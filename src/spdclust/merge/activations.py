@@ -11,11 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.argument_kinds import dense_array, real, texts, truth
-from spdclust.core.arguments import check_fields, checked, instance, optional
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import check_fields, checked, dense_array, instance, optional, real, texts, truth
 from spdclust.core.errors import InputError
-from spdclust.core.types import Bool, Float, Int, Labels
+from spdclust.core.types import Bool, Brief, Float, Int, Labels
 from spdclust.merge.rows import dense_rows, sparse_rows
 
 ENTRIES_PER_SUM = 1 << 22

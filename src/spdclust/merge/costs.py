@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.argument_kinds import dense_array, real
-from spdclust.core.arguments import checked
+from spdclust.core.arguments import checked, dense_array, real
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Num
 from spdclust.merge.activations import ProcessedActivations

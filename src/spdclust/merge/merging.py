@@ -10,15 +10,23 @@ import numpy as np
 from tqdm import tqdm
 
 from spdclust.config.merge import MergeConfig, merge_settings_without_effect
-from spdclust.core.argument_kinds import real, seed_number, truth, whole
-from spdclust.core.arguments import checked, either, function, instance, optional
+from spdclust.core.arguments import (
+    checked,
+    either,
+    function,
+    instance,
+    optional,
+    real,
+    seed_number,
+    truth,
+    whole,
+)
 from spdclust.core.errors import InputError
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Float, Seed, make_generator
 from spdclust.merge.activations import components_to_merge
 from spdclust.merge.engine import CheckpointStore, Engine, identity_of, load_fitting
-from spdclust.merge.groups import pairs_from_names
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, pairs_from_names
 from spdclust.merge.kernels import layout
 from spdclust.merge.memory import enough_memory
 from spdclust.merge.sources import as_batch_source, check_source

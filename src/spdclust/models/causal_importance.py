@@ -20,8 +20,9 @@ from spdclust.models.global_causal_importance import (
     ReverseResidual,
     SharedMLP,
     SharedTransformer,
+    mlp,
+    parallel_mlp,
 )
-from spdclust.models.layers import mlp, parallel_mlp
 from spdclust.models.modules import DecomposedModule
 
 Modules = Sequence[DecomposedModule]

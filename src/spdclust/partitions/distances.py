@@ -6,8 +6,7 @@ from itertools import combinations
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.argument_kinds import text, whole
-from spdclust.core.arguments import checked, function, instance, optional
+from spdclust.core.arguments import checked, function, instance, optional, text, whole
 from spdclust.core.distance_methods import METHODS, check_method, check_methods
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int

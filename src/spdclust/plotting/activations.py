@@ -12,8 +12,15 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations, check_threshold
 from spdclust.merge.sources import rows_between, stretches
 from spdclust.plotting import matrices
-from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix, mean_coactivation
-from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
+from spdclust.plotting.matrices import (
+    MOST_CELLS,
+    ModuleOrder,
+    bin_edges,
+    draw_matrix,
+    draw_modules,
+    mean_coactivation,
+    order_by_module,
+)
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 
 ACTIVITY_THRESHOLD = 0.01

@@ -15,8 +15,14 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.groups.found import EvidenceTree, FoundGroups
 from spdclust.groups.trees import Tree
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.plotting.matrices import block_note, draw_matrix, mean_coactivation
-from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import (
+    block_note,
+    draw_matrix,
+    mean_coactivation,
+    module_colors,
+    module_handles,
+    number_modules,
+)
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, new_figure, styled
 
 MOST_GROUPS = 40

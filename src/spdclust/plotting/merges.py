@@ -15,7 +15,7 @@ from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.inspection import size_curves
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
-from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, groups_span, new_figure, plain_text, styled
 
 

@@ -17,7 +17,7 @@ from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
 from spdclust.core.types import Labels
 from spdclust.files.stability import CutComponent
-from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import module_colors, module_handles, number_modules
 from spdclust.plotting.style import (
     AMOUNT,
     BLUE,

@@ -9,8 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
-from spdclust.core.argument_kinds import file_path, whole
-from spdclust.core.arguments import checked, instance, optional, several
+from spdclust.core.arguments import checked, file_path, instance, optional, several, whole
 from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float, Int, Labels
+from spdclust.core.types import Brief, Float, Int, Labels
 from spdclust.merge.history import MergeHistory
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

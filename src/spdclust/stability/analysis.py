@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.brief import Brief
 from spdclust.core.numbering import split_cut
-from spdclust.core.types import Int
+from spdclust.core.types import Brief, Int
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.trajectory import check_runs, kept_iterations

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.brief import Brief
 from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float, Int, Labels
+from spdclust.core.types import Brief, Float, Int, Labels
 from spdclust.stability.agreement import check_several_runs
 from spdclust.stability.kernels import count_together
 

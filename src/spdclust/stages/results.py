@@ -13,7 +13,7 @@ from typing import Any
 from spdclust.core.atomic import atomic_path
 from spdclust.core.errors import InputError
 from spdclust.files.ensemble_folder import save_pipeline_config, save_run_config
-from spdclust.files.registry import write_registry
+from spdclust.files.summaries import write_registry
 
 log = logging.getLogger(__name__)
 

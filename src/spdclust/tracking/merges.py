@@ -22,8 +22,7 @@ from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations, merged_batches
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_progress, merge_digest
-from spdclust.merge.groups import pairs_from_names
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, pairs_from_names
 from spdclust.merge.merging import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments

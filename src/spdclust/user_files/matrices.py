@@ -8,7 +8,7 @@ file or folder                 contents
 `.npz`                         also a `scipy.sparse` matrix of any number of axes
 `.npy`                         a dense array
 `.parquet`, saved datasets     tables (see `user_files.arrow`)
-feature caches                 a folder of `<first>_<last>.safetensors` (see `user_files.safetensors`)
+feature caches                 a folder of `<first>_<last>.safetensors` (see `user_files.arrays`)
 `batch_<b>.zip`                a batch of the reference implementation (see `reference_batches`)
 `memberships.npz`              next to a `metadata.json`: a harvest snapshot of the active components
 ============================== ============================================================================
@@ -36,7 +36,9 @@ from spdclust.files.torch_files import load_tensors
 from spdclust.merge.activations import ProcessedActivations, check_labels
 from spdclust.merge.rows import flattened
 from spdclust.user_files.arrays import (
+    cache_content,
     content_of,
+    read_safetensors,
     zipped_batch,
 )
 from spdclust.user_files.arrow import table_content
@@ -61,7 +63,6 @@ from spdclust.user_files.layout import (
     parts_of,
     tokens_file,
 )
-from spdclust.user_files.safetensors import cache_content, read_safetensors
 from spdclust.user_files.tokens import TokenTexts, UserTokens, read_tokens
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from functools import partial
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.targets import gpt2_simple, huggingface, induction_transformer, llama, toy
+from spdclust.models.targets import gpt2_simple, huggingface, llama, toy
 from spdclust.models.targets.base import Target, build_pretrained
 
 __all__ = ["FAMILIES", "Target", "build_target"]
@@ -21,7 +21,7 @@ FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
     "GPT2Simple": partial(
         build_pretrained, config_class=gpt2_simple.GPT2SimpleConfig, build=gpt2_simple.GPT2Simple
     ),
-    "InductionTransformer": induction_transformer.build,
+    "InductionTransformer": toy.build_induction,
 }
 """Builders of target models, by the last part of `pretrained_model_class`."""
 
