@@ -10,7 +10,7 @@ import pytest
 import yaml
 from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
 
-from spdclust.commands.reference_cli import NO_LONGER, find_workflow, main, notes, parser, snakemake_command
+from spdclust.commands.reference_cli import NO_LONGER, _find_workflow, _snakemake_command, main, notes, parser
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.core.errors import InputError
 
@@ -46,7 +46,7 @@ def cluster(tmp_path, monkeypatch):
 
 
 def command(*arguments):
-    return snakemake_command(parser().parse_args(arguments))
+    return _snakemake_command(parser().parse_args(arguments))
 
 
 def value_after(words, option):
@@ -159,7 +159,7 @@ def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
     )
     monkeypatch.setattr("spdclust.execution.workflow_files.metadata.files", lambda name: [])
     with pytest.raises(InputError, match=r"no workflow here \(allowed: the package installed by pip"):
-        find_workflow()
+        _find_workflow()
 
 
 def run(*arguments, folder, environment=None):

@@ -164,7 +164,7 @@ def test_moving_code_changes_nothing(package, unedited):
     place = text.index("\ndef save_metrics")
     imports = text[: text.index("\n\n\n")]
     (source / "files/metrics_writing.py").write_text(
-        f"{imports}\nfrom spdclust.files.tables import metrics_table, save_columns\n{text[place:]}"
+        f"{imports}\nfrom spdclust.files.tables import _metrics_table, save_columns\n{text[place:]}"
     )
     metrics.write_text(text[:place])
     moved = {

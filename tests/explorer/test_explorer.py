@@ -19,8 +19,8 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.explorer.cofiring import MAX_MEMBERS, active_counts, count_cofiring, group_counts
-from spdclust.explorer.collecting import _counts, distinct_groups, rows_of_interest, spread
-from spdclust.explorer.found_groups import independent_activity, independent_cohesion
+from spdclust.explorer.collecting import _counts, _spread, distinct_groups, rows_of_interest
+from spdclust.explorer.found_groups import _independent_activity, _independent_cohesion
 from spdclust.explorer.group_tokens import MAX_CHARACTERS, describe_by_tokens
 from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html, unpack
 from spdclust.files.batches import ActivationBatch
@@ -241,12 +241,12 @@ def _at_least(rates, n):
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.data())
 def test_activity_of_independent_members_is_that_of_all_outcomes(rates, data):
     n = data.draw(st.integers(1, len(rates)))
-    assert independent_activity(np.array(rates), n) == pytest.approx(_at_least(rates, n), abs=1e-12)
+    assert _independent_activity(np.array(rates), n) == pytest.approx(_at_least(rates, n), abs=1e-12)
 
 
 def test_independent_members_that_are_hardly_ever_active_keep_their_small_numbers():
-    assert independent_activity(np.full(4, 1e-6), 4) == pytest.approx(1e-24, rel=1e-9, abs=0)
-    assert independent_cohesion(np.array([0.0, 0.0, 0.5])) == 0
+    assert _independent_activity(np.full(4, 1e-6), 4) == pytest.approx(1e-24, rel=1e-9, abs=0)
+    assert _independent_cohesion(np.array([0.0, 0.0, 0.5])) == 0
 
 
 def test_groups_without_evidence_have_no_numbers_made_up(ensemble, tmp_path):
@@ -416,7 +416,7 @@ def test_tokens_go_into_the_page(tmp_path):
 @given(st.integers(1, 200), st.integers(1, 40), st.lists(st.integers(0, 400), max_size=4))
 def test_thinned_rows_keep_the_ends_and_those_wanted(n, limit, wanted):
     rows = np.arange(n) * 2
-    kept = spread(rows, limit, wanted)
+    kept = _spread(rows, limit, wanted)
     assert kept[0] == rows[0]
     assert kept[-1] == rows[-1]
     assert set(kept.tolist()) <= set(rows.tolist())

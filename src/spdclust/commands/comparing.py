@@ -154,7 +154,7 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
 
 def _differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
     """Return which entries of two histories' provenance differ, each with both values."""
-    before, now = flattened(first.provenance), flattened(second.provenance)
+    before, now = _flattened(first.provenance), _flattened(second.provenance)
     return [
         f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"
         for name in dict.fromkeys([*before, *now])
@@ -162,18 +162,13 @@ def _differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
     ]
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values under dotted names.
-
-    Example:
-        >>> flattened({"git": {"commit": "a"}, "batches": ["b", "c"]})
-        {'git.commit': 'a', 'batches.0': 'b', 'batches.1': 'c'}
-    """
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if isinstance(inner, Mapping):
-            flat |= flattened({str(key): each for key, each in inner.items()}, f"{prefix}{name}.")
+            flat |= _flattened({str(key): each for key, each in inner.items()}, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat

@@ -90,16 +90,16 @@ def _groups(options: argparse.Namespace) -> None:
     print(f"{folder}: {found.settings['n_runs']} runs, {len(found.labels)} components")
     print("\n".join(group_lines(summarize_groups(found))))
     if found.n_groups:
-        print("\n".join(["", *group_table(found, options.limit)]))
+        print("\n".join(["", *_group_table(found, options.limit)]))
     print("\n".join(_cohesion_lines(found)))
 
 
-def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
+def _group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
     """Return the groups as the lines of a table, best supported by evidence first.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
-        >>> print("\\n".join(group_table(example_found(), limit=1, width=9)))
+        >>> print("\\n".join(_group_table(example_found(), limit=1, width=9)))
         group  size   bits ± se  support      exact in     active  cohesion  lift  members
             0     3  0.5 ± 0.02     1.00  2 (16–100 %)  20 % (≥1)      0.90   4.8  attn:0,1… (+1)
         … 2 more: --limit 0 lists all

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        command = snakemake_command(options)
+        command = _snakemake_command(options)
     except InputError as error:
         if options.debug:
             traceback.print_exc()
@@ -109,25 +109,15 @@ def parser() -> argparse.ArgumentParser:
     return arguments
 
 
-def snakemake_command(options: argparse.Namespace) -> list[str]:
-    """Return the command that runs the workflow for the options, after checking them.
-
-    Example:
-        >>> arguments = ["--config", "config/pipelines/demo.yaml", "--local", "--cores", "2", "--n-runs", "3"]
-        >>> snakemake_command(parser().parse_args(arguments))[3:]
-        ['snakemake', '--config', 'pipelines=[config/pipelines/demo.yaml]', 'override={n_runs: 3}',
-         '--profile', 'profiles/local', '--cores', '2']
-
-    Raises:
-        InputError: the pipeline, what it names, or a flag is wrong; there is no workflow, or no Slurm.
-    """
+def _snakemake_command(options: argparse.Namespace) -> list[str]:
+    """Return the command that runs the workflow for the options, after checking them."""
     override = _override(options)
     settings: dict[str, Any] = {"pipelines": [str(options.config)]}
     if options.results is not None:
         settings["results"] = options.results
     resolve_workflow(validate(WorkflowConfig, settings | {"override": override}))
     pipeline = load_config(ClusteringPipelineConfig, options.config)
-    folder = find_workflow()
+    folder = _find_workflow()
     command = [sys.executable, "-P", "-m", "snakemake"]
     if folder != Path():
         command += ["--snakefile", str(folder / "Snakefile")]
@@ -147,16 +137,8 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
     return [*command, "--", *targets] if targets else command
 
 
-def find_workflow() -> Path:
-    """Return the folder of the workflow: the working folder, otherwise the package's copy.
-
-    Example:
-        >>> sorted(path.name for path in find_workflow().iterdir() if path.name in ("Snakefile", "profiles"))
-        ['Snakefile', 'profiles']
-
-    Raises:
-        InputError: there is none.
-    """
+def _find_workflow() -> Path:
+    """Return the folder of the workflow: the working folder, otherwise the package's copy."""
     folder = Path()
     if (folder / "Snakefile").is_file() and (folder / "profiles").is_dir():
         return folder

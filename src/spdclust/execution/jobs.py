@@ -186,24 +186,16 @@ def call_stage(job: Any) -> None:
             function raises one.
     """
     inputs, outputs, params = (dict(each.items()) for each in (job.input, job.output, job.params))
-    function = find_stage(job.rule, params.get("stage"))
-    check_names(job.rule, function, input=inputs, output=outputs, params=params)
+    function = _find_stage(job.rule, params.get("stage"))
+    _check_names(job.rule, function, input=inputs, output=outputs, params=params)
     given = inputs | outputs | {name: value for name, value in params.items() if name not in ONLY_TRIGGERS}
     if "threads" in inspect.signature(function).parameters:
         given.setdefault("threads", job.threads)
     function(**{name: _plain(value) for name, value in given.items()})
 
 
-def find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
-    """Return the function `module:function` of `spdclust.stages`.
-
-    Example:
-        >>> find_stage("map_run", "stability:map_run").__name__
-        'map_run'
-
-    Raises:
-        InputError: there is no such function.
-    """
+def _find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
+    """Return the function `module:function` of `spdclust.stages`."""
     module, _, name = (stage or "").partition(":")
     full = f"spdclust.stages.{module}"
     try:
@@ -223,7 +215,7 @@ def find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
     return function
 
 
-def check_names(
+def _check_names(
     rule: str,
     function: Callable[..., Any],
     *,
@@ -231,19 +223,7 @@ def check_names(
     output: Iterable[str] = (),
     params: Iterable[str] = (),
 ) -> None:
-    """Check that what a rule names are the parameters of a function.
-
-    Example:
-        >>> from spdclust.stages.results import registry
-        >>> check_names("registry", registry, output=["path"], params=["stage", "code"])
-        >>> check_names("registry", registry, output=["database"])
-        Traceback (most recent call last):
-        spdclust.InputError: rule registry: output.database: no parameter of
-        spdclust.stages.results:registry (allowed: path)
-
-    Raises:
-        InputError: a name is not a parameter, is given twice, or a parameter without default is missing.
-    """
+    """Check that what a rule names are the parameters of a function."""
     parameters = inspect.signature(function).parameters
     stage = f"{function.__module__}:{function.__qualname__}"
     named: Mapping[str, list[str]] = {

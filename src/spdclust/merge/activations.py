@@ -299,7 +299,7 @@ def components_to_merge(
     Raises:
         InputError: no module matches `module_name_filter`, or no component is alive.
     """
-    chosen = in_modules(labels, config.module_name_filter)
+    chosen = _in_modules(labels, config.module_name_filter)
     statistic = maxima if config.filter_dead_stat == "max" else means
     threshold = config.filter_dead_threshold
     # a plain float is compared in the precision of the statistic, as in the reference implementation
@@ -316,16 +316,8 @@ def components_to_merge(
     return components
 
 
-def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
-    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these.
-
-    Example:
-        >>> in_modules(["mlp.in:0", "mlp.out:0", "attn:0"], ["*.out", "att"]).tolist()
-        [False, True, True]
-
-    Raises:
-        InputError: an entry matches no module.
-    """
+def _in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
+    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these."""
     if module_filter is None:
         return np.ones(len(labels), dtype=bool)
     of_label = [module_of(label) for label in labels]

@@ -158,7 +158,7 @@ def _load_boolean(
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
 
     coact = _empty_coactivations(activity, capacity)
-    first_dense, n_tiles = dense_slots(activity, n_samples, samples.rows.nbytes)
+    first_dense, n_tiles = _dense_slots(activity, n_samples, samples.rows.nbytes)
     n_parts = 1 if threads == 1 else 8 * threads
 
     def count(first: int, last: int) -> None:
@@ -288,15 +288,11 @@ def _load_scalar(
     )
 
 
-def dense_slots(activity: Int[np.ndarray, " slots"], n_samples: int, room: int) -> tuple[int, int]:
+def _dense_slots(activity: Int[np.ndarray, " slots"], n_samples: int, room: int) -> tuple[int, int]:
     """Return the first slot to count in tiles, up to the last slot, and the number of tiles.
 
     A tile pays if at least `DENSE` of its slots are active on a sample on average. Its bits take 64 bytes a
     sample.
-
-    Example:
-        >>> dense_slots(np.repeat([1, 90], [600, 512]), n_samples=100, room=100_000)
-        (600, 1)
     """
     first, n_tiles = len(activity), 0
     while first > 0 and (n_tiles + 1) * 8 * tiles.TILE * n_samples <= room:

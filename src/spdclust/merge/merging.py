@@ -131,7 +131,7 @@ def merge_iteration(
                 stop = _next_callback(callback_at, engine.n_done, stop)
             engine.advance(stop)
             if callback is not None and _is_at(callback_at, stop - 1):
-                callback(view_of(engine))
+                callback(_view_of(engine))
             if watch is not None:
                 watch(first, {"names": engine.names()[first:], **_figures(engine, first, engine.n_done)})
             spent = time.monotonic() - began
@@ -177,18 +177,8 @@ def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarra
     }
 
 
-def view_of(engine: Engine) -> MergeView:
-    """Return the view that a callback gets of a merge, just after its last iteration.
-
-    Example:
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["a:0", "a:1", "a:2", "a:3"]))
-        >>> engine = Engine(source, np.arange(4), MergeConfig(iters=1), make_generator(0), threads=1)
-        >>> engine.advance(1)
-        >>> view = view_of(engine)
-        >>> view.iteration, view.k_groups, sorted(view.ranks.tolist())
-        (0, 3, [1, 1, 2])
-    """
+def _view_of(engine: Engine) -> MergeView:
+    """Return the view that a callback gets of a merge, just after its last iteration."""
     figures = _figures(engine, engine.n_done - 1, engine.n_done)
     return MergeView(
         engine.state,
@@ -278,7 +268,7 @@ def repeat_merge(
             if stop == engine.n_done:  # load the next batch
                 stop = min(engine.n_done + history.config.recompute_costs_every, engine.n_merges)
             engine.repeat(names, min(iteration + 1, stop))
-        yield view_of(engine)
+        yield _view_of(engine)
 
 
 LOG_SECONDS = 10.0

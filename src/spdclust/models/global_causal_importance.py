@@ -66,8 +66,8 @@ class _TransformerBlock(nn.Module):
 
     def forward(self, x: Float[torch.Tensor, "... seq d_model"]) -> Float[torch.Tensor, "... seq d_model"]:
         """Return the stream after this block."""
-        x = x + self.attn(rms_normalised(x))
-        out: torch.Tensor = x + self.mlp(rms_normalised(x))
+        x = x + self.attn(_rms_normalised(x))
+        out: torch.Tensor = x + self.mlp(_rms_normalised(x))
         return out
 
 
@@ -93,7 +93,7 @@ class SharedTransformer(nn.Module):
 
     def forward(self, inputs: Activations) -> Activations:
         """Map all modules' inputs to one number per component, modules sorted by name."""
-        normalised = [rms_normalised(inputs[module.name]) for module in self._modules_in_order]
+        normalised = [_rms_normalised(inputs[module.name]) for module in self._modules_in_order]
         x: torch.Tensor = self._input_projector(torch.cat(normalised, dim=-1))
         # toy models have no sequences: each sample is a sequence of length one
         has_sequence = x.ndim > 2
@@ -317,11 +317,6 @@ class SelfAttention(nn.Module):
         return out
 
 
-def rms_normalised(x: Float[torch.Tensor, "... d"]) -> Float[torch.Tensor, "... d"]:
-    """Return vectors divided by their root mean square, without weights.
-
-    Example:
-        >>> rms_normalised(torch.tensor([3.0, -3.0])).tolist()
-        [1.0, -1.0]
-    """
+def _rms_normalised(x: Float[torch.Tensor, "... d"]) -> Float[torch.Tensor, "... d"]:
+    """Return vectors divided by their root mean square, without weights."""
     return F.rms_norm(x, (x.shape[-1],))

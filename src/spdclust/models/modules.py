@@ -35,7 +35,7 @@ class DecomposedModule:
     """One module of the target model and the sizes of its decomposition.
 
     Example:
-        >>> describe(nn.Linear(3, 2), "linear1", 7)
+        >>> _describe(nn.Linear(3, 2), "linear1", 7)
         DecomposedModule(name='linear1', kind='matrix', d_in=3, d_out=2, n_components=7, has_bias=True)
 
     Attributes:
@@ -60,15 +60,8 @@ class DecomposedModule:
         return self.name.replace(".", "-")
 
 
-def describe(module: nn.Module, name: str, n_components: int) -> DecomposedModule | None:
-    """Return the sizes of a module, or None if modules of its kind cannot be decomposed.
-
-    Example:
-        >>> describe(nn.Embedding(50, 4), "wte", 3).d_in
-        50
-        >>> describe(nn.ReLU(), "act", 3) is None
-        True
-    """
+def _describe(module: nn.Module, name: str, n_components: int) -> DecomposedModule | None:
+    """Return the sizes of a module, or None if modules of its kind cannot be decomposed."""
     kind: Literal["matrix", "embedding"] = "matrix"
     has_bias = getattr(module, "bias", None) is not None
     weight: Any = getattr(module, "weight", None)
@@ -146,7 +139,7 @@ def _expand(
                     allowed="one pattern per module",
                 )
             submodule = target.get_submodule(name)
-            described = describe(submodule, name, info.C)
+            described = _describe(submodule, name, info.C)
             if described is None:
                 raise InputError(
                     "module cannot be decomposed",
@@ -172,7 +165,7 @@ def _is_conv1d(module: nn.Module) -> bool:
 
 
 def _some_modules(target: nn.Module, most: int = 8) -> str:
-    names = [name for name, module in target.named_modules() if describe(module, name, 1) is not None]
+    names = [name for name, module in target.named_modules() if _describe(module, name, 1) is not None]
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 

@@ -58,26 +58,15 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-def write_batches(
+def _write_batches(
     config: ClusteringRunConfig, model: SamplingModel, requests: Mapping[Path, tuple[int, str]]
 ) -> None:
     """Write batches atomically; the model and its data are opened once.
-
-    Example:
-        >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
-        >>> path = folder / "batch_0.pt"
-        >>> write_batches(config, load_run_model(config), {path: (7, "by hand")})
-        >>> ActivationBatch.load(path).seed
-        7
 
     Args:
         config: the run's settings.
         model: the model, loaded once for all batches.
         requests: for each path, the seed of the batch and the request digest stored in it.
-
-    Raises:
-        InputError: a batch cannot be computed or written.
     """
     source = open_model_inputs(config, model) if requests else None
     if requests:
@@ -115,7 +104,7 @@ def write_missing_batches(
         path: (seed, request_digest(config, seed, model.digest))
         for seed, path in zip(seeds, paths, strict=True)
     }
-    write_batches(config, model, {path: r for path, r in requests.items() if not _is_current(path, r[1])})
+    _write_batches(config, model, {path: r for path, r in requests.items() if not _is_current(path, r[1])})
 
 
 def _is_current(path: Path, request: str) -> bool:

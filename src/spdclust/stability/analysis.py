@@ -75,17 +75,8 @@ class GroupSizes:
         return rows
 
 
-def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> GroupSizes:
-    """Tabulate the group sizes of every run; components missing from a run are not counted.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> group_sizes(example_normalized(), [7]).table.tolist()
-        [[[4, 3, 3, 3, 0], [4, 3, 3, 3, 0]]]
-
-    Raises:
-        InputError: there is no such iteration.
-    """
+def _group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> GroupSizes:
+    """Tabulate the group sizes of every run; components missing from a run are not counted."""
     numbers = [normalized.check_iteration(int(iteration)) for iteration in iterations]
     table = np.zeros((len(numbers), normalized.n_runs, len(SIZE_COLUMNS)), dtype=np.int64)
     for row, iteration in enumerate(numbers):
@@ -214,7 +205,7 @@ def analyze_stability(
     return Stability(
         agreement=agreement,
         null_agreement=null_agreement,
-        sizes=group_sizes(normalized, sorted(rows)),
+        sizes=_group_sizes(normalized, sorted(rows)),
         cuts={cut.name: _at_cut(normalized, cut, seed, n) for cut in requested},
     )
 

@@ -218,7 +218,7 @@ def map_run(
     """
     loaded = load_merge_history(history)
     try:
-        iteration = iteration_of(loaded, cut)
+        iteration = _iteration_of(loaded, cut)
         groups = loaded.at(iteration)
     except InputError as error:
         raise error.located(file=history) from error
@@ -234,17 +234,8 @@ def map_run(
     save_mapping(record, path)
 
 
-def iteration_of(history: MergeHistory, cut: str) -> int:
-    """Return the iteration of one history at a cut.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> iteration_of(example_history(), "least_mdl"), iteration_of(example_history(), "groups_2")
-        (7, 9)
-
-    Raises:
-        InputError: no such cut, or the history does not reach it.
-    """
+def _iteration_of(history: MergeHistory, cut: str) -> int:
+    """Return the iteration of one history at a cut."""
     if cut == "least_mdl":
         return history.best_iteration()
     if cut in AUTOMATIC_CUTS:

@@ -73,12 +73,12 @@ def content_of(arrays: Mapping[str, Any], path: Path) -> UserContent:
     names = set(left)
     if names == {"locations", "activations"}:
         leading = None if tokens is None else tuple(tokens.shape)
-        content = coordinates(left["locations"], left["activations"], path, leading=leading, width=width)
+        content = _coordinates(left["locations"], left["activations"], path, leading=leading, width=width)
     elif pair := next((pair for pair in TOP_K if names - {"pre_acts"} == set(pair)), None):
         # the activations of all latents, of which the top k were taken
         if width is None and "pre_acts" in left:
             width = int(left["pre_acts"].shape[-1])
-        content = top_k(left[pair[0]], left[pair[1]], path, width=width)
+        content = _top_k(left[pair[0]], left[pair[1]], path, width=width)
     elif len(names) == 1 and not names.isdisjoint(_UNNAMED):
         content = matrix_content(left.popitem()[1], path)
     else:
@@ -159,7 +159,7 @@ def zipped_batch(path: Path) -> UserContent:
     return replace(matrix_content(arrays[_ACTIVATIONS], path), labels=labels)
 
 
-def coordinates(
+def _coordinates(
     locations: Any,
     values: Any,
     path: Path,
@@ -169,21 +169,12 @@ def coordinates(
 ) -> UserContent:
     """Return the activations given by the coordinates of the values that are not 0; repeated ones are summed.
 
-    Example:
-        >>> locations = np.array([[0, 1, 4], [1, 0, 2]], dtype=np.uint16)  # sequence, position, component
-        >>> content = coordinates(locations, np.array([0.5, 2.0]), Path(__file__))
-        >>> content.n_samples, content.n_components, content.states_width
-        (4, 5, False)
-
     Args:
         locations: integers `(n, axes)`, the component last.
         values: `(n,)`.
         path: the file, for messages.
         leading: sizes of the axes of samples; those of the largest coordinates if None.
         width: number of components; one more than the largest coordinate if None.
-
-    Raises:
-        InputError: the arrays are inconsistent, or a coordinate is outside the shape.
     """
     positions, numbers = _array(locations), _array(values)
     fits = positions.ndim == 2 and positions.shape[1] >= 2 and positions.dtype.kind in "iu"
@@ -221,17 +212,8 @@ def coordinates(
     )
 
 
-def top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) -> UserContent:
-    """Return the activations given by the active components of each sample; repeated ones are summed.
-
-    Example:
-        >>> content = top_k(np.array([[2, 0], [1, 2]]), np.array([[0.5, 0.25], [1.0, 0.0]]), Path(__file__))
-        >>> content.rows().toarray().tolist()
-        [[0.25, 0.0, 0.5], [0.0, 1.0, 0.0]]
-
-    Raises:
-        InputError: the arrays are inconsistent, or an index is negative or too large.
-    """
+def _top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) -> UserContent:
+    """Return the activations given by the active components of each sample; repeated ones are summed."""
     columns, numbers = _array(indices), _array(values)
     if (
         columns.shape != numbers.shape
@@ -356,7 +338,7 @@ def cache_content(folder: Path) -> UserContent:
             )
         ends[module] = end
         width = end - start + 1
-        content = coordinates(arrays["locations"], arrays["activations"], file, leading=leading, width=width)
+        content = _coordinates(arrays["locations"], arrays["activations"], file, leading=leading, width=width)
         modules.setdefault(module, []).append(content)
     tensors = {
         module: beside_each_other({str(number): part for number, part in enumerate(parts)})

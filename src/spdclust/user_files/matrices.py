@@ -164,17 +164,8 @@ def digest_of_user_file(path: Path) -> str:
     return digest_of(*digests) if path.is_dir() else digests[0]
 
 
-def labels_beside(path: Path) -> tuple[Path, Labels] | None:
-    """Return the file of labels next to activations or one folder up, and its labels; None if there is none.
-
-    Example:
-        >>> _ = (folder / "labels.txt").write_text("a:0\\na:1\\n")
-        >>> labels_beside(folder / "x.npy")[1]
-        ['a:0', 'a:1']
-
-    Raises:
-        InputError: the file is not a list of labels, or two files differ.
-    """
+def _labels_beside(path: Path) -> tuple[Path, Labels] | None:
+    """Return the file of labels next to activations or one folder up, and its labels, or None."""
     above = [path.parent, path.parent.parent]
     if path.is_dir() and not path.parent.name.startswith("run_"):
         above.pop()  # the folder is that of all activations, or of a run
@@ -243,7 +234,7 @@ def _labelled(content: UserContent, path: Path) -> UserContent:
     """Add the labels that are stored next to the activations."""
     if path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
         file, labels = path.parent / METADATA, _snapshot_labels(path.parent / METADATA)
-    elif found := labels_beside(path):
+    elif found := _labels_beside(path):
         file, labels = found
     else:
         if not content.states_width:
