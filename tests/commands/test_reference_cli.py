@@ -154,10 +154,10 @@ def test_a_machine_without_slurm_is_told_of_local(pipeline, capsys, monkeypatch,
 def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "spdclust.execution.workflow_files.__file__",
-        str(tmp_path / "site/spdclust/execution/workflow_files.py"),
+        "spdclust.execution.jobs.__file__",
+        str(tmp_path / "site/spdclust/execution/jobs.py"),
     )
-    monkeypatch.setattr("spdclust.execution.workflow_files.metadata.files", lambda name: [])
+    monkeypatch.setattr("importlib.metadata.files", lambda name: [])
     with pytest.raises(InputError, match=r"no workflow here \(allowed: the package installed by pip"):
         _find_workflow()
 

@@ -18,8 +18,8 @@ from spdclust.config.resolve import (
     unused_keys,
 )
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig, run_settings_without_effect
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 
 RUN = {"model_path": "resources/resid_mlp1", "batch_size": 8}
 

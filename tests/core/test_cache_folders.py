@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spdclust.core import compiling
-from spdclust.core.cache_folders import cache_folder, cache_root, one_process_at_a_time, remove_unused
+from spdclust.core.atomic import cache_folder, cache_root, one_process_at_a_time, remove_unused
 from spdclust.core.source_digests import SourceDigests
 from spdclust.models.wandb_files import WandbRun
 
@@ -65,7 +65,7 @@ def test_downloads_are_keyed_by_the_patterns_that_choose_files(monkeypatch):
 def test_tests_use_a_cache_of_their_own():
     repository = Path(__file__).resolve().parents[2]
     assert cache_root().is_relative_to(repository)
-    assert compiling._module_cache("spdclust.stability.kernels").is_relative_to(repository)
+    assert compiling._module_cache("spdclust.partitions.kernels.table").is_relative_to(repository)
 
 
 OLD = "merge.kernels.loop-numba0.68.1-py3.11.7-0123456789abcdef"

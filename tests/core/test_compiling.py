@@ -16,9 +16,9 @@ from filelock import FileLock
 from spdclust.core import compiling
 from spdclust.partitions.distances import compute_distances
 from spdclust.partitions.ensemble import normalize_ensemble
+from spdclust.partitions.kernels.table import count_together
 from spdclust.partitions.kernels.walk import walk_pair, walk_run
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.kernels import count_together
 
 SOURCE = Path(compiling.__file__).parents[1]
 CALLED = """

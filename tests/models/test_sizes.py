@@ -6,8 +6,7 @@ import pytest
 
 from spdclust.core.errors import InputError
 from spdclust.models.config import AttentionConfig, InductionTask, LanguageTask, ToyTask, TransformerConfig
-from spdclust.models.targets.gpt2_simple import GPT2SimpleConfig
-from spdclust.models.targets.llama import LlamaSimpleConfig, LlamaSimpleMLPConfig
+from spdclust.models.targets.language_models import GPT2SimpleConfig, LlamaSimpleConfig, LlamaSimpleMLPConfig
 from spdclust.models.targets.toy import InductionConfig, ResidMLPConfig, TMSConfig
 
 LLAMA = {

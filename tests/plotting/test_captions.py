@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from spdclust.core.distance_methods import METHODS
+from spdclust.core.names import METHODS
 from spdclust.plotting.captions import _caption_files, figure_caption, main
 from spdclust.plotting.registry import FIGURE_RULES
 

@@ -17,8 +17,8 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_loaded, resolve_workflow
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 from spdclust.example_ensemble import example_found
 from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stability import load_stability_record, load_sweep

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust.commands.subcommands import AddCommand, add_moment, add_threads, count, iteration_given
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 
 if TYPE_CHECKING:
     from spdclust.config.pipeline import Comparison
@@ -172,7 +172,7 @@ def _other_settings(options: argparse.Namespace, field: str, found: object, usua
 
 
 def _distances(options: argparse.Namespace) -> None:
-    from spdclust.core.distance_methods import check_methods
+    from spdclust.core.names import check_methods
     from spdclust.core.threads import available_threads
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.stages.distances import distances
@@ -187,7 +187,7 @@ def _distances(options: argparse.Namespace) -> None:
 
 
 def _stability(options: argparse.Namespace) -> None:
-    from spdclust.core.distance_methods import check_methods
+    from spdclust.core.names import check_methods
     from spdclust.core.threads import available_threads
     from spdclust.files.ensemble_folder import STABILITY_FILES
     from spdclust.files.stability import load_stability_record

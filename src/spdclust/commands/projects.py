@@ -14,7 +14,7 @@ from spdclust.commands.subcommands import AddCommand
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists
-from spdclust.execution.workflow_files import workflow_folder
+from spdclust.execution.jobs import workflow_folder
 
 _PROFILES = ("local", "slurm", "generic")
 _FILES = {

@@ -18,7 +18,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.core.errors import InputError
 from spdclust.core.version import __version__
-from spdclust.execution.workflow_files import workflow_folder
+from spdclust.execution.jobs import workflow_folder
 
 _EXAMPLES = """examples:
   spd-clustering --config config/pipelines/demo.yaml --local

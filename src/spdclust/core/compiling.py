@@ -17,12 +17,12 @@ from typing import Any
 import numba
 from numba.core.registry import CPUDispatcher
 
-from spdclust.core.cache_folders import cache_folder, mark_used, one_process_at_a_time, remove_unused
+from spdclust.core.atomic import cache_folder, mark_used, one_process_at_a_time, remove_unused
 from spdclust.core.code_fingerprint import code_fingerprint
 
 numba_config: Any = numba.config  # its attributes are created at run time
 
-_NO_KERNELS = ("spdclust.core.cache_folders", "spdclust.core.code_fingerprint")
+_NO_KERNELS = ("spdclust.core.atomic", "spdclust.core.code_fingerprint")
 
 
 def compiled(function: Callable[..., Any] | None = None, *, allocates: bool = False, **options: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.distance_methods import METHODS
+from spdclust.core.names import METHODS
 from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.explorer.cofiring import CoFiring
 from spdclust.explorer.page import narrow

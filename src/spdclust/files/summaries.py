@@ -10,7 +10,7 @@ from typing import Any
 
 from spdclust.core.atomic import atomic_path, write_text
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import merges_done
+from spdclust.core.names import merges_done
 from spdclust.files.ensemble_folder import SUMMARY, SWEEP_FILES
 from spdclust.files.records import (
     Record,

@@ -10,7 +10,7 @@ import numpy as np
 from spdclust.config.merge import MergeConfig
 from spdclust.core.arguments import check_fields, checked, dense_array, instance, texts, whole
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import check_iteration
+from spdclust.core.names import check_iteration
 from spdclust.core.types import Brief, Float, Int, Labels
 
 

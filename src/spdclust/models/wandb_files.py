@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spdclust.core.atomic import remove_orphans, temporary_for
-from spdclust.core.cache_folders import cache_root, one_process_at_a_time
+from spdclust.core.atomic import cache_root, one_process_at_a_time, remove_orphans, temporary_for
 from spdclust.core.errors import InputError
 
 _PREFIX = "wandb:"

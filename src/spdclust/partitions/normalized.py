@@ -9,7 +9,7 @@ import numpy as np
 
 from spdclust.core.arguments import checked, whole
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import check_iteration
+from spdclust.core.names import check_iteration
 from spdclust.core.types import Brief, Float, Int, Labels
 from spdclust.merge.history import iterate_group_idxs
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import merges_done, split_cut
+from spdclust.core.names import merges_done, split_cut
 from spdclust.core.types import Float, Int, Num
 from spdclust.files.batches import BatchedActivations
 from spdclust.merge.history import MergeHistory

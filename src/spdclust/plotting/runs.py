@@ -11,8 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from spdclust.core.distance_methods import METHODS
-from spdclust.core.numbering import merges_done
+from spdclust.core.names import METHODS, merges_done
 from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, cut_title, new_figure, plain_text, styled
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spdclust.core.distance_methods import METHODS
+from spdclust.core.names import METHODS
 from spdclust.core.types import Float, Int
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled
 

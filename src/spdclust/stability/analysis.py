@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.numbering import split_cut
+from spdclust.core.names import split_cut
 from spdclust.core.types import Brief, Int
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories

@@ -9,8 +9,8 @@ from scipy import sparse
 from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
 from spdclust.core.types import Brief, Float, Int, Labels
+from spdclust.partitions.kernels.table import count_together
 from spdclust.stability.agreement import check_several_runs
-from spdclust.stability.kernels import count_together
 
 MAX_STORED_PAIRS = 20_000_000
 """Above this many pairs (counted per run) the matrix of co-clustering frequencies is not built."""

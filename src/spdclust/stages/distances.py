@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.distance_methods import check_methods
 from spdclust.core.errors import InputError
+from spdclust.core.names import check_methods
 from spdclust.files.archive import ArrayRows
 from spdclust.files.distance_parts import (
     check_part,

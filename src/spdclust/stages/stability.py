@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
+from spdclust.core.names import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
 from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized

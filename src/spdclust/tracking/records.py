@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.numbering import merges_done
+from spdclust.core.names import merges_done
 from spdclust.core.types import Float, Int
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView

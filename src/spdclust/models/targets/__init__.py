@@ -5,7 +5,7 @@ from functools import partial
 
 from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint
-from spdclust.models.targets import gpt2_simple, huggingface, llama, toy
+from spdclust.models.targets import huggingface, language_models, toy
 from spdclust.models.targets.base import Target, build_pretrained
 
 __all__ = ["FAMILIES", "Target", "build_target"]
@@ -14,12 +14,16 @@ FAMILIES: dict[str, Callable[[Checkpoint], Target]] = {
     "ResidMLP": toy.build_resid_mlp,
     "ResidualMLP": toy.build_resid_mlp,
     "TMSModel": toy.build_tms,
-    "LlamaSimple": partial(build_pretrained, config_class=llama.LlamaSimpleConfig, build=llama.LlamaSimple),
+    "LlamaSimple": partial(
+        build_pretrained, config_class=language_models.LlamaSimpleConfig, build=language_models.LlamaSimple
+    ),
     "LlamaSimpleMLP": partial(
-        build_pretrained, config_class=llama.LlamaSimpleMLPConfig, build=llama.LlamaSimpleMLP
+        build_pretrained,
+        config_class=language_models.LlamaSimpleMLPConfig,
+        build=language_models.LlamaSimpleMLP,
     ),
     "GPT2Simple": partial(
-        build_pretrained, config_class=gpt2_simple.GPT2SimpleConfig, build=gpt2_simple.GPT2Simple
+        build_pretrained, config_class=language_models.GPT2SimpleConfig, build=language_models.GPT2Simple
     ),
     "InductionTransformer": toy.build_induction,
 }
