@@ -25,7 +25,7 @@ from spdclust.plotting.found_groups import (
 )
 from spdclust.plotting.matrices import MOST_CELLS, mean_coactivation
 from spdclust.plotting.style import save_figure
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 
 def titled(figure, start):

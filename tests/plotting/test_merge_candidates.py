@@ -13,7 +13,7 @@ from spdclust.files.histories import save_merge_history
 from spdclust.merge.costs import compute_merge_costs
 from spdclust.merge.merging import repeat_merge
 from spdclust.plotting.merge_state import _count_candidates, _draw_candidates, _moments_of
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 
 @pytest.mark.parametrize("iteration", [0, 4, 9])

@@ -30,7 +30,7 @@ from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.summary import stability_record
 from spdclust.stability.sweeps import compare_points, distance_rows, point_rows, sweep_point
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 UNMATCHED = [name for name, method in METHODS.items() if not method.needs_matching]
 

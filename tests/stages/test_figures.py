@@ -22,7 +22,7 @@ from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.plotting import merge_state
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS, figure_code
 from spdclust.stability.analysis import analyze_stability
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 CONFIG = MergeConfig(iters=None, activation_threshold=0.1)
 

@@ -193,7 +193,7 @@ def _stability(options: argparse.Namespace) -> None:
     from spdclust.files.stability import load_stability_record
     from spdclust.files.summaries import stability_lines
     from spdclust.stability.summary import summarize_stability
-    from spdclust.stages.figures import draw_all_figures
+    from spdclust.stages.results import draw_all_figures
     from spdclust.stages.stability import stability
 
     usual = _comparison(options).distances_methods
@@ -333,7 +333,7 @@ def _compare(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, SWEEP_FILES
     from spdclust.files.summaries import format_sweeps
     from spdclust.stages.ensemble_records import PointFiles, compare_points
-    from spdclust.stages.figures import draw_all_figures
+    from spdclust.stages.results import draw_all_figures
 
     names = [folder.resolve().name for folder in options.ensembles]
     if len(set(names)) < len(names):

@@ -36,7 +36,7 @@ _ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 _READY = b"ready"
 _ANSWER = 4  # bytes
 _LONGEST_REQUEST = 1 << 20  # more than the system lets anyone send
-_STAGES = ("merge", "track", "ensemble_records", "stability", "explorer", "figures", "results")
+_STAGES = ("merge", "track", "ensemble_records", "stability", "explorer", "results")
 
 
 class JobServer:
