@@ -184,7 +184,6 @@ class Recipe:
     """The provenance of a history, as settings and commands.
 
     Attributes:
-        path: the history.
         history: its contents.
         config: the run's settings; None if the history does not record the origin of its batches.
     """

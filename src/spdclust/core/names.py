@@ -22,7 +22,6 @@ class DistanceMethod:
     Attributes:
         name: the key in configurations and file names.
         description: one sentence.
-        unit: unit of the values.
         also_called: other names of the distance, for suggestions only; they are not accepted.
         needs_matching: whether assignment problems must be solved, which dominates the running time.
     """

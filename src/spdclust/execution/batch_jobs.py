@@ -25,7 +25,6 @@ class BatchesForm:
 
     Attributes:
         runs: consecutive runs.
-        n_batches: batches of each run.
         kept: whether the batches stay when all jobs have read them.
 
     Example:

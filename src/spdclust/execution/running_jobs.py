@@ -24,14 +24,12 @@ class RunningJob:
     """A job that is waiting, running or failed.
 
     Attributes:
-        rule: name of its rule.
         ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
         run: number of the run, or first and last of several (`0 to 7`); `part 1 of 4` for the distances that
             several jobs share, empty for other jobs of the ensemble.
         state: `waiting`, `running`, `failed`, or the state in Slurm.
         seconds: time since the start, None while waiting.
         merges: merges done so far, None for other jobs.
-        of_merges: total number of merges.
         per_second: recent merges per second.
     """
 
@@ -65,15 +63,12 @@ class QueuedJob:
     """A waiting or running job of Snakemake's Slurm executor.
 
     Attributes:
-        number: the job's number in Slurm.
         state: such as PENDING or RUNNING.
         reason: reason for waiting, as reported by Slurm; `None` while running.
-        cpus: requested CPUs.
         memory: requested memory, as Slurm writes it.
         time_limit: requested time, as Slurm writes it.
         rules: name of the rule, or of the group and its rules.
         wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
-        folder: working folder of the workflow.
     """
 
     number: str

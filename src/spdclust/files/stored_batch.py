@@ -140,7 +140,6 @@ class StoredBatch:
         arrays: `shape`, `indptr`, `indices` and `values` of a CSR matrix, `maxima` and `means` of its
             columns; without values all entries are 1.
         texts: `labels`, one a line, `seed`, the threshold of sets, and the provenance.
-        labels: names of the components.
         path: the file, if it was read from one.
     """
 

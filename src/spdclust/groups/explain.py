@@ -58,7 +58,6 @@ class Formation:
         joinings: the merges that joined two parts of the group, in order.
         absent: members that were not part of the run's merge.
         apart: parts that the run never joined, largest first; a single part if it joined them all.
-        n_samples: number of samples counted.
     """
 
     joinings: list[Joining]

@@ -57,7 +57,6 @@ class SharedMembers:
     """Components that are also active with a second group, one row each, strongest evidence first.
 
     Attributes:
-        component: index of the component.
         group: the second group.
         bits: bits per sample saved on held-out samples by also assigning the component to that group.
         share: share of the group's events on which the component is active while its own group is inactive.

@@ -31,7 +31,6 @@ class Memberships:
     """Components that are active with a group outside their own node, one row each.
 
     Attributes:
-        component: number of the component.
         group: the group that it is active with.
         bits: `(rows, folds)` bits saved by coding it given the group, over all samples of the fold.
         share: share of the group's events (while its own group is inactive) on which it is active.

@@ -34,7 +34,6 @@ class Entries:
         start: `(rows + 1,)` start of each row's entries.
         columns: `(entries,)` uint16 if there are at most 65,536 columns, else uint32.
         values: `(entries,)` float32, or None if all are 1.
-        n_columns: number of columns.
     """
 
     start: Integer[np.ndarray, " rows_and_end"]

@@ -49,7 +49,6 @@ class LoadedBatch:
 
     Attributes:
         order: group of each slot, identified by its smallest component.
-        n_samples: samples in the batch.
         activity: per slot, samples on which the group is active; for scalar activations the sum of squares.
         total: per slot, sum of activations; zeros unless scalar.
         coact: coactivations, allocated for `capacity` slots.

@@ -42,8 +42,6 @@ class DecomposedModule:
         name: path of the module in the target model.
         kind: `matrix` takes vectors, `embedding` takes token numbers.
         d_in: length of the input vectors, or size of the vocabulary.
-        d_out: length of the output vectors.
-        n_components: number of components.
         has_bias: whether the module has a bias, which is not decomposed.
     """
 

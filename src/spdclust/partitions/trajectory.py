@@ -33,8 +33,6 @@ class AlignedMerges:
         of_runs: by run, `(n_iterations, 2)` the merges, as `NormalizedHistories.merges` returns them; row 0
             is the state after the first one.
         n_components: number of components in the union of all runs.
-        n_iterations: number of rows of every run.
-        n_runs: number of runs of the ensemble.
     """
 
     of_runs: Mapping[int, Int[np.ndarray, "iterations 2"]]

@@ -253,7 +253,6 @@ class CandidatePairs:
         similarity_edges: borders of the bins of Jaccard similarity, but for that first column.
         cost_edges: borders of the bins of cost, bits per sample.
         chosen: similarity and cost of the pair that was merged next; None after the last merge.
-        k_groups: number of groups.
         iteration: number of the merge just done, from 0.
     """
 

@@ -129,7 +129,6 @@ class ComponentStability(Brief):
         [{'component': 'c', 'partners': 1.0, 'contestedness': 2.0, 'consistency': 0.0}]
 
     Attributes:
-        labels: names of the components.
         partners: `(components,)` mean over runs of the number of other components in its group.
         contestedness: `(components,)` mean over run pairs of the number of partners that it has in only one
             of the two runs, in components.

@@ -52,7 +52,6 @@ class GroupSizes:
         merges: `(iterations, runs)` the merges that each run had made by then.
         table: `(iterations, runs, columns)` counts in the order of `SIZE_COLUMNS`; a second or third group
             that does not exist has size 0.
-        run_names: names of the runs.
     """
 
     iterations: Int[np.ndarray, " iterations"]
@@ -96,7 +95,6 @@ class StabilityAtCut(Brief):
     """Agreement of the runs at one cut, with the null baseline from shuffled runs.
 
     Attributes:
-        cut: the cut.
         components: stability of every component's group partners.
         coclustering: pair counts and consensus groups.
         null: the same for shuffled labels, over several shuffles.
@@ -127,7 +125,6 @@ class Stability(Brief):
     """The complete stability analysis of an ensemble.
 
     Attributes:
-        agreement: agreement along the trajectory.
         null_agreement: the same for shuffled labels, over several shuffles.
         sizes: group sizes at the iterations of the cuts and at tenths of the trajectory.
         cuts: the analysis at each cut, by the cut's name.

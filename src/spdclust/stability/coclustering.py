@@ -27,7 +27,6 @@ class Coclustering(Brief):
 
     Attributes:
         histogram: `(runs + 1,)` number of component pairs that are together in exactly 0, 1, … runs.
-        consensus: the consensus groups.
         ambiguous: the open interval of frequencies that count as ambiguous.
     """
 
@@ -97,7 +96,6 @@ class ConsensusGroups:
 
     Attributes:
         group_idxs: `(components,)` consensus group of each component, ordered by smallest component.
-        sizes: `(groups,)` number of components.
         support: `(groups,)` mean co-clustering frequency of the group's pairs; for a singleton, the share of
             runs in which it is alone.
         threshold: pairs together in more than this share of the runs are joined.

@@ -72,7 +72,6 @@ class NullAgreement:
     """Agreement of shuffled runs, over several shuffles.
 
     Attributes:
-        n_shuffles: number of shuffles.
         iterations: `(iterations,)` the analysed iterations.
         n_distinct: `(iterations,)` number of distinct groupings among the runs, mean over shuffles.
         n_equal_pairs: `(iterations,)` number of run pairs at distance zero, mean over shuffles.

@@ -32,7 +32,6 @@ class SweepPoint:
         name: name of the point in tables and figures.
         values: the swept settings and their values there.
         labels: its components.
-        cut: the cut.
         groups: `(runs, components)` group of every component in every run at the cut.
         consensus: `(components,)` consensus group of every component there.
         stability: the record of its stability analysis, see `stability_record`.

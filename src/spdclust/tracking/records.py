@@ -116,8 +116,6 @@ class MergeSample:
 
     Attributes:
         iteration: number of the last merge.
-        n_samples: samples in the batch.
-        sizes: number of components of each group.
         activities: samples on which each group is active, NaN for masked groups.
         coactivations: counts of the pairs of `_some_pairs`.
         costs: cost of merging these pairs next, bits per sample.

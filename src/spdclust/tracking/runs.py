@@ -116,10 +116,8 @@ class Note:
     """Record of what was logged, and as which W&B run.
 
     Attributes:
-        run_id: id of the W&B run.
         source: digest of what was logged; empty while that is unknown.
         target: project and entity.
-        complete: whether everything was recorded.
         folder: its local W&B folder.
         offline: whether it was recorded on this machine, to be sent later.
         times: number of times that this was logged.
