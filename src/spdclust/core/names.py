@@ -153,14 +153,11 @@ def iteration_after(merges: int, field: str = "merges") -> int:
 def check_iteration(iteration: int, n_iterations: int, *, from_end: bool = True) -> int:
     """Return an iteration counted from the start.
 
+    A negative one counts from the end, if that is allowed.
+
     Example:
         >>> check_iteration(-1, 20)
         19
-
-    Args:
-        iteration: the iteration; negative counts from the end.
-        n_iterations: how many there are.
-        from_end: whether negative ones are allowed.
 
     Raises:
         InputError: there is no such iteration.

@@ -28,6 +28,8 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
     traceback in the log and one line that names the log.
 
+    The number of threads of the rule also limits the libraries imported inside the block.
+
     Example:
         >>> import subprocess
         >>> code = "from spdclust.execution.jobs import job\\nwith job('merge.log', 'merge'): print('merged')"
@@ -35,11 +37,6 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         >>> print((folder / "merge.log").read_text(), end="")
         2... INFO spdclust ..., Python 3...
         merged
-
-    Args:
-        log_path: the job's log.
-        name: name of the job in messages.
-        threads: number of threads of the rule; also limits the libraries imported inside the block.
     """
     # otherwise each library would use every core in every concurrent job
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -95,13 +92,11 @@ _FOR_GOOD = "The job is not tried again: more memory or time would not help."
 def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
     """Return whether a job failed by its own error, not because it was killed or ran out of memory.
 
+    Logs older than `since`, in seconds since 1970, do not count.
+
     Example:
         >>> failed_for_good("no_such.log")
         False
-
-    Args:
-        log_path: the job's log.
-        since: ignore logs older than this time, in seconds since 1970.
     """
     try:
         with open(log_path, "rb") as log:

@@ -214,6 +214,8 @@ def _digest(members: Mapping[str, np.ndarray]) -> str:
 class MergeCheckpointFile:
     """A `CheckpointStore` in one file, valid only for the merge of the same batches by the same code.
 
+    A file with another key is that of another merge, and not used.
+
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "checkpoint.zip"
@@ -222,10 +224,6 @@ class MergeCheckpointFile:
         {'n_done': array(3)}
         >>> MergeCheckpointFile(path, "other batches").load() is None
         True
-
-    Args:
-        path: the file.
-        key: identifies the merge; a file with a different key is not used.
     """
 
     def __init__(self, path: str | Path, key: str) -> None:

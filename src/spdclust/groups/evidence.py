@@ -177,13 +177,11 @@ def log_evidence(
     an e-value too, however much the folds depend on each other (Vovk and Wang 2021). A fold counts only for
     candidates that were chosen without it.
 
+    `chosen_without` are the folds without which the candidate was found, too.
+
     Example:
         >>> float(log_evidence(np.array([3.0, 3.0]))), float(log_evidence(np.array([20.0, -4.0])).round(3))
         (3.0, 19.0)
-
-    Args:
-        saved: bits saved in each fold.
-        chosen_without: whether the candidate was found without using that fold.
     """
     counted = saved if chosen_without is None else np.where(chosen_without, saved, -np.inf)
     return np.asarray(np.logaddexp2.reduce(counted, axis=-1) - np.log2(saved.shape[-1]))
@@ -256,6 +254,9 @@ def select_nodes(
 ) -> Selection:
     """Return the best disjoint nodes of the tree of all samples, judged on folds that did not choose them.
 
+    All pair sums are written to `arrays`, as far as there are any, and all are added to them at the end: null
+    runs, whose sums nobody reads, use the same memory. The result does not depend on `threads`.
+
     Example:
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -265,13 +266,6 @@ def select_nodes(
         >>> found = select_nodes(folds, threads=1)
         >>> [found.tree.members(node).tolist() for node in found.chosen]
         [[0, 1]]
-
-    Args:
-        folds: the samples.
-        threads: number of threads; the result does not depend on it.
-        progress: called with a short description at the start of each step.
-        arrays: all pair sums are written to these arrays, as far as there are any, and all are added to them
-            at the end: null runs, whose sums nobody reads, use the same memory. None for new ones.
     """
 
     def array() -> np.ndarray | None:

@@ -55,6 +55,9 @@ def find_memberships(
 ) -> Memberships:
     """Return the components that are active with a group like its members, for every group but their own.
 
+    `false_alarm` is the rate of ensembles with any row due to chance. The result does not depend on
+    `threads`.
+
     Example:
         >>> from spdclust.groups.evidence import evidence_of_groups
         >>> from spdclust.groups.samples import fold_samples
@@ -66,13 +69,6 @@ def find_memberships(
         >>> found = find_memberships(folds, groups, evidence_of_groups(folds, groups, threads=1), threads=1)
         >>> found.component.tolist(), found.group.tolist(), found.share.tolist()
         ([2], [0], [1.0])
-
-    Args:
-        folds: the samples.
-        groups: disjoint groups.
-        evidence: evidence for these groups.
-        threads: number of threads; the result does not depend on it.
-        false_alarm: rate of ensembles with any row due to chance.
     """
     n_groups, n_components = len(groups), len(folds.labels)
     nothing = np.empty(0, dtype=np.int64)

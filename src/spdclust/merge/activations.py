@@ -284,17 +284,13 @@ def components_to_merge(
     A component is left out if its statistic (`filter_dead_stat`) is below `filter_dead_threshold` in every
     batch, or if its module does not match `module_name_filter`.
 
+    `maxima`, in the precision of the activations, and `means` are those of each component in each batch.
+
     Example:
         >>> labels = ["a:0", "a:1", "b:0"]
         >>> maxima = np.array([[0.5, 0.0, 0.0], [0.0, 0.0, 0.2]])
         >>> components_to_merge(labels, maxima, maxima / 2, MergeConfig()).tolist()
         [0, 2]
-
-    Args:
-        labels: names of the components.
-        maxima: largest activation of each component in each batch, in the precision of the activations.
-        means: mean activation of each component in each batch.
-        config: the settings of the merge.
 
     Raises:
         InputError: no module matches `module_name_filter`, or no component is alive.

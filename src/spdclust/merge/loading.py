@@ -81,21 +81,16 @@ def load_batch(
 ) -> LoadedBatch:
     """Load a batch under a grouping.
 
+    A batch that has `chunks()` is read chunk by chunk. Excluded components have group -1. `order` has the
+    groups of the slots, by activity if None; `capacity` is the number of slots, as many as a merge needs if
+    None; `wide` stores the rows of samples in the wide type even for few groups.
+
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
         >>> acts = ProcessedActivations.from_dense([[1, 1, 0], [1, 1, 0], [1, 0, 1]], ["m:0", "m:1", "m:2"])
         >>> loaded = load_batch(acts, np.arange(3), None, MergeConfig(), threads=1)
         >>> loaded.order.tolist(), loaded.activity.tolist(), loaded.zero_pairs  # m:1, m:2 are never together
         ([2, 1, 0], [1.0, 2.0, 3.0], 1)
-
-    Args:
-        batch: a `Batch`; if it has `chunks()`, it is read chunk by chunk.
-        group_of_column: group of each column of the batch, -1 for excluded components.
-        order: groups of the slots; None orders them by activity.
-        config: the settings of the merge.
-        threads: how many threads may work.
-        capacity: number of slots to allocate; None for as many as a merge needs.
-        wide: store the samples' rows in the wide type even for few groups.
 
     Raises:
         InputError: there are too many samples, there is not enough memory, or costs would be too large for

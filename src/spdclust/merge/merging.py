@@ -218,6 +218,9 @@ def repeat_merge(
     are joined as recorded in the history; no pair is searched for, so this takes a fraction of the time of
     the merge. A view is valid until the next one is requested.
 
+    `activations` are in any form that `merge_iteration` accepts. `iterations` increase, and are consumed
+    lazily.
+
     Example:
         >>> from spdclust.config.merge import MergeConfig
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -226,12 +229,6 @@ def repeat_merge(
         >>> history = merge_iteration(acts, MergeConfig(iters=None))
         >>> [(view.iteration, view.k_groups) for view in repeat_merge(acts, history, [0, 2])]
         [(0, 5), (2, 3)]
-
-    Args:
-        activations: the merged activations, in any form that `merge_iteration` accepts.
-        history: the history of the merge.
-        iterations: merges after which to yield a view, in increasing order; consumed lazily.
-        threads: number of threads; None for all cores.
 
     Raises:
         InputError: the activations are not those of the history, or an iteration does not exist or is out of

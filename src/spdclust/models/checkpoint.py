@@ -139,13 +139,11 @@ def _last_step(folder: Path) -> Path:
 def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torch.Tensor]":
     """Return the tensors in a `torch.save`d state dict, on the CPU; nothing in the file is executed.
 
+    With `shapes_only` the values are not read or verified.
+
     Example:
         >>> len(read_state_dict(Path("resources/resid_mlp1/model_6000.pth")))
         16
-
-    Args:
-        file: the file.
-        shapes_only: do not read or verify the values.
 
     Raises:
         InputError: the file is missing, truncated or damaged, contains code, or is not a state dict.

@@ -100,19 +100,14 @@ def plot_merge_state(
 ) -> Figure:
     """Repeat a merge up to one moment, and draw its state.
 
+    `moment` is `merges_<n>`, `iteration_<t>`, or `least_mdl` for the shortest description.
+
     Example:
         >>> from spdclust.example_ensemble import example_history, write_example_ensemble
         >>> batches = BatchedActivations(write_example_ensemble(folder).batches(0))
         >>> figure = plot_merge_state(example_history(), batches, "least_mdl", title="Run 0")
         >>> figure.get_suptitle()
         'Run 0 after 8 merges (shortest description): 4 groups'
-
-    Args:
-        history: the merge.
-        batches: what was merged.
-        moment: `merges_<n>`, `iteration_<t>`, or `least_mdl` for the shortest description.
-        title: which run this is.
-        threads: how many may be used to repeat the merge; None for all cores.
 
     Raises:
         InputError: the batches are not those of the history, or there is no such merge.
@@ -144,12 +139,7 @@ def _draw_merge_state_cells(
 ) -> Figure:
     """Draw the same from matrices that are aggregated already, for more groups than fit in memory squared.
 
-    Args:
-        group_idxs: group of each component.
-        coactivations: mean over the block of pairs of a cell, see `aggregate`.
-        costs: the least over the block.
-        title: which moment this is.
-        counts: whether coactivations count samples; otherwise they are sums of products of activations.
+    Without `counts`, coactivations are sums of products of activations.
     """
     n_groups = _n_groups(group_idxs)
     figure = Figure(figsize=(11.0, 4.0), layout="constrained")

@@ -63,10 +63,7 @@ def _write_batches(
 ) -> None:
     """Write batches atomically; the model and its data are opened once.
 
-    Args:
-        config: the run's settings.
-        model: the model, loaded once for all batches.
-        requests: for each path, the seed of the batch and the request digest stored in it.
+    `requests` has, for each path, the seed of the batch and the request digest stored in it.
     """
     source = open_model_inputs(config, model) if requests else None
     if requests:
@@ -261,6 +258,8 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
 
     Batches that are there already, made in the same way, are kept.
 
+    `paths` has, for each run, the path of each batch, from batch 0.
+
     Example:
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
@@ -268,10 +267,6 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
         >>> write_batches_of_runs(config, {3: [path]})
         >>> ActivationBatch.load(path).seed
         3000
-
-    Args:
-        config: the run's settings.
-        paths: for each run, by its number, the path of each batch, from batch 0.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be made or written.

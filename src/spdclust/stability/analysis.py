@@ -160,20 +160,14 @@ def analyze_stability(
 ) -> Stability:
     """Analyse agreement along the trajectory, at the automatic cuts and at the requested cuts.
 
+    With `iteration` or `n_groups` all runs are also cut there. Every `stride`-th iteration is analysed.
+    `seed` is that of the null baseline.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> stability = analyze_stability(example_normalized())
         >>> stability.agreement.last_agreement, sorted(stability.cuts)
         (10, ['least_mdl', 'stability_drop'])
-
-    Args:
-        normalized: the ensemble.
-        methods: distances to summarise, names in `partitions.methods.METHODS`.
-        iteration: also cut at this iteration.
-        n_groups: also cut every run at this number of groups.
-        stride: analyse every n-th iteration.
-        n_workers: number of threads for the distances.
-        seed: seed of the null baseline.
 
     Raises:
         InputError: fewer than two runs, an unknown method, or a cut that does not exist.
@@ -210,16 +204,13 @@ def analyze_stability(
 def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> Cut:
     """Return the cut of a given name: automatic, `merges_<n>`, `groups_<k>` or `iteration_<t>`.
 
+    The stability drop is searched at every `stride`-th iteration.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> cuts = [find_cut(example_normalized(), name) for name in ("least_mdl", "groups_2")]
         >>> [cut.merges.tolist() for cut in cuts]
         [[7, 7], [9, 9]]
-
-    Args:
-        normalized: the ensemble.
-        name: a name in `AUTOMATIC_CUTS`, or see `split_cut`.
-        stride: search for the stability drop at every n-th iteration.
 
     Raises:
         InputError: no such cut.

@@ -161,16 +161,14 @@ def cut_before_stability_drop(
 ) -> Cut:
     """Cut before stability drops, see `_stability_drop`; if it never does, cut at the last row with a note.
 
+    `mean_distance` is the mean over run pairs of a chance-adjusted distance (`adjusted_rand_dist`) at
+    `iterations`, by default all of them.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> apart = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7, 0.9, 0.0])
         >>> cut_before_stability_drop(example_normalized(), apart).merges.tolist()
         [7, 7]
-
-    Args:
-        normalized: the ensemble.
-        mean_distance: mean over run pairs of a chance-adjusted distance (`adjusted_rand_dist`), by iteration.
-        iterations: iterations of the distances; all of them by default.
 
     Raises:
         InputError: the distances do not match the iterations.

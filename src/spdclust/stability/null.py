@@ -40,9 +40,7 @@ def _permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...]
     Group sizes at every iteration and the missing components of each run are unchanged; the grouping of
     components becomes random. Any remaining agreement is due to group sizes alone.
 
-    Args:
-        normalized: the ensemble.
-        seed: seed of the shuffles; run `r` uses the generator of `(seed, r)`.
+    Run `r` uses the generator of `(seed, r)`.
     """
     seeds = (seed,) if isinstance(seed, int) else seed
     return replace(

@@ -113,6 +113,9 @@ def draw_figures(
 ) -> None:
     """Draw figures of one rule of the registry.
 
+    `paths` has, for each figure wanted, by its key, the files to write; `arguments` are further ones of the
+    drawing functions. Figures that repeat a merge use `threads`, None for all cores.
+
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder)
@@ -120,15 +123,6 @@ def draw_figures(
         >>> draw_figures("plot_curves", inputs, {"mdl": [f"{folder}/mdl.png", f"{folder}/mdl.pdf"]})
         >>> sorted(path.name for path in folder.glob("mdl.*"))
         ['mdl.pdf', 'mdl.png']
-
-    Args:
-        rule: name in `FIGURE_RULES`.
-        inputs: the files of each input of the rule.
-        paths: for each figure wanted, by its key, the files to write.
-        arguments: the rule's further arguments of the drawing functions.
-        threads: number of threads for figures that repeat a merge; None for all cores.
-        dpi: pixels per inch.
-        scale: factor on the size.
 
     Raises:
         InputError: an input cannot be read or lacks what the figure shows, or a figure cannot

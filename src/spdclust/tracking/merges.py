@@ -57,6 +57,10 @@ def log_history(
 ) -> None:
     """Log the iterations of one merge in order, each once, then its results.
 
+    `histories` are the merge so far, each time with more iterations; the last one is the whole merge.
+    `sample_at` returns the state after a merge, None if unknown; it is called in order. The note gets the
+    digest of the merge at the end.
+
     Example:
         >>> from spdclust.example_ensemble import example_history
         >>> class Printing(Tracker):
@@ -70,15 +74,6 @@ def log_history(
         0 11 2
         5 6 3
         10 1 12
-
-    Args:
-        tracker: receives the rows.
-        note: its note, with the id that names the artifacts; gets the digest of the merge at the end.
-        intervals: logging interval of each kind of record.
-        histories: the merge so far, each time with more iterations; the last one is the whole merge.
-        progress: its times.
-        sample_at: returns the state after a merge, None if unknown; called in order, where one is logged.
-        path: its `history.zip`.
     """
     last: dict[str, tuple[int, float]] = {}
     n_logged = 0
@@ -162,12 +157,8 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
 class MergeCallback(ProgressRecorder):
     """Log a merge while it runs: callbacks of `stages.merge` that never raise.
 
-    Args:
-        ensemble: the ensemble.
-        run: number of the run.
-        live_after: log live if the merge takes longer than this many seconds.
-        keep_batches: whether the batches are still available after the merge; otherwise everything is logged
-            before it ends.
+    A merge that takes longer than `live_after` seconds is logged live. Where batches are not kept, everything
+    is logged before it ends.
     """
 
     def __init__(

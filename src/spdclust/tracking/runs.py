@@ -168,19 +168,16 @@ def log_once(
 ) -> Note:
     """Log something as a W&B run, unless its note shows that the same was logged to the same project.
 
+    The id in `described` gets a number if it was used before. `source` is a digest of what is logged; if it
+    is empty, `write` sets it in the note when all of it is logged. With `again` it is logged as a new W&B
+    run.
+
     Example:
         >>> described = TrackedEnsemble(Path("mlp/demo")).describe("merge", "run_0", "1f2e")
         >>> path = folder / "run_0.json"
         >>> Note("mlp-demo-run_0-1f2e", source="ab", target="/spd-cluster", complete=True).save(path)
         >>> log_once(described, path, "ab", print).run_id  # `print` is not called
         'mlp-demo-run_0-1f2e'
-
-    Args:
-        described: arguments of `wandb.init`; the id gets a number if it was used before.
-        path: where the note is written.
-        source: digest of what is logged; if empty, `write` sets it in the note when all of it is logged.
-        write: logs it, given the W&B run and its note.
-        again: log it even if it was logged before, as a new W&B run.
     """
     run_id, target = described["id"], f"{described['entity'] or ''}/{described['project']}"
     times, before = 1, load_note(path)

@@ -169,12 +169,8 @@ def _coordinates(
 ) -> UserContent:
     """Return the activations given by the coordinates of the values that are not 0; repeated ones are summed.
 
-    Args:
-        locations: integers `(n, axes)`, the component last.
-        values: `(n,)`.
-        path: the file, for messages.
-        leading: sizes of the axes of samples; those of the largest coordinates if None.
-        width: number of components; one more than the largest coordinate if None.
+    `locations` are integers `(n, axes)`, the component last, `leading` the sizes of the axes of samples and
+    `width` the number of components; None: as large as the largest coordinate needs.
     """
     positions, numbers = _array(locations), _array(values)
     fits = positions.ndim == 2 and positions.shape[1] >= 2 and positions.dtype.kind in "iu"

@@ -329,13 +329,6 @@ def no_activations(
         >>> error = no_activations(Path("a"), [], [Path("a/acts.mtx")], field="folder", allowed="acts.npz")
         >>> error.found, error.allowed
         ('acts.mtx', "acts.npz; to convert: scipy.sparse.save_npz('acts.npz', scipy.io.mmread('acts.mtx'))")
-
-    Args:
-        folder: the folder.
-        ignored: files that are not taken for activations, with the reason.
-        others: everything else in the folder.
-        field: the setting that names the folder.
-        allowed: the files that are read.
     """
     names = [f"{file.name} ({why})" for file, why in ignored] + [path.name for path in others]
     step = "; shards: <pattern> reads a file of any name" if ignored else ""
