@@ -4,8 +4,11 @@ import base64
 import hashlib
 import html
 import itertools
+import json
 import math
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from spdclust.explorer.cofiring import MAX_MEMBERS, active_counts, count_cofirin
 from spdclust.explorer.collecting import _counts, _spread, distinct_groups, rows_of_interest
 from spdclust.explorer.found_groups import _independent_activity, _independent_cohesion
 from spdclust.explorer.group_tokens import MAX_CHARACTERS, describe_by_tokens
-from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html, unpack
+from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distances, load_normalized
 from spdclust.files.groups import load_groups, save_groups
@@ -40,6 +43,21 @@ from spdclust.stages.explorer import explorer, files_of
 from spdclust.stages.stability import stability
 
 LABELS = [f"m.{module}:{index}" for module in "ab" for index in range(12)]
+
+
+def unpack(packed):
+    """What `pack` was given; the page does the same."""
+    raw = zlib.decompress(packed)
+    (length,) = struct.unpack_from("<I", raw)
+    header = json.loads(raw[4 : 4 + length])
+    arrays, start = {}, 4 + length
+    for name, layout in header["arrays"].items():
+        dtype = np.dtype(f"<{layout['type']}")
+        size = int(np.prod(layout["shape"], dtype=np.int64)) * dtype.itemsize
+        planes = np.frombuffer(raw, np.uint8, size, start).reshape(dtype.itemsize, -1)
+        arrays[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(layout["shape"])
+        start += size
+    return header, arrays
 
 
 def activations(seed, labels=LABELS, n_samples=60):

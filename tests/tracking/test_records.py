@@ -13,7 +13,7 @@ from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.client import Tracker
-from spdclust.tracking.merges import log_history
+from spdclust.tracking.merges import _log_history
 from spdclust.tracking.records import (
     EPSILON,
     PAIRS,
@@ -289,7 +289,7 @@ def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
     some, none, square = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 0))
     monkeypatch.setattr(MergeSample, "draw", lambda self, group_idxs: "picture")
     n = history.n_iterations
-    log_history(
+    _log_history(
         kept,
         Note("id", "", "", False),
         intervals,

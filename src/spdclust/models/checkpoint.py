@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
-from spdclust.models.wandb_files import decomposition_folder, parse_wandb_path
+from spdclust.models.wandb_files import parse_wandb_path, run_folder
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
             of a type that is not known.
     """
     run = parse_wandb_path(path)
-    location = Path(path).expanduser() if run is None else decomposition_folder(run)
+    location = Path(path).expanduser() if run is None else run_folder(run)
     if exists(location) and location.is_dir():
         weights = _last_step(location)
     elif not exists(location):

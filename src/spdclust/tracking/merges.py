@@ -46,7 +46,7 @@ MOST_SAMPLES = 256
 """States of the merge that are kept in memory until they are logged; each takes about 0.3 MB."""
 
 
-def log_history(
+def _log_history(
     tracker: Tracker,
     note: Note,
     intervals: LoggingIntervals,
@@ -60,20 +60,6 @@ def log_history(
     `histories` are the merge so far, each time with more iterations; the last one is the whole merge.
     `sample_at` returns the state after a merge, None if unknown; it is called in order. The note gets the
     digest of the merge at the end.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> class Printing(Tracker):
-        ...     def log(self, values):
-        ...         print(values["iteration"], values["k_groups"], values["groups/largest"])
-        >>> note = Note("mine-run_0", source="", target="/mine", complete=False)
-        >>> log_history(
-        ...     Printing(), note, LoggingIntervals(stat=5), [example_history()], MergeProgress(),
-        ...     lambda iteration: None,
-        ... )
-        0 11 2
-        5 6 3
-        10 1 12
     """
     last: dict[str, tuple[int, float]] = {}
     n_logged = 0
@@ -149,7 +135,7 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
 
     def write(tracker: Tracker, note: Note) -> None:
         samples = _repeated(history, batches, intervals)
-        log_history(tracker, note, intervals, [history], progress, lambda _: next(samples, None), path)
+        _log_history(tracker, note, intervals, [history], progress, lambda _: next(samples, None), path)
 
     return log_once(described, ensemble.note(f"run_{run}"), _source_of(history), write, again=again)
 
@@ -260,7 +246,7 @@ class MergeCallback(ProgressRecorder):
     def _log_live(self, tracker: Tracker, note: Note) -> None:
         intervals, path = self._ensemble.tracking.intervals, self._ensemble.history(self._run)
         samples = self._samples
-        log_history(
+        _log_history(
             tracker, note, intervals, self._growing(), self.progress, lambda t: samples.pop(t, None), path
         )
 
