@@ -10,7 +10,14 @@ import pytest
 import yaml
 from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
 
-from spdclust.commands.reference_cli import NO_LONGER, _find_workflow, _snakemake_command, main, notes, parser
+from spdclust.commands.reference_cli import (
+    NO_LONGER,
+    _find_workflow,
+    _notes,
+    _snakemake_command,
+    main,
+    parser,
+)
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.core.errors import InputError
 
@@ -116,9 +123,9 @@ def test_a_file_without_distances_asks_for_the_merges_unless_a_flag_wants_them(p
 
 def test_flags_that_mean_nothing_here_say_so_in_one_line_each(pipeline):
     flags = [f"--{name.replace('_', '-')}" for name in NO_LONGER]
-    lines = notes(parser().parse_args(["--config", pipeline(), "--local", *flags]))
+    lines = _notes(parser().parse_args(["--config", pipeline(), "--local", *flags]))
     assert [line.split(" changes nothing: ")[0] for line in lines] == flags
-    assert notes(parser().parse_args(["--config", pipeline(), "--local"])) == []
+    assert _notes(parser().parse_args(["--config", pipeline(), "--local"])) == []
 
 
 @pytest.mark.parametrize(

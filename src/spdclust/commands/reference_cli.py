@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    for line in notes(options):
+    for line in _notes(options):
         print(line, file=sys.stderr)
     print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow
@@ -145,14 +145,8 @@ def _find_workflow() -> Path:
     return workflow_folder()
 
 
-def notes(options: argparse.Namespace) -> list[str]:
-    """Return a line for each ignored flag; the workflow reports ignored configuration keys.
-
-    Example:
-        >>> flag = "--local-clustering-parallel"
-        >>> notes(parser().parse_args(["--config", "config/pipelines/demo.yaml", flag]))
-        ['--local-clustering-parallel changes nothing: runs share the cores anyway; ...']
-    """
+def _notes(options: argparse.Namespace) -> list[str]:
+    """Return a line for each ignored flag; the workflow reports ignored configuration keys."""
     given = [flag for flag in NO_LONGER if getattr(options, flag)]
     return [f"--{flag.replace('_', '-')} changes nothing: {NO_LONGER[flag]}" for flag in given]
 

@@ -65,19 +65,6 @@ class Checkpoint:
                     digest.update(block)
         return digest.hexdigest()
 
-    def read_state(self) -> "dict[str, torch.Tensor]":
-        """Return the tensors of the weights file, on the CPU; nothing in the file is executed.
-
-        Example:
-            >>> state = resolve_checkpoint("resources/resid_mlp1").read_state()
-            >>> tuple(state["_components.layers-0-mlp_in.V"].shape)
-            (400, 100)
-
-        Raises:
-            InputError: the file is truncated, or is not a state dict.
-        """
-        return read_state_dict(self.weights)
-
 
 def resolve_checkpoint(path: str | Path) -> Checkpoint:
     """Resolve a `model_path` to local files.

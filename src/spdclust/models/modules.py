@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spdclust.core.errors import InputError
-from spdclust.models.checkpoint import COMPONENTS, current_name, resolve_checkpoint
+from spdclust.models.checkpoint import COMPONENTS, current_name, read_state_dict, resolve_checkpoint
 from spdclust.models.config import DecompositionConfig, ModulePattern
 
 IDENTITY = "pre_identity"
@@ -320,7 +320,7 @@ def component_weights(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarra
         InputError: there is no such checkpoint, or it holds no components.
     """
     checkpoint = resolve_checkpoint(path)
-    tensors = part(modernised(checkpoint.read_state(), checkpoint.weights), COMPONENTS)
+    tensors = part(modernised(read_state_dict(checkpoint.weights), checkpoint.weights), COMPONENTS)
     keys = sorted(name.removesuffix(".V") for name in tensors if name.endswith(".V"))
     if not keys or any(f"{key}.U" not in tensors for key in keys):
         raise InputError("no components in this checkpoint", file=checkpoint.weights, field=COMPONENTS)
