@@ -249,8 +249,8 @@ def mark_used(folder: Path) -> None:
             os.utime(folder)
 
 
-def remove_unused(root: Path, days: float = DAYS_KEPT) -> list[str]:
-    """Remove compiled kernels that no process has loaded for some days; return the names of the folders.
+def remove_unused(root: Path) -> list[str]:
+    """Remove compiled kernels that no process has loaded for `DAYS_KEPT`; return the names of the folders.
 
     Only folders of this user with names that `module_cache` gives are removed; links are not followed.
 
@@ -267,7 +267,7 @@ def remove_unused(root: Path, days: float = DAYS_KEPT) -> list[str]:
     for folder in sorted(root.iterdir()):
         with contextlib.suppress(OSError):
             state = folder.lstat()
-            unused = time.time() - state.st_mtime > days * _DAY and state.st_uid == os.getuid()
+            unused = time.time() - state.st_mtime > DAYS_KEPT * _DAY and state.st_uid == os.getuid()
             if unused and stat.S_ISDIR(state.st_mode) and _KERNELS.fullmatch(folder.name):
                 shutil.rmtree(folder)
                 removed.append(folder.name)

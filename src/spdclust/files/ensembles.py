@@ -19,9 +19,7 @@ from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
 
 
-def load_normalized(
-    histories: str | Path | Sequence[str | Path], *, align: str = "iteration"
-) -> NormalizedHistories:
+def load_normalized(histories: str | Path | Sequence[str | Path]) -> NormalizedHistories:
     """Read the histories of an ensemble and align them to a common label order and number of rows.
 
     Example:
@@ -38,7 +36,7 @@ def load_normalized(
     """
     ensemble = load_merge_histories(histories)
     try:
-        return normalize_ensemble(ensemble, align=align)
+        return normalize_ensemble(ensemble)
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
 

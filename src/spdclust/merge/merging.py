@@ -285,12 +285,9 @@ class Progress:
         '5/10 merges, 2.50 merges/s, 00:02 left, k 5, MDL 1.5 bits, pair cost -0.25 bits'
     """
 
-    def __init__(
-        self, n_merges: int, *, n_done: int, on_terminal: bool, log_seconds: float | None = None
-    ) -> None:
+    def __init__(self, n_merges: int, *, n_done: int, on_terminal: bool) -> None:
         self._n_merges = n_merges
         self._first = n_done
-        self._log_seconds = LOG_SECONDS if log_seconds is None else log_seconds
         self._start = self._last_log = time.monotonic()
         self._bar = tqdm(
             total=n_merges,
@@ -305,7 +302,7 @@ class Progress:
         self._bar.set_postfix_str(_values(k, mdl, cost), refresh=False)
         self._bar.update(n_done - self._bar.n)
         now = time.monotonic()
-        if now - self._last_log >= self._log_seconds:
+        if now - self._last_log >= LOG_SECONDS:
             self._last_log = now
             logger.info(self.line(k=k, mdl=mdl, cost=cost, n_done=n_done, seconds=now - self._start))
 

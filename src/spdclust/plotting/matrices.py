@@ -88,14 +88,14 @@ def aggregate_matrix(
     return aggregate(lambda start, stop: matrix[start:stop], matrix.shape, how, limit)
 
 
-def block_note(n: int, what: str, how: str, limit: int = MOST_CELLS) -> str:
+def block_note(n: int, what: str, how: str) -> str:
     """Return what a cell of an aggregated picture shows, nothing when each cell is one pair.
 
     Example:
         >>> block_note(13_000, "groups", "mean"), block_note(40, "groups", "mean")
         ('a cell: mean of 33 × 33 groups', '')
     """
-    width = -(-n // limit)
+    width = -(-n // MOST_CELLS)
     return f"a cell: {how} of {width} × {width} {what}" if width > 1 else ""
 
 

@@ -121,7 +121,7 @@ def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -
             for pairs in (zip(*each, strict=True) for each in zip(values, by_chance, strict=True))
         ]
         # coloured by what is beyond chance: a support of 1 means nothing where shuffled runs reach 0.99
-        drawn = _draw_heat_map(axes, values - by_chance, numbers, least=0.0)
+        drawn = _draw_heat_map(axes, values - by_chance, numbers)
         figure.colorbar(drawn, ax=axes, label=label)
         axes.set_title(title)
         axes.set_xticks(
@@ -159,7 +159,7 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     ):
         values = np.array(record["distances"][METHOD][kind])
         numbers = [[f"{value:.2f}" for value in row] for row in values]
-        drawn = _draw_heat_map(axes, values, numbers, least=0.0)
+        drawn = _draw_heat_map(axes, values, numbers)
         axes.set_title(title)
         axes.set_xticks(ticks, names[every], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         figure.colorbar(drawn, ax=axes, label=f"{METHOD} [{METHODS[METHOD].unit}]")
@@ -167,10 +167,10 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw_heat_map(axes: Axes, values: np.ndarray, numbers: Sequence[Sequence[str]], *, least: float) -> Any:
-    most = float(np.nanmax(values, initial=least))
+def _draw_heat_map(axes: Axes, values: np.ndarray, numbers: Sequence[Sequence[str]]) -> Any:
+    most = float(np.nanmax(values, initial=0.0))
     drawn = axes.imshow(
-        values, cmap="cividis", aspect="auto", vmin=min(least, float(np.nanmin(values))), vmax=most or 1.0
+        values, cmap="cividis", aspect="auto", vmin=min(0.0, float(np.nanmin(values))), vmax=most or 1.0
     )
     axes.grid(visible=False)
     if max(values.shape) <= MOST_NUMBERS:

@@ -297,14 +297,14 @@ def listed(names: Sequence[str], limit: int = 4) -> str:
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
-def first_to_last(names: Sequence[str], limit: int = 4) -> str:
+def first_to_last(names: Sequence[str]) -> str:
     """Return a few names as text; of more, their number, the first and the last one.
 
     Example:
         >>> first_to_last(["a", "b"]), first_to_last(["a", "b", "c", "d", "e"])
         ('a, b', '5, a to e')
     """
-    return ", ".join(names) if len(names) <= limit else f"{len(names)}, {names[0]} to {names[-1]}"
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)}, {names[0]} to {names[-1]}"
 
 
 def other_formats(paths: Sequence[Path]) -> list[tuple[Path, str]]:
