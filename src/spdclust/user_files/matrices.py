@@ -9,7 +9,7 @@ file or folder                 contents
 `.npy`                         a dense array
 `.parquet`, saved datasets     tables (see `user_files.arrow`)
 feature caches                 a folder of `<first>_<last>.safetensors` (see `user_files.arrays`)
-`batch_<b>.zip`                a batch of the reference implementation (see `reference_batches`)
+`batch_<b>.zip`                a batch of the reference implementation (see `user_files.arrays`)
 `memberships.npz`              next to a `metadata.json`: a harvest snapshot of the active components
 ============================== ============================================================================
 
