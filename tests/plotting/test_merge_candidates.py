@@ -8,11 +8,17 @@ import pytest
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_activations, example_history
-from spdclust.files.batches import ActivationBatch
+from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.costs import compute_merge_costs
 from spdclust.merge.merging import repeat_merge
-from spdclust.plotting.merge_state import _count_candidates, _draw_candidates, _moments_of
+from spdclust.plotting.merge_state import (
+    _count_candidates,
+    _draw_candidates,
+    _moments_of,
+    plot_merge_candidates,
+    plot_merge_state,
+)
 from spdclust.stages.results import draw_figures
 
 
@@ -75,3 +81,17 @@ def test_the_stage_draws_a_panel_a_moment_and_names_batches_of_another_run(tmp_p
     other.save(tmp_path / "other.pt")
     with pytest.raises(InputError, match=f"^{tmp_path}: labels: .*not those that were merged"):
         draw(tmp_path, "other.pt", [tmp_path / "a.png"])
+
+
+def test_a_history_without_merges_has_figures_that_say_so(tmp_path):
+    history = example_history()
+    empty = np.empty(0)
+    none = np.empty((0, 2), dtype=np.int64)
+    history = replace(history, selected_pairs=none, mdl_loss=empty, merge_pair_cost=empty, records={})
+    ActivationBatch(example_activations()).save(tmp_path / "batch_0.pt")
+    batches = BatchedActivations(tmp_path)
+    figures = [
+        plot_merge_state(history, batches, "least_mdl", title="Run 0"),
+        plot_merge_candidates(history, batches, title="Run 0"),
+    ]
+    assert [figure.axes[0].get_title(loc="left") for figure in figures] == ["Run 0: no merges"] * 2

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.config.run import LoggingIntervals
-from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_progress, merge_digest
+from spdclust.files.merge_progress import (
+    MergeProgress,
+    ProgressRecorder,
+    _process_mb,
+    load_progress,
+    merge_digest,
+)
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.client import Tracker
@@ -396,3 +402,7 @@ def test_what_is_recorded_and_not_yet_sent_is_reported_with_the_command_that_sen
         ("WARNING", f"e-run_0 is recorded, and is still to be sent: `wandb sync {tmp_path / 'w'}`"),
         ("INFO", "already logged as e-run_0; --again logs it as a new run"),
     ]
+
+
+def test_a_process_has_more_than_a_megabyte_of_memory():
+    assert _process_mb() > 1
