@@ -134,7 +134,7 @@ def change(name):
             "coclustering",
             {"stability", "map_consensus", "explorer", "compare_points"},
         ),
-        ("stages/stability.py", "iteration_of", {"map_run"}),
+        ("stages/stability.py", "_iteration_of", {"map_run"}),
         ("files/summaries.py", "write_registry", {"registry"}),
         ("stability/summary.py", "summarize", {"summarize_ensemble"}),
         ("commands/cli.py", "main", set()),

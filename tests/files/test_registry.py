@@ -90,7 +90,7 @@ def test_an_ensemble_that_is_registered_while_another_process_writes_is_not_lost
             write_registry(tmp_path)  # the other process, which ends first
         return database(records)
 
-    monkeypatch.setattr(registry, "_database", slow)
+    monkeypatch.setattr(summaries, "_database", slow)
     assert write_registry(tmp_path) == 2
     assert [row[0] for row in rows(tmp_path)[0]] == ["a/x", "a/y"]
 
