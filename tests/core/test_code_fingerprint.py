@@ -236,7 +236,9 @@ def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(changed_by, e
 
 def test_every_stage_of_the_rules_has_a_fingerprint():
     rules = "".join(path.read_text() for path in (SOURCE.parents[1] / "rules").glob("*.smk"))
-    assert 'stage_fingerprint("results:draw_figures","figures",figure_code(figures))' in "".join(rules.split())
+    assert 'stage_fingerprint("results:draw_figures","figures",figure_code(figures))' in "".join(
+        rules.split()
+    )
     modules = {path.stem for path in (SOURCE / "stages").glob("[a-z]*.py")}
     for stage in modules:
         assert f'stage_fingerprint("{stage}")' in rules or f'stage_params("{stage}:' in rules
