@@ -23,9 +23,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.distance_methods import METHODS
-from spdclust.merge.groups import pairs_from_names
-from spdclust.merge.history import MergeHistory
+from spdclust.core.names import METHODS
+from spdclust.merge.history import MergeHistory, pairs_from_names
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 

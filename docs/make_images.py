@@ -21,7 +21,7 @@ from spdclust.commands.cli import main as spdclust
 from spdclust.core.code_fingerprint import PACKAGE, code_fingerprint, file_code
 from spdclust.explorer.page import assets_digest
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -13,19 +13,19 @@ from spdclust.user_files.layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.loader_names import loader_digest, model_files
 from spdclust.models.wandb_files import parse_wandb_path
-from spdclust.execution.workflow_files import one_of
 from spdclust.core.code_fingerprint import rule_fingerprint
 from spdclust.execution.batch_jobs import (
     BatchesForm,
     divide_runs,
     forms_of_job,
     merged_runs,
+    one_of,
     runs_asked_for,
     runs_per_job,
     sampled_runs,
 )
 from spdclust.execution.snakemake_hooks import add_form
-from spdclust.execution.workflow_files import package_requirement
+from spdclust.execution.jobs import package_requirement
 
 SNAKEFILE, SCRIPTS = (
     workflow.current_basedir.join(f"../{name}").get_path_or_uri(secret_free=True)

@@ -85,6 +85,8 @@ for figures in FIGURE_RULES.values():
             figures=figures.name,
             arguments=figure_arguments(figures),
             size=FIGURE_SIZE,
-            code=stage_fingerprint("figures", functions=figure_code(figures)),
+            code=stage_fingerprint(
+                "results:draw_figures", "figures", figure_code(figures)
+            ),
         script:
             "../workflow/scripts/figures.py"

@@ -169,17 +169,14 @@ def write_example_ensemble(
     The activations go into `<folder>/activations/`, what is made of them into `<folder>/results/`: batches,
     histories, distances, stability, registry, as the workflow leaves them but for figures and page.
 
+    Run r has the samples of `example_activations(r)`.
+
     Example:
         >>> place = write_example_ensemble(folder)
         >>> place.history(0).relative_to(folder).as_posix()
         'results/example/example/runs/run_0/history.zip'
         >>> sorted(path.name for path in place.folder.glob("*.npz"))
         ['distances_perm_invariant_hamming.npz', 'ensemble_merge_array.npz', 'stability_coclustering.npz']
-
-    Args:
-        folder: output folder.
-        n_runs: members of the ensemble; run r has the samples of `example_activations(r)`.
-        config: settings of the merges.
 
     Raises:
         InputError: less than two runs, or a file cannot be written.

@@ -13,11 +13,20 @@ import numpy as np
 
 from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble
 from spdclust.config.resolve import resolve_loaded, resolve_pipeline
-from spdclust.core.argument_kinds import file_path, text, truth, whole
-from spdclust.core.arguments import checked, either, function, instance, optional, several
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import (
+    checked,
+    either,
+    file_path,
+    function,
+    instance,
+    optional,
+    several,
+    text,
+    truth,
+    whole,
+)
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float
+from spdclust.core.types import Brief, Float
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensemble_folder import (
     GROUPS,
@@ -30,7 +39,7 @@ from spdclust.files.ensemble_folder import (
 )
 from spdclust.files.ensembles import load_distances
 from spdclust.files.histories import load_merge_histories
-from spdclust.files.registry import write_registry
+from spdclust.files.summaries import write_registry
 from spdclust.groups.find import N_NULL
 from spdclust.groups.find import find_groups as find_groups_in_memory
 from spdclust.groups.found import FoundGroups

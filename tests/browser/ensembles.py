@@ -11,8 +11,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import save_merge_history
-from spdclust.merge.groups import pairs_from_names
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, pairs_from_names
 
 MODULES = [
     f"h.{layer}.{part}"

@@ -10,7 +10,14 @@ import pytest
 import yaml
 from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
 
-from spdclust.commands.reference_cli import NO_LONGER, find_workflow, main, notes, parser, snakemake_command
+from spdclust.commands.reference_cli import (
+    NO_LONGER,
+    _find_workflow,
+    _notes,
+    _snakemake_command,
+    main,
+    parser,
+)
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.core.errors import InputError
 
@@ -46,7 +53,7 @@ def cluster(tmp_path, monkeypatch):
 
 
 def command(*arguments):
-    return snakemake_command(parser().parse_args(arguments))
+    return _snakemake_command(parser().parse_args(arguments))
 
 
 def value_after(words, option):
@@ -116,9 +123,9 @@ def test_a_file_without_distances_asks_for_the_merges_unless_a_flag_wants_them(p
 
 def test_flags_that_mean_nothing_here_say_so_in_one_line_each(pipeline):
     flags = [f"--{name.replace('_', '-')}" for name in NO_LONGER]
-    lines = notes(parser().parse_args(["--config", pipeline(), "--local", *flags]))
+    lines = _notes(parser().parse_args(["--config", pipeline(), "--local", *flags]))
     assert [line.split(" changes nothing: ")[0] for line in lines] == flags
-    assert notes(parser().parse_args(["--config", pipeline(), "--local"])) == []
+    assert _notes(parser().parse_args(["--config", pipeline(), "--local"])) == []
 
 
 @pytest.mark.parametrize(
@@ -154,12 +161,12 @@ def test_a_machine_without_slurm_is_told_of_local(pipeline, capsys, monkeypatch,
 def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "spdclust.execution.workflow_files.__file__",
-        str(tmp_path / "site/spdclust/execution/workflow_files.py"),
+        "spdclust.execution.jobs.__file__",
+        str(tmp_path / "site/spdclust/execution/jobs.py"),
     )
-    monkeypatch.setattr("spdclust.execution.workflow_files.metadata.files", lambda name: [])
+    monkeypatch.setattr("importlib.metadata.files", lambda name: [])
     with pytest.raises(InputError, match=r"no workflow here \(allowed: the package installed by pip"):
-        find_workflow()
+        _find_workflow()
 
 
 def run(*arguments, folder, environment=None):

@@ -23,7 +23,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import write_archive
 from spdclust.files.histories import load_merge_history, save_merge_history
-from spdclust.files.registry import read_registered
+from spdclust.files.summaries import read_registered
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.pipeline import cluster_analysis_pipeline

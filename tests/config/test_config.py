@@ -12,14 +12,14 @@ from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import (
     WorkflowConfig,
+    _sweep_points,
     resolve_pipeline,
     resolve_workflow,
-    sweep_points,
     unused_keys,
 )
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig, DatasetConfig, run_settings_without_effect
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 
 RUN = {"model_path": "resources/resid_mlp1", "batch_size": 8}
 
@@ -414,14 +414,14 @@ def test_a_value_may_come_twice_where_the_points_differ(tmp_path):
 def test_zipped_sweeps_need_equal_lengths():
     settings = {"clustering_run_config_path": "a", "sweep_mode": "zip"}
     both = {"merge_config.alpha": [1, 2], "merge_config.iters": [3, 4]}
-    points = sweep_points(ClusteringPipelineConfig(**settings, sweep=both))
+    points = _sweep_points(ClusteringPipelineConfig(**settings, sweep=both))
     assert points == [
         {"merge_config.alpha": 1, "merge_config.iters": 3},
         {"merge_config.alpha": 2, "merge_config.iters": 4},
     ]
     both["merge_config.iters"] = [3]
     with pytest.raises(InputError, match="lists differ in length"):
-        sweep_points(ClusteringPipelineConfig(**settings, sweep=both))
+        _sweep_points(ClusteringPipelineConfig(**settings, sweep=both))
 
 
 def test_names_cannot_lead_out_of_the_results(tmp_path):

@@ -5,18 +5,18 @@ import yaml
 from conftest import REPOSITORY
 from jsonschema import Draft202012Validator
 
-from spdclust.config.generate import MODELS, defaults_text, generated_files, schema_text
+from spdclust.config.generate import MODELS, _defaults_text, _generated_files, schema_text
 
 
 def test_generated_files_are_up_to_date():
     """If this fails: `make format` writes them anew."""
-    for path, text in generated_files(REPOSITORY / "config").items():
+    for path, text in _generated_files(REPOSITORY / "config").items():
         assert path.read_text(encoding="utf-8") == text, path
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_commented_defaults_are_the_models_defaults(kind):
-    written = yaml.safe_load(defaults_text(kind)) or {}
+    written = yaml.safe_load(_defaults_text(kind)) or {}
     needed = {
         "workflow": {"pipelines": ["a"]},
         "run": {"model_path": "m"},
@@ -25,7 +25,7 @@ def test_commented_defaults_are_the_models_defaults(kind):
     model = MODELS[kind]
     given = {key: value for key, value in written.items() if value is not None}
     assert model(**given | needed.get(kind, {})) == model(**needed.get(kind, {}))
-    assert {key for key in model.model_fields if f"{key}:" not in defaults_text(kind)} == set()
+    assert {key for key in model.model_fields if f"{key}:" not in _defaults_text(kind)} == set()
 
 
 @pytest.mark.parametrize("kind", MODELS)

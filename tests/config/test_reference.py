@@ -11,7 +11,7 @@ from spdclust.config.load import load_config, validate
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.reference_keys import ignored_keys
-from spdclust.config.resolve import resolve_pipeline, unused_keys, with_point
+from spdclust.config.resolve import _with_point, resolve_pipeline, unused_keys
 from spdclust.config.run import EXPERIMENTS, ClusteringRunConfig
 from spdclust.core.errors import InputError
 
@@ -276,9 +276,9 @@ def test_defaults_of_the_samplers_are_those_of_the_reference():
         assert MergeConfig(merge_pair_sampling_method=method).merge_pair_sampling_kwargs == expected
     # a sweep over samplers takes the defaults of each
     run = ClusteringRunConfig(model_path="m")
-    swept = with_point(run, {"merge_config.merge_pair_sampling_method": "mcmc"})
+    swept = _with_point(run, {"merge_config.merge_pair_sampling_method": "mcmc"})
     assert swept.merge_config.sampler_kwargs == {"temperature": 1.0}
-    swept = with_point(run, {"merge_config.merge_pair_sampling_kwargs.threshold": 0.5})
+    swept = _with_point(run, {"merge_config.merge_pair_sampling_kwargs.threshold": 0.5})
     assert swept.merge_config.sampler_kwargs == {"threshold": 0.5}
 
 

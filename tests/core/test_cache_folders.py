@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spdclust.core import compiling
-from spdclust.core.cache_folders import cache_folder, cache_root, one_process_at_a_time, remove_unused
+from spdclust.core.atomic import cache_folder, cache_root, one_process_at_a_time, remove_unused
 from spdclust.core.source_digests import SourceDigests
 from spdclust.models.wandb_files import WandbRun
 
@@ -43,7 +43,7 @@ def test_kernels_digests_and_downloads_obey_the_same_variables(environment, tmp_
     digests.of(Path(__file__))
     digests.keep()
     assert cache_root() == tmp_path / root
-    assert compiling.kernel_cache() == tmp_path / root / "kernels"
+    assert compiling._kernel_cache() == tmp_path / root / "kernels"
     assert len(list((tmp_path / root).glob("source-digests/*.json"))) == 1
     assert WandbRun("a", "b", "c").cache_folder.is_relative_to(tmp_path / root)
 
@@ -65,7 +65,7 @@ def test_downloads_are_keyed_by_the_patterns_that_choose_files(monkeypatch):
 def test_tests_use_a_cache_of_their_own():
     repository = Path(__file__).resolve().parents[2]
     assert cache_root().is_relative_to(repository)
-    assert compiling.module_cache("spdclust.stability.kernels").is_relative_to(repository)
+    assert compiling._module_cache("spdclust.partitions.kernels.table").is_relative_to(repository)
 
 
 OLD = "merge.kernels.loop-numba0.68.1-py3.11.7-0123456789abcdef"
@@ -102,10 +102,10 @@ def test_only_folders_of_compiled_kernels_that_nobody_uses_are_removed(tmp_path)
 def test_the_name_of_a_folder_of_kernels_is_one_that_is_removed_when_nobody_uses_it(tmp_path, environment):
     environment.setenv("SPDCLUST_CACHE", str(tmp_path))
     environment.setattr(compiling.numba_config, "CACHE_DIR", "")
-    folder = compiling.module_cache.__wrapped__("spdclust.merge.kernels.loop")
+    folder = compiling._module_cache.__wrapped__("spdclust.merge.kernels.loop")
     assert remove_unused(tmp_path / "kernels") == []
     os.utime(folder, (0, 0))
-    assert compiling.module_cache.__wrapped__("spdclust.merge.kernels.loop") == folder
+    assert compiling._module_cache.__wrapped__("spdclust.merge.kernels.loop") == folder
     assert remove_unused(tmp_path / "kernels") == []  # loaded again: in use
     os.utime(folder, (0, 0))
     assert remove_unused(tmp_path / "kernels") == [folder.name]

@@ -14,7 +14,6 @@ from spdclust.plotting.registry import FIGURE_RULES
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "spdclust"
 STAGES = ["merge", "distances", *sorted(set(CALLED))]
 """What rules call: a module where the stage has a script of its own, otherwise a function of one."""
-BY_HAND = {"examples"}
 
 
 FORKED = """
@@ -28,7 +27,7 @@ for line in sys.stdin:
         from spdclust.core.code_fingerprint import stage_fingerprint
         from spdclust.plotting.registry import FIGURE_RULES, figure_code
         found = {stage.split(":")[-1]: stage_fingerprint(stage) for stage in stages}
-        found |= {name: stage_fingerprint("figures", figure_code(rule)) for name, rule in FIGURE_RULES.items()}
+        found |= {name: stage_fingerprint("results:draw_figures", figure_code(rule)) for name, rule in FIGURE_RULES.items()}
         assert sys.modules["spdclust"].__file__.startswith(folder)
         print(json.dumps(found), flush=True)
         os._exit(0)
@@ -122,10 +121,10 @@ def change(name):
         ("plotting/runs.py", "plot_distances", {"plot_distances"}),
         ("plotting/merges.py", "plot_merge_tree", {"plot_merge_tree"}),
         ("plotting/merge_state.py", "plot_merge_state", {"plot_merge_state"}),
-        ("plotting/merge_candidates.py", "plot_merge_candidates", {"plot_merge_candidates"}),
-        ("plotting/sweep_bits.py", "plot_sweep_bits", {"plot_sweep"}),
+        ("plotting/merge_state.py", "plot_merge_candidates", {"plot_merge_candidates"}),
+        ("plotting/sweeps.py", "plot_sweep_bits", {"plot_sweep"}),
         ("plotting/stability.py", "plot_contested", {"plot_stability"}),
-        ("stages/figures.py", "draw_figures", set(FIGURE_RULES)),
+        ("stages/results.py", "draw_figures", set(FIGURE_RULES)),
         ("models/targets/toy.py", "TMSModel", {"precompute_batches"}),
         ("partitions/distances.py", "_walk", {"distances", "distances_part", "stability", "map_consensus"}),
         ("partitions/distances.py", "compute_all_distances", {"stability", "map_consensus"}),
@@ -135,8 +134,8 @@ def change(name):
             "coclustering",
             {"stability", "map_consensus", "explorer", "compare_points"},
         ),
-        ("stages/stability.py", "iteration_of", {"map_run"}),
-        ("files/registry.py", "write_registry", {"registry"}),
+        ("stages/stability.py", "_iteration_of", {"map_run"}),
+        ("files/summaries.py", "write_registry", {"registry"}),
         ("stability/summary.py", "summarize", {"summarize_ensemble"}),
         ("commands/cli.py", "main", set()),
         ("config/merge.py", "MergeConfig", set()),
@@ -164,7 +163,7 @@ def test_moving_code_changes_nothing(package, unedited):
     place = text.index("\ndef save_metrics")
     imports = text[: text.index("\n\n\n")]
     (source / "files/metrics_writing.py").write_text(
-        f"{imports}\nfrom spdclust.files.tables import metrics_table, save_columns\n{text[place:]}"
+        f"{imports}\nfrom spdclust.files.tables import _metrics_table, save_columns\n{text[place:]}"
     )
     metrics.write_text(text[:place])
     moved = {
@@ -237,9 +236,11 @@ def test_an_edited_entry_of_the_registry_changes_only_its_own_rule(changed_by, e
 
 def test_every_stage_of_the_rules_has_a_fingerprint():
     rules = "".join(path.read_text() for path in (SOURCE.parents[1] / "rules").glob("*.smk"))
-    assert 'stage_fingerprint("figures", functions=figure_code(figures))' in rules
+    assert 'stage_fingerprint("results:draw_figures","figures",figure_code(figures))' in "".join(
+        rules.split()
+    )
     modules = {path.stem for path in (SOURCE / "stages").glob("[a-z]*.py")}
-    for stage in modules - BY_HAND - {"figures"}:
+    for stage in modules:
         assert f'stage_fingerprint("{stage}")' in rules or f'stage_params("{stage}:' in rules
     assert all(len(stage_fingerprint(stage)) == 16 for stage in STAGES)
 

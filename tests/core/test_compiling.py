@@ -16,9 +16,9 @@ from filelock import FileLock
 from spdclust.core import compiling
 from spdclust.partitions.distances import compute_distances
 from spdclust.partitions.ensemble import normalize_ensemble
+from spdclust.partitions.kernels.table import count_together
 from spdclust.partitions.kernels.walk import walk_pair, walk_run
 from spdclust.stability.coclustering import coclustering
-from spdclust.stability.kernels import count_together
 
 SOURCE = Path(compiling.__file__).parents[1]
 CALLED = """
@@ -183,7 +183,7 @@ find_groups([merge_iteration(run, MergeConfig(iters=None), 0) for run in runs], 
 
 def test_a_process_that_waits_for_kernels_does_its_other_work_once(monkeypatch, tmp_path):
     monkeypatch.setattr(compiling, "_ready", set())
-    monkeypatch.setattr(compiling, "kernel_cache", lambda: tmp_path)
+    monkeypatch.setattr(compiling, "_kernel_cache", lambda: tmp_path)
     monkeypatch.setattr(compiling, "_PATIENCE", 0.01)
     other = FileLock(tmp_path / "a.lock")
     other.acquire()
@@ -201,7 +201,7 @@ def test_a_process_that_waits_for_kernels_does_its_other_work_once(monkeypatch, 
 
 def test_a_process_that_need_not_wait_does_nothing_else(monkeypatch, tmp_path):
     monkeypatch.setattr(compiling, "_ready", set())
-    monkeypatch.setattr(compiling, "kernel_cache", lambda: tmp_path)
+    monkeypatch.setattr(compiling, "_kernel_cache", lambda: tmp_path)
     done = []
     monkeypatch.setattr(compiling, "_while_waiting", [lambda: done.append("b")])
     compiling.ensure_compiled("a, first", lambda: done.append("a"))

@@ -24,7 +24,7 @@ from spdclust import (
     save_merge_history,
 )
 from spdclust.commands.cli import main
-from spdclust.commands.recipe import read_recipe
+from spdclust.commands.comparing import read_recipe
 from spdclust.commands.reproducing import check_history
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig

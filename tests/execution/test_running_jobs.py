@@ -8,7 +8,7 @@ import pytest
 
 from spdclust.commands.cli import main
 from spdclust.execution.jobs import _FOR_GOOD
-from spdclust.execution.running_jobs import format_jobs, parse_queue, running_jobs
+from spdclust.execution.running_jobs import _parse_queue, format_jobs, running_jobs
 from spdclust.files.merge_progress import ProgressRecorder
 
 MERGE = "mlp/demo/merge/run_1"
@@ -29,7 +29,7 @@ def logs(tmp_path):
 
 
 def of(tmp_path, queue=""):
-    jobs = running_jobs(tmp_path / "results", parse_queue(queue))
+    jobs = running_jobs(tmp_path / "results", _parse_queue(queue))
     return [(job.rule, job.ensemble, job.run, job.state) for job in jobs]
 
 

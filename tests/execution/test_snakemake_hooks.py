@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from spdclust.execution.snakemake_hooks import end_at_any_moment
+from spdclust.execution.snakemake_hooks import _refusal, end_at_any_moment
 
 
 def test_a_workflow_that_is_ended_while_it_records_finished_jobs_ends(monkeypatch):
@@ -22,3 +22,9 @@ def test_a_workflow_that_is_ended_while_it_records_finished_jobs_ends(monkeypatc
         assert not handler.is_alive()
     assert scheduler._open_jobs.acquire(timeout=60)
     assert scheduler._user_kill == "graceful"
+
+
+def test_a_refusal_is_what_sbatch_reported_and_nothing_else_is_one():
+    text = "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition'.\n sbatch"
+    assert _refusal(text) == "invalid partition"
+    assert _refusal("Job 7 failed.\n") is None

@@ -11,7 +11,7 @@ import pytest
 
 from spdclust.core.errors import InputError
 from spdclust.execution import jobs
-from spdclust.execution.jobs import check_names, find_stage
+from spdclust.execution.jobs import _check_names, _find_stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "workflow/scripts/stage.py"
@@ -51,7 +51,7 @@ def test_what_every_rule_names_fits_its_stage(rules):
         stage = of_rule["stage"]
         if of_rule["script"] == SCRIPT.stem:
             names = {kind: of_rule[kind] for kind in ("input", "output", "params")}
-            check_names(rule, find_stage(rule, stage), **names)
+            _check_names(rule, _find_stage(rule, stage), **names)
             checked += 1
         else:
             assert stage is None, rule
@@ -137,7 +137,7 @@ def called(monkeypatch):
     def stage(files, path, *, threads=None, names=None):
         kept.update(files=files, path=path, threads=threads, names=names)
 
-    monkeypatch.setattr(jobs, "find_stage", lambda rule, name: stage)
+    monkeypatch.setattr(jobs, "_find_stage", lambda rule, name: stage)
 
     def call(**job):
         given = {"rule": "a", "input": {}, "output": {}, "params": {}, "threads": 3}

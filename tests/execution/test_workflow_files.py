@@ -5,7 +5,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spdclust.execution.workflow_files import one_of
+from spdclust.execution.batch_jobs import one_of
 
 NAMES = st.text("ab~.-+0", max_size=5)
 

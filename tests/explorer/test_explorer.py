@@ -4,8 +4,11 @@ import base64
 import hashlib
 import html
 import itertools
+import json
 import math
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -19,10 +22,10 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.explorer.cofiring import MAX_MEMBERS, active_counts, count_cofiring, group_counts
-from spdclust.explorer.collecting import _counts, distinct_groups, rows_of_interest, spread
-from spdclust.explorer.found_groups import independent_activity, independent_cohesion
+from spdclust.explorer.collecting import _counts, _spread, distinct_groups, rows_of_interest
+from spdclust.explorer.found_groups import _independent_activity, _independent_cohesion
 from spdclust.explorer.group_tokens import MAX_CHARACTERS, describe_by_tokens
-from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html, unpack
+from spdclust.explorer.page import ASSETS, SCRIPTS, pack, page_html
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import load_distances, load_normalized
 from spdclust.files.groups import load_groups, save_groups
@@ -30,8 +33,7 @@ from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stored_batch import TokenExamples, batch_to_store
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.groups import group_idxs_at
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, _group_idxs_at
 from spdclust.merge.merging import merge_iteration
 from spdclust.stability.analysis import find_cut
 from spdclust.stability.coclustering import coclustering
@@ -41,6 +43,21 @@ from spdclust.stages.explorer import explorer, files_of
 from spdclust.stages.stability import stability
 
 LABELS = [f"m.{module}:{index}" for module in "ab" for index in range(12)]
+
+
+def unpack(packed):
+    """What `pack` was given; the page does the same."""
+    raw = zlib.decompress(packed)
+    (length,) = struct.unpack_from("<I", raw)
+    header = json.loads(raw[4 : 4 + length])
+    arrays, start = {}, 4 + length
+    for name, layout in header["arrays"].items():
+        dtype = np.dtype(f"<{layout['type']}")
+        size = int(np.prod(layout["shape"], dtype=np.int64)) * dtype.itemsize
+        planes = np.frombuffer(raw, np.uint8, size, start).reshape(dtype.itemsize, -1)
+        arrays[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(layout["shape"])
+        start += size
+    return header, arrays
 
 
 def activations(seed, labels=LABELS, n_samples=60):
@@ -242,12 +259,12 @@ def _at_least(rates, n):
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.data())
 def test_activity_of_independent_members_is_that_of_all_outcomes(rates, data):
     n = data.draw(st.integers(1, len(rates)))
-    assert independent_activity(np.array(rates), n) == pytest.approx(_at_least(rates, n), abs=1e-12)
+    assert _independent_activity(np.array(rates), n) == pytest.approx(_at_least(rates, n), abs=1e-12)
 
 
 def test_independent_members_that_are_hardly_ever_active_keep_their_small_numbers():
-    assert independent_activity(np.full(4, 1e-6), 4) == pytest.approx(1e-24, rel=1e-9, abs=0)
-    assert independent_cohesion(np.array([0.0, 0.0, 0.5])) == 0
+    assert _independent_activity(np.full(4, 1e-6), 4) == pytest.approx(1e-24, rel=1e-9, abs=0)
+    assert _independent_cohesion(np.array([0.0, 0.0, 0.5])) == 0
 
 
 def test_groups_without_evidence_have_no_numbers_made_up(ensemble, tmp_path):
@@ -417,7 +434,7 @@ def test_tokens_go_into_the_page(tmp_path):
 @given(st.integers(1, 200), st.integers(1, 40), st.lists(st.integers(0, 400), max_size=4))
 def test_thinned_rows_keep_the_ends_and_those_wanted(n, limit, wanted):
     rows = np.arange(n) * 2
-    kept = spread(rows, limit, wanted)
+    kept = _spread(rows, limit, wanted)
     assert kept[0] == rows[0]
     assert kept[-1] == rows[-1]
     assert set(kept.tolist()) <= set(rows.tolist())
@@ -567,7 +584,7 @@ def _names(run):
     groups = np.arange(run.n_components)
     for t, pair in enumerate(run.selected_pairs):
         yield tuple(int(np.flatnonzero(groups == group)[0]) for group in sorted(pair.tolist()))
-        groups = group_idxs_at(run.selected_pairs, run.n_components, t)
+        groups = _group_idxs_at(run.selected_pairs, run.n_components, t)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from spdclust.groups.found import FoundGroups, SharedMembers
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
 from spdclust.stability.agreement import groups_formed_by_all
-from spdclust.stages.examples import examples
+from spdclust.stages.groups import examples
 
 LABELS = ["a:0", "a:1", "b:0", "b:1"]
 

@@ -22,9 +22,9 @@ from spdclust.pipeline import cluster_analysis_pipeline
 from spdclust.plotting.activations import activation_figures
 from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
-from spdclust.stages.examples import examples
 from spdclust.stages.explorer import explorer, files_of
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.groups import examples
+from spdclust.stages.results import draw_figures
 from spdclust.user_files.runs import read_user_batch
 
 TOY = {"model_path": "resources/resid_mlp1", "n_tokens": 700, "batch_size": 256, "device": "cpu"}

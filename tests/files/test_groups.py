@@ -13,7 +13,7 @@ from found_groups import assert_same_groups, parsed_newick
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
 from spdclust.files.ensemble_folder import GROUPS
-from spdclust.files.groups import groups_record, load_groups, newick, save_groups
+from spdclust.files.groups import _newick, groups_record, load_groups, save_groups
 from spdclust.groups.found import COLUMNS, FoundGroups, SharedMembers
 
 NAMES = [
@@ -116,7 +116,7 @@ def test_the_mapping_has_the_same_numbers_and_none_for_components_alone(tmp_path
 @pytest.mark.parametrize("labels", [example_found().labels, NAMES])
 def test_the_tree_survives_newick_with_its_evidence(labels):
     found = with_labels(labels)
-    nodes = parsed_newick(newick(found))
+    nodes = parsed_newick(_newick(found))
     members = frozenset(found.members(1))
     assert nodes[members] == {"bits": "0.4", "bits_se": "0.03", "group": "1", "length": 0.8}
     assert nodes[frozenset(labels)] == {}  # the root: no candidate, no branch above it
@@ -136,7 +136,7 @@ def test_older_files_have_the_groups_of_nodes_by_their_members(tmp_path):
 
 
 def test_without_a_tree_each_group_is_a_node_below_the_root():
-    nodes = parsed_newick(newick(without_evidence()))
+    nodes = parsed_newick(_newick(without_evidence()))
     assert [nodes[frozenset(example_found().members(group))] for group in range(3)] == [
         {"group": str(g)} for g in range(3)
     ]
@@ -157,7 +157,7 @@ def test_a_deep_tree_is_written_without_recursion():
         bits_se=nothing,
         group=np.full(n - 1, -1),
     )
-    text = newick(replace(found, labels=[f"m:{i}" for i in range(n)], group_idxs=np.arange(n), tree=deep))
+    text = _newick(replace(found, labels=[f"m:{i}" for i in range(n)], group_idxs=np.arange(n), tree=deep))
     assert text.count("(") == text.count(")") == n - 1
     assert text.startswith("(" * (n - 1) + "'m:0':0.0,'m:1'")
 

@@ -17,7 +17,7 @@ from spdclust import (
     merge_iteration,
 )
 from spdclust.commands.cli import main
-from spdclust.commands.recipe import read_recipe
+from spdclust.commands.comparing import read_recipe
 from spdclust.commands.reproducing import check_history
 from spdclust.files.batches import merged_batches
 from spdclust.files.ensembles import shared_values

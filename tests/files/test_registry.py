@@ -10,8 +10,8 @@ from workflow import HANGS
 
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
-from spdclust.files import registry
-from spdclust.files.registry import (
+from spdclust.files import summaries
+from spdclust.files.summaries import (
     ENSEMBLE_COLUMNS,
     RUN_COLUMNS,
     format_registry,
@@ -82,7 +82,7 @@ def test_a_copied_folder_is_not_another_ensemble(tmp_path):
 
 def test_an_ensemble_that_is_registered_while_another_process_writes_is_not_lost(tmp_path, monkeypatch):
     put(tmp_path, record("a/x"))
-    database = registry._database
+    database = summaries._database
 
     def slow(records):
         if len(records) == 1:
@@ -90,7 +90,7 @@ def test_an_ensemble_that_is_registered_while_another_process_writes_is_not_lost
             write_registry(tmp_path)  # the other process, which ends first
         return database(records)
 
-    monkeypatch.setattr(registry, "_database", slow)
+    monkeypatch.setattr(summaries, "_database", slow)
     assert write_registry(tmp_path) == 2
     assert [row[0] for row in rows(tmp_path)[0]] == ["a/x", "a/y"]
 

@@ -8,11 +8,11 @@ import pytest
 
 from spdclust.groups.evidence import (
     Evidence,
+    _choose_nodes,
+    _gates_for,
+    _gather_evidence,
     bits_alone,
-    choose_nodes,
     evidence_of_groups,
-    gates_for,
-    gather_evidence,
     log_evidence,
 )
 from spdclust.groups.samples import fold_samples
@@ -27,7 +27,7 @@ def random_sets(rng: np.random.Generator, n: int) -> list[np.ndarray]:
 
 def test_a_gate_asks_for_at_most_half_of_the_members_and_one():
     for size in range(2, 200):
-        assert gates_for(size).tolist() == plain.gates(size)
+        assert _gates_for(size).tolist() == plain.gates(size)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -72,7 +72,7 @@ def test_evidence_is_the_same_to_the_bit_for_any_number_of_threads(seed):
     sets = random_sets(np.random.default_rng(seed), 13)
     order, sizes = np.concatenate(sets), np.array([len(each) for each in sets])
     first = np.cumsum(sizes) - sizes
-    once, again = (gather_evidence(ensemble.folds, order, first, sizes, threads) for threads in (1, 2))
+    once, again = (_gather_evidence(ensemble.folds, order, first, sizes, threads) for threads in (1, 2))
     assert once.bits.tobytes() == again.bits.tobytes()
     assert once.opened.tobytes() == again.opened.tobytes()
 
@@ -137,7 +137,7 @@ def test_nodes_are_chosen_from_the_leaves_up(seed):
     without = rng.random((len(nodes), n_folds)) < 0.7
     ones = np.ones_like(nodes)
     evidence = Evidence(saved, ones, np.ones_like(saved, dtype=np.int64), 2 * len(nodes))
-    chosen = choose_nodes(tree, evidence, nodes, without, 0.3)
+    chosen = _choose_nodes(tree, evidence, nodes, without, 0.3)
     expected = plain.chosen(
         tree,
         dict(zip(nodes.tolist(), saved, strict=True)),
@@ -175,5 +175,5 @@ def test_where_every_difference_is_clear_no_other_disjoint_nodes_save_more(seed)
         key=lambda which: (sum(bits[row, 0] for row in which), -len(which)),
     )
     evidence = Evidence(bits, np.ones_like(nodes), np.ones_like(bits, dtype=np.int64), 1)
-    chosen = choose_nodes(tree, evidence, nodes, np.ones_like(bits, dtype=bool), 0.99)
+    chosen = _choose_nodes(tree, evidence, nodes, np.ones_like(bits, dtype=bool), 0.99)
     assert chosen == sorted(nodes[list(best)].tolist())

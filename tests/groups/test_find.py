@@ -12,7 +12,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
 from spdclust.groups import find, samples
-from spdclust.groups.evidence import choose_nodes, evidence_of_groups
+from spdclust.groups.evidence import _choose_nodes, evidence_of_groups
 from spdclust.groups.find import _check_runs
 from spdclust.groups.find import find_groups as find_groups_in_memory
 from spdclust.groups.found import COLUMNS
@@ -313,9 +313,9 @@ def test_a_node_is_judged_in_the_runs_without_which_the_tree_has_it_too(seed, mo
                 for n, w in zip(nodes.tolist(), chosen_without, strict=True)
             }
         )
-        return choose_nodes(tree, evidence, nodes, chosen_without, **rest)
+        return _choose_nodes(tree, evidence, nodes, chosen_without, **rest)
 
-    monkeypatch.setattr("spdclust.groups.evidence.choose_nodes", spy)
+    monkeypatch.setattr("spdclust.groups.evidence._choose_nodes", spy)
     found = find_groups(ensemble.histories, ensemble.batches, n_null=0)
     folds, n_folds = ensemble.folds, len(ensemble.dense)
     without = []

@@ -9,7 +9,7 @@ import torch
 
 from spdclust.core.errors import InputError
 from spdclust.groups.found import group_cosines, group_overlaps, match_groups
-from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
 from spdclust.models.modules import component_weights
 
 
@@ -94,7 +94,7 @@ def test_models_of_other_sizes_are_one_line():
 
 def test_the_components_of_a_module_add_up_to_its_weights():
     path = "tests/data/models/tms_5-2"
-    state = resolve_checkpoint(path).read_state()
+    state = read_state_dict(resolve_checkpoint(path).weights)
     weights = component_weights(path)
     assert sorted(weights) == ["linear1", "linear2"]
     for module, (v, u) in weights.items():

@@ -16,7 +16,7 @@ from spdclust.groups.nulls import first_samples, null_folds
 from spdclust.groups.samples import Entries, Folds, fold_samples
 from spdclust.groups.similarity import pair_sums
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.costs import group_activations
+from spdclust.merge.costs import _group_activations
 from spdclust.merge.sources import as_batch_source, next_batch
 
 
@@ -104,7 +104,7 @@ def test_samples_of_components_are_read_once_if_there_is_room_for_them(room, mon
     monkeypatch.setattr(samples, "_KEEP_SETS_BYTES", room)
     monkeypatch.setattr(samples, "BLOCK", 7)
     matrices = sparse.random_array((60, 9), density=0.3, format="csr", dtype=np.float32, rng=1)
-    pieces = [samples.active_entries(matrices[a:b], np.arange(9), 9, 0.0) for a, b in ((0, 40), (40, 60))]
+    pieces = [samples._active_entries(matrices[a:b], np.arange(9), 9, 0.0) for a, b in ((0, 40), (40, 60))]
     read = []
 
     def yield_pieces(fold, most):
@@ -140,7 +140,7 @@ def test_a_value_just_on_the_threshold_is_what_it_is_in_the_merge(dtype):
     dense = np.array([[0.1], [np.nextafter(dtype(0.1), dtype(1))], [0.0], [0.5]], dtype=dtype)
     acts = ProcessedActivations.from_dense(dense, ["m:0"])
     folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
-    of_merge = group_activations(dense, np.array([0]), 0.1).ravel() > 0
+    of_merge = _group_activations(dense, np.array([0]), 0.1).ravel() > 0
     assert of_merge.tolist() == [False, True, False, True]
     np.testing.assert_array_equal(dense_of(folds, 0).ravel() > 0, of_merge)
 
@@ -251,7 +251,7 @@ def test_a_batch_read_in_pieces_has_the_active_entries_of_the_whole(tmp_path, mo
     batch.save(tmp_path / "batch_0.pt")
     columns = np.random.default_rng(0).permutation(40)
     columns[3] = -1
-    whole = samples.active_entries(ActivationBatch.load(tmp_path / "batch_0.pt").matrix, columns, 40, 0.1)
+    whole = samples._active_entries(ActivationBatch.load(tmp_path / "batch_0.pt").matrix, columns, 40, 0.1)
     monkeypatch.setattr("spdclust.files.stored_batch.ENTRIES_PER_CHUNK", at_once)
     monkeypatch.setattr("spdclust.merge.sources.ENTRIES_PER_STRETCH", at_once)
     read = [
@@ -273,7 +273,7 @@ def test_a_batch_read_in_pieces_has_the_active_entries_of_the_whole(tmp_path, mo
 
 
 def test_sums_over_some_folds_read_no_others():
-    piece = samples.active_entries(sparse.csr_array(np.eye(3)), np.arange(3), 3, 0.1)
+    piece = samples._active_entries(sparse.csr_array(np.eye(3)), np.arange(3), 3, 0.1)
     read = []
 
     def pieces(fold, most):

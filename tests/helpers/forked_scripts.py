@@ -117,11 +117,11 @@ def main() -> None:
     files, (folder, environment, script) = serve(sys.argv[1])
     from forked_snakemake import become
 
-    from spdclust.execution.forked_jobs import run_and_exit
+    from spdclust.execution.forked_jobs import _run_and_exit
 
     become(folder, environment, files, os.path.dirname(script))
     sys.argv[:] = [script]
-    run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
+    _run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def preload_package() -> None:
 
 
 if __name__ == "__main__":
-    from spdclust.execution.forked_jobs import run_and_exit
+    from spdclust.execution.forked_jobs import _run_and_exit
 
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # plugins that only some machines have
@@ -199,4 +199,4 @@ if __name__ == "__main__":
     start_jobs_as_copies(jobs)
     sys.argv[1:] = arguments
     sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()  # read when it is imported
-    run_and_exit(lambda: runpy.run_module("snakemake", run_name="__main__", alter_sys=True))
+    _run_and_exit(lambda: runpy.run_module("snakemake", run_name="__main__", alter_sys=True))

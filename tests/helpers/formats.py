@@ -23,10 +23,9 @@ from spdclust.example_ensemble import example_found
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batches import BatchedActivations
 from spdclust.files.ensembles import load_distance_rows, save_distances
-from spdclust.files.groups import load_groups, newick, save_groups
+from spdclust.files.groups import _newick, load_groups, save_groups
 from spdclust.files.histories import load_merge_history, save_merge_history
 from spdclust.files.merge_progress import MergeCheckpointFile
-from spdclust.files.registry import format_registry, read_registered
 from spdclust.files.stability import (
     load_coclustering,
     load_stability_iterations,
@@ -34,7 +33,7 @@ from spdclust.files.stability import (
     save_stability,
 )
 from spdclust.files.stored_batch import TokenExamples
-from spdclust.files.summaries import format_summaries, save_summary
+from spdclust.files.summaries import format_registry, format_summaries, read_registered, save_summary
 from spdclust.merge.history import MergeHistory
 from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
 from spdclust.models.component_model import load_model
@@ -249,7 +248,7 @@ def make_groups(folder: Path) -> Path:
 
 def read_groups(path: Path) -> Any:
     found = load_groups(path)
-    newick(found)
+    _newick(found)
     return plain([found.labels, found.group_idxs, found.columns, found.bits, found.null_groups])
 
 

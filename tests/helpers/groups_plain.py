@@ -13,8 +13,7 @@ from spdclust.groups.evidence import log_evidence
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples
 from spdclust.groups.trees import Tree
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.groups import group_idxs_at
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, _group_idxs_at
 
 THRESHOLD = 0.1
 
@@ -308,7 +307,7 @@ def clusters_ever(pairs: np.ndarray, own: np.ndarray) -> set[frozenset[int]]:
     """Every group of two or more that a merge had at any time."""
     found = set()
     for iteration in range(len(pairs)):
-        groups = group_idxs_at(pairs, len(own), iteration)
+        groups = _group_idxs_at(pairs, len(own), iteration)
         found |= {frozenset(own[groups == g].tolist()) for g in set(groups.tolist())}
     return {each for each in found if len(each) > 1}
 

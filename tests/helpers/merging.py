@@ -10,7 +10,7 @@ import numpy as np
 from spdclust.config.merge import SAMPLER_KWARGS, MergeConfig
 from spdclust.merge import loading
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.costs import compute_mdl_cost, group_activations, relative_costs
+from spdclust.merge.costs import _group_activations, compute_mdl_cost, relative_costs
 from spdclust.merge.history import MergeHistory
 
 
@@ -86,9 +86,9 @@ def steps(dense: np.ndarray, history: MergeHistory, every: int = 1) -> Iterator[
         groups = groups - (groups > j)
         if t % every:
             continue
-        active = group_activations(dense, before, threshold)
+        active = _group_activations(dense, before, threshold)
         coact, ranks, k = active.T @ active, np.bincount(before), active.shape[1]
-        merged = group_activations(dense, groups, threshold)
+        merged = _group_activations(dense, groups, threshold)
         yield Step(
             iteration=t,
             pair=(i, j),

@@ -152,9 +152,9 @@ def test_a_terminal_gets_one_line(capsys, monkeypatch) -> None:
 
 
 def test_random_state_survives_as_text() -> None:
-    from spdclust.merge.engine import generator_from_array, generator_to_array
+    from spdclust.merge.engine import _generator_from_array, _generator_to_array
 
     rng, other = np.random.default_rng([3, 4]), np.random.default_rng(9)
     rng.random(5)
-    generator_from_array(generator_to_array(rng), other)
+    _generator_from_array(_generator_to_array(rng), other)
     assert rng.random(3).tolist() == other.random(3).tolist()

@@ -13,9 +13,9 @@ from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.costs import (
+    _group_activations,
     compute_mdl_cost,
     compute_merge_costs,
-    group_activations,
     recompute_coacts_from_scratch,
     relative_costs,
 )
@@ -41,7 +41,7 @@ def test_cost_is_description_length_after_minus_before(seed, n_samples, n_groups
         for j in range(i + 1, n_groups):
             merged = np.where(groups == j, i, groups)
             merged -= merged > j
-            active = group_activations(dense, merged, 0.5).sum(axis=0)
+            active = _group_activations(dense, merged, 0.5).sum(axis=0)
             change = compute_mdl_cost(active, np.bincount(merged), alpha) - before
             assert costs[i, j] * n_samples == pytest.approx(change, abs=1e-9 * max(1, abs(before)))
 

@@ -14,7 +14,7 @@ from spdclust.merge.costs import recompute_coacts_from_scratch
 from spdclust.merge.engine import Engine
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.loading import load_batch
-from spdclust.merge.merging import merge_iteration, view_of
+from spdclust.merge.merging import _view_of, merge_iteration
 from spdclust.merge.plain import merge_plainly, range_candidates
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.stepping import warm_up
@@ -328,7 +328,7 @@ def test_wide_rows_of_closed_slots_make_room() -> None:
     room = len(engine.state.coact.wide)
     assert 0 < room < 400 * len(names)  # of rows that hold 400 pairs and more
     active = np.column_stack([dense[:, :90].any(axis=1), dense[:, 90:]]).astype(int)
-    np.testing.assert_array_equal(view_of(engine).coactivations, active.T @ active)
+    np.testing.assert_array_equal(_view_of(engine).coactivations, active.T @ active)
 
 
 def _merged(batches: list[ProcessedActivations], settings_: MergeConfig, limit: int) -> MergeHistory:

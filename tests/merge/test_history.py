@@ -11,8 +11,7 @@ from scipy import sparse
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.merge.groups import group_idxs_at, merge_tree
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, _group_idxs_at, merge_tree
 from spdclust.merge.inspection import describe_history
 from spdclust.stability.agreement import groups_formed_by_all
 
@@ -44,7 +43,7 @@ def test_the_best_iteration_is_the_first_of_the_least_known_ones() -> None:
             "instead)",
         ),
         (
-            lambda: group_idxs_at(np.empty((0, 2), dtype=np.int64), 3, 0),
+            lambda: _group_idxs_at(np.empty((0, 2), dtype=np.int64), 3, 0),
             "iteration: no such iteration (found: 0; allowed: none, the history has no merges)",
         ),
         (

@@ -70,13 +70,13 @@ def test_groups_active_on_many_samples_are_counted_in_tiles(monkeypatch, n_sampl
     rates = rng.permutation(np.concatenate([np.full(900, 0.02), np.linspace(0.1, 1.0, 1100)]))
     dense = rng.random((n_samples, len(rates))) < rates
     chosen = []
-    find = loading.dense_slots
+    find = loading._dense_slots
 
     def dense_slots(*args):
         chosen.append(find(*args))
         return chosen[-1]
 
-    monkeypatch.setattr(loading, "dense_slots", dense_slots)
+    monkeypatch.setattr(loading, "_dense_slots", dense_slots)
     order = None if ordered else rng.permutation(len(rates))
     younger, older = np.tril_indices(len(rates), -1)
     for threads, limit in ((1, LIMITS[0]), (3, n_samples // 2)):

@@ -14,7 +14,7 @@ from spdclust.merge.merging import merge_iteration
 from spdclust.merge.plain import LAWS, exp_rank_law, range_candidates
 from spdclust.merge.sources import as_batch_source
 from spdclust.merge.state import HEAP, State
-from spdclust.merge.stepping import merge_up_to, pair_at_rank
+from spdclust.merge.stepping import _pair_at_rank, merge_up_to
 from spdclust.merge.view import MergeView
 
 N_DRAWS = 3000
@@ -145,7 +145,7 @@ def test_the_pair_at_a_rank_is_found_by_reading_all_rows(rank) -> None:
     log_k = np.log2(15)
     found = set()
     for _ in range(60):
-        p, q = pair_at_rank(state, rules, rank, rng)
+        p, q = _pair_at_rank(state, rules, rank, rng)
         found.add((max(p, q), min(p, q)))
         value = layout.value_of(state.coact, state.figures, p, q, rules.alpha, log_k)
         assert value == np.sort(values)[rank]
@@ -160,7 +160,7 @@ def test_the_pair_at_a_rank_is_found_where_the_sample_of_pairs_misleads(monkeypa
     _, values = draws(engine, n_draws=1)
     monkeypatch.setattr(stepping, "_bracket", lambda *_: bracket)
     state, rules = engine.state, engine.rules
-    p, q = pair_at_rank(state, rules, 40, np.random.default_rng(0))
+    p, q = _pair_at_rank(state, rules, 40, np.random.default_rng(0))
     value = layout.value_of(state.coact, state.figures, p, q, rules.alpha, np.log2(15))
     assert value == np.sort(values)[40]
 

@@ -19,7 +19,7 @@ from spdclust.models.config import InductionTask
 from spdclust.models.targets import build_target
 from spdclust.sampling.batch_sampling import generate_inputs
 from spdclust.sampling.estimate import estimate
-from spdclust.sampling.inputs import induction_sequences
+from spdclust.sampling.inputs import _induction_sequences
 
 VOCAB, LENGTH, WIDTH = 9, 8, 6
 
@@ -159,7 +159,7 @@ def test_heads_and_inputs_that_do_not_fit_are_one_line(tmp_path):
 
 def test_sequences_have_the_token_to_repeat_after_the_first_induction_token():
     task = InductionTask(name="induction_head", vocab_size=VOCAB + 2, seq_len=LENGTH, prefix_window=4)
-    tokens = induction_sequences(task, 4000, seed=3)
+    tokens = _induction_sequences(task, 4000, seed=3)
     assert tokens.shape == (4000, LENGTH)
     assert (tokens[:, 0] == 0).all()
     assert (tokens[:, -1] == VOCAB + 1).all()
@@ -173,8 +173,8 @@ def test_sequences_have_the_token_to_repeat_after_the_first_induction_token():
     repeated = np.bincount(tokens[np.arange(4000), where + 1], minlength=VOCAB + 2)
     assert repeated[[0, VOCAB + 1]].tolist() == [0, 0]
     assert abs(repeated[1:-1] - 4000 / VOCAB).max() < 5 * math.sqrt(4000 * (VOCAB - 1)) / VOCAB
-    np.testing.assert_array_equal(tokens, induction_sequences(task, 4000, seed=3))
-    assert (tokens != induction_sequences(task, 4000, seed=4)).any()
+    np.testing.assert_array_equal(tokens, _induction_sequences(task, 4000, seed=3))
+    assert (tokens != _induction_sequences(task, 4000, seed=4)).any()
 
 
 def test_a_run_samples_positions_and_keeps_tokens(tmp_path, capsys):
@@ -228,7 +228,7 @@ def test_samples_follow_from_the_length_of_a_sequence(tmp_path):
 def test_every_ordinary_token_is_drawn_and_no_other():
     """0 starts a sequence, the last token is the induction token."""
     task = InductionTask(name="induction_head", vocab_size=6, seq_len=7)
-    tokens = induction_sequences(task, 2000, seed=0)
+    tokens = _induction_sequences(task, 2000, seed=0)
     inner = tokens[:, 1:-1]
     assert (inner == 5).sum(axis=1).tolist() == [1] * 2000
     rows, where = np.nonzero(inner == 5)

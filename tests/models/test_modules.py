@@ -7,7 +7,7 @@ from torch import nn
 from spdclust.core.errors import InputError
 from spdclust.models.config import DecompositionConfig, ModulePattern
 from spdclust.models.inputs import InputCapture
-from spdclust.models.modules import Identity, describe, find_modules
+from spdclust.models.modules import Identity, _describe, find_modules
 
 
 class Conv1D(nn.Module):
@@ -27,7 +27,7 @@ def test_sizes_are_read_off_every_kind_of_module():
     sizes = {
         module: (d.kind, d.d_in, d.d_out, d.has_bias)
         for module in (nn.Linear(3, 2, bias=False), nn.Embedding(7, 4), Conv1D(2, 3), Identity(5))
-        for d in [describe(module, "m", 1)]
+        for d in [_describe(module, "m", 1)]
     }
     assert list(sizes.values()) == [
         ("matrix", 3, 2, False),
@@ -35,7 +35,7 @@ def test_sizes_are_read_off_every_kind_of_module():
         ("matrix", 3, 2, True),
         ("matrix", 5, 5, False),
     ]
-    assert describe(nn.LayerNorm(3), "m", 1) is None
+    assert _describe(nn.LayerNorm(3), "m", 1) is None
 
 
 def found_modules(model, *patterns, identities=()):

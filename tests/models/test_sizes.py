@@ -6,10 +6,8 @@ import pytest
 
 from spdclust.core.errors import InputError
 from spdclust.models.config import AttentionConfig, InductionTask, LanguageTask, ToyTask, TransformerConfig
-from spdclust.models.targets.gpt2_simple import GPT2SimpleConfig
-from spdclust.models.targets.induction_transformer import InductionConfig
-from spdclust.models.targets.llama import LlamaSimpleConfig, LlamaSimpleMLPConfig
-from spdclust.models.targets.toy import ResidMLPConfig, TMSConfig
+from spdclust.models.targets.language_models import GPT2SimpleConfig, LlamaSimpleConfig, LlamaSimpleMLPConfig
+from spdclust.models.targets.toy import InductionConfig, ResidMLPConfig, TMSConfig
 
 LLAMA = {
     "block_size": 1, "vocab_size": 1, "n_layer": 0, "n_head": 1, "n_embd": 2, "n_intermediate": 1, "n_ctx": 1,

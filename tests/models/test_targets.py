@@ -10,7 +10,7 @@ from target_runs import arrays, assert_close, causal, gelu_tanh, importances, ra
 
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
-from spdclust.models.targets.llama import Attention, LlamaSimpleMLPConfig
+from spdclust.models.targets.language_models import Attention, LlamaSimpleMLPConfig
 
 # toy models
 

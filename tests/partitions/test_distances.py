@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import FORMULAS, compute_all_distances, compute_distances
 from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
@@ -189,7 +189,7 @@ def test_bad_input_is_one_line() -> None:
 
 def test_the_list_of_methods_needs_no_heavy_import() -> None:
     code = (
-        "import sys, spdclust.core.distance_methods; "
+        "import sys, spdclust.core.names; "
         "print(sorted({'numpy', 'scipy', 'numba', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

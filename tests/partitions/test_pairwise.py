@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 
-from spdclust.core.distance_methods import METHODS, check_method, check_methods
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS, check_method, check_methods
 from spdclust.partitions.distances import distance
 from spdclust.partitions.overlap import contingency, xlogx_table
 

@@ -10,7 +10,7 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting import activations as plotting
 from spdclust.plotting import matrices
-from spdclust.plotting.activations import activation_figures, count_in_bins
+from spdclust.plotting.activations import _count_in_bins, activation_figures
 from spdclust.plotting.matrices import MOST_CELLS
 from spdclust.plotting.registry import FIGURE_RULES
 from spdclust.plotting.style import save_figure
@@ -180,4 +180,4 @@ def test_values_on_and_next_to_the_edges_are_in_the_bins_of_numpy(dtype, top):
     values = np.concatenate([*values, (rng.random(10_000) * top).astype(dtype)])
     values = values[values <= top]
     counted = np.histogram(values, bins=50, range=(np.float64(0), np.float64(top)))[0]
-    np.testing.assert_array_equal(count_in_bins(values, top), counted)
+    np.testing.assert_array_equal(_count_in_bins(values, top), counted)

@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from spdclust.core.distance_methods import METHODS
-from spdclust.plotting.captions import caption_files, figure_caption, main
+from spdclust.core.names import METHODS
+from spdclust.plotting.captions import _caption_files, figure_caption, main
 from spdclust.plotting.registry import FIGURE_RULES
 
 FOLDER = REPOSITORY / "report" / "captions"
 
 
 def test_the_files_are_those_of_the_package():
-    for name, text in caption_files().items():
+    for name, text in _caption_files().items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, "run: make format"
 
 
 def test_there_are_no_other_files():
     keys = [figure.key for rule in FIGURE_RULES.values() for figure in rule.figures]
-    assert len(keys) == len(set(keys)) == len(caption_files())
-    assert {path.name for path in FOLDER.iterdir()} == set(caption_files())
+    assert len(keys) == len(set(keys)) == len(_caption_files())
+    assert {path.name for path in FOLDER.iterdir()} == set(_caption_files())
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_other_files_have_none():
 def test_all_files_are_written(tmp_path):
     main(tmp_path)
     written = {path.name: path.read_text(encoding="utf-8") for path in Path(tmp_path).iterdir()}
-    assert written == caption_files()
+    assert written == _caption_files()

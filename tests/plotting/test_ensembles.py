@@ -19,8 +19,8 @@ from spdclust.files.stability import (
 )
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.plotting.merges import MOST_LEAVES, lay_out_tree, plot_cluster_sizes, plot_mdl, plot_merge_tree
-from spdclust.plotting.runs import classical_scaling, plot_distances, plot_runs, seriated
+from spdclust.plotting.merges import MOST_LEAVES, _lay_out_tree, plot_cluster_sizes, plot_mdl, plot_merge_tree
+from spdclust.plotting.runs import _classical_scaling, _seriated, plot_distances, plot_runs
 from spdclust.plotting.stability import plot_coclustering, plot_consensus
 from spdclust.plotting.style import save_figure
 from spdclust.stability.analysis import analyze_stability
@@ -55,7 +55,7 @@ def titles(figure):
 @pytest.mark.parametrize("n_merges", [0, 1, 20, 36, 39])
 def test_leaves_and_brackets_are_those_of_the_linkage(n_merges):
     made = history(40, n_merges)
-    layout = lay_out_tree(made)
+    layout = _lay_out_tree(made)
     assert sorted(layout.leaf_of_component) == list(range(40))
     place = {c: (float(leaf), 0.0) for c, leaf in enumerate(layout.leaf_of_component.tolist())}
     for t, (low, high, height, _) in enumerate(made.to_linkage().tolist()):
@@ -67,7 +67,7 @@ def test_leaves_and_brackets_are_those_of_the_linkage(n_merges):
 
 def test_the_leaves_below_a_merge_stand_side_by_side():
     made = history(40, 39)
-    layout = lay_out_tree(made)
+    layout = _lay_out_tree(made)
     members = [{c} for c in range(40)]
     for t, (low, high, *_) in enumerate(made.to_linkage().astype(int).tolist()):
         members.append(members[low] | members[high])
@@ -78,17 +78,17 @@ def test_the_leaves_below_a_merge_stand_side_by_side():
 def test_groups_of_one_size_are_drawn_in_the_order_in_which_they_formed():
     labels = [f"m:{c}" for c in range(6)]
     made = MergeHistory(labels, np.array([[2, 3], [0, 1]]), np.zeros(2), np.zeros(2), MergeConfig())
-    assert np.argsort(lay_out_tree(made).leaf_of_component).tolist() == [2, 3, 0, 1, 4, 5]
+    assert np.argsort(_lay_out_tree(made).leaf_of_component).tolist() == [2, 3, 0, 1, 4, 5]
 
 
 def test_a_truncated_tree_begins_with_the_groups_of_that_moment():
     made = history(60, 57)
-    layout = lay_out_tree(made, whole_up_to=30, most_leaves=20)
+    layout = _lay_out_tree(made, whole_up_to=30, most_leaves=20)
     assert (layout.first, layout.n_leaves, len(layout.corners)) == (40, 20, 17)
     groups = made.group_idxs(39)
     same = layout.leaf_of_component[:, None] == layout.leaf_of_component[None, :]
     np.testing.assert_array_equal(same, groups[:, None] == groups[None, :])
-    whole = lay_out_tree(made)
+    whole = _lay_out_tree(made)
     np.testing.assert_array_equal(layout.corners[:, 1, 1], whole.corners[40:, 1, 1])
 
 
@@ -188,7 +188,7 @@ def test_equal_runs_are_said_and_long_merges_are_thinned():
 def test_classical_scaling_gives_points_in_the_plane_their_distances_back():
     points = np.random.default_rng(1).normal(size=(9, 2))
     between = euclidean_distances(points)
-    found, shares = classical_scaling(between)
+    found, shares = _classical_scaling(between)
     np.testing.assert_allclose(euclidean_distances(found), between, atol=1e-7)
     assert shares.sum() == pytest.approx(1)
     assert shares[0] >= shares[1]
@@ -196,7 +196,7 @@ def test_classical_scaling_gives_points_in_the_plane_their_distances_back():
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_classical_scaling_of_equal_runs_is_one_point(n):
-    points, shares = classical_scaling(np.zeros((n, n)))
+    points, shares = _classical_scaling(np.zeros((n, n)))
     assert not points.any()
     assert shares.tolist() == [0, 0]
 
@@ -204,7 +204,7 @@ def test_classical_scaling_of_equal_runs_is_one_point(n):
 def test_distances_of_no_points_in_space_lose_a_share():
     between = 1.0 - np.eye(5)
     between[0, 1] = between[1, 0] = 30
-    assert classical_scaling(between)[1].sum() < 0.9
+    assert _classical_scaling(between)[1].sum() < 0.9
 
 
 def test_similar_runs_stand_side_by_side():
@@ -212,7 +212,7 @@ def test_similar_runs_stand_side_by_side():
     for group in ([0, 3, 5], [1, 2, 4]):
         between[np.ix_(group, group)] = 1
     np.fill_diagonal(between, 0)
-    order = seriated(between).tolist()
+    order = _seriated(between).tolist()
     assert sorted(order[:3]) in ([0, 3, 5], [1, 2, 4])
 
 

@@ -19,13 +19,13 @@ from spdclust.plotting.found_groups import (
     MOST_GROUPS,
     MOST_NODES,
     MOST_POINTS,
-    lay_out_found_tree,
+    _lay_out_found_tree,
     plot_found_groups,
     plot_found_tree,
 )
 from spdclust.plotting.matrices import MOST_CELLS, mean_coactivation
 from spdclust.plotting.style import save_figure
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 
 def titled(figure, start):
@@ -115,7 +115,7 @@ def test_1500_groups_of_13000_components_give_few_marks(tmp_path):
 
 def test_the_tree_has_every_node_its_evidence_and_the_chosen_ones_in_blue():
     found = example_found()
-    layout = lay_out_found_tree(found.tree, 12)
+    layout = _lay_out_found_tree(found.tree, 12)
     assert sorted(layout.order.tolist()) == list(range(12))
     for row, (first, second) in enumerate(found.tree.children.tolist()):
         ends = layout.corners[row][[0, 3], 1]
@@ -140,14 +140,14 @@ def test_of_several_trees_the_largest_comes_first():
     nothing = np.full(3, np.nan)
     children = np.array([[0, 1], [2, 3], [6, 4]])
     tree = EvidenceTree(children, np.array([0.1, 0.2, 0.3]), nothing, nothing, np.full(3, -1))
-    order = lay_out_found_tree(tree, 5).order.tolist()
+    order = _lay_out_found_tree(tree, 5).order.tolist()
     assert (sorted(order[:3]), sorted(order[3:])) == ([2, 3, 4], [0, 1])
 
 
 def test_components_are_side_by_side_as_in_the_tree_and_compared_by_ochiai():
     found, activations = example_found(), example_activations()
     drawn = plot_found_tree(found, activations).axes[1].images[0].get_array()
-    order = lay_out_found_tree(found.tree, 12).order
+    order = _lay_out_found_tree(found.tree, 12).order
     active = (activations.matrix.toarray() > 0.1)[:, order].astype(float)
     together = active.T @ active
     times = np.diag(together)
@@ -184,7 +184,7 @@ def test_components_that_a_batch_lacks_are_never_active_there():
     kept = [c for c, label in enumerate(whole.labels) if label != "attn:1"]
     part = ProcessedActivations.from_sparse(whole.matrix[:, kept], [whole.labels[c] for c in kept])
     drawn = plot_found_tree(found, part).axes[1].images[0].get_array()
-    place = lay_out_found_tree(found.tree, 12).order.tolist().index(found.labels.index("attn:1"))
+    place = _lay_out_found_tree(found.tree, 12).order.tolist().index(found.labels.index("attn:1"))
     assert not drawn[place].any()
     assert drawn[0].any()
 

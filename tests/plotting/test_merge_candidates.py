@@ -8,19 +8,25 @@ import pytest
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_activations, example_history
-from spdclust.files.batches import ActivationBatch
+from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.files.histories import save_merge_history
 from spdclust.merge.costs import compute_merge_costs
 from spdclust.merge.merging import repeat_merge
-from spdclust.plotting.merge_candidates import count_candidates, draw_candidates, moments_of
-from spdclust.stages.figures import draw_figures
+from spdclust.plotting.merge_state import (
+    _count_candidates,
+    _draw_candidates,
+    _moments_of,
+    plot_merge_candidates,
+    plot_merge_state,
+)
+from spdclust.stages.results import draw_figures
 
 
 @pytest.mark.parametrize("iteration", [0, 4, 9])
 def test_every_pair_is_counted_where_the_plain_formulas_put_it(iteration):
     history, activations = example_history(), example_activations()
     (view,) = repeat_merge(activations, history, [iteration])
-    found = count_candidates(view, history.selected_pairs[iteration + 1].tolist())
+    found = _count_candidates(view, history.selected_pairs[iteration + 1].tolist())
     active = activations.matrix.toarray() > 0.1
     groups = history.group_idxs(iteration)
     n = history.n_components - 1 - iteration
@@ -42,17 +48,17 @@ def test_every_pair_is_counted_where_the_plain_formulas_put_it(iteration):
 
 def test_moments_are_the_start_halfway_and_the_shortest_description_or_the_end():
     history = example_history()
-    assert moments_of(history) == [0, history.best_iteration() // 2, history.best_iteration()]
+    assert _moments_of(history) == [0, history.best_iteration() // 2, history.best_iteration()]
     scalar = replace(history, config=MergeConfig(activation_threshold=None))
-    assert moments_of(scalar) == [0, 5, 10]
+    assert _moments_of(scalar) == [0, 5, 10]
 
 
 def test_after_the_last_merge_there_is_nothing_to_choose(tmp_path):
     history = example_history()
     (view,) = repeat_merge(example_activations(), history, [history.n_iterations - 1])
-    found = count_candidates(view)
+    found = _count_candidates(view)
     assert (found.chosen, found.k_groups, found.counts.sum()) == (None, 1, 0)
-    figure = draw_candidates([found])
+    figure = _draw_candidates([found])
     assert figure.axes[0].get_title(loc="left") == "After 11 merges: 1 group"
     assert figure.axes[-1].get_ylabel() == "pairs of groups [count]"  # what the colours mean
 
@@ -75,3 +81,17 @@ def test_the_stage_draws_a_panel_a_moment_and_names_batches_of_another_run(tmp_p
     other.save(tmp_path / "other.pt")
     with pytest.raises(InputError, match=f"^{tmp_path}: labels: .*not those that were merged"):
         draw(tmp_path, "other.pt", [tmp_path / "a.png"])
+
+
+def test_a_history_without_merges_has_figures_that_say_so(tmp_path):
+    history = example_history()
+    empty = np.empty(0)
+    none = np.empty((0, 2), dtype=np.int64)
+    history = replace(history, selected_pairs=none, mdl_loss=empty, merge_pair_cost=empty, records={})
+    ActivationBatch(example_activations()).save(tmp_path / "batch_0.pt")
+    batches = BatchedActivations(tmp_path)
+    figures = [
+        plot_merge_state(history, batches, "least_mdl", title="Run 0"),
+        plot_merge_candidates(history, batches, title="Run 0"),
+    ]
+    assert [figure.axes[0].get_title(loc="left") for figure in figures] == ["Run 0: no merges"] * 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from spdclust.plotting.modules import draw_modules, order_by_module
+from spdclust.plotting.matrices import draw_modules, order_by_module
 
 
 @pytest.mark.parametrize(("x", "y"), [(True, True), (True, False), (False, True)])

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from fontTools import subset, ttLib
 
-from spdclust.plotting.style import UNUSED_TABLES, new_figure, only_glyphs, save_figure
+from spdclust.plotting.style import UNUSED_TABLES, _only_glyphs, new_figure, save_figure
 
 
 def streams(pdf):
@@ -43,7 +43,7 @@ def test_text_stays_text_in_a_font_of_its_glyphs_alone(tmp_path, caplog):
 
 def test_fonts_are_read_as_before_after_an_error():
     load, level = subset.load_font, logging.getLogger("fontTools").level
-    with pytest.raises(KeyError), only_glyphs():
+    with pytest.raises(KeyError), _only_glyphs():
         assert subset.load_font is not load
         raise KeyError
     assert subset.load_font is load

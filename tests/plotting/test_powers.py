@@ -67,5 +67,5 @@ def test_a_colour_bar_has_powers_as_text():
 
 
 def test_a_font_without_raised_digits_keeps_the_formula(monkeypatch):
-    monkeypatch.setattr(style, "has_glyph", str.isascii)
-    assert style.power_as_text(r"$\mathdefault{10^{-5}}$") == r"$\mathdefault{10^{-5}}$"
+    monkeypatch.setattr(style, "_has_glyph", str.isascii)
+    assert style._power_as_text(r"$\mathdefault{10^{-5}}$") == r"$\mathdefault{10^{-5}}$"

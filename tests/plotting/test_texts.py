@@ -16,7 +16,7 @@ from spdclust.files.stability import save_sweep
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS
 from spdclust.plotting.style import new_figure, save_figure
 from spdclust.stages.distances import distances
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 from spdclust.stages.stability import stability
 
 OF_RUNS = [rule for rule in FIGURE_RULES.values() if rule.of != "sweep"]

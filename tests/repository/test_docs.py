@@ -82,7 +82,7 @@ PAGES_SHOWN = {"explorer_component", "explorer_group", "explorer_groups", "explo
     [
         ("plotting.merges", {"figure_cluster_sizes", "figure_mdl", "figure_merge_tree"}),
         ("explorer.page", PAGES_SHOWN),
-        ("stages.figures", set()),
+        ("stages.results", set()),
         ("files.ensembles", set()),
         ("merge.history", set()),
         ("stability.coclustering", set()),

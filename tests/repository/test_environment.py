@@ -7,7 +7,7 @@ import tomllib
 import yaml
 from workflow import REPOSITORY
 
-from spdclust.execution.workflow_files import package_requirement
+from spdclust.execution.jobs import package_requirement
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 DATA_FILES = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]

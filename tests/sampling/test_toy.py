@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spdclust.core.errors import InputError
 from spdclust.models.config import LanguageTask, ToyTask
-from spdclust.sampling.inputs import N_ACTIVE, generate_inputs, toy_features
+from spdclust.sampling.inputs import N_ACTIVE, _toy_features, generate_inputs
 
 N = 20_000
 
@@ -22,7 +22,7 @@ def task(name="resid_mlp", n_features=10, feature_probability=0.1, **more):
 
 @pytest.mark.parametrize(("name", "low", "high"), [("resid_mlp", -1, 1), ("tms", 0, 1)])
 def test_each_feature_is_active_for_itself_and_uniform_where_it_is(name, low, high):
-    x = toy_features(task(name), N, seed=0)
+    x = _toy_features(task(name), N, seed=0)
     active = x != 0
     sd = np.sqrt(0.1 * 0.9 / N)
     assert np.abs(active.mean(axis=0) - 0.1).max() < 5 * sd
@@ -39,7 +39,7 @@ def test_each_feature_is_active_for_itself_and_uniform_where_it_is(name, low, hi
 @pytest.mark.parametrize("kind", sorted(N_ACTIVE))
 @pytest.mark.parametrize("name", ["resid_mlp", "tms"])
 def test_fixed_numbers_of_features_are_active_and_every_feature_as_often(kind, name):
-    x = toy_features(task(name, data_generation_type=kind), N, seed=0)
+    x = _toy_features(task(name, data_generation_type=kind), N, seed=0)
     n_active = N_ACTIVE[kind]
     assert ((x != 0).sum(axis=1) == n_active).all()
     share = n_active / 10
@@ -48,7 +48,7 @@ def test_fixed_numbers_of_features_are_active_and_every_feature_as_often(kind, n
 
 
 def test_synced_features_are_active_together_with_values_of_their_own():
-    x = toy_features(task(synced_inputs=[[0, 3], [5, 6, 7]]), N, seed=0)
+    x = _toy_features(task(synced_inputs=[[0, 3], [5, 6, 7]]), N, seed=0)
     active = x != 0
     assert (active[:, 0] == active[:, 3]).all()
     assert (active[:, 5] == active[:, 6]).all()
@@ -85,17 +85,17 @@ def test_same_seed_gives_same_bytes_and_no_global_random_numbers_are_used(n, see
 
 
 def test_bytes_are_the_same_as_ever():
-    x = toy_features(task(n_features=100, feature_probability=0.01), 200, seed=1003)
+    x = _toy_features(task(n_features=100, feature_probability=0.01), 200, seed=1003)
     assert hashlib.sha256(x.tobytes()).hexdigest().startswith("6051cf0efafec29f")
 
 
 def test_other_seeds_give_other_samples():
-    assert not np.array_equal(toy_features(task(), 50, seed=0), toy_features(task(), 50, seed=1))
+    assert not np.array_equal(_toy_features(task(), 50, seed=0), _toy_features(task(), 50, seed=1))
 
 
 def test_probabilities_of_none_and_all():
-    assert not toy_features(task(feature_probability=0), 50, seed=0).any()
-    assert toy_features(task(feature_probability=1), 50, seed=0).all()
+    assert not _toy_features(task(feature_probability=0), 50, seed=0).any()
+    assert _toy_features(task(feature_probability=1), 50, seed=0).all()
 
 
 def test_more_active_features_than_there_are_are_refused():

@@ -15,17 +15,17 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import compute_all_distances, compute_distances
 from spdclust.partitions.ensemble import NormalizedHistories, normalize_ensemble
 from spdclust.stability.agreement import QUANTILES, component_stability, summarize_agreement
-from spdclust.stability.analysis import analyze_stability, find_cut, group_sizes
+from spdclust.stability.analysis import _group_sizes, analyze_stability, find_cut
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.cut import (
+    _stability_drop,
     cut_at_iteration,
     cut_at_least_mdl,
     cut_at_n_groups,
     cut_before_stability_drop,
     groups_at,
-    stability_drop,
 )
-from spdclust.stability.null import FEWEST_SHUFFLES, MOST_SHUFFLES, n_shuffles, permute_labels
+from spdclust.stability.null import FEWEST_SHUFFLES, MOST_SHUFFLES, _permute_labels, n_shuffles
 from spdclust.stability.summary import iteration_table
 
 
@@ -94,7 +94,7 @@ def test_iterations_of_a_stride_are_reported_as_such() -> None:
 
 def test_sizes_count_own_groups_only() -> None:
     runs = [history(["a", "b", "c", "d"], [[0, 1]]), history(["a", "b"], [[0, 1]])]
-    sizes = group_sizes(normalize_ensemble(runs), [0])
+    sizes = _group_sizes(normalize_ensemble(runs), [0])
     assert sizes.table.tolist() == [[[3, 2, 1, 1, 2], [1, 2, 0, 0, 0]]]
     rows = sizes.to_rows()
     assert [row["run"] for row in rows] == ["run_0", "run_1", "mean"]
@@ -143,21 +143,21 @@ def test_cuts_name_the_merge_of_every_run() -> None:
     ],
 )
 def test_the_drop_is_the_foot_of_the_largest_rise(distance: list[float], row: int | None) -> None:
-    assert stability_drop(np.array(distance)) == row
+    assert _stability_drop(np.array(distance)) == row
 
 
 def test_the_drop_finds_the_bottom_of_a_valley_and_ignores_a_lucky_start() -> None:
     falling, rising = np.linspace(0.95, 0.05, 70), np.linspace(0.05, 0.8, 50)
     curve = np.concatenate([falling, np.full(30, 0.05), rising])
     curve[0] = 0.0  # all runs happen to merge the same pair first
-    assert stability_drop(curve) == 100  # the last row at 0.05
-    assert stability_drop(np.concatenate([falling, np.full(30, 0.05)])) is None
+    assert _stability_drop(curve) == 100  # the last row at 0.05
+    assert _stability_drop(np.concatenate([falling, np.full(30, 0.05)])) is None
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 40).map(lambda n: n / 40), min_size=1, max_size=12))
 def test_short_curves_are_searched_pair_by_pair(distance: list[float]) -> None:
-    row = stability_drop(np.array(distance))
+    row = _stability_drop(np.array(distance))
     rises = [late - early for early, late in combinations(distance, 2)]
     if max(rises, default=0.0) <= 1e-9:
         assert row is None
@@ -188,14 +188,14 @@ def test_the_drop_in_long_curves_is_the_one_found_row_by_row(n: int) -> None:
         )
         inside = [i for i in windows[foot] if i <= top]
         least = min(distance[i] for i in inside)
-        assert stability_drop(distance) == max(i for i in inside if distance[i] <= least + 1e-9)
+        assert _stability_drop(distance) == max(i for i in inside if distance[i] <= least + 1e-9)
         n_cut += 1
     assert n_cut >= 25
 
 
 def test_shuffling_keeps_sizes_and_missing_components_and_repeats_with_its_seed() -> None:
     normalized = random_ensemble(3, [9, 7, 8], 5)
-    null, again, other = (permute_labels(normalized, seed) for seed in (1, 1, 2))
+    null, again, other = (_permute_labels(normalized, seed) for seed in (1, 1, 2))
     for t in range(5):
         rows, shuffled = normalized.merge_array_rows(t), null.merge_array_rows(t)
         assert np.array_equal(shuffled, again.merge_array_rows(t))
@@ -242,7 +242,7 @@ def test_the_baseline_is_the_mean_and_range_over_many_shuffles() -> None:
     assert n == MOST_SHUFFLES
     cut, support, contested, apart, equal = stability.cuts["iteration"], [], [], [], []
     for shuffle in range(n):
-        null = permute_labels(normalized, (7, shuffle))
+        null = _permute_labels(normalized, (7, shuffle))
         groups = groups_at(null, cut.cut)
         support.append(coclustering(groups).consensus.mean_support)
         contested.append(component_stability(groups, normalized.labels).contestedness.mean())

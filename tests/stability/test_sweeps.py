@@ -17,21 +17,20 @@ from spdclust.commands.cli import main
 from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.resolve import WorkflowConfig, resolve_loaded, resolve_workflow
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 from spdclust.example_ensemble import example_found
 from spdclust.files.histories import load_merge_histories, save_merge_history
 from spdclust.files.stability import load_stability_record, load_sweep
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.distances import distance, distance_matrices
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.plotting.sweep_bits import plot_sweep_bits
-from spdclust.plotting.sweeps import plot_sweep, plot_sweep_distances
+from spdclust.plotting.sweeps import _comparable_sets, plot_sweep, plot_sweep_bits, plot_sweep_distances
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.coclustering import coclustering
 from spdclust.stability.summary import stability_record
-from spdclust.stability.sweeps import compare_points, distance_rows, point_rows, sweep_point
-from spdclust.stages.figures import draw_figures
+from spdclust.stability.sweeps import _plain, compare_points, distance_rows, point_rows, sweep_point
+from spdclust.stages.results import draw_figures
 
 UNMATCHED = [name for name, method in METHODS.items() if not method.needs_matching]
 
@@ -470,3 +469,12 @@ def test_through_the_workflow_a_new_point_computes_only_itself_and_the_compariso
     assert due["merge"] == 2
     assert due["compare_points"] == 1
     assert "precompute_batches" not in due
+
+
+def test_points_with_equally_many_bits_alone_are_comparable_and_those_without_any_to_none():
+    sets = _comparable_sets([9.0, 7.0, 9.0, float("nan")])
+    assert [points.tolist() for points in sets] == [[0, 2], [1]]
+
+
+def test_a_swept_value_is_one_cell():
+    assert [_plain(value) for value in (0.5, None, {"threshold": 0.1})] == [0.5, "null", '{"threshold": 0.1}']

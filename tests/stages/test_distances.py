@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.distance_methods import METHODS as ALL_METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS as ALL_METHODS
 from spdclust.files import distance_parts
 from spdclust.files.distance_parts import remove_other_parts
 from spdclust.files.ensembles import ensemble_record, save_distances

@@ -22,7 +22,7 @@ from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.plotting import merge_state
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS, figure_code
 from spdclust.stability.analysis import analyze_stability
-from spdclust.stages.figures import draw_figures
+from spdclust.stages.results import draw_figures
 
 CONFIG = MergeConfig(iters=None, activation_threshold=0.1)
 
@@ -59,8 +59,8 @@ def test_the_moment_shown_is_that_of_the_slow_formulas(made, tmp_path, monkeypat
         seen.update(groups=group_idxs, coactivations=coactivations, costs=costs, **kwargs)
         return draw(group_idxs, coactivations, costs, **kwargs)
 
-    draw = merge_state.draw_merge_state_cells
-    monkeypatch.setattr(merge_state, "draw_merge_state_cells", spy)
+    draw = merge_state._draw_merge_state_cells
+    monkeypatch.setattr(merge_state, "_draw_merge_state_cells", spy)
     path = tmp_path / "state.png"
     draw_state(folder / "history_0.zip", folder / "batch_0.pt", "iteration_4", [path])
     assert path.is_file()

@@ -9,23 +9,29 @@ from hypothesis import strategies as st
 from merging import activations, config, random_dense
 
 from spdclust.config.run import LoggingIntervals
-from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_progress, merge_digest
+from spdclust.files.merge_progress import (
+    MergeProgress,
+    ProgressRecorder,
+    _process_mb,
+    load_progress,
+    merge_digest,
+)
 from spdclust.merge.merging import merge_iteration
 from spdclust.tracking.artifacts import load_group_assignments, save_group_assignments
 from spdclust.tracking.client import Tracker
-from spdclust.tracking.merges import log_history
+from spdclust.tracking.merges import _log_history
 from spdclust.tracking.records import (
     EPSILON,
     PAIRS,
     MergeSample,
+    _group_idxs_shown,
+    _semilog,
+    _some_pairs,
     describe_values,
-    group_idxs_shown,
     row,
-    semilog,
-    some_pairs,
     stat_records,
 )
-from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, log_once, parent_of, wandb_id
+from spdclust.tracking.runs import Note, TrackedEnsemble, _parent_of, _wandb_id, load_note, log_once
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
 
@@ -87,12 +93,12 @@ def test_unknown_figures_are_left_out_of_a_row(history):
 @settings(deadline=None)
 def test_semilog_keeps_sign_and_order_on_either_side_of_the_change_of_scale(values):
     array = np.array(sorted(values))
-    scaled = semilog(array)
+    scaled = _semilog(array)
     assert (np.sign(scaled) == np.sign(array)).all()
     near = np.abs(array) < EPSILON
     np.testing.assert_array_equal(scaled[near], array[near])
     far = array[np.abs(array) >= EPSILON]
-    assert (np.diff(semilog(far)) >= 0).all()
+    assert (np.diff(_semilog(far)) >= 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,14 +134,14 @@ def test_statistics_are_those_of_the_whole_matrices(kind):
 
 
 def test_large_groupings_are_described_by_one_and_the_same_sample():
-    first, second = some_pairs(1000, 7)
+    first, second = _some_pairs(1000, 7)
     assert len(first) == PAIRS
     assert (first != second).all()
     assert min(first.min(), second.min()) >= 0
     assert max(first.max(), second.max()) < 1000
-    again = some_pairs(1000, 7)
+    again = _some_pairs(1000, 7)
     np.testing.assert_array_equal(first, again[0])
-    assert (some_pairs(1000, 8)[0] != first).any()
+    assert (_some_pairs(1000, 8)[0] != first).any()
     # every unordered pair is as likely: the ends of pairs are spread evenly over the groups
     counts = np.bincount(np.concatenate([first, second]), minlength=1000)
     assert abs(counts.mean() - 2 * PAIRS / 1000) < 1e-9
@@ -160,7 +166,7 @@ def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypat
         others = np.delete(view.ranks, shot.shown)
         assert len(shot.shown) == min(6, view.k_groups)
         assert not len(others) or view.ranks[shot.shown].min() >= others.max()
-        idxs = group_idxs_shown(view.group_idxs, shot.shown)
+        idxs = _group_idxs_shown(view.group_idxs, shot.shown)
         np.testing.assert_array_equal(np.bincount(idxs), view.ranks[shot.shown])
         shots.append(shot)
 
@@ -289,7 +295,7 @@ def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
     some, none, square = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 0))
     monkeypatch.setattr(MergeSample, "draw", lambda self, group_idxs: "picture")
     n = history.n_iterations
-    log_history(
+    _log_history(
         kept,
         Note("id", "", "", False),
         intervals,
@@ -340,12 +346,12 @@ def test_saved_assignments_come_back_from_the_file_and_from_its_folder(history, 
 def test_the_parent_run_is_found_in_every_form_of_its_path(path, monkeypatch):
     monkeypatch.delenv("WANDB_BASE_URL", raising=False)
     url = "https://wandb.ai/goodfire/spd/runs/s-38e1a3e2"
-    assert parent_of(path) == {"id": "s-38e1a3e2", "path": "goodfire/spd/s-38e1a3e2", "url": url}
+    assert _parent_of(path) == {"id": "s-38e1a3e2", "path": "goodfire/spd/s-38e1a3e2", "url": url}
 
 
 def test_ids_depend_on_what_was_merged_and_are_names_that_wandb_takes():
     def id_of(ensemble, seed):
-        return wandb_id(f"{ensemble}-run_3", merge_digest({"alpha": 1.0}, seed, []))
+        return _wandb_id(f"{ensemble}-run_3", merge_digest({"alpha": 1.0}, seed, []))
 
     one = id_of("resid/demo-alpha~0.5", (0, 3))
     assert one == id_of("resid/demo-alpha~0.5", [0, 3])
@@ -396,3 +402,7 @@ def test_what_is_recorded_and_not_yet_sent_is_reported_with_the_command_that_sen
         ("WARNING", f"e-run_0 is recorded, and is still to be sent: `wandb sync {tmp_path / 'w'}`"),
         ("INFO", "already logged as e-run_0; --again logs it as a new run"),
     ]
+
+
+def test_a_process_has_more_than_a_megabyte_of_memory():
+    assert _process_mb() > 1

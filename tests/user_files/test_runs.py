@@ -15,7 +15,7 @@ from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.stages.merge import merge
 from spdclust.user_files import tokens as token_files
-from spdclust.user_files.folders import files_of_run, files_of_runs, run_files
+from spdclust.user_files.folders import _run_files, files_of_run, files_of_runs
 from spdclust.user_files.layout import group_shards
 from spdclust.user_files.matrices import read_user_file
 from spdclust.user_files.runs import describe_runs, header_of_user_file, read_user_batch
@@ -73,7 +73,7 @@ def test_files_numbered_of_n_are_shards_of_one_batch(tmp_path, start, width):
 
 def test_more_than_ten_shards_are_in_the_order_of_their_numbers(tmp_path):
     given = shards(tmp_path, total=12, width=1)
-    batch = read_user_batch(run_files(config(tmp_path)).files)
+    batch = read_user_batch(_run_files(config(tmp_path)).files)
     np.testing.assert_array_equal(batch.matrix.toarray(), np.concatenate(given))
     np.testing.assert_array_equal(batch.maxima, np.concatenate(given).max(0))
     np.testing.assert_allclose(batch.means, np.concatenate(given).mean(0), rtol=1e-6)
@@ -85,8 +85,8 @@ def test_a_missing_shard_is_named(tmp_path, total, number):
     missing = f"acts_shard_{number:05d}-of-{total:05d}.npy"
     (tmp_path / missing).unlink()
     with pytest.raises(InputError, match=rf"a shard is missing .*{missing}"):
-        run_files(config(tmp_path))
-    assert len(run_files(config(tmp_path, shards=False, n_batches=total)).batches) == total - 1
+        _run_files(config(tmp_path))
+    assert len(_run_files(config(tmp_path, shards=False, n_batches=total)).batches) == total - 1
 
 
 def test_two_files_of_one_shard_are_named(tmp_path):
@@ -98,7 +98,7 @@ def test_two_files_of_one_shard_are_named(tmp_path):
 
 def test_several_sets_of_shards_are_several_batches(tmp_path):
     save(tmp_path, **{f"{b}-{i}-of-2": activations() for b in "ab" for i in range(2)})
-    found = run_files(config(tmp_path, n_batches=2))
+    found = _run_files(config(tmp_path, n_batches=2))
     assert names(found) == [["a-0-of-2.npy", "a-1-of-2.npy"], ["b-0-of-2.npy", "b-1-of-2.npy"]]
     assert len(group_shards(files_of_run(tmp_path).files, True)) == 1
 
@@ -135,7 +135,7 @@ def test_several_files_and_one_batch_are_never_guessed(tmp_path):
 def test_the_setting_decides_what_several_files_are(tmp_path, setting, expected):
     save(tmp_path / "own", **PARTS)
     settings = config(tmp_path / "own", shards=setting)
-    assert names(run_files(settings, 2)) == expected
+    assert names(_run_files(settings, 2)) == expected
     ((batch,),) = written(settings, tmp_path, 3)[2:]
     np.testing.assert_array_equal(batch, np.concatenate([PARTS[name[:6]] for name in expected[0]]))
 
@@ -155,11 +155,11 @@ def test_files_of_other_runs_are_named_only_where_no_run_reads_them(tmp_path, ca
 
 def test_the_number_of_a_run_may_have_leading_zeros(tmp_path):
     save(tmp_path, **{f"part_{number:02d}": activations() for number in range(11)})
-    assert names(run_files(config(tmp_path, shards="part_{run:02}.npy"), 7)) == [["part_07.npy"]]
+    assert names(_run_files(config(tmp_path, shards="part_{run:02}.npy"), 7)) == [["part_07.npy"]]
     with pytest.raises(
         InputError, match=r"shards: no file matches the pattern \(found: part_00\.npy, .*part_11"
     ):
-        run_files(config(tmp_path, shards="part_{run:02}.npy"), 11)
+        _run_files(config(tmp_path, shards="part_{run:02}.npy"), 11)
 
 
 @pytest.mark.parametrize("value", [3, 1, "yes", "", "sub/part_*.npy", ["a.npy"]])
@@ -171,7 +171,7 @@ def test_other_values_of_the_setting_are_rejected(tmp_path, value):
 def test_files_that_a_merge_needs_several_of_are_batches(tmp_path):
     save(tmp_path, **PARTS)
     settings = config(tmp_path, merge_config={"iters": 10, "recompute_costs_every": 5})
-    found = run_files(settings)
+    found = _run_files(settings)
     assert names(found) == [["part_0.npy"], ["part_1.npy"]]
     assert list(found.unused().values()) == ["the merge needs 2 batches a run"] * 3
 
@@ -181,7 +181,7 @@ def test_batches_by_name_are_batches(tmp_path):
         ActivationBatch.from_dense(activations(), [f"m:{i}" for i in range(6)]).save(
             tmp_path / f"batch_{number}.pt"
         )
-    assert names(run_files(config(tmp_path))) == [["batch_0.pt"]]
+    assert names(_run_files(config(tmp_path))) == [["batch_0.pt"]]
 
 
 @pytest.mark.parametrize(
@@ -190,14 +190,14 @@ def test_batches_by_name_are_batches(tmp_path):
 )
 def test_files_named_as_something_else_are_not_read(tmp_path, name):
     own = save(tmp_path / "own", feature_acts=PARTS["part_0"].reshape(8, 5, 6), **{name: MASK})
-    found = run_files(config(own))
+    found = _run_files(config(own))
     assert names(found) == [["feature_acts.npy"]]
     assert found.unused()[own / f"{name}.npy"].startswith("named as ")
     np.testing.assert_array_equal(written(config(own), tmp_path)[0][0], PARTS["part_0"])
     (own / "feature_acts.npy").unlink()
     with pytest.raises(InputError, match=rf"no activations .*{name}\.npy \(named as .*shards: <pattern>"):
-        run_files(config(own))
-    assert names(run_files(config(own, shards=f"{name}.npy"))) == [[f"{name}.npy"]]
+        _run_files(config(own))
+    assert names(_run_files(config(own, shards=f"{name}.npy"))) == [[f"{name}.npy"]]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_files_named_as_something_else_are_not_read(tmp_path, name):
 )
 def test_activations_are_not_taken_for_something_else(tmp_path, name):
     save(tmp_path, **{name: activations()})
-    assert names(run_files(config(tmp_path))) == [[f"{name}.npy"]]
+    assert names(_run_files(config(tmp_path))) == [[f"{name}.npy"]]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_hidden_files_are_never_read(tmp_path, name):
     (own / name).parent.mkdir(exist_ok=True)
     (own / name).write_bytes(b"\0\5\26\7")
     for setting in (None, True, False, "*.npy"):
-        found = run_files(config(own, shards=setting))
+        found = _run_files(config(own, shards=setting))
         assert (names(found), found.unused()) == ([["acts.npy"]], {})
 
 
@@ -417,7 +417,7 @@ def test_the_setting_is_recorded_only_where_it_is_set():
 def test_tokens_are_used_and_have_to_fit(tmp_path, name):
     tokens = np.arange(40).reshape(8, 5)
     own = save(tmp_path / "own", feature_acts=PARTS["part_0"].reshape(8, 5, 6), **{name: tokens})
-    found = run_files(config(own))
+    found = _run_files(config(own))
     assert names(found) == [["feature_acts.npy"]]
     assert found.unused() == {}
     assert read_user_file(found.files[0]).examples.n_samples == 40
@@ -431,7 +431,7 @@ def test_shards_have_the_tokens_with_their_numbers(tmp_path):
     for number, start in enumerate((0, 10)):
         np.save(tmp_path / f"acts_shard_0000{number}-of-00002.npy", dense[start : start + 10])
         np.save(tmp_path / f"tokens_shard_0000{number}-of-00002.npy", np.arange(start, start + 10)[None])
-    found = run_files(config(tmp_path))
+    found = _run_files(config(tmp_path))
     assert names(found) == [[f"acts_shard_0000{number}-of-00002.npy" for number in range(2)]]
     assert found.unused() == {}
     batch = read_user_batch(found.batches[0])
@@ -454,10 +454,10 @@ def test_tokens_of_many_shards_are_stored_for_the_first_samples(tmp_path, monkey
     for number in range(3):
         own = np.arange(40).reshape(8, 5) + 100 * number
         np.save(tmp_path / f"tokens_shard_{number:05d}-of-00003.npy", own)
-    batch = read_user_batch(run_files(config(tmp_path)).batches[0])
+    batch = read_user_batch(_run_files(config(tmp_path)).batches[0])
     assert (batch.n_samples, batch.examples.n_samples) == (120, 25)
     monkeypatch.setattr(token_files, "MOST_SAMPLES", 60)
-    batch = read_user_batch(run_files(config(tmp_path)).batches[0])
+    batch = read_user_batch(_run_files(config(tmp_path)).batches[0])
     texts, position = batch.examples.context(47)
     assert (texts[position], batch.examples.n_samples) == ("107", 60)
     assert texts == [str(number) for number in range(105, 110)]

@@ -22,7 +22,7 @@ from spdclust.sampling.estimate import estimate
 from spdclust.sampling.precompute import precompute_batches_for_ensemble
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
 from spdclust.user_files.layout import natural
-from spdclust.user_files.matrices import labels_beside, read_user_file
+from spdclust.user_files.matrices import _labels_beside, read_user_file
 from spdclust.user_files.runs import header_of_user_file
 
 DENSE = np.array([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -113,9 +113,9 @@ def test_labels_far_above_a_folder_of_activations_are_not_read(tmp_path, folder,
     for number, place in enumerate(batch.parents[: above + 1]):
         (place / "labels.txt").write_text(f"{number}:0\n")
     for number, place in enumerate(batch.parents[:above]):
-        assert labels_beside(batch) == (place / "labels.txt", [f"{number}:0"])
+        assert _labels_beside(batch) == (place / "labels.txt", [f"{number}:0"])
         (place / "labels.txt").unlink()
-    assert labels_beside(batch) is None
+    assert _labels_beside(batch) is None
 
 
 def test_files_come_in_the_order_of_their_numbers(tmp_path):

@@ -7,7 +7,7 @@ import yaml
 from workflow import REPOSITORY, Workflow
 
 from spdclust.files.batches import ActivationBatch
-from spdclust.stages.examples import examples
+from spdclust.stages.groups import examples
 
 pytestmark = pytest.mark.slow
 

@@ -70,6 +70,5 @@ def test_every_rule_has_the_fingerprint_of_its_own_script():
                 assert rule.count("**stage_params(") == 1, rules.name
                 assert "code=" not in rule, rules.name
                 continue
-            stage, _, named = rule.split('stage_fingerprint("')[1].split(")")[0].partition(", ")
-            named = "" if named.startswith("functions=") else named
-            assert (named or stage).strip('",\n ') == script, rules.name
+            stage, named = re.search(r'stage_fingerprint\(\s*"([\w:]+)"(?:,\s*"(\w+)")?', rule).groups()
+            assert (named or stage) == script, rules.name

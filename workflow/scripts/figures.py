@@ -1,7 +1,7 @@
 from spdclust.execution.jobs import job
 
 with job(snakemake.log[0], snakemake.rule, snakemake.threads):
-    from spdclust.stages.figures import draw_figures
+    from spdclust.stages.results import draw_figures
 
     draw_figures(
         snakemake.params.figures,

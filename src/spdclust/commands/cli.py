@@ -236,7 +236,7 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
 
 
 def _examples(options: argparse.Namespace) -> None:
-    from spdclust.stages.examples import examples
+    from spdclust.stages.groups import examples
 
     print(
         examples(

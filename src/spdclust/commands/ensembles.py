@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spdclust.commands.subcommands import AddCommand, add_moment, add_threads, count, iteration_given
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 
 if TYPE_CHECKING:
     from spdclust.config.pipeline import Comparison
@@ -172,7 +172,7 @@ def _other_settings(options: argparse.Namespace, field: str, found: object, usua
 
 
 def _distances(options: argparse.Namespace) -> None:
-    from spdclust.core.distance_methods import check_methods
+    from spdclust.core.names import check_methods
     from spdclust.core.threads import available_threads
     from spdclust.files.ensemble_folder import EnsembleFolder
     from spdclust.stages.distances import distances
@@ -187,13 +187,13 @@ def _distances(options: argparse.Namespace) -> None:
 
 
 def _stability(options: argparse.Namespace) -> None:
-    from spdclust.core.distance_methods import check_methods
+    from spdclust.core.names import check_methods
     from spdclust.core.threads import available_threads
     from spdclust.files.ensemble_folder import STABILITY_FILES
     from spdclust.files.stability import load_stability_record
     from spdclust.files.summaries import stability_lines
     from spdclust.stability.summary import summarize_stability
-    from spdclust.stages.figures import draw_all_figures
+    from spdclust.stages.results import draw_all_figures
     from spdclust.stages.stability import stability
 
     usual = _comparison(options).distances_methods
@@ -333,7 +333,7 @@ def _compare(options: argparse.Namespace) -> None:
     from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, SWEEP_FILES
     from spdclust.files.summaries import format_sweeps
     from spdclust.stages.ensemble_records import PointFiles, compare_points
-    from spdclust.stages.figures import draw_all_figures
+    from spdclust.stages.results import draw_all_figures
 
     names = [folder.resolve().name for folder in options.ensembles]
     if len(set(names)) < len(names):

@@ -90,25 +90,22 @@ def _groups(options: argparse.Namespace) -> None:
     print(f"{folder}: {found.settings['n_runs']} runs, {len(found.labels)} components")
     print("\n".join(group_lines(summarize_groups(found))))
     if found.n_groups:
-        print("\n".join(["", *group_table(found, options.limit)]))
+        print("\n".join(["", *_group_table(found, options.limit)]))
     print("\n".join(_cohesion_lines(found)))
 
 
-def group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
+def _group_table(found: "FoundGroups", limit: int = 0, width: int = 60) -> list[str]:
     """Return the groups as the lines of a table, best supported by evidence first.
+
+    `limit` is the largest number of groups, 0 for all, and `width` that of characters of the members.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
-        >>> print("\\n".join(group_table(example_found(), limit=1, width=9)))
+        >>> print("\\n".join(_group_table(example_found(), limit=1, width=9)))
         group  size   bits ± se  support      exact in     active  cohesion  lift  members
             0     3  0.5 ± 0.02     1.00  2 (16–100 %)  20 % (≥1)      0.90   4.8  attn:0,1… (+1)
         … 2 more: --limit 0 lists all
         (+n): n members of other groups are active with this one too
-
-    Args:
-        found: what `find_groups` returned.
-        limit: maximum number of groups; 0 for all.
-        width: maximum number of characters of the members.
     """
     n_shown = found.n_groups if limit == 0 else min(limit, found.n_groups)
     rows = [_cells(found, group, width) for group in range(n_shown)]

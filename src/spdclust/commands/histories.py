@@ -237,7 +237,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 def _reproduce_history(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    from spdclust.commands.recipe import read_recipe
+    from spdclust.commands.comparing import read_recipe
     from spdclust.files.ensemble_folder import save_pipeline_config
 
     recipe = read_recipe(options.source)
@@ -258,7 +258,7 @@ def _reproduce_history(options: argparse.Namespace) -> None:
 def _reproduce_ensemble(options: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    from spdclust.commands.recipe import read_recipe
+    from spdclust.commands.comparing import read_recipe
     from spdclust.core.errors import InputError
     from spdclust.files.ensemble_folder import find_histories
 

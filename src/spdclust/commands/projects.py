@@ -14,7 +14,7 @@ from spdclust.commands.subcommands import AddCommand
 from spdclust.core.atomic import write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists
-from spdclust.execution.workflow_files import workflow_folder
+from spdclust.execution.jobs import workflow_folder
 
 _PROFILES = ("local", "slurm", "generic")
 _FILES = {
@@ -223,7 +223,7 @@ def _watch(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from spdclust.files.registry import format_registry, read_registered
+    from spdclust.files.summaries import format_registry, read_registered
 
     print(format_registry(read_registered(options.results), runs=options.runs))
 
@@ -233,7 +233,7 @@ def _register(options: argparse.Namespace) -> None:
     from spdclust.config.pipeline import ensemble_identity
     from spdclust.config.run import ClusteringRunConfig
     from spdclust.files.ensemble_folder import PIPELINE_CONFIG, RUN_CONFIG, find_histories
-    from spdclust.files.registry import REGISTRY, write_registry
+    from spdclust.files.summaries import REGISTRY, write_registry
     from spdclust.stages.ensemble_records import register
 
     folder: Path = options.ensemble

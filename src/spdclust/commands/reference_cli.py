@@ -18,7 +18,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.core.errors import InputError
 from spdclust.core.version import __version__
-from spdclust.execution.workflow_files import workflow_folder
+from spdclust.execution.jobs import workflow_folder
 
 _EXAMPLES = """examples:
   spd-clustering --config config/pipelines/demo.yaml --local
@@ -44,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        command = snakemake_command(options)
+        command = _snakemake_command(options)
     except InputError as error:
         if options.debug:
             traceback.print_exc()
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    for line in notes(options):
+    for line in _notes(options):
         print(line, file=sys.stderr)
     print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow
@@ -109,25 +109,15 @@ def parser() -> argparse.ArgumentParser:
     return arguments
 
 
-def snakemake_command(options: argparse.Namespace) -> list[str]:
-    """Return the command that runs the workflow for the options, after checking them.
-
-    Example:
-        >>> arguments = ["--config", "config/pipelines/demo.yaml", "--local", "--cores", "2", "--n-runs", "3"]
-        >>> snakemake_command(parser().parse_args(arguments))[3:]
-        ['snakemake', '--config', 'pipelines=[config/pipelines/demo.yaml]', 'override={n_runs: 3}',
-         '--profile', 'profiles/local', '--cores', '2']
-
-    Raises:
-        InputError: the pipeline, what it names, or a flag is wrong; there is no workflow, or no Slurm.
-    """
+def _snakemake_command(options: argparse.Namespace) -> list[str]:
+    """Return the command that runs the workflow for the options, after checking them."""
     override = _override(options)
     settings: dict[str, Any] = {"pipelines": [str(options.config)]}
     if options.results is not None:
         settings["results"] = options.results
     resolve_workflow(validate(WorkflowConfig, settings | {"override": override}))
     pipeline = load_config(ClusteringPipelineConfig, options.config)
-    folder = find_workflow()
+    folder = _find_workflow()
     command = [sys.executable, "-P", "-m", "snakemake"]
     if folder != Path():
         command += ["--snakefile", str(folder / "Snakefile")]
@@ -147,30 +137,16 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
     return [*command, "--", *targets] if targets else command
 
 
-def find_workflow() -> Path:
-    """Return the folder of the workflow: the working folder, otherwise the package's copy.
-
-    Example:
-        >>> sorted(path.name for path in find_workflow().iterdir() if path.name in ("Snakefile", "profiles"))
-        ['Snakefile', 'profiles']
-
-    Raises:
-        InputError: there is none.
-    """
+def _find_workflow() -> Path:
+    """Return the folder of the workflow: the working folder, otherwise the package's copy."""
     folder = Path()
     if (folder / "Snakefile").is_file() and (folder / "profiles").is_dir():
         return folder
     return workflow_folder()
 
 
-def notes(options: argparse.Namespace) -> list[str]:
-    """Return a line for each ignored flag; the workflow reports ignored configuration keys.
-
-    Example:
-        >>> flag = "--local-clustering-parallel"
-        >>> notes(parser().parse_args(["--config", "config/pipelines/demo.yaml", flag]))
-        ['--local-clustering-parallel changes nothing: runs share the cores anyway; ...']
-    """
+def _notes(options: argparse.Namespace) -> list[str]:
+    """Return a line for each ignored flag; the workflow reports ignored configuration keys."""
     given = [flag for flag in NO_LONGER if getattr(options, flag)]
     return [f"--{flag.replace('_', '-')} changes nothing: {NO_LONGER[flag]}" for flag in given]
 

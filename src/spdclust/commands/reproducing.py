@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from spdclust.commands.comparing import Compared, compare_files, compare_histories
-from spdclust.commands.recipe import Recipe
+from spdclust.commands.comparing import Compared, Recipe, compare_files, compare_histories
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble
 from spdclust.config.run import ClusteringRunConfig
@@ -28,19 +27,16 @@ def check_history(
 ) -> list[Compared]:
     """Reproduce a history, and its batches unless they are given, and compare.
 
+    `model` is the new path of the model or activations folder, if it has moved; `batches`, a folder, is
+    merged instead of sampling the batches again.
+
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> from spdclust.commands.recipe import read_recipe
+        >>> from spdclust.commands.comparing import read_recipe
         >>> recipe = read_recipe(write_example_ensemble(folder).history(1))
         >>> compared = check_history(recipe, f"{folder}/again")
         >>> [each.line() for each in compared]
         ['equal         batch_0.pt', 'equal         history.zip', 'equal         metrics.csv']
-
-    Args:
-        recipe: the recipe of the history.
-        folder: output folder.
-        model: new path of the model or activations folder, if it has moved.
-        batches: folder of batches to merge, instead of sampling them again.
 
     Returns:
         One entry for each batch, for the history, and for `metrics.csv` if it is next to the history.
@@ -203,15 +199,13 @@ def _differing_activations(first: ActivationBatch, second: ActivationBatch) -> l
 def check_ensemble(folder: str | Path, again: str | Path) -> tuple[list[Compared], list[str]]:
     """Reproduce an ensemble from its two configuration files, and compare every output file.
 
+    The reproduction is written to the results folder `again`.
+
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> compared, left = check_ensemble(write_example_ensemble(folder).folder, f"{folder}/again")
         >>> all(each.same_bytes for each in compared), left
         (True, [])
-
-    Args:
-        folder: the ensemble's folder.
-        again: results folder of the reproduction.
 
     Returns:
         One entry per file, and the names of files not reproduced (figures, mappings of single runs).

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from spdclust.core.numbering import iteration_after
+from spdclust.core.names import iteration_after
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 """`(name, act, summary, *examples)`: add a subcommand that calls `act` with the parsed options.

@@ -42,13 +42,8 @@ def schema_text(kind: str) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def defaults_text(kind: str) -> str:
-    """Return a YAML file with every key of one kind of configuration, its meaning and its default.
-
-    Example:
-        >>> print(defaults_text("merge").splitlines()[-1])
-        min_groups: 3
-    """
+def _defaults_text(kind: str) -> str:
+    """Return a YAML file with every key of one kind of configuration, its meaning and its default."""
     head = f"# yaml-language-server: $schema=../schema/{kind}.schema.json\n"
     head += f"# Every key of a {kind} file with its default; generated, copy what you change.\n"
     return head + "\n".join(_lines(MODELS[kind], 0)) + "\n"
@@ -78,15 +73,10 @@ def _inline(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def generated_files(config: Path) -> dict[Path, str]:
-    """Return the text of every generated file below the folder `config`.
-
-    Example:
-        >>> sorted(path.name for path in generated_files(Path("config")))[:2]
-        ['merge.schema.json', 'merge.yaml']
-    """
+def _generated_files(config: Path) -> dict[Path, str]:
+    """Return the text of every generated file below the folder `config`."""
     schemas = {config / "schema" / f"{kind}.schema.json": schema_text(kind) for kind in MODELS}
-    return schemas | {config / "defaults" / f"{kind}.yaml": defaults_text(kind) for kind in MODELS}
+    return schemas | {config / "defaults" / f"{kind}.yaml": _defaults_text(kind) for kind in MODELS}
 
 
 def main(config: Path = Path("config")) -> None:
@@ -97,7 +87,7 @@ def main(config: Path = Path("config")) -> None:
         >>> sorted(path.name for path in folder.glob("defaults/*"))
         ['merge.yaml', 'pipeline.yaml', 'run.yaml', 'workflow.yaml']
     """
-    for path, text in generated_files(config).items():
+    for path, text in _generated_files(config).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 

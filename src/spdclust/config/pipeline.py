@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from spdclust.config.base import PathText, Section
 from spdclust.config.reference_keys import current_pipeline
 from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
-from spdclust.core.distance_methods import METHODS
+from spdclust.core.names import METHODS
 
 MOST_RUNS = 100_000
 """Members of an ensemble at most; above it a typing error is likelier than a wish."""

@@ -190,8 +190,8 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
             allowed="2 or more",
         )
     ensembles: list[Ensemble] = []
-    for written in sweep_points(pipeline, path):
-        swept = with_point(run, written, path)
+    for written in _sweep_points(pipeline, path):
+        swept = _with_point(run, written, path)
         point = _typed_point(swept, written)
         # compared after typing: 0.1 and 1e-1 are one point
         if any(point == other.sweep_point for other in ensembles):
@@ -257,19 +257,8 @@ def _check_name(name: str, path: str | Path) -> None:
         )
 
 
-def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> list[dict[str, Any]]:
-    """Return every point of a sweep as `{key: value}`; one empty point where nothing is swept.
-
-    Example:
-        >>> pipeline = ClusteringPipelineConfig(
-        ...     clustering_run_config_path="a", sweep={"merge_config.alpha": [1, 2]}
-        ... )
-        >>> sweep_points(pipeline)
-        [{'merge_config.alpha': 1}, {'merge_config.alpha': 2}]
-
-    Raises:
-        InputError: a key that cannot be swept, no values, or lists of different length to zip.
-    """
+def _sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> list[dict[str, Any]]:
+    """Return every point of a sweep as `{key: value}`; one empty point where nothing is swept."""
     for key, values in pipeline.sweep.items():
         section, _, name = key.partition(".")
         if section != "merge_config" or name.split(".")[0] not in MergeConfig.model_fields:
@@ -296,19 +285,10 @@ def sweep_points(pipeline: ClusteringPipelineConfig, path: str | Path = "") -> l
     return [dict(zip(pipeline.sweep, values, strict=True)) for values in combinations]
 
 
-def with_point(
+def _with_point(
     run: ClusteringRunConfig, point: Mapping[str, Any], path: str | Path = ""
 ) -> ClusteringRunConfig:
-    """Return the settings of a run at one point of a sweep.
-
-    Example:
-        >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")
-        >>> with_point(run, {"merge_config.alpha": 2}).merge_config.alpha
-        2.0
-
-    Raises:
-        InputError: a value is not allowed.
-    """
+    """Return the settings of a run at one point of a sweep."""
     if not point:
         return run
     settings = run.model_dump(mode="json")
@@ -340,7 +320,7 @@ def _typed_point(run: ClusteringRunConfig, point: Mapping[str, Any]) -> dict[str
 
     Example:
         >>> point = {"merge_config.alpha": "1e-2", "merge_config.iters": 2.0}
-        >>> _typed_point(with_point(ClusteringRunConfig(model_path="m"), point), point)
+        >>> _typed_point(_with_point(ClusteringRunConfig(model_path="m"), point), point)
         {'merge_config.alpha': 0.01, 'merge_config.iters': 2.0}
     """
     settings = run.model_dump(mode="json")

@@ -17,12 +17,12 @@ from typing import Any
 import numba
 from numba.core.registry import CPUDispatcher
 
-from spdclust.core.cache_folders import cache_folder, mark_used, one_process_at_a_time, remove_unused
+from spdclust.core.atomic import cache_folder, mark_used, one_process_at_a_time, remove_unused
 from spdclust.core.code_fingerprint import code_fingerprint
 
 numba_config: Any = numba.config  # its attributes are created at run time
 
-_NO_KERNELS = ("spdclust.core.cache_folders", "spdclust.core.code_fingerprint")
+_NO_KERNELS = ("spdclust.core.atomic", "spdclust.core.code_fingerprint")
 
 
 def compiled(function: Callable[..., Any] | None = None, *, allocates: bool = False, **options: Any) -> Any:
@@ -46,7 +46,7 @@ def compiled(function: Callable[..., Any] | None = None, *, allocates: bool = Fa
     # the shape checks of the tests wrap every function; numba needs the wrapped function
     plain = inspect.unwrap(function)
     in_package = plain.__module__.startswith("spdclust.") and Path(plain.__code__.co_filename).exists()
-    folder = module_cache(plain.__module__) if in_package else None
+    folder = _module_cache(plain.__module__) if in_package else None
     # a wrapper for C, and references that are counted, would take a third of the time to compile
     options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": allocates} | options
     njit: Any = numba.njit
@@ -90,19 +90,14 @@ def _entry(kernel: _Inner) -> Any:
 
 
 @functools.cache
-def module_cache(module: str) -> Path | None:
+def _module_cache(module: str) -> Path | None:
     """Return the folder for the compiled kernels of one module; None where nothing can be written.
 
     Numba decides from one file whether its cached code is still valid, but the code of a kernel contains
     that of the kernels it calls, from other files. The folder's name therefore has a digest of the module
     and of all that it imports: an edit recompiles the kernels of that file and of those that import it.
-
-    Example:
-        >>> folder = module_cache("spdclust.stability.kernels")
-        >>> folder is None or folder.name.startswith("stability.kernels-")
-        True
     """
-    root = kernel_cache()
+    root = _kernel_cache()
     if root is None:
         return None
     code = code_fingerprint(module, ignore=_NO_KERNELS)
@@ -116,14 +111,8 @@ def module_cache(module: str) -> Path | None:
     return folder
 
 
-def kernel_cache() -> Path | None:
-    """Return the folder of all compiled kernels: in `$NUMBA_CACHE_DIR` if set, else in the package's cache.
-
-    Example:
-        >>> folder = kernel_cache()
-        >>> folder is None or folder.is_dir()
-        True
-    """
+def _kernel_cache() -> Path | None:
+    """Return the folder of all compiled kernels: in `$NUMBA_CACHE_DIR` if set, else the package's cache."""
     if not numba_config.CACHE_DIR:
         return cache_folder("kernels")
     folder = Path(numba_config.CACHE_DIR) / "spdclust-kernels"
@@ -171,7 +160,7 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
     """
     if name in _ready:
         return
-    root = kernel_cache()
+    root = _kernel_cache()
     package = name.split(",")[0]
     with contextlib.nullcontext() if root is None else _alone(root / f"{package}.lock"):
         call_on_little()

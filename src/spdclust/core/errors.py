@@ -64,8 +64,8 @@ class InputError(ValueError):
         )
         return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…"
 
-    def located(self, *, file: str | Path | None = None, field: str | None = None) -> "InputError":
-        """Return the same error with a missing file or field filled in.
+    def located(self, *, file: str | Path | None) -> "InputError":
+        """Return the same error with a missing file filled in.
 
         Example:
             >>> print(InputError("no component is alive").located(file="batch_0.pt"))
@@ -74,7 +74,7 @@ class InputError(ValueError):
         return _rebuild(
             self.problem,
             self.file if self.file is not None else (None if file is None else str(file)),
-            self.field if self.field is not None else field,
+            self.field,
             self.found,
             self.allowed,
         )

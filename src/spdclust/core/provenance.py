@@ -79,17 +79,13 @@ def history_provenance(
 ) -> dict[str, Any]:
     """Return the provenance record of a history as plain JSON types: its batches and the program.
 
+    `digests` and `made_from` are those of `BatchedActivations`; `git` is `git_state()`, if it is to be
+    recorded.
+
     Example:
         >>> known = history_provenance(["ab"], [{"seed": "7", "checkpoint_digest": "cd"}], "ef")
         >>> known["batches"], known["batch_seeds"], known["checkpoint_digest"]
         (['ab'], [7], 'cd')
-
-    Args:
-        digests: `BatchedActivations.digests`.
-        made_from: `BatchedActivations.made_from`.
-        code: fingerprint of the code of the merge.
-        git: `git_state()`, if it is to be recorded.
-        allow_different_models: whether the merge accepted batches of different models.
 
     Returns:
         `batches`, `batch_seeds`, `spdclust` (version), `code` (fingerprints by stage); where the batches say

@@ -133,7 +133,7 @@ def path_as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any:
+def read_json(path: str | Path, allowed: str) -> Any:
     """Return the contents of a JSON file.
 
     Example:
@@ -146,7 +146,7 @@ def read_json(path: str | Path, allowed: str, *, limit: int = TEXT_LIMIT) -> Any
     Raises:
         InputError: the file does not exist, is too large, is not UTF-8 or JSON, or has a duplicate key.
     """
-    text = read_text(path, allowed, limit=limit)
+    text = read_text(path, allowed)
     with as_input_error("not JSON", path, allowed):
         return parse_json(text)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spdclust.core.cache_folders import cache_folder
+from spdclust.core.atomic import cache_folder
 
 MOST_KEPT = 2000
 """Maximum number of cached files; the oldest are dropped first."""

@@ -1,4 +1,4 @@
-"""Array types, the shared vocabulary of axis names, the seeded generator, evenly spaced indices.
+"""Array types, the shared vocabulary of axis names, what an object prints, the seeded generator.
 
 ========== ==================================================================
 axis       meaning
@@ -14,13 +14,25 @@ nnz        stored entries of a sparse matrix
 Shapes are checked only while the tests run.
 """
 
-from collections.abc import Sequence
+import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, Num
 
-__all__ = ["Bool", "Float", "Int", "Integer", "Labels", "Num", "Seed", "evenly_spaced", "make_generator"]
+__all__ = [
+    "Bool",
+    "Brief",
+    "Float",
+    "Int",
+    "Integer",
+    "Labels",
+    "Num",
+    "Seed",
+    "evenly_spaced",
+    "make_generator",
+]
 
 Labels = list[str]
 """One name per component, ``"<module>:<index>"``."""
@@ -65,3 +77,25 @@ def evenly_spaced(n: int, limit: int) -> Int[np.ndarray, "_"]:
         ([0, 1, 2], [0, 50, 100])
     """
     return np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(np.int64))
+
+
+class Brief:
+    """Mixin for objects whose representation is a short summary instead of their full contents.
+
+    Dataclasses that derive from it need `repr=False`.
+    """
+
+    def _facts(self) -> Mapping[str, object]:
+        """Return the facts to print, each of a few characters and cheap to compute."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        facts = "".join(f" {name}={value!r}" for name, value in self._facts().items())
+        return f"<{type(self).__name__}{facts}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"

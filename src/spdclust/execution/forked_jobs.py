@@ -36,7 +36,7 @@ _ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 _READY = b"ready"
 _ANSWER = 4  # bytes
 _LONGEST_REQUEST = 1 << 20  # more than the system lets anyone send
-_STAGES = ("merge", "track", "ensemble_records", "stability", "explorer", "figures", "results")
+_STAGES = ("merge", "track", "ensemble_records", "stability", "explorer", "results")
 
 
 class JobServer:
@@ -248,16 +248,11 @@ def _as_bytes(number: int) -> bytes:
     return number.to_bytes(_ANSWER, signed=True)
 
 
-def run_and_exit(run: Callable[[], object]) -> NoReturn:
+def _run_and_exit(run: Callable[[], object]) -> NoReturn:
     """Call a function and end this process as Python would, but leave its memory to the system.
 
     Python frees all objects one by one, which copies the memory that is shared with the server: a tenth of a
     second.
-
-    Example:
-        >>> imports = f"import sys; from {__name__} import run_and_exit"
-        >>> subprocess.run([sys.executable, "-c", f"{imports}; run_and_exit(lambda: sys.exit(3))"]).returncode
-        3
     """
     code = 0
     try:
@@ -304,7 +299,7 @@ def _main() -> None:
     sys.argv[:] = [script]
     _show_command([sys.executable, script])
     sys.path.insert(0, str(Path(script).parent))
-    run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
+    _run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What a job does around its stage: log, one-line errors, the stage's arguments, compiling ahead."""
+"""What a job does around its stage: log, one-line errors, arguments, compiling; the workflow's files."""
 
 import contextlib
 import importlib
 import inspect
+import json
 import logging
 import os
 import platform
@@ -27,6 +28,8 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
     Bad input becomes one line, in the log and on the real standard error; any other failure leaves its
     traceback in the log and one line that names the log.
 
+    The number of threads of the rule also limits the libraries imported inside the block.
+
     Example:
         >>> import subprocess
         >>> code = "from spdclust.execution.jobs import job\\nwith job('merge.log', 'merge'): print('merged')"
@@ -34,11 +37,6 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         >>> print((folder / "merge.log").read_text(), end="")
         2... INFO spdclust ..., Python 3...
         merged
-
-    Args:
-        log_path: the job's log.
-        name: name of the job in messages.
-        threads: number of threads of the rule; also limits the libraries imported inside the block.
     """
     # otherwise each library would use every core in every concurrent job
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -94,13 +92,11 @@ _FOR_GOOD = "The job is not tried again: more memory or time would not help."
 def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
     """Return whether a job failed by its own error, not because it was killed or ran out of memory.
 
+    Logs older than `since`, in seconds since 1970, do not count.
+
     Example:
         >>> failed_for_good("no_such.log")
         False
-
-    Args:
-        log_path: the job's log.
-        since: ignore logs older than this time, in seconds since 1970.
     """
     try:
         with open(log_path, "rb") as log:
@@ -186,24 +182,16 @@ def call_stage(job: Any) -> None:
             function raises one.
     """
     inputs, outputs, params = (dict(each.items()) for each in (job.input, job.output, job.params))
-    function = find_stage(job.rule, params.get("stage"))
-    check_names(job.rule, function, input=inputs, output=outputs, params=params)
+    function = _find_stage(job.rule, params.get("stage"))
+    _check_names(job.rule, function, input=inputs, output=outputs, params=params)
     given = inputs | outputs | {name: value for name, value in params.items() if name not in ONLY_TRIGGERS}
     if "threads" in inspect.signature(function).parameters:
         given.setdefault("threads", job.threads)
     function(**{name: _plain(value) for name, value in given.items()})
 
 
-def find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
-    """Return the function `module:function` of `spdclust.stages`.
-
-    Example:
-        >>> find_stage("map_run", "stability:map_run").__name__
-        'map_run'
-
-    Raises:
-        InputError: there is no such function.
-    """
+def _find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
+    """Return the function `module:function` of `spdclust.stages`."""
     module, _, name = (stage or "").partition(":")
     full = f"spdclust.stages.{module}"
     try:
@@ -223,7 +211,7 @@ def find_stage(rule: str, stage: str | None) -> Callable[..., Any]:
     return function
 
 
-def check_names(
+def _check_names(
     rule: str,
     function: Callable[..., Any],
     *,
@@ -231,19 +219,7 @@ def check_names(
     output: Iterable[str] = (),
     params: Iterable[str] = (),
 ) -> None:
-    """Check that what a rule names are the parameters of a function.
-
-    Example:
-        >>> from spdclust.stages.results import registry
-        >>> check_names("registry", registry, output=["path"], params=["stage", "code"])
-        >>> check_names("registry", registry, output=["database"])
-        Traceback (most recent call last):
-        spdclust.InputError: rule registry: output.database: no parameter of
-        spdclust.stages.results:registry (allowed: path)
-
-    Raises:
-        InputError: a name is not a parameter, is given twice, or a parameter without default is missing.
-    """
+    """Check that what a rule names are the parameters of a function."""
     parameters = inspect.signature(function).parameters
     stage = f"{function.__module__}:{function.__qualname__}"
     named: Mapping[str, list[str]] = {
@@ -281,3 +257,55 @@ def check_names(
 def _plain(value: Any) -> Any:
     """Return files as a plain list; Snakemake has its own type for them."""
     return list(value) if isinstance(value, list) else value
+
+
+def workflow_folder() -> Path:
+    """Return the folder of the `Snakefile`, `rules/` and `profiles/` that belong to this package.
+
+    Example:
+        >>> (workflow_folder() / "rules/merges.smk").is_file()
+        True
+
+    Raises:
+        InputError: the package was installed without them.
+    """
+    checkout = _checkout()
+    if checkout is not None:
+        return checkout
+    from importlib import metadata  # slow to import, and not for every job
+
+    for file in metadata.files("spdclust") or []:
+        snakefile = Path(str(file.locate()))
+        if file.parts[-2:] == ("workflow", "Snakefile") and snakefile.is_file():
+            return snakefile.resolve().parent
+    raise InputError(
+        "no workflow here",
+        file=Path(__file__).resolve().parents[3],
+        allowed="the package installed by pip from a wheel or a checkout of the repository",
+    )
+
+
+def package_requirement() -> str:
+    """Return the argument of `pip install` that installs this package, with all job dependencies, elsewhere.
+
+    Example:
+        >>> package_requirement() == f"{workflow_folder()}[lm]"
+        True
+
+    Returns:
+        The checkout, the file or address that it was installed from, or its version.
+    """
+    checkout = _checkout()
+    if checkout is not None:
+        return f"{checkout}[lm]"
+    from importlib import metadata
+
+    package = metadata.distribution("spdclust")
+    # pip records its argument here, unless it was a package name
+    origin = package.read_text("direct_url.json")
+    return f"spdclust[lm] @ {json.loads(origin)['url']}" if origin else f"spdclust[lm]=={package.version}"
+
+
+def _checkout() -> Path | None:
+    folder = Path(__file__).resolve().parents[3]
+    return folder if (folder / "Snakefile").is_file() and (folder / "rules").is_dir() else None

@@ -24,14 +24,12 @@ class RunningJob:
     """A job that is waiting, running or failed.
 
     Attributes:
-        rule: name of its rule.
         ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
         run: number of the run, or first and last of several (`0 to 7`); `part 1 of 4` for the distances that
             several jobs share, empty for other jobs of the ensemble.
         state: `waiting`, `running`, `failed`, or the state in Slurm.
         seconds: time since the start, None while waiting.
         merges: merges done so far, None for other jobs.
-        of_merges: total number of merges.
         per_second: recent merges per second.
     """
 
@@ -65,15 +63,12 @@ class QueuedJob:
     """A waiting or running job of Snakemake's Slurm executor.
 
     Attributes:
-        number: the job's number in Slurm.
         state: such as PENDING or RUNNING.
         reason: reason for waiting, as reported by Slurm; `None` while running.
-        cpus: requested CPUs.
         memory: requested memory, as Slurm writes it.
         time_limit: requested time, as Slurm writes it.
         rules: name of the rule, or of the group and its rules.
         wildcards: values of the rule's wildcards, joined by `_`; empty for a group.
-        folder: working folder of the workflow.
     """
 
     number: str
@@ -241,15 +236,8 @@ def _clock(seconds: float | None) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def parse_queue(text: str) -> list[QueuedJob]:
-    """Return the jobs in the output of `squeue` that Snakemake's executor submitted.
-
-    Example:
-        >>> text = "7|PENDING|PartitionConfig|13|8G|1:30:00|rule_merge_wildcards_mlp_demo_0|/work"
-        >>> (job,) = parse_queue(text)
-        >>> job.rules, job.wildcards, job.can_never_start
-        ('merge', 'mlp_demo_0', True)
-    """
+def _parse_queue(text: str) -> list[QueuedJob]:
+    """Return the jobs in the output of `squeue` that Snakemake's executor submitted."""
     jobs = []
     for line in text.splitlines():
         fields = line.split("|", len(_FIELDS) - 1)
@@ -282,14 +270,14 @@ def queued_jobs(folder: str | Path = ".") -> list[QueuedJob]:
     except (OSError, subprocess.SubprocessError):
         return []
     project = os.path.realpath(folder)
-    return [job for job in parse_queue(done.stdout) if os.path.realpath(job.folder) == project]
+    return [job for job in _parse_queue(done.stdout) if os.path.realpath(job.folder) == project]
 
 
 def left_behind(jobs: Sequence[QueuedJob]) -> str | None:
     """Return an instruction if jobs of an earlier start are still in the queue, else None.
 
     Example:
-        >>> jobs = parse_queue("7|RUNNING|None|1|1G|1:00:00|rule_merge_wildcards_mlp_demo_0|/work")
+        >>> jobs = _parse_queue("7|RUNNING|None|1|1G|1:00:00|rule_merge_wildcards_mlp_demo_0|/work")
         >>> left_behind(jobs)
         'jobs of an earlier start of this workflow are still in the queue and would be submitted
         again: 7 (merge mlp_demo_0). Wait until they have ended (squeue --jobs 7), or cancel them: scancel 7'

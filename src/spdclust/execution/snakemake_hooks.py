@@ -129,7 +129,7 @@ def report_each_refusal_once() -> None:
     reported: set[str] = set()
 
     def print_job_error(self: Any, job_info: Any, msg: str | None = None, **arguments: Any) -> None:
-        cause, cancelled = refusal(msg), _CANCELLED in (msg or "")
+        cause, cancelled = _refusal(msg), _CANCELLED in (msg or "")
         if cancelled or (cause is not None and not _BUSY.search(cause)):
             _final.update(job_info.job.jobs if job_info.job.is_group() else [job_info.job])
         if cause is None:
@@ -149,14 +149,8 @@ def report_each_refusal_once() -> None:
     AbstractExecutor.print_job_error = print_job_error
 
 
-def refusal(message: str | None) -> str | None:
-    """Return why `sbatch` rejected a job, from the message of the executor; None for any other message.
-
-    Example:
-        >>> text = "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition'.\\n sbatch"
-        >>> refusal(text)
-        'invalid partition'
-    """
+def _refusal(message: str | None) -> str | None:
+    """Return why `sbatch` rejected a job, from the message of the executor; None for any other message."""
     found = re.match(
         r"SLURM sbatch failed\. The error message was '(.*?)'\.\n", message or "", flags=re.DOTALL
     )

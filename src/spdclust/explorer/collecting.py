@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.distance_methods import METHODS
+from spdclust.core.names import METHODS
 from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.explorer.cofiring import CoFiring
 from spdclust.explorer.page import narrow
@@ -73,7 +73,7 @@ def collect(
     }  # a cut by number of groups is another iteration in every run
     best = [_best(history) for history in ensemble]
     needed = [at["iteration"] for at in cuts.values()] + [t for t in best if t is not None]
-    rows = spread(np.arange(n_iterations), MAX_CURVE_ROWS, needed)
+    rows = _spread(np.arange(n_iterations), MAX_CURVE_ROWS, needed)
     data = PageData(
         {
             "format": FORMAT,
@@ -103,13 +103,8 @@ def collect(
     return data
 
 
-def spread(rows: Int[np.ndarray, " rows"], limit: int, needed: Sequence[int]) -> Int[np.ndarray, " kept"]:
-    """Return at most about `limit` of some rows, evenly, with the first, the last and those wanted.
-
-    Example:
-        >>> spread(np.arange(10), 4, [5, 99]).tolist()
-        [0, 3, 5, 6, 9]
-    """
+def _spread(rows: Int[np.ndarray, " rows"], limit: int, needed: Sequence[int]) -> Int[np.ndarray, " kept"]:
+    """Return at most about `limit` of some rows, evenly, with the first, the last and those wanted."""
     if len(rows) <= limit:
         return rows
     chosen = rows[evenly_spaced(len(rows), max(2, limit))]
@@ -222,7 +217,7 @@ def _counts(shares: np.ndarray, n_samples: int | None) -> np.ndarray | None:
 def _add_stability(data: PageData, table: Mapping[str, np.ndarray], needed: Sequence[int]) -> None:
     if not table:
         return
-    rows = spread(table["iteration"].astype(np.int64), MAX_CURVE_ROWS // 2, needed)
+    rows = _spread(table["iteration"].astype(np.int64), MAX_CURVE_ROWS // 2, needed)
     mask = np.isin(table["iteration"], rows)
     data.arrays["stability.rows"] = narrow(rows)
     for column, values in table.items():
@@ -234,7 +229,7 @@ def _add_distances(data: PageData, distances: Mapping[str, Any], n_runs: int, ne
     first, second = np.triu_indices(n_runs, 1)
     for method, (iterations, between) in distances.items():
         room = MAX_DISTANCE_BYTES // (8 * max(1, len(first)) * len(distances))
-        rows = spread(iterations, max(2, room), needed)
+        rows = _spread(iterations, max(2, room), needed)
         data.arrays[f"distances.{method}.rows"] = narrow(rows)
         data.arrays[f"distances.{method}"] = between[np.isin(iterations, rows)][:, first, second]
     compared = {

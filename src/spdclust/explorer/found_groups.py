@@ -122,23 +122,18 @@ def add_independent(data: PageData, rates: Float[np.ndarray, " components"], n_s
     data.header["found"]["n_samples_independent"] = n_samples
     data.arrays["found.activity_independent"] = np.array(
         [
-            independent_activity(rates[own], int(at_least)) if math.isfinite(at_least) else math.nan
+            _independent_activity(rates[own], int(at_least)) if math.isfinite(at_least) else math.nan
             for own, at_least in zip(members, least, strict=True)
         ],
         dtype=np.float64,
     )
     data.arrays["found.cohesion_independent"] = np.array(
-        [independent_cohesion(rates[own]) for own in members], dtype=np.float64
+        [_independent_cohesion(rates[own]) for own in members], dtype=np.float64
     )
 
 
-def independent_activity(rates: Float[np.ndarray, " members"], active_members: int) -> float:
-    """Return the probability that at least `active_members` of some independent components are active.
-
-    Example:
-        >>> independent_activity(np.array([0.5, 0.5]), 1), independent_activity(np.array([0.5, 0.5]), 2)
-        (0.75, 0.25)
-    """
+def _independent_activity(rates: Float[np.ndarray, " members"], active_members: int) -> float:
+    """Return the probability that at least `active_members` of some independent components are active."""
     below = np.zeros(active_members)  # probability of 0, 1, ... active components so far, fewer than needed
     below[0] = 1.0
     enough = 0.0  # summed up directly: 1 - below.sum() would lose small probabilities
@@ -149,13 +144,8 @@ def independent_activity(rates: Float[np.ndarray, " members"], active_members: i
     return float(enough)
 
 
-def independent_cohesion(rates: Float[np.ndarray, " members"]) -> float:
-    """Return the mean Jaccard similarity that pairs of independent components would have.
-
-    Example:
-        >>> independent_cohesion(np.array([0.5, 0.5]))
-        0.3333333333333333
-    """
+def _independent_cohesion(rates: Float[np.ndarray, " members"]) -> float:
+    """Return the mean Jaccard similarity that pairs of independent components would have."""
     total, n_pairs = 0.0, len(rates) * (len(rates) - 1) // 2
     for number, rate in enumerate(rates[:-1]):
         both = rate * rates[number + 1 :]

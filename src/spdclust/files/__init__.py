@@ -1,1 +1,1 @@
-"""File formats: batches, histories, ensembles. Every writer goes through `files.atomic`."""
+"""File formats: batches, histories, ensembles. Every writer goes through `core.atomic`."""

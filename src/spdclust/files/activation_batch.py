@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.argument_kinds import dense_array, file_path, text_mapping, texts, whole
-from spdclust.core.arguments import check_fields, checked, instance, optional
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import (
+    check_fields,
+    checked,
+    dense_array,
+    file_path,
+    instance,
+    optional,
+    text_mapping,
+    texts,
+    whole,
+)
 from spdclust.core.safe_reading import as_input_error
-from spdclust.core.types import Float, Labels
+from spdclust.core.types import Brief, Float, Labels
 from spdclust.files.batch_format import ALLOWED
 from spdclust.files.stored_batch import StoredBatch, TokenExamples, batch_to_store
 from spdclust.merge.activations import ActiveSets, ProcessedActivations

@@ -207,14 +207,11 @@ def check_rows(arrays: Mapping[str, np.ndarray], path: Path) -> None:
 def stored_threshold(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str], path: Path) -> float | None:
     """Return the threshold of the sets in a file; None if it holds values.
 
+    Without `values` the arrays are not compared with it.
+
     Example:
         >>> stored_threshold({}, {"format_version": "3", "threshold": "0.1"}, Path("batch_0.pt"))
         0.1
-
-    Args:
-        arrays: the arrays of the file; without `values` these are not compared.
-        texts: the texts of the file.
-        path: the file, for messages.
 
     Raises:
         InputError: the threshold is missing or out of range, or there are values as well.

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.core.argument_kinds import file_path, truth
-from spdclust.core.arguments import checked, either, several
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import checked, either, file_path, several, truth
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import INSIST, check_one_model, model_digests
-from spdclust.core.types import Float, Labels
+from spdclust.core.types import Brief, Float, Labels
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.batch_format import (
     ALLOWED,

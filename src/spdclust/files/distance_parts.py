@@ -201,6 +201,8 @@ def _read_record(path: str | Path, kind: str) -> dict[str, Any]:
 def remove_other_parts(folder: str | Path, parts: Iterable[str | Path] = ()) -> None:
     """Remove temporary files of distances that an interrupted workflow with another number of jobs has left.
 
+    `parts` are in use, and stay; if there are none, the aligned merges go, too.
+
     Example:
         >>> names = ["distances_part_1_of_2.tmp", "distances_part_1_of_3.tmp", "groups.json"]
         >>> for name in names:
@@ -208,10 +210,6 @@ def remove_other_parts(folder: str | Path, parts: Iterable[str | Path] = ()) -> 
         >>> remove_other_parts(folder, [folder / "distances_part_1_of_3.tmp"])
         >>> sorted(path.name for path in folder.iterdir())
         ['distances_part_1_of_3.tmp', 'groups.json']
-
-    Args:
-        folder: of the ensemble.
-        parts: the parts that are in use, and stay; if there are none, the aligned merges go, too.
     """
     names = {Path(part).name for part in parts}
     found = list(Path(folder).glob(DISTANCES_PART.format(part="*", of="*")))

@@ -11,8 +11,8 @@ import yaml
 
 from spdclust.config.load import read_mapping, validate
 from spdclust.core.atomic import write_text
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 
 if TYPE_CHECKING:
     from spdclust.config.pipeline import Comparison

@@ -19,9 +19,7 @@ from spdclust.partitions.ensemble import normalize_ensemble
 from spdclust.partitions.normalized import MERGE_ARRAY_MAX_BYTES, NormalizedHistories
 
 
-def load_normalized(
-    histories: str | Path | Sequence[str | Path], *, align: str = "iteration"
-) -> NormalizedHistories:
+def load_normalized(histories: str | Path | Sequence[str | Path]) -> NormalizedHistories:
     """Read the histories of an ensemble and align them to a common label order and number of rows.
 
     Example:
@@ -38,7 +36,7 @@ def load_normalized(
     """
     ensemble = load_merge_histories(histories)
     try:
-        return normalize_ensemble(ensemble, align=align)
+        return normalize_ensemble(ensemble)
     except InputError as error:
         raise error.located(file=common_folder(histories)) from error
 
@@ -67,18 +65,14 @@ def save_merge_array(
 ) -> bool:
     """Write `ensemble_merge_array.npz`, streamed: `merge_array`, int, `(runs, iterations, components)`.
 
+    An array of more bytes than `limit` is omitted, which is recorded in `left_out`.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> written = save_merge_array(example_normalized(), f"{folder}/array.npz")
         >>> array = np.load(f"{folder}/array.npz")["merge_array"]
         >>> written, array.shape, array[0, 7].tolist()  # the four groups of the first run after merge 7
         (True, (2, 11, 12), [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
-
-    Args:
-        normalized: the ensemble.
-        path: the `.npz` file.
-        limit: size in bytes above which the array is omitted, which is recorded in `left_out`; None for no
-            limit.
 
     Returns:
         Whether the array was written.
@@ -106,16 +100,13 @@ def save_distances(
 ) -> None:
     """Write `distances_<method>.npz`: `distances`, float64, `(iterations, runs, runs)`, and `iterations`.
 
+    `ArrayRows` of float64 are written as they are made. `iterations` are 0, 1, 2, … by default; `provenance`
+    is stored as a JSON text.
+
     Example:
         >>> save_distances(np.zeros((2, 3, 3)), f"{folder}/distances.npz", np.array([0, 10]))
         >>> np.load(f"{folder}/distances.npz")["iterations"].tolist()
         [0, 10]
-
-    Args:
-        distances: distances of one method; `ArrayRows` of float64 are written as they are made.
-        path: the `.npz` file.
-        iterations: iterations of the rows; 0, 1, 2, … by default.
-        provenance: origin of the distances, stored as a JSON text under this name if given.
 
     Raises:
         InputError: the file cannot be written.

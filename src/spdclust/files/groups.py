@@ -64,7 +64,7 @@ def save_groups(
         iteration=NO_ITERATION,
     )
     save_rows(cells, ["group", *COLUMNS, "members", "shared_members", "name"], paths["table"])
-    write_text(paths["tree"], newick(found))
+    write_text(paths["tree"], _newick(found))
     save_mapping(mapping, paths["mapping"])
     # written last: if it exists, the others do too
     write_text(paths["record"], json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -253,18 +253,13 @@ def _floats(values: list[Any]) -> np.ndarray:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def newick(found: FoundGroups) -> str:
+def _newick(found: FoundGroups) -> str:
     """Return the tree that the groups were chosen from, with the evidence for each node as a comment.
 
     Labels are quoted, so any label is allowed. The length of a branch is the difference in height of its two
     ends; components have height 0. A comment holds `bits` and `bits_se` if the node was a candidate, and
     `group` if it was chosen: `[&bits=0.5,bits_se=0.01,group=3]`, in the format of FigTree. Without a tree (no
     batches), each group is one node below the root, with its number.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_found
-        >>> newick(example_found())[2:91]
-        "((('attn:0':0.1,'attn:1':0.1):0.1,'mlp:0':0.2)[&bits=0.5,bits_se=0.02,group=0]:0.8,(('att"
     """
     if found.tree is None:
         groups = [found.member_idxs(group).tolist() for group in range(found.n_groups)]

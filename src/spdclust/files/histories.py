@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
-from spdclust.core.argument_kinds import file_path, text, truth
-from spdclust.core.arguments import checked, either, instance, optional, several
+from spdclust.core.arguments import checked, either, file_path, instance, optional, several, text, truth
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, parse_json, split_lines
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
@@ -27,8 +26,7 @@ from spdclust.files.reference import (
     settings_for_reader,
 )
 from spdclust.merge.activations import check_labels
-from spdclust.merge.groups import iterate_group_idxs
-from spdclust.merge.history import NOT_STATED, MergeHistory, not_stated
+from spdclust.merge.history import NOT_STATED, MergeHistory, iterate_group_idxs, not_stated
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT_VERSION = 1

@@ -111,7 +111,7 @@ class ProgressRecorder:
         now = time.monotonic()
         stretch = {"first": first, "n": len(figures["names"]), "seconds": now - self._last}
         self._last = now
-        self.progress.stretches.append(stretch | {"memory_mb": memory_mb()})
+        self.progress.stretches.append(stretch | {"memory_mb": _process_mb()})
         self._write(self.progress.stretches[-1], "a")
 
     def end(self) -> None:
@@ -189,22 +189,14 @@ def load_progress(path: Path) -> MergeProgress:
     return progress
 
 
-def memory_mb() -> float:
-    """Return the memory of this process, in MB: what it holds now, or its peak where that is not known.
-
-    Example:
-        >>> memory_mb() > 1
-        True
-    """
+def _process_mb() -> float:
+    """Return the memory of this process, in MB: what it holds now, or its peak where that is not known."""
     with contextlib.suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-log = logging.getLogger(__name__)
 
 
 def _digest(members: Mapping[str, np.ndarray]) -> str:
@@ -214,6 +206,8 @@ def _digest(members: Mapping[str, np.ndarray]) -> str:
 class MergeCheckpointFile:
     """A `CheckpointStore` in one file, valid only for the merge of the same batches by the same code.
 
+    A file with another key is that of another merge, and not used.
+
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "checkpoint.zip"
@@ -222,10 +216,6 @@ class MergeCheckpointFile:
         {'n_done': array(3)}
         >>> MergeCheckpointFile(path, "other batches").load() is None
         True
-
-    Args:
-        path: the file.
-        key: identifies the merge; a file with a different key is not used.
     """
 
     def __init__(self, path: str | Path, key: str) -> None:

@@ -77,6 +77,8 @@ def reference_settings(history: MergeHistory) -> dict[str, Any]:
 def give_settings(history: MergeHistory, given: Mapping[str, Any]) -> MergeHistory:
     """Return a history with settings that it does not state, and record that they were given.
 
+    `given` has the names of `MergeConfig`; one that the history states must have the same value.
+
     Example:
         >>> from spdclust.example_ensemble import example_history
         >>> unknown = ["activation_threshold", "alpha"]
@@ -85,10 +87,6 @@ def give_settings(history: MergeHistory, given: Mapping[str, Any]) -> MergeHisto
         >>> history = give_settings(history, {"activation_threshold": 0.1})
         >>> history.config.activation_threshold, history.not_stated, history.provenance["given_on_import"]
         (0.1, ('alpha',), ['activation_threshold'])
-
-    Args:
-        history: the history.
-        given: values by the names of `MergeConfig`; one that the history states must have the same value.
 
     Raises:
         InputError: the history states another value, or a value is not allowed.

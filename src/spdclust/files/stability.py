@@ -156,7 +156,6 @@ class CutComponent:
     """One component at one cut, a row of `stability_components.csv`.
 
     Attributes:
-        label: name of the component.
         consensus_group: number of its consensus group.
         contestedness: mean number of group partners that differ between two runs.
     """

@@ -140,7 +140,6 @@ class StoredBatch:
         arrays: `shape`, `indptr`, `indices` and `values` of a CSR matrix, `maxima` and `means` of its
             columns; without values all entries are 1.
         texts: `labels`, one a line, `seed`, the threshold of sets, and the provenance.
-        labels: names of the components.
         path: the file, if it was read from one.
     """
 
@@ -292,20 +291,15 @@ def batch_to_store(
 ) -> StoredBatch:
     """Return a batch that is ready to be written.
 
+    `arrays` are as in `StoredBatch`; indices of any type become as narrow as possible. `threshold` is that of
+    sets, if no values are stored, and `examples` are the tokens of the first samples.
+
     Example:
         >>> arrays = {"shape": np.array([1, 1]), "indptr": np.array([0, 1]), "indices": np.zeros(1, int)}
         >>> arrays |= {"values": np.ones(1, "f4"), "maxima": np.ones(1, "f4"), "means": np.ones(1)}
         >>> batch = batch_to_store(arrays, ["m:0"], 7, {"task": "tms"}, threshold=0.1)
         >>> batch.texts["format_version"], batch.arrays["indices"].dtype.name, len(batch.arrays["values"])
         ('3', 'uint16', 0)
-
-    Args:
-        arrays: as in `StoredBatch`; indices of any type become as narrow as possible.
-        labels: names of the components.
-        seed: seed used to draw the samples.
-        provenance: origin of the batch as strings.
-        threshold: threshold of the sets, if no values are kept.
-        examples: tokens of the first samples.
     """
     n_entries = len(arrays["indices"])
     values = arrays["values"]

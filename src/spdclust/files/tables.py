@@ -96,14 +96,8 @@ def _write(columns: list[str], rows: Any, path: str | Path) -> None:
     write_text(path, stream.getvalue())
 
 
-def metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
-    """Return the per-iteration values of a history by name, each `(iterations,)`; `merges` were made by then.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> {name: column[-1].item() for name, column in list(metrics_table(example_history()).items())[:5]}
-        {'iteration': 10, 'merges': 11, 'k_groups': 1, 'mdl_loss': 7.14, 'merge_pair_cost': 2.135}
-    """
+def _metrics_table(history: MergeHistory) -> dict[str, np.ndarray]:
+    """Return the values of each iteration by name, each `(iterations,)`; `merges` were made by then."""
     return {
         "iteration": np.arange(history.n_iterations),
         "merges": np.arange(history.n_iterations) + 1,
@@ -129,4 +123,4 @@ def save_metrics(history: MergeHistory, path: str | Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    save_columns(metrics_table(history), path)
+    save_columns(_metrics_table(history), path)

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error, check_size, regular_file
 
-_BLOCK = 1 << 20
 _LONGEST_END = 22 + (1 << 16)
 """Size in bytes of the end record of an archive, with the longest possible comment."""
 _TOO_MANY_TO_SAY = (1 << 16) - 1
@@ -101,33 +100,6 @@ def check_members_size(archive: zipfile.ZipFile, path: Path, names: Iterable[str
     largest = max(infos, key=lambda info: info.file_size, default=None)
     if largest is not None:
         check_size(sum(info.file_size for info in infos), path, largest.filename)
-
-
-def check_crc(path: str | Path, kind: str) -> None:
-    """Check the CRC-32 of every member, which readers of `.pt` files do not.
-
-    Files written without checksums (all are 0) pass.
-
-    Example:
-        >>> with zipfile.ZipFile(f"{folder}/a.pt", "w") as archive:
-        ...     archive.writestr("data.pkl", b"weights")
-        >>> whole = (folder / "a.pt").read_bytes()
-        >>> _ = (folder / "a.pt").write_bytes(whole.replace(b"weights", b"Weights"))
-        >>> check_crc(f"{folder}/a.pt", "a checkpoint")
-        Traceback (most recent call last):
-        ...
-        spdclust.InputError: ...a.pt: ... (found: ...Bad CRC-32 for file 'data.pkl'; ...)
-
-    Raises:
-        InputError: the file is not an archive, or a member is damaged.
-    """
-    with open_zip(path, kind) as archive:
-        if not any(info.CRC for info in archive.infolist()):
-            return
-        for info in archive.infolist():
-            with archive.open(info) as stream:  # raises at the end of a member whose checksum does not match
-                while stream.read(_BLOCK):
-                    pass
 
 
 def batch_shape(path: str | Path) -> tuple[int, int]:

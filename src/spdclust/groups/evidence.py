@@ -50,18 +50,14 @@ class Evidence:
     n_codes: int
 
 
-def gates_for(size: int) -> Int[np.ndarray, " gates"]:
+def _gates_for(size: int) -> Int[np.ndarray, " gates"]:
     """Return the gates that are tried for a group: 1, 2, 3, 4, 6, 8, 12, … active members, up to half of them
     and one.
-
-    Example:
-        >>> gates_for(2).tolist(), gates_for(20).tolist()
-        ([1, 2], [1, 2, 3, 4, 6, 8])
     """
     return _GATES[size // 2 + 1 >= _GATES]
 
 
-def gather_evidence(
+def _gather_evidence(
     folds: Folds,
     order: Int[np.ndarray, " places"],
     first: Int[np.ndarray, " sets"],
@@ -72,18 +68,8 @@ def gather_evidence(
 
     The cost is proportional to the total number of active entries of all sets: for the nodes of a tree,
     entries times depth.
-
-    Example:
-        >>> from spdclust.groups.samples import fold_samples
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> both = np.tile(np.arange(40) % 4 == 0, (2, 1)).T
-        >>> acts = ProcessedActivations.from_dense(both, ["m:0", "m:1"])
-        >>> folds = fold_samples([acts, acts], acts.labels, [acts.labels] * 2, 0.1)
-        >>> evidence = gather_evidence(folds, np.array([0, 1]), np.array([0]), np.array([2]), threads=1)
-        >>> evidence.bits.round(1).tolist(), evidence.at_least.tolist(), evidence.opened.tolist()
-        ([[29.7, 29.7]], [1], [[10, 10]])
     """
-    gates = [gates_for(int(size)) for size in sizes]
+    gates = [_gates_for(int(size)) for size in sizes]
     n_gates = np.array([len(each) for each in gates], dtype=np.int64)
     gate_start = np.concatenate([[0], np.cumsum(n_gates)])
     member_start = np.concatenate([[0], np.cumsum(n_gates * sizes)])
@@ -141,7 +127,7 @@ def evidence_of_groups(folds: Folds, groups: list[Int[np.ndarray, "_"]], threads
     if (sizes < 2).any():
         raise ValueError("groups of two or more components only")
     order = np.concatenate(groups) if groups else np.empty(0, dtype=np.int64)
-    return gather_evidence(folds, order, np.cumsum(sizes) - sizes, sizes, threads)
+    return _gather_evidence(folds, order, np.cumsum(sizes) - sizes, sizes, threads)
 
 
 def bits_alone(folds: Folds) -> Float[np.ndarray, "folds components"]:
@@ -191,19 +177,17 @@ def log_evidence(
     an e-value too, however much the folds depend on each other (Vovk and Wang 2021). A fold counts only for
     candidates that were chosen without it.
 
+    `chosen_without` are the folds without which the candidate was found, too.
+
     Example:
         >>> float(log_evidence(np.array([3.0, 3.0]))), float(log_evidence(np.array([20.0, -4.0])).round(3))
         (3.0, 19.0)
-
-    Args:
-        saved: bits saved in each fold.
-        chosen_without: whether the candidate was found without using that fold.
     """
     counted = saved if chosen_without is None else np.where(chosen_without, saved, -np.inf)
     return np.asarray(np.logaddexp2.reduce(counted, axis=-1) - np.log2(saved.shape[-1]))
 
 
-def choose_nodes(
+def _choose_nodes(
     tree: Tree,
     evidence: Evidence,
     nodes: Int[np.ndarray, " candidates"],
@@ -215,13 +199,6 @@ def choose_nodes(
 
     From the leaves up, a node replaces the nodes chosen below it if the total difference in bits is positive
     and its evidence exceeds the number of codes tried, divided by the false-alarm rate.
-
-    Example:
-        >>> tree = Tree(3, np.array([[0, 1], [3, 2]]), np.array([0.1, 0.8]))
-        >>> bits = np.array([[50.0, 60.0], [55.0, 61.0]])
-        >>> found = Evidence(bits, np.array([1, 1]), np.ones((2, 2), int), 4)
-        >>> choose_nodes(tree, found, np.array([3, 4]), np.ones((2, 2), bool))  # 4 saves too little more
-        [3]
 
     Args:
         tree: the candidates.
@@ -277,6 +254,9 @@ def select_nodes(
 ) -> Selection:
     """Return the best disjoint nodes of the tree of all samples, judged on folds that did not choose them.
 
+    All pair sums are written to `arrays`, as far as there are any, and all are added to them at the end: null
+    runs, whose sums nobody reads, use the same memory. The result does not depend on `threads`.
+
     Example:
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -286,13 +266,6 @@ def select_nodes(
         >>> found = select_nodes(folds, threads=1)
         >>> [found.tree.members(node).tolist() for node in found.chosen]
         [[0, 1]]
-
-    Args:
-        folds: the samples.
-        threads: number of threads; the result does not depend on it.
-        progress: called with a short description at the start of each step.
-        arrays: all pair sums are written to these arrays, as far as there are any, and all are added to them
-            at the end: null runs, whose sums nobody reads, use the same memory. None for new ones.
     """
 
     def array() -> np.ndarray | None:
@@ -325,6 +298,6 @@ def select_nodes(
         arrays += [sums.packed, *(part.packed for part in sums_of_parts)]
     nodes, found = nodes[found.any(1)], found[found.any(1)]
     progress("gathering evidence of candidates")
-    evidence = gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
-    chosen = choose_nodes(tree, evidence, nodes, found, regret=_rate_regret(folds))
+    evidence = _gather_evidence(folds, tree.order, tree.first[nodes], tree.sizes[nodes], threads)
+    chosen = _choose_nodes(tree, evidence, nodes, found, regret=_rate_regret(folds))
     return Selection(sums, tree, nodes, evidence, chosen)

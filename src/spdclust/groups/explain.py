@@ -58,7 +58,6 @@ class Formation:
         joinings: the merges that joined two parts of the group, in order.
         absent: members that were not part of the run's merge.
         apart: parts that the run never joined, largest first; a single part if it joined them all.
-        n_samples: number of samples counted.
     """
 
     joinings: list[Joining]
@@ -77,6 +76,9 @@ def explain_group(
 ) -> Formation:
     """Return how the members of a group were merged in one run, and how the joined parts are active.
 
+    `batches` are what that run was merged on. A component is active above `threshold`, by default that of the
+    run's merge, or 0 if it had none.
+
     Example:
         >>> from spdclust.example_ensemble import example_activations, example_history
         >>> histories = [example_history(0), example_history(1)]
@@ -85,14 +87,6 @@ def explain_group(
         [(5, ['attn:0'], ['mlp:0'], 1), (7, ['attn:0', 'mlp:0'], ['attn:1'], 2)]
         >>> formation.joinings[1].n_both, round(formation.joinings[1].jaccard, 2)
         (35, 0.92)
-
-    Args:
-        histories: the runs of the ensemble.
-        members: labels of the group.
-        run: the run whose merge is replayed.
-        batches: the activations that the run was merged on.
-        threshold: a component is active above this; by default the threshold of the run's merge, or 0 if it
-            had none.
 
     Raises:
         InputError: there is no such run, none of the members is part of it, or the batches lack a member.

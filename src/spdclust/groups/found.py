@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.argument_kinds import whole
-from spdclust.core.arguments import checked
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import checked, whole
 from spdclust.core.errors import InputError
-from spdclust.core.types import Bool, Float, Int, Labels
+from spdclust.core.types import Bool, Brief, Float, Int, Labels
 
 COLUMNS = {
     "size": "components in the group",
@@ -65,7 +63,6 @@ class SharedMembers:
     """Components that are also active with a second group, one row each, strongest evidence first.
 
     Attributes:
-        component: index of the component.
         group: the second group.
         bits: bits per sample saved on held-out samples by also assigning the component to that group.
         share: share of the group's events on which the component is active while its own group is inactive.

@@ -37,7 +37,6 @@ class Memberships:
     """Components that are active with a group outside their own node, one row each.
 
     Attributes:
-        component: number of the component.
         group: the group that it is active with.
         bits: `(rows, folds)` bits saved by coding it given the group, over all samples of the fold.
         share: share of the group's events (while its own group is inactive) on which it is active.
@@ -65,6 +64,9 @@ def find_memberships(
 ) -> Memberships:
     """Return the components that are active with a group like its members, for every group but their own.
 
+    A group is active if `at_least` of its members are, the gate of its code. `false_alarm` is the rate of
+    ensembles with any row due to chance. The result does not depend on `threads`.
+
     Example:
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -74,13 +76,6 @@ def find_memberships(
         >>> found = find_memberships(folds, [np.array([0, 1])], at_least=np.array([1]), threads=1)
         >>> found.component.tolist(), found.group.tolist(), found.share.tolist()
         ([2], [0], [1.0])
-
-    Args:
-        folds: the samples.
-        groups: disjoint groups.
-        at_least: number of active members that makes each group active, the gate of its code.
-        threads: number of threads; the result does not depend on it.
-        false_alarm: rate of ensembles with any row due to chance.
     """
     n_groups, n_components = len(groups), len(folds.labels)
     nothing = np.empty(0, dtype=np.int64)

@@ -51,6 +51,9 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
     components are traded between random pairs of samples (curveball, Strona et al. 2014). Groups found then
     exist because some samples have more active components than others.
 
+    Of many samples, only the `first_samples` are used. With `keep_busy`, each sample keeps its number of
+    active components. The result does not depend on `threads`.
+
     Example:
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -59,12 +62,6 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
         >>> nulls = [null_folds(folds, seed=0, keep_busy=busy) for busy in (False, True)]
         >>> [bool((null.counts == folds.counts).all()) for null in nulls]
         [True, True]
-
-    Args:
-        folds: the samples; of many, only the `first_samples` are used.
-        seed: seed of the draws.
-        keep_busy: whether samples keep their number of active components.
-        threads: number of threads; the result does not depend on it.
     """
     first = first_samples(folds)
     pieces = [
@@ -105,6 +102,9 @@ def null_groups(
 ) -> tuple[Int[np.ndarray, " nulls"], Int[np.ndarray, " nulls"]]:
     """Return how many groups each null run finds: with independent components, and with busy samples kept.
 
+    There are `n_null` runs of each kind, the first of which has this seed. All write their pair sums to
+    `arrays`, because they are large. The result does not depend on `threads`.
+
     Example:
         >>> from spdclust.groups.samples import fold_samples
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -113,14 +113,6 @@ def null_groups(
         >>> independent, busy = null_groups(folds, 2, 0, threads=1, progress=lambda step: None, arrays=[])
         >>> independent.tolist(), busy.tolist()
         ([0, 0], [0, 0])
-
-    Args:
-        samples: the samples; None for no null runs.
-        n_null: number of null runs of each kind.
-        seed: seed of the first null run of each kind.
-        threads: number of threads; the result does not depend on it.
-        progress: called with a short description at the start of each null run.
-        arrays: all null runs write their pair sums to these, because they are large.
     """
     found = np.zeros((2, n_null), dtype=np.int64)
     if samples is None:

@@ -34,7 +34,6 @@ class Entries:
         start: `(rows + 1,)` start of each row's entries.
         columns: `(entries,)` uint16 if there are at most 65,536 columns, else uint32.
         values: `(entries,)` float32, or None if all are 1.
-        n_columns: number of columns.
     """
 
     start: Integer[np.ndarray, " rows_and_end"]
@@ -301,7 +300,7 @@ def _block_edges(before: int, n_samples: int) -> Int[np.ndarray, " edges"]:
     return np.concatenate([[0], np.cumsum(taken[1] - taken[0])])
 
 
-def active_entries(
+def _active_entries(
     matrix: Any,
     columns: Int[np.ndarray, " own"],
     n_components: int,
@@ -309,12 +308,6 @@ def active_entries(
     into: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Entries:
     """Return the entries above a threshold, with columns renumbered and sorted in every row.
-
-    Example:
-        >>> from scipy import sparse
-        >>> active = active_entries(sparse.csr_array([[0.5, 0.05, 0.75]]), np.array([2, 1, 0]), 3, 0.1)
-        >>> active.columns.tolist(), active.values.tolist()
-        ([0, 2], [0.75, 0.5])
 
     Args:
         matrix: `(samples, own components)` CSR matrix.
@@ -363,7 +356,7 @@ def _active_in_batch(
 
     def active(part_reader: tuple[int, Callable[[], Any]]) -> tuple[int, Entries]:
         at, read = part_reader
-        return at, active_entries(read(), columns, n_components, threshold, (numbers[at:], values[at:]))
+        return at, _active_entries(read(), columns, n_components, threshold, (numbers[at:], values[at:]))
 
     starts, ones, end = [np.zeros(1, dtype=np.int64)], [], 0
     for at, part in run_in_order(active, places(), threads):

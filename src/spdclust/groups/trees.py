@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from spdclust.core.types import Float, Int
-from spdclust.merge.groups import merge_tree
+from spdclust.merge.history import merge_tree
 
 _KEY_SEED = 0x5BDC1057
 

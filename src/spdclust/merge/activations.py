@@ -11,11 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.argument_kinds import dense_array, real, texts, truth
-from spdclust.core.arguments import check_fields, checked, instance, optional
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import check_fields, checked, dense_array, instance, optional, real, texts, truth
 from spdclust.core.errors import InputError
-from spdclust.core.types import Bool, Float, Int, Labels
+from spdclust.core.types import Bool, Brief, Float, Int, Labels
 from spdclust.merge.rows import dense_rows, sparse_rows
 
 ENTRIES_PER_SUM = 1 << 22
@@ -286,22 +284,18 @@ def components_to_merge(
     A component is left out if its statistic (`filter_dead_stat`) is below `filter_dead_threshold` in every
     batch, or if its module does not match `module_name_filter`.
 
+    `maxima`, in the precision of the activations, and `means` are those of each component in each batch.
+
     Example:
         >>> labels = ["a:0", "a:1", "b:0"]
         >>> maxima = np.array([[0.5, 0.0, 0.0], [0.0, 0.0, 0.2]])
         >>> components_to_merge(labels, maxima, maxima / 2, MergeConfig()).tolist()
         [0, 2]
 
-    Args:
-        labels: names of the components.
-        maxima: largest activation of each component in each batch, in the precision of the activations.
-        means: mean activation of each component in each batch.
-        config: the settings of the merge.
-
     Raises:
         InputError: no module matches `module_name_filter`, or no component is alive.
     """
-    chosen = in_modules(labels, config.module_name_filter)
+    chosen = _in_modules(labels, config.module_name_filter)
     statistic = maxima if config.filter_dead_stat == "max" else means
     threshold = config.filter_dead_threshold
     # a plain float is compared in the precision of the statistic, as in the reference implementation
@@ -318,16 +312,8 @@ def components_to_merge(
     return components
 
 
-def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
-    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these.
-
-    Example:
-        >>> in_modules(["mlp.in:0", "mlp.out:0", "attn:0"], ["*.out", "att"]).tolist()
-        [False, True, True]
-
-    Raises:
-        InputError: an entry matches no module.
-    """
+def _in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
+    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these."""
     if module_filter is None:
         return np.ones(len(labels), dtype=bool)
     of_label = [module_of(label) for label in labels]

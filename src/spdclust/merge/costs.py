@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.config.merge import MergeConfig
-from spdclust.core.argument_kinds import dense_array, real
-from spdclust.core.arguments import checked
+from spdclust.core.arguments import checked, dense_array, real
 from spdclust.core.errors import InputError
 from spdclust.core.types import Float, Int, Num
 from spdclust.merge.activations import ProcessedActivations
@@ -148,22 +147,17 @@ def recompute_coacts_from_scratch(
             counts samples. If None, a group's activation is the sum of its members' activations and the
             result holds sums of products.
     """
-    groups = group_activations(activations, group_idxs, activation_threshold)
+    groups = _group_activations(activations, group_idxs, activation_threshold)
     coact: np.ndarray = groups.T @ groups
     return coact
 
 
-def group_activations(
+def _group_activations(
     activations: Any,
     group_idxs: Int[np.ndarray, " components"],
     activation_threshold: float | None,
 ) -> Float[np.ndarray, "samples groups"]:
-    """Return every group's activation on every sample, dense: 0 or 1, or sums when the threshold is None.
-
-    Example:
-        >>> group_activations([[0.9, 0.0, 0.2]], np.array([0, 0, 1]), None).tolist()
-        [[0.9, 0.2]]
-    """
+    """Return every group's activation on every sample, dense: 0 or 1, or sums when the threshold is None."""
     dense = (
         activations.matrix.toarray()
         if isinstance(activations, ProcessedActivations)

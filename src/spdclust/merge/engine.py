@@ -50,27 +50,13 @@ def identity_of(config: MergeConfig, labels: Labels, seed: Seed, n_merges: int) 
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def generator_to_array(rng: np.random.Generator) -> np.ndarray:
-    """Return a generator's state as an array of text.
-
-    Example:
-        >>> rng, copy = np.random.default_rng(1), np.random.default_rng(2)
-        >>> generator_from_array(generator_to_array(rng), copy)
-        >>> float(rng.random()) == float(copy.random())
-        True
-    """
+def _generator_to_array(rng: np.random.Generator) -> np.ndarray:
+    """Return a generator's state as an array of text."""
     return np.array(json.dumps(rng.bit_generator.state))
 
 
-def generator_from_array(array: np.ndarray, rng: np.random.Generator) -> None:
-    """Set a generator to the state in an array.
-
-    Example:
-        >>> first, second = np.random.default_rng(1), np.random.default_rng(2)
-        >>> generator_from_array(generator_to_array(first), second)
-        >>> bool(first.random() == second.random())
-        True
-    """
+def _generator_from_array(array: np.ndarray, rng: np.random.Generator) -> None:
+    """Set a generator to the state in an array."""
     rng.bit_generator.state = json.loads(str(array))
 
 
@@ -277,7 +263,7 @@ class Engine:
             "samples_at": self.samples_at[: self.n_done],
             "n_batches_taken": np.array(self._n_batches_taken),
             "batch_started_at": np.array(self._batch_started_at),
-            "generator": generator_to_array(self.rng),
+            "generator": _generator_to_array(self.rng),
             "figures": state.figures,
             "marks": state.marks,
             "blocks": state.blocks,
@@ -317,7 +303,7 @@ class Engine:
             self._state.marks[mark] = arrays["marks"][mark]
         self.log[:, :n_done] = arrays["log"]
         self.samples_at[:n_done] = arrays["samples_at"]
-        generator_from_array(arrays["generator"], self.rng)
+        _generator_from_array(arrays["generator"], self.rng)
 
     @property
     def _must_replay(self) -> bool:

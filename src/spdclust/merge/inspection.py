@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from spdclust.core.numbering import merges_done
+from spdclust.core.names import merges_done
 from spdclust.core.types import Int, Labels
 from spdclust.merge.activations import module_of
 from spdclust.merge.history import MergeHistory

@@ -49,7 +49,6 @@ class LoadedBatch:
 
     Attributes:
         order: group of each slot, identified by its smallest component.
-        n_samples: samples in the batch.
         activity: per slot, samples on which the group is active; for scalar activations the sum of squares.
         total: per slot, sum of activations; zeros unless scalar.
         coact: coactivations, allocated for `capacity` slots.
@@ -82,21 +81,16 @@ def load_batch(
 ) -> LoadedBatch:
     """Load a batch under a grouping.
 
+    A batch that has `chunks()` is read chunk by chunk. Excluded components have group -1. `order` has the
+    groups of the slots, by activity if None; `capacity` is the number of slots, as many as a merge needs if
+    None; `wide` stores the rows of samples in the wide type even for few groups.
+
     Example:
         >>> from spdclust.merge.activations import ProcessedActivations
         >>> acts = ProcessedActivations.from_dense([[1, 1, 0], [1, 1, 0], [1, 0, 1]], ["m:0", "m:1", "m:2"])
         >>> loaded = load_batch(acts, np.arange(3), None, MergeConfig(), threads=1)
         >>> loaded.order.tolist(), loaded.activity.tolist(), loaded.zero_pairs  # m:1, m:2 are never together
         ([2, 1, 0], [1.0, 2.0, 3.0], 1)
-
-    Args:
-        batch: a `Batch`; if it has `chunks()`, it is read chunk by chunk.
-        group_of_column: group of each column of the batch, -1 for excluded components.
-        order: groups of the slots; None orders them by activity.
-        config: the settings of the merge.
-        threads: how many threads may work.
-        capacity: number of slots to allocate; None for as many as a merge needs.
-        wide: store the samples' rows in the wide type even for few groups.
 
     Raises:
         InputError: there are too many samples, there is not enough memory, or costs would be too large for
@@ -158,7 +152,7 @@ def _load_boolean(
     coactivation.fill_rows(n_groups, *spans, samples.rows, samples.row_start, samples.row_length)
 
     coact = _empty_coactivations(activity, capacity)
-    first_dense, n_tiles = dense_slots(activity, n_samples, samples.rows.nbytes)
+    first_dense, n_tiles = _dense_slots(activity, n_samples, samples.rows.nbytes)
     n_parts = 1 if threads == 1 else 8 * threads
 
     def count(first: int, last: int) -> None:
@@ -288,15 +282,11 @@ def _load_scalar(
     )
 
 
-def dense_slots(activity: Int[np.ndarray, " slots"], n_samples: int, room: int) -> tuple[int, int]:
+def _dense_slots(activity: Int[np.ndarray, " slots"], n_samples: int, room: int) -> tuple[int, int]:
     """Return the first slot to count in tiles, up to the last slot, and the number of tiles.
 
     A tile pays if at least `DENSE` of its slots are active on a sample on average. Its bits take 64 bytes a
     sample.
-
-    Example:
-        >>> dense_slots(np.repeat([1, 90], [600, 512]), n_samples=100, room=100_000)
-        (600, 1)
     """
     first, n_tiles = len(activity), 0
     while first > 0 and (n_tiles + 1) * 8 * tiles.TILE * n_samples <= room:

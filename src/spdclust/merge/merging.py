@@ -10,15 +10,23 @@ import numpy as np
 from tqdm import tqdm
 
 from spdclust.config.merge import MergeConfig, merge_settings_without_effect
-from spdclust.core.argument_kinds import real, seed_number, truth, whole
-from spdclust.core.arguments import checked, either, function, instance, optional
+from spdclust.core.arguments import (
+    checked,
+    either,
+    function,
+    instance,
+    optional,
+    real,
+    seed_number,
+    truth,
+    whole,
+)
 from spdclust.core.errors import InputError
 from spdclust.core.threads import available_threads
 from spdclust.core.types import Float, Seed, make_generator
 from spdclust.merge.activations import components_to_merge
 from spdclust.merge.engine import CheckpointStore, Engine, identity_of, load_fitting
-from spdclust.merge.groups import pairs_from_names
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, pairs_from_names
 from spdclust.merge.kernels import layout
 from spdclust.merge.memory import enough_memory
 from spdclust.merge.sources import as_batch_source, check_source
@@ -123,7 +131,7 @@ def merge_iteration(
                 stop = _next_callback(callback_at, engine.n_done, stop)
             engine.advance(stop)
             if callback is not None and _is_at(callback_at, stop - 1):
-                callback(view_of(engine))
+                callback(_view_of(engine))
             if watch is not None:
                 watch(first, {"names": engine.names()[first:], **_figures(engine, first, engine.n_done)})
             spent = time.monotonic() - began
@@ -169,18 +177,8 @@ def _figures(engine: Engine, first: int, last: int) -> dict[str, Float[np.ndarra
     }
 
 
-def view_of(engine: Engine) -> MergeView:
-    """Return the view that a callback gets of a merge, just after its last iteration.
-
-    Example:
-        >>> from spdclust.merge.activations import ProcessedActivations
-        >>> source = as_batch_source(ProcessedActivations.from_dense(np.eye(4), ["a:0", "a:1", "a:2", "a:3"]))
-        >>> engine = Engine(source, np.arange(4), MergeConfig(iters=1), make_generator(0), threads=1)
-        >>> engine.advance(1)
-        >>> view = view_of(engine)
-        >>> view.iteration, view.k_groups, sorted(view.ranks.tolist())
-        (0, 3, [1, 1, 2])
-    """
+def _view_of(engine: Engine) -> MergeView:
+    """Return the view that a callback gets of a merge, just after its last iteration."""
     figures = _figures(engine, engine.n_done - 1, engine.n_done)
     return MergeView(
         engine.state,
@@ -220,6 +218,9 @@ def repeat_merge(
     are joined as recorded in the history; no pair is searched for, so this takes a fraction of the time of
     the merge. A view is valid until the next one is requested.
 
+    `activations` are in any form that `merge_iteration` accepts. `iterations` increase, and are consumed
+    lazily.
+
     Example:
         >>> from spdclust.config.merge import MergeConfig
         >>> from spdclust.merge.activations import ProcessedActivations
@@ -228,12 +229,6 @@ def repeat_merge(
         >>> history = merge_iteration(acts, MergeConfig(iters=None))
         >>> [(view.iteration, view.k_groups) for view in repeat_merge(acts, history, [0, 2])]
         [(0, 5), (2, 3)]
-
-    Args:
-        activations: the merged activations, in any form that `merge_iteration` accepts.
-        history: the history of the merge.
-        iterations: merges after which to yield a view, in increasing order; consumed lazily.
-        threads: number of threads; None for all cores.
 
     Raises:
         InputError: the activations are not those of the history, or an iteration does not exist or is out of
@@ -270,7 +265,7 @@ def repeat_merge(
             if stop == engine.n_done:  # load the next batch
                 stop = min(engine.n_done + history.config.recompute_costs_every, engine.n_merges)
             engine.repeat(names, min(iteration + 1, stop))
-        yield view_of(engine)
+        yield _view_of(engine)
 
 
 LOG_SECONDS = 10.0
@@ -290,12 +285,9 @@ class Progress:
         '5/10 merges, 2.50 merges/s, 00:02 left, k 5, MDL 1.5 bits, pair cost -0.25 bits'
     """
 
-    def __init__(
-        self, n_merges: int, *, n_done: int, on_terminal: bool, log_seconds: float | None = None
-    ) -> None:
+    def __init__(self, n_merges: int, *, n_done: int, on_terminal: bool) -> None:
         self._n_merges = n_merges
         self._first = n_done
-        self._log_seconds = LOG_SECONDS if log_seconds is None else log_seconds
         self._start = self._last_log = time.monotonic()
         self._bar = tqdm(
             total=n_merges,
@@ -310,7 +302,7 @@ class Progress:
         self._bar.set_postfix_str(_values(k, mdl, cost), refresh=False)
         self._bar.update(n_done - self._bar.n)
         now = time.monotonic()
-        if now - self._last_log >= self._log_seconds:
+        if now - self._last_log >= LOG_SECONDS:
             self._last_log = now
             logger.info(self.line(k=k, mdl=mdl, cost=cost, n_done=n_done, seconds=now - self._start))
 

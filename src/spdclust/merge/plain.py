@@ -69,17 +69,12 @@ def merge_plainly(activations: Any, config: MergeConfig, seed: Seed = 0) -> Merg
 def draw_pair(costs: Any, law: Law, argument: float, rng: np.random.Generator) -> Pair:
     """Draw a pair of groups by a law of `LAWS`.
 
+    Costs are symmetric, in bits per sample, NaN for pairs that cannot be merged; the diagonal is ignored.
+
     Example:
         >>> costs = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 9.0], [5.0, 9.0, 0.0]])
         >>> draw_pair(costs, exp_rank_law, 50.0, np.random.default_rng(0))
         (0, 1)
-
-    Args:
-        costs: `(groups, groups)` symmetric cost matrix in bits per sample, NaN for pairs that cannot be
-            merged; the diagonal is ignored.
-        law: gives the probability of each pair.
-        argument: argument of the law.
-        rng: where the draw comes from.
 
     Raises:
         InputError: no pair has a cost, or the argument is out of range.

@@ -155,7 +155,7 @@ def next_batch(source: BatchSource) -> Any:
     return source.get_next_batch() if stored is None else stored()
 
 
-def check_source(source: BatchSource, threshold: float | None, field: str = "activation_threshold") -> None:
+def check_source(source: BatchSource, threshold: float | None) -> None:
     """Check that a threshold can be applied to the batches of a source.
 
     Example:
@@ -167,7 +167,9 @@ def check_source(source: BatchSource, threshold: float | None, field: str = "act
         InputError: the batches hold no values, and another threshold or the values are asked for.
     """
     files = getattr(source, "paths", [None])
-    check_threshold(getattr(source, "threshold", None), threshold, field=field, file=files[0])
+    check_threshold(
+        getattr(source, "threshold", None), threshold, field="activation_threshold", file=files[0]
+    )
 
 
 def stretches(batch: Any, entries: int | None = None) -> Iterator[tuple[int, Any]]:

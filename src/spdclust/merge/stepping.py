@@ -89,14 +89,14 @@ def open_slots(state: State) -> Int[np.ndarray, " groups"]:
     return np.flatnonzero(state.figures[layout.CLOSED, :n_slots] == 0)
 
 
-def move_together(state: State, rules: Rules) -> None:
+def _move_together(state: State, rules: Rules) -> None:
     """Remove the gaps that closed slots left in all arrays.
 
     Example:
         >>> from spdclust.example_ensemble import example_engine
         >>> engine = example_engine()
         >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
-        >>> move_together(engine.state, engine.rules)
+        >>> _move_together(engine.state, engine.rules)
         >>> open_slots(engine.state).tolist()  # they were 0, 2 and 4
         [0, 1, 2]
     """
@@ -118,7 +118,7 @@ def move_together(state: State, rules: Rules) -> None:
         joining.update_weight(state.figures, state.blocks, slot)
 
 
-def pack_words(state: State) -> None:
+def _pack_words(state: State) -> None:
     """Move all sets of samples to the front of their buffer.
 
     Example:
@@ -126,7 +126,7 @@ def pack_words(state: State) -> None:
         >>> engine = example_engine()
         >>> replay(engine.state, engine.rules, np.array([[1, 3]]))
         >>> before = int(engine.state.counts[layout.TOP])
-        >>> pack_words(engine.state)
+        >>> _pack_words(engine.state)
         >>> before, int(engine.state.counts[layout.TOP])  # a word for each of three groups
         (5, 3)
     """
@@ -141,18 +141,10 @@ def pack_words(state: State) -> None:
     state.marks[layout.SPAN_START, slots] = moved
 
 
-def pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator) -> tuple[int, int]:
+def _pair_at_rank(state: State, rules: Rules, rank: int, rng: np.random.Generator) -> tuple[int, int]:
     """Return the slots of the pair at a given rank, with ties in random order, by reading all rows.
 
     A sample of pairs brackets the value; the pairs inside the bracket are then sorted.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_engine
-        >>> rng = np.random.default_rng(0)
-        >>> engine = example_engine(rng)
-        >>> p, q = pair_at_rank(engine.state, engine.rules, 3, rng)  # all six pairs cost the same
-        >>> p != q, {p, q} <= {0, 1, 2, 3}
-        (True, True)
     """
     log_k, slots = _log_k(state), open_slots(state)
     state.listed[: len(slots)] = slots
@@ -197,9 +189,9 @@ def warm_up(config: MergeConfig, n_components: int) -> None:
 def _make_room(state: State, rules: Rules) -> None:
     status = int(state.counts[layout.STATUS])
     if status == layout.MOVE_TOGETHER:
-        move_together(state, rules)
+        _move_together(state, rules)
     elif status == layout.PACK_WORDS:
-        pack_words(state)
+        _pack_words(state)
     elif status == layout.NO_PAIR:
         raise InputError(
             "no pair of groups can be merged before the next batch",
@@ -235,7 +227,7 @@ def _join_with_figures(state: State, rules: Rules) -> None:
 
 
 def _join_high_rank(state: State, rules: Rules, rng: np.random.Generator) -> None:
-    p, q = pair_at_rank(state, rules, int(state.counts[layout.CHOSEN_RANK]), rng)
+    p, q = _pair_at_rank(state, rules, int(state.counts[layout.CHOSEN_RANK]), rng)
     _join(
         state, rules, p, q, int(state.counts[layout.CHOSEN_RANK]), float(loop.zero_share_of_all(state.counts))
     )
@@ -291,8 +283,8 @@ def _merge_little(config: MergeConfig, wide: bool) -> None:
     read_all_rows(state, rules, threads=1)
     merge_up_to(state, rules, 6, rng)
     # kernels that a small merge does not reach by itself
-    move_together(state, rules)
-    pack_words(state)
+    _move_together(state, rules)
+    _pack_words(state)
     joining.spread_rows(state.coact, np.arange(2))
     if config.merge_pair_sampling_method == "exp_rank":
         state.listed[:2] = 0, -1

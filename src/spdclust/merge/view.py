@@ -109,7 +109,7 @@ class MergeView:
     ) -> Float[np.ndarray, "*pairs"]:
         """Return the costs of merging pairs of different groups, bits per sample, without a matrix."""
         s, r = self.activities, self.ranks
-        return pair_costs(
+        return _pair_costs(
             self.coactivations_of(first, second),
             (s[first], s[second]),
             (r[first], r[second]),
@@ -144,7 +144,7 @@ class MergeView:
         return groups
 
 
-def pair_costs(
+def _pair_costs(
     coactivations: Float[np.ndarray, "*pairs"],
     activities: tuple[Float[np.ndarray, "*pairs"], Float[np.ndarray, "*pairs"]],
     ranks: tuple[Int[np.ndarray, "*pairs"], Int[np.ndarray, "*pairs"]],
@@ -158,7 +158,7 @@ def pair_costs(
 
     Example:
         >>> one = np.ones(1, dtype=np.int64)
-        >>> never_alone = pair_costs(
+        >>> never_alone = _pair_costs(
         ...     np.array([2.0]), (np.array([2.0]), np.array([2.0])), (one, one),
         ...     k_groups=5, total_activity=0.0, n_samples=4, alpha=1.0,
         ... )

@@ -20,8 +20,9 @@ from spdclust.models.global_causal_importance import (
     ReverseResidual,
     SharedMLP,
     SharedTransformer,
+    mlp,
+    parallel_mlp,
 )
-from spdclust.models.layers import mlp, parallel_mlp
 from spdclust.models.modules import DecomposedModule
 
 Modules = Sequence[DecomposedModule]
@@ -162,44 +163,29 @@ def build_causal_importance(
 Sigmoid = Callable[[torch.Tensor], torch.Tensor]
 
 
-def hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
-    """Clamp to 0 to 1.
-
-    Example:
-        >>> hard(torch.tensor([-1.0, 0.25, 3.0])).tolist()
-        [0.0, 0.25, 1.0]
-    """
+def _hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
+    """Clamp to 0 to 1."""
     return x.clamp(0, 1)
 
 
-def upper_leaky_hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
-    """Clamp below 0; continue above 1 with slope 0.01.
-
-    Example:
-        >>> upper_leaky_hard(torch.tensor([-1.0, 0.25, 3.0])).tolist()
-        [0.0, 0.25, 1.01999...]
-    """
+def _upper_leaky_hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
+    """Clamp below 0; continue above 1 with slope 0.01."""
     return torch.where(x > 1, 1 + 0.01 * (x - 1), x.clamp(0, 1))
 
 
-def swish_hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
-    """Difference of two swishes with slope 10, centred on 0 and on 1: a smooth version of `hard`.
-
-    Example:
-        >>> swish_hard(torch.tensor([0.5])).tolist()
-        [0.5]
-    """
+def _swish_hard(x: Float[torch.Tensor, "..."]) -> Float[torch.Tensor, "..."]:
+    """Difference of two swishes with slope 10, centred on 0 and on 1: a smooth version of `hard`."""
     return x * torch.sigmoid(10 * x) - (x - 1) * torch.sigmoid(10 * (x - 1))
 
 
 SIGMOIDS: dict[str, tuple[Sigmoid, Sigmoid]] = {
     # the leak below 0 exists in gradients only
-    "leaky_hard": (hard, upper_leaky_hard),
-    "hard": (hard, hard),
-    "lower_leaky_hard": (hard, hard),
-    "upper_leaky_hard": (upper_leaky_hard, upper_leaky_hard),
+    "leaky_hard": (_hard, _upper_leaky_hard),
+    "hard": (_hard, _hard),
+    "lower_leaky_hard": (_hard, _hard),
+    "upper_leaky_hard": (_upper_leaky_hard, _upper_leaky_hard),
     "normal": (torch.sigmoid, torch.sigmoid),
-    "swish_hard": (swish_hard, swish_hard),
+    "swish_hard": (_swish_hard, _swish_hard),
 }
 """For each `sigmoid_type`, the functions for `lower_leaky` and `upper_leaky` causal importances."""
 

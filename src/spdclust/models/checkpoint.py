@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
-from spdclust.models.wandb_files import decomposition_folder, parse_wandb_path
+from spdclust.models.wandb_files import parse_wandb_path, run_folder
 
 if TYPE_CHECKING:
     import torch
@@ -65,19 +65,6 @@ class Checkpoint:
                     digest.update(block)
         return digest.hexdigest()
 
-    def read_state(self) -> "dict[str, torch.Tensor]":
-        """Return the tensors of the weights file, on the CPU; nothing in the file is executed.
-
-        Example:
-            >>> state = resolve_checkpoint("resources/resid_mlp1").read_state()
-            >>> tuple(state["_components.layers-0-mlp_in.V"].shape)
-            (400, 100)
-
-        Raises:
-            InputError: the file is truncated, or is not a state dict.
-        """
-        return read_state_dict(self.weights)
-
 
 def resolve_checkpoint(path: str | Path) -> Checkpoint:
     """Resolve a `model_path` to local files.
@@ -95,7 +82,7 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
             of a type that is not known.
     """
     run = parse_wandb_path(path)
-    location = Path(path).expanduser() if run is None else decomposition_folder(run)
+    location = Path(path).expanduser() if run is None else run_folder(run)
     if exists(location) and location.is_dir():
         weights = _last_step(location)
     elif not exists(location):
@@ -139,13 +126,11 @@ def _last_step(folder: Path) -> Path:
 def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torch.Tensor]":
     """Return the tensors in a `torch.save`d state dict, on the CPU; nothing in the file is executed.
 
+    With `shapes_only` the values are not read or verified.
+
     Example:
         >>> len(read_state_dict(Path("resources/resid_mlp1/model_6000.pth")))
         16
-
-    Args:
-        file: the file.
-        shapes_only: do not read or verify the values.
 
     Raises:
         InputError: the file is missing, truncated or damaged, contains code, or is not a state dict.

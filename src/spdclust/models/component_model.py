@@ -13,7 +13,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error
 from spdclust.core.types import Float, Int, Labels
 from spdclust.models.causal_importance import Sigmoid, build_causal_importance, find_sigmoids
-from spdclust.models.checkpoint import COMPONENTS, TARGET, Checkpoint, resolve_checkpoint
+from spdclust.models.checkpoint import COMPONENTS, TARGET, Checkpoint, read_state_dict, resolve_checkpoint
 from spdclust.models.config import Task, ToyTask
 from spdclust.models.inputs import InputCapture, checked_inputs
 from spdclust.models.modules import (
@@ -347,7 +347,7 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
             file,
         )
 
-    state = modernised(checkpoint.read_state(), checkpoint.weights)
+    state = modernised(read_state_dict(checkpoint.weights), checkpoint.weights)
     if not part(state, TARGET):
         state |= {TARGET + name: tensor for name, tensor in target.own_weights().items()}
     expected = (

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spdclust.core.errors import InputError
-from spdclust.models.checkpoint import COMPONENTS, current_name, resolve_checkpoint
+from spdclust.models.checkpoint import COMPONENTS, current_name, read_state_dict, resolve_checkpoint
 from spdclust.models.config import DecompositionConfig, ModulePattern
 
 IDENTITY = "pre_identity"
@@ -35,15 +35,13 @@ class DecomposedModule:
     """One module of the target model and the sizes of its decomposition.
 
     Example:
-        >>> describe(nn.Linear(3, 2), "linear1", 7)
+        >>> _describe(nn.Linear(3, 2), "linear1", 7)
         DecomposedModule(name='linear1', kind='matrix', d_in=3, d_out=2, n_components=7, has_bias=True)
 
     Attributes:
         name: path of the module in the target model.
         kind: `matrix` takes vectors, `embedding` takes token numbers.
         d_in: length of the input vectors, or size of the vocabulary.
-        d_out: length of the output vectors.
-        n_components: number of components.
         has_bias: whether the module has a bias, which is not decomposed.
     """
 
@@ -60,15 +58,8 @@ class DecomposedModule:
         return self.name.replace(".", "-")
 
 
-def describe(module: nn.Module, name: str, n_components: int) -> DecomposedModule | None:
-    """Return the sizes of a module, or None if modules of its kind cannot be decomposed.
-
-    Example:
-        >>> describe(nn.Embedding(50, 4), "wte", 3).d_in
-        50
-        >>> describe(nn.ReLU(), "act", 3) is None
-        True
-    """
+def _describe(module: nn.Module, name: str, n_components: int) -> DecomposedModule | None:
+    """Return the sizes of a module, or None if modules of its kind cannot be decomposed."""
     kind: Literal["matrix", "embedding"] = "matrix"
     has_bias = getattr(module, "bias", None) is not None
     weight: Any = getattr(module, "weight", None)
@@ -146,7 +137,7 @@ def _expand(
                     allowed="one pattern per module",
                 )
             submodule = target.get_submodule(name)
-            described = describe(submodule, name, info.C)
+            described = _describe(submodule, name, info.C)
             if described is None:
                 raise InputError(
                     "module cannot be decomposed",
@@ -172,7 +163,7 @@ def _is_conv1d(module: nn.Module) -> bool:
 
 
 def _some_modules(target: nn.Module, most: int = 8) -> str:
-    names = [name for name, module in target.named_modules() if describe(module, name, 1) is not None]
+    names = [name for name, module in target.named_modules() if _describe(module, name, 1) is not None]
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
@@ -329,7 +320,7 @@ def component_weights(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarra
         InputError: there is no such checkpoint, or it holds no components.
     """
     checkpoint = resolve_checkpoint(path)
-    tensors = part(modernised(checkpoint.read_state(), checkpoint.weights), COMPONENTS)
+    tensors = part(modernised(read_state_dict(checkpoint.weights), checkpoint.weights), COMPONENTS)
     keys = sorted(name.removesuffix(".V") for name in tensors if name.endswith(".V"))
     if not keys or any(f"{key}.U" not in tensors for key in keys):
         raise InputError("no components in this checkpoint", file=checkpoint.weights, field=COMPONENTS)

@@ -24,10 +24,7 @@ _ALLOWED = "docs/loaders.md describes what a loaded model needs"
 class PluginModel:
     """A model loaded by a user-supplied function, checked and in the form used for sampling batches.
 
-    Args:
-        model: return value of the function.
-        name: name of the model in messages.
-        digest: digest of the weights, if the model has none.
+    `name` is that in messages; `digest` is used if the model has none.
 
     Raises:
         InputError: the model lacks labels or `component_activations`, or describes its inputs wrongly.

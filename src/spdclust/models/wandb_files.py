@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spdclust.core.atomic import remove_orphans, temporary_for
-from spdclust.core.cache_folders import cache_root, one_process_at_a_time
+from spdclust.core.atomic import cache_root, one_process_at_a_time, remove_orphans, temporary_for
 from spdclust.core.errors import InputError
 
 _PREFIX = "wandb:"
@@ -97,8 +96,10 @@ _SECONDS = 30
 _POLL_SECONDS = 0.2
 
 
-def decomposition_folder(run: WandbRun) -> Path:
-    """Return the folder with a decomposition run's configuration and last checkpoint, downloaded if needed.
+def run_folder(run: WandbRun, *, of_target: bool = False) -> Path:
+    """Return the folder with the files of a decomposition run, or of a target model's, downloaded if needed.
+
+    These are its configuration and, of a decomposition run, its last checkpoint.
 
     Example:
         >>> import os, tempfile
@@ -106,63 +107,13 @@ def decomposition_folder(run: WandbRun) -> Path:
         >>> run = WandbRun("goodfire", "spd", "s-38e1a3e2")
         >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
         ...     run.cache_folder.mkdir(parents=True)  # downloaded before: no network is needed
-        ...     decomposition_folder(run).relative_to(cache).parts[1:]
+        ...     run_folder(run).relative_to(cache).parts[1:]
         ('goodfire', 'spd', 's-38e1a3e2')
 
     Raises:
-        InputError: the run cannot be reached, or is not a decomposition run.
+        InputError: the run cannot be reached, or is not such a run.
     """
-    return _cached(run, _of_decomposition)
-
-
-def target_folder(run: WandbRun) -> Path:
-    """Return the folder with the configuration of a target model's run, downloaded if needed.
-
-    Example:
-        >>> import os, tempfile
-        >>> from unittest.mock import patch
-        >>> run = WandbRun("goodfire", "train_resid_mlp", "1a2b3c4d")
-        >>> with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, SPDCLUST_CACHE=cache):
-        ...     run.cache_folder.mkdir(parents=True)  # downloaded before: no network is needed
-        ...     target_folder(run).relative_to(cache).parts[1:]
-        ('goodfire', 'train_resid_mlp', '1a2b3c4d')
-
-    Raises:
-        InputError: the run cannot be reached, or has no configuration.
-    """
-    return _cached(run, _of_target)
-
-
-def _of_decomposition(names: Sequence[str], run: WandbRun) -> list[str]:
-    steps = {int(match[1]): name for name in names if (match := CHECKPOINT.fullmatch(name))}
-    if CONFIG_NAME not in names or not steps:
-        raise InputError(
-            "not a decomposition run: files are missing",
-            file=f"wandb:{run.path}",
-            field=CONFIG_NAME if CONFIG_NAME not in names else "model_<step>.pth",
-            found=list(names)[:8],
-            allowed=f"a run with {CONFIG_NAME} and model_<step>.pth",
-        )
-    last = steps[max(steps)]
-    if len(steps) > 1:
-        log.warning("wandb:%s holds %d checkpoints; taking the last, %s", run.path, len(steps), last)
-    small = [name for name in names if BESIDE_CHECKPOINT.fullmatch(name) and not CHECKPOINT.fullmatch(name)]
-    return [*small, last]
-
-
-def _of_target(names: Sequence[str], run: WandbRun) -> list[str]:
-    target_files = [name for name in names if OF_TARGET.fullmatch(Path(name).name)]
-    if not target_files:
-        raise InputError(
-            "not the run of a target model: its configuration is missing",
-            file=f"wandb:{run.path}",
-            found=list(names)[:8],
-            allowed="a run with model_config.yaml, or <task>_train_config.yaml",
-        )
-    return target_files
-
-
-def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]]) -> Path:
+    choose = _of_target if of_target else _of_decomposition
     folder = run.cache_folder
     if folder.is_dir():
         return folder
@@ -194,6 +145,35 @@ def _cached(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _of_decomposition(names: Sequence[str], run: WandbRun) -> list[str]:
+    steps = {int(match[1]): name for name in names if (match := CHECKPOINT.fullmatch(name))}
+    if CONFIG_NAME not in names or not steps:
+        raise InputError(
+            "not a decomposition run: files are missing",
+            file=f"wandb:{run.path}",
+            field=CONFIG_NAME if CONFIG_NAME not in names else "model_<step>.pth",
+            found=list(names)[:8],
+            allowed=f"a run with {CONFIG_NAME} and model_<step>.pth",
+        )
+    last = steps[max(steps)]
+    if len(steps) > 1:
+        log.warning("wandb:%s holds %d checkpoints; taking the last, %s", run.path, len(steps), last)
+    small = [name for name in names if BESIDE_CHECKPOINT.fullmatch(name) and not CHECKPOINT.fullmatch(name)]
+    return [*small, last]
+
+
+def _of_target(names: Sequence[str], run: WandbRun) -> list[str]:
+    target_files = [name for name in names if OF_TARGET.fullmatch(Path(name).name)]
+    if not target_files:
+        raise InputError(
+            "not the run of a target model: its configuration is missing",
+            file=f"wandb:{run.path}",
+            found=list(names)[:8],
+            allowed="a run with model_config.yaml, or <task>_train_config.yaml",
+        )
+    return target_files
 
 
 def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[str]], folder: Path) -> None:

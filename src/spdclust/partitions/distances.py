@@ -6,10 +6,9 @@ from itertools import combinations
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.argument_kinds import text, whole
-from spdclust.core.arguments import checked, function, instance, optional
-from spdclust.core.distance_methods import METHODS, check_method, check_methods
+from spdclust.core.arguments import checked, function, instance, optional, text, whole
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS, check_method, check_methods
 from spdclust.core.types import Float, Int
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.overlap import OverlapSums, contingency, overlap_sums, xlogx_table
@@ -317,7 +316,7 @@ FORMULAS: dict[str, Callable[[OverlapSums], Rows]] = {
 }
 """The formula of every method in `METHODS`."""
 if set(FORMULAS) != set(METHODS):
-    raise RuntimeError("core.distance_methods and FORMULAS name different distances")
+    raise RuntimeError("core.names and FORMULAS name different distances")
 
 
 def distance(first: Int[np.ndarray, "_"], second: Int[np.ndarray, "_"], method: str) -> float:

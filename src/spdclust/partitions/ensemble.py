@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.argument_kinds import text, texts, truth
-from spdclust.core.arguments import check_fields, checked, instance, several
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import check_fields, checked, instance, several, text, texts, truth
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import check_one_model
+from spdclust.core.types import Brief
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.argument_kinds import whole
-from spdclust.core.arguments import checked
-from spdclust.core.brief import Brief
+from spdclust.core.arguments import checked, whole
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import check_iteration
-from spdclust.core.types import Float, Int, Labels
-from spdclust.merge.groups import iterate_group_idxs
+from spdclust.core.names import check_iteration
+from spdclust.core.types import Brief, Float, Int, Labels
+from spdclust.merge.history import iterate_group_idxs
 
 MERGE_ARRAY_MAX_BYTES = 1 << 30
 """Above this size (1 GiB) the whole merge array is never built, and by default not written."""

@@ -73,7 +73,6 @@ class OverlapSums:
     """Sums over the groups of two groupings and over their overlaps, one row per comparison.
 
     Attributes:
-        n_components: number of components.
         first_squares: `(rows,)` Σ size² over the groups of the first grouping.
         second_squares: `(rows,)` the same for the second.
         cell_squares: `(rows,)` Σ count² over the overlaps.

@@ -33,8 +33,6 @@ class AlignedMerges:
         of_runs: by run, `(n_iterations, 2)` the merges, as `NormalizedHistories.merges` returns them; row 0
             is the state after the first one.
         n_components: number of components in the union of all runs.
-        n_iterations: number of rows of every run.
-        n_runs: number of runs of the ensemble.
     """
 
     of_runs: Mapping[int, Int[np.ndarray, "iterations 2"]]
@@ -88,19 +86,15 @@ def walk_run_pairs(
     Each pair is walked independently, by threads if there are several workers. The values do not depend on
     the number of workers, but the order of the pairs does.
 
+    `normalized` may be the merges of the runs in `pairs` alone. Every `stride`-th iteration is kept.
+    `with_matching` also solves the assignment problems, which take most of the time. `progress` is called
+    after every pair.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> walked = walk_run_pairs(example_normalized(), stride=5)
         >>> [(a, b, sums.matched.tolist()) for a, b, sums in walked]
         [(0, 1, [10, 9, 12])]
-
-    Args:
-        normalized: the ensemble, or the merges of the runs in `pairs`.
-        pairs: the pairs to walk; all by default.
-        stride: keep every n-th iteration.
-        with_matching: also solve the assignment problems, which take most of the time.
-        n_workers: number of threads.
-        progress: called after every pair.
 
     Raises:
         InputError: fewer than two runs, or a stride or a number of workers below 1.

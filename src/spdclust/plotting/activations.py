@@ -12,8 +12,15 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations, check_threshold
 from spdclust.merge.sources import rows_between, stretches
 from spdclust.plotting import matrices
-from spdclust.plotting.matrices import MOST_CELLS, bin_edges, draw_matrix, mean_coactivation
-from spdclust.plotting.modules import ModuleOrder, draw_modules, order_by_module
+from spdclust.plotting.matrices import (
+    MOST_CELLS,
+    ModuleOrder,
+    bin_edges,
+    draw_matrix,
+    draw_modules,
+    mean_coactivation,
+    order_by_module,
+)
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 
 ACTIVITY_THRESHOLD = 0.01
@@ -140,7 +147,7 @@ def _draw_histograms(
     per_sample = np.zeros(activations.n_samples, dtype=np.int64)
     for first, rows in stretches(activations, _STORED):
         active = rows.data > threshold
-        counts += count_in_bins(rows.data[active], top)
+        counts += _count_in_bins(rows.data[active], top)
         before = np.concatenate([_ZERO, np.cumsum(active, dtype=np.int32)])
         per_sample[first : first + rows.shape[0]] = np.diff(before[rows.indptr])
     if activations.threshold is None:
@@ -174,13 +181,8 @@ def _draw_histograms(
     return figure
 
 
-def count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.ndarray, " bins"]:
-    """Return how many values are in each of the equal bins from 0 to `top`, as `np.histogram` counts them.
-
-    Example:
-        >>> count_in_bins(np.array([0.0, 0.019, 0.5, 1.0]), 1.0)[[0, 24, 25, 49]].tolist()
-        [2, 0, 1, 1]
-    """
+def _count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.ndarray, " bins"]:
+    """Return how many values are in each of the equal bins from 0 to `top`, as `np.histogram` counts them."""
     scaled = np.multiply(values, _BINS / top, dtype=np.result_type(values, np.float32))
     bins = scaled.astype(np.uint8)
     # NumPy compares every value with the edges of its bin; only those close to one need it

@@ -49,13 +49,8 @@ def _wildcard(match: re.Match[str]) -> str:
     return rf"(?P<{match[1]}>{'[0-9]+' if match[1] == 'run' else '.+'})"
 
 
-def caption_files() -> dict[str, str]:
-    """Return the text of every file in `report/captions/`, by file name.
-
-    Example:
-        >>> print(caption_files()["mdl.rst"].splitlines()[0][:18])
-        Description length
-    """
+def _caption_files() -> dict[str, str]:
+    """Return the text of every file in `report/captions/`, by file name."""
     return {f"{figure.key}.rst": _wrapped(figure.caption) for figure in _figures()}
 
 
@@ -72,7 +67,7 @@ def main(folder: Path = Path("report/captions")) -> None:
         >>> (folder / "mdl.rst").exists()
         True
     """
-    for name, text in caption_files().items():
+    for name, text in _caption_files().items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

@@ -15,8 +15,14 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.groups.found import EvidenceTree, FoundGroups
 from spdclust.groups.trees import Tree
 from spdclust.merge.activations import ProcessedActivations
-from spdclust.plotting.matrices import block_note, draw_matrix, mean_coactivation
-from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import (
+    block_note,
+    draw_matrix,
+    mean_coactivation,
+    module_colors,
+    module_handles,
+    number_modules,
+)
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, new_figure, styled
 
 MOST_GROUPS = 40
@@ -228,18 +234,10 @@ class FoundTreeLayout:
     inside: np.ndarray
 
 
-def lay_out_found_tree(
+def _lay_out_found_tree(
     tree: EvidenceTree, n_components: int, *, most_nodes: int = MOST_NODES
 ) -> FoundTreeLayout:
-    """Place the components so that those below a node are consecutive, the largest trees first.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_found
-        >>> found = example_found()
-        >>> layout = lay_out_found_tree(found.tree, 12)
-        >>> [found.labels[component] for component in layout.order[:3]], layout.corners[0].round(2).tolist()
-        (['attn:0', 'attn:1', 'mlp:0'], [[0.0, 0.5], [0.1, 0.5], [0.1, 1.5], [0.0, 1.5]])
-    """
+    """Place the components so that those below a node are consecutive, the largest trees first."""
     shape = Tree(n_components, tree.children, tree.height)
     n_nodes = len(tree.children)
     roots = np.flatnonzero((shape.parents < 0) & (shape.sizes > 1))
@@ -298,7 +296,7 @@ def plot_found_tree(
         return figure
     if isinstance(activations, ActivationBatch):
         activations = activations.activations
-    layout = lay_out_found_tree(tree, len(found.labels))
+    layout = _lay_out_found_tree(tree, len(found.labels))
     figure = Figure(figsize=(12.4 if activations is not None else 6.6, 6.4), layout="constrained")
     panels = figure.subplots(1, 1 if activations is None else 2, squeeze=False, sharey=True)[0]
     _draw_tree(panels[0], found, tree, layout)

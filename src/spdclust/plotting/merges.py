@@ -15,7 +15,7 @@ from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.inspection import size_curves
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
-from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, groups_span, new_figure, plain_text, styled
 
 
@@ -129,20 +129,12 @@ class TreeLayout:
         return int(self.leaf_of_component.max()) + 1 if len(self.leaf_of_component) else 0
 
 
-def lay_out_tree(
+def _lay_out_tree(
     history: MergeHistory, *, whole_up_to: int = WHOLE_UP_TO, most_leaves: int = MOST_LEAVES
 ) -> TreeLayout:
     """Place the leaves of a merge tree so that no two brackets cross, larger groups to the left.
 
     A tree of more than `whole_up_to` components begins where `most_leaves` groups are left.
-
-    Example:
-        >>> from spdclust.config.merge import MergeConfig
-        >>> pairs = np.array([[0, 2], [0, 1]])
-        >>> history = MergeHistory(["a:0", "a:1", "a:2"], pairs, np.zeros(2), np.zeros(2), MergeConfig())
-        >>> layout = lay_out_tree(history)
-        >>> layout.leaf_of_component.tolist(), layout.corners[0].tolist()
-        ([0, 2, 1], [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     """
     linkage = history.to_linkage()
     n, n_merges = history.n_components, history.n_iterations
@@ -188,7 +180,7 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
         'Merge tree: 12 components, 11 merges, 1 group at the end'
     """
     names, module = number_modules(history.labels)
-    layout = lay_out_tree(history)
+    layout = _lay_out_tree(history)
     counts = np.zeros((layout.n_leaves, len(names)), dtype=np.int64)
     np.add.at(counts, (layout.leaf_of_component, module), 1)
     colors = module_colors(names, counts.sum(axis=0).tolist())
@@ -235,7 +227,7 @@ def _draw_whole(
     axes: Axes, strip: Axes, history: MergeHistory, module: np.ndarray, colors: list[str]
 ) -> None:
     """Draw all merges of a large tree as a picture, whose size does not grow with the number of merges."""
-    layout = lay_out_tree(history, whole_up_to=history.n_components)
+    layout = _lay_out_tree(history, whole_up_to=history.n_components)
     counts = np.zeros((layout.n_leaves, len(colors)), dtype=np.int64)
     counts[layout.leaf_of_component, module] = 1
     _draw_brackets(axes, layout, counts, colors, rasterized=True)

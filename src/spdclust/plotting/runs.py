@@ -11,8 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from spdclust.core.distance_methods import METHODS
-from spdclust.core.numbering import merges_done
+from spdclust.core.names import METHODS, merges_done
 from spdclust.core.types import Float, Int, evenly_spaced
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, cut_title, new_figure, plain_text, styled
 
@@ -66,7 +65,7 @@ def plot_runs(
 
 
 def _draw_table(axes: Axes, between: np.ndarray, names: list[str], label: str, norm: Normalize) -> None:
-    order = seriated(between)
+    order = _seriated(between)
     n = len(order)
     axes.grid(visible=False)
     image = axes.imshow(between[np.ix_(order, order)], norm=norm, cmap=AMOUNT, interpolation="nearest")
@@ -86,7 +85,7 @@ def _draw_table(axes: Axes, between: np.ndarray, names: list[str], label: str, n
 
 
 def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -> None:
-    points, shares = classical_scaling(between)
+    points, shares = _classical_scaling(between)
     unique, at = np.unique(points.round(9), axis=0, return_inverse=True)
     at = at.ravel()
     counts = np.bincount(at, minlength=len(unique))
@@ -124,13 +123,8 @@ def _name_points(axes: Axes, unique: np.ndarray, names: list[list[str]], reach: 
         axes.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
 
 
-def seriated(between: Float[np.ndarray, "runs runs"]) -> Int[np.ndarray, " runs"]:
-    """Return the runs in the order of the leaves of their average-linkage tree: similar ones side by side.
-
-    Example:
-        >>> seriated(np.array([[0.0, 5.0, 1.0], [5.0, 0.0, 5.0], [1.0, 5.0, 0.0]])).tolist()
-        [1, 2, 0]
-    """
+def _seriated(between: Float[np.ndarray, "runs runs"]) -> Int[np.ndarray, " runs"]:
+    """Return the runs in the order of the leaves of their average-linkage tree: similar ones side by side."""
     if len(between) < 3:
         return np.arange(len(between))
     tree = hierarchy.average(squareform(between, checks=False))
@@ -195,15 +189,10 @@ def plot_distances(
     return figure
 
 
-def classical_scaling(
+def _classical_scaling(
     distances: Float[np.ndarray, "runs runs"], n_axes: int = 2
 ) -> tuple[Float[np.ndarray, "runs axes"], Float[np.ndarray, " axes"]]:
     """Return coordinates of the items of a distance matrix, and the share of it that each axis explains.
-
-    Example:
-        >>> points, shares = classical_scaling(np.array([[0.0, 3.0], [3.0, 0.0]]))
-        >>> np.abs(points[0] - points[1]).round(6).tolist(), shares.tolist()
-        ([3.0, 0.0], [1.0, 0.0])
 
     Returns:
         points: coordinates, longest axis first; each axis is oriented such that the item farthest from the

@@ -13,11 +13,11 @@ from scipy import sparse
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from spdclust.core.distance_methods import METHODS
 from spdclust.core.errors import InputError
+from spdclust.core.names import METHODS
 from spdclust.core.types import Labels
 from spdclust.files.stability import CutComponent
-from spdclust.plotting.modules import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import module_colors, module_handles, number_modules
 from spdclust.plotting.style import (
     AMOUNT,
     BLUE,

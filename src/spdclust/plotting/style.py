@@ -110,7 +110,7 @@ def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
         tail = (limit - 1) // 2
         text = f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
     visible = "".join(
-        sign if has_glyph(sign) and unicodedata.category(sign)[0] != "C" else "□" for sign in text
+        sign if _has_glyph(sign) and unicodedata.category(sign)[0] != "C" else "□" for sign in text
     )
     return visible.replace("$", r"\$")
 
@@ -144,7 +144,7 @@ def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float
         kwargs: dict[str, Any] = {
             "metadata": {"CreationDate": None} if suffix == "pdf" else {"Software": None}
         }
-        fonts = only_glyphs() if suffix == "pdf" else contextlib.nullcontext()
+        fonts = _only_glyphs() if suffix == "pdf" else contextlib.nullcontext()
         if suffix == "png":
             kwargs["pil_kwargs"] = {"compress_level": _COMPRESSION}
         with atomic_path(path) as temporary, mpl.rc_context(_STYLE), fonts:
@@ -214,15 +214,8 @@ UNUSED_TABLES = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
 
 
 @contextlib.contextmanager
-def only_glyphs() -> Iterator[None]:
-    """Let matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, and no log of it.
-
-    Example:
-        >>> from fontTools import subset
-        >>> with only_glyphs(), subset.load_font(findfont("DejaVu Sans"), subset.Options()) as font:
-        ...     "GSUB" in font, "glyf" in font
-        (False, True)
-    """
+def _only_glyphs() -> Iterator[None]:
+    """Let matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, and no log of it."""
     from fontTools import subset  # not loaded where no `.pdf` is written
 
     load, log = subset.load_font, logging.getLogger("fontTools")
@@ -250,34 +243,22 @@ _RAISED = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @functools.cache
-def has_glyph(sign: str) -> bool:
-    """Return whether the font of the figures has a sign.
-
-    Example:
-        >>> has_glyph("µ"), has_glyph("測")
-        (True, False)
-    """
+def _has_glyph(sign: str) -> bool:
+    """Return whether the font of the figures has a sign."""
     if sign.isascii():
         return True
     return bool(get_font(findfont(FontProperties())).get_char_index(ord(sign)))
 
 
-def power_as_text(formula: str) -> str:
-    """Return what matplotlib writes as a formula at a logarithmic axis as text; other texts as they are.
-
-    Example:
-        >>> power_as_text(r"$\\mathdefault{10^{-3}}$"), power_as_text(r"$\\mathdefault{-2\\times10^{5}}$")
-        ('10⁻³', '−2×10⁵')
-        >>> power_as_text(r"$\\mathdefault{100}$"), power_as_text("100")
-        ('100', '100')
-    """
+def _power_as_text(formula: str) -> str:
+    """Return what matplotlib writes as a formula at a logarithmic axis as text; other texts as they are."""
     found = _FORMULA.fullmatch(formula)
     if found is None:
         return formula
     text = found[1].replace(r"\times", "×").replace("-", "−")
     text = _EXPONENT.sub(lambda power: power[1].translate(_RAISED), text)
     # another font may lack the signs, and another version of matplotlib write other formulas
-    return text if all(map(has_glyph, text)) and not set(text) & set("{}\\^_$") else formula
+    return text if all(map(_has_glyph, text)) and not set(text) & set("{}\\^_$") else formula
 
 
 class _AsText(Formatter):
@@ -294,7 +275,7 @@ class _AsText(Formatter):
         self._formatter.set_locs(locs)
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return power_as_text(self._formatter(x, pos))
+        return _power_as_text(self._formatter(x, pos))
 
 
 def _write_powers_as_text(figure: Figure) -> None:

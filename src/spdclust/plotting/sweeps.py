@@ -1,4 +1,4 @@
-"""Figures: what the points of a sweep found, over the swept values, and how far they are apart."""
+"""Figures: what the points of a sweep found, how well it describes activations, how far points are apart."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from spdclust.core.distance_methods import METHODS
+from spdclust.core.names import METHODS
 from spdclust.core.types import Float, Int
-from spdclust.plotting.style import BLUE, GREY, ORANGE, new_figure, plain_text, styled
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled
 
 METHOD = "adjusted_rand_dist"
 """The distance that the figures show."""
@@ -59,8 +60,8 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
 
 def _draw_curves(record: Mapping[str, Any]) -> Figure:
     swept = record["swept"]
-    points, order, x, numeric = along_axis(record)
-    height = 7.2 + label_height(swept, points, numeric)
+    points, order, x, numeric = _along_axis(record)
+    height = 7.2 + _label_height(swept, points, numeric)
     figure, (groups, support, apart) = new_figure(3, size=(6.4, height))
 
     low, high = (np.array([point[f"n_groups_{end}"] for point in points]) for end in ("min", "max"))
@@ -96,7 +97,7 @@ def _draw_curves(record: Mapping[str, Any]) -> Figure:
     apart.set_ylim(bottom=0)
     apart.set_title(f"{METHOD} there")
     apart.legend()
-    label_axis(apart, swept, points, x, numeric)
+    _label_axis(apart, swept, points, x, numeric)
     return figure
 
 
@@ -120,15 +121,15 @@ def _draw_grid(record: Mapping[str, Any], rows: list[Any], columns: list[Any]) -
             for pairs in (zip(*each, strict=True) for each in zip(values, by_chance, strict=True))
         ]
         # coloured by what is beyond chance: a support of 1 means nothing where shuffled runs reach 0.99
-        drawn = _draw_heat_map(axes, values - by_chance, numbers, least=0.0)
+        drawn = _draw_heat_map(axes, values - by_chance, numbers)
         figure.colorbar(drawn, ax=axes, label=label)
         axes.set_title(title)
         axes.set_xticks(
             range(len(columns)), [_shown_value(value) for value in columns], rotation=30, ha="right"
         )
-        axes.set_xlabel(short(swept[1]))
+        axes.set_xlabel(_short(swept[1]))
     panels[0].set_yticks(range(len(rows)), [_shown_value(value) for value in rows])
-    panels[0].set_ylabel(short(swept[0]))
+    panels[0].set_ylabel(_short(swept[0]))
     return figure
 
 
@@ -158,7 +159,7 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     ):
         values = np.array(record["distances"][METHOD][kind])
         numbers = [[f"{value:.2f}" for value in row] for row in values]
-        drawn = _draw_heat_map(axes, values, numbers, least=0.0)
+        drawn = _draw_heat_map(axes, values, numbers)
         axes.set_title(title)
         axes.set_xticks(ticks, names[every], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         figure.colorbar(drawn, ax=axes, label=f"{METHOD} [{METHODS[METHOD].unit}]")
@@ -166,10 +167,10 @@ def plot_sweep_distances(record: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw_heat_map(axes: Axes, values: np.ndarray, numbers: Sequence[Sequence[str]], *, least: float) -> Any:
-    most = float(np.nanmax(values, initial=least))
+def _draw_heat_map(axes: Axes, values: np.ndarray, numbers: Sequence[Sequence[str]]) -> Any:
+    most = float(np.nanmax(values, initial=0.0))
     drawn = axes.imshow(
-        values, cmap="cividis", aspect="auto", vmin=min(least, float(np.nanmin(values))), vmax=most or 1.0
+        values, cmap="cividis", aspect="auto", vmin=min(0.0, float(np.nanmin(values))), vmax=most or 1.0
     )
     axes.grid(visible=False)
     if max(values.shape) <= MOST_NUMBERS:
@@ -213,16 +214,10 @@ _LOG_SPAN = 20.0
 """Positive values that span more than this factor are drawn on a logarithmic axis."""
 
 
-def along_axis(
+def _along_axis(
     record: Mapping[str, Any],
 ) -> tuple[list[Mapping[str, Any]], Int[np.ndarray, " points"], Float[np.ndarray, " points"], bool]:
-    """Return the points along an axis, their order, their places, and whether those are the swept values.
-
-    Example:
-        >>> points = [{"name": f"alpha~{alpha}", "values": {"alpha": alpha}} for alpha in (2, 1)]
-        >>> [point["name"] for point in along_axis({"swept": ["alpha"], "points": points})[0]]
-        ['alpha~1', 'alpha~2']
-    """
+    """Return the points along an axis, their order, their places, and whether those are the swept values."""
     swept, points = record["swept"], list(record["points"])
     values = [point["values"][swept[0]] for point in points] if len(swept) == 1 else []
     numeric = bool(values) and all(_is_number(value) for value in values)
@@ -231,19 +226,11 @@ def along_axis(
     return [points[each] for each in order], order, x, numeric
 
 
-def label_axis(
+def _label_axis(
     axes: Axes, swept: Sequence[str], points: Sequence[Mapping[str, Any]], x: np.ndarray, numeric: bool
 ) -> None:
-    """Label the horizontal axis of the points.
-
-    Example:
-        >>> from matplotlib.figure import Figure
-        >>> axes = Figure().subplots()
-        >>> label_axis(axes, ["merge_config.alpha"], [], np.array([1.0, 2.0]), True)
-        >>> axes.get_xlabel()
-        'alpha'
-    """
-    axes.set_xlabel(", ".join(short(key) for key in swept))
+    """Label the horizontal axis of the points."""
+    axes.set_xlabel(", ".join(_short(key) for key in swept))
     if numeric:
         if x.min() > 0 and x.max() / x.min() > _LOG_SPAN:
             axes.set_xscale("log")
@@ -260,14 +247,8 @@ def label_axis(
     axes.set_xticks(x[every], names[every], rotation=90, fontsize=6)
 
 
-def label_height(swept: Sequence[str], points: Sequence[Mapping[str, Any]], numeric: bool) -> float:
-    """Return how much higher a figure has to be for the names of its points, inches.
-
-    Example:
-        >>> point = {"name": "a", "values": {"alpha": 1}}
-        >>> label_height(["alpha"], [point], True), label_height(["alpha"], [point] * 20, False)
-        (0.0, 0.35)
-    """
+def _label_height(swept: Sequence[str], points: Sequence[Mapping[str, Any]], numeric: bool) -> float:
+    """Return how much higher a figure has to be for the names of its points, inches."""
     if numeric:
         return 0.0
     names = [_point_name(point, swept) for point in points]
@@ -278,12 +259,7 @@ def label_height(swept: Sequence[str], points: Sequence[Mapping[str, Any]], nume
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a swept value is a number.
-
-    Example:
-        >>> _is_number(0.5), _is_number(True)
-        (True, False)
-    """
+    """Return whether a swept value is a number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -294,31 +270,131 @@ def _point_name(point: Mapping[str, Any], swept: Sequence[str]) -> str:
         # the keys of a mapping name its values
         _shown_value(values[key])
         if isinstance(values[key], Mapping)
-        else f"{short(key)} {_shown_value(values[key])}"
+        else f"{_short(key)} {_shown_value(values[key])}"
         for key in swept
     ]
     return ", ".join(named) or plain_text(str(point["name"]), _LONGEST_VALUE)
 
 
-def short(key: str) -> str:
-    """Return the last part of a setting's name.
-
-    Example:
-        >>> short("merge_config.alpha")
-        'alpha'
-    """
+def _short(key: str) -> str:
+    """Return the last part of a setting's name."""
     return key.rsplit(".", 1)[-1]
 
 
 def _shown_value(value: Any) -> str:
-    """Return a swept value as text.
-
-    Example:
-        >>> _shown_value(None), _shown_value(0.5), _shown_value({"threshold": 0.1})
-        ('null', '0.5', 'threshold 0.1')
-    """
+    """Return a swept value as text."""
     if isinstance(value, Mapping):
         text = " ".join(f"{name} {_shown_value(each)}" for name, each in value.items()) or "{}"
     else:
         text = "null" if value is None else f"{value:g}" if _is_number(value) else str(value)
     return plain_text(text, _LONGEST_VALUE)
+
+
+_CURVES = (
+    ("alone", GREY, "all components alone"),
+    ("answer", BLUE, "groups that hold"),
+    ("formed_by_most", GREEN, "groups that most merges form"),
+    ("least_mdl", ORANGE, "first run, cut at its shortest description"),
+)
+_SAME = 1e-6
+
+
+@styled
+def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
+    """Draw the held-out bits per sample of every point, what merges take more, and the number of groups.
+
+    Points are comparable where all components alone take equally many bits: then the same activations are
+    coded. Of two or more such points the best of each curve is marked.
+
+    Example:
+        >>> points = [
+        ...     {"name": f"alpha~{alpha}", "values": {"alpha": alpha}, "n_groups_found": 4,
+        ...      "bits_alone": 9.0, "bits_answer": 5.0, "bits_formed_by_most": 7 - alpha}
+        ...     for alpha in (1, 2)
+        ... ]
+        >>> figure = plot_sweep_bits({"swept": ["alpha"], "points": points})
+        >>> figure.axes[0].get_title(loc="left")
+        'Held-out description of the activations (less is better)'
+    """
+    points, _, x, numeric = _along_axis(record)
+    bits = {
+        name: np.array([_number(point.get(f"bits_{name}")) for point in points]) for name, _, _ in _CURVES
+    }
+    if not np.isfinite(bits["alone"]).any():
+        figure, (axes,) = new_figure(size=(6.4, 1.6))
+        axes.set_axis_off()
+        axes.set_title("Held-out description of the activations: not known, no batches")
+        return figure
+    height = 7.4 + _label_height(record["swept"], points, numeric)
+    figure, (described, beyond, groups) = new_figure(3, size=(6.4, height))
+    sets = _comparable_sets(bits["alone"])
+    for name, color, label in _CURVES:
+        for number, same in enumerate(sets):
+            described.plot(
+                x[same], bits[name][same], "o-" if numeric else "o", color=color, ms=4,
+                label=label if number == 0 else None,
+            )  # fmt: skip
+            known = same[np.isfinite(bits[name][same])]
+            if name != "alone" and len(known) > 1 and np.ptp(bits[name][known]) > _SAME:
+                best = known[int(np.argmin(bits[name][known]))]
+                described.plot(x[best], bits[name][best], "o", ms=10, mfc="none", mec=color, mew=1.4)
+    described.set(ylabel="bits per sample")
+    described.set_ylim(0, 1.08 * float(np.nanmax(list(bits.values()))))
+    described.set_title(
+        "Held-out description of the activations (less is better)"
+        + ("\npoints not joined by a line code different activations" if len(sets) > 1 else "")
+    )
+    described.legend(fontsize=8, loc="best")
+    _draw_beyond(beyond, bits, sets, x, "o-" if numeric else "o")
+    _draw_groups(groups, points, x, numeric)
+    _label_axis(groups, record["swept"], points, x, numeric)
+    return figure
+
+
+def _comparable_sets(alone: Sequence[float] | np.ndarray) -> list[np.ndarray]:
+    """Return which points code the same activations: those whose components alone take equally many bits."""
+    sets: list[list[int]] = []
+    for point, value in enumerate(alone):
+        if not np.isfinite(value):
+            continue
+        for others in sets:
+            if abs(alone[others[0]] - value) <= _SAME * abs(value):
+                others.append(point)
+                break
+        else:
+            sets.append([point])
+    return [np.array(points) for points in sets]
+
+
+def _draw_beyond(
+    axes: Axes, bits: Mapping[str, np.ndarray], sets: Sequence[np.ndarray], x: np.ndarray, style: str
+) -> None:
+    """Draw how many bits more the answers from the merges take than the groups that hold."""
+    values = {name: bits[name] - bits["answer"] for name in ("formed_by_most", "least_mdl")}
+    for name, color, label in _CURVES[2:]:
+        for number, same in enumerate(sets):
+            axes.plot(
+                x[same], values[name][same], style, color=color, ms=4, label=label if number == 0 else None
+            )
+    known = np.concatenate([each[np.isfinite(each)] for each in values.values()])
+    if len(known) and known.min() > 0:
+        axes.set_yscale("log")
+    axes.set(ylabel="bits per sample")
+    axes.set_title("What the merges take more than the groups that hold (less is better)")
+
+
+def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray, numeric: bool) -> None:
+    found = np.array([_number(point.get("n_groups_found")) for point in points])
+    chance = np.array([_number(point.get("expected_false")) for point in points])
+    style = "o-" if numeric else "o"
+    axes.plot(x, found, style, color=BLUE, ms=4, label="hold")
+    axes.plot(x, chance, style, color=GREY, ms=4, label="expected by chance")
+    axes.set(ylabel="groups [count]")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title("Groups that hold")
+    axes.legend(fontsize=8)
+
+
+def _number(value: float | int | None) -> float:
+    return float("nan") if value is None else float(value)

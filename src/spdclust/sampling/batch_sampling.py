@@ -10,8 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from spdclust.config.run import MOST_BATCHES, ClusteringRunConfig
-from spdclust.core.argument_kinds import rows, text, whole
-from spdclust.core.arguments import checked, instance
+from spdclust.core.arguments import checked, instance, rows, text, whole
 from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.activation_batch import ActivationBatch

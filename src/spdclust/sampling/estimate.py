@@ -31,8 +31,6 @@ class Estimate:
         n_components: components of the model, alive or not; None if the model is not downloaded yet.
         n_samples: samples per batch; None if the model, which defines the sequence length, is not
             downloaded yet.
-        n_batches: batches per run.
-        n_runs: runs of the ensemble.
         always_above_zero: whether the model's sigmoid never gives 0, so that batches cannot be sparse.
         unknown_why: reason why `n_components` is unknown.
         notes: settings that have no effect.

@@ -62,11 +62,11 @@ def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
     if isinstance(task, ToyTask):
         import torch
 
-        return torch.from_numpy(toy_features(task, n_samples, seed))
+        return torch.from_numpy(_toy_features(task, n_samples, seed))
     if isinstance(task, InductionTask):
         import torch
 
-        return torch.from_numpy(induction_sequences(task, n_samples, seed))
+        return torch.from_numpy(_induction_sequences(task, n_samples, seed))
     raise InputError(
         "tokens come from a dataset; open_inputs(model.task, config) reads it",
         field="task_name",
@@ -91,25 +91,8 @@ Features = Float[np.ndarray, "samples features"]
 Active = Bool[np.ndarray, "samples features"]
 
 
-def toy_features(task: ToyTask, n_samples: int, seed: int) -> Features:
-    """Draw sparse feature vectors.
-
-    Example:
-        >>> task = ToyTask(name="resid_mlp", n_features=4, feature_probability=0.5)
-        >>> bool(np.array_equal(toy_features(task, 9, seed=1), toy_features(task, 9, seed=1)))
-        True
-        >>> one = ToyTask(
-        ...     name="tms", n_features=4, feature_probability=0, data_generation_type="exactly_one_active"
-        ... )
-        >>> (toy_features(one, 3, seed=0) > 0).sum(axis=1).tolist()
-        [1, 1, 1]
-
-    Returns:
-        float32, 0 for inactive features.
-
-    Raises:
-        InputError: more active features than features, or a negative number of samples.
-    """
+def _toy_features(task: ToyTask, n_samples: int, seed: int) -> Features:
+    """Draw sparse feature vectors."""
     if n_samples < 0:
         raise InputError("too small", field="n_samples", found=n_samples, allowed="0 or more")
     generator = make_generator(seed)
@@ -153,17 +136,10 @@ START = 0
 """Token at the start of every sequence."""
 
 
-def induction_sequences(
+def _induction_sequences(
     task: InductionTask, n_sequences: int, seed: int
 ) -> Int[np.ndarray, "sequences positions"]:
-    """Draw sequences: start, ordinary tokens, induction token, the token to repeat, …, induction token.
-
-    Example:
-        >>> task = InductionTask(name="induction_head", vocab_size=11, seq_len=8, prefix_window=2)
-        >>> tokens = induction_sequences(task, 3, seed=0)
-        >>> tokens[:, [0, 2, 7]].tolist()  # the induction token is 10
-        [[0, 10, 10], [0, 10, 10], [0, 10, 10]]
-    """
+    """Draw sequences: start, ordinary tokens, induction token, the token to repeat, …, induction token."""
     generator = make_generator(seed)
     induction = task.vocab_size - 1
     tokens = generator.integers(1, induction, size=(n_sequences, task.seq_len))
@@ -197,7 +173,7 @@ class _InductionSource:
     def draw(self, seed: int) -> Iterator[InputChunk]:
         """Yield sequences, `batch_size` at a time, until they contain `n_samples` samples."""
         generator = make_generator((seed, 2))
-        tokens = induction_sequences(
+        tokens = _induction_sequences(
             self.task, -(-self.n_samples // (self.per_sequence or self.task.seq_len)), seed
         )
         for start in range(0, len(tokens), self.batch_size):

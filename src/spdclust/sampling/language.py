@@ -130,7 +130,6 @@ class Records:
 
     Attributes:
         rows: a `datasets` dataset, streamed or not.
-        column: name of the column.
         name: name of the dataset in messages.
     """
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
-from spdclust.core.argument_kinds import file_path, whole
-from spdclust.core.arguments import checked, instance, optional, several
+from spdclust.core.arguments import checked, file_path, instance, optional, several, whole
 from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
 from spdclust.files.archive import digest_of, digest_of_file
@@ -59,26 +58,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-def write_batches(
+def _write_batches(
     config: ClusteringRunConfig, model: SamplingModel, requests: Mapping[Path, tuple[int, str]]
 ) -> None:
     """Write batches atomically; the model and its data are opened once.
 
-    Example:
-        >>> from spdclust.files.activation_batch import ActivationBatch
-        >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
-        >>> path = folder / "batch_0.pt"
-        >>> write_batches(config, load_run_model(config), {path: (7, "by hand")})
-        >>> ActivationBatch.load(path).seed
-        7
-
-    Args:
-        config: the run's settings.
-        model: the model, loaded once for all batches.
-        requests: for each path, the seed of the batch and the request digest stored in it.
-
-    Raises:
-        InputError: a batch cannot be computed or written.
+    `requests` has, for each path, the seed of the batch and the request digest stored in it.
     """
     source = open_model_inputs(config, model) if requests else None
     if requests:
@@ -116,7 +101,7 @@ def write_missing_batches(
         path: (seed, request_digest(config, seed, model.digest))
         for seed, path in zip(seeds, paths, strict=True)
     }
-    write_batches(config, model, {path: r for path, r in requests.items() if not _is_current(path, r[1])})
+    _write_batches(config, model, {path: r for path, r in requests.items() if not _is_current(path, r[1])})
 
 
 def _is_current(path: Path, request: str) -> bool:
@@ -273,6 +258,8 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
 
     Batches that are there already, made in the same way, are kept.
 
+    `paths` has, for each run, the path of each batch, from batch 0.
+
     Example:
         >>> from spdclust.files.activation_batch import ActivationBatch
         >>> config = ClusteringRunConfig(model_path="resources/resid_mlp1", batch_size=4, device="cpu")
@@ -280,10 +267,6 @@ def write_batches_of_runs(config: ClusteringRunConfig, paths: Mapping[int, Seque
         >>> write_batches_of_runs(config, {3: [path]})
         >>> ActivationBatch.load(path).seed
         3000
-
-    Args:
-        config: the run's settings.
-        paths: for each run, by its number, the path of each batch, from batch 0.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be made or written.

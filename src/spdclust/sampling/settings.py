@@ -33,15 +33,8 @@ class LanguageData:
         name: hub name, or the local path as given.
         path: the local file or folder; None for the hub.
         subset: configuration of a hub dataset with several ones.
-        split: name of the split.
-        column: name of the column.
         column_is_asked: whether the user named the column, so that there is no fallback to another one.
         tokenizer: hub name or folder; None where tokens are stored.
-        n_ctx: tokens per sequence.
-        is_tokenized: whether the column holds token ids.
-        streaming: whether data are streamed and not stored.
-        lowercase: whether texts are lower-cased.
-        vocab_size: size of the model's vocabulary.
     """
 
     name: str

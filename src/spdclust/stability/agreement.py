@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.brief import Brief
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float, Int, Labels
+from spdclust.core.types import Brief, Float, Int, Labels
 from spdclust.merge.history import MergeHistory
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -130,7 +129,6 @@ class ComponentStability(Brief):
         [{'component': 'c', 'partners': 1.0, 'contestedness': 2.0, 'consistency': 0.0}]
 
     Attributes:
-        labels: names of the components.
         partners: `(components,)` mean over runs of the number of other components in its group.
         contestedness: `(components,)` mean over run pairs of the number of partners that it has in only one
             of the two runs, in components.

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.brief import Brief
-from spdclust.core.numbering import split_cut
-from spdclust.core.types import Int
+from spdclust.core.names import split_cut
+from spdclust.core.types import Brief, Int
 from spdclust.partitions.distances import compute_all_distances
 from spdclust.partitions.ensemble import NormalizedHistories
 from spdclust.partitions.trajectory import check_runs, kept_iterations
@@ -53,7 +52,6 @@ class GroupSizes:
         merges: `(iterations, runs)` the merges that each run had made by then.
         table: `(iterations, runs, columns)` counts in the order of `SIZE_COLUMNS`; a second or third group
             that does not exist has size 0.
-        run_names: names of the runs.
     """
 
     iterations: Int[np.ndarray, " iterations"]
@@ -76,17 +74,8 @@ class GroupSizes:
         return rows
 
 
-def group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> GroupSizes:
-    """Tabulate the group sizes of every run; components missing from a run are not counted.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> group_sizes(example_normalized(), [7]).table.tolist()
-        [[[4, 3, 3, 3, 0], [4, 3, 3, 3, 0]]]
-
-    Raises:
-        InputError: there is no such iteration.
-    """
+def _group_sizes(normalized: NormalizedHistories, iterations: Sequence[int]) -> GroupSizes:
+    """Tabulate the group sizes of every run; components missing from a run are not counted."""
     numbers = [normalized.check_iteration(int(iteration)) for iteration in iterations]
     table = np.zeros((len(numbers), normalized.n_runs, len(SIZE_COLUMNS)), dtype=np.int64)
     for row, iteration in enumerate(numbers):
@@ -106,7 +95,6 @@ class StabilityAtCut(Brief):
     """Agreement of the runs at one cut, with the null baseline from shuffled runs.
 
     Attributes:
-        cut: the cut.
         components: stability of every component's group partners.
         coclustering: pair counts and consensus groups.
         null: the same for shuffled labels, over several shuffles.
@@ -137,7 +125,6 @@ class Stability(Brief):
     """The complete stability analysis of an ensemble.
 
     Attributes:
-        agreement: agreement along the trajectory.
         null_agreement: the same for shuffled labels, over several shuffles.
         sizes: group sizes at the iterations of the cuts and at tenths of the trajectory.
         cuts: the analysis at each cut, by the cut's name.
@@ -173,20 +160,14 @@ def analyze_stability(
 ) -> Stability:
     """Analyse agreement along the trajectory, at the automatic cuts and at the requested cuts.
 
+    With `iteration` or `n_groups` all runs are also cut there. Every `stride`-th iteration is analysed.
+    `seed` is that of the null baseline.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> stability = analyze_stability(example_normalized())
         >>> stability.agreement.last_agreement, sorted(stability.cuts)
         (10, ['least_mdl', 'stability_drop'])
-
-    Args:
-        normalized: the ensemble.
-        methods: distances to summarise, names in `partitions.methods.METHODS`.
-        iteration: also cut at this iteration.
-        n_groups: also cut every run at this number of groups.
-        stride: analyse every n-th iteration.
-        n_workers: number of threads for the distances.
-        seed: seed of the null baseline.
 
     Raises:
         InputError: fewer than two runs, an unknown method, or a cut that does not exist.
@@ -215,7 +196,7 @@ def analyze_stability(
     return Stability(
         agreement=agreement,
         null_agreement=null_agreement,
-        sizes=group_sizes(normalized, sorted(rows)),
+        sizes=_group_sizes(normalized, sorted(rows)),
         cuts={cut.name: _at_cut(normalized, cut, seed, n) for cut in requested},
     )
 
@@ -223,16 +204,13 @@ def analyze_stability(
 def find_cut(normalized: NormalizedHistories, name: str, *, stride: int = 1) -> Cut:
     """Return the cut of a given name: automatic, `merges_<n>`, `groups_<k>` or `iteration_<t>`.
 
+    The stability drop is searched at every `stride`-th iteration.
+
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> cuts = [find_cut(example_normalized(), name) for name in ("least_mdl", "groups_2")]
         >>> [cut.merges.tolist() for cut in cuts]
         [[7, 7], [9, 9]]
-
-    Args:
-        normalized: the ensemble.
-        name: a name in `AUTOMATIC_CUTS`, or see `split_cut`.
-        stride: search for the stability drop at every n-th iteration.
 
     Raises:
         InputError: no such cut.

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spdclust.core.brief import Brief
 from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
-from spdclust.core.types import Float, Int, Labels
+from spdclust.core.types import Brief, Float, Int, Labels
+from spdclust.partitions.kernels.table import count_together
 from spdclust.stability.agreement import check_several_runs
-from spdclust.stability.kernels import count_together
 
 MAX_STORED_PAIRS = 20_000_000
 """Above this many pairs (counted per run) the matrix of co-clustering frequencies is not built."""
@@ -28,7 +27,6 @@ class Coclustering(Brief):
 
     Attributes:
         histogram: `(runs + 1,)` number of component pairs that are together in exactly 0, 1, … runs.
-        consensus: the consensus groups.
         ambiguous: the open interval of frequencies that count as ambiguous.
     """
 
@@ -98,7 +96,6 @@ class ConsensusGroups:
 
     Attributes:
         group_idxs: `(components,)` consensus group of each component, ordered by smallest component.
-        sizes: `(groups,)` number of components.
         support: `(groups,)` mean co-clustering frequency of the group's pairs; for a singleton, the share of
             runs in which it is alone.
         threshold: pairs together in more than this share of the runs are joined.

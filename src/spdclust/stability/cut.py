@@ -159,18 +159,16 @@ def cut_before_stability_drop(
     mean_distance: Float[np.ndarray, " kept"],
     iterations: Int[np.ndarray, " kept"] | None = None,
 ) -> Cut:
-    """Cut before stability drops, see `stability_drop`; if it never does, cut at the last row with a note.
+    """Cut before stability drops, see `_stability_drop`; if it never does, cut at the last row with a note.
+
+    `mean_distance` is the mean over run pairs of a chance-adjusted distance (`adjusted_rand_dist`) at
+    `iterations`, by default all of them.
 
     Example:
         >>> from spdclust.example_ensemble import example_normalized
         >>> apart = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7, 0.9, 0.0])
         >>> cut_before_stability_drop(example_normalized(), apart).merges.tolist()
         [7, 7]
-
-    Args:
-        normalized: the ensemble.
-        mean_distance: mean over run pairs of a chance-adjusted distance (`adjusted_rand_dist`), by iteration.
-        iterations: iterations of the distances; all of them by default.
 
     Raises:
         InputError: the distances do not match the iterations.
@@ -183,7 +181,7 @@ def cut_before_stability_drop(
             found=len(mean_distance),
             allowed=f"{len(iterations)} values",
         )
-    before_drop = stability_drop(mean_distance)
+    before_drop = _stability_drop(mean_distance)
     if before_drop is None:
         row, notes = (
             int(iterations[-1]),
@@ -197,7 +195,7 @@ def cut_before_stability_drop(
     return replace(at, notes=(*notes, *_notes_on_lengths(normalized)))
 
 
-def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int | None:
+def _stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int | None:
     """Return the row at the foot of the largest rise of the distance between runs; None if there is no rise.
 
     Runs usually differ at first, because the order in which a group's members merge is random. They agree
@@ -205,12 +203,6 @@ def stability_drop(mean_distance: Float[np.ndarray, " kept"]) -> int | None:
     a twentieth of the rows, so that a single outlier has no effect. The foot of the largest rise from one row
     to a later one is where runs begin to diverge. The result is the row of least distance within the window
     around that foot, the last one if tied. A curve that rises by a hundredth or less has no drop.
-
-    Example:
-        >>> stability_drop(np.array([0.3, 0.1, 0.1, 0.1, 0.8, 0.7, 0.9]))
-        3
-        >>> stability_drop(np.array([0.5, 0.2, 0.1])) is None
-        True
     """
     n = len(mean_distance)
     width = max(1, n // 20)

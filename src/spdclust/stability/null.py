@@ -34,21 +34,13 @@ def n_shuffles(normalized: NormalizedHistories) -> int:
     return max(FEWEST_SHUFFLES, min(MOST_SHUFFLES, _WORK // max(1, one)))
 
 
-def permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] = 0) -> NormalizedHistories:
+def _permute_labels(normalized: NormalizedHistories, seed: int | tuple[int, ...] = 0) -> NormalizedHistories:
     """Shuffle the components of every run independently.
 
     Group sizes at every iteration and the missing components of each run are unchanged; the grouping of
     components becomes random. Any remaining agreement is due to group sizes alone.
 
-    Example:
-        >>> from spdclust.example_ensemble import example_normalized
-        >>> null = permute_labels(example_normalized(), seed=1)
-        >>> [np.bincount(groups).tolist() for groups in null.merge_array_rows(7)]  # as large as they were
-        [[3, 3, 3, 3], [3, 3, 3, 3]]
-
-    Args:
-        normalized: the ensemble.
-        seed: seed of the shuffles; run `r` uses the generator of `(seed, r)`.
+    Run `r` uses the generator of `(seed, r)`.
     """
     seeds = (seed,) if isinstance(seed, int) else seed
     return replace(
@@ -70,7 +62,7 @@ def shuffled(normalized: NormalizedHistories, seed: int, n: int) -> Iterator[Nor
         3
     """
     for shuffle in range(n):
-        yield permute_labels(normalized, (seed, shuffle))
+        yield _permute_labels(normalized, (seed, shuffle))
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,6 @@ class NullAgreement:
     """Agreement of shuffled runs, over several shuffles.
 
     Attributes:
-        n_shuffles: number of shuffles.
         iterations: `(iterations,)` the analysed iterations.
         n_distinct: `(iterations,)` number of distinct groupings among the runs, mean over shuffles.
         n_equal_pairs: `(iterations,)` number of run pairs at distance zero, mean over shuffles.

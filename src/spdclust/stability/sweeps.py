@@ -32,7 +32,6 @@ class SweepPoint:
         name: name of the point in tables and figures.
         values: the swept settings and their values there.
         labels: its components.
-        cut: the cut.
         groups: `(runs, components)` group of every component in every run at the cut.
         consensus: `(components,)` consensus group of every component there.
         stability: the record of its stability analysis, see `stability_record`.
@@ -229,7 +228,7 @@ def point_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any
     """
     rows = [
         {"name": point["name"]}
-        | {key: plain(point["values"][key]) for key in record["swept"]}
+        | {key: _plain(point["values"][key]) for key in record["swept"]}
         | {
             key: "" if value is None else value
             for key, value in point.items()
@@ -260,12 +259,7 @@ def distance_rows(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, 
     return list(rows[0]), rows
 
 
-def plain(value: Any) -> str | float | int:
-    """Return a swept value as one cell of a table.
-
-    Example:
-        >>> plain(0.5), plain(None), plain({"threshold": 0.1})
-        (0.5, 'null', '{"threshold": 0.1}')
-    """
+def _plain(value: Any) -> str | float | int:
+    """Return a swept value as one cell of a table."""
     simple = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     return value if simple else json.dumps(value)

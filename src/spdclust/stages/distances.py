@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.distance_methods import check_methods
 from spdclust.core.errors import InputError
+from spdclust.core.names import check_methods
 from spdclust.files.archive import ArrayRows
 from spdclust.files.distance_parts import (
     check_part,
@@ -41,6 +41,9 @@ def distances(
 ) -> None:
     """Write `distances_<method>.npz` of several methods, all from one pass over the merges.
 
+    `histories` is the ensemble's folder, or its histories. Every `stride`-th iteration is kept, from the
+    first. The result does not depend on `threads`.
+
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> from spdclust.files.ensembles import load_distances
@@ -49,12 +52,6 @@ def distances(
         >>> between = load_distances(f"{folder}/distances_matching_dist.npz")
         >>> between[5:9, 0, 1].tolist()  # after the eighth merge both runs have the same four groups
         [6.0, 2.0, 0.0, 18.0]
-
-    Args:
-        histories: the ensemble's folder, or its histories.
-        paths: output path of each method.
-        stride: keep every n-th iteration, from the first.
-        threads: number of threads; the result does not depend on it.
 
     Raises:
         InputError: a history cannot be read, there is only one, the runs do not fit together, a method is

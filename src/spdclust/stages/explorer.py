@@ -54,6 +54,10 @@ def explorer(
 ) -> None:
     """Write `explorer.html`.
 
+    `histories` is the ensemble's folder, or its histories; `model` is as in `model_path`; `stability` is
+    `stability.json` and `stability_iterations.csv`. The page opens on `groups`, or without them on the merge.
+    `batches` is the first batch of each run, or nothing: the page then states that it has no activations.
+
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder)
@@ -62,16 +66,6 @@ def explorer(
         >>> html = page.read_text()
         >>> "<title>example/example" in html, "src=" in html  # nothing is loaded from elsewhere
         (True, False)
-
-    Args:
-        histories: the ensemble's folder, or its histories.
-        path: output path.
-        ensemble: what the page and its mappings call the ensemble.
-        model: the decomposed model, as in `model_path`.
-        distances: the distance files by method.
-        stability: `stability.json` and `stability_iterations.csv`.
-        groups: `groups.json`, the groups that the page opens on; without it, the page opens on the merge.
-        batches: the first batch of each run, or nothing: the page then states that it has no activations.
 
     Raises:
         InputError: a file cannot be read or does not fit the others, or the page cannot be written.

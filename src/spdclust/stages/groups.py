@@ -1,18 +1,33 @@
-"""Stage: histories and the batches that they were merged on -> the groups that hold, with their evidence."""
+"""Stages: histories and batches -> groups that hold; groups and a batch -> the tokens that activate them."""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import read_json
-from spdclust.files.batches import kept_batches, merged_batches
-from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder, find_histories
+from spdclust.core.types import Labels
+from spdclust.explorer.group_tokens import (
+    TokenCount,
+    describe_members,
+    group_activity,
+    marked,
+    rank_tokens,
+    strongest_samples,
+    token_table,
+)
+from spdclust.files.activation_batch import ActivationBatch
+from spdclust.files.batches import find_batches, kept_batches, merged_batches
+from spdclust.files.ensemble_folder import GROUPS, EnsembleFolder, common_folder, find_histories, find_history
 from spdclust.files.ensembles import ensemble_record
 from spdclust.files.groups import load_groups, save_groups
-from spdclust.files.histories import load_merge_histories
+from spdclust.files.histories import load_merge_histories, load_merge_history
 from spdclust.groups.find import find_groups
 from spdclust.groups.found import FoundGroups
+from spdclust.merge.activations import check_threshold
 
 log = logging.getLogger(__name__)
 
@@ -125,3 +140,136 @@ def _is_of(record: Path, histories: Sequence[Path]) -> bool:
     return (
         isinstance(made_from, dict) and made_from.get("histories") == ensemble_record(histories)["histories"]
     )
+
+
+def examples(
+    ensemble: str | Path,
+    *,
+    run: int | None = None,
+    iteration: int | None = None,
+    group: int | None = None,
+    limit: int = 10,
+) -> str:
+    """Return a description of groups of a language model by the tokens that activate them.
+
+    Without `run`, these are the groups that hold, numbered and ordered as in `groups.csv`; with it, the
+    groups of one run at one iteration, those best distinguished by tokens first. With `group`, the components
+    of that group and the positions in the texts at which it is most active. A group that holds is active if
+    at least `active_members` of its members are; a group of a run, if any member is.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> from spdclust.files.stored_batch import TokenExamples, samples_of
+        >>> place = write_example_ensemble(folder)
+        >>> path = place.batches(0) / "batch_0.pt"
+        >>> batch = ActivationBatch.load(path)
+        >>> tokens = (batch.matrix[:, [0]].toarray() > 0).astype(int)  # what attn:0 is active on is a cat
+        >>> kept = TokenExamples(tokens, samples_of(len(tokens), 1, None), {0: " dog", 1: " cat"})
+        >>> replace(batch, examples=kept).save(path)
+        >>> print(examples(place.folder, run=0, limit=1))
+        /.../example/example, run 0: 4 groups, best distinguished by tokens first
+        group 0: attn ×2, mlp; active on 19.00%; ' cat' 36/36, ' dog' 2/164
+
+    Raises:
+        InputError: a file is missing, the batch has no tokens (`keep_examples`), or there is no such group.
+    """
+    folder = Path(ensemble)
+    layout = EnsembleFolder(folder)
+    if iteration is not None and run is None:
+        raise InputError(
+            "has no effect without a run",
+            field="iteration",
+            found=iteration,
+            allowed="with the run of which it is (--run)",
+        )
+    history = load_merge_history(find_histories(folder)[0] if run is None else find_history(folder, run))
+    tokens = _Tokens.of(layout.batches(run or 0))
+    threshold = history.config.activation_threshold
+    if run is None:
+        found = groups_of(folder)[0]
+        threshold = found.settings.get("activation_threshold", threshold)
+        needed = found.columns["active_members"]
+        groups = [
+            _Group(number, found.members(number), 1 if np.isnan(needed[number]) else int(needed[number]))
+            for number in range(found.n_groups)
+        ]
+        head, order = f"{folder}: {len(groups)} groups that hold", "most evidence first"
+    else:
+        at = history.at(history.best_iteration() if iteration is None else iteration)
+        groups = [_Group(number, at.members(number), 1) for number in range(at.k_groups)]
+        head, order = f"{folder}, run {run}: {len(groups)} groups", "best distinguished by tokens first"
+    check_threshold(tokens.batch.threshold, threshold, file=tokens.path)
+    if group is not None:
+        if not 0 <= group < len(groups):
+            raise InputError("no such group", field="group", found=group, allowed=f"0 to {len(groups) - 1}")
+        return "\n".join([head, *tokens.places(groups[group], threshold, limit)])
+    described = [tokens.describe(each, threshold) for each in groups if len(each.members) > 1]
+    if run is not None:
+        described.sort(key=lambda each: (-each.bits, each.number))
+    return "\n".join([f"{head}, {order}", *(each.line for each in described[:limit])])
+
+
+@dataclass(frozen=True)
+class _Group:
+    number: int
+    members: Labels
+    active_members: int
+
+
+@dataclass(frozen=True)
+class _Described:
+    number: int
+    bits: float
+    line: str
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The samples of a batch whose tokens were stored."""
+
+    batch: ActivationBatch
+    numbers: np.ndarray
+    path: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> "_Tokens":
+        path = find_batches(folder)[0]
+        batch = ActivationBatch.load(path)
+        examples = batch.examples
+        if examples is None:
+            raise InputError(
+                "batch has no tokens",
+                file=path,
+                allowed="a run with keep_examples: n, or tokens.npy next to user-supplied activations",
+            )
+        return cls(batch, examples.tokens[examples.samples[:, 0], examples.samples[:, 1]], path)
+
+    def describe(self, group: _Group, threshold: float | None) -> _Described:
+        active, ranked = self._activity(group, threshold)
+        bits = float(active.mean()) * sum(each.bits for each in ranked)
+        parts = [describe_members(group.members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
+        return _Described(group.number, bits, f"group {group.number}: {'; '.join(parts)}")
+
+    def places(self, group: _Group, threshold: float | None, limit: int) -> list[str]:
+        assert self.batch.examples is not None
+        active, ranked = self._activity(group, threshold)
+        matrix = self.batch.matrix[: len(self.numbers)]
+        strongest = strongest_samples(matrix, self._columns(group.members), limit)
+        return [
+            f"group {group.number}: {', '.join(group.members)}",
+            f"active on {active.mean():.2%} of {len(self.numbers)} tokens",
+            f"tokens: {token_table(ranked)}",
+            *(marked(*self.batch.examples.context(int(sample))) for sample in strongest),
+        ]
+
+    def _activity(self, group: _Group, threshold: float | None) -> tuple[np.ndarray, list[TokenCount]]:
+        assert self.batch.examples is not None
+        matrix = self.batch.matrix[: len(self.numbers)]
+        columns = self._columns(group.members)
+        active = group_activity(matrix, columns, threshold, active_members=group.active_members)
+        return active, rank_tokens(self.numbers, active, dict(self.batch.examples.vocabulary))
+
+    def _columns(self, members: Labels) -> np.ndarray:
+        column = {label: number for number, label in enumerate(self.batch.labels)}
+        return np.array([column[label] for label in members])

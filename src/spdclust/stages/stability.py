@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.numbering import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
+from spdclust.core.names import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
 from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.ensembles import ensemble_record, load_normalized
@@ -40,6 +40,11 @@ def stability(
 ) -> Stability:
     """Write `stability.json` and its tables, and return what they hold.
 
+    `histories` is the ensemble's folder, or its histories. `adjusted_rand_dist` is always among the methods.
+    Every `stride`-th iteration is looked at; with `iteration` or `n_groups` all runs are also cut there.
+    Where `mapping_names` gives `ensemble` and `model`, `cluster_mapping_consensus_<cut>.json` are written
+    too, at those of `mapping_cuts` that there are: histories without description lengths have no `least_mdl`.
+
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> place = write_example_ensemble(folder, n_runs=3)
@@ -50,19 +55,6 @@ def stability(
         >>> groups = found.cuts["least_mdl"].coclustering.consensus
         >>> groups.sizes.tolist(), groups.mean_support  # all three runs have the four concepts
         ([3, 3, 3, 3], 1.0)
-
-    Args:
-        histories: the ensemble's folder, or its histories.
-        methods: distances to summarise; `adjusted_rand_dist` is always among them.
-        folder: output folder.
-        stride: look at every n-th iteration.
-        threads: number of threads; the result does not depend on it.
-        iteration: also cut at this iteration.
-        n_groups: also cut every run at this number of groups.
-        mapping_names: `ensemble` and `model`; where given, `cluster_mapping_consensus_<cut>.json` are written
-            too.
-        mapping_cuts: at which automatic cuts; those that there are not (`least_mdl` without description
-            lengths) are left out.
 
     Raises:
         InputError: a history cannot be read, there is only one, the runs do not fit together, a cut does not
@@ -120,6 +112,10 @@ def map_consensus(
     The groups are those of `stability_groups.csv`. `iteration` is the row of the cut; where runs are cut at a
     number of groups, the iteration of the first run.
 
+    `histories` is the ensemble's folder, or its histories; `cut` is `least_mdl`, `stability_drop` (searched
+    at every `stride`-th iteration), `merges_<n>` or `groups_<k>`; `model` is as in `model_path`. For `viewer`
+    see `mapping_record`.
+
     Example:
         >>> import json
         >>> from spdclust.example_ensemble import write_example_ensemble
@@ -131,16 +127,6 @@ def map_consensus(
         ('example/example/consensus', 7)
         >>> [label for label, group in record["clusters"].items() if group == 0]
         ['attn:0', 'attn:1', 'mlp:0']
-
-    Args:
-        histories: the ensemble's folder, or its histories.
-        cut: `least_mdl`, `stability_drop`, `merges_<n>` or `groups_<k>`.
-        path: output path.
-        ensemble: name of the ensemble in the mapping.
-        model: the decomposed model, as in `model_path`.
-        notes: free text.
-        stride: `stability_drop` is searched at every n-th iteration.
-        viewer: see `mapping_record`.
 
     Raises:
         InputError: the histories cannot be read or compared, there is no such cut, or the file cannot be
@@ -192,6 +178,9 @@ def map_run(
 ) -> None:
     """Write the mapping of one run's groups.
 
+    `cut` is `least_mdl` of this run, `merges_<n>` or `groups_<k>`; `model` is as in `model_path`. For
+    `viewer` see `mapping_record`.
+
     Example:
         >>> import json
         >>> from spdclust.example_ensemble import example_history
@@ -203,22 +192,12 @@ def map_run(
         >>> [label for label, group in clusters.items() if group is not None]  # the first merge
         ['attn:5', 'mlp:5']
 
-    Args:
-        history: the run's `history.zip`.
-        cut: `least_mdl` of this run, `merges_<n>` or `groups_<k>`.
-        path: output path.
-        ensemble: name of the ensemble in the mapping.
-        model: the decomposed model, as in `model_path`.
-        run: number of the run.
-        notes: free text.
-        viewer: see `mapping_record`.
-
     Raises:
         InputError: the history cannot be read, there is no such cut, or the file cannot be written.
     """
     loaded = load_merge_history(history)
     try:
-        iteration = iteration_of(loaded, cut)
+        iteration = _iteration_of(loaded, cut)
         groups = loaded.at(iteration)
     except InputError as error:
         raise error.located(file=history) from error
@@ -234,17 +213,8 @@ def map_run(
     save_mapping(record, path)
 
 
-def iteration_of(history: MergeHistory, cut: str) -> int:
-    """Return the iteration of one history at a cut.
-
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> iteration_of(example_history(), "least_mdl"), iteration_of(example_history(), "groups_2")
-        (7, 9)
-
-    Raises:
-        InputError: no such cut, or the history does not reach it.
-    """
+def _iteration_of(history: MergeHistory, cut: str) -> int:
+    """Return the iteration of one history at a cut."""
     if cut == "least_mdl":
         return history.best_iteration()
     if cut in AUTOMATIC_CUTS:

@@ -22,8 +22,7 @@ from spdclust.files.archive import digest_of
 from spdclust.files.batches import BatchedActivations, merged_batches
 from spdclust.files.histories import load_merge_history
 from spdclust.files.merge_progress import MergeProgress, ProgressRecorder, load_progress, merge_digest
-from spdclust.merge.groups import pairs_from_names
-from spdclust.merge.history import MergeHistory
+from spdclust.merge.history import MergeHistory, pairs_from_names
 from spdclust.merge.merging import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
@@ -47,7 +46,7 @@ MOST_SAMPLES = 256
 """States of the merge that are kept in memory until they are logged; each takes about 0.3 MB."""
 
 
-def log_history(
+def _log_history(
     tracker: Tracker,
     note: Note,
     intervals: LoggingIntervals,
@@ -58,28 +57,9 @@ def log_history(
 ) -> None:
     """Log the iterations of one merge in order, each once, then its results.
 
-    Example:
-        >>> from spdclust.example_ensemble import example_history
-        >>> class Printing(Tracker):
-        ...     def log(self, values):
-        ...         print(values["iteration"], values["k_groups"], values["groups/largest"])
-        >>> note = Note("mine-run_0", source="", target="/mine", complete=False)
-        >>> log_history(
-        ...     Printing(), note, LoggingIntervals(stat=5), [example_history()], MergeProgress(),
-        ...     lambda iteration: None,
-        ... )
-        0 11 2
-        5 6 3
-        10 1 12
-
-    Args:
-        tracker: receives the rows.
-        note: its note, with the id that names the artifacts; gets the digest of the merge at the end.
-        intervals: logging interval of each kind of record.
-        histories: the merge so far, each time with more iterations; the last one is the whole merge.
-        progress: its times.
-        sample_at: returns the state after a merge, None if unknown; called in order, where one is logged.
-        path: its `history.zip`.
+    `histories` are the merge so far, each time with more iterations; the last one is the whole merge.
+    `sample_at` returns the state after a merge, None if unknown; it is called in order. The note gets the
+    digest of the merge at the end.
     """
     last: dict[str, tuple[int, float]] = {}
     n_logged = 0
@@ -155,7 +135,7 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
 
     def write(tracker: Tracker, note: Note) -> None:
         samples = _repeated(history, batches, intervals)
-        log_history(tracker, note, intervals, [history], progress, lambda _: next(samples, None), path)
+        _log_history(tracker, note, intervals, [history], progress, lambda _: next(samples, None), path)
 
     return log_once(described, ensemble.note(f"run_{run}"), _source_of(history), write, again=again)
 
@@ -163,12 +143,8 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
 class MergeCallback(ProgressRecorder):
     """Log a merge while it runs: callbacks of `stages.merge` that never raise.
 
-    Args:
-        ensemble: the ensemble.
-        run: number of the run.
-        live_after: log live if the merge takes longer than this many seconds.
-        keep_batches: whether the batches are still available after the merge; otherwise everything is logged
-            before it ends.
+    A merge that takes longer than `live_after` seconds is logged live. Where batches are not kept, everything
+    is logged before it ends.
     """
 
     def __init__(
@@ -270,7 +246,7 @@ class MergeCallback(ProgressRecorder):
     def _log_live(self, tracker: Tracker, note: Note) -> None:
         intervals, path = self._ensemble.tracking.intervals, self._ensemble.history(self._run)
         samples = self._samples
-        log_history(
+        _log_history(
             tracker, note, intervals, self._growing(), self.progress, lambda t: samples.pop(t, None), path
         )
 

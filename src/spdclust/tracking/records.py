@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.numbering import merges_done
+from spdclust.core.names import merges_done
 from spdclust.core.types import Float, Int
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
@@ -69,7 +69,7 @@ def stat_records(
         "mdl_loss_norm": mdl,
         "mdl_decrease_rate": np.divide(mdl[back] - mdl, steps, out=missing.copy(), where=steps > 0),
         "merge_pair_cost": cost,
-        "merge_pair_cost_semilog[1e-3]": semilog(cost),
+        "merge_pair_cost_semilog[1e-3]": _semilog(cost),
         "merge_pair_cost_change": np.diff(cost, prepend=missing[:1]),
         "pair/first": history.selected_pairs[:, 0],
         "pair/second": history.selected_pairs[:, 1],
@@ -97,12 +97,8 @@ def row(records: Mapping[str, np.ndarray], iteration: int) -> dict[str, float | 
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-def semilog(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+def _semilog(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     """Return values on a scale that is linear near zero and logarithmic beyond `EPSILON`, with their sign.
-
-    Example:
-        >>> semilog(np.array([-1.0, 5e-4, 1e-3])).round(6).tolist()
-        [-0.006909, 0.0005, 0.000693]
 
     Source:
         x for |x| < ε, else sign(x)·ε·ln(1 + |x|/ε), as the reference implementation logs it.
@@ -120,10 +116,8 @@ class MergeSample:
 
     Attributes:
         iteration: number of the last merge.
-        n_samples: samples in the batch.
-        sizes: number of components of each group.
         activities: samples on which each group is active, NaN for masked groups.
-        coactivations: counts of the pairs of `some_pairs`.
+        coactivations: counts of the pairs of `_some_pairs`.
         costs: cost of merging these pairs next, bits per sample.
         shown: numbers of the groups in the picture: the largest, at most `SHOWN`.
         shown_coactivations: counts of their pairs, with their activities on the diagonal.
@@ -143,7 +137,7 @@ class MergeSample:
     @classmethod
     def of(cls, view: MergeView) -> "MergeSample":
         """Draw the sample from a running merge."""
-        pairs = some_pairs(view.k_groups, view.iteration)
+        pairs = _some_pairs(view.k_groups, view.iteration)
         shown = np.sort(np.argsort(-view.ranks, kind="stable")[:SHOWN])
         square = np.meshgrid(shown, shown, indexing="ij")
         shown_costs = view.costs_of(*square)
@@ -188,19 +182,12 @@ class MergeSample:
         title = f"After {merges_done(self.iteration)}, {len(self.sizes)} groups"
         if len(self.shown) < len(self.sizes):
             title += f"; the {len(self.shown)} largest are shown"
-        idxs = group_idxs_shown(group_idxs, self.shown)
+        idxs = _group_idxs_shown(group_idxs, self.shown)
         return draw_merge_state(idxs, self.shown_coactivations, self.shown_costs, title=title)
 
 
-def some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """Return pairs of different groups: all of them, or a sample that depends only on the arguments.
-
-    Example:
-        >>> [pair.tolist() for pair in some_pairs(3, 0)]
-        [[0, 0, 1], [1, 2, 2]]
-        >>> len(some_pairs(1000, 0)[0]) == PAIRS
-        True
-    """
+def _some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+    """Return pairs of different groups: all of them, or a sample that depends only on the arguments."""
     if k * (k - 1) // 2 <= PAIRS:
         first, second = np.triu_indices(k, 1)
         return first, second
@@ -249,13 +236,8 @@ def flattened(nested: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def group_idxs_shown(
+def _group_idxs_shown(
     group_idxs: Int[np.ndarray, " components"], shown: Int[np.ndarray, " shown"]
 ) -> Int[np.ndarray, " some"]:
-    """Return the groups of the components in shown groups, numbered in the order of the picture.
-
-    Example:
-        >>> group_idxs_shown(np.array([0, 1, 2, 0]), np.array([0, 2])).tolist()
-        [0, 1, 0]
-    """
+    """Return the groups of the components in shown groups, numbered in the order of the picture."""
     return np.searchsorted(shown, group_idxs[np.isin(group_idxs, shown)])

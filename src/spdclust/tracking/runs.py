@@ -68,10 +68,10 @@ class TrackedEnsemble(EnsembleFolder):
         """Return the arguments of `wandb.init` for one of its W&B runs."""
         # ensembles with the same batches share their W&B run
         logged = self.name.split("/")[0] if job_type == "batches" else self.name
-        run_id = wandb_id(f"{logged}-{name}", digest)
+        run_id = _wandb_id(f"{logged}-{name}", digest)
         run_config, pipeline_config = self.resolved or (self.run_config(), self.pipeline_config())
         model = EXPERIMENTS.get(str(run_config.get("experiment_key")), run_config.get("model_path"))
-        parent = parent_of(model)
+        parent = _parent_of(model)
         named = {"task": task, "model": parent.get("id") or Path(model or "").name, "run_idx": run}
         tags = [f"{key}:{value}" for key, value in named.items() if value not in (None, "")]
         config: dict[str, Any] = dict(run_config)
@@ -91,25 +91,15 @@ class TrackedEnsemble(EnsembleFolder):
         }
 
 
-def wandb_id(name: str, digest: str) -> str:
-    """Return the id of a W&B run; equal content has equal ids.
-
-    Example:
-        >>> wandb_id("resid_mlp1/demo-run_3", "9134b36c04b5")
-        'resid_mlp1-demo-run_3-9134b36c'
-    """
+def _wandb_id(name: str, digest: str) -> str:
+    """Return the id of a W&B run; equal content has equal ids."""
     # characters that ids cannot have are replaced; the digest distinguishes what is cut off
     text = re.sub(r"[^\w.~-]", "-", name)
     return f"{text[-110:]}-{digest[:8]}"
 
 
-def parent_of(model: str | None) -> dict[str, str]:
-    """Return id, path and URL of the decomposed model's W&B run; nothing for a local path.
-
-    Example:
-        >>> parent_of("wandb:goodfire/spd/runs/s-38e1a3e2")["id"], parent_of("resources/resid_mlp1")
-        ('s-38e1a3e2', {})
-    """
+def _parent_of(model: str | None) -> dict[str, str]:
+    """Return id, path and URL of the decomposed model's W&B run; nothing for a local path."""
     run = None
     with contextlib.suppress(InputError):  # not an error here, because the model is not read
         run = parse_wandb_path(model or "")
@@ -126,10 +116,8 @@ class Note:
     """Record of what was logged, and as which W&B run.
 
     Attributes:
-        run_id: id of the W&B run.
         source: digest of what was logged; empty while that is unknown.
         target: project and entity.
-        complete: whether everything was recorded.
         folder: its local W&B folder.
         offline: whether it was recorded on this machine, to be sent later.
         times: number of times that this was logged.
@@ -180,19 +168,16 @@ def log_once(
 ) -> Note:
     """Log something as a W&B run, unless its note shows that the same was logged to the same project.
 
+    The id in `described` gets a number if it was used before. `source` is a digest of what is logged; if it
+    is empty, `write` sets it in the note when all of it is logged. With `again` it is logged as a new W&B
+    run.
+
     Example:
         >>> described = TrackedEnsemble(Path("mlp/demo")).describe("merge", "run_0", "1f2e")
         >>> path = folder / "run_0.json"
         >>> Note("mlp-demo-run_0-1f2e", source="ab", target="/spd-cluster", complete=True).save(path)
         >>> log_once(described, path, "ab", print).run_id  # `print` is not called
         'mlp-demo-run_0-1f2e'
-
-    Args:
-        described: arguments of `wandb.init`; the id gets a number if it was used before.
-        path: where the note is written.
-        source: digest of what is logged; if empty, `write` sets it in the note when all of it is logged.
-        write: logs it, given the W&B run and its note.
-        again: log it even if it was logged before, as a new W&B run.
     """
     run_id, target = described["id"], f"{described['entity'] or ''}/{described['project']}"
     times, before = 1, load_note(path)

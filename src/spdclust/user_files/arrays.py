@@ -23,7 +23,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import split_lines
+from spdclust.core.safe_reading import as_input_error, regular_file, split_lines
 from spdclust.core.types import Labels
 from spdclust.files.archive import read_archive
 from spdclust.merge.rows import flattened, is_sparse, rows_at
@@ -38,7 +38,7 @@ from spdclust.user_files.contents import (
     matrix_content,
     zipped_arrays,
 )
-from spdclust.user_files.layout import TOKEN_NAMES
+from spdclust.user_files.layout import TOKEN_NAMES, cache_files, natural
 from spdclust.user_files.tokens import UserTokens
 
 _WHAT = "batch_<b>.zip with activations.npy and labels.txt"
@@ -73,12 +73,12 @@ def content_of(arrays: Mapping[str, Any], path: Path) -> UserContent:
     names = set(left)
     if names == {"locations", "activations"}:
         leading = None if tokens is None else tuple(tokens.shape)
-        content = coordinates(left["locations"], left["activations"], path, leading=leading, width=width)
+        content = _coordinates(left["locations"], left["activations"], path, leading=leading, width=width)
     elif pair := next((pair for pair in TOP_K if names - {"pre_acts"} == set(pair)), None):
         # the activations of all latents, of which the top k were taken
         if width is None and "pre_acts" in left:
             width = int(left["pre_acts"].shape[-1])
-        content = top_k(left[pair[0]], left[pair[1]], path, width=width)
+        content = _top_k(left[pair[0]], left[pair[1]], path, width=width)
     elif len(names) == 1 and not names.isdisjoint(_UNNAMED):
         content = matrix_content(left.popitem()[1], path)
     else:
@@ -159,7 +159,7 @@ def zipped_batch(path: Path) -> UserContent:
     return replace(matrix_content(arrays[_ACTIVATIONS], path), labels=labels)
 
 
-def coordinates(
+def _coordinates(
     locations: Any,
     values: Any,
     path: Path,
@@ -169,21 +169,8 @@ def coordinates(
 ) -> UserContent:
     """Return the activations given by the coordinates of the values that are not 0; repeated ones are summed.
 
-    Example:
-        >>> locations = np.array([[0, 1, 4], [1, 0, 2]], dtype=np.uint16)  # sequence, position, component
-        >>> content = coordinates(locations, np.array([0.5, 2.0]), Path(__file__))
-        >>> content.n_samples, content.n_components, content.states_width
-        (4, 5, False)
-
-    Args:
-        locations: integers `(n, axes)`, the component last.
-        values: `(n,)`.
-        path: the file, for messages.
-        leading: sizes of the axes of samples; those of the largest coordinates if None.
-        width: number of components; one more than the largest coordinate if None.
-
-    Raises:
-        InputError: the arrays are inconsistent, or a coordinate is outside the shape.
+    `locations` are integers `(n, axes)`, the component last, `leading` the sizes of the axes of samples and
+    `width` the number of components; None: as large as the largest coordinate needs.
     """
     positions, numbers = _array(locations), _array(values)
     fits = positions.ndim == 2 and positions.shape[1] >= 2 and positions.dtype.kind in "iu"
@@ -221,17 +208,8 @@ def coordinates(
     )
 
 
-def top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) -> UserContent:
-    """Return the activations given by the active components of each sample; repeated ones are summed.
-
-    Example:
-        >>> content = top_k(np.array([[2, 0], [1, 2]]), np.array([[0.5, 0.25], [1.0, 0.0]]), Path(__file__))
-        >>> content.rows().toarray().tolist()
-        [[0.25, 0.0, 0.5], [0.0, 1.0, 0.0]]
-
-    Raises:
-        InputError: the arrays are inconsistent, or an index is negative or too large.
-    """
+def _top_k(indices: Any, values: Any, path: Path, *, width: int | None = None) -> UserContent:
+    """Return the activations given by the active components of each sample; repeated ones are summed."""
     columns, numbers = _array(indices), _array(values)
     if (
         columns.shape != numbers.shape
@@ -283,3 +261,115 @@ def _outside(path: Path, field: str, columns: np.ndarray, width: int | None) -> 
         found=f"{columns.min(initial=0)} to {columns.max(initial=0)}",
         allowed="0 or more" if width is None else f"0 to {width - 1}",
     )
+
+
+EXTRA = "pip install 'spdclust[formats]'"
+
+_ALLOWED_CACHE = "a feature cache as delphi writes it: locations (n, 3), activations (n,) and perhaps tokens"
+
+
+def read_safetensors(path: str | Path) -> dict[str, Any]:
+    """Return the tensors of a file by name, in natural order, mapped into memory.
+
+    Example:
+        >>> import torch
+        >>> from safetensors.torch import save_file
+        >>> save_file({"layer.10": torch.ones(1), "layer.9": torch.zeros(1)}, f"{folder}/a.safetensors")
+        >>> read_safetensors(f"{folder}/a.safetensors")
+        {'layer.9': tensor([0.]), 'layer.10': tensor([1.])}
+
+    Raises:
+        InputError: the file does not exist or is damaged, or the safetensors package is missing.
+    """
+    allowed = "a .safetensors file"
+    path = regular_file(path, allowed)
+    try:
+        from safetensors import safe_open
+    except ImportError:
+        raise InputError(
+            ".safetensors files require the safetensors package", file=path, allowed=EXTRA
+        ) from None
+    with as_input_error("not a readable .safetensors file", path, allowed), safe_open(path, "pt") as stored:
+        return {name: stored.get_tensor(name) for name in sorted(stored.keys(), key=natural)}
+
+
+def cache_content(folder: Path) -> UserContent:
+    """Return the activations of a feature cache, with the splits and the modules side by side.
+
+    The number of samples is that of the tokens; if they were not kept, that of the largest locations.
+
+    Example:
+        >>> import torch
+        >>> from safetensors.torch import save_file
+        >>> (folder / "mlp").mkdir()
+        >>> split = {"locations": torch.tensor([[0, 1, 0]]), "activations": torch.ones(1)}
+        >>> save_file(split, f"{folder}/mlp/0_1.safetensors")
+        >>> cache_content(folder).rows().toarray().tolist()
+        [[0.0, 0.0], [1.0, 0.0]]
+
+    Raises:
+        InputError: a split is missing or damaged, or the splits are not of the same samples.
+    """
+    files = cache_files(folder)
+    stored = [_read_split(file) for file in files]
+    tokens = stored[0].get("tokens")
+    for file, arrays in zip(files, stored, strict=True):
+        _check_tokens(file, arrays.get("tokens"), files[0], tokens)
+    if tokens is not None:
+        leading = list(tokens.shape)
+    else:
+        largest = [arrays["locations"].numpy().max(axis=0, initial=0) for arrays in stored]
+        leading = [int(n) + 1 for n in np.max(largest, axis=0)[:-1]]
+    modules: dict[str, list[UserContent]] = {}
+    ends: dict[str, int] = {}
+    for file, arrays in zip(files, stored, strict=True):
+        start, end = _range(file)
+        module = file.parent.name
+        if start != ends.get(module, -1) + 1 or end < start:
+            raise InputError(
+                "a split of the cache is missing",
+                file=file.parent,
+                found=", ".join(each.name for each in files if each.parent == file.parent),
+                allowed="ranges of latents without gaps from 0: 0_9.safetensors, 10_19.safetensors, …",
+            )
+        ends[module] = end
+        width = end - start + 1
+        content = _coordinates(arrays["locations"], arrays["activations"], file, leading=leading, width=width)
+        modules.setdefault(module, []).append(content)
+    tensors = {
+        module: beside_each_other({str(number): part for number, part in enumerate(parts)})
+        for module, parts in modules.items()
+    }
+    stored_tokens = None if tokens is None else UserTokens.of(tokens, files[0])
+    return replace(beside_each_other(tensors), tokens=stored_tokens)
+
+
+def _read_split(file: Path) -> dict[str, Any]:
+    arrays = read_safetensors(file)
+    shapes = {name: tuple(value.shape) for name, value in arrays.items()}
+    locations = shapes.get("locations", ())
+    if set(shapes) - {"tokens"} != {"locations", "activations"} or len(locations) != 2:
+        raise InputError(
+            "not a split of a feature cache, although its name has the form <first>_<last>.safetensors",
+            file=file,
+            found=", ".join(f"{name} {describe(value)}" for name, value in arrays.items()) or "no tensors",
+            allowed=f"{_ALLOWED_CACHE}; other files under another name",
+        )
+    return arrays
+
+
+def _range(file: Path) -> tuple[int, int]:
+    first, last = file.stem.split("_")
+    return int(first), int(last)
+
+
+def _check_tokens(file: Path, tokens: Any, first: Path, expected: Any) -> None:
+    same = tokens is None if expected is None else tokens is not None and tokens.equal(expected)
+    if not same:
+        raise InputError(
+            "the tokens differ between the files of the cache",
+            file=file,
+            field="tokens",
+            found="none" if tokens is None else describe(tokens),
+            allowed=f"those of {first.parent.name}/{first.name}: files of one cache, made in one go",
+        )

@@ -31,7 +31,6 @@ class UserContent:
     """Activations of a file that is open.
 
     Attributes:
-        n_samples: number of samples.
         n_components: number of components; if `states_width` is False, one more than the largest index.
         rows: read the samples as sparse rows.
         labels: names of the components, if the file has any.
@@ -82,10 +81,7 @@ class ZippedArray:
     """A dense array in an archive, read in pieces.
 
     Attributes:
-        path: the archive.
         name: name of the array, without `.npy`.
-        shape: shape of the array.
-        dtype: type of its numbers.
         fortran_order: whether the values of a component follow each other, instead of those of a sample.
     """
 

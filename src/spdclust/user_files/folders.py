@@ -105,22 +105,11 @@ class RunFiles:
         )
 
 
-def run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
+def _run_files(config: ClusteringRunConfig, run: int = 0) -> RunFiles:
     """Return the user-supplied files that one run reads, by name.
 
     Hidden files are never read. Names that end in `-<i>-of-<N>` are the shards of one batch; `shards` in the
     run's settings states it for other names.
-
-    Example:
-        >>> for name in ("a-0-of-2.npy", "a-1-of-2.npy", "attention_mask.npy", "._a-0-of-2.npy"):
-        ...     (folder / name).touch()
-        >>> found = run_files(ClusteringRunConfig(precomputed_activations_dir=folder))
-        >>> [file.name for file in found.files], list(found.unused().values())
-        (['a-0-of-2.npy', 'a-1-of-2.npy'], ['named as a mask'])
-
-    Raises:
-        InputError: the folder does not exist or contains no activations, a shard is missing, or names and
-            settings do not determine whether several files are batches or shards.
     """
     assert config.precomputed_activations_dir is not None
     found = files_of_run(config.precomputed_activations_dir, run, config.shards)
@@ -189,9 +178,9 @@ def files_of_runs(config: ClusteringRunConfig, runs: Sequence[int]) -> list[RunF
         [['acts.npy'], ['acts.npy']]
 
     Raises:
-        InputError: as `run_files`, or the runs have different numbers of batches.
+        InputError: as `_run_files`, or the runs have different numbers of batches.
     """
-    found = [run_files(config, run) for run in runs]
+    found = [_run_files(config, run) for run in runs]
     for run, each in zip(runs, found, strict=True):
         if len(each.batches) != len(found[0].batches):
             raise InputError(

@@ -297,14 +297,14 @@ def listed(names: Sequence[str], limit: int = 4) -> str:
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
-def first_to_last(names: Sequence[str], limit: int = 4) -> str:
+def first_to_last(names: Sequence[str]) -> str:
     """Return a few names as text; of more, their number, the first and the last one.
 
     Example:
         >>> first_to_last(["a", "b"]), first_to_last(["a", "b", "c", "d", "e"])
         ('a, b', '5, a to e')
     """
-    return ", ".join(names) if len(names) <= limit else f"{len(names)}, {names[0]} to {names[-1]}"
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)}, {names[0]} to {names[-1]}"
 
 
 def other_formats(paths: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -329,13 +329,6 @@ def no_activations(
         >>> error = no_activations(Path("a"), [], [Path("a/acts.mtx")], field="folder", allowed="acts.npz")
         >>> error.found, error.allowed
         ('acts.mtx', "acts.npz; to convert: scipy.sparse.save_npz('acts.npz', scipy.io.mmread('acts.mtx'))")
-
-    Args:
-        folder: the folder.
-        ignored: files that are not taken for activations, with the reason.
-        others: everything else in the folder.
-        field: the setting that names the folder.
-        allowed: the files that are read.
     """
     names = [f"{file.name} ({why})" for file, why in ignored] + [path.name for path in others]
     step = "; shards: <pattern> reads a file of any name" if ignored else ""

@@ -8,8 +8,8 @@ file or folder                 contents
 `.npz`                         also a `scipy.sparse` matrix of any number of axes
 `.npy`                         a dense array
 `.parquet`, saved datasets     tables (see `user_files.arrow`)
-feature caches                 a folder of `<first>_<last>.safetensors` (see `user_files.safetensors`)
-`batch_<b>.zip`                a batch of the reference implementation (see `reference_batches`)
+feature caches                 a folder of `<first>_<last>.safetensors` (see `user_files.arrays`)
+`batch_<b>.zip`                a batch of the reference implementation (see `user_files.arrays`)
 `memberships.npz`              next to a `metadata.json`: a harvest snapshot of the active components
 ============================== ============================================================================
 
@@ -36,7 +36,9 @@ from spdclust.files.torch_files import load_tensors
 from spdclust.merge.activations import ProcessedActivations, check_labels
 from spdclust.merge.rows import flattened
 from spdclust.user_files.arrays import (
+    cache_content,
     content_of,
+    read_safetensors,
     zipped_batch,
 )
 from spdclust.user_files.arrow import table_content
@@ -61,7 +63,6 @@ from spdclust.user_files.layout import (
     parts_of,
     tokens_file,
 )
-from spdclust.user_files.safetensors import cache_content, read_safetensors
 from spdclust.user_files.tokens import TokenTexts, UserTokens, read_tokens
 
 log = logging.getLogger(__name__)
@@ -163,17 +164,8 @@ def digest_of_user_file(path: Path) -> str:
     return digest_of(*digests) if path.is_dir() else digests[0]
 
 
-def labels_beside(path: Path) -> tuple[Path, Labels] | None:
-    """Return the file of labels next to activations or one folder up, and its labels; None if there is none.
-
-    Example:
-        >>> _ = (folder / "labels.txt").write_text("a:0\\na:1\\n")
-        >>> labels_beside(folder / "x.npy")[1]
-        ['a:0', 'a:1']
-
-    Raises:
-        InputError: the file is not a list of labels, or two files differ.
-    """
+def _labels_beside(path: Path) -> tuple[Path, Labels] | None:
+    """Return the file of labels next to activations or one folder up, and its labels, or None."""
     above = [path.parent, path.parent.parent]
     if path.is_dir() and not path.parent.name.startswith("run_"):
         above.pop()  # the folder is that of all activations, or of a run
@@ -242,7 +234,7 @@ def _labelled(content: UserContent, path: Path) -> UserContent:
     """Add the labels that are stored next to the activations."""
     if path.name == SNAPSHOT and os.path.lexists(path.parent / METADATA):
         file, labels = path.parent / METADATA, _snapshot_labels(path.parent / METADATA)
-    elif found := labels_beside(path):
+    elif found := _labels_beside(path):
         file, labels = found
     else:
         if not content.states_width:

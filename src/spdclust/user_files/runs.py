@@ -26,9 +26,6 @@ class UserHeader:
     """What a user-supplied file holds, according to its header.
 
     Attributes:
-        path: the file.
-        n_samples: number of samples.
-        n_components: number of components.
         whole_numbers: whether the values are integers or truth values; None if unknown.
         has_labels: whether the components have given labels, not generated ones; None if unknown.
         threshold: threshold of the sets of active components, of a batch without values.

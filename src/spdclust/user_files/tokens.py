@@ -39,9 +39,7 @@ class UserTokens:
         (3, (['the', ' cat'], 1))
 
     Attributes:
-        n_samples: number of tokens.
         first: ids or texts of the first `MOST_SAMPLES` of them.
-        lengths: length of each sequence.
     """
 
     n_samples: int

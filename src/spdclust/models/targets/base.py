@@ -16,7 +16,7 @@ from spdclust.core.errors import InputError
 from spdclust.models.checkpoint import Checkpoint, read_state_dict
 from spdclust.models.config import LARGEST, MOST_LAYERS, LanguageTask, Task, ToyTask
 from spdclust.models.modules import check_shapes, module_shapes
-from spdclust.models.wandb_files import parse_wandb_path, target_folder
+from spdclust.models.wandb_files import parse_wandb_path, run_folder
 
 MODEL_CONFIG = "model_config.yaml"
 
@@ -83,8 +83,8 @@ def first_file(folders: list[Path], name: str, checkpoint: Checkpoint, field: st
         if (folder / name).is_file():
             return folder / name
     run = parse_wandb_path(getattr(checkpoint.config, field, None) or "")
-    if run is not None and (target_folder(run) / name).is_file():
-        return target_folder(run) / name
+    if run is not None and (run_folder(run, of_target=True) / name).is_file():
+        return run_folder(run, of_target=True) / name
     raise InputError(
         "files of the target model are missing",
         file=checkpoint.config_file,

@@ -3,14 +3,14 @@
 The workflow reads it for every plan, so it imports nothing slow.
 """
 
-from spdclust.plotting.registry import activations, ensembles, merges
+from spdclust.plotting.registry import ensembles, merges
 from spdclust.plotting.registry.entries import INPUTS as INPUTS
 from spdclust.plotting.registry.entries import FigureEntry as FigureEntry
 from spdclust.plotting.registry.entries import FigureInput as FigureInput
 from spdclust.plotting.registry.entries import FigureRule
 
 FIGURE_RULES: dict[str, FigureRule] = {
-    rule.name: rule for module in (ensembles, merges, activations) for rule in module.RULES
+    rule.name: rule for module in (ensembles, merges) for rule in module.RULES
 }
 """Rules that draw figures, by name."""
 

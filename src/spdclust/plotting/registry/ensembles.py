@@ -199,7 +199,7 @@ RULES = (
             ),
             FigureEntry(
                 "sweep_bits",
-                "spdclust.plotting.sweep_bits:plot_sweep_bits",
+                "spdclust.plotting.sweeps:plot_sweep_bits",
                 "What the points of a sweep describe best",
                 caption=(
                     "Top: bits per sample that describe held-out samples at each point of the sweep, by all "

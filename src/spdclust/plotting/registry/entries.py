@@ -72,7 +72,6 @@ class FigureRule(NamedTuple):
     """Figures that one job draws from the same files: a rule of the workflow.
 
     Attributes:
-        name: of the rule.
         of: what the figures are of, which decides their folder.
         category: section of the report.
         inputs: names of `INPUTS`.
