@@ -31,8 +31,12 @@ PRELOADED = [
 ]
 ENVIRONMENT = dict(os.environ)
 """The environment of tests before any of them changes it."""
-# read when a test or a stage asks for them, not when Python starts or a library is imported
-READ_LATER = ("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_")
+READ_LATER = (
+    # when a test or a stage asks for them, not when Python starts or a library is imported
+    *("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_"),
+    # scikit-learn and datasets set them in the process of a test that imports or uses them
+    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM"),
+)
 
 
 def matters(environment: dict[str, str]) -> dict[str, str]:
