@@ -34,6 +34,8 @@ ENVIRONMENT = dict(os.environ)
 READ_LATER = (
     # when a test or a stage asks for them, not when Python starts or a library is imported
     *("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PWD", "OLDPWD", "SHLVL", "_"),
+    # by a client that jobs import when they log
+    *("WANDB_", "NETRC"),
     # scikit-learn and datasets set them in the process of a test that imports or uses them
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM"),
 )
