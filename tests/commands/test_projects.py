@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from workflow import HANGS, REPOSITORY, Outcome, snakemake
+from workflow import HANGS, REPOSITORY, Outcome, snakemake, snakemake_by
 
 from spdclust.commands.cli import main
 
@@ -41,14 +41,14 @@ def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
     assert snakefile == str(REPOSITORY / "Snakefile")
     assert not (project / "Snakefile").exists()
     made_small(project)
-    (project / "random.py").write_text("raise ImportError('a file of the user')")
     plan = ["--cores", "1", "-n", "-q", "rules"]
     for outcome in (
         snakemake(project, dict(os.environ), ["-s", snakefile, *plan]),
-        run(sys.executable, "-P", "-m", "spdclust.commands.cli", "workflow", "run", *plan, folder=project),
+        snakemake_by(main, "workflow", "run", *plan, folder=project),
     ):
         assert outcome.code == 0, outcome.output
         assert outcome.jobs["merge"] == 4
+    (project / "random.py").write_text("raise ImportError('a file of the user')")
     outcome = run(
         sys.executable,
         "-P",
@@ -95,17 +95,7 @@ def test_the_path_of_a_model_is_that_of_the_folder_in_which_it_was_given(tmp_pat
 
 def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
     assert main(["init", str(tmp_path / "mine")]) == 0
-    outcome = run(
-        sys.executable,
-        "-m",
-        "spdclust.commands.cli",
-        "workflow",
-        "run",
-        "-n",
-        "--cores",
-        "1",
-        folder=tmp_path / "mine",
-    )
+    outcome = snakemake_by(main, "workflow", "run", "-n", "--cores", "1", folder=tmp_path / "mine")
     assert outcome.code != 0
     assert "Error: path/to/your/model: model_path: no such file or folder" in outcome.output
 

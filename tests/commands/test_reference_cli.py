@@ -2,13 +2,12 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 import tomllib
 
 import pytest
 import yaml
-from workflow import HANGS, PIPELINE, REPOSITORY, RUN, Outcome, Workflow
+from workflow import PIPELINE, REPOSITORY, RUN, Workflow, snakemake_by
 
 from spdclust.commands.reference_cli import (
     NO_LONGER,
@@ -169,21 +168,12 @@ def test_without_a_workflow_it_says_where_one_would_be(monkeypatch, tmp_path):
         _find_workflow()
 
 
-def run(*arguments, folder, environment=None):
-    done = subprocess.run(
-        [sys.executable, "-m", "spdclust.commands.reference_cli", *arguments],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS,
-        check=False,
-    )  # fmt: skip
-    return Outcome(done.returncode, done.stdout)
-
-
 def test_the_workflow_of_the_working_folder_follows_the_flags(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     file = workflow.folder / "config/pipelines/tiny.yaml"
     before = file.read_bytes()
-    outcome = run(
-        "--config", "config/pipelines/tiny.yaml", "--local", "--dry-run", "--n-runs", "5",
+    outcome = snakemake_by(
+        main, "--config", "config/pipelines/tiny.yaml", "--local", "--dry-run", "--n-runs", "5",
         "--distances-methods", "matching_dist", "--wandb-project", "none", folder=workflow.folder,
     )  # fmt: skip
     assert outcome.code == 0, outcome.output
@@ -194,8 +184,8 @@ def test_the_workflow_of_the_working_folder_follows_the_flags(tmp_path):
 
 
 def test_from_another_folder_it_runs_the_workflow_of_the_checkout(tmp_path, pipeline):
-    outcome = run(
-        "--config", pipeline(), "--local", "--no-calc-distances", "--dry-run", folder=tmp_path,
+    outcome = snakemake_by(
+        main, "--config", pipeline(), "--local", "--no-calc-distances", "--dry-run", folder=tmp_path,
         environment=os.environ | {"PYTHONPATH": str(REPOSITORY / "src")},
     )  # fmt: skip
     assert outcome.code == 0, outcome.output

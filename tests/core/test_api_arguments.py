@@ -1,8 +1,6 @@
 """Wrong arguments of public functions are one line that names the argument; nothing raw, nothing absurd accepted."""
 
 import inspect
-import subprocess
-import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from api_calls import DENSE, LABELS, NOT_CALLED, calls
+from forked_scripts import python
 from scipy import sparse
 
 import spdclust
@@ -38,12 +37,7 @@ def test_right_arguments_are_right(functions):
 
 def test_wrong_arguments_are_one_line():
     """In a process of its own, without the checks of shapes and types that tests add to the package."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parents[1] / "helpers/api_calls.py")],
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    done = python(Path(__file__).parents[1] / "helpers/api_calls.py", timeout=900)
     assert done.stdout == ""
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(" arguments\n") > 40

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from forked_scripts import python
 
 from spdclust.core import compiling
 from spdclust.partitions.distances import compute_distances
@@ -64,13 +65,8 @@ def trial(tmp_path):
         environment["PYTHONDONTWRITEBYTECODE"] = (
             "1"  # an edit of the same second and size would not be noticed
         )
-        done = subprocess.run(
-            [sys.executable, "-c", REPORT],
-            env=environment | variables,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = python("-c", REPORT, env=environment | variables)
+        done.check_returncode()
         return json.loads(done.stdout)
 
     return package / "trial", report

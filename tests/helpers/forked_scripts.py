@@ -1,20 +1,30 @@
-"""A job's Python as a copy of a process that has imported what jobs import: four fifths of its CPU time.
+"""Python as a copy of a process that has imported what jobs import: four fifths of the CPU time of a job.
 
-With a socket as its only argument this program is the server, which forks for each request. With a socket and a script
-it is `python script`: it hands its environment and its files over and ends as the copy does. Where a copy would be
-another process than that, as with more threads, it becomes `python script`.
+With a socket as its only argument this program is the server, which forks for each request. With a socket and the
+arguments of `python` it is that command: it hands its environment and its files over and ends as the copy does. Where a
+copy would be another process than that, as with more threads, it becomes the command.
+
+All processes of a test run share the server, which ends with the last of them.
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
 import os
 import runpy
 import select
+import shutil
+import signal
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "GOTO", "NUMEXPR", "NUMBA")] + [
     "VECLIB_MAXIMUM_THREADS"
@@ -26,18 +36,76 @@ PRELOADED = [
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "fontTools.subset"),
 ]
 SIZE = struct.Struct("<Q")
+IN_USE = "in_use"
+"""Next to the socket: open for writing in all processes that use the server."""
 
 
-def ask(address: str, script: str) -> None:
-    """Let the server run a script, and end as it does."""
+@cache
+def address() -> str:
+    """Return the socket of the server, which the first process of a test run that needs it starts."""
+    from forked_snakemake import ENVIRONMENT
+
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    folder = Path(tempfile.gettempdir(), f"spdclust-tests-{run}")
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / IN_USE).exists():
+            os.mkfifo(folder / IN_USE)
+        os.open(folder / IN_USE, os.O_RDWR)  # as long as this process runs
+        if not _answers(f"{folder}/jobs"):
+            environment = ENVIRONMENT | dict.fromkeys(THREADS, "1")
+            server = started(__file__, f"{folder}/jobs", environment=environment)
+            assert server.stdout.readline() == "ready\n"
+    return f"{folder}/jobs"
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as server:
+        server.connect(address)
+        server.shutdown(socket.SHUT_WR)
+        return server.recv(1) != b""
+    return False
+
+
+_STARTED = []
+
+
+def started(*program: str, environment: Mapping[str, str]) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, *program],
+        cwd="/",
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _STARTED.append(process)  # it may go on when this process has ended
+    return process
+
+
+def python(
+    *arguments: str | Path, cwd: str | Path | None = None, env: Mapping[str, str] | None = None, **options
+) -> subprocess.CompletedProcess:
+    """Run `python` with these arguments, which begin with a script, `-c` or `-m`, and return what it printed."""
+    command = [sys.executable, "-IS", __file__, address(), *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=env or os.environ, text=True, check=False,  # readline sets variables that these lack
+        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
+    )  # fmt: skip
+
+
+def ask(address: str, *arguments: str) -> None:
+    """Let the server run Python, and end as it does."""
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(address)
         socket.send_fds(server, [b"."], [0, 1, 2])
-        request = json.dumps([os.getcwd(), dict(os.environ), script]).encode()
+        request = json.dumps([os.getcwd(), dict(os.environ), arguments]).encode()
         server.sendall(SIZE.pack(len(request)) + request)
         said = server.makefile().readline()
     if said == "no\n":
-        os.execv(sys.executable, [sys.executable, script])
+        os.execv(sys.executable, [sys.executable, *arguments])
     code = int(said)
     if code < 0:  # the signal that ended the copy
         os.kill(os.getpid(), -code)
@@ -45,17 +113,23 @@ def ask(address: str, script: str) -> None:
 
 
 def serve(address: str) -> tuple[list[int], list]:
-    """Answer requests until standard input ends; return, in a copy of this process only, what it is to be."""
+    """Answer requests until nobody uses the server; return, in a copy of it only, what that is to be."""
+    in_use = os.open(Path(address).with_name(IN_USE), os.O_RDONLY | os.O_NONBLOCK)
     listener = socket.socket(socket.AF_UNIX)
+    Path(address).unlink(missing_ok=True)
     listener.bind(address)
     listener.listen(64)
     print("ready", flush=True)
     preloaded = False
     running: dict[int, tuple[int, socket.socket]] = {}
     while True:
-        ready = select.select([listener, sys.stdin, *running], [], [])[0]
-        if sys.stdin in ready:
+        clients = {client: process for process, client in running.values()}
+        ready = select.select([listener, in_use, *running, *clients], [], [])[0]
+        if in_use in ready:
+            shutil.rmtree(Path(address).parent)
             sys.exit()
+        for client in [each for each in ready if each in clients]:  # it says no more, so it has ended
+            os.kill(clients[client], signal.SIGKILL)
         for ended in [each for each in ready if each in running]:
             process, client = running.pop(ended)
             os.close(ended)
@@ -63,7 +137,10 @@ def serve(address: str) -> tuple[list[int], list]:
         if listener not in ready:
             continue
         client = listener.accept()[0]
-        files = socket.recv_fds(client, 1, 3)[1]
+        asked, files = socket.recv_fds(client, 1, 3)[:2]
+        if not asked:
+            answer(client, "alive")
+            continue
         (size,) = SIZE.unpack(client.recv(SIZE.size, socket.MSG_WAITALL))
         request = json.loads(client.recv(size, socket.MSG_WAITALL))
         if fits(request[1]):
@@ -74,7 +151,7 @@ def serve(address: str) -> tuple[list[int], list]:
             if process == 0:
                 for open_file in (listener, client, *(each for _, each in running.values())):
                     open_file.close()
-                for number in running:
+                for number in (in_use, *running):
                     os.close(number)
                 return files, request
             running[os.pidfd_open(process)] = process, client
@@ -112,16 +189,23 @@ def preload() -> None:
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
+    if len(sys.argv) > 2:
         ask(*sys.argv[1:])
-    files, (folder, environment, script) = serve(sys.argv[1])
+    files, (folder, environment, arguments) = serve(sys.argv[1])
     from forked_snakemake import become
 
     from spdclust.execution.forked_jobs import _run_and_exit
 
-    become(folder, environment, files, os.path.dirname(script))
-    sys.argv[:] = [script]
-    _run_and_exit(lambda: runpy.run_path(script, run_name="__main__"))
+    first, *others = arguments
+    what = others.pop(0) if first in ("-c", "-m") else first
+    become(folder, environment, files, "" if first in ("-c", "-m") else os.path.dirname(what))
+    sys.argv[:] = [first if first == "-c" else what, *others]
+    if first == "-c":
+        _run_and_exit(lambda: exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"])))
+    elif first == "-m":
+        _run_and_exit(lambda: runpy.run_module(what, run_name="__main__", alter_sys=True))
+    else:
+        _run_and_exit(lambda: runpy.run_path(what, run_name="__main__"))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,14 @@ PRELOADED = [
 ]
 ENVIRONMENT = dict(os.environ)
 """The environment of tests before any of them changes it."""
-# read when a test or a stage asks for them, not when Python starts or a library is imported
-READ_LATER = ("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_")
+READ_LATER = (
+    # when a test or a stage asks for them, not when Python starts or a library is imported
+    *("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PWD", "OLDPWD", "SHLVL", "_"),
+    # by a client that jobs import when they log
+    *("WANDB_", "NETRC"),
+    # scikit-learn and datasets set them in the process of a test that imports or uses them
+    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM"),
+)
 
 
 def matters(environment: dict[str, str]) -> dict[str, str]:
@@ -45,12 +51,7 @@ class Server:
 
     def __init__(self) -> None:
         self.environment = ENVIRONMENT
-        self.folder = tempfile.TemporaryDirectory()
-        self.address = f"{self.folder.name}/jobs"
-        self.process = _started(__file__, environment=ENVIRONMENT)
-        one_thread = dict.fromkeys(forked_scripts.THREADS, "1")
-        self.jobs = _started(forked_scripts.__file__, self.address, environment=ENVIRONMENT | one_thread)
-        assert self.jobs.stdout.readline() == "ready\n"
+        self.process = forked_scripts.started(__file__, environment=ENVIRONMENT)
 
     def fits(self, environment: dict[str, str]) -> bool:
         """Return whether a process with this environment could be a copy of the server."""
@@ -60,33 +61,18 @@ class Server:
         self, arguments: list[str], folder: Path, environment: dict[str, str], output: Path, timeout: float
     ) -> int:
         """Run Snakemake in `folder`, write what it prints to `output`, and return its exit code."""
-        request = [arguments, str(folder), environment, str(output), self.address]
+        request = [arguments, str(folder), environment, str(output), forked_scripts.address()]
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], timeout)[0]:
-            for server in (self.process, self.jobs):
-                os.killpg(server.pid, 9)
+            os.killpg(self.process.pid, 9)
             raise subprocess.TimeoutExpired(arguments, timeout)
         return int(self.process.stdout.readline())
 
     def close(self) -> None:
-        for server in (self.process, self.jobs):
-            server.stdin.close()
-            server.wait()
-            server.stdout.close()
-        self.folder.cleanup()
-
-
-def _started(*program: str, environment: Mapping[str, str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *program],
-        cwd="/",
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 def serve() -> tuple[list[str], str]:
@@ -140,6 +126,7 @@ def become(folder: str, environment: dict[str, str], files: list[int], first: st
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     time.tzset()
     tempfile.tempdir = None
     for number, opened in enumerate(files):

@@ -1,6 +1,8 @@
 """A copy of the workflow in a folder of its own, run as its users run it."""
 
 import atexit
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -8,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
 import yaml
 from forked_snakemake import Server
 
@@ -87,6 +90,38 @@ def snakemake(
         check=False,
     )
     return Outcome(done.returncode, done.stdout)
+
+
+class _Replaced(BaseException):
+    """What a process would have become."""
+
+
+def snakemake_by(
+    main: Callable[[list[str]], int],
+    *arguments: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Call a command line that becomes Snakemake in a folder, and run what it becomes there."""
+
+    def become(path: str, command: list[str]) -> None:
+        assert command[:4] == [path, "-P", "-m", "snakemake"] == [sys.executable, *command[1:4]]
+        raise _Replaced(command[4:])
+
+    printed = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+    ):
+        patch.chdir(folder)
+        patch.setattr("os.execv", become)
+        try:
+            code = main(list(arguments))
+        except _Replaced as replaced:
+            outcome = snakemake(folder, dict(environment or os.environ), replaced.args[0])
+            return Outcome(outcome.code, printed.getvalue() + outcome.output)
+    return Outcome(code, printed.getvalue())
 
 
 @dataclass

@@ -1,10 +1,9 @@
 """A merge that is killed goes on from its checkpoint and ends with the same bytes."""
 
 import signal
-import subprocess
-import sys
 
 import numpy as np
+from forked_scripts import python
 from scipy import sparse
 
 from spdclust.files.batches import ActivationBatch
@@ -39,14 +38,14 @@ def test_a_killed_merge_goes_on_and_ends_with_the_same_bytes(tmp_path):
 
     killed = tmp_path / "killed"
     checkpoint = killed / ".history.checkpoint.zip"
-    command = [sys.executable, "-c", CODE.format(settings=SETTINGS), str(batch), str(killed)]
-    assert subprocess.run([*command, "2"], capture_output=True).returncode == -signal.SIGKILL
+    command = ["-c", CODE.format(settings=SETTINGS), batch, killed]
+    assert python(*command, "2").returncode == -signal.SIGKILL
     assert checkpoint.exists()
     assert not (killed / "history.zip").exists()
     with np.load(checkpoint) as kept:
         assert 0 < int(kept["n_done"]) < 897
 
-    subprocess.run([*command, "0"], check=True, capture_output=True)
+    python(*command, "0").check_returncode()
     for name in ("history.zip", "metrics.csv"):
         assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
     assert not checkpoint.exists()

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import re
-import subprocess
 import sys
 import types
 from typing import ClassVar
@@ -10,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from forked_scripts import python
 from language import CHECKPOINT, TOKENIZER, write_jsonl
 from workflow import REPOSITORY
 
@@ -193,10 +193,9 @@ def test_the_documented_example_works_when_copied(tmp_path):
         if name:
             (tmp_path / name).write_text(text)
         if name == "make_weights.py":
-            subprocess.run([sys.executable, name], cwd=tmp_path, check=True)
+            assert python(name, cwd=tmp_path).returncode == 0
         for command in commands.splitlines():
-            arguments = [sys.executable, "-m", "spdclust.commands.cli", *command.split()[1:]]
-            done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+            done = python("-m", "spdclust.commands.cli", *command.split()[1:], cwd=tmp_path)
             assert done.returncode == 0, done.stderr
     history = load_merge_history(tmp_path / "by_hand" / "history.zip")
     assert history.labels == [f"weights:{i}" for i in range(8)]

@@ -31,6 +31,7 @@ from spdclust.stability.coclustering import coclustering
 from spdclust.stability.summary import stability_record
 from spdclust.stability.sweeps import _plain, compare_points, distance_rows, point_rows, sweep_point
 from spdclust.stages.results import draw_figures
+from spdclust.stages.stability import stability
 
 UNMATCHED = [name for name, method in METHODS.items() if not method.needs_matching]
 
@@ -391,7 +392,7 @@ def written(folder, histories, digest=None):
         known = {} if digest is None else {"checkpoint_digest": digest}
         path = folder / "runs" / f"run_{run}" / "history.zip"
         save_merge_history(replace(history, provenance=known), path)
-    assert main(["stability", str(folder)]) == 0
+    stability(folder, ["perm_invariant_hamming"], folder)
     return str(folder)
 
 

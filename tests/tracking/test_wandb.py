@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from forked_scripts import python
 from merging import random_dense
 from wandb_runs import read_run, recorded_runs
 
@@ -88,14 +89,8 @@ def merge_live(
 
 
 def sync(place: TrackedEnsemble, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "spdclust.commands.cli", "wandb-sync", str(place.folder), *arguments],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    command = ["-m", "spdclust.commands.cli", "wandb-sync", place.folder]
+    return python(*command, *arguments, env=env, timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -288,9 +283,7 @@ print("merged")
 """
     root = place.folder.parents[2]
     env = environment(root, WANDB_MODE="online", WANDB_BASE_URL=url, WANDB_API_KEY="a" * 40, **more)
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=env, cwd=root, capture_output=True, text=True, timeout=900, check=False
-    )  # fmt: skip
+    done = python("-c", script, env=env, cwd=root, timeout=900)
     assert (done.returncode, done.stdout) == ((1, "") if fails else (0, "merged\n")), done.stderr
     assert "Traceback" not in done.stderr
     assert "a" * 40 not in done.stderr
@@ -554,10 +547,8 @@ from spdclust.tracking.client import open_tracker
 tracker = open_tracker({"project": "p", "id": "id", "group": "g", "job_type": "merge"})
 print(tracker.folder, tracker.finish())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True,
-        check=True, timeout=900,
-    )  # fmt: skip
+    done = python("-c", script, env=environment(tmp_path), cwd=tmp_path, timeout=900)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["None False"]
     assert list((tmp_path / "wandb").glob("*run-*")) == []
 

@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from forked_scripts import python
 from scipy import sparse
 from workflow import REPOSITORY, RUN, Workflow
 
@@ -45,7 +44,7 @@ def latents(tmp_path_factory):
         if language == "yaml":
             (workflow.folder / text.split("\n")[0].removeprefix("# ")).write_text(text)
         elif language == "python":
-            done = subprocess.run([sys.executable, "-c", text], cwd=workflow.folder, capture_output=True, text=True, check=False)  # fmt: skip
+            done = python("-c", text, cwd=workflow.folder)
             assert done.returncode == 0, done.stderr
             said.append(done.stdout)
         else:

@@ -11,7 +11,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from workflow import PIPELINE, REPOSITORY, RUN, Workflow
+from workflow import PIPELINE, REPOSITORY, RUN, Workflow, server
 
 from spdclust.commands.cli import main
 from spdclust.files.batches import ActivationBatch
@@ -76,6 +76,7 @@ def test_all_files_of_the_contract_are_made(finished):
 
 def test_a_copied_process_plans_and_prints_what_one_from_the_command_line_does(copied):
     """Most tests start the workflow by copies of one process (`forked_snakemake`)."""
+    assert server().fits(copied.environment), "a library that tests import changes the environment"
     (copied.folder / FIGURE).unlink()
     for arguments in (["-n", "--", FIGURE], ["-n", "--", "results/nowhere"]):
         outcomes = []
