@@ -31,6 +31,17 @@ def refuse_unwritable_results():
         sys.exit(f"Error: {error}")
 
 
+def refuse_models_that_do_not_fit():
+    """Before anything is sampled: tensors that are not those of the configuration, filters that match no module."""
+    from spdclust.sampling.estimate import check_model
+
+    for ensemble in ENSEMBLES:
+        try:
+            check_model(ensemble.run, plain_only=True)
+        except InputError as error:
+            sys.exit(f"Error: {error.located(file=ensemble.run_file)}")
+
+
 def look_after_the_queue():
     """On Slurm: stop if jobs of a killed start would be submitted twice, report those that can never start."""
     if workflow.executor_plugin.name != "slurm":

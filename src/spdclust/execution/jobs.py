@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import inspect
+import json
 import logging
 import os
 import platform
@@ -77,7 +78,9 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
                 if input_error is None
                 else f"{input_error} [log:"
             )
-            _tell(terminal, f"Error in {name}: {where} {log_path}]")
+            of_run = _run_file(log_path)
+            settings = "" if of_run is None else f"; settings: {of_run}"
+            _tell(terminal, f"Error in {name}: {where} {log_path}{settings}]")
             with contextlib.suppress(OSError):  # the log may be on the full disk
                 if input_error is None:
                     traceback.print_exc()
@@ -86,6 +89,34 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
                 if memory_error(error) is None:
                     print(_FOR_GOOD, file=sys.stderr)
             raise SystemExit(1) from None
+
+
+_RUN_FILES = "SPDCLUST_RUN_FILES"
+_MOST_RUN_FILES = 100
+
+
+def note_run_files(results: str, ensembles: Iterable[Any]) -> None:
+    """Let the jobs that this process starts know which files their settings are from, for messages.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> note_run_files("results", [SimpleNamespace(run_name="mlp", run_file="config/runs/mlp.yaml")])
+        >>> _run_file(Path("results/logs/mlp/demo/merge/run_0.log"))
+        'config/runs/mlp.yaml'
+        >>> del os.environ["SPDCLUST_RUN_FILES"]
+
+    Args:
+        results: the folder of all results.
+        ensembles: the ensembles of the workflow.
+    """
+    files = {f"{results}/logs/{each.run_name}": str(each.run_file) for each in ensembles}
+    # the size of an environment is limited
+    os.environ[_RUN_FILES] = json.dumps(dict(list(files.items())[:_MOST_RUN_FILES]))
+
+
+def _run_file(log_path: Path) -> str | None:
+    files = json.loads(os.environ.get(_RUN_FILES, "{}"))
+    return next((files[str(folder)] for folder in log_path.parents if str(folder) in files), None)
 
 
 _FOR_GOOD = "The job is not tried again: more memory or time would not help."
