@@ -205,7 +205,7 @@ def _merge(options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _errors_of_settings(file: Path) -> Iterator[None]:
+def _errors_of_settings(file: str | Path) -> Iterator[None]:
     """Name the file of the settings in errors that name no other file."""
     try:
         yield

@@ -199,7 +199,7 @@ def _workflow(options: argparse.Namespace) -> None:
     if not os.path.isfile(config) and not any(argument.startswith(moved) for argument in options.arguments):
         raise InputError("no such file", file=config, allowed="a project folder: spdclust init my_project")
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
-    print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
+    print("+ " + shlex.join(command[3:]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow
     os.execv(command[0], command)
 

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for line in notes(options):
         print(line, file=sys.stderr)
-    print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
+    print("+ " + shlex.join(command[3:]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow
     os.execv(command[0], command)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from math import comb
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -181,7 +180,7 @@ class Ensemble:
     sweep_point: dict[str, Any]
     sweep_folder: str | None = None
     """Folder of the comparison of a sweep's points, below the results folder; None where nothing is swept."""
-    run_file: Path = Path()
+    run_file: str = ""
     """File of the run's settings, for messages: the run file, or the pipeline file that contains them."""
 
     @property

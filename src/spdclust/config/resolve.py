@@ -190,7 +190,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
             found=pipeline.n_runs,
             allowed="2 or more",
         )
-    named = Path(os.path.normpath(run_file))
+    named = os.path.normpath(run_file)
     ensembles: list[Ensemble] = []
     for written in sweep_points(pipeline, path):
         swept = with_point(run, written, path)

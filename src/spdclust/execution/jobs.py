@@ -109,7 +109,7 @@ def note_run_files(results: str, ensembles: Iterable[Any]) -> None:
         results: the folder of all results.
         ensembles: the ensembles of the workflow.
     """
-    files = {f"{results}/logs/{each.run_name}": str(each.run_file) for each in ensembles}
+    files = {f"{results}/logs/{each.run_name}": each.run_file for each in ensembles}
     # the size of an environment is limited
     os.environ[_RUN_FILES] = json.dumps(dict(list(files.items())[:_MOST_RUN_FILES]))
 
