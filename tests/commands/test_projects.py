@@ -123,6 +123,16 @@ def test_the_command_of_the_workflow_is_printed_as_one_would_type_it(tmp_path, m
     assert commands[0][:4] == [sys.executable, "-P", "-m", "snakemake"]
 
 
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert main(["init", ".", "--model", str(MODEL)]) == 0
+    assert main(["workflow", "run", "--cores", "2"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: /proc/nowhere/snakemake: cannot write (found: ")
+    assert error.endswith("; allowed: XDG_CACHE_HOME: a folder in which Snakemake can write its cache)\n")
+
+
 def test_the_workflow_outside_a_project_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["workflow", "run", "-n"]) == 1

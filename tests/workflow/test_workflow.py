@@ -521,6 +521,18 @@ def test_a_truncated_batch_is_one_line_and_leaves_nothing(copied):
     assert not (copied.folder / history).exists()
 
 
+def test_figures_do_not_depend_on_the_users_settings_of_matplotlib(copied, tmp_path, monkeypatch):
+    figure = copied.folder / f"{TINY}/plots/groups.png"
+    bytes_before = figure.read_bytes()
+    figure.unlink()
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nsavefig.dpi: 20\n")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    outcome = copied.run("--", f"{TINY}/plots/groups.png")
+    assert outcome.code == 0, outcome.output
+    assert figure.read_bytes() == bytes_before
+
+
 def test_no_component_alive_is_one_line(copied):
     changed = RUN["merge_config"] | {"filter_dead_threshold": 50.0}
     copied.write("config/runs/small.yaml", RUN | {"merge_config": changed})

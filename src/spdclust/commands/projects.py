@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from spdclust.commands.subcommands import AddCommand
-from spdclust.core.atomic import write_text
+from spdclust.core.atomic import check_writable, write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists
 from spdclust.execution.workflow_files import workflow_folder
@@ -198,7 +198,23 @@ def _workflow(options: argparse.Namespace) -> None:
     moved = ("-d", "--directory", "--configfile", "-h", "--help")
     if not os.path.isfile(config) and not any(argument.startswith(moved) for argument in options.arguments):
         raise InputError("no such file", file=config, allowed="a project folder: spdclust init my_project")
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
+    run_snakemake(
+        [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
+    )
+
+
+def run_snakemake(command: list[str]) -> None:
+    """Print a command `python -P -m snakemake …` as one would type it, and become its process.
+
+    Raises:
+        InputError: Snakemake could not write its cache.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    try:
+        check_writable(os.path.join(cache, "snakemake"))
+    except InputError as error:
+        allowed = "XDG_CACHE_HOME: a folder in which Snakemake can write its cache"
+        raise InputError(error.problem, file=error.file, found=error.found, allowed=allowed) from error
     print("+ " + shlex.join(command[3:]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow
     os.execv(command[0], command)

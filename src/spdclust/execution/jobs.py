@@ -19,6 +19,9 @@ from spdclust.core.version import __version__
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What libraries read for their number of threads, when they are imported."""
+FIGURE_VARIABLES = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+"""What matplotlib reads when it is imported. Figures are files, and have the same bytes for every user: no
+window, and no settings of the user's own, such as `text.usetex`."""
 
 
 @contextlib.contextmanager
@@ -42,7 +45,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         threads: number of threads of the rule; also limits the libraries imported inside the block.
     """
     # otherwise each library would use every core in every concurrent job
-    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    os.environ |= FIGURE_VARIABLES | dict.fromkeys(THREAD_VARIABLES, str(threads))
     log_path = Path(log_path)
     sys.stdout.flush()
     sys.stderr.flush()
