@@ -28,6 +28,9 @@ _HIDDEN = re.compile(
 _SUBMITTED = re.compile(r"Job (\S+) has been submitted with SLURM jobid (\S+) \(log: (.+)\)\.")
 _NOTHING_TO_DO = "Nothing to be done"
 _COMPLETE_LOG = "Complete log"
+_SHOWN_LINES = 50, 150
+"""Of a failure with more lines than these together, how many are shown from its start and its end."""
+_LONGEST_LINE = 5_000
 _PLACE = ("folder", "run_config", "ensemble", "sweep")
 
 
@@ -99,7 +102,7 @@ class BriefTerminal(logging.Formatter):
             return "\n".join(lines)
         if submitted := _SUBMITTED.match(str(record.msg)):
             return f"Slurm job {submitted[2]}: {self._submitted_name(submitted[1], submitted[3])}"
-        text = self._full.format(record)
+        text = _shortened(self._full.format(record))
         if event is None and text.startswith(_NOTHING_TO_DO):
             text = f"{text}\n\n{self._results()}".rstrip()
         return text
@@ -110,6 +113,27 @@ class BriefTerminal(logging.Formatter):
             return self._started[int(job)][0]
         found = re.search(r"/group_([^/]+)/", log)
         return f"group {found[1]}" if found else f"log {log}"
+
+
+def _shortened(text: str) -> str:
+    """Return the text of a failure with the middle of a very long log left out; the log file has it.
+
+    Example:
+        >>> len(_shortened("\\n".join(map(str, range(100_000)))).splitlines())
+        201
+    """
+    lines = text.splitlines()
+    n_left_out = len(lines) - sum(_SHOWN_LINES)
+    if n_left_out > 1:
+        first, last = _SHOWN_LINES
+        message = f"… {n_left_out:,} lines left out here; the log file has them …"
+        lines = [*lines[:first], message, *lines[-last:]]
+    elif len(text) <= _LONGEST_LINE:
+        return text
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}… ({len(line):,} characters)"
+        for line in lines
+    )
 
 
 def _event(record: logging.LogRecord) -> str | None:
