@@ -47,3 +47,11 @@ def test_of_a_log_of_megabytes_the_start_and_the_end_are_shown(show):
 def test_of_a_line_of_megabytes_the_start_is_shown(show):
     text = show("ERROR", "Error in rule merge:\n" + "x" * 1_000_000, levelno=logging.ERROR)
     assert text == "Error in rule merge:\n" + "x" * 5_000 + "… (1,000,000 characters)"
+
+
+def test_a_killed_job_is_explained(show):
+    text = show("ERROR", "Command 'x.py' died with <Signals.SIGKILL: 9>.", levelno=logging.ERROR)
+    assert "because memory ran out: try fewer jobs at once (--cores)" in text
+    assert "memory" not in show(
+        "ERROR", "Command 'x.py' returned non-zero exit status 1.", levelno=logging.ERROR
+    )

@@ -188,7 +188,7 @@ ONLY_TRIGGERS = ("stage", "code", "digest")
 """Params that are not arguments: the function, its fingerprint, and what else triggers a re-run."""
 
 
-def call_stage(job: Any) -> None:
+def call_stage(described: Any) -> None:
     """Call the function that a rule's `params.stage` names.
 
     Its arguments are the named inputs, outputs and params of the rule, and `threads` if it has that
@@ -213,18 +213,21 @@ def call_stage(job: Any) -> None:
         True
 
     Args:
-        job: the `snakemake` object of a script.
+        described: the `snakemake` object of a script.
 
     Raises:
         InputError: there is no such function, or its parameters are not those that the rule names; or the
             function raises one.
     """
-    inputs, outputs, params = (dict(each.items()) for each in (job.input, job.output, job.params))
-    function = find_stage(job.rule, params.get("stage"))
-    check_names(job.rule, function, input=inputs, output=outputs, params=params)
+    # not `job`: fingerprints take that for the function, each change of which would then re-run every rule
+    inputs, outputs, params = (
+        dict(each.items()) for each in (described.input, described.output, described.params)
+    )
+    function = find_stage(described.rule, params.get("stage"))
+    check_names(described.rule, function, input=inputs, output=outputs, params=params)
     given = inputs | outputs | {name: value for name, value in params.items() if name not in ONLY_TRIGGERS}
     if "threads" in inspect.signature(function).parameters:
-        given.setdefault("threads", job.threads)
+        given.setdefault("threads", described.threads)
     function(**{name: _plain(value) for name, value in given.items()})
 
 

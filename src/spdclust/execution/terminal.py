@@ -31,6 +31,11 @@ _COMPLETE_LOG = "Complete log"
 _SHOWN_LINES = 50, 150
 """Of a failure with more lines than these together, how many are shown from its start and its end."""
 _LONGEST_LINE = 5_000
+_KILLED = "died with <Signals.SIGKILL: 9>"
+_WHY_KILLED = (
+    "A job was killed, most often by the system because memory ran out: try fewer jobs at once (--cores), or "
+    "a machine with more memory. The same command runs the job again."
+)
 _PLACE = ("folder", "run_config", "ensemble", "sweep")
 
 
@@ -103,6 +108,8 @@ class BriefTerminal(logging.Formatter):
         if submitted := _SUBMITTED.match(str(record.msg)):
             return f"Slurm job {submitted[2]}: {self._submitted_name(submitted[1], submitted[3])}"
         text = _shortened(self._full.format(record))
+        if _KILLED in text:
+            text += f"\n{_WHY_KILLED}"
         if event is None and text.startswith(_NOTHING_TO_DO):
             text = f"{text}\n\n{self._results()}".rstrip()
         return text
