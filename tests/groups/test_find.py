@@ -118,6 +118,18 @@ def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
         found(1e19)
 
 
+def test_samples_without_active_components_do_not_preserve_groups_in_the_busy_null():
+    labels = [f"m:{index}" for index in range(60)]
+    runs = []
+    for seed in range(2):
+        concepts = np.random.default_rng(seed).random((4000, 15)) < 0.02
+        assert (~concepts.any(axis=1)).mean() > 0.7
+        runs.append(ProcessedActivations.from_dense(concepts.repeat(4, axis=1).astype(np.float32), labels))
+    found = find_in(runs, n_null=2)
+    assert found.n_groups == 15
+    assert found.null_groups_busy.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("exponents", [[-80] * 6, [-80, -70, 0, -120, -60, -100], [0, 0, 0, 0, -120, -90]])
 def test_activations_too_small_to_be_multiplied_give_the_groups_that_larger_ones_give(exponents, dtype):

@@ -68,6 +68,14 @@ def test_what_is_not_known_is_said():
     assert "3 runs × 1 batch × not known" in text
 
 
+def test_components_of_a_loader_are_not_known_before_it_runs():
+    config = ClusteringRunConfig(loader="my_models:load", model_path="weights.npy", n_tokens=500)
+    assert estimate(config).lines() == [
+        "components: not known before my_models:load has run",
+        "samples: 1 run × 1 batch × 500",
+    ]
+
+
 def test_a_checkpoint_without_components_is_one_line(tmp_path):
     for name in ("final_config.yaml", "resid_mlp_train_config.yaml"):
         (tmp_path / name).write_bytes(Path("resources/resid_mlp1", name).read_bytes())

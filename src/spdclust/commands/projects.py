@@ -35,9 +35,10 @@ distances_methods: [perm_invariant_hamming]
 }
 _OF_MODEL = """\
 # One sampling of activations from one model, and how its components are merged.
-# A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths lead from this file,
-# else from the folder in which the workflow runs. Instead of a model: precomputed_activations_dir, a folder
-# of activations. Every setting with its default: config/defaults/run.yaml of the repository.
+# A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths start at the folder
+# of this file, else at the folder in which the workflow runs. Instead of a model:
+# precomputed_activations_dir, a folder of activations. Every setting with its default:
+# config/defaults/run.yaml of the repository.
 model_path: {model}
 batch_size: 128
 n_tokens: 4096
@@ -49,8 +50,8 @@ merge_config:
 
 _OF_ACTIVATIONS = """\
 # User-supplied activations, and how their components are merged: a folder with the files of each run in
-# run_<r>/. Relative paths lead from this file, else from the folder in which the workflow runs.
-# Every setting with its default: config/defaults/run.yaml of the repository.
+# run_<r>/. Relative paths start at the folder of this file, else at the folder in which the workflow
+# runs. Every setting with its default: config/defaults/run.yaml of the repository.
 precomputed_activations_dir: {activations}
 merge_config:
   activation_threshold: 0.01   # a component is active above this value

@@ -136,7 +136,9 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
     n_batches = config.batches_needed()
     if _local_source(config) is None:
         notes = run_settings_without_effect(config)
-        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
+        what = "the model is here" if config.loader is None else f"{config.loader} has run"
+        why = f"not known before {what}"
+        return Estimate(None, config.n_tokens, n_batches, n_runs, unknown_why=why, notes=notes)
     with _in_model_setting(config):
         checkpoint = resolve_checkpoint(str(config.model_source))
         task = checkpoint.config.task_config
