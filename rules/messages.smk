@@ -21,7 +21,7 @@ from spdclust.execution.snakemake_hooks import (
     report_jobs_that_never_start,
     retry_killed_jobs_only,
 )
-from spdclust.execution.terminal import print_one_line_per_job
+from spdclust.execution.terminal import hide_start, print_one_line_per_job
 
 
 def refuse_unwritable_results():
@@ -133,6 +133,15 @@ if workflow.is_main_process:
         or workflow.output_settings.quiet
     ):
         print_one_line_per_job(lambda: summary(ENSEMBLES, SWEEPS))
+
+
+if (
+    workflow.is_main_process
+    and IS_OWN_WORKFLOW
+    and workflow.output_settings.dryrun
+    and not workflow.output_settings.verbose
+):
+    hide_start()
 
 
 if workflow.output_settings.dryrun and Quietness.PROGRESS in (

@@ -25,6 +25,7 @@ _HIDDEN = re.compile(
     r"|Assuming unrestricted shared|SLURM run ID|Falling back to 'sacct'|'sacct' unavailable"
     r"|Cleaning up SLURM log files|Auto-selected partition"
 )
+_START = re.compile(r"host: |Building DAG|Assuming unrestricted shared")
 _SUBMITTED = re.compile(r"Job (\S+) has been submitted with SLURM jobid (\S+) \(log: (.+)\)\.")
 _NOTHING_TO_DO = "Nothing to be done"
 _COMPLETE_LOG = "Complete log"
@@ -62,6 +63,30 @@ def print_one_line_per_job(results: Callable[[], str]) -> None:
             brief = BriefTerminal(handler.formatter or logging.Formatter(), results)
             handler.addFilter(brief.filter)
             handler.setFormatter(brief)
+
+
+def hide_start() -> None:
+    """Hide what Snakemake prints about its version, host and folders before a plan.
+
+    Example:
+        >>> from snakemake.logging import logger
+        >>> terminal = logging.StreamHandler()
+        >>> terminal.set_name("DefaultStreamHandler")
+        >>> logger.addHandler(terminal)
+        >>> hide_start()
+        >>> bool(terminal.filter(logging.makeLogRecord({"msg": "Building DAG of jobs..."})))
+        False
+        >>> logger.removeHandler(terminal)
+    """
+    from snakemake.logging import logger
+
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(_is_not_start)
+
+
+def _is_not_start(record: logging.LogRecord) -> bool:
+    return _event(record) != "WORKFLOW_STARTED" and not _START.match(str(record.msg))
 
 
 class BriefTerminal(logging.Formatter):
