@@ -91,10 +91,11 @@ def print_plan(ensembles):
         merges, present = history_files(ensemble), lambda files: sum(
             map(os.path.exists, files)
         )
+        n_batches = BATCHES_PER_RUN[ensemble.run_name]
         print(
             f"{folder_of(ensemble)}: {present(merges)} of {len(merges)} histories and "
             f"{present(targets)} of {len(targets)} results are there "
-            f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
+            f"({n_batches} batch{'es' if n_batches > 1 else ''} a run, {', '.join(ensemble.methods)})"
         )
     print(
         "`snakemake -n -q rules` counts the jobs to run, `snakemake -n` gives their reasons."

@@ -298,7 +298,7 @@ def _validate_run(file: Path) -> None:
     n_runs = max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1
     with _errors_of_settings(file):
         needs = estimate(config, n_runs)
-    print(f"{file}: {needs.n_batches} batch(es) a run")
+    print(f"{file}: {needs.n_batches} batch{'es' if needs.n_batches > 1 else ''} a run")
     print(_indented(needs.lines()))
 
 
