@@ -79,6 +79,7 @@ rule report:
 
 onstart:
     refuse_unwritable_results()
+    refuse_models_that_do_not_fit()
     look_after_the_queue()
     note_owner()
     start_job_server()

@@ -7,7 +7,7 @@ from pathlib import Path
 from spdclust.config.load import validate
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
 from spdclust.sampling.settings import local_data_files
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_setting
 from spdclust.user_files.folders import batches_per_run, files_beside, files_of_run
 from spdclust.user_files.layout import parts_of
 from spdclust.models.checkpoint import resolve_checkpoint
@@ -24,6 +24,7 @@ from spdclust.execution.batch_jobs import (
     runs_per_job,
     sampled_runs,
 )
+from spdclust.execution.jobs import note_run_files
 from spdclust.execution.snakemake_hooks import add_form
 from spdclust.execution.jobs import package_requirement
 
@@ -68,6 +69,11 @@ def ensemble_group(wildcards):
     return group
 
 
+def checkpoint_of(ensemble):
+    with in_setting("model_path", ensemble.run_file):
+        return resolve_checkpoint(ensemble.run.model_source)
+
+
 def load_ensembles():
     """All ensembles of the configuration, the local files of their models, and how many batches a run of each has;
     one line if something is wrong."""
@@ -75,7 +81,7 @@ def load_ensembles():
         settings = validate(WorkflowConfig, config, file="configuration")
         ensembles = resolve_workflow(settings)
         checkpoints = {
-            ensemble.run_name: resolve_checkpoint(ensemble.run.model_source)
+            ensemble.run_name: checkpoint_of(ensemble)
             for ensemble in ensembles
             if ensemble.run.model_source is not None and ensemble.run.loader is None
             # downloaded by the first job that needs it
@@ -93,6 +99,8 @@ def load_ensembles():
 
 
 RESULTS, ENSEMBLES, CHECKPOINTS, N_BATCHES, FIGURE_SIZE = load_ensembles()
+# jobs name it in their errors; it is no `params`, since moving the file changes no result
+note_run_files(RESULTS, ENSEMBLES)
 BY_FOLDER = {ensemble.folder: ensemble for ensemble in ENSEMBLES}
 BATCHES_PER_RUN = {
     ensemble.run_name: max(

@@ -21,7 +21,7 @@ from spdclust.execution.snakemake_hooks import (
     report_jobs_that_never_start,
     retry_killed_jobs_only,
 )
-from spdclust.execution.terminal import print_one_line_per_job
+from spdclust.execution.terminal import hide_start, print_one_line_per_job
 
 
 def refuse_unwritable_results():
@@ -29,6 +29,17 @@ def refuse_unwritable_results():
         check_writable(RESULTS)
     except InputError as error:
         sys.exit(f"Error: {error}")
+
+
+def refuse_models_that_do_not_fit():
+    """Before anything is sampled: tensors that are not those of the configuration, filters that match no module."""
+    from spdclust.sampling.estimate import check_model
+
+    for ensemble in ENSEMBLES:
+        try:
+            check_model(ensemble.run, plain_only=True)
+        except InputError as error:
+            sys.exit(f"Error: {error.located(file=ensemble.run_file)}")
 
 
 def look_after_the_queue():
@@ -80,10 +91,11 @@ def print_plan(ensembles):
         merges, present = history_files(ensemble), lambda files: sum(
             map(os.path.exists, files)
         )
+        n_batches = BATCHES_PER_RUN[ensemble.run_name]
         print(
             f"{folder_of(ensemble)}: {present(merges)} of {len(merges)} histories and "
             f"{present(targets)} of {len(targets)} results are there "
-            f"({BATCHES_PER_RUN[ensemble.run_name]} batch(es) a run, {', '.join(ensemble.methods)})"
+            f"({n_batches} batch{'es' if n_batches > 1 else ''} a run, {', '.join(ensemble.methods)})"
         )
     print(
         "`snakemake -n -q rules` counts the jobs to run, `snakemake -n` gives their reasons."
@@ -122,6 +134,15 @@ if workflow.is_main_process:
         or workflow.output_settings.quiet
     ):
         print_one_line_per_job(lambda: summary(ENSEMBLES, SWEEPS))
+
+
+if (
+    workflow.is_main_process
+    and IS_OWN_WORKFLOW
+    and workflow.output_settings.dryrun
+    and not workflow.output_settings.verbose
+):
+    hide_start()
 
 
 if workflow.output_settings.dryrun and Quietness.PROGRESS in (

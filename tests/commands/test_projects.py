@@ -97,7 +97,30 @@ def test_a_project_without_a_model_says_so_in_one_line(tmp_path, capsys):
     assert main(["init", str(tmp_path / "mine")]) == 0
     outcome = snakemake_by(main, "workflow", "run", "-n", "--cores", "1", folder=tmp_path / "mine")
     assert outcome.code != 0
-    assert "Error: path/to/your/model: model_path: no such file or folder" in outcome.output
+    assert (
+        "Error: config/runs/model.yaml: model_path: path/to/your/model: no such file or folder"
+        in outcome.output
+    )
+
+
+def test_the_command_of_the_workflow_is_printed_as_one_would_type_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", ".", "--model", str(MODEL)]) == 0
+    commands = []
+    monkeypatch.setattr(os, "execv", lambda path, command: commands.append(command))
+    main(["workflow", "run", "--cores", "2"])
+    assert capsys.readouterr().err == f"+ snakemake --snakefile {REPOSITORY}/Snakefile --cores 2\n"
+    assert commands[0][:4] == [sys.executable, "-P", "-m", "snakemake"]
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert main(["init", ".", "--model", str(MODEL)]) == 0
+    assert main(["workflow", "run", "--cores", "2"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: /proc/nowhere/snakemake: cannot write (found: ")
+    assert error.endswith("; allowed: XDG_CACHE_HOME: a folder in which Snakemake can write its cache)\n")
 
 
 def test_the_workflow_outside_a_project_is_one_line(tmp_path, monkeypatch, capsys):

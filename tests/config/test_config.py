@@ -122,7 +122,8 @@ def write(folder: Path, name: str, content: dict) -> Path:
         (
             ClusteringRunConfig,
             RUN | {"device": "gpu"},
-            "f.yaml: device: found 'gpu' (allowed: auto, cpu, cuda, cuda:<n>, mps)",
+            "f.yaml: device: found 'gpu' (allowed: auto, cpu, cuda, mps, xpu, or one of these devices with its number, "
+            "as cuda:1)",
         ),
         (
             ClusteringPipelineConfig,

@@ -1,10 +1,13 @@
 """What a job leaves in its log, and how it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+from spdclust.execution import jobs
 from spdclust.execution.jobs import failed_for_good
 
 
@@ -23,3 +26,24 @@ def test_an_interrupted_job_leaves_one_line_and_may_be_tried_again(tmp_path):
     assert first.endswith(f"Python {sys.version.split()[0]}")
     assert last.endswith("INFO interrupted")
     assert not failed_for_good(tmp_path / "merge.log")
+
+
+def test_a_change_of_what_surrounds_a_stage_re_runs_no_rule(tmp_path):
+    shutil.copytree(Path(jobs.__file__).parents[1], tmp_path / "spdclust")
+    file = tmp_path / "spdclust/execution/jobs.py"
+    code = (
+        "from spdclust.core.code_fingerprint import code_fingerprint\n"
+        "print(code_fingerprint('spdclust.execution.jobs:call_stage'))\n"
+    )
+
+    def fingerprint() -> str:
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    before, text = fingerprint(), file.read_text()
+    for line, same in (("    log_path = Path(log_path)\n", True), ("    function = find_stage(", False)):
+        assert text.count(line) == 1
+        file.write_text(text.replace(line, f"    print('changed')\n{line}"))
+        assert (fingerprint() == before) is same

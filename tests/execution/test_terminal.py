@@ -32,3 +32,26 @@ def test_one_line_for_the_plan_and_for_each_finished_job(show):
 
 def test_errors_in_full(show):
     assert show("ERROR", "disk full", levelno=logging.ERROR) == "disk full"
+
+
+def test_of_a_log_of_megabytes_the_start_and_the_end_are_shown(show):
+    lines = ["Error in rule merge:", *(f"line {number}" for number in range(60_000)), "the reason"]
+    shown = show("ERROR", "\n".join(lines), levelno=logging.ERROR).splitlines()
+    assert shown[:50] == lines[:50]
+    assert shown[50] == "… 59,802 lines left out here; the log file has them …"
+    assert shown[51:] == lines[-150:]
+    in_full = "\n".join(lines[:200])
+    assert show("ERROR", in_full, levelno=logging.ERROR) == in_full
+
+
+def test_of_a_line_of_megabytes_the_start_is_shown(show):
+    text = show("ERROR", "Error in rule merge:\n" + "x" * 1_000_000, levelno=logging.ERROR)
+    assert text == "Error in rule merge:\n" + "x" * 5_000 + "… (1,000,000 characters)"
+
+
+def test_a_killed_job_is_explained(show):
+    text = show("ERROR", "Command 'x.py' died with <Signals.SIGKILL: 9>.", levelno=logging.ERROR)
+    assert "because memory ran out: try fewer jobs at once (--cores)" in text
+    assert "memory" not in show(
+        "ERROR", "Command 'x.py' returned non-zero exit status 1.", levelno=logging.ERROR
+    )

@@ -11,6 +11,7 @@ from spdclust import find_groups
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import CONCEPTS, example_activations, example_history
+from spdclust.files.batches import ActivationBatch, BatchedActivations
 from spdclust.groups import find, samples
 from spdclust.groups.evidence import _choose_nodes, evidence_of_groups
 from spdclust.groups.find import _check_runs
@@ -76,6 +77,27 @@ def test_equal_activations_in_memory_are_the_same_samples():
         ProcessedActivations.from_dense(independent, labels[::-1]),
     ]
     assert "same_samples" not in find_groups(histories, [runs[0], *others]).settings
+    batches = [[run, run] for run in runs]
+    assert find_groups(histories, batches).settings["same_samples"] == [[0, 1, 2, 3]]
+
+
+def test_equal_batches_in_files_are_the_same_samples(tmp_path):
+    independent = (np.random.default_rng(1).random((300, 40)) < 0.05).astype(np.float32)
+    labels = [f"m:{index}" for index in range(40)]
+    arrays = [independent, independent, np.roll(independent, 1, axis=0), independent]
+    for run, array in enumerate(arrays):
+        for batch in range(2):
+            stored = ActivationBatch.from_dense(array + np.float32(batch * 0.1), labels, seed=run)
+            stored.save(tmp_path / f"run_{run}/batch_{batch}.pt")
+    sources = [BatchedActivations(tmp_path / f"run_{run}") for run in range(4)]
+    histories = [
+        merge_iteration(source, MergeConfig(iters=None), seed) for seed, source in enumerate(sources)
+    ]
+    found = find_groups(histories, sources)
+    assert found.settings["same_samples"] == [[0, 1, 3], [2]]
+    assert found.warnings[0].startswith("Runs 0, 1 and 3 were merged on the same samples")
+    # a merge takes batch 0; what is compared afterwards does not change which batch is next
+    assert all(source._next == 1 for source in sources)
 
 
 def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
@@ -94,6 +116,54 @@ def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
         InputError, match=r"^m:\d: activations are too large .*sum of squares .*at most 1\.7e\+38"
     ):
         found(1e19)
+
+
+def test_samples_without_active_components_do_not_preserve_groups_in_the_busy_null():
+    labels = [f"m:{index}" for index in range(60)]
+    runs = []
+    for seed in range(2):
+        concepts = np.random.default_rng(seed).random((4000, 15)) < 0.02
+        assert (~concepts.any(axis=1)).mean() > 0.7
+        runs.append(ProcessedActivations.from_dense(concepts.repeat(4, axis=1).astype(np.float32), labels))
+    found = find_in(runs, n_null=2)
+    assert found.n_groups == 15
+    assert found.null_groups_busy.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponents", [[-80] * 6, [-80, -70, 0, -120, -60, -100], [0, 0, 0, 0, -120, -90]])
+def test_activations_too_small_to_be_multiplied_give_the_groups_that_larger_ones_give(exponents, dtype):
+    rng = np.random.default_rng(0)
+    values = np.kron(rng.random((300, 3)) < 0.1, np.ones(2)) * (1 + rng.random((300, 6)))
+    values = values.astype(np.float32).astype(dtype)
+    # one component of the batches is not merged
+    labels = [*(f"m:{index}" for index in range(6)), "m:dead"]
+
+    def found(exponents):
+        small = np.ldexp(np.column_stack([values, np.zeros(300, dtype)]), [*exponents, 0])
+        runs = [ProcessedActivations.from_dense(part, labels) for part in (small, small[::-1])]
+        config = MergeConfig(iters=2, activation_threshold=0, filter_dead_threshold=1e-40)
+        return find_groups([merge_iteration(run, config, 0) for run in runs], runs)
+
+    usual, small = found([0] * 6), found(exponents)
+    assert usual.n_groups == 3
+    assert small.group_idxs.tolist() == usual.group_idxs.tolist()
+    for name, column in usual.columns.items():
+        np.testing.assert_array_equal(small.columns[name], column, err_msg=name)
+    np.testing.assert_array_equal(small.null_groups, usual.null_groups)
+
+
+def test_sets_of_small_activations_are_sets():
+    values = np.kron(np.random.default_rng(0).random((300, 3)) < 0.1, np.full(2, 1e-25)).astype(np.float32)
+    labels = [f"m:{index}" for index in range(6)]
+    config = MergeConfig(iters=2, activation_threshold=0, filter_dead_threshold=0)
+    runs = [ProcessedActivations.from_dense(part, labels) for part in (values, values[::-1])]
+    sets = [run.as_sets(0.0) for run in runs]
+    histories = [merge_iteration(run, config, 0) for run in runs]
+    assert (
+        find_groups(histories, runs).group_idxs.tolist() == find_groups(histories, sets).group_idxs.tolist()
+    )
+    assert find_groups(histories, sets).n_groups == 3
 
 
 def test_members_of_two_planted_groups_are_shared():

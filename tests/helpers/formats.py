@@ -35,7 +35,8 @@ from spdclust.files.stability import (
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.summaries import format_registry, format_summaries, read_registered, save_summary
 from spdclust.merge.history import MergeHistory
-from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint_shapes import check_components
 from spdclust.models.component_model import load_model
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability
@@ -386,7 +387,7 @@ def make_old_weights(folder: Path) -> Path:
 def read_weights(path: Path) -> Any:
     state = read_state_dict(path)
     model = load_model(path, device="cpu")
-    count_components(resolve_checkpoint(path))
+    check_components(resolve_checkpoint(path))
     return [plain(state), model.n_components]
 
 

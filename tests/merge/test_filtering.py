@@ -6,7 +6,7 @@ from merging import config
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.merge.activations import ProcessedActivations, _in_modules, components_to_merge
+from spdclust.merge.activations import ProcessedActivations, in_modules, components_to_merge
 from spdclust.merge.merging import merge_iteration
 
 LABELS = ["h.0.mlp.in:0", "h.0.mlp.in:1", "h.0.mlp.out:0", "h.1.mlp.in:0", "h.10.attn:0"]
@@ -25,7 +25,7 @@ LABELS = ["h.0.mlp.in:0", "h.0.mlp.in:1", "h.0.mlp.out:0", "h.1.mlp.in:0", "h.10
     ],
 )
 def test_modules_are_named_by_prefix_glob_or_list(wanted, expected) -> None:
-    assert np.flatnonzero(_in_modules(LABELS, wanted)).tolist() == expected
+    assert np.flatnonzero(in_modules(LABELS, wanted)).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_modules_are_named_by_prefix_glob_or_list(wanted, expected) -> None:
 )
 def test_a_filter_that_names_no_module_is_refused(wanted, message) -> None:
     with pytest.raises(InputError) as caught:
-        _in_modules(LABELS, wanted)
+        in_modules(LABELS, wanted)
     assert str(caught.value) == message
 
 

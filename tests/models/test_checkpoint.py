@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
-from spdclust.models.checkpoint import count_components, read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint import read_shapes, read_state_dict, resolve_checkpoint
 from spdclust.models.config import _modernised, read_config
 
 DATA = Path(__file__).parents[1] / "data/models"
@@ -173,7 +173,7 @@ def test_what_is_not_names_and_tensors_is_refused(run, content, says):
     torch.save(content, weights(run))
     assert says in refusal(run)
     with pytest.raises(InputError) as error:
-        count_components(resolve_checkpoint(run))
+        read_shapes(resolve_checkpoint(run))
     assert says in str(error.value)
 
 

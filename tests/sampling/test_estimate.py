@@ -15,8 +15,7 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.loading import load_batch
 from spdclust.models import load_model
-from spdclust.models.checkpoint import count_components, resolve_checkpoint
-from spdclust.sampling.estimate import Estimate, estimate
+from spdclust.sampling.estimate import Estimate, check_model, estimate
 
 CHECKPOINTS = [
     "resources/resid_mlp1",
@@ -29,8 +28,9 @@ CHECKPOINTS = [
 @pytest.mark.parametrize("folder", CHECKPOINTS)
 def test_components_are_those_of_the_loaded_model(folder):
     model = load_model(folder, device="cpu")
-    counts = count_components(resolve_checkpoint(folder))
-    assert counts == {name.replace(".", "-"): n for name, n in sorted(model.components_per_module.items())}
+    assert check_model(ClusteringRunConfig(model_path=folder)) == dict(
+        sorted(model.components_per_module.items())
+    )
     assert estimate(ClusteringRunConfig(model_path=folder)).n_components == model.n_components
 
 
@@ -66,6 +66,14 @@ def test_what_is_not_known_is_said():
     text = "\n".join(estimate(ClusteringRunConfig(model_path="wandb:a/b/s-12345678"), 3).lines())
     assert "components: not known before the model is here" in text
     assert "3 runs × 1 batch × not known" in text
+
+
+def test_components_of_a_loader_are_not_known_before_it_runs():
+    config = ClusteringRunConfig(loader="my_models:load", model_path="weights.npy", n_tokens=500)
+    assert estimate(config).lines() == [
+        "components: not known before my_models:load has run",
+        "samples: 1 run × 1 batch × 500",
+    ]
 
 
 def test_a_checkpoint_without_components_is_one_line(tmp_path):
@@ -106,3 +114,55 @@ def test_validate_names_settings_that_change_nothing(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "note: n_tokens_per_seq: no effect on a toy model" in said
     assert "note: merge_config.between_batches: no effect" in said
+
+
+@pytest.mark.parametrize("module_filter", ["layers.0.mlp", "*.mlp_in", ["layers.0.mlp_in", "*out"]])
+def test_a_filter_that_matches_modules_of_the_model_is_accepted(module_filter):
+    merge = MergeConfig(module_name_filter=module_filter)
+    assert estimate(ClusteringRunConfig(model_path="resources/resid_mlp1", merge_config=merge))
+
+
+def test_validate_compares_the_filter_with_the_modules_of_the_model(tmp_path, capsys):
+    run, pipeline = tmp_path / "run.yaml", tmp_path / "first.yaml"
+    run.write_text("model_path: resources/resid_mlp1\nmerge_config: {module_name_filter: [mlp_in]}\n")
+    pipeline.write_text("clustering_run_config_path: run.yaml\nn_runs: 2\n")
+    says = (
+        f"Error: {run}: merge_config.module_name_filter: no module matches (found: mlp_in; allowed: null, or "
+        "names of these modules: layers.0.mlp_in, layers.0.mlp_out)\n"
+    )
+    for file in (run, pipeline):
+        assert main(["validate", str(file)]) == 1
+        assert capsys.readouterr().err == says
+
+
+def test_validate_compares_the_filter_with_the_modules_of_files(tmp_path, capsys):
+    np.savez(tmp_path / "acts.npz", **{"mlp.in": np.ones((9, 3)), "attn": np.ones((9, 2))})
+    run = tmp_path / "run.yaml"
+    run.write_text("precomputed_activations_dir: .\nmerge_config: {module_name_filter: 'mlp.*'}\n")
+    assert main(["validate", str(run)]) == 0
+    run.write_text("precomputed_activations_dir: .\nmerge_config: {module_name_filter: 'mlp.out'}\n")
+    assert main(["validate", str(run)]) == 1
+    assert (
+        f"{run}: merge_config.module_name_filter: no module matches (found: mlp.out; allowed: null, or "
+        in (capsys.readouterr().err)
+    )
+
+
+def test_errors_of_a_model_name_the_run_file_first(tmp_path, capsys):
+    run = tmp_path / "run.yaml"
+    run.write_text("model_path: nowhere\n")
+    for command in (["validate", str(run)], ["run", "--config", str(run), "--output", str(tmp_path / "out")]):
+        assert main(command) == 1
+        line = capsys.readouterr().err
+        assert line.startswith(f"Error: {run}: model_path: ")
+        assert "nowhere: no such file or folder (allowed: " in line
+
+
+def test_no_component_alive_names_the_file_of_its_settings(tmp_path, capsys):
+    run, output = tmp_path / "run.yaml", tmp_path / "out"
+    run.write_text(
+        "model_path: resources/resid_mlp1\nbatch_size: 8\ndevice: cpu\n"
+        "merge_config: {filter_dead_threshold: 2}\n"
+    )
+    assert main(["run", "--config", str(run), "--output", str(output)]) == 1
+    assert f"Error: {run}: filter_dead_threshold: no component is alive (found: " in capsys.readouterr().err

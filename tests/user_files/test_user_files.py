@@ -297,3 +297,12 @@ def test_a_run_by_hand_needs_no_model(tmp_path, capsys):
 def test_numbers_in_names_sort_by_value_and_before_words():
     names = ["b", "a10", "ab", "10", "a9", "a", "a9b", "9"]
     assert sorted(names, key=natural) == ["9", "10", "a", "a9", "a9b", "a10", "ab", "b"]
+
+
+@pytest.mark.parametrize("name", ["run0", "run-0", "Run_0", "0"])
+def test_folders_that_look_like_runs_are_named_in_the_error(tmp_path, name):
+    (tmp_path / name).mkdir()
+    np.save(tmp_path / name / "latents.npy", np.ones((9, 3)))
+    with pytest.raises(InputError) as error:
+        files_of_run(tmp_path, 0)
+    assert str(error.value).endswith(f"; the folder of a run is named run_<r>, such as run_0, not {name})")

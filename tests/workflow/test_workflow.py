@@ -475,26 +475,42 @@ def test_one_run_with_distances_is_refused(tmp_path):
 def test_a_missing_checkpoint_is_refused_before_anything_runs(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     (workflow.folder / "resources/resid_mlp1/model_6000.pth").unlink()
-    one_line(workflow.run("-n"), "Error: resources/resid_mlp1: model_path: no model_<step>.pth in the folder")
+    error = "Error: config/runs/small.yaml: model_path: "
+    one_line(workflow.run("-n"), f"{error}resources/resid_mlp1: no model_<step>.pth in the folder")
     workflow.write("config/runs/small.yaml", RUN | {"model_path": "resources/nowhere"})
-    one_line(workflow.run("-n"), "Error: resources/nowhere: model_path: no such file or folder")
+    one_line(workflow.run("-n"), f"{error}resources/nowhere: no such file or folder")
 
 
 def test_a_state_dict_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path):
     workflow = Workflow.create(tmp_path / "w")
     weights = workflow.folder / "resources/resid_mlp1/model_6000.pth"
     state = torch.load(weights, weights_only=True)
-    state["_components.layers-0-mlp_in.V"] = state["_components.layers-0-mlp_in.V"][:, :50].clone()
+    state["target_model.W_E"] = state["target_model.W_E"][:, :50].clone()
     torch.save(state, weights)
     outcome = workflow.run("--", "results/small/precomputed_batches/run_0/batch_0.pt")
     one_line(
         outcome,
         "Error in precompute_batches:",
         "model_6000.pth",
-        "_components.layers-0-mlp_in.V",
-        "(400, 50)",
+        "target_model.W_E",
+        "(100, 50)",
+        "; settings: config/runs/small.yaml]",
     )
     assert not list((workflow.folder / "results").rglob("*.pt*"))
+
+
+def test_settings_that_do_not_fit_the_model_are_one_line_before_anything_is_sampled(tmp_path):
+    workflow = Workflow.create(tmp_path / "w")
+    changed = RUN["merge_config"] | {"module_name_filter": "mlp_in"}
+    workflow.write("config/runs/small.yaml", RUN | {"merge_config": changed})
+    file = "Error: config/runs/small.yaml"
+    for _ in range(2):  # it leaves no lock
+        outcome = workflow.run()
+        one_line(outcome, f"{file}: merge_config.module_name_filter: no module matches (found: mlp_in; ")
+        assert not (workflow.folder / "results/small").exists()
+    config = workflow.folder / "resources/resid_mlp1/final_config.yaml"
+    config.write_text(config.read_text().replace("C: 100", "C: 50"))
+    one_line(workflow.run(), f"{file}: model_path: resources/resid_mlp1/final_config.yaml: module_info: ")
 
 
 def test_a_truncated_batch_is_one_line_and_leaves_nothing(copied):
@@ -506,11 +522,28 @@ def test_a_truncated_batch_is_one_line_and_leaves_nothing(copied):
     assert not (copied.folder / history).exists()
 
 
+def test_figures_do_not_depend_on_the_users_settings_of_matplotlib(copied, tmp_path, monkeypatch):
+    figure = copied.folder / f"{TINY}/plots/groups.png"
+    bytes_before = figure.read_bytes()
+    figure.unlink()
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nsavefig.dpi: 20\n")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    outcome = copied.run("--", f"{TINY}/plots/groups.png")
+    assert outcome.code == 0, outcome.output
+    assert figure.read_bytes() == bytes_before
+
+
 def test_no_component_alive_is_one_line(copied):
     changed = RUN["merge_config"] | {"filter_dead_threshold": 50.0}
     copied.write("config/runs/small.yaml", RUN | {"merge_config": changed})
     outcome = copied.run("--", f"{TINY}/runs/run_0/history.zip")
-    one_line(outcome, "Error in merge:", "no component is alive")
+    one_line(
+        outcome,
+        "Error in merge:",
+        "no component is alive",
+        "; settings: config/runs/small.yaml]",
+    )
 
 
 def test_the_report_holds_every_figure_with_its_caption(copied):

@@ -1,10 +1,11 @@
 """The `spdclust` command: one subcommand per stage, using the same functions as the workflow rules."""
 
 import argparse
+import contextlib
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,10 +184,12 @@ def _run(options: argparse.Namespace) -> None:
     config = check(ClusteringRunConfig, settings, file=options.config)
     if options.precomputed_activations_dir is None:
         config = resolve_paths(config, options.config)
+    from spdclust.sampling.estimate import check_model
     from spdclust.sampling.precompute import precompute_batches_for_ensemble
 
-    with TemporaryDirectory(prefix="spdclust_") as temporary:
+    with TemporaryDirectory(prefix="spdclust_") as temporary, _errors_of_settings(options.config):
         folder = options.batches or Path(temporary)
+        check_model(config)
         precompute_batches_for_ensemble(config, options.run + 1, folder, runs=[options.run])
         _merge_folder(folder / f"run_{options.run}", config, options)
 
@@ -197,7 +200,17 @@ def _merge(options: argparse.Namespace) -> None:
 
     config = load_config(ClusteringRunConfig, options.config)
     _warn_of_unused_keys(options.config)
-    _merge_folder(options.batches, config, options)
+    with _errors_of_settings(options.config):
+        _merge_folder(options.batches, config, options)
+
+
+@contextlib.contextmanager
+def _errors_of_settings(file: str | Path) -> Iterator[None]:
+    """Name the file of the settings in errors that name no other file."""
+    try:
+        yield
+    except InputError as error:
+        raise error.located(file=file) from error
 
 
 def _warn_of_unused_keys(path: Path) -> None:
@@ -212,11 +225,8 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
     from spdclust.stages.merge import merge
 
     found = find_batches(folder)
-    try:
-        needed = config.batches_needed()
-        used = found[: config.batches_used(available=len(found))]
-    except InputError as error:
-        raise error.located(file=options.config) from error
+    needed = config.batches_needed()
+    used = found[: config.batches_used(available=len(found))]
     if len(found) != needed:
         logging.warning(
             "%s: %d batches, the configuration uses %d: merging %s",
@@ -270,7 +280,9 @@ def _validate(options: argparse.Namespace) -> None:
         _warn_of_unused_keys(Path(pipeline))
     for ensemble in resolve_workflow(workflow):
         print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
-        print(_indented(estimate(ensemble.run, ensemble.n_runs).lines()))
+        with _errors_of_settings(ensemble.run_file):
+            needs = estimate(ensemble.run, ensemble.n_runs)
+        print(_indented(needs.lines()))
 
 
 def _validate_run(file: Path) -> None:
@@ -282,12 +294,11 @@ def _validate_run(file: Path) -> None:
     _warn_of_unused_keys(file)
     config = resolve_paths(load_config(ClusteringRunConfig, file), file)
     folder = config.precomputed_activations_dir
-    try:
-        # without the pipeline the number of runs is unknown: check every folder run_<r>/
-        needs = estimate(config, max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1)
-    except InputError as error:
-        raise error.located(file=file) from error
-    print(f"{file}: {needs.n_batches} batch(es) a run")
+    # without the pipeline the number of runs is unknown: check every folder run_<r>/
+    n_runs = max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1
+    with _errors_of_settings(file):
+        needs = estimate(config, n_runs)
+    print(f"{file}: {needs.n_batches} batch{'es' if needs.n_batches > 1 else ''} a run")
     print(_indented(needs.lines()))
 
 

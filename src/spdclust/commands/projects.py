@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from spdclust.commands.subcommands import AddCommand
-from spdclust.core.atomic import write_text
+from spdclust.core.atomic import check_writable, write_text
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists
 from spdclust.execution.jobs import workflow_folder
@@ -35,9 +35,10 @@ distances_methods: [perm_invariant_hamming]
 }
 _OF_MODEL = """\
 # One sampling of activations from one model, and how its components are merged.
-# A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths lead from this file,
-# else from the folder in which the workflow runs. Instead of a model: precomputed_activations_dir, a folder
-# of activations. Every setting with its default: config/defaults/run.yaml of the repository.
+# A run directory, a model_<step>.pth, or wandb:entity/project/run_id. Relative paths start at the folder
+# of this file, else at the folder in which the workflow runs. Instead of a model:
+# precomputed_activations_dir, a folder of activations. Every setting with its default:
+# config/defaults/run.yaml of the repository.
 model_path: {model}
 batch_size: 128
 n_tokens: 4096
@@ -49,8 +50,8 @@ merge_config:
 
 _OF_ACTIVATIONS = """\
 # User-supplied activations, and how their components are merged: a folder with the files of each run in
-# run_<r>/. Relative paths lead from this file, else from the folder in which the workflow runs.
-# Every setting with its default: config/defaults/run.yaml of the repository.
+# run_<r>/. Relative paths start at the folder of this file, else at the folder in which the workflow
+# runs. Every setting with its default: config/defaults/run.yaml of the repository.
 precomputed_activations_dir: {activations}
 merge_config:
   activation_threshold: 0.01   # a component is active above this value
@@ -198,8 +199,24 @@ def _workflow(options: argparse.Namespace) -> None:
     moved = ("-d", "--directory", "--configfile", "-h", "--help")
     if not os.path.isfile(config) and not any(argument.startswith(moved) for argument in options.arguments):
         raise InputError("no such file", file=config, allowed="a project folder: spdclust init my_project")
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
-    print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
+    run_snakemake(
+        [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile), *options.arguments]
+    )
+
+
+def run_snakemake(command: list[str]) -> None:
+    """Print a command `python -P -m snakemake …` as one would type it, and become its process.
+
+    Raises:
+        InputError: Snakemake could not write its cache.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    try:
+        check_writable(os.path.join(cache, "snakemake"))
+    except InputError as error:
+        allowed = "XDG_CACHE_HOME: a folder in which Snakemake can write its cache"
+        raise InputError(error.problem, file=error.file, found=error.found, allowed=allowed) from error
+    print("+ " + shlex.join(command[3:]), file=sys.stderr, flush=True)
     # exec instead of a child process, so that signals reach the workflow
     os.execv(command[0], command)
 

@@ -2,8 +2,6 @@
 
 import argparse
 import importlib.util
-import os
-import shlex
 import shutil
 import sys
 import traceback
@@ -13,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from spdclust.commands.projects import run_snakemake
 from spdclust.config.load import load_config, read_mapping, validate
 from spdclust.config.pipeline import ClusteringPipelineConfig, PipelineOverride
 from spdclust.config.resolve import WorkflowConfig, resolve_workflow
@@ -45,16 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         command = _snakemake_command(options)
+        for line in _notes(options):
+            print(line, file=sys.stderr)
+        run_snakemake(command)
     except InputError as error:
         if options.debug:
             traceback.print_exc()
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    for line in _notes(options):
-        print(line, file=sys.stderr)
-    print("+ " + shlex.join(["snakemake", *command[3:]]), file=sys.stderr, flush=True)
-    # exec instead of a child process, so that signals reach the workflow
-    os.execv(command[0], command)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:

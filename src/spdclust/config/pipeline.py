@@ -180,6 +180,8 @@ class Ensemble:
     sweep_point: dict[str, Any]
     sweep_folder: str | None = None
     """Folder of the comparison of a sweep's points, below the results folder; None where nothing is swept."""
+    run_file: str = ""
+    """File of the run's settings, for messages: the run file, or the pipeline file that contains them."""
 
     @property
     def folder(self) -> str:

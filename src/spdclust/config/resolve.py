@@ -4,6 +4,7 @@ import difflib
 import functools
 import itertools
 import operator
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -189,6 +190,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
             found=pipeline.n_runs,
             allowed="2 or more",
         )
+    named = os.path.normpath(run_file)
     ensembles: list[Ensemble] = []
     for written in _sweep_points(pipeline, path):
         swept = _with_point(run, written, path)
@@ -207,7 +209,7 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
         )
         _check_name(name, path)
         sweep_folder = f"{run_name}/{path.stem}" if point else None
-        ensembles.append(Ensemble(name, run_name, swept, pipeline, point, sweep_folder))
+        ensembles.append(Ensemble(name, run_name, swept, pipeline, point, sweep_folder, named))
     return ensembles
 
 

@@ -66,6 +66,10 @@ _UNUSED_BY_TASK = {
 }
 
 
+DEVICES = "auto, cpu, cuda, mps, xpu, or one of these devices with its number, as cuda:1"
+"""Devices that a model can run on, for messages."""
+
+
 class LoggingIntervals(Section):
     """Every how many iterations each kind of record is logged to W&B."""
 
@@ -158,7 +162,7 @@ class ClusteringRunConfig(Section):
     """Largest number of runs whose batches one job of the workflow samples; it loads the model once for all
     of them. null takes all runs where the model may use a GPU, and one with `device: cpu`."""
     device: str = "auto"
-    """Where the model runs: auto, cpu, cuda, cuda:<n>, mps."""
+    """Where the model runs: auto, cpu, cuda, mps or xpu; with a number, as cuda:1, on one of several."""
     merge_config: MergeConfig = MergeConfig()
     """How components are merged."""
     logging_intervals: LoggingIntervals = LoggingIntervals()
@@ -211,7 +215,7 @@ class ClusteringRunConfig(Section):
     def _check_device(cls, value: str) -> str:
         if re.fullmatch(r"auto|(cpu|cuda|mps|xpu)(:\d+)?", value):
             return value
-        raise ValueError(f"found {value!r} (allowed: auto, cpu, cuda, cuda:<n>, mps)")
+        raise ValueError(f"found {value!r} (allowed: {DEVICES})")
 
     @model_validator(mode="after")
     def _check_source(self) -> "ClusteringRunConfig":

@@ -5,7 +5,9 @@ Example:
     run.yaml: alpah: unknown key (allowed: alpha)
 """
 
+import contextlib
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 
 _LONGEST_LINE = 1500
@@ -78,6 +80,38 @@ class InputError(ValueError):
             self.found,
             self.allowed,
         )
+
+    def of_setting(self, setting: str) -> "InputError":
+        """Return the error of a file that a setting names, with the setting before the file.
+
+        Example:
+            >>> error = InputError("no such file", file="nowhere", field="model_path")
+            >>> print(error.of_setting("model_path").located(file="run.yaml"))
+            run.yaml: model_path: nowhere: no such file
+        """
+        inner = [self.file, None if self.field == setting else self.field]
+        field = ": ".join([setting, *(part for part in inner if part)])
+        return _rebuild(self.problem, None, field, self.found, self.allowed)
+
+
+@contextlib.contextmanager
+def in_setting(setting: str, file: str | Path | None = None) -> Iterator[None]:
+    """Name the setting, and its file, in errors of what the setting names.
+
+    Example:
+        >>> with in_setting("model_path", "run.yaml"):
+        ...     raise InputError("truncated", file="model_1.pth")
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: run.yaml: model_path: model_1.pth: truncated
+
+    Raises:
+        InputError: the error of the block, with both.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise error.of_setting(setting).located(file=file) from error
 
 
 def memory_error(error: BaseException) -> InputError | None:

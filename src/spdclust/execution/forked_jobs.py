@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from spdclust.execution.jobs import THREAD_VARIABLES
+from spdclust.execution.jobs import FIGURE_VARIABLES, THREAD_VARIABLES
 
 FEWEST_JOBS = 4
 """Fewer jobs would import less than the server does."""
@@ -53,7 +53,7 @@ class JobServer:
                 [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *preload],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | _ONE_THREAD,
+                env=os.environ | FIGURE_VARIABLES | _ONE_THREAD,
             )
 
     def ready(self) -> bool:

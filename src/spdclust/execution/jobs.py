@@ -19,6 +19,9 @@ from spdclust.core.version import __version__
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What libraries read for their number of threads, when they are imported."""
+FIGURE_VARIABLES = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+"""What matplotlib reads when it is imported. Figures are files, and have the same bytes for every user: no
+window, and no settings of the user's own, such as `text.usetex`."""
 
 
 @contextlib.contextmanager
@@ -39,7 +42,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         merged
     """
     # otherwise each library would use every core in every concurrent job
-    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    os.environ |= FIGURE_VARIABLES | dict.fromkeys(THREAD_VARIABLES, str(threads))
     log_path = Path(log_path)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -75,7 +78,9 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
                 if input_error is None
                 else f"{input_error} [log:"
             )
-            _tell(terminal, f"Error in {name}: {where} {log_path}]")
+            of_run = _run_file(log_path)
+            settings = "" if of_run is None else f"; settings: {of_run}"
+            _tell(terminal, f"Error in {name}: {where} {log_path}{settings}]")
             with contextlib.suppress(OSError):  # the log may be on the full disk
                 if input_error is None:
                     traceback.print_exc()
@@ -84,6 +89,34 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
                 if memory_error(error) is None:
                     print(_FOR_GOOD, file=sys.stderr)
             raise SystemExit(1) from None
+
+
+_RUN_FILES = "SPDCLUST_RUN_FILES"
+_MOST_RUN_FILES = 100
+
+
+def note_run_files(results: str, ensembles: Iterable[Any]) -> None:
+    """Let the jobs that this process starts know which files their settings are from, for messages.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> note_run_files("results", [SimpleNamespace(run_name="mlp", run_file="config/runs/mlp.yaml")])
+        >>> _run_file(Path("results/logs/mlp/demo/merge/run_0.log"))
+        'config/runs/mlp.yaml'
+        >>> del os.environ["SPDCLUST_RUN_FILES"]
+
+    Args:
+        results: the folder of all results.
+        ensembles: the ensembles of the workflow.
+    """
+    files = {f"{results}/logs/{each.run_name}": each.run_file for each in ensembles}
+    # the size of an environment is limited
+    os.environ[_RUN_FILES] = json.dumps(dict(list(files.items())[:_MOST_RUN_FILES]))
+
+
+def _run_file(log_path: Path) -> str | None:
+    files = json.loads(os.environ.get(_RUN_FILES, "{}"))
+    return next((files[str(folder)] for folder in log_path.parents if str(folder) in files), None)
 
 
 _FOR_GOOD = "The job is not tried again: more memory or time would not help."
@@ -150,7 +183,7 @@ ONLY_TRIGGERS = ("stage", "code", "digest")
 """Params that are not arguments: the function, its fingerprint, and what else triggers a re-run."""
 
 
-def call_stage(job: Any) -> None:
+def call_stage(described: Any) -> None:
     """Call the function that a rule's `params.stage` names.
 
     Its arguments are the named inputs, outputs and params of the rule, and `threads` if it has that
@@ -175,18 +208,21 @@ def call_stage(job: Any) -> None:
         True
 
     Args:
-        job: the `snakemake` object of a script.
+        described: the `snakemake` object of a script.
 
     Raises:
         InputError: there is no such function, or its parameters are not those that the rule names; or the
             function raises one.
     """
-    inputs, outputs, params = (dict(each.items()) for each in (job.input, job.output, job.params))
-    function = _find_stage(job.rule, params.get("stage"))
-    _check_names(job.rule, function, input=inputs, output=outputs, params=params)
+    # not `job`: fingerprints take that for the function, each change of which would then re-run every rule
+    inputs, outputs, params = (
+        dict(each.items()) for each in (described.input, described.output, described.params)
+    )
+    function = _find_stage(described.rule, params.get("stage"))
+    _check_names(described.rule, function, input=inputs, output=outputs, params=params)
     given = inputs | outputs | {name: value for name, value in params.items() if name not in ONLY_TRIGGERS}
     if "threads" in inspect.signature(function).parameters:
-        given.setdefault("threads", job.threads)
+        given.setdefault("threads", described.threads)
     function(**{name: _plain(value) for name, value in given.items()})
 
 

@@ -25,9 +25,18 @@ _HIDDEN = re.compile(
     r"|Assuming unrestricted shared|SLURM run ID|Falling back to 'sacct'|'sacct' unavailable"
     r"|Cleaning up SLURM log files|Auto-selected partition"
 )
+_START = re.compile(r"host: |Building DAG|Assuming unrestricted shared")
 _SUBMITTED = re.compile(r"Job (\S+) has been submitted with SLURM jobid (\S+) \(log: (.+)\)\.")
 _NOTHING_TO_DO = "Nothing to be done"
 _COMPLETE_LOG = "Complete log"
+_SHOWN_LINES = 50, 150
+"""Of a failure with more lines than these together, how many are shown from its start and its end."""
+_LONGEST_LINE = 5_000
+_KILLED = "died with <Signals.SIGKILL: 9>"
+_WHY_KILLED = (
+    "A job was killed, most often by the system because memory ran out: try fewer jobs at once (--cores), or "
+    "a machine with more memory. The same command runs the job again."
+)
 _PLACE = ("folder", "run_config", "ensemble", "sweep")
 
 
@@ -54,6 +63,30 @@ def print_one_line_per_job(results: Callable[[], str]) -> None:
             brief = BriefTerminal(handler.formatter or logging.Formatter(), results)
             handler.addFilter(brief.filter)
             handler.setFormatter(brief)
+
+
+def hide_start() -> None:
+    """Hide what Snakemake prints about its version, host and folders before a plan.
+
+    Example:
+        >>> from snakemake.logging import logger
+        >>> terminal = logging.StreamHandler()
+        >>> terminal.set_name("DefaultStreamHandler")
+        >>> logger.addHandler(terminal)
+        >>> hide_start()
+        >>> bool(terminal.filter(logging.makeLogRecord({"msg": "Building DAG of jobs..."})))
+        False
+        >>> logger.removeHandler(terminal)
+    """
+    from snakemake.logging import logger
+
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(_is_not_start)
+
+
+def _is_not_start(record: logging.LogRecord) -> bool:
+    return _event(record) != "WORKFLOW_STARTED" and not _START.match(str(record.msg))
 
 
 class BriefTerminal(logging.Formatter):
@@ -99,7 +132,9 @@ class BriefTerminal(logging.Formatter):
             return "\n".join(lines)
         if submitted := _SUBMITTED.match(str(record.msg)):
             return f"Slurm job {submitted[2]}: {self._submitted_name(submitted[1], submitted[3])}"
-        text = self._full.format(record)
+        text = _shortened(self._full.format(record))
+        if _KILLED in text:
+            text += f"\n{_WHY_KILLED}"
         if event is None and text.startswith(_NOTHING_TO_DO):
             text = f"{text}\n\n{self._results()}".rstrip()
         return text
@@ -110,6 +145,27 @@ class BriefTerminal(logging.Formatter):
             return self._started[int(job)][0]
         found = re.search(r"/group_([^/]+)/", log)
         return f"group {found[1]}" if found else f"log {log}"
+
+
+def _shortened(text: str) -> str:
+    """Return the text of a failure with the middle of a very long log left out; the log file has it.
+
+    Example:
+        >>> len(_shortened("\\n".join(map(str, range(100_000)))).splitlines())
+        201
+    """
+    lines = text.splitlines()
+    n_left_out = len(lines) - sum(_SHOWN_LINES)
+    if n_left_out > 1:
+        first, last = _SHOWN_LINES
+        message = f"… {n_left_out:,} lines left out here; the log file has them …"
+        lines = [*lines[:first], message, *lines[-last:]]
+    elif len(text) <= _LONGEST_LINE:
+        return text
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}… ({len(line):,} characters)"
+        for line in lines
+    )
 
 
 def _event(record: logging.LogRecord) -> str | None:

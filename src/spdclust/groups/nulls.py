@@ -79,8 +79,10 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
             return by_component.transposed()
         n_columns = piece.n_columns
         values = np.empty(0, np.float32) if piece.values is None else piece.values
+        # a sample that has nothing to trade would leave its partner as it is
+        with_any = np.flatnonzero(np.diff(piece.start))
         for _ in range(TRADES):
-            kernels.trade(rng.permutation(piece.n_rows), piece.start, piece.columns, values, n_columns, rng)
+            kernels.trade(rng.permutation(with_any), piece.start, piece.columns, values, n_columns, rng)
         kernels.sort_rows(piece.start, piece.columns, values, n_columns)
         return piece
 

@@ -295,7 +295,7 @@ def components_to_merge(
     Raises:
         InputError: no module matches `module_name_filter`, or no component is alive.
     """
-    chosen = _in_modules(labels, config.module_name_filter)
+    chosen = in_modules(labels, config.module_name_filter)
     statistic = maxima if config.filter_dead_stat == "max" else means
     threshold = config.filter_dead_threshold
     # a plain float is compared in the precision of the statistic, as in the reference implementation
@@ -312,7 +312,7 @@ def components_to_merge(
     return components
 
 
-def _in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
+def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
     """Return which components belong to modules matched by a prefix, a glob pattern or a list of these."""
     if module_filter is None:
         return np.ones(len(labels), dtype=bool)

@@ -190,13 +190,16 @@ def current_name(key: str) -> str:
     return key
 
 
-def count_components(checkpoint: Checkpoint) -> dict[str, int]:
-    """Return the number of components of each decomposed module, sorted by name, from the weights' shapes.
+def read_shapes(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str, tuple[int, ...]] | None:
+    """Return the shape of every tensor of the weights by its current name; no values are read.
 
     Example:
-        >>> from spdclust.models.checkpoint import resolve_checkpoint
-        >>> count_components(resolve_checkpoint("resources/resid_mlp1"))
-        {'layers-0-mlp_in': 100, 'layers-0-mlp_out': 100}
+        >>> read_shapes(resolve_checkpoint("resources/resid_mlp1"))["_components.layers-0-mlp_in.V"]
+        (400, 100)
+
+    Args:
+        checkpoint: the files.
+        plain_only: return None for a file that only torch can read, instead of importing torch.
 
     Raises:
         InputError: the weights are missing, damaged, or not a state dict.
@@ -206,10 +209,7 @@ def count_components(checkpoint: Checkpoint) -> dict[str, int]:
 
     state: Mapping[str, Any] | None = read_plain_tensors(checkpoint.weights, "state dict")
     if state is None or any(isinstance(value, str) for value in state.values()):
+        if plain_only:
+            return None
         state = read_state_dict(checkpoint.weights, shapes_only=True)
-    named = {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}
-    return {
-        key.removeprefix(COMPONENTS).removesuffix(".V"): shape[1]
-        for key, shape in sorted(named.items())
-        if key.startswith(COMPONENTS) and key.endswith(".V") and len(shape) == 2
-    }
+    return {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}

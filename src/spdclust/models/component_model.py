@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spdclust.config.run import DEVICES
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import as_input_error
 from spdclust.core.types import Float, Int, Labels
@@ -323,7 +324,8 @@ def load_model(path: str | Path, device: str = "auto") -> ComponentModel:
 
     Args:
         path: a run folder (its last checkpoint is used) or a `model_<step>.pth` file in one.
-        device: `auto` (a GPU if available), `cpu`, `cuda`, `cuda:<n>` or `mps`.
+        device: `auto` (a GPU if available), `cpu`, `cuda`, `mps` or `xpu`; with a number, as `cuda:1`, one
+            of several.
 
     Raises:
         InputError: a file is missing or damaged, an architecture or function is unknown, or the weights do
@@ -383,9 +385,7 @@ def find_device(device: str) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError):
-        raise InputError(
-            "no such device here", field="device", found=device, allowed="auto, cpu, cuda, cuda:<n>, mps"
-        ) from None
+        raise InputError("no such device here", field="device", found=device, allowed=DEVICES) from None
     return found
 
 

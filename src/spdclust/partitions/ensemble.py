@@ -3,6 +3,7 @@
 Runs merged on the same samples cannot confirm each other; this finds them.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ from spdclust.core.arguments import check_fields, checked, instance, several, te
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import check_one_model
 from spdclust.core.types import Brief
-from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.history import MergeHistory
+from spdclust.merge.sources import as_batch_source, next_batch, stretches
 from spdclust.partitions.normalized import NormalizedHistories as NormalizedHistories
 
 ALIGNMENTS = ("iteration", "n_groups")
@@ -225,7 +226,7 @@ def runs_by_samples(
     Args:
         histories: the runs. Samples are equal if their recorded digests are.
         batches: the activations of each run; without recorded digests, samples are equal if two runs have the
-            same object, or equal activations in memory.
+            same object, or equal activations in the same number of batches.
     """
     found: dict[object, list[int]] = {}
     in_memory: list[int] = []
@@ -246,14 +247,32 @@ _FEWEST_TO_COMPARE = 5
 def _are_equal(one: Any, other: Any) -> bool:
     if one is other:
         return True
-    if not (isinstance(one, ProcessedActivations) and isinstance(other, ProcessedActivations)):
+    try:
+        first, second = as_batch_source(one), as_batch_source(other)
+    except InputError:  # which the caller reports
         return False
-    first, second = one.matrix, other.matrix
-    if first.nnz == 0 or first.shape[0] < _FEWEST_TO_COMPARE:
+    if list(first.labels) != list(second.labels) or first.n_batches != second.n_batches:
         return False
-    if (first.shape, first.nnz) != (second.shape, second.nnz) or list(one.labels) != list(other.labels):
-        return False
-    return all(
+    if all(hasattr(source, "get_next_stored") for source in (first, second)):  # statistics are in the headers
+        pairs = zip(first.component_stats(), second.component_stats(), strict=True)
+        if not all(np.array_equal(*pair) for pair in pairs):
+            return False
+    n_samples = n_entries = 0
+    are_equal = True
+    for _ in range(first.n_batches):
+        # to the last batch in any case, since the next reader goes on where this one stops
+        batches = next_batch(first), next_batch(second)
+        for mine, theirs in itertools.zip_longest(*map(stretches, batches)) if are_equal else ():
+            are_equal = mine is not None and theirs is not None and _same_entries(mine[1], theirs[1])
+            if not are_equal:
+                break
+            n_samples += mine[1].shape[0]
+            n_entries += mine[1].nnz
+    return are_equal and n_samples >= _FEWEST_TO_COMPARE and n_entries > 0
+
+
+def _same_entries(first: Any, second: Any) -> bool:
+    return (first.shape, first.nnz) == (second.shape, second.nnz) and all(
         np.array_equal(getattr(first, part), getattr(second, part)) for part in ("indptr", "indices", "data")
     )
 

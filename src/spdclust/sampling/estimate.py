@@ -1,17 +1,21 @@
 """Estimate the components, samples, disk space and memory of a configuration before running it."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
-from spdclust.core.errors import InputError
-from spdclust.merge.activations import check_threshold
+from spdclust.core.errors import InputError, in_setting
+from spdclust.core.types import Labels
+from spdclust.merge.activations import check_threshold, in_modules
 from spdclust.merge.memory import merging_bytes
-from spdclust.models.checkpoint import count_components, resolve_checkpoint
+from spdclust.models.checkpoint import resolve_checkpoint
+from spdclust.models.checkpoint_shapes import check_components
 from spdclust.models.wandb_files import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
 from spdclust.user_files.layout import listed
+from spdclust.user_files.matrices import open_user_file
 from spdclust.user_files.runs import check_all_runs, describe_runs
 
 TYPICAL_ACTIVE = 100
@@ -122,37 +126,33 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         200
 
     Raises:
-        InputError: the model is local, and its files are missing or damaged.
+        InputError: the model is local, its files are missing or damaged, or its components are not those of
+            its configuration; or no module matches `module_name_filter`.
     """
     if config.precomputed_activations_dir is not None:
         return _estimate_user_files(config, n_runs)
     n_batches = config.batches_needed()
-    source = config.model_source
-    if source is None or config.loader is not None:
+    if _local_source(config) is None:
         notes = run_settings_without_effect(config)
-        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
-    run = parse_wandb_path(source)
-    if run is not None and not run.cache_folder.is_dir():
-        notes = run_settings_without_effect(config)
-        return Estimate(None, config.n_tokens, n_batches, n_runs, notes=notes)
-    checkpoint = resolve_checkpoint(source)
-    task = checkpoint.config.task_config
-    samples = config.samples_per_batch
-    if task.get("task_name") == "lm" and config.n_tokens is None:
-        n_ctx = config.dataset.n_ctx or int(task.get("max_seq_len", 512))
-        samples = config.batch_size * (config.n_tokens_per_seq or n_ctx)
+        what = "the model is here" if config.loader is None else f"{config.loader} has run"
+        why = f"not known before {what}"
+        return Estimate(None, config.n_tokens, n_batches, n_runs, unknown_why=why, notes=notes)
+    with _in_model_setting(config):
+        checkpoint = resolve_checkpoint(str(config.model_source))
+        task = checkpoint.config.task_config
+        samples = config.samples_per_batch
+        if task.get("task_name") == "lm" and config.n_tokens is None:
+            n_ctx = config.dataset.n_ctx or int(task.get("max_seq_len", 512))
+            samples = config.batch_size * (config.n_tokens_per_seq or n_ctx)
     try:
-        counts = count_components(checkpoint)
+        counts = check_model(config) or {}
         if task.get("task_name") == "induction_head" and config.n_tokens is None:
             from spdclust.models.targets import build_target
 
-            samples = open_inputs(build_target(checkpoint).task, config).n_samples
+            with _in_model_setting(config):
+                samples = open_inputs(build_target(checkpoint).task, config).n_samples
     except ModuleNotFoundError:  # only unusual weights need torch
         return Estimate(None, samples, n_batches, n_runs, unknown_why=_NO_TORCH)
-    if not counts:
-        raise InputError(
-            "checkpoint has no components", file=checkpoint.weights, allowed="a decomposed model"
-        )
     return Estimate(
         sum(counts.values()),
         samples,
@@ -163,6 +163,61 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
         keep_values=config.keep_values,
         notes=run_settings_without_effect(config, task=task.get("task_name")),
     )
+
+
+def check_model(config: ClusteringRunConfig, *, plain_only: bool = False) -> dict[str, int] | None:
+    """Return the number of components of each module of a run's model, after comparing the settings with it.
+
+    No values are read, and torch is imported only for weights that nothing else can read.
+
+    Example:
+        >>> check_model(ClusteringRunConfig(model_path="resources/resid_mlp1"))
+        {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
+
+    Args:
+        config: the run's settings.
+        plain_only: return None for weights that only torch can read.
+
+    Returns:
+        None if there is no model, if it is not on this machine yet, or if a loader of your own reads it.
+
+    Raises:
+        InputError: the components are not those of the model's configuration, or no module matches
+            `module_name_filter`.
+    """
+    source = _local_source(config)
+    if source is None:
+        return None
+    with _in_model_setting(config):
+        counts = check_components(resolve_checkpoint(source), plain_only=plain_only)
+    if counts is not None:
+        _check_filter(config, [f"{module}:0" for module in counts])
+    return counts
+
+
+def _local_source(config: ClusteringRunConfig) -> str | None:
+    """Return the path of a run's model if its files can be read now."""
+    source = config.model_source
+    if source is None or config.loader is not None or config.precomputed_activations_dir is not None:
+        return None
+    run = parse_wandb_path(source)
+    return source if run is None or run.cache_folder.is_dir() else None
+
+
+def _in_model_setting(config: ClusteringRunConfig) -> AbstractContextManager[None]:
+    return in_setting("model_path" if config.experiment_key is None else "experiment_key")
+
+
+def _check_filter(config: ClusteringRunConfig, labels: Labels) -> None:
+    try:
+        in_modules(labels, config.merge_config.module_name_filter)
+    except InputError as error:
+        raise InputError(
+            error.problem,
+            field=f"merge_config.{error.field}",
+            found=error.found,
+            allowed=f"null, or names of these modules: {error.allowed}",
+        ) from error
 
 
 def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
@@ -188,6 +243,9 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
         check_threshold(
             header.threshold, merged_at, field="merge_config.activation_threshold", file=header.path
         )
+    if config.merge_config.module_name_filter is not None:
+        content = open_user_file(runs[0].batches[0][0], verify=False)
+        _check_filter(config, content.labels or content.generated_labels)
     sizes = {header.path: header.n_samples for header in headers}
     samples = max(sum(sizes[file] for file in batch) for found in runs for batch in found.batches)
     components = max(header.n_components for header in headers)

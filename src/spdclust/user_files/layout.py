@@ -19,6 +19,7 @@ RUN_FOLDER = re.compile(r"run_(\d+)")
 _TOKEN_SUFFIXES = (".npy", ".json", ".pt")
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _SPLIT = re.compile(r"(\d+)_(\d+)\.safetensors")
+_LIKE_A_RUN = re.compile(r"run[-_. ]?\d+|\d+", re.IGNORECASE)
 
 SHARD = re.compile(r"(?P<stem>.*?)[-_.]?(?P<number>\d+)[-_.]of[-_.](?P<total>\d+)")
 """Name of a shard without its suffix: `<stem>-<number>-of-<total>`."""
@@ -334,6 +335,9 @@ def no_activations(
     step = "; shards: <pattern> reads a file of any name" if ignored else ""
     for path in [path for path in others if path.suffix.lower() in CONVERSIONS][:1]:
         step += "; to convert: " + CONVERSIONS[path.suffix.lower()].replace("'x", f"'{path.stem}")
+    misnamed = [path.name for path in others if _LIKE_A_RUN.fullmatch(path.name) and path.is_dir()]
+    if misnamed:
+        step += f"; the folder of a run is named run_<r>, such as run_0, not {misnamed[0]}"
     found = listed(names) or "no files"
     return InputError(
         "no activations in this folder", file=folder, field=field, found=found, allowed=allowed + step
