@@ -18,6 +18,7 @@ from snakemake.script import PythonScript
 
 from spdclust.execution import forked_jobs
 from spdclust.execution.forked_jobs import FEWEST_JOBS, JobServer, fork_local_jobs, modules_of_jobs
+from spdclust.execution.jobs import FIGURE_VARIABLES
 
 WHAT_A_SCRIPT_SEES = """
 import json, os, signal, sys, tempfile, threading
@@ -62,7 +63,8 @@ def test_a_copy_sees_what_a_new_interpreter_sees(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = {"TOLD": str(tmp_path / "copy.json"), "TMPDIR": str(tmp_path)}
     assert server.start(script, told).wait() == 0
-    plain = forked_jobs._ONE_THREAD | {"TOLD": str(tmp_path / "plain.json"), "TMPDIR": str(tmp_path)}
+    plain = FIGURE_VARIABLES | forked_jobs._ONE_THREAD
+    plain |= {"TOLD": str(tmp_path / "plain.json"), "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, script], env=os.environ | plain, check=True, stdin=subprocess.DEVNULL)
     copy, new = (json.loads((tmp_path / name).read_text()) for name in ("copy.json", "plain.json"))
     assert copy["temporary"] == str(tmp_path)

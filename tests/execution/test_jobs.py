@@ -43,7 +43,7 @@ def test_a_change_of_what_surrounds_a_stage_re_runs_no_rule(tmp_path):
         ).stdout
 
     before, text = fingerprint(), file.read_text()
-    for line, same in (("    log_path = Path(log_path)\n", True), ("    function = find_stage(", False)):
+    for line, same in (("    log_path = Path(log_path)\n", True), ("    function = _find_stage(", False)):
         assert text.count(line) == 1
         file.write_text(text.replace(line, f"    print('changed')\n{line}"))
         assert (fingerprint() == before) is same

@@ -6,7 +6,7 @@ from merging import config
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
-from spdclust.merge.activations import ProcessedActivations, in_modules, components_to_merge
+from spdclust.merge.activations import ProcessedActivations, components_to_merge, in_modules
 from spdclust.merge.merging import merge_iteration
 
 LABELS = ["h.0.mlp.in:0", "h.0.mlp.in:1", "h.0.mlp.out:0", "h.1.mlp.in:0", "h.10.attn:0"]

@@ -313,7 +313,15 @@ def components_to_merge(
 
 
 def in_modules(labels: Labels, module_filter: str | list[str] | None) -> Bool[np.ndarray, " components"]:
-    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these."""
+    """Return which components belong to modules matched by a prefix, a glob pattern or a list of these.
+
+    Example:
+        >>> in_modules(["mlp.in:0", "mlp.out:0", "attn:0"], ["*.out", "att"]).tolist()
+        [False, True, True]
+
+    Raises:
+        InputError: an entry matches no module.
+    """
     if module_filter is None:
         return np.ones(len(labels), dtype=bool)
     of_label = [module_of(label) for label in labels]
