@@ -207,6 +207,13 @@ def _workflow(options: argparse.Namespace) -> None:
 def run_snakemake(command: list[str]) -> None:
     """Print a command `python -P -m snakemake …` as one would type it, and become its process.
 
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch("os.execv") as execute:
+        ...     run_snakemake(["python", "-P", "-m", "snakemake", "--cores", "2"])
+        >>> execute.call_args.args[1][3:]
+        ['snakemake', '--cores', '2']
+
     Raises:
         InputError: Snakemake could not write its cache.
     """
