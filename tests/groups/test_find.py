@@ -130,42 +130,6 @@ def test_samples_without_active_components_do_not_preserve_groups_in_the_busy_nu
     assert found.null_groups_busy.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("exponents", [[-80] * 6, [-80, -70, 0, -120, -60, -100], [0, 0, 0, 0, -120, -90]])
-def test_activations_too_small_to_be_multiplied_give_the_groups_that_larger_ones_give(exponents, dtype):
-    rng = np.random.default_rng(0)
-    values = np.kron(rng.random((300, 3)) < 0.1, np.ones(2)) * (1 + rng.random((300, 6)))
-    values = values.astype(np.float32).astype(dtype)
-    # one component of the batches is not merged
-    labels = [*(f"m:{index}" for index in range(6)), "m:dead"]
-
-    def found(exponents):
-        small = np.ldexp(np.column_stack([values, np.zeros(300, dtype)]), [*exponents, 0])
-        runs = [ProcessedActivations.from_dense(part, labels) for part in (small, small[::-1])]
-        config = MergeConfig(iters=2, activation_threshold=0, filter_dead_threshold=1e-40)
-        return find_groups([merge_iteration(run, config, 0) for run in runs], runs)
-
-    usual, small = found([0] * 6), found(exponents)
-    assert usual.n_groups == 3
-    assert small.group_idxs.tolist() == usual.group_idxs.tolist()
-    for name, column in usual.columns.items():
-        np.testing.assert_array_equal(small.columns[name], column, err_msg=name)
-    np.testing.assert_array_equal(small.null_groups, usual.null_groups)
-
-
-def test_sets_of_small_activations_are_sets():
-    values = np.kron(np.random.default_rng(0).random((300, 3)) < 0.1, np.full(2, 1e-25)).astype(np.float32)
-    labels = [f"m:{index}" for index in range(6)]
-    config = MergeConfig(iters=2, activation_threshold=0, filter_dead_threshold=0)
-    runs = [ProcessedActivations.from_dense(part, labels) for part in (values, values[::-1])]
-    sets = [run.as_sets(0.0) for run in runs]
-    histories = [merge_iteration(run, config, 0) for run in runs]
-    assert (
-        find_groups(histories, runs).group_idxs.tolist() == find_groups(histories, sets).group_idxs.tolist()
-    )
-    assert find_groups(histories, sets).n_groups == 3
-
-
 def test_members_of_two_planted_groups_are_shared():
     data = known("overlap", 1)
     found = find_in(data.runs)

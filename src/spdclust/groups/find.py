@@ -26,7 +26,6 @@ from spdclust.groups.evidence import FALSE_ALARM, Evidence, bits_alone, evidence
 from spdclust.groups.found import COLUMNS, EvidenceTree, FoundGroups, SharedMembers
 from spdclust.groups.members import Memberships, complete_groups, find_memberships
 from spdclust.groups.nulls import first_samples, null_folds, null_groups
-from spdclust.groups.run_order import check_order_of_digests, check_order_of_samples
 from spdclust.groups.samples import BLOCKS_OF_ONE_RUN, Folds, fold_samples
 from spdclust.groups.similarity import MIN_SIMILARITY
 from spdclust.groups.trees import Tree, merge_history_tree
@@ -70,8 +69,7 @@ def find_groups(
 
     Raises:
         InputError: there is no history, runs were merged at different activation thresholds or on different
-            models, the batches are not those of the histories or in another order, or activations are too
-            large to be multiplied.
+            models, the batches are not those of the histories, or activations are too large to be multiplied.
     """
     runs = _check_runs(histories)
     allow_different_models |= getattr(histories, "allow_different_models", False)
@@ -85,7 +83,6 @@ def find_groups(
     if batches is None:
         return _by_support_only(labels, own, merges, warn_of_shared_samples(runs))
     _check_batches(batches, runs)
-    check_order_of_digests(runs, batches)
     _check_models(runs, batches, allowed=allow_different_models)
     level, warnings = _activity_level(runs)
     threads = threads or available_threads()
@@ -106,7 +103,6 @@ def find_groups(
     sums, tree, nodes, evidence, chosen = select_nodes(folds, threads, progress)
     # only now: counting reads all samples, which the first pass has just done
     _check_samples(folds, [same[0] for same in same_samples])
-    check_order_of_samples(runs, own, folds, [same[0] for same in same_samples])
     if not folds.counts.any():
         warnings.append(f"No component is active above {level:g} on any sample, so there are no groups.")
     members = [tree.members(node) for node in chosen]

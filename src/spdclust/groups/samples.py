@@ -11,7 +11,6 @@ from spdclust.core.errors import InputError
 from spdclust.core.threads import run_in_order, run_parts
 from spdclust.core.types import Float, Int, Integer, Labels
 from spdclust.groups.kernels import samples as kernels
-from spdclust.groups.rescaling import Rescaled, exponents_of_small
 from spdclust.merge.sources import as_batch_source, check_source, next_batch, readers
 
 BLOCKS_OF_ONE_RUN = 5
@@ -258,7 +257,6 @@ def fold_samples(
         merged = set(own)
         columns.append(np.array([number[x] if x in merged else -1 for x in source.labels], dtype=np.int64))
 
-    exponents = exponents_of_small(sources, columns, len(labels), threshold)
     single = len(sources) == 1
     stored: dict[tuple[int, int], Entries] = {}
     room = [_KEEP_BYTES]
@@ -270,11 +268,7 @@ def fold_samples(
             yield from (stored[key] for key in sorted(known))
             return
         for batch in range(source.n_batches):
-            read_batch, level = next_batch(source), threshold
-            if exponents is not None:
-                of_columns = np.where(columns[run] >= 0, exponents[columns[run]], 0)
-                read_batch, level = Rescaled(read_batch, of_columns, threshold), 0.0
-            piece = _active_in_batch(read_batch, columns[run], len(labels), level, threads, most)
+            piece = _active_in_batch(next_batch(source), columns[run], len(labels), threshold, threads, most)
             if most is None and piece.n_bytes <= room[0] and (run, batch) not in stored:
                 room[0] -= piece.n_bytes
                 stored[run, batch] = piece
