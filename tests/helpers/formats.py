@@ -35,8 +35,7 @@ from spdclust.files.stability import (
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.summaries import format_registry, format_summaries, read_registered, save_summary
 from spdclust.merge.history import MergeHistory
-from spdclust.models.checkpoint import read_state_dict, resolve_checkpoint
-from spdclust.models.checkpoint_shapes import check_components
+from spdclust.models.checkpoint import check_components, read_state_dict, resolve_checkpoint
 from spdclust.models.component_model import load_model
 from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.analysis import analyze_stability

@@ -12,8 +12,7 @@ from language import CHECKPOINT
 
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
-from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.checkpoint_shapes import check_components
+from spdclust.models.checkpoint import check_components, resolve_checkpoint
 
 DEMO = Path("resources/resid_mlp1")
 DATA = Path("tests/data/models")

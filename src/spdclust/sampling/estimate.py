@@ -9,8 +9,7 @@ from spdclust.core.errors import InputError, in_setting
 from spdclust.core.types import Labels
 from spdclust.merge.activations import check_threshold, in_modules
 from spdclust.merge.memory import merging_bytes
-from spdclust.models.checkpoint import resolve_checkpoint
-from spdclust.models.checkpoint_shapes import check_components
+from spdclust.models.checkpoint import check_components, resolve_checkpoint
 from spdclust.models.wandb_files import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
