@@ -36,8 +36,8 @@ READ_LATER = (
     *("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PWD", "OLDPWD", "SHLVL", "_"),
     # by a client that jobs import when they log
     *("WANDB_", "NETRC"),
-    # scikit-learn and datasets set them in the process of a test that imports or uses them
-    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM"),
+    # scikit-learn, datasets and torch set them in the process of a test that imports or uses them
+    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM", "TORCHINDUCTOR_CACHE_DIR"),
 )
 
 
