@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from api_calls import DENSE, LABELS, NOT_CALLED, calls
-from forked_scripts import python
+from forked_python import python
 from scipy import sparse
 
 import spdclust

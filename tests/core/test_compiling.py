@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from forked_scripts import python
+from forked_python import python
 
 from spdclust.core import compiling
 from spdclust.partitions.distances import compute_distances

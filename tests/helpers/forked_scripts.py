@@ -4,27 +4,20 @@ With a socket as its only argument this program is the server, which forks for e
 arguments of `python` it is that command: it hands its environment and its files over and ends as the copy does. Where a
 copy would be another process than that, as with more threads, it becomes the command.
 
-All processes of a test run share the server, which ends with the last of them.
+All processes of a test run share the server (`forked_python`), which ends with the last of them.
 """
 
 import contextlib
-import fcntl
 import gc
 import importlib
 import json
 import os
 import runpy
 import select
-import shutil
 import signal
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 
 THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "GOTO", "NUMEXPR", "NUMBA")] + [
     "VECLIB_MAXIMUM_THREADS"
@@ -38,62 +31,6 @@ PRELOADED = [
 SIZE = struct.Struct("<Q")
 IN_USE = "in_use"
 """Next to the socket: open for writing in all processes that use the server."""
-
-
-@cache
-def address() -> str:
-    """Return the socket of the server, which the first process of a test run that needs it starts."""
-    from forked_snakemake import ENVIRONMENT
-
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = Path(tempfile.gettempdir(), f"spdclust-tests-{run}")
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / IN_USE).exists():
-            os.mkfifo(folder / IN_USE)
-        os.open(folder / IN_USE, os.O_RDWR)  # as long as this process runs
-        if not _answers(f"{folder}/jobs"):
-            environment = ENVIRONMENT | dict.fromkeys(THREADS, "1")
-            server = started(__file__, f"{folder}/jobs", environment=environment)
-            assert server.stdout.readline() == "ready\n"
-    return f"{folder}/jobs"
-
-
-def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as server:
-        server.connect(address)
-        server.shutdown(socket.SHUT_WR)
-        return server.recv(1) != b""
-    return False
-
-
-_STARTED = []
-
-
-def started(*program: str, environment: Mapping[str, str]) -> subprocess.Popen:
-    process = subprocess.Popen(
-        [sys.executable, *program],
-        cwd="/",
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    _STARTED.append(process)  # it may go on when this process has ended
-    return process
-
-
-def python(
-    *arguments: str | Path, cwd: str | Path | None = None, env: Mapping[str, str] | None = None, **options
-) -> subprocess.CompletedProcess:
-    """Run `python` with these arguments, which begin with a script, `-c` or `-m`, and return what it printed."""
-    command = [sys.executable, "-IS", __file__, address(), *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=env or os.environ, text=True, check=False,  # readline sets variables that these lack
-        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
-    )  # fmt: skip
 
 
 def ask(address: str, *arguments: str) -> None:
@@ -114,9 +51,11 @@ def ask(address: str, *arguments: str) -> None:
 
 def serve(address: str) -> tuple[list[int], list]:
     """Answer requests until nobody uses the server; return, in a copy of it only, what that is to be."""
-    in_use = os.open(Path(address).with_name(IN_USE), os.O_RDONLY | os.O_NONBLOCK)
+    folder = os.path.dirname(address)
+    in_use = os.open(f"{folder}/{IN_USE}", os.O_RDONLY | os.O_NONBLOCK)
     listener = socket.socket(socket.AF_UNIX)
-    Path(address).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(address)
     listener.bind(address)
     listener.listen(64)
     print("ready", flush=True)
@@ -126,7 +65,9 @@ def serve(address: str) -> tuple[list[int], list]:
         clients = {client: process for process, client in running.values()}
         ready = select.select([listener, in_use, *running, *clients], [], [])[0]
         if in_use in ready:
-            shutil.rmtree(Path(address).parent)
+            for name in os.listdir(folder):
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
             sys.exit()
         for client in [each for each in ready if each in clients]:  # it says no more, so it has ended
             os.kill(clients[client], signal.SIGKILL)

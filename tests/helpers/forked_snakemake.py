@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import forked_scripts
+from forked_python import ENVIRONMENT, address, started
 
 PRELOADED = [
     *("snakemake.cli", "snakemake.notebook", "snakemake.script", "snakemake.storage"),
@@ -29,15 +30,13 @@ PRELOADED = [
     *("nbformat", "jsonschema", "requests", "smart_open", "tqdm", "packaging.version"),
     *("numpy", "pydantic", "yaml", "filelock", "platformdirs", "lazy_loader"),
 ]
-ENVIRONMENT = dict(os.environ)
-"""The environment of tests before any of them changes it."""
 READ_LATER = (
     # when a test or a stage asks for them, not when Python starts or a library is imported
     *("PYTEST_", "SPDCLUST_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PWD", "OLDPWD", "SHLVL", "_"),
     # by a client that jobs import when they log
     *("WANDB_", "NETRC"),
-    # scikit-learn and datasets set them in the process of a test that imports or uses them
-    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM"),
+    # scikit-learn, datasets and torch set them in the process of a test that imports or uses them
+    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TOKENIZERS_PARALLELISM", "TORCHINDUCTOR_CACHE_DIR"),
 )
 
 
@@ -51,7 +50,7 @@ class Server:
 
     def __init__(self) -> None:
         self.environment = ENVIRONMENT
-        self.process = forked_scripts.started(__file__, environment=ENVIRONMENT)
+        self.process = started(__file__, environment=ENVIRONMENT)
 
     def fits(self, environment: dict[str, str]) -> bool:
         """Return whether a process with this environment could be a copy of the server."""
@@ -61,7 +60,7 @@ class Server:
         self, arguments: list[str], folder: Path, environment: dict[str, str], output: Path, timeout: float
     ) -> int:
         """Run Snakemake in `folder`, write what it prints to `output`, and return its exit code."""
-        request = [arguments, str(folder), environment, str(output), forked_scripts.address()]
+        request = [arguments, str(folder), environment, str(output), address()]
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], timeout)[0]:

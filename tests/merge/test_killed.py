@@ -3,7 +3,7 @@
 import signal
 
 import numpy as np
-from forked_scripts import python
+from forked_python import python
 from scipy import sparse
 
 from spdclust.files.batches import ActivationBatch

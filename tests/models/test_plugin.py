@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from forked_scripts import python
+from forked_python import python
 from language import CHECKPOINT, TOKENIZER, write_jsonl
 from workflow import REPOSITORY
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from forked_scripts import python
+from forked_python import python
 from merging import random_dense
 from wandb_runs import read_run, recorded_runs
 

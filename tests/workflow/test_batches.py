@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from forked_scripts import python
+from forked_python import python
 from scipy import sparse
 from workflow import REPOSITORY, RUN, Workflow
 
