@@ -150,7 +150,7 @@ def trade(order, row_start, rows, values, n_columns, rng):
         # components of both samples stay, at the front of each; all others are collected
         for e in range(a, end_a):
             marked[rows[e]] = 1
-        x, y, n_only = a, b, 0
+        x, y, n_only = a, b, np.int64(0)  # a literal 0 would be a type of its own
         for e in range(b, end_b):
             if marked[rows[e]]:
                 marked[rows[e]] = 2
