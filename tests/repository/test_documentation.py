@@ -10,7 +10,6 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src/spdclust"
 WITHOUT_EXAMPLE: dict[str, str] = {
     "groups.describe.describe": "needs samples, sums and trees of an ensemble; `find_groups` shows what it returns",
     "models.reference.load": "needs the reference implementation's package",
-    "commands.projects.run_snakemake": "becomes Snakemake's process; every test of `spdclust workflow run` uses it",
     "execution.snakemake_hooks.add_form": "changes a Snakemake workflow; see test_workflow_plans and test_workflow_module",
     "execution.snakemake_hooks.hide_account_guesses": "changes Snakemake in this process; tests/slurm shows it",
     "execution.snakemake_hooks.keep_files_of_failed_updates": "changes Snakemake in this process; see tests/workflow/test_failures.py",
