@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from spdclust import ActivationBatch, ClusteringRunConfig, MergeConfig, MergeHistory, merge_iteration
 from spdclust.models import load_model
-from spdclust.models.checkpoint import COMPONENTS, TARGET, resolve_checkpoint
+from spdclust.models.checkpoint import COMPONENTS, TARGET, read_state_dict, resolve_checkpoint
 from spdclust.models.modules import modernised
 from spdclust.plotting.style import BLUE, GREY, ORANGE, save_figure
 from spdclust.sampling.precompute import process_data_batch
@@ -51,7 +51,8 @@ class Mechanism:
 
 def read_mechanism(path: Path) -> Mechanism:
     """Read off the weights of a toy model what its components do."""
-    state = {name: t.numpy() for name, t in modernised(resolve_checkpoint(path).read_state()).items()}
+    tensors = modernised(read_state_dict(resolve_checkpoint(path).weights))
+    state = {name: tensor.numpy() for name, tensor in tensors.items()}
     feature: dict[str, int] = {}
     features: dict[str, set[int]] = {}
     neuron: dict[str, int] = {}

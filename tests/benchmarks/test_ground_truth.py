@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from workflow import REPOSITORY
 
-pytestmark = pytest.mark.slow
+RUNS = [0, *(pytest.param(run, marks=pytest.mark.slow) for run in (1, 2, 3))]
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def truth():
     return importlib.import_module("ground_truth")
 
 
-@pytest.mark.parametrize("run", range(4))
+@pytest.mark.parametrize("run", RUNS)
 def test_tms_each_features_two_layers_are_one_group_and_nothing_else(truth, run):
     path = truth.CHECKPOINTS["tms"]
     mechanism = truth.read_mechanism(path)
@@ -29,7 +29,7 @@ def test_tms_each_features_two_layers_are_one_group_and_nothing_else(truth, run)
     assert sorted(map(sorted, found)) == sorted(map(sorted, expected.values()))
 
 
-@pytest.mark.parametrize("run", range(4))
+@pytest.mark.parametrize("run", RUNS)
 def test_tms_with_identity_joins_layers_by_feature_and_features_only_by_a_shared_identity(truth, run):
     path = truth.CHECKPOINTS["tms_identity"]
     mechanism = truth.read_mechanism(path)
@@ -53,7 +53,7 @@ def test_tms_with_identity_joins_layers_by_feature_and_features_only_by_a_shared
             assert any(features <= mechanism.features[each] for each in identities)
 
 
-@pytest.mark.parametrize("run", range(4))
+@pytest.mark.parametrize("run", RUNS)
 def test_one_layer_all_neurons_are_one_group_before_any_two_features_are_joined(truth, run):
     path = truth.CHECKPOINTS["resid_mlp1"]
     mechanism = truth.read_mechanism(path)
@@ -70,6 +70,7 @@ def test_one_layer_all_neurons_are_one_group_before_any_two_features_are_joined(
     assert course.wrong[done] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", range(4))
 def test_two_layers_a_features_components_find_each_other_across_layers(truth, oracle, run):
     path = truth.CHECKPOINTS["resid_mlp2"]
