@@ -160,7 +160,8 @@ def complete_groups(groups: list[Int[np.ndarray, "_"]], shared: Memberships) -> 
         if complete.isdisjoint(members[group]) and all(size[other] - n >= 2 for other, n in moved.items()):
             complete |= members[group]
             listed |= dict.fromkeys(members[group], group)
-            size = size - moved + Counter({group: moved.total()})
+            size.subtract(moved)  # in place: there may be many groups
+            size[group] = len(members[group])
     kept: list[list[int]] = [[] for _ in groups]
     for component, group in sorted(listed.items()):
         kept[group].append(component)
