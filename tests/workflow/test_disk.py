@@ -125,7 +125,7 @@ def test_results_without_permission_are_refused_before_any_job(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "fails_in"), [("64k", "precompute_batches"), ("540k", "merge")], ids=["batches", "histories"]
+    ("size", "fails_in"), [("64k", "precompute_batches"), ("552k", "merge")], ids=["batches", "histories"]
 )
 def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_same_command_goes_on(
     mounted, size, fails_in
