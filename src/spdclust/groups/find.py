@@ -268,7 +268,7 @@ def _check_samples(folds: Folds, runs: list[int]) -> None:
 def _with_joined(
     folds: Folds, groups: list[Int[np.ndarray, "_"]], at_least: Int[np.ndarray, " groups"], threads: int
 ) -> tuple[list[Int[np.ndarray, "_"]], Memberships]:
-    """Return the groups including the components that join them, and the shared members."""
+    """Return the groups with the components that join or complete them, and the shared members."""
     groups = [np.sort(group) for group in groups]
     found = find_memberships(folds, groups, at_least, threads)
     grouped = set(np.concatenate(groups).tolist()) if groups else set()
