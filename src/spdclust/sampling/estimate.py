@@ -9,7 +9,7 @@ from spdclust.core.errors import InputError, in_setting
 from spdclust.core.types import Labels
 from spdclust.merge.activations import check_threshold, in_modules
 from spdclust.merge.memory import merging_bytes
-from spdclust.models.checkpoint import check_components, resolve_checkpoint
+from spdclust.models.checkpoint import Checkpoint, check_components, resolve_checkpoint
 from spdclust.models.wandb_files import parse_wandb_path
 from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
@@ -144,7 +144,7 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
             n_ctx = config.dataset.n_ctx or int(task.get("max_seq_len", 512))
             samples = config.batch_size * (config.n_tokens_per_seq or n_ctx)
     try:
-        counts = check_model(config) or {}
+        counts = _checked_counts(config, checkpoint) or {}
         if task.get("task_name") == "induction_head" and config.n_tokens is None:
             from spdclust.models.targets import build_target
 
@@ -188,7 +188,15 @@ def check_model(config: ClusteringRunConfig, *, plain_only: bool = False) -> dic
     if source is None:
         return None
     with _in_model_setting(config):
-        counts = check_components(resolve_checkpoint(source), plain_only=plain_only)
+        checkpoint = resolve_checkpoint(source)
+    return _checked_counts(config, checkpoint, plain_only=plain_only)
+
+
+def _checked_counts(
+    config: ClusteringRunConfig, checkpoint: Checkpoint, *, plain_only: bool = False
+) -> dict[str, int] | None:
+    with _in_model_setting(config):
+        counts = check_components(checkpoint, plain_only=plain_only)
     if counts is not None:
         _check_filter(config, [f"{module}:0" for module in counts])
     return counts
