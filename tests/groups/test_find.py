@@ -203,12 +203,31 @@ def test_the_answer_is_the_same_to_the_bit_for_any_number_of_threads_and_wheneve
     assert everything(find_groups(ensemble, batches)) == everything(found)
 
 
-def test_the_answer_is_the_same_to_the_bit_however_samples_are_divided_and_kept(example, monkeypatch):
+def test_the_answer_is_the_same_to_the_bit_however_many_samples_are_kept(example, monkeypatch):
+    monkeypatch.setattr(samples, "BLOCK", 64)
     expected = everything(find_groups(*example))
-    for block, room in ((64, 10**9), (1000, 10_000), (2**16, 0)):
-        monkeypatch.setattr(samples, "BLOCK", block)
+    for room in (10**9, 10_000, 0):
         monkeypatch.setattr(samples, "_KEEP_SETS_BYTES", room)
         assert everything(find_groups(*example)) == expected
+
+
+@pytest.mark.parametrize("block", [1, 64, 1000])
+def test_blocks_of_samples_only_change_how_sums_over_them_are_rounded(example, monkeypatch, block):
+    expected = find_groups(*example)
+    monkeypatch.setattr(samples, "BLOCK", block)
+    found = find_groups(*example)
+    # of sums in single precision, to which the sums of every block are added
+    rounded = []
+    for each in (found, expected):
+        similar = [list(summary.values()) for summary in each.cohesion.values()]
+        rounded.append(
+            [each.columns.pop("cohesion"), each.columns.pop("lift"), each.tree.height.copy(), similar]
+        )
+        each.tree.height[:] = 0
+        each.cohesion.clear()
+    for one, other in zip(*rounded, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert everything(found) == everything(expected)
 
 
 def test_the_order_of_components_does_not_matter(example):

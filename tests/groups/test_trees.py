@@ -51,7 +51,9 @@ def test_similarity_is_jaccards_weighted_by_activation(seed):
 
 @pytest.mark.parametrize("values", [True, False])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_pair_sums_are_products_of_dense_activations(values, threads):
+@pytest.mark.parametrize("block", [1, 7, 30, 2**15])  # ranges of many, of a few, of single blocks
+def test_pair_sums_are_products_of_dense_activations(monkeypatch, values, threads, block):
+    monkeypatch.setattr("spdclust.groups.samples.BLOCK", block)
     rng = np.random.default_rng(5)
     labels, dense = plain.names(9), []
     for n in (40, 70):

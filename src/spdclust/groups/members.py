@@ -29,7 +29,7 @@ MIN_RELATIVE_RATE = 0.5
 FULL_RELATIVE_RATE = 0.75
 """The same of a shared component that can be listed in the group; it then hardly differs from the members."""
 
-_CHUNK = 4_000_000
+_CHUNK = 8_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,23 +90,30 @@ def find_memberships(
     # squares scaled to a mean of 1 over the component's active samples, as in the similarity
     squares, counts = folds.squares.sum(0), folds.counts.sum(0)
     usual = np.divide(squares, counts, out=np.ones(n_components), where=counts > 0)
+    alone = events.alone_energy / usual
     rows: list[tuple[int, int, np.ndarray, float, float]] = []
     # every pair of a group and a component is a test (Bonferroni)
     limit = np.log2(n_groups * n_components / false_alarm)
     for group, members in enumerate(groups):
-        trials, hits = events.trials(group, group_of), events.hits[:, group]
+        together = (events.hits[:, group].sum(0) if events.energy is None else events.energy[group]) / usual
+        # most components overlap too little however many events count for them
+        least = MIN_SIMILARITY * np.maximum(alone - together, 1)
+        near = np.flatnonzero((together >= least) & (group_of != group))
+        together, hits = together[near], events.hits[:, group, near]
+        trials = events.trials(group, near, group_of)
         n_trials, n_hits = trials.sum(0), hits.sum(0)
-        share = np.divide(n_hits, n_trials, out=np.zeros(n_components), where=n_trials > 0)
+        share = np.divide(n_hits, n_trials, out=np.zeros(len(near)), where=n_trials > 0)
         own_share = events.own_hits[members].mean() / max(int(events.opened[:, group].sum()), 1)
-        together = (n_hits if events.energy is None else events.energy[group]) / usual
-        either = events.alone_energy / usual + n_trials - together
-        alike = together >= MIN_SIMILARITY * np.maximum(either, 1)
-        tested = np.flatnonzero((share >= MIN_RELATIVE_RATE * own_share) & alike & (group_of != group))
-        bits = _saved(hits[:, tested], trials[:, tested], events.alone[:, tested], events.inactive[:, tested])
+        alike = together >= MIN_SIMILARITY * np.maximum(alone[near] + n_trials - together, 1)
+        tested = (share >= MIN_RELATIVE_RATE * own_share) & alike
+        own = near[tested]
+        bits = _saved(hits[:, tested], trials[:, tested], events.alone[:, own], events.inactive[:, own])
         significant = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
         rows += [
-            (int(component), group, saved, float(share[component]), float(share[component] / own_share))
-            for component, saved in zip(tested[significant], bits.T[significant], strict=True)
+            (int(component), group, saved, float(rate), float(rate / own_share))
+            for component, saved, rate in zip(
+                own[significant], bits.T[significant], share[tested][significant], strict=True
+            )
         ]
     rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
     return Memberships(
@@ -196,13 +203,13 @@ class _Events:
     """Sum of squared activations over `alone`."""
 
     def trials(
-        self, group: int, group_of: Int[np.ndarray, " components"]
-    ) -> Int[np.ndarray, "folds components"]:
-        """Return the events of one group that count for each component."""
-        # of one group at a time: an array for all would be twice as large as `hits`
-        without_own = self.closed[:, group][:, group_of]
-        trials: np.ndarray = np.where(group_of >= 0, without_own, self.opened[:, group, None])
-        trials += self.extra[:, group]
+        self, group: int, components: Int[np.ndarray, " some"], group_of: Int[np.ndarray, " components"]
+    ) -> Int[np.ndarray, "folds some"]:
+        """Return the events of one group that count for some components."""
+        own = group_of[components]
+        without_own = self.closed[:, group, own]
+        trials: np.ndarray = np.where(own >= 0, without_own, self.opened[:, group, None])
+        trials += self.extra[:, group, components]
         return trials
 
 

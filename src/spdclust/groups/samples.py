@@ -1,6 +1,7 @@
 """The samples of an ensemble, read as folds of sparse pieces over the components of all runs."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +23,8 @@ _KEEP_BYTES = 240_000_000
 _KEEP_SETS_BYTES = 480_000_000
 """The samples of each component stay in memory up to this total size; beyond it they are read again."""
 
-BLOCK = 2**16
-"""Number of samples in a block when entries are read component by component."""
+BLOCK = 2**15
+"""Most samples of a block when entries are read component by component: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,11 @@ class Entries:
         return Entries(start, columns, values, block)
 
 
+def _block_of(piece: Entries) -> int:
+    """Return the size of blocks: as equal as possible, because each is transposed by one thread."""
+    return math.ceil(piece.n_rows / math.ceil(piece.n_rows / BLOCK)) if piece.n_rows else 1
+
+
 def _number_type(n: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if n <= 2**16 else np.uint32
 
@@ -154,9 +160,9 @@ class Folds:
             )
 
     def pieces_both_ways(self, fold: int, threads: int = 1) -> Iterator[tuple[Entries, Entries]]:
-        """Yield the pieces of a fold, by sample and by component in blocks of `BLOCK` samples."""
+        """Yield the pieces of a fold, by sample and by component in blocks of at most `BLOCK` samples."""
         for number, piece in enumerate(self.pieces(fold)):
-            by_component = piece.transposed(threads, BLOCK)
+            by_component = piece.transposed(threads, _block_of(piece))
             size = by_component.columns.nbytes + by_component.start.nbytes
             # the first pieces of a fold, so that `sets` goes on where they end
             if number == len(self._sets[fold]) and size <= self._room:
@@ -165,7 +171,7 @@ class Folds:
             yield piece, by_component
 
     def sets(self, fold: int, threads: int = 1) -> Iterator[Entries]:
-        """Yield the samples of each component in blocks of `BLOCK`, piece by piece, without values.
+        """Yield the samples of each component in blocks, piece by piece, as `pieces_both_ways` without values.
 
         They are in memory if the fold was read `pieces_both_ways` and there was room for them.
         """
@@ -174,7 +180,7 @@ class Folds:
         if self._n_pieces[fold] == len(stored):
             return
         for piece in itertools.islice(self.pieces(fold), len(stored), None):
-            yield replace(piece.transposed(threads, BLOCK), values=None)
+            yield replace(piece.transposed(threads, _block_of(piece)), values=None)
 
     def first_pieces(self, fold: int, most: int) -> Iterator[Entries]:
         """Yield the pieces of a fold, of which each may be cut after its first `most` entries."""

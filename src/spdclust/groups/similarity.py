@@ -8,7 +8,8 @@ similar only because both are weakly active on many samples.
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -124,27 +125,47 @@ def pair_sums(
     is_first = True
     for fold in fold_numbers:
         for piece, by_component in folds.pieces_both_ways(fold, threads):
+            block = by_component.n_columns
+            for first_block, last_block in _block_ranges(piece, block, len(packed)):
+                starts = by_component.start[first_block * n : last_block * n + 1]
+                row_start = piece.start[first_block * block : last_block * block + 1]
 
-            def add(
-                first: int,
-                last: int,
-                rows: Entries = piece,
-                columns: Entries = by_component,
-                is_first: bool = is_first,
-            ) -> None:
-                kernels.pair_sums(
-                    first, last, n, columns.start, columns.columns, columns.values, columns.n_columns,
-                    rows.start, rows.columns, rows.values, packed, is_first,
-                )  # fmt: skip
+                def add(
+                    first: int,
+                    last: int,
+                    rows: Entries = replace(piece, start=row_start),
+                    columns: Entries = replace(by_component, start=starts),
+                    is_first: bool = is_first,
+                ) -> None:
+                    kernels.pair_sums(
+                        first, last, n, columns.start, columns.columns, columns.values, columns.n_columns,
+                        rows.start, rows.columns, rows.values, packed, is_first,
+                    )  # fmt: skip
 
-            # each component is paired with those before it: later ones have more work
-            active = np.diff(by_component.start).reshape(-1, n).sum(0)
-            run_parts(add, even_parts(active * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
-            is_first = False
-            del add, piece, by_component  # before the next piece needs as much
+                # each component is paired with those before it: later ones have more work
+                active = np.diff(starts).reshape(-1, n).sum(0)
+                run_parts(add, even_parts(active * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
+                is_first = False
+                del add
+            del piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
     return PairSums(packed, *folds.totals(fold_numbers))
+
+
+def _block_ranges(rows: Entries, block: int, n_pairs: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of blocks of samples that are counted together.
+
+    The samples of one block stay in the processor's cache, but all pairs are read and written once for each
+    range: a range has so many blocks that there are at least half as many products as pairs.
+    """
+    n_products = np.diff(rows.start) ** 2 // 2
+    first, so_far = 0, 0
+    for number, start in enumerate(range(0, rows.n_rows, block), 1):
+        so_far += int(n_products[start : start + block].sum())
+        if 2 * so_far >= n_pairs or start + block >= rows.n_rows:
+            yield first, number
+            first, so_far = number, 0
 
 
 def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None = None) -> PairSums:
@@ -169,7 +190,7 @@ def add_sums(parts: list[PairSums], threads: int = 1, packed: np.ndarray | None 
 
 def _stretches(n: int) -> list[tuple[int, int]]:
     """Return consecutive parts that fit into the processor's caches together with a few arrays more."""
-    edges = [*range(0, n, 2**16), n]
+    edges = [*range(0, n, 2**18), n]
     return list(itertools.pairwise(edges))
 
 

@@ -35,7 +35,8 @@ def pair_sums(
         counted[: i + 1] = 0
         total[: i + 1] = 0
         n_active = 0
-        usual = row_start[-1] * i // (max(len(row_start) - 1, 1) * n_components)  # entries before component i
+        # entries before component i
+        usual = (row_start[-1] - row_start[0]) * i // (max(len(row_start) - 1, 1) * n_components)
         lines, value_lines = min(usual // per_line + 2, MOST_LINES), min(usual // 16 + 2, MOST_LINES)
         for b in range((len(column_start) - 1) // n_components):
             start, end = column_start[b * n_components + i], column_start[b * n_components + i + 1]
@@ -65,7 +66,7 @@ def pair_sums(
                         f += np.uint64(1)
                         j = rows[f]
                     total[i] += value * value
-        # sums of one component stay in the cache until here: the triangle is written once for each piece
+        # sums of one component stay in the cache until here: the triangle is written once for each call
         row = sums[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
         if is_first:
             row[:] = 0
