@@ -24,7 +24,7 @@ _KEEP_SETS_BYTES = 480_000_000
 """The samples of each component stay in memory up to this total size; beyond it they are read again."""
 
 BLOCK = 2**15
-"""Most samples of a block when entries are read component by component: they stay in the processor's cache."""
+"""Most samples of a block when entries are read by component: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ class Folds:
             yield piece, by_component
 
     def sets(self, fold: int, threads: int = 1) -> Iterator[Entries]:
-        """Yield the samples of each component in blocks, piece by piece, as `pieces_both_ways` without values.
+        """Yield the samples of each component as `pieces_both_ways` does, without values.
 
         They are in memory if the fold was read `pieces_both_ways` and there was room for them.
         """

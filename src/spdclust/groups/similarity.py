@@ -127,14 +127,15 @@ def pair_sums(
         for piece, by_component in folds.pieces_both_ways(fold, threads):
             block = by_component.n_columns
             for first_block, last_block in _block_ranges(piece, block, len(packed)):
-                starts = by_component.start[first_block * n : last_block * n + 1]
                 row_start = piece.start[first_block * block : last_block * block + 1]
+                column_start = by_component.start[first_block * n : last_block * n + 1]
+                rows, columns = replace(piece, start=row_start), replace(by_component, start=column_start)
 
                 def add(
                     first: int,
                     last: int,
-                    rows: Entries = replace(piece, start=row_start),
-                    columns: Entries = replace(by_component, start=starts),
+                    rows: Entries = rows,
+                    columns: Entries = columns,
                     is_first: bool = is_first,
                 ) -> None:
                     kernels.pair_sums(
@@ -143,10 +144,10 @@ def pair_sums(
                     )  # fmt: skip
 
                 # each component is paired with those before it: later ones have more work
-                active = np.diff(starts).reshape(-1, n).sum(0)
+                active = np.diff(columns.start).reshape(-1, n).sum(0)
                 run_parts(add, even_parts(active * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
                 is_first = False
-                del add
+                del add, rows, columns
             del piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
