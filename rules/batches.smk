@@ -21,6 +21,7 @@ for form, runs, n_batches, kept, run_configs in batch_forms():
             f"{batches_log(runs)}.tsv"
         wildcard_constraints:
             run_config=one_of(run_configs),
+        priority: FIRST
         conda:
             "../envs/spdclust.yaml"
         threads: 1

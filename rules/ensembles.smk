@@ -60,6 +60,7 @@ rule align_runs:
         f"{RESULTS}/logs/{{folder}}/align_runs.tsv"
     wildcard_constraints:
         folder=one_of(SHARED_DISTANCES),
+    priority: FIRST
     conda:
         "../envs/spdclust.yaml"
     resources:
@@ -88,6 +89,7 @@ rule distances_part:
         folder=one_of(SHARED_DISTANCES),
         part=r"\d+",
         of=r"\d+",
+    priority: FIRST
     conda:
         "../envs/spdclust.yaml"
     threads: 4
@@ -130,6 +132,7 @@ for number, methods in enumerate(METHOD_LISTS, start=1):
                 for ensemble in ENSEMBLES
                 if tuple(ensemble.methods) == methods
             ),
+        priority: FIRST
         group:
             ensemble_group
         conda:
@@ -181,6 +184,7 @@ rule stability:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/stability.tsv"
+    priority: FIRST
     group:
         ensemble_group
     conda:

@@ -18,6 +18,7 @@ rule explorer:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/explorer.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/explorer.tsv"
+    priority: FIRST
     group:
         ensemble_group
     conda:

@@ -12,6 +12,7 @@ rule groups:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/groups.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/groups.tsv"
+    priority: FIRST
     group:
         ensemble_group
     conda:

@@ -11,6 +11,7 @@ rule merge:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.log",
     benchmark:
         f"{RESULTS}/logs/{{run_config}}/{{ensemble}}/merge/run_{{run}}.tsv"
+    priority: FIRST
     conda:
         "../envs/spdclust.yaml"
     threads: 1

@@ -1,10 +1,13 @@
-# Memory and time of jobs, from the size of their inputs.
+# Memory and time of jobs, from the size of their inputs, and which start first.
 import os
 from math import comb
 
 from spdclust.core.errors import InputError
 from spdclust.files.zip_files import batch_entries, batch_shape, history_length
 from spdclust.merge.memory import merging_bytes
+
+# Priority of the jobs that others wait for, or that use several cores: figures take one core each, and fill what is left.
+FIRST = 1
 
 
 def megabytes(files):

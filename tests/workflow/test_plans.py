@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from workflow import PIPELINE, RUN, Workflow
 
+from spdclust.plotting.registry import FIGURE_RULES
+
 
 @pytest.fixture
 def two_pipelines(tmp_path):
@@ -61,6 +63,15 @@ def test_options_that_name_a_rule_mean_all_of_its_forms(two_pipelines):
     assert counts(two_pipelines, "--omit-from", "precompute_batches")["merge"] == 0
     first = of_rule(planned(two_pipelines, "--prioritize", "distances"), "distances")
     assert all("priority: highest" in job for job in first), first
+
+
+def test_figures_start_after_what_others_wait_for(two_pipelines):
+    jobs = planned(two_pipelines)
+    for rule in ("precompute_batches", "merge", "groups", "distances", "stability", "explorer"):
+        first = of_rule(jobs, rule)
+        assert first and all("priority: 1" in job for job in first), rule
+    for figures in FIGURE_RULES.values():
+        assert not any("priority" in job for job in of_rule(jobs, figures.name)), figures.name
 
 
 def test_all_forms_of_a_forced_rule_run_again(two_pipelines):
