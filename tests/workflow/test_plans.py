@@ -69,7 +69,8 @@ def test_figures_start_after_what_others_wait_for(two_pipelines):
     jobs = planned(two_pipelines)
     for rule in ("precompute_batches", "merge", "groups", "distances", "stability", "explorer"):
         first = of_rule(jobs, rule)
-        assert first and all("priority: 1" in job for job in first), rule
+        assert first, rule
+        assert all("priority: 1" in job for job in first), rule
     for figures in FIGURE_RULES.values():
         assert not any("priority" in job for job in of_rule(jobs, figures.name)), figures.name
 

@@ -96,7 +96,7 @@ def find_memberships(
     limit = np.log2(n_groups * n_components / false_alarm)
     for group, members in enumerate(groups):
         together = (events.hits[:, group].sum(0) if events.energy is None else events.energy[group]) / usual
-        # most components overlap too little however many events count for them
+        # most components overlap too little, whatever the number of events that count for them
         least = MIN_SIMILARITY * np.maximum(alone - together, 1)
         near = np.flatnonzero((together >= least) & (group_of != group))
         together, hits = together[near], events.hits[:, group, near]
@@ -105,15 +105,12 @@ def find_memberships(
         share = np.divide(n_hits, n_trials, out=np.zeros(len(near)), where=n_trials > 0)
         own_share = events.own_hits[members].mean() / max(int(events.opened[:, group].sum()), 1)
         alike = together >= MIN_SIMILARITY * np.maximum(alone[near] + n_trials - together, 1)
-        tested = (share >= MIN_RELATIVE_RATE * own_share) & alike
-        own = near[tested]
-        bits = _saved(hits[:, tested], trials[:, tested], events.alone[:, own], events.inactive[:, own])
-        significant = (bits.sum(0) > 0) & (log_evidence(bits.T) >= limit)
+        passes = (share >= MIN_RELATIVE_RATE * own_share) & alike
+        tested, share = near[passes], share[passes]
+        bits = _saved(hits[:, passes], trials[:, passes], events.alone[:, tested], events.inactive[:, tested])
         rows += [
-            (int(component), group, saved, float(rate), float(rate / own_share))
-            for component, saved, rate in zip(
-                own[significant], bits.T[significant], share[tested][significant], strict=True
-            )
+            (int(tested[n]), group, bits[:, n], float(share[n]), float(share[n] / own_share))
+            for n in np.flatnonzero((bits.sum(0) > 0) & (log_evidence(bits.T) >= limit))
         ]
     rows.sort(key=lambda row: (-row[2].sum(), row[0], row[1]))
     return Memberships(
