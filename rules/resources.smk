@@ -6,7 +6,7 @@ from spdclust.core.errors import InputError
 from spdclust.files.zip_files import batch_entries, batch_shape, history_length
 from spdclust.merge.memory import merging_bytes
 
-# Priority of the jobs that others wait for, or that use several cores: figures take one core each, and fill what is left.
+# Priority of the jobs that others wait for; figures fill the cores that are left.
 FIRST = 1
 
 

@@ -9,7 +9,13 @@ from scipy import sparse
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
 from spdclust.example_ensemble import example_found
-from spdclust.explorer.group_tokens import group_activity, rank_tokens, strongest_samples
+from spdclust.explorer.group_tokens import (
+    describe_by_tokens,
+    group_activity,
+    marked,
+    rank_tokens,
+    strongest_samples,
+)
 from spdclust.files.batches import ActivationBatch
 from spdclust.files.ensembles import ensemble_record
 from spdclust.files.groups import save_groups
@@ -155,6 +161,17 @@ def test_one_group_shows_its_places_the_strongest_first(ensemble):
         "nine⏎nine⏎ seveneighteight[ seven]",
         " seveneightnine⏎[ seven]eighteight",
     ]
+
+
+def test_token_ids_do_not_run_together():
+    texts = ["31", "7", "250"]
+    assert marked(texts, 1) == " 31[ 7] 250"
+    assert marked(["31", " cats", ","], 1) == "31[ cats],"  # with a tokenizer, the spaces are in the texts
+    (group,) = describe_by_tokens(
+        sparse.csr_array(np.array([[0.0], [0.9], [0.0]])), np.arange(3), dict(enumerate(texts)),
+        lambda sample: (texts, sample), np.array([[0, 0], [0, 1], [0, 2]]), np.arange(1), [np.array([0])], 0.1,
+    )  # fmt: skip
+    assert [place["texts"] for place in group["places"]] == [[" 31", " 7", " 250"]]
 
 
 def test_what_is_missing_is_one_line(ensemble):

@@ -51,9 +51,11 @@ def test_similarity_is_jaccards_weighted_by_activation(seed):
 
 @pytest.mark.parametrize("values", [True, False])
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("block", [1, 7, 30, 2**15])  # ranges of many, of a few, of single blocks
-def test_pair_sums_are_products_of_dense_activations(monkeypatch, values, threads, block):
-    monkeypatch.setattr("spdclust.groups.samples.BLOCK", block)
+# one block; ranges of many, of a few, of single blocks
+@pytest.mark.parametrize(("rows", "entries"), [(99, 999), (1, 999), (7, 999), (30, 999), (99, 1), (99, 80)])
+def test_pair_sums_are_products_of_dense_activations(monkeypatch, values, threads, rows, entries):
+    monkeypatch.setattr("spdclust.groups.samples.BLOCK", rows)
+    monkeypatch.setattr("spdclust.groups.samples.BLOCK_ENTRIES", entries)
     rng = np.random.default_rng(5)
     labels, dense = plain.names(9), []
     for n in (40, 70):

@@ -65,7 +65,7 @@ def test_options_that_name_a_rule_mean_all_of_its_forms(two_pipelines):
     assert all("priority: highest" in job for job in first), first
 
 
-def test_figures_start_after_what_others_wait_for(two_pipelines):
+def test_jobs_that_others_wait_for_have_priority_over_figures(two_pipelines):
     jobs = planned(two_pipelines)
     for rule in ("precompute_batches", "merge", "groups", "distances", "stability", "explorer"):
         first = of_rule(jobs, rule)

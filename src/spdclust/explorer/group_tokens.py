@@ -143,8 +143,14 @@ def marked(texts: Sequence[str], position: int, before: int = 16, after: int = 6
         'the[ cat]⏎sat'
     """
     start = max(0, position - before)
-    shown = [f"[{text}]" if place == position else text for place, text in enumerate(texts)]
+    shown = [f"[{text}]" if place == position else text for place, text in enumerate(_apart(texts))]
     return "".join(shown[start : position + after + 1]).replace("\n", "⏎")
+
+
+def _apart(texts: Sequence[str]) -> list[str]:
+    """Return texts of tokens that follow each other; numbers, which stand for unknown texts, with spaces."""
+    are_numbers = all(text.isdecimal() for text in texts)
+    return [f" {text}" for text in texts] if are_numbers else list(texts)
 
 
 def token_table(ranked: Sequence[TokenCount], limit: int = _SHOWN) -> str:
@@ -220,7 +226,7 @@ def describe_by_tokens(
             )
             places.append(
                 {
-                    "texts": [_short(text) for text in around[start:end]],
+                    "texts": [_short(text) for text in _apart(around)[start:end]],
                     "at": at - start,
                     "active": [place for place, number in known if number is not None and active[number]],
                 }

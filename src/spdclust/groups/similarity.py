@@ -158,13 +158,13 @@ def _block_ranges(rows: Entries, block: int, n_pairs: int) -> Iterator[tuple[int
     """Yield ranges of blocks of samples that are counted together.
 
     The samples of one block stay in the processor's cache, but all pairs are read and written once for each
-    range: a range has so many blocks that there are at least half as many products as pairs.
+    range: a range has so many blocks that there are at least twice as many products as pairs.
     """
     n_products = np.diff(rows.start) ** 2 // 2
     first, so_far = 0, 0
     for number, start in enumerate(range(0, rows.n_rows, block), 1):
         so_far += int(n_products[start : start + block].sum())
-        if 2 * so_far >= n_pairs or start + block >= rows.n_rows:
+        if so_far >= 2 * n_pairs or start + block >= rows.n_rows:
             yield first, number
             first, so_far = number, 0
 
