@@ -1,6 +1,8 @@
 """`spdclust watch`: jobs by their logs, the progress of merges and the queue."""
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,6 +59,18 @@ def test_a_job_that_is_made_again_runs_although_its_benchmark_is_there(tmp_path,
 def test_a_failed_job_is_shown(tmp_path, logs):
     logs(MERGE, f"2026-01-02 03:04:05,678 INFO began\nError: no component is alive\n{_FOR_GOOD}\n")
     assert of(tmp_path) == [("merge", "mlp/demo", "1", "failed")]
+
+
+def test_a_job_that_ctrl_c_ended_does_not_run(tmp_path, logs):
+    log = logs(MERGE)
+    code = (
+        f"from spdclust.execution.jobs import job\nwith job({str(log)!r}, 'merge'): raise KeyboardInterrupt"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert of(tmp_path) == [("merge", "mlp/demo", "1", "interrupted")]
+    assert format_jobs(running_jobs(tmp_path / "results")).endswith("interrupted")  # no time that goes on
+    logs(MERGE)  # a new start writes its log anew
+    assert of(tmp_path) == [("merge", "mlp/demo", "1", "running")]
 
 
 def test_merges_done_their_rate_and_the_time_left(tmp_path, logs, monkeypatch):

@@ -69,7 +69,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             # the workflow prints the logs of all jobs that end with it
-            logging.info("interrupted")
+            logging.info(_INTERRUPTED)
             raise SystemExit(128 + signal.SIGINT) from None
         except Exception as error:
             input_error = error if isinstance(error, InputError) else memory_error(error)
@@ -119,6 +119,7 @@ def _run_file(log_path: Path) -> str | None:
     return next((files[str(folder)] for folder in log_path.parents if str(folder) in files), None)
 
 
+_INTERRUPTED = "interrupted"
 _FOR_GOOD = "The job is not tried again: more memory or time would not help."
 
 
@@ -131,15 +132,28 @@ def failed_for_good(log_path: str | Path, *, since: float = 0.0) -> bool:
         >>> failed_for_good("no_such.log")
         False
     """
+    return _end_of(log_path, since).endswith(_FOR_GOOD)
+
+
+def was_interrupted(log_path: str | Path) -> bool:
+    """Return whether a job ended because of Ctrl-C.
+
+    Example:
+        >>> was_interrupted("no_such.log")
+        False
+    """
+    return _end_of(log_path).endswith(f" INFO {_INTERRUPTED}")
+
+
+def _end_of(log_path: str | Path, since: float = 0.0) -> str:
     try:
         with open(log_path, "rb") as log:
             if os.fstat(log.fileno()).st_mtime < since:
-                return False
+                return ""
             log.seek(max(0, os.fstat(log.fileno()).st_size - 1000))
-            last = log.read().decode(errors="replace")
+            return log.read().decode(errors="replace").rstrip()
     except OSError:
-        return False
-    return last.rstrip().endswith(_FOR_GOOD)
+        return ""
 
 
 def compile_ahead() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spdclust.execution.batch_jobs import rule_and_runs, text_of_runs
-from spdclust.execution.jobs import failed_for_good
+from spdclust.execution.jobs import failed_for_good, was_interrupted
 
 _RUN = re.compile(r"(.*?)_?run_(\d+)(.*)")
 _PART = re.compile(r"part_(\d+)_of_(\d+)")
@@ -21,14 +21,14 @@ _COLUMNS = ("rule", "ensemble", "run", "state", "since", "merges", "per s", "lef
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job that is waiting, running or failed.
+    """A job that is waiting or running, failed, or was interrupted.
 
     Attributes:
         ensemble: `<run_config>/<ensemble>`, or the run file alone for batches.
         run: number of the run, or first and last of several (`0 to 7`); `part 1 of 4` for the distances that
             several jobs share, empty for other jobs of the ensemble.
-        state: `waiting`, `running`, `failed`, or the state in Slurm.
-        seconds: time since the start, None while waiting.
+        state: `waiting`, `running`, `failed`, `interrupted`, or the state in Slurm.
+        seconds: time since the start, None while waiting or after an interruption.
         merges: merges done so far, None for other jobs.
         per_second: recent merges per second.
     """
@@ -98,7 +98,7 @@ class QueuedJob:
 
 
 def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[RunningJob]:
-    """Return the jobs of a workflow that are waiting, running or failed.
+    """Return the jobs of a workflow that are waiting or running, failed, or were interrupted.
 
     A job is running from the first line of its log until Snakemake writes its benchmark.
 
@@ -118,11 +118,14 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
             continue
         rule, ensemble, run = _named(log.relative_to(logs))
         key = (rule, "_".join([*ensemble.split("/"), *filter(None, [run])]))
-        state = "failed" if failed_for_good(log) else states.get(key, "running")
+        interrupted = was_interrupted(log)
+        ended_or_running = "interrupted" if interrupted else "running"
+        state = "failed" if failed_for_good(log) else states.get(key, ended_or_running)
         # what remains in the queue has not begun
         states.pop(key, None)
         merged = _merges(log) if rule == "merge" else (None, None, None)
-        jobs.append(RunningJob(rule, ensemble, run, state, time.time() - began, *merged))
+        seconds = None if interrupted else time.time() - began
+        jobs.append(RunningJob(rule, ensemble, run, state, seconds, *merged))
     return [*jobs, *_not_begun(queued, states)]
 
 
