@@ -55,3 +55,15 @@ def test_a_killed_job_is_explained(show):
     assert "memory" not in show(
         "ERROR", "Command 'x.py' returned non-zero exit status 1.", levelno=logging.ERROR
     )
+
+
+def test_an_interruption_is_one_line_and_not_a_failure_of_each_job(show):
+    assert show("ERROR", "Command 'x.py' returned non-zero exit status 1.", levelno=logging.ERROR)
+    line = show(None, "Terminating processes on user request, this might take some time.")
+    assert line.startswith("Interrupted: ")
+    assert "The same command goes on" in line
+    stopped = "Command 'x.py' returned non-zero exit status 130."
+    assert show("JOB_ERROR", "Error in rule merge", levelno=logging.ERROR) is None
+    assert show("ERROR", stopped, levelno=logging.ERROR) is None
+    assert show(None, "cannot be cancelled", levelno=logging.WARNING) == "cannot be cancelled"
+    assert show(None, "Complete log: x.log") == "Complete log: x.log"

@@ -37,6 +37,10 @@ _WHY_KILLED = (
     "A job was killed, most often by the system because memory ran out: try fewer jobs at once (--cores), or "
     "a machine with more memory. The same command runs the job again."
 )
+_INTERRUPTED = "Terminating processes on user request"
+_GOES_ON = (
+    "Interrupted: running jobs are stopped. The same command goes on from there; finished files are kept."
+)
 _PLACE = ("folder", "run_config", "ensemble", "sweep")
 
 
@@ -98,12 +102,16 @@ class BriefTerminal(logging.Formatter):
         self._started: dict[int, tuple[str, float]] = {}
         self._finished: list[str] = []
         self._failed = False
+        self._interrupted = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is shown; note which jobs start and finish."""
         event, message = _event(record), str(record.msg)
+        self._interrupted |= message.startswith(_INTERRUPTED)
+        if record.levelno >= logging.ERROR:
+            self._failed = True
+            return not self._interrupted  # jobs that are stopped look like failures; the log file has them
         if record.levelno >= logging.WARNING:
-            self._failed |= record.levelno >= logging.ERROR
             return True
         if event == "JOB_INFO":
             fields = record.__dict__
@@ -130,6 +138,8 @@ class BriefTerminal(logging.Formatter):
             first, width = done - len(finished) + 1, len(str(total))
             lines = [f"[{n:>{width}}/{total}] {text}" for n, text in enumerate(finished, start=first)]
             return "\n".join(lines)
+        if str(record.msg).startswith(_INTERRUPTED):
+            return _GOES_ON
         if submitted := _SUBMITTED.match(str(record.msg)):
             return f"Slurm job {submitted[2]}: {self._submitted_name(submitted[1], submitted[3])}"
         text = _shortened(self._full.format(record))
