@@ -68,7 +68,7 @@ def job(log_path: str | Path, name: str, threads: int = 1) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            # the workflow prints the logs of all jobs that end with it
+            # no traceback: the workflow's log has the logs of all jobs that end with it
             logging.info(_INTERRUPTED)
             raise SystemExit(128 + signal.SIGINT) from None
         except Exception as error:

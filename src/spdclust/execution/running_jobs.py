@@ -119,8 +119,8 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
         rule, ensemble, run = _named(log.relative_to(logs))
         key = (rule, "_".join([*ensemble.split("/"), *filter(None, [run])]))
         interrupted = was_interrupted(log)
-        ended_or_running = "interrupted" if interrupted else "running"
-        state = "failed" if failed_for_good(log) else states.get(key, ended_or_running)
+        by_its_log = "interrupted" if interrupted else "running"
+        state = "failed" if failed_for_good(log) else states.get(key, by_its_log)
         # what remains in the queue has not begun
         states.pop(key, None)
         merged = _merges(log) if rule == "merge" else (None, None, None)

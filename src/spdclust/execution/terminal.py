@@ -37,7 +37,7 @@ _WHY_KILLED = (
     "A job was killed, most often by the system because memory ran out: try fewer jobs at once (--cores), or "
     "a machine with more memory. The same command runs the job again."
 )
-_INTERRUPTED = "Terminating processes on user request"
+_STOPPING = "Terminating processes on user request"
 _GOES_ON = (
     "Interrupted: running jobs are stopped. The same command goes on from there; finished files are kept."
 )
@@ -107,7 +107,7 @@ class BriefTerminal(logging.Formatter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is shown; note which jobs start and finish."""
         event, message = _event(record), str(record.msg)
-        self._interrupted |= message.startswith(_INTERRUPTED)
+        self._interrupted |= message.startswith(_STOPPING)
         if record.levelno >= logging.ERROR:
             self._failed = True
             return not self._interrupted  # jobs that are stopped look like failures; the log file has them
@@ -138,7 +138,7 @@ class BriefTerminal(logging.Formatter):
             first, width = done - len(finished) + 1, len(str(total))
             lines = [f"[{n:>{width}}/{total}] {text}" for n, text in enumerate(finished, start=first)]
             return "\n".join(lines)
-        if str(record.msg).startswith(_INTERRUPTED):
+        if str(record.msg).startswith(_STOPPING):
             return _GOES_ON
         if submitted := _SUBMITTED.match(str(record.msg)):
             return f"Slurm job {submitted[2]}: {self._submitted_name(submitted[1], submitted[3])}"

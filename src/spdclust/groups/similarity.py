@@ -9,8 +9,8 @@ similar only because both are weakly active on many samples.
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import sparse
@@ -125,33 +125,31 @@ def pair_sums(
     is_first = True
     for fold in fold_numbers:
         for piece, by_component in folds.pieces_both_ways(fold, threads):
-            block = by_component.n_columns
-            for first_block, last_block in _block_ranges(piece, block, len(packed)):
-                row_start = piece.start[first_block * block : last_block * block + 1]
-                column_start = by_component.start[first_block * n : last_block * n + 1]
-                rows, columns = replace(piece, start=row_start), replace(by_component, start=column_start)
-
-                def add(
-                    first: int,
-                    last: int,
-                    rows: Entries = rows,
-                    columns: Entries = columns,
-                    is_first: bool = is_first,
-                ) -> None:
-                    kernels.pair_sums(
-                        first, last, n, columns.start, columns.columns, columns.values, columns.n_columns,
-                        rows.start, rows.columns, rows.values, packed, is_first,
-                    )  # fmt: skip
-
-                # each component is paired with those before it: later ones have more work
-                active = np.diff(columns.start).reshape(-1, n).sum(0)
-                run_parts(add, even_parts(active * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
-                is_first = False
-                del add, rows, columns
+            _add_products(piece, by_component, packed, is_first=is_first, threads=threads)
+            is_first = False
             del piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
     return PairSums(packed, *folds.totals(fold_numbers))
+
+
+def _add_products(
+    rows: Entries, columns: Entries, packed: np.ndarray, *, is_first: bool, threads: int
+) -> None:
+    """Add the products of one piece, given by sample and by component; the first overwrites the sums."""
+    n, block = rows.n_columns, columns.n_columns
+    for first_block, last_block in _block_ranges(rows, block, len(packed)):
+        row_start = rows.start[first_block * block : last_block * block + 1]
+        column_start = columns.start[first_block * n : last_block * n + 1]
+        add = partial(
+            kernels.pair_sums, n_components=n, column_start=column_start, column_samples=columns.columns,
+            column_values=columns.values, block=block, row_start=row_start, rows=rows.columns,
+            row_values=rows.values, sums=packed, is_first=is_first,
+        )  # fmt: skip
+        # each component is paired with those before it: later ones have more work
+        active = np.diff(column_start).reshape(-1, n).sum(0)
+        run_parts(add, even_parts(active * np.arange(1.0, n + 1) + 1, 16 * threads), threads)
+        is_first = False
 
 
 def _block_ranges(rows: Entries, block: int, n_pairs: int) -> Iterator[tuple[int, int]]:
