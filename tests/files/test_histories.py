@@ -1,5 +1,6 @@
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from spdclust.config.merge import MergeConfig
 from spdclust.core.errors import InputError
+from spdclust.files.ensemble_folder import common_folder
 from spdclust.files.histories import load_merge_histories, load_merge_history, save_merge_history
 from spdclust.files.tables import load_columns, save_metrics
 from spdclust.merge.history import MergeHistory
@@ -116,6 +118,15 @@ def test_an_ensemble_is_read_in_numeric_order(tmp_path):
         save_merge_history(random_history(6, 2, seed=run), tmp_path / f"runs/run_{run}/history.zip")
     seeds = [history.provenance["seed"][1] for history in load_merge_histories(tmp_path)]
     assert seeds == [0, 2, 10]
+
+
+def test_histories_may_be_named_from_here_and_from_the_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for run in range(2):
+        save_merge_history(random_history(20, 5, seed=run), tmp_path / f"a/runs/run_{run}/history.zip")
+    paths = [tmp_path / "a/runs/run_0/history.zip", Path("a/runs/run_1/history.zip")]
+    assert common_folder(paths) == tmp_path / "a"
+    assert len(load_merge_histories(paths)) == 2
 
 
 @pytest.mark.parametrize("keep", [0, 20, 300, 1000, -10])

@@ -1,11 +1,10 @@
 """The `spdclust` command: one subcommand per stage, using the same functions as the workflow rules."""
 
 import argparse
-import contextlib
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from spdclust.commands import (
     projects,
 )
 from spdclust.commands.subcommands import add_moment, count, iteration_given, subcommand_adder
-from spdclust.core.errors import InputError, memory_error, missing_package
+from spdclust.core.errors import InputError, in_file, memory_error, missing_package
 from spdclust.core.version import __version__
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def _run(options: argparse.Namespace) -> None:
     from spdclust.sampling.estimate import check_model
     from spdclust.sampling.precompute import precompute_batches_for_ensemble
 
-    with TemporaryDirectory(prefix="spdclust_") as temporary, _errors_of_settings(options.config):
+    with TemporaryDirectory(prefix="spdclust_") as temporary, in_file(options.config):
         folder = options.batches or Path(temporary)
         check_model(config)
         precompute_batches_for_ensemble(config, options.run + 1, folder, runs=[options.run])
@@ -200,17 +199,8 @@ def _merge(options: argparse.Namespace) -> None:
 
     config = load_config(ClusteringRunConfig, options.config)
     _warn_of_unused_keys(options.config)
-    with _errors_of_settings(options.config):
+    with in_file(options.config):
         _merge_folder(options.batches, config, options)
-
-
-@contextlib.contextmanager
-def _errors_of_settings(file: str | Path) -> Iterator[None]:
-    """Name the file of the settings in errors that name no other file."""
-    try:
-        yield
-    except InputError as error:
-        raise error.located(file=file) from error
 
 
 def _warn_of_unused_keys(path: Path) -> None:
@@ -280,7 +270,7 @@ def _validate(options: argparse.Namespace) -> None:
         _warn_of_unused_keys(Path(pipeline))
     for ensemble in resolve_workflow(workflow):
         print(f"{ensemble.folder}: {ensemble.n_runs} runs, {', '.join(ensemble.methods)}")
-        with _errors_of_settings(ensemble.run_file):
+        with in_file(ensemble.run_file):
             needs = estimate(ensemble.run, ensemble.n_runs)
         print(_indented(needs.lines()))
 
@@ -296,7 +286,7 @@ def _validate_run(file: Path) -> None:
     folder = config.precomputed_activations_dir
     # without the pipeline the number of runs is unknown: check every folder run_<r>/
     n_runs = max(1, len(run_numbers(folder))) if folder and Path(folder).is_dir() else 1
-    with _errors_of_settings(file):
+    with in_file(file):
         needs = estimate(config, n_runs)
     print(f"{file}: {needs.n_batches} batch{'es' if needs.n_batches > 1 else ''} a run")
     print(_indented(needs.lines()))

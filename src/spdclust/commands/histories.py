@@ -114,7 +114,7 @@ def add_commands(command: AddCommand) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from spdclust.core.errors import InputError
+    from spdclust.core.errors import in_file
     from spdclust.files.histories import load_merge_history
     from spdclust.merge.inspection import describe_groups, describe_history
 
@@ -122,22 +122,18 @@ def _inspect(options: argparse.Namespace) -> None:
     paragraphs = [describe_history(history)]
     iteration = iteration_given(options)
     if iteration is not None:
-        try:
+        with in_file(options.history):
             paragraphs.append(describe_groups(history, iteration))
-        except InputError as error:
-            raise error.located(file=options.history) from error
     print("\n".join(paragraphs))
 
 
 def _export(options: argparse.Namespace) -> None:
-    from spdclust.core.errors import InputError
+    from spdclust.core.errors import in_file
     from spdclust.files.histories import load_merge_history, save_merge_history
 
     history = load_merge_history(options.history)
-    try:
+    with in_file(options.history):
         save_merge_history(history, options.output, group_idxs=True, reader=options.reader)
-    except InputError as error:
-        raise error.located(file=options.history) from error
     print(
         f"wrote {options.output}: {history.n_iterations} iterations of {history.n_components} components "
         "in merge.group_idxs.npy"
@@ -178,7 +174,7 @@ def _check_import(options: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from spdclust.core.errors import InputError
+    from spdclust.core.errors import in_file
     from spdclust.core.provenance import INSIST
     from spdclust.files.histories import load_merge_histories, save_merge_history
     from spdclust.files.reference import give_settings
@@ -191,10 +187,8 @@ def _import(options: argparse.Namespace) -> None:
     for path, history in zip(
         options.histories, load_merge_histories(options.histories, allow_different_models=insist), strict=True
     ):
-        try:
+        with in_file(path):
             histories.append(give_settings(history, given))
-        except InputError as error:
-            raise error.located(file=path) from error
     unknown = sorted({name for history in histories for name in history.not_stated})
     if unknown:
         print(

@@ -19,7 +19,7 @@ from spdclust.config.merge import MergeConfig
 from spdclust.config.pipeline import ClusteringPipelineConfig, Ensemble, PipelineOverride
 from spdclust.config.reference_keys import current_pipeline, ignored_keys
 from spdclust.config.run import ClusteringRunConfig
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 
 
 class FigureConfig(Section):
@@ -200,10 +200,8 @@ def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensem
             raise InputError(
                 "two points are equal", file=path, field="sweep", found=point, allowed="each point once"
             )
-        try:
+        with in_file(run_file):
             swept.batches_needed()
-        except InputError as error:
-            raise error.located(file=run_file) from error
         name = "-".join(
             [path.stem, *(f"{key.split('.')[-1]}~{_short(value)}" for key, value in point.items())]
         )

@@ -95,6 +95,26 @@ class InputError(ValueError):
 
 
 @contextlib.contextmanager
+def in_file(file: str | Path | None) -> Iterator[None]:
+    """Name the file in errors that name none.
+
+    Example:
+        >>> with in_file("run_0"):
+        ...     raise InputError("no component is alive")
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: run_0: no component is alive
+
+    Raises:
+        InputError: the error of the block, with the file.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise error.located(file=file) from error
+
+
+@contextlib.contextmanager
 def in_setting(setting: str, file: str | Path | None = None) -> Iterator[None]:
     """Name the setting, and its file, in errors of what the setting names.
 

@@ -122,8 +122,8 @@ def _mapping(file: Path) -> dict[str, Any]:
     return read_mapping(file) if file.is_file() else {}
 
 
-def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
-    """Return the folder that contains an ensemble's histories.
+def common_folder(histories: str | Path | Sequence[str | Path]) -> Path | None:
+    """Return the folder that contains an ensemble's histories, or None without histories.
 
     Example:
         >>> common_folder(["a/demo/runs/run_0/history.zip", "a/demo/runs/run_1/history.zip"]).as_posix()
@@ -133,7 +133,12 @@ def common_folder(histories: str | Path | Sequence[str | Path]) -> Path:
     """
     if isinstance(histories, (str, Path)):
         return Path(histories)
-    folder = Path(os.path.commonpath([Path(path).parent for path in histories]))
+    folders = [Path(path).parent for path in histories]
+    if not folders:
+        return None
+    if not all(folder.is_absolute() == folders[0].is_absolute() for folder in folders):
+        folders = [folder.absolute() for folder in folders]
+    folder = Path(os.path.commonpath(folders))
     for part in (folder, folder.parent):
         if part.name == "runs":
             return part.parent

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.atomic import write_text
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.types import Float, Int
 from spdclust.core.version import __version__
 from spdclust.files.archive import ArrayRows, Member, digest_of_file, read_archive, write_archive
@@ -35,10 +35,8 @@ def load_normalized(histories: str | Path | Sequence[str | Path]) -> NormalizedH
         InputError: a history cannot be read, or the runs are incompatible; the error names the folder.
     """
     ensemble = load_merge_histories(histories)
-    try:
+    with in_file(common_folder(histories)):
         return normalize_ensemble(ensemble)
-    except InputError as error:
-        raise error.located(file=common_folder(histories)) from error
 
 
 def save_ensemble_meta(

@@ -15,7 +15,7 @@ import numpy as np
 
 from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 from spdclust.core.arguments import checked, either, file_path, instance, optional, several, text, truth
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.safe_reading import as_input_error, parse_json, split_lines
 from spdclust.files.archive import ArrayRows, Member, digest_of, read_archive, write_archive
 from spdclust.files.ensemble_folder import common_folder, find_histories, run_names
@@ -273,9 +273,7 @@ def load_merge_histories(
     """
     paths = find_histories(source) if isinstance(source, (str, Path)) else list(map(Path, source))
     histories = [load_merge_history(path) for path in paths]
-    try:
+    with in_file(common_folder(paths)):
         return MergeHistoryEnsemble(
             histories, run_names(paths), allow_different_models=allow_different_models
         )
-    except InputError as error:
-        raise error.located(file=common_folder(paths) if paths else None) from error

@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.names import merges_done, split_cut
 from spdclust.core.types import Float, Int, Num
 from spdclust.files.batches import BatchedActivations
@@ -213,10 +213,8 @@ def _views_of(
     history: MergeHistory, batches: BatchedActivations, iterations: Iterable[int], threads: int | None
 ) -> Iterator[MergeView]:
     """Yield the state of a merge just after some iterations; errors name the folder of the batches."""
-    try:
+    with in_file(batches.paths[0].parent):
         yield from repeat_merge(batches, history, iterations, threads=threads)
-    except InputError as error:
-        raise error.located(file=batches.paths[0].parent) from error
 
 
 @styled

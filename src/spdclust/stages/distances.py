@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.names import check_methods
 from spdclust.files.archive import ArrayRows
 from spdclust.files.distance_parts import (
@@ -59,12 +59,10 @@ def distances(
     """
     check_methods(paths)
     normalized = load_normalized(histories)
-    try:
+    with in_file(common_folder(histories)):
         pairs = compute_pair_distances(
             normalized, paths, stride=stride, n_workers=threads, progress=_log_tenths
         )
-    except InputError as error:
-        raise error.located(file=common_folder(histories)) from error
     compared = kept_iterations(normalized.n_iterations, stride)
     made_from = ensemble_record(histories)
     shape = (len(compared), normalized.n_runs, normalized.n_runs)

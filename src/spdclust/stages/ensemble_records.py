@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spdclust.core.atomic import write_text
-from spdclust.core.errors import InputError
+from spdclust.core.errors import in_file
 from spdclust.core.provenance import check_one_model
 from spdclust.core.version import __version__
 from spdclust.files.archive import digest_of
@@ -49,10 +49,8 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
         InputError: a history cannot be read, the runs do not fit together, or a file cannot be written.
     """
     ensemble = load_merge_histories(histories)
-    try:
+    with in_file(common_folder(histories)):
         normalized = normalize_ensemble(ensemble)
-    except InputError as error:
-        raise error.located(file=common_folder(histories)) from error
     log.info(
         "%d runs, %d components, %d iterations",
         normalized.n_runs, normalized.n_components, normalized.n_iterations,
@@ -219,7 +217,7 @@ def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str |
 
     cut, records = [], []
     for point in itertools.starmap(PointFiles, points):
-        try:
+        with in_file(common_folder(point.histories)):
             ensemble = load_merge_histories(point.histories)
             records += [(point.name, history.provenance) for history in ensemble]
             check_one_model(records, subject="ensembles", allowed_text=_ONE_MODEL)
@@ -232,8 +230,6 @@ def compare_points(points: Sequence[PointFiles | tuple[Any, ...]], folder: str |
                     None if point.groups is None else load_groups(point.groups),
                 )
             )
-        except InputError as error:
-            raise error.located(file=common_folder(point.histories)) from error
     record = compare(cut)
     save_sweep(record, folder)
     log.info("%s", "\n".join(sweep_lines(record)))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.atomic import write_text
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.types import Labels
 from spdclust.explorer.cofiring import MAX_SAMPLES, active_counts, count_cofiring, group_counts
 from spdclust.explorer.collecting import (
@@ -141,10 +141,8 @@ def files_of(folder: str | Path) -> dict[str, Any]:
 
 def _add_groups(data: PageData, file: str | Path) -> None:
     """Add the found groups of a `groups.json`."""
-    try:
+    with in_file(file):
         add_found(data, load_groups(file))
-    except InputError as error:
-        raise error.located(file=file) from None
 
 
 def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequence[str | Path]) -> None:

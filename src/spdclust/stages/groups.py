@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.safe_reading import read_json
 from spdclust.core.types import Labels
 from spdclust.explorer.group_tokens import (
@@ -78,10 +78,8 @@ def groups(
                 allowed="those of every run, in the order of the histories",
             )
         sources = [merged_batches(history, source) for history, source in zip(runs, batches, strict=True)]
-    try:
+    with in_file(common_folder(histories)):
         found = find_groups(runs, sources, threads=threads, progress=log.info)
-    except InputError as error:
-        raise error.located(file=common_folder(histories)) from error
     save_groups(found, folder, ensemble=ensemble, model=model, provenance=ensemble_record(histories))
     for line in found.warnings:
         log.warning("%s", line)

@@ -16,7 +16,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from spdclust.core.atomic import atomic_path
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.files.ensemble_folder import save_pipeline_config, save_run_config
 from spdclust.files.summaries import write_registry
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS, FigureInput
@@ -139,11 +139,9 @@ def draw_figures(
         if not set().union(*parameters.values()).isdisjoint(INPUTS[name].gives):
             known |= _load(INPUTS[name], _paths(inputs[name]))
     drawn: dict[str, Any] = {}
-    try:
+    with in_file(_paths(inputs[entry.inputs[0]])[0]):
         for draw, call in functions.items():
             drawn[draw] = call(**{name: value for name, value in known.items() if name in parameters[draw]})
-    except InputError as error:
-        raise error.located(file=_paths(inputs[entry.inputs[0]])[0]) from error
     for key, files in paths.items():
         figure = drawn[figures[key].draw]
         if part := figures[key].part:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spdclust.core.errors import InputError
+from spdclust.core.errors import InputError, in_file
 from spdclust.core.names import AUTOMATIC_CUTS, check_iteration, merges_done, split_cut
 from spdclust.core.types import Int
 from spdclust.files.ensemble_folder import common_folder
@@ -61,7 +61,7 @@ def stability(
             exist, or a file cannot be written.
     """
     normalized = load_normalized(histories)
-    try:
+    with in_file(common_folder(histories)):
         found = analyze_stability(
             normalized,
             methods,
@@ -71,8 +71,6 @@ def stability(
             n_workers=threads,
             seed=NULL_SEED,
         )
-    except InputError as error:
-        raise error.located(file=common_folder(histories)) from error
     made_from = ensemble_record(histories)
     save_stability(normalized, found, folder, stride=stride, seed=NULL_SEED, provenance=made_from)
     if mapping_names is not None:
@@ -133,11 +131,9 @@ def map_consensus(
             written.
     """
     normalized = load_normalized(histories)
-    try:
+    with in_file(common_folder(histories)):
         at = find_cut(normalized, cut, stride=stride)
         groups = coclustering(groups_at(normalized, at)).consensus.group_idxs
-    except InputError as error:
-        raise error.located(file=common_folder(histories)) from error
     record = _consensus_record(
         normalized, at, groups, ensemble=ensemble, model=model, notes=notes, viewer=viewer
     )
@@ -196,11 +192,9 @@ def map_run(
         InputError: the history cannot be read, there is no such cut, or the file cannot be written.
     """
     loaded = load_merge_history(history)
-    try:
+    with in_file(history):
         iteration = _iteration_of(loaded, cut)
         groups = loaded.at(iteration)
-    except InputError as error:
-        raise error.located(file=history) from error
     record = mapping_record(
         cluster_mapping(groups.group_idxs, groups.labels),
         made_by=f"{ensemble}/run_{run}",
