@@ -13,7 +13,7 @@ from spdclust.core.compiling import ensure_compiled
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import check_one_model, model_digests
 from spdclust.core.threads import available_threads
-from spdclust.core.types import Int, Labels
+from spdclust.core.types import Float, Int, Labels
 from spdclust.groups.describe import (
     cohesion,
     cuts_of_merges,
@@ -108,37 +108,19 @@ def find_groups(
     members = [tree.members(node) for node in chosen]
     at_least = evidence.at_least[np.searchsorted(nodes, chosen)]
     groups, shared = _with_joined(folds, members, at_least, threads)
-    answers = {"answer": groups} | cuts_of_merges(runs, own, merges)
     progress("gathering evidence of groups")
-    # the answers have most groups in common
-    row_of: dict[tuple[int, ...], int] = {}
-    rows = [
-        row_of.setdefault(tuple(members.tolist()), len(row_of)) for of in answers.values() for members in of
-    ]
-    different = evidence_of_groups(folds, [np.array(group) for group in row_of], threads)
-    of_all = _rows(different, np.array(rows, dtype=np.int64))
-    ends = np.cumsum([len(answer) for answer in answers.values()])
-    # with the members that joined; the evidence above is that of the nodes
-    final = _rows(of_all, np.arange(len(groups)))
+    final, bits = _evidence_of_answers(folds, {"answer": groups} | cuts_of_merges(runs, own, merges), threads)
     first = np.array([int(members[0]) for members in groups])
     # ties by the first member: the order must not depend on the tree
     order = np.lexsort((first, -final.bits.sum(1)))
-
-    progress("describing groups")
-    alone = bits_alone(folds)
-    n_samples = folds.n_samples
-    columns = describe(folds, sums, merges, [groups[g] for g in order], _rows(final, order))
-    n_all = int(n_samples.sum())
-    bits = {"alone": float(alone.sum() / n_all)}
-    for name, saved in zip(answers, np.split(of_all.bits, ends[:-1]), strict=True):
-        bits[name] = bits["alone"] - float(saved.sum() / n_all)
-    node_bits = np.full((len(tree.children), folds.n_folds), np.nan)
-    node_bits[nodes - tree.n_leaves] = evidence.bits / n_samples
     rank = np.empty(len(groups), dtype=np.int64)
     rank[order] = np.arange(len(groups))
-    group_of_node = np.full(len(tree.children), -1, dtype=np.int64)
-    group_of_node[np.array(chosen, dtype=np.int64) - tree.n_leaves] = rank
-    similar = cohesion(sums, [groups[g] for g in order], threads)
+    groups, final = [groups[g] for g in order], _rows(final, order)
+
+    progress("describing groups")
+    n_samples = folds.n_samples
+    columns = describe(folds, sums, merges, groups, final)
+    similar = cohesion(sums, groups, threads)
 
     # null runs need as much memory as all of the above, so they come last, when most of it can be used again
     null_samples, n_folds, array = first_samples(folds) if n_null else None, folds.n_folds, sums.packed
@@ -146,21 +128,17 @@ def find_groups(
     independent, busy = null_groups(null_samples, n_null, seed, threads, progress, [array])
     return FoundGroups(
         labels=labels,
-        group_idxs=_numbered(len(labels), [groups[g] for g in order]),
+        group_idxs=_numbered(len(labels), groups),
         columns=columns,
         n_groups=len(groups),
         bits=bits,
         null_groups=independent,
         null_groups_busy=busy,
-        bits_saved_runs=(final.bits[order] / n_samples),
-        shared=SharedMembers(shared.component, rank[shared.group], shared.bits.sum(1) / n_all, shared.share),
-        tree=EvidenceTree(
-            tree.children,
-            tree.height,
-            node_bits.mean(1),
-            standard_error(node_bits),
-            group_of_node,
+        bits_saved_runs=final.bits / n_samples,
+        shared=SharedMembers(
+            shared.component, rank[shared.group], shared.bits.sum(1) / n_samples.sum(), shared.share
         ),
+        tree=_evidence_tree(tree, nodes, evidence.bits / n_samples, chosen, rank),
         cohesion=similar,
         settings={
             "n_runs": len(runs),
@@ -289,6 +267,41 @@ def _with_joined(
         found = find_memberships(folds, completed, at_least, threads)
         found = found.rows(np.isin(found.component, list(grouped)))
     return completed, found
+
+
+def _evidence_of_answers(
+    folds: Folds, answers: dict[str, list[Int[np.ndarray, "_"]]], threads: int
+) -> tuple[Evidence, dict[str, float]]:
+    """Return the evidence of the groups of the first answer, and the held-out bits per sample of each answer.
+
+    The bits of all components `alone` come first.
+    """
+    # the answers have most groups in common
+    row_of: dict[tuple[int, ...], int] = {}
+    rows_of = {
+        name: np.array([row_of.setdefault(tuple(group.tolist()), len(row_of)) for group in groups], np.int64)
+        for name, groups in answers.items()
+    }
+    evidence = evidence_of_groups(folds, [np.array(group) for group in row_of], threads)
+    n_samples = int(folds.n_samples.sum())
+    alone = float(bits_alone(folds).sum() / n_samples)
+    bits = {name: alone - float(evidence.bits[rows].sum() / n_samples) for name, rows in rows_of.items()}
+    return _rows(evidence, next(iter(rows_of.values()))), {"alone": alone} | bits
+
+
+def _evidence_tree(
+    tree: Tree,
+    nodes: Int[np.ndarray, " tested"],
+    bits: Float[np.ndarray, "tested folds"],
+    chosen: list[int],
+    group_of_chosen: Int[np.ndarray, " chosen"],
+) -> EvidenceTree:
+    """Return the tree with the bits per sample of the tested nodes, and the group of each chosen node."""
+    node_bits = np.full((len(tree.children), bits.shape[1]), np.nan)
+    node_bits[nodes - tree.n_leaves] = bits
+    group = np.full(len(tree.children), -1, dtype=np.int64)
+    group[np.array(chosen, dtype=np.int64) - tree.n_leaves] = group_of_chosen
+    return EvidenceTree(tree.children, tree.height, node_bits.mean(1), standard_error(node_bits), group)
 
 
 def _rows(evidence: Evidence, mask: np.ndarray) -> Evidence:
