@@ -91,6 +91,17 @@ def test_sums_in_an_array_that_was_used_before_are_those_in_a_new_one():
         assert add_sums(parts, 1, used[2]).packed.tobytes() == add_sums(parts).packed.tobytes()
 
 
+@pytest.mark.parametrize("sizes", [(0, 20), (0, 0, 20, 0), (4, 296), (0,), (1,)])
+def test_pieces_without_samples_leave_nothing_of_what_was_in_the_array(sizes):
+    """The first batch of a single run may have fewer samples than there are blocks."""
+    labels, rng = plain.names(6), np.random.default_rng(1)
+    dense = [(rng.random((n, 6)) < 0.5).astype(np.float32) for n in sizes]
+    folds = fold_samples([[ProcessedActivations.from_dense(x, labels) for x in dense]], labels, [labels], 0.1)
+    by_fold = [pair_sums(folds, [fold], 1, np.full(21, np.nan, np.float32)) for fold in range(folds.n_folds)]
+    expected = sum(x.T @ x for x in dense)[np.tril_indices(6)]
+    np.testing.assert_array_equal(add_sums(by_fold).packed, expected)
+
+
 def test_sums_of_many_components_are_added_and_subtracted_pair_by_pair():
     rng = np.random.default_rng(0)
     n = 800  # more pairs than are added at once

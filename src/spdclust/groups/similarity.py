@@ -125,8 +125,9 @@ def pair_sums(
     is_first = True
     for fold in fold_numbers:
         for piece, by_component in folds.pieces_both_ways(fold, threads):
-            _add_products(piece, by_component, packed, is_first=is_first, threads=threads)
-            is_first = False
+            if piece.n_rows:  # without samples nothing is written, so the next piece is still the first
+                _add_products(piece, by_component, packed, is_first=is_first, threads=threads)
+                is_first = False
             del piece, by_component  # before the next piece needs as much
     if is_first:
         packed[:] = 0
