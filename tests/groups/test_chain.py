@@ -105,8 +105,9 @@ def planted_ensemble(rng: np.random.Generator) -> plain.Ensemble:
     own, batches = [], []
     for _ in range(rng.integers(1, 5)):
         parts = []
-        for _ in range(rng.integers(1, 3)):
-            events = rng.random((int(rng.choice([200, 400])), 3)) < 0.1
+        few = [3] if rng.random() < 0.3 else []  # fewer than the blocks of a single run
+        for n_samples in [*few, *rng.choice([200, 400], size=rng.integers(1, 3))]:
+            events = rng.random((n_samples, 3)) < 0.1
             on = (events[:, source] | events[:, second]) & (rng.random((len(events), n)) < 0.8)
             values = np.where(on, 0.2 + rng.random(on.shape), 0.0).astype(np.float32)
             parts.append(ProcessedActivations.from_dense(values, labels))

@@ -63,8 +63,10 @@ def random_ensemble(seed: int, n_runs: int | None = None, n_components: int | No
     for _ in range(n_runs):
         missing = (rng.random(n) < 0.1) & (n_runs > 1)
         parts = []
-        for _ in range(rng.integers(1, 4)):
-            n_samples = int(rng.choice([1, 2, 7, 30, 120])) + 5 * (n_runs == 1)
+        n_batches = int(rng.integers(1, 4))
+        for batch in range(n_batches):
+            # a single run needs a sample a block in all, but its first batches may have fewer
+            n_samples = int(rng.choice([1, 2, 7, 30, 120])) + 5 * (n_runs == 1 and batch == n_batches - 1)
             on = rng.random((n_samples, n)) < rates
             events = rng.random((n_samples, 3)) < 0.2
             for i in range(n):
