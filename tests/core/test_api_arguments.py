@@ -31,8 +31,9 @@ def test_every_public_name_is_tried(functions):
 
 
 def test_right_arguments_are_right(functions):
+    without_result = ("save_merge_history", "ActivationBatch.save", "BatchedActivations.rewind")
     for name, (function, arguments) in functions.items():
-        assert function(**arguments) is not None or name in ("save_merge_history", "ActivationBatch.save")
+        assert function(**arguments) is not None or name in without_result
 
 
 def test_wrong_arguments_are_one_line():

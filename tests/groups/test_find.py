@@ -22,7 +22,8 @@ from spdclust.groups.samples import fold_samples
 from spdclust.groups.similarity import average_tree, pair_sums
 from spdclust.merge.activations import ProcessedActivations
 from spdclust.merge.merging import merge_iteration
-from spdclust.partitions.ensemble import MergeHistoryEnsemble
+from spdclust.merge.sources import BatchesInMemory
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, runs_by_samples
 
 MERGE = MergeConfig(activation_threshold=plain.THRESHOLD, iters=None, min_groups=1)
 
@@ -96,8 +97,6 @@ def test_equal_batches_in_files_are_the_same_samples(tmp_path):
     found = find_groups(histories, sources)
     assert found.settings["same_samples"] == [[0, 1, 3], [2]]
     assert found.warnings[0].startswith("Runs 0, 1 and 3 were merged on the same samples")
-    # a merge takes batch 0; what is compared afterwards does not change which batch is next
-    assert all(source._next == 1 for source in sources)
 
 
 def test_activations_that_are_too_large_to_be_multiplied_are_an_error():
@@ -248,6 +247,30 @@ def test_the_order_of_components_does_not_matter(example):
     assert everything(find_groups(none, batches, n_null=0)) == everything(
         find_groups(reverse, batches, n_null=0)
     )
+
+
+@pytest.mark.parametrize("n_runs", [1, 3])
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_was_read_of_a_source_before_changes_nothing(tmp_path, n_runs, stored):
+    rng = np.random.default_rng(2)
+    sources, labels, in_run_0 = [], plain.names(9), []
+    for run in range(n_runs):
+        on = (rng.random((900, 3)) < 0.1)[:, np.arange(9) // 3] & (rng.random((900, 9)) < 0.9)
+        acts = [ProcessedActivations.from_dense(each, labels) for each in np.split(on, [200, 500])]
+        for number, each in enumerate(acts):
+            ActivationBatch(each, seed=run).save(tmp_path / f"run_{run}/batch_{number}.pt")
+        in_run_0 = acts if run == 0 else in_run_0
+        sources.append(BatchedActivations(tmp_path / f"run_{run}") if stored else BatchesInMemory(acts))
+    histories = [plain.history(labels) for _ in sources]
+    expected = everything(find_groups(histories, sources, n_null=1))
+    for turns in (1, 2):
+        for source in sources[:turns]:
+            source.get_next_batch()
+        assert everything(find_groups(histories, sources, n_null=1)) == expected
+        # runs with the same samples are recognised
+        again = BatchedActivations(tmp_path / "run_0") if stored else BatchesInMemory(in_run_0)
+        again.get_next_batch()
+        assert runs_by_samples(histories[:1] * 2, [sources[0], again]) == [[0, 1]]
 
 
 def test_the_order_of_runs_does_not_change_the_groups(example):

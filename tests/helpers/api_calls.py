@@ -68,6 +68,7 @@ def calls(folder: Path) -> dict[str, tuple]:
         "BatchedActivations.component_stats": (batches.component_stats, {}),
         "BatchedActivations.get_next_batch": (batches.get_next_batch, {}),
         "BatchedActivations.get_next_stored": (batches.get_next_stored, {}),
+        "BatchedActivations.rewind": (batches.rewind, {}),
         "ClusteringPipelineConfig": (spdclust.ClusteringPipelineConfig, dict(pipeline(folder))),
         "ClusteringRunConfig": (spdclust.ClusteringRunConfig, dict(config)),
         "GroupMerge": (spdclust.GroupMerge, {"group_idxs": np.array([0, 1, 0]), "labels": LABELS}),

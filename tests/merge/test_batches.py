@@ -40,6 +40,17 @@ class CountingSource:
         return self._inner.component_stats()
 
 
+def test_a_merge_begins_with_batch_0_whatever_the_source_served_before():
+    acts = batches(3, 3, 24)
+    source = BatchesInMemory(acts)
+    for every in (1, 2):
+        chosen = config(recompute_costs_every=every, activation_threshold=0.5, iters=11)
+        for seed in range(3):
+            source.get_next_batch()
+            found, expected = merge_iteration(source, chosen, seed), merge_iteration(acts, chosen, seed)
+            assert found.mdl_loss.tolist() == expected.mdl_loss.tolist()
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 10**6),

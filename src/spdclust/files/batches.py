@@ -115,6 +115,10 @@ class BatchedActivations(Brief):
         self._next = (number + 1) % self.n_batches
         return self._open(number)
 
+    def rewind(self) -> None:
+        """Make batch 0 the next one, as functions that are given a source do before they read it."""
+        self._next = 0
+
     def component_stats(
         self,
     ) -> tuple[Float[np.ndarray, "batches components"], Float[np.ndarray, "batches components"]]:

@@ -11,7 +11,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.threads import run_in_order, run_parts
 from spdclust.core.types import Float, Int, Integer, Labels
 from spdclust.groups.kernels import samples as kernels
-from spdclust.merge.sources import as_batch_source, check_source, next_batch, readers
+from spdclust.merge.sources import as_batch_source, check_source, next_batch, readers, rewind
 
 BLOCKS_OF_ONE_RUN = 5
 """Number of blocks that the samples of a single run are split into, used in place of runs."""
@@ -276,6 +276,7 @@ def fold_samples(
         if len(known) == source.n_batches:
             yield from (stored[key] for key in sorted(known))
             return
+        rewind(source)
         for batch in range(source.n_batches):
             piece = _active_in_batch(next_batch(source), columns[run], len(labels), threshold, threads, most)
             if most is None and piece.n_bytes <= room[0] and (run, batch) not in stored:

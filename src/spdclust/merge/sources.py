@@ -35,9 +35,10 @@ class Batch(Protocol):
 class BatchSource(Protocol):
     """Batches of one run, served round-robin, all over the same components.
 
-    A source may have two more members: `threshold`, that of the sets of active components if its batches hold
-    no values; and `get_next_stored`, the same as `get_next_batch` for a batch that is read from disk in
-    pieces, with `labels`, `n_samples` and `chunks()`, or `readers()` as the function of this name returns.
+    A source may have three more members: `threshold`, that of the sets of active components if its batches
+    hold no values; `rewind`, after which the next batch is batch 0; and `get_next_stored`, the same as
+    `get_next_batch` for a batch that is read from disk in pieces, with `labels`, `n_samples` and `chunks()`,
+    or `readers()` as the function of this name returns.
     """
 
     @property
@@ -112,13 +113,17 @@ class BatchesInMemory:
         self._next = (self._next + 1) % len(self._batches)
         return batch
 
+    def rewind(self) -> None:
+        """Make batch 0 the next one."""
+        self._next = 0
+
     def component_stats(self) -> tuple[np.ndarray, np.ndarray]:
         """Return maxima and means, each `(batches, components)`."""
         return np.stack([b.maxima() for b in self._batches]), np.stack([b.means() for b in self._batches])
 
 
 def as_batch_source(activations: Any) -> BatchSource:
-    """Return activations, a list of them or a source of batches as a source of batches.
+    """Return activations, a list of them or a source of batches as a source that starts with batch 0.
 
     Example:
         >>> as_batch_source(ProcessedActivations.from_dense([[1.0]], ["a:0"])).n_batches
@@ -134,6 +139,7 @@ def as_batch_source(activations: Any) -> BatchSource:
     ):
         return BatchesInMemory(activations)
     if isinstance(activations, BatchSource):
+        rewind(activations)
         return activations
     raise InputError(
         "cannot merge this",
@@ -141,6 +147,21 @@ def as_batch_source(activations: Any) -> BatchSource:
         found=type(activations).__name__,
         allowed="ProcessedActivations, a list of them, or BatchedActivations",
     )
+
+
+def rewind(source: BatchSource) -> None:
+    """Make batch 0 the next one, so that a result does not depend on what read the source before.
+
+    Example:
+        >>> source = as_batch_source([ProcessedActivations.from_dense([[x]], ["a:0"]) for x in (0.1, 0.2)])
+        >>> _ = source.get_next_batch()
+        >>> rewind(source)
+        >>> source.get_next_batch().maxima().round(1).tolist()
+        [0.1]
+    """
+    back = getattr(source, "rewind", None)
+    if back is not None:
+        back()
 
 
 def next_batch(source: BatchSource) -> Any:
