@@ -5,9 +5,9 @@ import contextlib
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spdclust.commands import (
     ensembles,
@@ -186,9 +186,11 @@ def _run(options: argparse.Namespace) -> None:
         config = resolve_paths(config, options.config)
     from spdclust.sampling.estimate import check_model
     from spdclust.sampling.precompute import precompute_batches_for_ensemble
+    from spdclust.sampling.settings import without_places
 
     with TemporaryDirectory(prefix="spdclust_") as temporary, _errors_of_settings(options.config):
         folder = options.batches or Path(temporary)
+        _check_output(config, options, {"sampling": without_places(config.sampling())})
         check_model(config)
         precompute_batches_for_ensemble(config, options.run + 1, folder, runs=[options.run])
         _merge_folder(folder / f"run_{options.run}", config, options)
@@ -220,8 +222,20 @@ def _warn_of_unused_keys(path: Path) -> None:
         logger.warning(line)
 
 
+def _check_output(
+    config: "ClusteringRunConfig", options: argparse.Namespace, provenance: Mapping[str, Any]
+) -> None:
+    """Raise an error if the history of another merge would be replaced."""
+    from spdclust.commands.comparing import check_replaced
+
+    numbers = {"run": options.run, "base_seed": options.base_seed}
+    settings = {"merge_config": config.merge_config.resolved()}
+    check_replaced(options.output / "history.zip", numbers | settings | dict(provenance))
+
+
 def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse.Namespace) -> None:
-    from spdclust.files.batches import find_batches
+    from spdclust.core.provenance import history_provenance
+    from spdclust.files.batches import BatchedActivations, find_batches
     from spdclust.stages.merge import merge
 
     found = find_batches(folder)
@@ -232,6 +246,11 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
             "%s: %d batches, the configuration uses %d: merging %s",
             folder, len(found), needed, f"the first {needed}" if needed < len(found) else "them in turn",
         )  # fmt: skip
+    source = BatchedActivations(used, allow_different_models=config.allow_different_models)
+    origin = history_provenance(source.digests, source.made_from, code="")
+    # batches of another version of the package have other digests
+    names = ("sampling", "checkpoint_digest", "inputs") if "inputs" in origin else ("batches",)
+    _check_output(config, options, {name: origin[name] for name in names if name in origin})
     history = options.output / "history.zip"
     merge(
         used,
