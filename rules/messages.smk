@@ -105,7 +105,7 @@ def print_plan(ensembles):
             f"({n_batches} batch{'es' if n_batches > 1 else ''} a run, {', '.join(ensemble.methods)})"
         )
     print(
-        "`snakemake -n -q rules` counts the jobs to run, `snakemake -n` gives their reasons."
+        "The same command with `-q rules` instead of `-q` counts the jobs to run; without `-q` it gives their reasons."
     )
 
 
