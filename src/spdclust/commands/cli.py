@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     act: Callable[[argparse.Namespace], None] = options.act
     try:
-        act(options)
+        with contextlib.nullcontext() if options.verbose else _slow_steps_shown():
+            act(options)
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -70,6 +72,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {input_error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _slow_steps_shown() -> Iterator[None]:
+    """Print that kernels are compiled, and the steps of the search for groups if it takes long."""
+    begin = time.monotonic()
+
+    def is_late(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or time.monotonic() - begin > _SHORT
+
+    # by name, since these modules are slow to import
+    compiling, groups = map(logging.getLogger, ("spdclust.core.compiling", "spdclust.stages.groups"))
+    compiling.setLevel(logging.INFO)
+    groups.setLevel(logging.INFO)
+    groups.addFilter(is_late)
+    try:
+        yield
+    finally:
+        groups.removeFilter(is_late)
+        compiling.setLevel(logging.NOTSET)
+        groups.setLevel(logging.NOTSET)
+
+
+_SHORT = 2.0
+"""Seconds for which the search for groups prints nothing."""
 
 
 def _parser() -> argparse.ArgumentParser:
