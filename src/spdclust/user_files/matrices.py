@@ -17,6 +17,7 @@ Rows are samples, columns components; further leading axes (sequence, position) 
 read in pieces.
 """
 
+import functools
 import logging
 import os
 from dataclasses import replace
@@ -266,12 +267,7 @@ def _labelled(content: UserContent, path: Path) -> UserContent:
         file, labels = found
     else:
         if not content.states_width:
-            log.warning(
-                "%s does not state how many components there are: taken to be %d, by the largest index; "
-                "labels.txt or labels.json would name all",
-                path,
-                content.n_components,
-            )
+            _warn_of_width(path, content.n_components)
         return content
     if not content.states_width and len(labels) > content.n_components:
         content = content.widened(len(labels))
@@ -287,6 +283,16 @@ def _labelled(content: UserContent, path: Path) -> UserContent:
     with as_input_error(_PROBLEM, file, _whole(path)):
         check_labels(labels, content.n_components)
     return replace(content, labels=labels)
+
+
+@functools.cache  # a job opens a file more than once: its header, then the samples
+def _warn_of_width(path: Path, n_components: int) -> None:
+    log.warning(
+        "%s does not state how many components there are: taken to be %d, by the largest index; "
+        "labels.txt or labels.json would name all",
+        path,
+        n_components,
+    )
 
 
 def _of_batch(stored: dict[str, Any], path: Path) -> UserContent:
