@@ -403,6 +403,14 @@ def test_a_merge_of_other_batches_does_not_replace_a_history(tmp_path, capsys):
     )
 
 
+def test_a_run_does_not_replace_a_file_that_is_no_history(tmp_path, capsys):
+    (tmp_path / "history.zip").write_bytes(b"mine")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(TOY))
+    assert main(["run", "--config", str(tmp_path / "run.yaml"), "--output", str(tmp_path)]) == 1
+    assert "history.zip: would be replaced (found: not a readable history.zip; " in capsys.readouterr().err
+    assert (tmp_path / "history.zip").read_bytes() == b"mine"
+
+
 def test_export_and_import_do_not_replace_other_merges(toy, tmp_path, capsys):
     other = tmp_path / "other.zip"
     save_merge_history(example_history(), other)

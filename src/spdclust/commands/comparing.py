@@ -77,7 +77,8 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
     if before.read_bytes() == again.read_bytes():
         return Compared(name, True)
     first, second = load_merge_history(before), load_merge_history(again)
-    return Compared(name, False, _differing_numbers(first, second), _differing_records(first, second))
+    records = _differing_records(first.provenance, second.provenance)
+    return Compared(name, False, _differing_numbers(first, second), records)
 
 
 def compare_files(before: Path, again: Path, name: str) -> Compared:
@@ -157,12 +158,8 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
     return np.array_equal(first, second, equal_nan=bool(first.dtype.kind == "f" and second.dtype.kind == "f"))
 
 
-def _differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
-    """Return which entries of two histories' provenance differ, each with both values."""
-    return _differing_values(first.provenance, second.provenance)
-
-
-def _differing_values(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+def _differing_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return which entries of two records differ, each with both values."""
     before, now = _flattened(first), _flattened(second)
     return [
         f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"
@@ -209,7 +206,10 @@ def check_replaced(path: Path, new: MergeHistory | Mapping[str, Any]) -> None:
     """
     if not exists(path):
         return
-    before = load_merge_history(path)
+    try:
+        before = load_merge_history(path)
+    except InputError as error:
+        raise InputError("would be replaced", file=path, found=error.problem, allowed=_ELSEWHERE) from error
     if isinstance(new, MergeHistory):
         differing = _differing_merges(before, new)
     else:
@@ -217,14 +217,13 @@ def check_replaced(path: Path, new: MergeHistory | Mapping[str, Any]) -> None:
         base_seed, run = seed if isinstance(seed, list) and len(seed) == 2 else (None, seed)
         known = {"base_seed": base_seed, "run": run, "merge_config": before.config.resolved()}
         known |= before.provenance
-        differing = _differing_values({name: known.get(name) for name in new}, new)
+        differing = _differing_records({name: known.get(name) for name in new}, new)
     if differing:
-        raise InputError(
-            "would be replaced",
-            file=path,
-            found=f"another history, with {'; '.join(differing)}",
-            allowed="another --output, or remove that file first",
-        )
+        found = f"another history, with {'; '.join(differing)}"
+        raise InputError("would be replaced", file=path, found=found, allowed=_ELSEWHERE)
+
+
+_ELSEWHERE = "another --output, or remove that file first"
 
 
 @dataclass(frozen=True, eq=False)
