@@ -21,7 +21,11 @@ from spdclust.execution.snakemake_hooks import (
     report_jobs_that_never_start,
     retry_killed_jobs_only,
 )
-from spdclust.execution.terminal import hide_start, print_one_line_per_job
+from spdclust.execution.terminal import (
+    explain_missing_targets,
+    hide_start,
+    print_one_line_per_job,
+)
 
 
 def refuse_unwritable_results():
@@ -105,8 +109,14 @@ def print_plan(ensembles):
             f"({n_batches} batch{'es' if n_batches > 1 else ''} a run, {', '.join(ensemble.methods)})"
         )
     print(
-        "`snakemake -n -q rules` counts the jobs to run, `snakemake -n` gives their reasons."
+        "The same command with `-q rules` instead of `-q` counts the jobs to run; without `-q` it gives their reasons."
     )
+
+
+def names_of_targets():
+    """What can be asked for: the rules, and the files that they make."""
+    files = [str(file) for rule in workflow.rules for file in rule.output]
+    return files + [rule.name for rule in workflow.rules if not rule.has_wildcards()]
 
 
 def print_unused_keys(pipelines):
@@ -141,6 +151,8 @@ if workflow.is_main_process:
         or workflow.output_settings.quiet
     ):
         print_one_line_per_job(lambda: summary(ENSEMBLES, SWEEPS))
+    if IS_OWN_WORKFLOW:
+        explain_missing_targets(names_of_targets, {*BY_FOLDER, *SWEEPS})
 
 
 if (

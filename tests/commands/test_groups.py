@@ -1,7 +1,15 @@
 """The lines that `spdclust groups` and `spdclust match` print, from results made up for this."""
 
+import pytest
+
+from spdclust.commands import cli
 from spdclust.commands.groups import _cohesion_lines, _formation_lines, _match_table
-from spdclust.example_ensemble import example_activations, example_found, example_history
+from spdclust.example_ensemble import (
+    example_activations,
+    example_found,
+    example_history,
+    write_example_ensemble,
+)
 from spdclust.groups.explain import explain_group
 from spdclust.groups.found import group_overlaps, match_groups
 
@@ -33,3 +41,12 @@ def test_matched_groups():
         "    0       0    2 3       2    0.667       –",
         "    1       –    2 –       –        –       –",
     ]
+
+
+@pytest.mark.parametrize(("short", "shown"), [(0.0, True), (1e9, False)])
+def test_the_steps_of_a_long_search_for_groups_are_shown(short, shown, tmp_path, monkeypatch, caplog):
+    ensemble = write_example_ensemble(tmp_path)
+    monkeypatch.setattr(cli, "_SHORT", short)
+    assert cli.main(["groups", str(ensemble.folder), "--again"]) == 0
+    steps = {message for name, _, message in caplog.record_tuples if name == "spdclust.stages.groups"}
+    assert ({"reading samples", "null run 3 of 3"} <= steps) == shown

@@ -66,6 +66,19 @@ def test_a_project_runs_with_the_workflow_of_the_checkout(tmp_path, capsys):
     assert (project / HISTORY).is_file()
 
 
+def test_the_hint_of_a_plan_holds_for_the_command_that_printed_it(tmp_path):
+    project = tmp_path / "mine"
+    assert main(["init", str(project), "--model", str(MODEL)]) == 0
+    (project / "config/pipelines/first.yaml").rename(project / "other.yaml")
+    (project / "other.yaml").write_text((project / "other.yaml").read_text().replace("../", "config/"))
+    command = ["workflow", "run", "--cores", "1", "--config", "pipelines=[other.yaml]", "-n", "-q"]
+    outcome = snakemake_by(main, *command, folder=project)
+    assert outcome.code == 0, outcome.output
+    assert "`snakemake" not in outcome.output  # which has no Snakefile here
+    assert "The same command with `-q rules` instead of `-q` counts the jobs to run" in outcome.output
+    assert snakemake_by(main, *command, "rules", folder=project).jobs["merge"] == 4
+
+
 @pytest.mark.parametrize("folder", ["my latents: é", "latents"])
 def test_a_project_of_activations_names_their_folder_from_anywhere(tmp_path, monkeypatch, capsys, folder):
     for number in range(3):

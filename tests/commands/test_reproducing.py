@@ -20,6 +20,7 @@ from spdclust.config.pipeline import ClusteringPipelineConfig
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.code_fingerprint import stage_fingerprint
 from spdclust.core.errors import InputError
+from spdclust.example_ensemble import example_history
 from spdclust.files.activation_batch import ActivationBatch
 from spdclust.files.archive import write_archive
 from spdclust.files.histories import load_merge_history, save_merge_history
@@ -130,10 +131,8 @@ def run(commands, folder):
 def test_batches_merged_with_the_seed_of_another_run_take_two_commands(toy, tmp_path, capsys):
     (tmp_path / "made.yaml").write_text(yaml.safe_dump(TOY))
     common = ["--config", str(tmp_path / "made.yaml")]
-    assert (
-        main(["run", *common, "--seed", "1", "--batches", str(tmp_path / "b"), "--output", str(tmp_path)])
-        == 0
-    )
+    batches = str(tmp_path / "b")
+    assert main(["run", *common, "--seed", "1", "--batches", batches, "--output", batches]) == 0
     assert (
         main(["merge", str(tmp_path / "b" / "run_1"), *common, "--seed", "7", "--output", str(tmp_path)]) == 0
     )
@@ -351,3 +350,74 @@ def test_a_damaged_file_to_compare_is_one_line(tmp_path, suffix):
     with pytest.raises(InputError, match="not JSON" if suffix == ".json" else "not a readable") as caught:
         compare_files(first, second, "a")
     assert "\n" not in str(caught.value)
+
+
+def written(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".zip", ".csv")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "numbers", "found"),
+    [
+        ({}, ["--run", "3", "--base-seed", "5"], "run: 2, now 3"),
+        ({}, ["--run", "2"], "base_seed: 5, now 0"),
+        ({"n_tokens": 32}, ["--run", "2", "--base-seed", "5"], "sampling.n_tokens: 64, now 32"),
+        (
+            {"merge_config": TOY["merge_config"] | {"iters": 5}},
+            ["--run", "2", "--base-seed", "5"],
+            "merge_config.iters: 6, now 5",
+        ),
+    ],
+)
+def test_a_run_does_not_replace_the_history_of_another_one(
+    toy, settings, numbers, found, tmp_path, capsys, monkeypatch
+):
+    before = written(toy.parent)
+    (tmp_path / "made.yaml").write_text(yaml.safe_dump(TOY | settings))
+    # nothing is sampled
+    monkeypatch.setattr("spdclust.sampling.precompute.precompute_batches_for_ensemble", None)
+    command = ["run", "--config", str(tmp_path / "made.yaml"), "--output", str(toy.parent), *numbers]
+    assert main(command) == 1
+    assert capsys.readouterr().err == (
+        f"Error: {toy}: would be replaced (found: another history, with {found}; "
+        "allowed: another --output, or remove that file first)\n"
+    )
+    assert written(toy.parent) == before
+
+
+def test_a_run_can_be_repeated(toy):
+    before = written(toy.parent)
+    assert written(made(toy.parent, TOY, "--run", "2", "--base-seed", "5").parent) == before
+
+
+def test_a_merge_of_other_batches_does_not_replace_a_history(tmp_path, capsys):
+    labels = [f"m:{i}" for i in range(8)]
+    for name, rows in (("a", DENSE), ("b", DENSE[:20])):
+        ActivationBatch.from_dense(rows, labels, seed=4).save(tmp_path / name / "batch_0.pt")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(TOY | {"merge_config": {"iters": 3}}))
+    common = ["--config", str(tmp_path / "run.yaml"), "--output", str(tmp_path)]
+    for name, code in (("a", 0), ("a", 0), ("b", 1)):
+        assert main(["merge", str(tmp_path / name), *common]) == code
+    assert (
+        "history.zip: would be replaced (found: another history, with batches.0: " in capsys.readouterr().err
+    )
+
+
+def test_a_run_does_not_replace_a_file_that_is_no_history(tmp_path, capsys):
+    (tmp_path / "history.zip").write_bytes(b"mine")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(TOY))
+    assert main(["run", "--config", str(tmp_path / "run.yaml"), "--output", str(tmp_path)]) == 1
+    assert "history.zip: would be replaced (found: not a readable history.zip; " in capsys.readouterr().err
+    assert (tmp_path / "history.zip").read_bytes() == b"mine"
+
+
+def test_export_and_import_do_not_replace_other_merges(toy, tmp_path, capsys):
+    other = tmp_path / "other.zip"
+    save_merge_history(example_history(), other)
+    for history, code in ((toy, 0), (other, 1), (toy, 0)):
+        assert main(["export", str(history), "--output", str(tmp_path / "full.zip")]) == code
+        # settings may be given later
+        assert main(["import", str(history), "--output", str(tmp_path / "ensemble")]) == code
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert all("would be replaced (found: another history, with labels: " in line for line in errors)

@@ -1,12 +1,14 @@
 """How kernels are compiled: one cache for exactly this code, one process at a time."""
 
 import ast
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +251,24 @@ def test_kernels_compile_no_texts_and_nothing_twice_for_a_literal(tmp_path, call
     assert {"spdclust.merge.kernels.joining"} <= set(compiled_in)
     assert "numba.cpython.unicode" not in compiled_in
     assert again == []
+
+
+def test_compiling_and_waiting_are_reported(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(compiling, "_ready", set())
+    monkeypatch.setattr(compiling, "_kernel_cache", lambda: tmp_path)
+    monkeypatch.setattr(compiling, "_while_waiting", [])
+    monkeypatch.setattr(compiling, "_PATIENCE", 0.01)
+    caplog.set_level("INFO")
+
+    @compiling.compiled
+    def double(x):
+        return x + x
+
+    compiling.ensure_compiled("a, first", lambda: (double(2), double(2.0)))
+    compiling.ensure_compiled("a, compiled before", lambda: double(2))
+    assert caplog.messages == [f"compiling kernels (a); they are kept in {tmp_path}"]
+    other = (tmp_path / "b.lock").open("w")
+    fcntl.flock(other, fcntl.LOCK_EX)
+    threading.Timer(0.2, other.close).start()
+    compiling.ensure_compiled("b, first", lambda: None)
+    assert caplog.messages[1:] == ["waiting for another process that compiles kernels (b)"]

@@ -73,6 +73,21 @@ def test_a_job_that_ctrl_c_ended_does_not_run(tmp_path, logs):
     assert of(tmp_path) == [("merge", "mlp/demo", "1", "running")]
 
 
+def test_jobs_of_a_workflow_that_was_killed_do_not_run(tmp_path, logs):
+    log = logs(MERGE)
+    now = log.stat().st_mtime
+
+    def state(since, queue=""):
+        return running_jobs(tmp_path / "results", _parse_queue(queue), since)[0].state
+
+    assert state(None) == "running"  # of another folder, or by a version that did not record it
+    assert state([now - 5]) == state([now + 5, now - 5]) == "running"
+    assert state([]) == state([now + 5]) == "interrupted"  # killed, and started again
+    assert state([], "7|RUNNING|None|1|1G|1:00:00|group_mlp-demo|/w") == "running"
+    job = running_jobs(tmp_path / "results", since=[])[0]
+    assert job.seconds is None  # no time that goes on
+
+
 def test_merges_done_their_rate_and_the_time_left(tmp_path, logs, monkeypatch):
     log = logs(MERGE)
     labels = [f"m:{each}" for each in range(11)]

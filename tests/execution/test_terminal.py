@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from spdclust.execution.terminal import BriefTerminal
+from spdclust.execution.terminal import BriefTerminal, missing_target
 
 
 @pytest.fixture
@@ -67,3 +67,28 @@ def test_an_interruption_is_one_line_and_not_a_failure_of_each_job(show):
     assert show("ERROR", stopped, levelno=logging.ERROR) is None
     assert show(None, "cannot be cancelled", levelno=logging.WARNING) == "cannot be cancelled"
     assert show(None, "Complete log: x.log") == "Complete log: x.log"
+
+
+def test_names_near_a_missing_target_are_those_that_can_be_made():
+    run = r"results/{run_config,a|b\-1}"
+    names = ["report", f"{run}/{{sweep,(?!)}}/sweep.json"]
+    names += [
+        rf"{run}/{{ensemble,one|two}}/plots/{stem}.png" for stem in ("mdl", r"state_{run,\d+}", "groups")
+    ]
+    names += [rf"{run}/plots/raw_{{run,\d+}}.png"]
+    folders = {"a/one", "b-1/two"}
+
+    def allowed(target):
+        return missing_target(target, names, folders).allowed
+
+    # no ensemble of another run
+    assert allowed("results/a/two/plots/groups.png").split(", ") == [
+        "results/b-1/two/plots/groups.png", "results/a/one/plots/groups.png"
+    ]  # fmt: skip
+    assert allowed("./results/a/one/plots/stat_3.png") == "results/a/one/plots/state_<run>.png"
+    assert allowed("results/b-1/two/plots/raw_0.png").startswith("results/b-1/plots/raw_<run>.png")
+    assert allowed("results/a/one/plots/xyz.png").split(", ") == [
+        f"results/a/one/plots/{name}.png" for name in ("groups", "mdl", "state_<run>")
+    ]
+    assert allowed("repport") == "report"
+    assert "sweep" not in allowed("results/a/sweep/sweep.json")

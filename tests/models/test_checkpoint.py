@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import pickle
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from new_interpreter import imported_by
 
 from spdclust.core.errors import InputError
 from spdclust.models import load_model
-from spdclust.models.checkpoint import read_shapes, read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint import check_components, read_shapes, read_state_dict, resolve_checkpoint
 from spdclust.models.config import _modernised, read_config
 
 DATA = Path(__file__).parents[1] / "data/models"
@@ -478,6 +479,9 @@ def test_a_run_of_param_decomp_names_the_command_whose_snapshot_is_read(tmp_path
     with pytest.raises(InputError) as caught:
         load_model(run, device="cpu")
     line = str(caught.value)
+    # before anything is sampled, by `spdclust run` and the first job of a workflow
+    with pytest.raises(InputError, match=re.escape(line)):
+        check_components(resolve_checkpoint(run))
     assert line.startswith(f"{run}: model_path: a run of param-decomp, whose checkpoints are not read")
     assert f"found: {found};" in line
     assert (

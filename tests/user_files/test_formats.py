@@ -283,7 +283,10 @@ def test_labels_state_how_many_components_there_are(tmp_path, caplog):
     narrow = {"indices": torch.tensor([[0, 1], [1, 2]]), "values": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
     torch.save(narrow, tmp_path / "x.pt")
     with caplog.at_level(logging.WARNING):
+        # a job compares headers first, of each run
+        assert [header_of_user_file(tmp_path / "x.pt").n_components for _ in range(2)] == [3, 3]
         assert read_user_file(tmp_path / "x.pt").n_components == 3
+    assert len(caplog.messages) == 1
     assert "does not state how many components there are: taken to be 3" in caplog.text
     torch.save({**narrow, "n_latents": 5}, tmp_path / "x.pt")
     assert read_user_file(tmp_path / "x.pt").n_components == 5

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from new_interpreter import imported_by
 from scipy import sparse
 
 from spdclust.commands.cli import main
@@ -461,3 +462,59 @@ def test_tokens_of_many_shards_are_stored_for_the_first_samples(tmp_path, monkey
     texts, position = batch.examples.context(47)
     assert (texts[position], batch.examples.n_samples) == ("107", 60)
     assert texts == [str(number) for number in range(105, 110)]
+
+
+def test_validate_names_tokens_and_compares_their_number(tmp_path, capsys):
+    own = save(tmp_path / "own", **{f"run_{run}__acts": activations() for run in range(2)})
+    n_samples = len(activations())
+    for run in range(2):
+        np.save(own / f"run_{run}/tokens.npy", np.arange(n_samples))
+    (tmp_path / "p.yaml").write_text(
+        f"clustering_run_config: {{precomputed_activations_dir: {own}}}\nn_runs: 2\n"
+    )
+    assert main(["validate", str(tmp_path / "p.yaml")]) == 0
+    assert "\n  tokens of run_0/acts.npy, run_1/acts.npy (tokens.npy)\n" in capsys.readouterr().out
+    (own / "run_1/tokens.npy").unlink()
+    for name, write in (
+        ("tokens.npy", lambda path: np.save(path, np.arange(n_samples - 1))),
+        ("tokens.json", lambda path: path.write_text(str(list(range(n_samples - 1))))),
+    ):
+        write(own / "run_1" / name)
+        assert main(["validate", str(tmp_path / "p.yaml")]) == 1
+        assert (
+            f"run_1/{name}: tokens: not one token for each sample (found: {n_samples - 1} tokens in 1 sequences, "
+            f"{n_samples} samples; allowed: {n_samples} tokens)"
+        ) in capsys.readouterr().err
+        (own / "run_1" / name).unlink()
+
+
+def test_validate_names_tokens_that_only_torch_can_count(tmp_path, capsys):
+    np.save(tmp_path / "acts.npy", activations())
+    torch.save(torch.arange(3), tmp_path / "tokens.pt")
+    (tmp_path / "run.yaml").write_text(f"precomputed_activations_dir: {tmp_path}\n")
+    command = ["validate", str(tmp_path / "run.yaml")]
+    assert "torch" not in imported_by(f"from spdclust.commands.cli import main; main({command})")
+    assert main(command) == 0
+    assert "\n  tokens of acts.npy (tokens.pt, their number is not checked)\n" in capsys.readouterr().out
+
+
+def test_validate_names_the_columns_of_tables(tmp_path, capsys):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = activations().tolist()
+    columns = {"activations": rows, "input_ids": list(range(len(rows))), "text": ["a"] * len(rows)}
+    for run in range(2):
+        (tmp_path / f"run_{run}").mkdir()
+        pq.write_table(pa.table(columns | {"score": [0.5] * len(rows)}), tmp_path / f"run_{run}/a.parquet")
+    (tmp_path / "run.yaml").write_text(f"precomputed_activations_dir: {tmp_path}\n")
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert "\n  tokens of run_0/a.parquet, run_1/a.parquet (in the file)\n" in shown
+    assert (
+        "\n  columns of run_0/a.parquet, run_1/a.parquet (read: activations, input_ids; not read: text, score)\n"
+        in shown
+    )
+    pq.write_table(pa.table(columns | {"input_ids": [[1, 2]] * len(rows)}), tmp_path / "run_1/a.parquet")
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 1
+    assert "run_1/a.parquet: tokens: not one token for each sample" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def test_runs_have_folders_of_their_own_or_share_one(tmp_path):
         np.save(tmp_path / f"run_{run}" / "x.npy", DENSE)
     assert files_of_run(tmp_path, 1).files == [tmp_path / "run_1" / "x.npy"]
     with pytest.raises(
-        InputError, match=r"no folder for this run \(found: run_0, run_1; allowed: run_2/ too"
+        InputError, match=r"no folder run_2: .* \(found: run_0, run_1; allowed: run_2/ too, n_runs: 2 at most"
     ):
         files_of_run(tmp_path, 2)
 
@@ -149,7 +149,8 @@ def test_numbers_of_runs_may_have_leading_zeros(tmp_path):
         np.save(tmp_path / f"run_{run:02}" / "x.npy", DENSE * run)
     assert files_of_run(tmp_path, 9).files == [tmp_path / "run_09" / "x.npy"]
     with pytest.raises(
-        InputError, match=r"no folder for this run \(found: run_08, run_09, run_10; allowed: run_0/"
+        InputError,
+        match=r"no folder run_0: runs are numbered from 0 \(found: run_08, run_09, run_10; allowed: rename them to run_0, run_1, run_2\)",
     ):
         files_of_run(tmp_path, 0)
     (tmp_path / "run_9").mkdir()

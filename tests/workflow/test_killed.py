@@ -10,6 +10,8 @@ import time
 import pytest
 from workflow import Workflow, jobs_at_work, wait_for_work
 
+from spdclust.execution.snakemake_hooks import running_since
+
 
 def start(workflow: Workflow) -> subprocess.Popen:
     return subprocess.Popen(
@@ -65,8 +67,10 @@ def test_a_second_workflow_on_the_same_results_is_refused_while_the_first_runs(t
     outcome = workflow.run()
     assert outcome.code != 0
     assert "cannot be locked" in outcome.output
+    assert len(running_since(workflow.folder / ".snakemake")) == 1
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    assert running_since(workflow.folder / ".snakemake") == []
     outcome = workflow.run("--", "results/small/tiny/pipeline_config.yaml")
     assert outcome.code == 0, outcome.output
     assert "its locks are released" in outcome.output

@@ -107,3 +107,19 @@ def test_activations_from_elsewhere_need_no_gpu(tmp_path):
     np.save(workflow.folder / "own/latents.npy", np.eye(4))
     workflow.write("config/runs/small.yaml", {"precomputed_activations_dir": "own"})
     assert all("gpu=0" in job for job in of_rule(planned(workflow, "batches"), "precompute_batches"))
+
+
+@pytest.mark.parametrize(
+    ("target", "allowed"),
+    [
+        ("results/small/tiny/plots/group.png", "results/small/tiny/plots/groups.png, "),
+        ("results/small/tinny/groups.json", "results/small/tiny/groups.json"),
+        ("figurs", "figures)"),
+    ],
+)
+def test_a_target_that_no_rule_makes_is_one_line_with_the_nearest_names(two_pipelines, target, allowed):
+    for options in (["-n"], ["-n", "-q"], []):
+        outcome = two_pipelines.run(*options, "--", target)
+        assert outcome.code == 1
+        assert f"Error: {target}: no rule makes this file (allowed: {allowed}" in outcome.output
+        assert "MissingRule" not in outcome.output

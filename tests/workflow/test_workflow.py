@@ -86,7 +86,7 @@ def test_a_copied_process_plans_and_prints_what_one_from_the_command_line_does(c
             outcomes.append((outcome.code, timeless.splitlines()))
         assert outcomes[0] == outcomes[1]
         assert any(arguments[-1] in line for line in outcomes[0][1])
-        assert len(outcomes[0][1]) > 2
+        assert len(outcomes[0][1]) >= 2  # the profile, and the plan or one line of an error
 
 
 def test_it_ends_by_saying_what_was_found_and_what_to_open(finished):

@@ -1,12 +1,14 @@
 """The `spdclust` command: one subcommand per stage, using the same functions as the workflow rules."""
 
 import argparse
+import contextlib
 import logging
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spdclust.commands import (
     ensembles,
@@ -55,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     act: Callable[[argparse.Namespace], None] = options.act
     try:
-        act(options)
+        with contextlib.nullcontext() if options.verbose else _slow_steps_shown():
+            act(options)
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -69,6 +72,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {input_error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _slow_steps_shown() -> Iterator[None]:
+    """Print that kernels are compiled, and the steps of the search for groups if it takes long."""
+    begin = time.monotonic()
+
+    def is_late(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or time.monotonic() - begin > _SHORT
+
+    # by name, since these modules are slow to import
+    compiling, groups = map(logging.getLogger, ("spdclust.core.compiling", "spdclust.stages.groups"))
+    compiling.setLevel(logging.INFO)
+    groups.setLevel(logging.INFO)
+    groups.addFilter(is_late)
+    try:
+        yield
+    finally:
+        groups.removeFilter(is_late)
+        compiling.setLevel(logging.NOTSET)
+        groups.setLevel(logging.NOTSET)
+
+
+_SHORT = 2.0
+"""Seconds for which the search for groups prints nothing."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,9 +213,11 @@ def _run(options: argparse.Namespace) -> None:
         config = resolve_paths(config, options.config)
     from spdclust.sampling.estimate import check_model
     from spdclust.sampling.precompute import precompute_batches_for_ensemble
+    from spdclust.sampling.settings import without_places
 
     with TemporaryDirectory(prefix="spdclust_") as temporary, in_file(options.config):
         folder = options.batches or Path(temporary)
+        _check_output(config, options, {"sampling": without_places(config.sampling())})
         check_model(config)
         precompute_batches_for_ensemble(config, options.run + 1, folder, runs=[options.run])
         _merge_folder(folder / f"run_{options.run}", config, options)
@@ -210,8 +240,20 @@ def _warn_of_unused_keys(path: Path) -> None:
         logger.warning(line)
 
 
+def _check_output(
+    config: "ClusteringRunConfig", options: argparse.Namespace, provenance: Mapping[str, Any]
+) -> None:
+    """Raise an error if the history of another merge would be replaced."""
+    from spdclust.commands.comparing import check_replaced
+
+    numbers = {"run": options.run, "base_seed": options.base_seed}
+    settings = {"merge_config": config.merge_config.resolved()}
+    check_replaced(options.output / "history.zip", numbers | settings | dict(provenance))
+
+
 def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse.Namespace) -> None:
-    from spdclust.files.batches import find_batches
+    from spdclust.core.provenance import history_provenance
+    from spdclust.files.batches import BatchedActivations, find_batches
     from spdclust.stages.merge import merge
 
     found = find_batches(folder)
@@ -222,6 +264,11 @@ def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse
             "%s: %d batches, the configuration uses %d: merging %s",
             folder, len(found), needed, f"the first {needed}" if needed < len(found) else "them in turn",
         )  # fmt: skip
+    source = BatchedActivations(used, allow_different_models=config.allow_different_models)
+    origin = history_provenance(source.digests, source.made_from, code="")
+    # batches of another version of the package have other digests
+    names = ("sampling", "checkpoint_digest", "inputs") if "inputs" in origin else ("batches",)
+    _check_output(config, options, {name: origin[name] for name in names if name in origin})
     history = options.output / "history.zip"
     merge(
         used,

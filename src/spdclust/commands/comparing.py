@@ -12,7 +12,7 @@ from spdclust.config.load import read_mapping, validate
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import INSIST
-from spdclust.core.safe_reading import read_json
+from spdclust.core.safe_reading import exists, read_json
 from spdclust.files.archive import read_arrays
 from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
@@ -77,7 +77,8 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
     if before.read_bytes() == again.read_bytes():
         return Compared(name, True)
     first, second = load_merge_history(before), load_merge_history(again)
-    return Compared(name, False, _differing_numbers(first, second), _differing_records(first, second))
+    records = _differing_records(first.provenance, second.provenance)
+    return Compared(name, False, _differing_numbers(first, second), records)
 
 
 def compare_files(before: Path, again: Path, name: str) -> Compared:
@@ -129,17 +130,9 @@ _READ = {".json": _json_numbers, ".npz": _npz_numbers}
 
 def _differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
     """Return which labels, settings and arrays of two histories differ."""
-    differences = []
-    if first.labels != second.labels:
-        differences.append(f"labels: {first.n_components} components, now {second.n_components}")
     settings, others = first.config.resolved(), second.config.resolved()
-    differences += [f"merge_config.{key}" for key in settings if settings[key] != others.get(key)]
-    pairs, other_pairs = first.selected_pairs, second.selected_pairs
-    if not np.array_equal(pairs, other_pairs):
-        n = min(len(pairs), len(other_pairs))
-        unequal = np.flatnonzero((pairs[:n] != other_pairs[:n]).any(axis=1))
-        n_equal = int(unequal[0]) if len(unequal) else n
-        differences.append(f"merges after the first {n_equal}" if n_equal else "all merges")
+    differences = [f"merge_config.{key}" for key in settings if settings[key] != others.get(key)]
+    differences += _differing_merges(first, second)
     arrays = {"mdl_loss": first.mdl_loss, "merge_pair_cost": first.merge_pair_cost, **first.records}
     now = {"mdl_loss": second.mdl_loss, "merge_pair_cost": second.merge_pair_cost, **second.records}
     for name in sorted(arrays.keys() | now.keys()):
@@ -148,13 +141,26 @@ def _differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
     return differences
 
 
+def _differing_merges(first: MergeHistory, second: MergeHistory) -> list[str]:
+    differences = []
+    if first.labels != second.labels:
+        differences.append(f"labels: {first.n_components} components, now {second.n_components}")
+    pairs, other_pairs = first.selected_pairs, second.selected_pairs
+    if not np.array_equal(pairs, other_pairs):
+        n = min(len(pairs), len(other_pairs))
+        unequal = np.flatnonzero((pairs[:n] != other_pairs[:n]).any(axis=1))
+        n_equal = int(unequal[0]) if len(unequal) else n
+        differences.append(f"merges after the first {n_equal}" if n_equal else "all merges")
+    return differences
+
+
 def _equal(first: np.ndarray, second: np.ndarray) -> bool:
     return np.array_equal(first, second, equal_nan=bool(first.dtype.kind == "f" and second.dtype.kind == "f"))
 
 
-def _differing_records(first: MergeHistory, second: MergeHistory) -> list[str]:
-    """Return which entries of two histories' provenance differ, each with both values."""
-    before, now = _flattened(first.provenance), _flattened(second.provenance)
+def _differing_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return which entries of two records differ, each with both values."""
+    before, now = _flattened(first), _flattened(second)
     return [
         f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"
         for name in dict.fromkeys([*before, *now])
@@ -177,6 +183,47 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _short(value: object) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def check_replaced(path: Path, new: MergeHistory | Mapping[str, Any]) -> None:
+    """Raise an error if a file that is to be written has the history of another merge.
+
+    `new` is the history to write, or, of one that is still to be made, `base_seed`, `run`, `merge_config` and
+    entries of its provenance.
+
+    Example:
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> path = write_example_ensemble(folder).history(1)
+        >>> check_replaced(path, {"run": 1})
+        >>> check_replaced(path, {"run": 2})
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: /.../history.zip: would be replaced (found: another history, with run: 1, ...
+
+    Raises:
+        InputError: the file has other components or merges than `new`, other values of these entries, or
+            cannot be read.
+    """
+    if not exists(path):
+        return
+    try:
+        before = load_merge_history(path)
+    except InputError as error:
+        raise InputError("would be replaced", file=path, found=error.problem, allowed=_ELSEWHERE) from error
+    if isinstance(new, MergeHistory):
+        differing = _differing_merges(before, new)
+    else:
+        seed = before.provenance.get("seed")
+        base_seed, run = seed if isinstance(seed, list) and len(seed) == 2 else (None, seed)
+        known = {"base_seed": base_seed, "run": run, "merge_config": before.config.resolved()}
+        known |= before.provenance
+        differing = _differing_records({name: known.get(name) for name in new}, new)
+    if differing:
+        found = f"another history, with {'; '.join(differing)}"
+        raise InputError("would be replaced", file=path, found=found, allowed=_ELSEWHERE)
+
+
+_ELSEWHERE = "another --output, or remove that file first"
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,10 +128,12 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from spdclust.commands.comparing import check_replaced
     from spdclust.core.errors import in_file
     from spdclust.files.histories import load_merge_history, save_merge_history
 
     history = load_merge_history(options.history)
+    check_replaced(options.output, history)
     with in_file(options.history):
         save_merge_history(history, options.output, group_idxs=True, reader=options.reader)
     print(
@@ -174,6 +176,7 @@ def _check_import(options: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
+    from spdclust.commands.comparing import check_replaced
     from spdclust.core.errors import in_file
     from spdclust.core.provenance import INSIST
     from spdclust.files.histories import load_merge_histories, save_merge_history
@@ -189,16 +192,19 @@ def _import(options: argparse.Namespace) -> None:
     ):
         with in_file(path):
             histories.append(give_settings(history, given))
+    paths = [options.output / "runs" / f"run_{run}" / "history.zip" for run in range(len(histories))]
+    for path, history in zip(paths, histories, strict=True):
+        check_replaced(path, history)
     unknown = sorted({name for history in histories for name in history.not_stated})
     if unknown:
         print(
             f"not stated by the histories, recorded as unknown: {', '.join(unknown)}; "
             "values that you know can be given with --setting KEY=VALUE"
         )
-    for run, history in enumerate(histories):
+    for path, history in zip(paths, histories, strict=True):
         if insist:
             history = replace(history, provenance=history.provenance | {INSIST: True})
-        save_merge_history(history, options.output / "runs" / f"run_{run}" / "history.zip")
+        save_merge_history(history, path)
     if len(histories) > 1:
         print(f"wrote {len(histories)} runs; next: spdclust stability {options.output}")
     else:

@@ -230,11 +230,12 @@ def run_snakemake(command: list[str]) -> None:
 
 def _watch(options: argparse.Namespace) -> None:
     from spdclust.execution.running_jobs import format_jobs, queued_jobs, running_jobs
+    from spdclust.execution.snakemake_hooks import running_since
 
     if not options.results.is_dir():
         raise InputError("no such folder", file=options.results, allowed="the folder of a workflow's results")
     while True:
-        table = format_jobs(running_jobs(options.results, queued_jobs()))
+        table = format_jobs(running_jobs(options.results, queued_jobs(), running_since()))
         if options.once:
             print(table)
             return

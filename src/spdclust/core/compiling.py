@@ -8,6 +8,7 @@ error message, which takes 2 to 3 s, so kernels copy in a loop.
 import contextlib
 import functools
 import inspect
+import logging
 import platform
 import threading
 from collections.abc import Callable, Iterator
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.event import Listener, install_listener
 from numba.core.registry import CPUDispatcher
 
 from spdclust.core.atomic import cache_folder, mark_used, one_process_at_a_time, remove_unused
 from spdclust.core.code_fingerprint import code_fingerprint
+
+logger = logging.getLogger(__name__)
 
 numba_config: Any = numba.config  # its attributes are created at run time
 
@@ -147,6 +151,8 @@ _PATIENCE = 2.0
 def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
     """Compile kernels, or load them from the cache, before they are used; once per process.
 
+    The log reports if this takes long: if they are not in the cache, or another process compiles them.
+
     Numba writes its cache without a lock: two processes that compile different types of one kernel at once
     can leave an index that names the wrong code. Jobs that start together wait for the first to compile.
 
@@ -163,10 +169,26 @@ def ensure_compiled(name: str, call_on_little: Callable[[], object]) -> None:
     root = _kernel_cache()
     package = name.split(",")[0]
     with contextlib.nullcontext() if root is None else _alone(root / f"{package}.lock"):
-        call_on_little()
+        with install_listener("numba:compile", _Report(package, root)):
+            call_on_little()
         if root is not None:
             remove_unused(root)
     _ready.add(name)
+
+
+class _Report(Listener):
+    """Logs that kernels are compiled, when the first one is."""
+
+    def __init__(self, package: str, root: Path | None) -> None:
+        kept = "in no folder, as none can be written" if root is None else f"in {root}"
+        self._lines = [f"compiling kernels ({package}); they are kept {kept}"]
+
+    def on_start(self, event: Any) -> None:
+        if self._lines:
+            logger.info("%s", self._lines.pop())
+
+    def on_end(self, event: Any) -> None:
+        pass
 
 
 def while_waiting(call: Callable[[], object]) -> None:
@@ -182,8 +204,10 @@ def while_waiting(call: Callable[[], object]) -> None:
 def _alone(lock: Path) -> Iterator[None]:
     with contextlib.ExitStack() as locks:
         try:
-            locks.enter_context(one_process_at_a_time(lock, _PATIENCE if _while_waiting else None))
+            locks.enter_context(one_process_at_a_time(lock, _PATIENCE))
         except TimeoutError:
-            _while_waiting.pop()()
+            logger.info("waiting for another process that compiles kernels (%s)", lock.stem)
+            if _while_waiting:
+                _while_waiting.pop()()
             locks.enter_context(one_process_at_a_time(lock))
         yield

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spdclust.core.errors import InputError, memory_error
+from spdclust.core.errors import InputError, memory_error, missing_package
 
 TEXT_LIMIT = 256 * 2**20
 """Maximum size of a text file in bytes."""
@@ -18,6 +18,7 @@ LEAST_LIMIT = 256 * 2**20
 MOST_EXPANSION = 100
 """Maximum ratio of the size in memory to the file size, for contents above `LEAST_LIMIT`."""
 
+_NOT_OF_FILES = (NameError, ImportError)
 _TELLING = (ValueError, OSError, RuntimeError, EOFError)  # their messages are clear without the type's name
 
 
@@ -175,10 +176,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def as_input_error(problem: str, path: str | Path, allowed: str, field: str | None = None) -> Iterator[None]:
-    """Convert any exception raised inside the block to an `InputError` that names the file.
+    """Convert an exception raised inside the block to an `InputError` that names the file.
 
-    Damaged files make libraries raise almost any exception: ten types have been observed from `zipfile`,
-    NumPy and torch alone.
+    Damaged files make libraries raise almost any exception: 26 types have been observed, `TypeError`,
+    `AttributeError` and `AssertionError` among them. Undefined names and failed imports are no fault of the
+    file, and are raised as they are.
 
     Example:
         >>> with as_input_error("not a readable history", "history.zip", "a history.zip"):
@@ -189,16 +191,18 @@ def as_input_error(problem: str, path: str | Path, allowed: str, field: str | No
         range; allowed: a history.zip)
 
     Raises:
-        InputError: any exception was raised; an `InputError` is re-raised with the file filled in.
+        InputError: an exception was raised; an `InputError` is re-raised with the file filled in.
     """
     try:
         yield
     except InputError as error:
         raise error.located(file=path) from error
     except Exception as error:
-        too_little = memory_error(error)
-        if too_little is not None:
-            raise too_little.located(file=path) from error
+        of_machine = memory_error(error) or missing_package(error)
+        if of_machine is not None:
+            raise of_machine.located(file=path) from error
+        if isinstance(error, _NOT_OF_FILES):
+            raise
         reason, name = " ".join(str(error).split()), type(error).__name__
         found = reason if reason and isinstance(error, _TELLING) else f"{name}: {reason}".removesuffix(": ")
         raise InputError(problem, file=path, field=field, found=found, allowed=allowed) from error

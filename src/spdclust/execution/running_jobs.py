@@ -97,10 +97,14 @@ class QueuedJob:
         )
 
 
-def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[RunningJob]:
+def running_jobs(
+    results: str | Path, queued: Sequence[QueuedJob] = (), since: Sequence[float] | None = None
+) -> list[RunningJob]:
     """Return the jobs of a workflow that are waiting or running, failed, or were interrupted.
 
-    A job is running from the first line of its log until Snakemake writes its benchmark.
+    A job is running from the first line of its log until Snakemake writes its benchmark. `since` are the
+    starts of workflows that run now, if known: with no job in the queue of Slurm, a log that was last written
+    before them is of a job that was killed.
 
     Example:
         >>> log = folder / "logs/mlp/demo/merge/run_3.log"
@@ -118,7 +122,8 @@ def running_jobs(results: str | Path, queued: Sequence[QueuedJob] = ()) -> list[
             continue
         rule, ensemble, run = _named(log.relative_to(logs))
         key = (rule, "_".join([*ensemble.split("/"), *filter(None, [run])]))
-        interrupted = was_interrupted(log)
+        killed = since is not None and not queued and not any(start <= log.stat().st_mtime for start in since)
+        interrupted = killed or was_interrupted(log)
         by_its_log = "interrupted" if interrupted else "running"
         state = "failed" if failed_for_good(log) else states.get(key, by_its_log)
         # what remains in the queue has not begun

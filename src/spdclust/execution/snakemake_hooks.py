@@ -269,6 +269,25 @@ def forget_owner(folder: Path = _FOLDER) -> None:
     (folder / "owners" / f"{os.getpid()}.json").unlink(missing_ok=True)
 
 
+def running_since(folder: Path = _FOLDER) -> list[float] | None:
+    """Return when each workflow that runs in the working folder started; None if that is not recorded.
+
+    A workflow on another machine is taken to run.
+
+    Example:
+        >>> running_since(folder)
+        >>> note_owner(folder)
+        >>> len(running_since(folder))
+        1
+        >>> forget_owner(folder)
+        >>> running_since(folder)
+        []
+    """
+    if not (folder / "owners").is_dir():
+        return None
+    return [note.stat().st_mtime for note in (folder / "owners").glob("*.json") if not _is_dead(note)]
+
+
 def release_dead_locks(folder: Path = _FOLDER) -> bool:
     """Remove the locks of the working folder if every recorded owner is a dead process on this host.
 

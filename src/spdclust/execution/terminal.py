@@ -1,11 +1,15 @@
 """What a running workflow prints on the terminal: a line per finished job; failures and warnings in full."""
 
+import difflib
 import logging
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
 from typing import Any
 
+from spdclust.core.errors import InputError
 from spdclust.execution.batch_jobs import rule_and_runs, text_of_runs
 
 _HIDDEN_EVENTS = frozenset(
@@ -91,6 +95,85 @@ def hide_start() -> None:
 
 def _is_not_start(record: logging.LogRecord) -> bool:
     return _event(record) != "WORKFLOW_STARTED" and not _START.match(str(record.msg))
+
+
+def explain_missing_targets(names: Callable[[], Sequence[str]], folders: Collection[str]) -> None:
+    """Let an error about a target that no rule makes show the nearest names, in one line.
+
+    Example:
+        >>> explain_missing_targets(lambda: ["results/groups.png"], ["mlp/demo"])
+
+    Args:
+        names: returns the names of rules, and their outputs with wildcards; called for such an error only.
+        folders: of ensembles and sweeps below the results, as in `mlp/demo`.
+    """
+    from snakemake.logging import logger
+
+    def explain(record: logging.LogRecord) -> bool:
+        missing = _MISSING.search(str(record.msg))
+        if missing and record.__dict__.get("exception") == "MissingRuleException":
+            record.msg = f"Error: {missing_target(missing[1], names(), folders)}"
+        return True
+
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(explain)
+
+
+_MISSING = re.compile(r"No rule to produce (.+) \(if you use")
+
+
+def missing_target(target: str, names: Sequence[str], folders: Collection[str]) -> InputError:
+    """Return the error for a target that no rule makes.
+
+    Example:
+        >>> run = "results/{run_config,mlp}/{ensemble,demo}"
+        >>> names = ["merge", f"{run}/plots/groups.png", f"{run}/runs/run_{{run,[0-9]+}}/history.zip"]
+        >>> print(missing_target("results/mlp/demo/plots/group.png", names, ["mlp/demo"]))
+        results/mlp/demo/plots/group.png: no rule makes this file (allowed: results/mlp/demo/plots/groups.png)
+        >>> print(missing_target("results/mlp/other/runs/run_0/history.zip", names, ["mlp/demo"]))
+        results/mlp/other/runs/run_0/history.zip: ... (allowed: results/mlp/demo/runs/run_<run>/history.zip)
+    """
+    known = sorted({path for name in names for path in _filled(name, folders)})
+    folder, name = os.path.split(os.path.normpath(target))
+    beside = [path for path in known if os.path.dirname(path) == folder]
+    for paths in (beside, known):
+        near = difflib.get_close_matches(name, {os.path.basename(path) for path in paths}, 3, 0.7)
+        nearest = [path for path in paths if os.path.basename(path) in near]
+        if nearest:
+            allowed = difflib.get_close_matches(target, nearest, 3, 0)
+            break
+    else:
+        suffix = os.path.splitext(name)[1]
+        allowed = [path for path in beside if path.endswith(suffix)] or beside or known
+    return InputError("no rule makes this file", file=target, allowed=", ".join(allowed))
+
+
+def _filled(name: str, folders: Collection[str]) -> Iterator[str]:
+    """Yield the names of an output with the names of folders and listed values; others are shown as <run>."""
+    texts = _WILDCARD.split(name)  # text, wildcard, constraint, text, …
+    wildcards = dict(zip(texts[1::3], texts[2::3], strict=True))
+    within = "sweep" if "sweep" in wildcards else "ensemble"
+    known = {
+        "folder": folders,
+        "run_config": {folder.split("/")[0] for folder in folders},
+        within: {folder.split("/")[1] for folder in folders},
+    }
+    values = []
+    for wildcard, constraint in wildcards.items():
+        if wildcard in known:
+            values.append([value for value in known[wildcard] if re.fullmatch(constraint, value)])
+        else:
+            listed = _LISTED.fullmatch(constraint)
+            values.append(constraint.split("|") if listed else [f"<{wildcard}>"])
+    for chosen in product(*values):
+        filled = dict(zip(wildcards, chosen, strict=True))
+        if within not in filled or f"{filled['run_config']}/{filled[within]}" in folders:
+            yield "".join(f"{text}{value}" for text, value in zip(texts[::3], [*chosen, ""], strict=True))
+
+
+_WILDCARD = re.compile(r"\{(\w+),([^{}]*)\}")
+_LISTED = re.compile(r"[\w|]+")
 
 
 class BriefTerminal(logging.Formatter):

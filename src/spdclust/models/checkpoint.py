@@ -237,6 +237,8 @@ def check_components(checkpoint: Checkpoint, *, plain_only: bool = False) -> dic
         InputError: a file is missing or damaged, there are no components, or components or
             causal-importance functions have not the modules or sizes of the configuration.
     """
+    # first, as its error names the kind of run; weights of another kind look damaged
+    config = checkpoint.config
     shapes = read_shapes(checkpoint, plain_only=plain_only)
     if shapes is None:
         return None
@@ -250,7 +252,7 @@ def check_components(checkpoint: Checkpoint, *, plain_only: bool = False) -> dic
             "checkpoint has no components", file=checkpoint.weights, allowed="a decomposed model"
         )
     _check_patterns(checkpoint, {key: shape[1] for key, shape in sizes.items()})
-    for name, expected in _expected(checkpoint.config, sizes):
+    for name, expected in _expected(config, sizes):
         found = shapes.get(name)
         if found != expected:
             raise InputError(
@@ -260,13 +262,13 @@ def check_components(checkpoint: Checkpoint, *, plain_only: bool = False) -> dic
                 found=None if found is None else str(found),
                 allowed=f"{expected}, as in {checkpoint.config_file}; {_NEXT}",
             )
-    is_global = checkpoint.config.ci_config.fn_type.startswith("global")
+    is_global = config.ci_config.fn_type.startswith("global")
     if not any(name.startswith(GLOBAL if is_global else LAYERWISE) for name in shapes):
         raise InputError(
             "no causal-importance function of this kind",
             file=checkpoint.weights,
             field=f"{GLOBAL if is_global else LAYERWISE}*",
-            allowed=f"{checkpoint.config.ci_config.fn_type}, as in {checkpoint.config_file}; {_NEXT}",
+            allowed=f"{config.ci_config.fn_type}, as in {checkpoint.config_file}; {_NEXT}",
         )
     names = _module_names(shapes)
     return {names.get(key, key.replace("-", ".")): shape[1] for key, shape in sizes.items()}

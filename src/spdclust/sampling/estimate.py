@@ -15,7 +15,7 @@ from spdclust.sampling.inputs import open_inputs
 from spdclust.user_files.folders import files_of_runs, run_numbers
 from spdclust.user_files.layout import listed
 from spdclust.user_files.matrices import open_user_file
-from spdclust.user_files.runs import check_all_runs, describe_runs
+from spdclust.user_files.runs import check_all_runs, describe_headers, describe_runs
 
 TYPICAL_ACTIVE = 100
 """Components above 0 on a sample of a language model, for estimates without measurements."""
@@ -241,6 +241,7 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     scalar = config.merge_config.activation_threshold is None
     try:
         headers = check_all_runs(runs)
+        files += describe_headers(headers)
     except ModuleNotFoundError:
         return Estimate(
             None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes, files=files

@@ -6,7 +6,7 @@ samples), or one number per sample; see `_chosen_columns`. Requires pyarrow, imp
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from spdclust.core.safe_reading import as_input_error, regular_file
 from spdclust.merge.rows import NUMBERS_AT_ONCE, dense_rows
 from spdclust.user_files.arrays import TOP_K
 from spdclust.user_files.contents import UserContent, check_shape
-from spdclust.user_files.layout import TOKEN_NAMES, saved_files
+from spdclust.user_files.layout import TOKEN_NAMES, listed, saved_files
 from spdclust.user_files.tokens import MOST_SAMPLES, UserTokens
 
 EXTRA = "pip install 'spdclust[formats]'"
@@ -48,6 +48,12 @@ class _Columns:
     names: list[str]
     pair: bool = False
     scalar: bool = False
+    tokens: str | None = None
+    unused: Sequence[str] = ()
+
+    def describe(self) -> str:
+        read = self.names if self.tokens is None else [*self.names, self.tokens]
+        return f"read: {listed(read)}" + (f"; not read: {listed(self.unused, 8)}" if self.unused else "")
 
 
 def table_content(path: Path) -> UserContent:
@@ -82,7 +88,8 @@ def table_content(path: Path) -> UserContent:
                 _wide_rows(table, batch, columns) for batch in table.batches(columns.names, at_once)
             ),
             labels=columns.names,
-            tokens=_tokens(pa, table),
+            tokens=_tokens(pa, table, columns.tokens),
+            columns=columns.describe(),
         )
     widths, n_samples, at_once = _measured(pa, table, columns)
     named = not columns.pair and columns.names != ["activations"]
@@ -104,7 +111,8 @@ def table_content(path: Path) -> UserContent:
         sum(widths),
         rows,
         modules=dict(zip(columns.names, widths, strict=True)) if named else None,
-        tokens=_tokens(pa, table),
+        tokens=_tokens(pa, table, columns.tokens),
+        columns=columns.describe(),
         states_width=not columns.pair,
     )
 
@@ -192,9 +200,11 @@ def _chosen_columns(pa: Any, table: _Table) -> _Columns:
     elif len({depth for depth, _ in used}) > 1 or (len(used) > 1 and not columns.pair):
         problem = "columns of different kinds, of which some may not be activations"
     else:
-        unused = [name for name in kinds if name not in columns.names and name not in TOKEN_NAMES]
+        tokens = next((name for name in TOKEN_NAMES if name in kinds), None)
+        unused = [name for name in kinds if name not in (*columns.names, tokens)]
+        columns = replace(columns, tokens=tokens, unused=unused)
         if unused:
-            log.info("%s: activations from %s; not read: %s", table.path, columns.names[:8], unused[:8])
+            log.info("columns of %s: %s", table.path, columns.describe())
         return columns
     raise InputError(
         problem,
@@ -296,9 +306,8 @@ def _stacked(pieces: Iterator[sparse.csr_array]) -> sparse.csr_array:
     return sparse.csr_array(sparse.vstack(list(pieces), format="csr"))
 
 
-def _tokens(pa: Any, table: _Table) -> UserTokens | None:
-    """Return the tokens of a table: one for each row, or a list for each."""
-    name = next((name for name in TOKEN_NAMES if name in table.schema.names), None)
+def _tokens(pa: Any, table: _Table, name: str | None) -> UserTokens | None:
+    """Return the tokens in a column of a table: one for each row, or a list for each."""
     if name is None:
         return None
     depth, kind = _leaf(pa, table.schema.field(name).type)

@@ -36,6 +36,7 @@ class UserContent:
         labels: names of the components, if the file has any.
         modules: number of components of each module, if the file names modules.
         tokens: the token of each sample, if the file has them.
+        columns: which columns of a table are read, and which are not; empty for other files.
         states_width: whether the file states the number of components.
         whole_numbers: whether the values are integers or truth values, as in a mask; None if unknown.
         is_batch: whether it is a batch written by spdclust.
@@ -48,6 +49,7 @@ class UserContent:
     labels: Labels | None = None
     modules: Mapping[str, int] | None = None
     tokens: UserTokens | None = None
+    columns: str = ""
     states_width: bool = True
     whole_numbers: bool | None = None
     is_batch: bool = False

@@ -207,12 +207,14 @@ def _folder_of_run(folder: str | Path, run: int) -> Path:
     if not folders:
         return folder
     if run not in folders:
+        n = len(folders)
+        renamed = f"rename them to {listed([f'run_{number}' for number in range(n)])}"
         raise InputError(
-            "no folder for this run",
+            f"no folder run_{run}: runs are numbered from 0",
             file=folder,
             field=_FIELD,
             found=listed([location.name for location in folders.values()]),
-            allowed=f"run_{run}/ too, fewer runs, or no run_<r>/ at all",
+            allowed=renamed if run < n else f"run_{run}/ too, n_runs: {n} at most, or no run_<r>/ at all",
         )
     return folders[run]
 

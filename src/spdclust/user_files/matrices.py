@@ -17,6 +17,7 @@ Rows are samples, columns components; further leading axes (sequence, position) 
 read in pieces.
 """
 
+import functools
 import logging
 import os
 from dataclasses import replace
@@ -120,12 +121,40 @@ def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, UserTo
         labels = content.generated_labels if content.labels is None else content.labels
         activations = ProcessedActivations.from_sparse(content.rows(), labels, copy=False)
         batch = ActivationBatch(activations, seed, {"task": "own activations", "source": path.name})
-        tokens, file = content.tokens, path
-        if tokens is None and (found := tokens_file(path, SUFFIXES)):
-            tokens, file = read_tokens(found), found
-        if tokens is not None:
-            tokens.check_number(batch.n_samples, file)
-        return batch, tokens
+        # a damaged table may hold fewer samples than it states
+        return batch, tokens_of(replace(content, n_samples=batch.n_samples), path)[1]
+
+
+def tokens_of(
+    content: UserContent, path: Path, *, verify: bool = True
+) -> tuple[Path | None, UserTokens | None]:
+    """Return the file with the tokens of the samples, and the tokens, after comparing their number.
+
+    Example:
+        >>> np.save(f"{folder}/acts.npy", np.ones((4, 2)))
+        >>> np.save(f"{folder}/tokens.npy", np.array([[5, 9], [5, 5]]))
+        >>> file, tokens = tokens_of(open_user_file(folder / "acts.npy"), folder / "acts.npy")
+        >>> file.name, tokens.n_samples
+        ('tokens.npy', 4)
+
+    Args:
+        content: what the file holds.
+        path: the file.
+        verify: also read what only torch can read; otherwise such tokens are None.
+
+    Raises:
+        InputError: there is not one token for each sample, or the tokens cannot be read.
+    """
+    file, tokens = path, content.tokens
+    if tokens is None:
+        found = None if content.is_batch else tokens_file(path, SUFFIXES)
+        if found is None:
+            return None, None
+        if found.suffix == ".pt" and not verify:
+            return found, None
+        file, tokens = found, read_tokens(found)
+    tokens.check_number(content.n_samples, file)
+    return file, tokens
 
 
 def open_user_file(path: Path, *, verify: bool = True) -> UserContent:
@@ -238,12 +267,7 @@ def _labelled(content: UserContent, path: Path) -> UserContent:
         file, labels = found
     else:
         if not content.states_width:
-            log.warning(
-                "%s does not state how many components there are: taken to be %d, by the largest index; "
-                "labels.txt or labels.json would name all",
-                path,
-                content.n_components,
-            )
+            _warn_of_width(path, content.n_components)
         return content
     if not content.states_width and len(labels) > content.n_components:
         content = content.widened(len(labels))
@@ -259,6 +283,16 @@ def _labelled(content: UserContent, path: Path) -> UserContent:
     with as_input_error(_PROBLEM, file, _whole(path)):
         check_labels(labels, content.n_components)
     return replace(content, labels=labels)
+
+
+@functools.cache  # a job opens a file more than once: its header, then the samples
+def _warn_of_width(path: Path, n_components: int) -> None:
+    log.warning(
+        "%s does not state how many components there are: taken to be %d, by the largest index; "
+        "labels.txt or labels.json would name all",
+        path,
+        n_components,
+    )
 
 
 def _of_batch(stored: dict[str, Any], path: Path) -> UserContent:

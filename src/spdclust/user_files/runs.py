@@ -17,7 +17,13 @@ from spdclust.files.archive import digest_of
 from spdclust.merge.activations import ActiveSets, ProcessedActivations
 from spdclust.user_files.folders import RunFiles
 from spdclust.user_files.layout import listed
-from spdclust.user_files.matrices import digest_of_user_file, open_user_file, read_user_file, read_with_tokens
+from spdclust.user_files.matrices import (
+    digest_of_user_file,
+    open_user_file,
+    read_user_file,
+    read_with_tokens,
+    tokens_of,
+)
 from spdclust.user_files.tokens import TokenTexts
 
 
@@ -29,6 +35,8 @@ class UserHeader:
         whole_numbers: whether the values are integers or truth values; None if unknown.
         has_labels: whether the components have given labels, not generated ones; None if unknown.
         threshold: threshold of the sets of active components, of a batch without values.
+        tokens: where the tokens of the samples are; empty if there are none.
+        columns: which columns of a table are read, and which are not; empty for other files.
     """
 
     path: Path
@@ -37,10 +45,12 @@ class UserHeader:
     whole_numbers: bool | None
     has_labels: bool | None
     threshold: float | None = None
+    tokens: str = ""
+    columns: str = ""
 
 
 def header_of_user_file(path: Path) -> UserHeader:
-    """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels.
+    """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels and tokens.
 
     Example:
         >>> import numpy as np
@@ -51,13 +61,24 @@ def header_of_user_file(path: Path) -> UserHeader:
         (20, 25, True, False)
 
     Raises:
-        InputError: the file is missing, damaged or not a matrix, or labels next to it are of another number.
+        InputError: the file is missing, damaged or not a matrix, or labels or tokens are of another number.
     """
     content = open_user_file(path, verify=False)
+    file, tokens = tokens_of(content, path, verify=False)
+    tokens_in = "" if file is None else "in the file" if file == path else file.name
+    if file is not None and tokens is None:
+        tokens_in += ", their number is not checked"
     # generated labels mean the same component of every run if the width is only that of the largest index
     has_labels = content.labels is not None or not content.states_width
     return UserHeader(
-        path, content.n_samples, content.n_components, content.whole_numbers, has_labels, content.threshold
+        path,
+        content.n_samples,
+        content.n_components,
+        content.whole_numbers,
+        has_labels,
+        content.threshold,
+        tokens_in,
+        content.columns,
     )
 
 
@@ -194,6 +215,26 @@ def describe_runs(runs: Sequence[RunFiles]) -> list[str]:
                 unused[f"{found.folder.name}/{name}" if several and is_below else name] = why
     out += [f"not read: {line}" for line in by_reason(unused, 4)]
     return out + [f"warning: {line}" for line in _shared(runs)]
+
+
+def describe_headers(headers: Sequence[UserHeader]) -> list[str]:
+    """Return which files have tokens and where, and which columns of tables are read.
+
+    Example:
+        >>> first = UserHeader(Path("run_0/x.npy"), 400, 24, False, False, tokens="tokens.npy")
+        >>> describe_headers([first, replace(first, path=Path("run_1/x.npy"))])
+        ['tokens of run_0/x.npy, run_1/x.npy (tokens.npy)']
+    """
+    several = len({header.path.parent for header in headers}) > 1
+    lines = []
+    for field in ("tokens", "columns"):
+        stated = {
+            f"{header.path.parent.name}/{header.path.name}" if several else header.path.name: value
+            for header in headers
+            if (value := getattr(header, field))
+        }
+        lines += [f"{field} of {line}" for line in by_reason(stated, 4)]
+    return lines
 
 
 def by_reason(unused: Mapping[str, str], limit: int | None = None) -> list[str]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.errors import InputError
-from spdclust.core.safe_reading import read_json
+from spdclust.core.safe_reading import as_input_error, read_json, regular_file
 from spdclust.core.types import Int
-from spdclust.files.archive import read_array
+from spdclust.files.archive import array_header, check_announced
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.files.torch_files import load_tensors
 
@@ -124,7 +124,7 @@ class UserTokens:
 
 
 def read_tokens(path: Path) -> UserTokens:
-    """Read a file of tokens.
+    """Read a file of tokens; arrays are mapped into memory.
 
     Example:
         >>> _ = (folder / "tokens.json").write_text('[["the", " cat"], ["a"]]')
@@ -140,7 +140,11 @@ def read_tokens(path: Path) -> UserTokens:
             raise _no_tokens(path, type(content).__name__)
         return UserTokens.of(content, path)
     if path.suffix == ".npy":
-        return UserTokens.of(read_array(path, kind="file of tokens"), path)
+        with as_input_error("not a readable file of tokens", path, _ALLOWED):
+            with regular_file(path, _ALLOWED).open("rb") as stream:
+                shape, _, dtype = array_header(stream)
+                check_announced(shape, dtype, path.stat().st_size - stream.tell())
+            return UserTokens.of(np.load(path, mmap_mode="r", allow_pickle=False), path)
     content = load_tensors(path, "file of tokens", _ALLOWED)
     if not hasattr(content, "detach") or str(content.layout) != "torch.strided":
         raise _no_tokens(path, type(content).__name__)
