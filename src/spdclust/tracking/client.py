@@ -161,9 +161,10 @@ def open_tracker(described: Mapping[str, Any]) -> Tracker:
 
 
 def _begin(described: Mapping[str, Any], mode: str | None) -> Any:
-    variables = {name: f"WANDB_{name.upper().removeprefix('X')}" for name in _SECONDS}
     settings: dict[str, Any] = {
-        name: value for name, value in _SECONDS.items() if variables[name] not in os.environ
+        name: seconds
+        for name, seconds in _SECONDS.items()
+        if f"WANDB_{name.upper().removeprefix('X')}" not in os.environ
     }
     settings |= _FIXED | ({"mode": mode} if mode else {})
     run = _wandb().init(
