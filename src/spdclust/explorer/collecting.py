@@ -38,10 +38,6 @@ class PageData:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def packed_header(self) -> dict[str, Any]:
-        """Return the header with the notes in it."""
-        return {**self.header, "notes": self.notes}
-
 
 def collect(
     ensemble: MergeHistoryEnsemble,
@@ -109,30 +105,6 @@ def _spread(rows: Int[np.ndarray, " rows"], limit: int, needed: Sequence[int]) -
         return rows
     chosen = rows[evenly_spaced(len(rows), max(2, limit))]
     return np.union1d(chosen, np.intersect1d(rows, np.array(needed, dtype=np.int64)))
-
-
-def add_final_activity(data: PageData, run: int, counts: Int[np.ndarray, " groups"]) -> None:
-    """Add on how many samples each group that is left at the end of a run is active.
-
-    Example:
-        >>> data = PageData({})
-        >>> add_final_activity(data, 0, np.array([5, 2]))
-        >>> data.arrays["run0.final"].tolist()
-        [5, 2]
-    """
-    data.arrays[f"run{run}.final"] = narrow(counts)
-
-
-def add_consensus_activity(data: PageData, cut: str, counts: Int[np.ndarray, " groups"]) -> None:
-    """Add on how many samples each consensus group at a cut is active.
-
-    Example:
-        >>> data = PageData({})
-        >>> add_consensus_activity(data, "least_mdl", np.array([5, 2]))
-        >>> data.arrays["consensus.least_mdl"].tolist()
-        [5, 2]
-    """
-    data.arrays[f"consensus.{cut}"] = narrow(counts)
 
 
 def add_cofiring(
