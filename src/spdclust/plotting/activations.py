@@ -23,15 +23,11 @@ from spdclust.plotting.matrices import (
 )
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 
-ACTIVITY_THRESHOLD = 0.01
-"""A component is active above this: the merge's own default."""
-
+ACTIVITY_THRESHOLD = 0.01  # the default of the merge
 _SAMPLE_CELLS = 250
 _ZERO = np.zeros(1, dtype=np.int32)
-_BINS, _CLOSE = 50, 1e-3
-"""Bins of the activations; rounding moves values by less than this share of a bin."""
-_STORED = 1 << 17
-"""Stored values that are gone through at once: their temporary arrays stay in the processor's cache."""
+_BINS, _CLOSE = 50, 1e-3  # bins of the activations; rounding moves values by less than this share of a bin
+_STORED = 1 << 17  # stored values read at a time: their temporary arrays stay in the processor's cache
 
 
 def activation_figures(
@@ -41,8 +37,8 @@ def activation_figures(
 ) -> dict[str, Figure]:
     """Draw one batch of activations in every way.
 
-    Components stand module by module; those that are never active in the batch are left out of the
-    matrices, and the titles say how many. Large batches are aggregated to at most 400 × 400 cells.
+    Components are sorted by module; those that are never active in the batch are left out of the
+    matrices, and the titles give their number. Large batches are aggregated to at most 400 × 400 cells.
 
     Example:
         >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "n:0"])

@@ -96,6 +96,20 @@ def new_figure(n_rows: int = 1, size: tuple[float, float] = (6.4, 4.0)) -> tuple
     return figure, list(axes[:, 0])
 
 
+@styled
+def empty_figure(title: str) -> Figure:
+    """Return a figure with the reason why there is nothing to draw.
+
+    Example:
+        >>> empty_figure("Run 0: no merges").axes[0].get_title(loc="left")
+        'Run 0: no merges'
+    """
+    figure, (axes,) = new_figure(size=(6.4, 1.6))
+    axes.set_axis_off()
+    axes.set_title(plain_text(title, 110))
+    return figure
+
+
 def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
     """Return a label as figures can show it: literally, on one line, at most `limit` characters.
 
@@ -297,9 +311,6 @@ CUT_NAMES = {
 """What figures call the cuts."""
 
 
-_WIDTH = 52
-
-
 def groups_span(n_groups: Sequence[int]) -> str:
     """Return the numbers of groups of several runs in few words.
 
@@ -323,9 +334,5 @@ def cut_title(name: str, at: Mapping[str, Any]) -> str:
         'Raise iters.'
     """
     title = f"{CUT_NAMES[name].capitalize()}: {groups_span(at['cut']['n_groups'])}"
-    return "\n".join([title, *_cut_notes(at)])
-
-
-def _cut_notes(at: Mapping[str, Any]) -> list[str]:
-    """Return what makes a cut a doubtful one, in lines that fit a figure."""
-    return [line for note in at["cut"].get("notes", []) for line in textwrap.wrap(note, _WIDTH)]
+    notes = [line for note in at["cut"].get("notes", []) for line in textwrap.wrap(note, 52)]
+    return "\n".join([title, *notes])

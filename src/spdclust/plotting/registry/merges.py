@@ -87,7 +87,7 @@ RULES = (
                 "One moment of a merge",
                 caption=(
                     "One run just after one merge. Left: which component is in which group (groups are "
-                    "numbered by their smallest component). Middle: on how many samples of the batch in hand "
+                    "numbered by their smallest component). Middle: on how many samples of the current batch "
                     "two groups are both active, the diagonal being each group's own activity; a group is "
                     "active when one of its components is. Right: by how much merging two groups would "
                     "change the description length, Σ s (log2 k + α r) over groups with activity s per "
@@ -183,8 +183,8 @@ RULES = (
                 "Coactivation, logarithmic",
                 caption=(
                     _COACTIVATION
-                    + "The colour scale is logarithmic, so that rare company shows too; white pairs "
-                    "never meet."
+                    + "The colour scale is logarithmic, so that rare coactivations are visible; white "
+                    "pairs are never active together."
                 ),
                 part="log_coactivation",
                 label="log_coactivation",
