@@ -26,7 +26,7 @@ from spdclust.files.ensemble_folder import GROUPS, save_run_config
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import load_merge_history
 from spdclust.stages.merge import merge
-from spdclust.stages.track import sync_ensemble
+from spdclust.stages.track import follow_merge, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
 from spdclust.tracking.client import Tracker, open_tracker
 from spdclust.tracking.merges import MergeCallback
@@ -589,3 +589,16 @@ def test_without_a_key_nobody_is_asked_for_one(tmp_path, logged):
     assert outcome.returncode == 0, outcome.stderr
     assert "API key" in outcome.stderr
     assert "wandb login" in outcome.stderr
+
+
+@pytest.mark.parametrize("problem", [None, ZeroDivisionError])
+def test_the_logging_of_a_merge_is_waited_for_whether_or_not_the_merge_fails(tmp_path, monkeypatch, problem):
+    closed = []
+    monkeypatch.setattr("spdclust.stages.track._configured", lambda place, _: place)
+    monkeypatch.setattr(MergeCallback, "close", lambda callback: closed.append(callback))
+    history = TrackedEnsemble(tmp_path / "results/sampling/ens").history(0)
+    with contextlib.suppress(ZeroDivisionError), follow_merge(history, {}) as observer:
+        assert not closed
+        if problem is not None:
+            raise problem
+    assert closed == [observer]
