@@ -12,10 +12,10 @@ from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
 from spdclust.core.names import METHODS
 
 MOST_RUNS = 100_000
-"""Members of an ensemble at most; above it a typing error is likelier than a wish."""
+"""Largest number of runs of an ensemble; a larger one is probably a typing error."""
 
 MOST_PARTS = 500
-"""Jobs that share the distances of an ensemble at most; one job opens the files of all."""
+"""Largest number of jobs that share the distances of an ensemble; one job opens the files of all."""
 
 DEFAULT_PROJECT = "spd-cluster"
 """Project of runs that enable W&B and name none."""

@@ -60,7 +60,7 @@ def unused_keys(path: str | Path) -> list[str]:
         InputError: a file cannot be read.
     """
     given = read_mapping(path)
-    lines = _unused(given, path)
+    lines = _unused(given, f"{path}: ")
     try:
         settings = current_pipeline(given)
     except ValueError:  # an error, which loading the file reports
@@ -69,15 +69,14 @@ def unused_keys(path: str | Path) -> list[str]:
     if isinstance(run_file, str):
         # whatever it is, it names no further file: loading rejects a pipeline file here
         found = _find_run_file(run_file, Path(path))
-        return lines + _unused(read_mapping(found), found)
+        return lines + _unused(read_mapping(found), f"{found}: ")
     if isinstance(run, dict) and "harvest" not in given:
-        prefix = f"{path}: clustering_run_config."
-        lines += [f"{prefix}{key} changes nothing: {why}" for key, why in ignored_keys(run).items()]
+        lines += _unused(run, f"{path}: clustering_run_config.")
     return lines
 
 
-def _unused(given: dict[str, Any], path: str | Path) -> list[str]:
-    return [f"{path}: {key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
+def _unused(given: dict[str, Any], prefix: str) -> list[str]:
+    return [f"{prefix}{key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:

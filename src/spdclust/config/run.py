@@ -287,8 +287,7 @@ class ClusteringRunConfig(Section):
     def batches_needed(self) -> int:
         """Return how many batches each run has.
 
-        With `iters: null` the number of merges is not known before the components are: one more batch than
-        `iters` could be asked for by `n_batches`.
+        With `iters: null` the number of merges depends on the number of components, which is not known yet.
 
         Example:
             >>> merge = MergeConfig(iters=100, recompute_costs_every=20)

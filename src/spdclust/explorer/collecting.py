@@ -100,7 +100,7 @@ def collect(
 
 
 def _spread(rows: Int[np.ndarray, " rows"], limit: int, needed: Sequence[int]) -> Int[np.ndarray, " kept"]:
-    """Return at most about `limit` of some rows, evenly, with the first, the last and those wanted."""
+    """Return about `limit` of some rows, evenly spaced, with the first, the last and those needed."""
     if len(rows) <= limit:
         return rows
     chosen = rows[evenly_spaced(len(rows), max(2, limit))]
@@ -232,10 +232,7 @@ def rows_of_interest(cuts: Sequence[int], n_iterations: int) -> list[int]:
 
 
 def groups_over_union(
-    own: Int[np.ndarray, " own"],
-    names: Int[np.ndarray, "iterations 2"],
-    row: int,
-    n_components: int,
+    own: Int[np.ndarray, " own"], names: Int[np.ndarray, "iterations 2"], row: int, n_components: int
 ) -> Int[np.ndarray, " components"]:
     """Return the group of every component of an ensemble in one run; one that the run lacks is alone.
 

@@ -69,9 +69,7 @@ def group_activity(
 
 
 def rank_tokens(
-    tokens: Int[np.ndarray, " samples"],
-    active: Bool[np.ndarray, " samples"],
-    texts: Mapping[int, str],
+    tokens: Int[np.ndarray, " samples"], active: Bool[np.ndarray, " samples"], texts: Mapping[int, str]
 ) -> list[TokenCount]:
     """Return the tokens on which a group is active, the most surprising ones first.
 
@@ -185,7 +183,7 @@ def describe_by_tokens(
         matrix: `(samples, columns)` causal importances of the samples whose tokens are known.
         examples: these tokens.
         columns: column of each component.
-        groups: numbers of the components of each group, the most wanted first.
+        groups: numbers of the components of each group, the most important first.
         threshold: active is above this; None takes anything above 0.
         active_members: members that have to be active at once, one entry for each of the first groups;
             1 for those after them.

@@ -5,7 +5,6 @@ Names and shapes of the tensors, and from them the number of components, are rea
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,18 +16,16 @@ from typing import TYPE_CHECKING, Any
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
-from spdclust.models.wandb_files import parse_wandb_path, run_folder
+from spdclust.models.wandb_files import CHECKPOINT, CONFIG_NAME, parse_wandb_path, run_folder
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-CONFIG_NAME = "final_config.yaml"
 _ALLOWED = (
     f"a run folder with {CONFIG_NAME} and model_<step>.pth, such a .pth file, or wandb:entity/project/run_id"
 )
-_STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
 
 
 @dataclass(frozen=True)
@@ -106,9 +103,8 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _last_step(folder: Path) -> Path:
-    steps = {
-        int(match[1]): file for file in folder.glob("model_*.pth") if (match := _STEP.fullmatch(file.name))
-    }
+    found = {file: CHECKPOINT.fullmatch(file.name) for file in folder.glob("model_*.pth")}
+    steps = {int(match[1]): file for file, match in found.items() if match}
     if not steps and (folder / "ckpts").is_dir():
         worker = "python -m param_decomp.clustering.scripts.run_worker"
         options = "--n_tokens 50000 --batch_size 16 --n_tokens_per_seq 8"

@@ -17,6 +17,9 @@ from typing import Any
 from spdclust.core.atomic import cache_root, one_process_at_a_time, remove_orphans, temporary_for
 from spdclust.core.errors import InputError
 
+log = logging.getLogger(__name__)
+
+CONFIG_NAME = "final_config.yaml"
 _PREFIX = "wandb:"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _URL = re.compile(rf"https?://[^/]+/({_NAME})/({_NAME})/runs/({_NAME})(?:[/?#].*)?")
@@ -89,9 +92,6 @@ def parse_wandb_path(path: str | Path) -> WandbRun | None:
     return WandbRun(match[1], match[2], match[3] or match[4])
 
 
-log = logging.getLogger(__name__)
-
-CONFIG_NAME = "final_config.yaml"
 _SECONDS = 30
 _POLL_SECONDS = 0.2
 

@@ -138,7 +138,7 @@ def _draw_histograms(
     matrix, n_samples = activations.matrix, max(1, activations.n_samples)
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     values, often, busy = figure.subplots(1, 3)
-    top = np.float64(max(1.0, _largest(matrix)))
+    top = np.float64(matrix.data.max(initial=1))
     counts, edges = np.zeros(_BINS, dtype=np.int64), np.linspace(0, top, _BINS + 1)
     per_sample = np.zeros(activations.n_samples, dtype=np.int64)
     for first, rows in stretches(activations, _STORED):
@@ -189,10 +189,6 @@ def _count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.n
     return counts
 
 
-def _largest(matrix: sparse.csr_array) -> float:
-    return float(matrix.data.max()) if matrix.nnz else 0.0
-
-
 def _times_active(activations: ProcessedActivations, threshold: float) -> Int[np.ndarray, " components"]:
     times = np.zeros(activations.n_components, dtype=np.int64)
     for _, rows in stretches(activations, _STORED):
@@ -203,13 +199,6 @@ def _times_active(activations: ProcessedActivations, threshold: float) -> Int[np
 def _most_frequent_first(frequency: np.ndarray, modules: ModuleOrder) -> Int[np.ndarray, " columns"]:
     module = np.repeat(np.arange(len(modules.names)), np.diff(modules.edges))
     return np.lexsort((-frequency, module))
-
-
-def _positions(columns: np.ndarray, n_components: int) -> np.ndarray:
-    """Return the column of each component, -1 for those left out."""
-    position = np.full(n_components, -1, dtype=np.int64)
-    position[columns] = np.arange(len(columns))
-    return position
 
 
 def _mean_cells(
@@ -241,7 +230,8 @@ def _mean_cells(
 def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int[np.ndarray, " samples"]:
     """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
     n_samples, n_components = activations.matrix.shape
-    position = _positions(columns, n_components)
+    position = np.full(n_components, -1, dtype=np.int64)  # those left out have none
+    position[columns] = np.arange(len(columns))
     means = _column_sums(activations) / max(1, n_samples)
     means[position < 0] = np.inf  # those left out exceed nothing
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last

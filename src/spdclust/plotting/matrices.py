@@ -102,11 +102,7 @@ def block_note(n: int, what: str, how: str) -> str:
 
 
 def draw_matrix(
-    axes: Axes,
-    cells: Num[np.ndarray, "_ _"],
-    shape: tuple[int, int],
-    label: str,
-    scale: str = "linear",
+    axes: Axes, cells: Num[np.ndarray, "_ _"], shape: tuple[int, int], label: str, scale: str = "linear"
 ) -> Colorbar | None:
     """Draw a matrix as one picture with its colour bar; what has no value is grey, zero on a log scale white.
 

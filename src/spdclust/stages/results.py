@@ -6,7 +6,6 @@
 import inspect
 import json
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -49,23 +48,10 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
         settings.write_text(json.dumps(config))
         # the name's end decides the format, and the folder is locked by the workflow that this is a job of
         output = Path(folder) / "report.html"
-        command = [
-            "--snakefile",
-            os.fspath(snakefile),
-            "--nolock",
-            "--quiet",
-            "all",
-            "--report",
-            os.fspath(output),
-            "--configfile",
-            os.fspath(settings),
-        ]
+        command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", snakefile, "--nolock"]
+        command += ["--quiet", "all", "--report", output, "--configfile", settings, "--", target]
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "snakemake", *command, "--", target],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
         if done.returncode or not output.is_file():
             raise InputError(
