@@ -14,7 +14,7 @@ from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import path_as_text
 
 LARGEST = 2**53 - 1
-"""The largest integer that every reader of JSON gives back as it was written."""
+"""The largest integer that every JSON reader returns unchanged."""
 
 
 def _no_truth_value(value: Any) -> Any:

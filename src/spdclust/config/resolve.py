@@ -41,12 +41,12 @@ class WorkflowConfig(Section):
     figures: FigureConfig = FigureConfig()
     """How large figures are drawn."""
     override: PipelineOverride | None = None
-    """Settings that take the place of those in every pipeline file, for one command:
+    """Settings that override those in pipeline files, for one command:
     `--config override='{n_runs: 3}'`."""
 
 
 def unused_keys(path: str | Path) -> list[str]:
-    """Return a line for each key of a pipeline or run file that only the reference implementation obeys.
+    """Return a line for each key of a pipeline or run file that only the reference implementation uses.
 
     For a pipeline file, those of the run file that it names follow.
 
@@ -160,7 +160,7 @@ def resolve_pipeline(path: str | Path, override: PipelineOverride | None = None)
 
 
 def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensemble]:
-    """Return the ensembles of a loaded pipeline, named and looked up as if it stood in `path`.
+    """Return the ensembles of a loaded pipeline, named after `path` and with paths relative to it.
 
     Example:
         >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")

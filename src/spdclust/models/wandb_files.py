@@ -181,7 +181,7 @@ def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[st
     from tqdm import tqdm
 
     files: dict[str, Any] = {each.name: each for each in wandb.Api(timeout=_SECONDS).run(run.path).files()}
-    # all go into one folder: of two with one name, the one nearer to the top of the run comes last and stays
+    # all go into one folder; of two with the same name, the one higher up in the run comes last and is kept
     names = sorted(choose(sorted(files), run), key=lambda name: -name.count("/"))
     chosen = [files[name] for name in names]
     log.info("downloading wandb:%s to %s", run.path, run.cache_folder)

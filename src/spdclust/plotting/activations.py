@@ -262,7 +262,7 @@ def _column_sums(activations: ProcessedActivations) -> Float[np.ndarray, " compo
 
 
 class _Reused:
-    """Arrays of numbers and weights, used again and again: new ones would take longer to get than to fill."""
+    """Arrays of numbers and weights that are reused: allocating new ones takes longer than filling them."""
 
     def __init__(self) -> None:
         self._numbers, self._weights = np.empty(0, dtype=np.int64), np.empty(0)

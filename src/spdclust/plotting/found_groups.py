@@ -109,7 +109,7 @@ def _draw_evidence(axes: Axes, found: FoundGroups, n_shown: int) -> None:
     axes.set_xscale("log", nonpositive="clip")
     spread = error[positive]
     axes.errorbar(saved[positive], rows[positive], xerr=spread, fmt="o", ms=3.5, color=BLUE, elinewidth=1)
-    # an error as large as the value reaches down to the edge, not to the end of the logarithm
+    # on a logarithmic axis, an error as large as the value would have no lower end
     low = np.where(saved > error, saved - error, saved / 3)[positive].min()
     axes.set_xlim(low / 1.5, (saved + error)[positive].max() * 1.5)
 

@@ -104,7 +104,7 @@ def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -
 
 
 def _name_points(axes: Axes, unique: np.ndarray, names: list[list[str]], reach: float) -> None:
-    """Write the runs at each point; those whose names would lie on another's share its text."""
+    """Write the names of the runs at each point; names that would overlap share one text."""
     texts: list[tuple[float, float, list[str]]] = []
     for (x, y), run_names in zip(unique.tolist(), names, strict=True):
         label = run_names[0] if len(run_names) == 1 else f"{len(run_names)} equal runs"

@@ -27,7 +27,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
 
 PALETTE = (BLUE, ORANGE, GREEN, "#E69F00", "#CC79A7", "#56B4E9", "#B8A500")
-"""Colours that stay apart for every kind of colour vision: for lines, and for modules in order."""
+"""Colours for lines, and for modules in order, that colour-blind readers can distinguish."""
 
 AMOUNT, CHANGE = "viridis", "RdBu_r"
 """Colour maps: of quantities, and of changes around zero (blue below, red above)."""
@@ -224,12 +224,12 @@ def _settle_layout(figure: Figure) -> None:
 
 
 UNUSED_TABLES = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
-"""Rules for placing glyphs: in a `.pdf`, every glyph has its place already."""
+"""Rules for placing glyphs; in a `.pdf`, every glyph already has a position."""
 
 
 @contextlib.contextmanager
 def _only_glyphs() -> Iterator[None]:
-    """Let matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, and no log of it."""
+    """Make matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, without logging."""
     from fontTools import subset  # not loaded where no `.pdf` is written
 
     load, log = subset.load_font, logging.getLogger("fontTools")
@@ -265,7 +265,7 @@ def _has_glyph(sign: str) -> bool:
 
 
 def _power_as_text(formula: str) -> str:
-    """Return what matplotlib writes as a formula at a logarithmic axis as text; other texts as they are."""
+    """Return a tick label that matplotlib writes as a formula as text; other labels unchanged."""
     found = _FORMULA.fullmatch(formula)
     if found is None:
         return formula
@@ -293,7 +293,7 @@ class _AsText(Formatter):
 
 
 def _write_powers_as_text(figure: Figure) -> None:
-    """Let the logarithmic axes and colour bars of a figure have powers of ten as text."""
+    """Write powers of ten at the logarithmic axes and colour bars of a figure as text."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(major := axis.get_major_formatter(), LogFormatterMathtext):
@@ -312,7 +312,7 @@ CUT_NAMES = {
 
 
 def groups_span(n_groups: Sequence[int]) -> str:
-    """Return the numbers of groups of several runs in few words.
+    """Return the range of the numbers of groups of several runs as text.
 
     Example:
         >>> groups_span([43, 44, 43]), groups_span([1])

@@ -13,11 +13,9 @@ from spdclust.core.names import METHODS
 from spdclust.core.types import Float, Int
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, empty_figure, new_figure, plain_text, styled
 
-METHOD = "adjusted_rand_dist"
-"""The distance that the figures show."""
-
+METHOD = "adjusted_rand_dist"  # the distance that the figures show
+# inches of a cell's side, cells above which they are smaller and not all named, inches of a character
 _CELL, _MOST_CELLS, _CHARACTER = 0.45, 24, 0.075
-"""Side of a cell, cells above which they are smaller and not all named, width of a character; inches."""
 
 _QUANTITIES = (
     ("n_groups_mean", None, "groups at the cut", "groups [count]", "{:.4g}"),
@@ -196,13 +194,9 @@ def _runs(points: Sequence[Mapping[str, Any]]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-MOST_NUMBERS = 10
-"""Rows or columns of a heat map above which its cells carry no numbers."""
-
+MOST_NUMBERS = 10  # with more rows or columns, the cells of a heat map have no numbers
 _MOST_NAMES, _LONGEST_VALUE = 50, 30
-
-_LOG_SPAN = 20.0
-"""Positive values that span more than this factor are drawn on a logarithmic axis."""
+_LOG_SPAN = 20.0  # positive values that span more than this factor are drawn on a logarithmic axis
 
 
 def _along_axis(

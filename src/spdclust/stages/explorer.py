@@ -113,7 +113,7 @@ def explorer(
 
 
 def files_of(folder: str | Path) -> dict[str, Any]:
-    """Return what `explorer` takes besides histories, as far as it is in or next to an ensemble's folder.
+    """Return the arguments of `explorer` other than histories, for the files of an ensemble that exist.
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
@@ -194,7 +194,7 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
 
 
 def _threshold(data: PageData, history: MergeHistory) -> float | None:
-    """Return above what a component is active: as the found groups count it, otherwise as the merge does."""
+    """Return the activation threshold: that of the found groups, otherwise that of the merge."""
     found: float | None = data.header.get("found", {}).get("settings", {}).get("activation_threshold")
     return history.config.activation_threshold if found is None else found
 

@@ -94,8 +94,8 @@ def groups_of(
 ) -> tuple[FoundGroups, bool]:
     """Return the groups of an ensemble's folder, and whether they were computed and written now.
 
-    They are read from `groups.json` where that is of these very histories; otherwise computed from the
-    histories and the batches, where those are still there.
+    They are read from `groups.json` if that was computed from these histories; otherwise they are computed
+    from the histories and, if they still exist, the batches.
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
@@ -105,7 +105,7 @@ def groups_of(
         [True, False]
 
     Raises:
-        InputError: as `groups`; or evidence that is there would be lost, since its batches are gone.
+        InputError: as `groups`; or existing evidence would be lost, because its batches were deleted.
     """
     ensemble = EnsembleFolder(Path(folder))
     histories = find_histories(folder)
@@ -132,7 +132,7 @@ def groups_of(
 
 
 def _is_of(record: Path, histories: Sequence[Path]) -> bool:
-    """Return whether a `groups.json` is there and was computed from these histories."""
+    """Return whether a `groups.json` exists and was computed from these histories."""
     if not record.is_file():
         return False
     content = read_json(record, "a groups.json")

@@ -38,7 +38,7 @@ def registry(path: str | Path) -> None:
 
 
 def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, path: str | Path) -> None:
-    """Write Snakemake's report on the results of a workflow, which must be there.
+    """Write Snakemake's report on the results of a workflow, which must exist.
 
     Raises:
         InputError: Snakemake cannot make the report, or the page cannot be written.
@@ -46,7 +46,7 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
     with atomic_path(path) as page, tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "config.json"
         settings.write_text(json.dumps(config))
-        # the name's end decides the format, and the folder is locked by the workflow that this is a job of
+        # the suffix decides the format; the folder is locked by the workflow that runs this job
         output = Path(folder) / "report.html"
         command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", snakefile, "--nolock"]
         command += ["--quiet", "all", "--report", output, "--configfile", settings, "--", target]
@@ -84,7 +84,7 @@ def resolve_configuration(
 
 
 Files = str | Path | Sequence[str | Path]
-"""One file, or several that are read together; an empty sequence where there is none."""
+"""One file, or several that are read together; an empty sequence if there is none."""
 
 
 def draw_figures(
@@ -99,7 +99,7 @@ def draw_figures(
 ) -> None:
     """Draw figures of one rule of the registry.
 
-    `paths` has, for each figure wanted, by its key, the files to write; `arguments` are further ones of the
+    `paths` has, for the key of each figure to draw, the files to write; `arguments` are further ones of the
     drawing functions. Figures that repeat a merge use `threads`, None for all cores.
 
     Example:

@@ -1,4 +1,4 @@
-"""Log what an ensemble has besides its merges: the activations of a run, distances, a report of all runs."""
+"""Log everything of an ensemble except its merges: activations, distances, a report on all runs."""
 
 import json
 import logging
