@@ -234,17 +234,14 @@ def rows_of_interest(cuts: Sequence[int], n_iterations: int) -> list[int]:
 def groups_over_union(
     own: Int[np.ndarray, " own"], names: Int[np.ndarray, "iterations 2"], row: int, n_components: int
 ) -> Int[np.ndarray, " components"]:
-    """Return the group of every component of an ensemble in one run; one that the run lacks is alone.
+    """Return the group of every component of an ensemble after a merge of one run.
+
+    `own` has the numbers of the run's components, `names` the first components of the two groups of each
+    merge, in the run's own numbering. A component that the run lacks is alone.
 
     Example:
         >>> groups_over_union(np.array([3, 0, 1]), np.array([[0, 2], [0, 1]]), 0, 4).tolist()
         [1, 0, 2, 0]
-
-    Args:
-        own: number of each of the run's components.
-        names: for each merge, the first components of the two groups, in the run's own numbering.
-        row: the state after this merge.
-        n_components: of the ensemble.
     """
     roots = np.arange(len(own))
     roots[names[: row + 1, 1]] = names[: row + 1, 0]

@@ -191,13 +191,11 @@ def current_name(key: str) -> str:
 def read_shapes(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str, tuple[int, ...]] | None:
     """Return the shape of every tensor of the weights by its current name; no values are read.
 
+    With `plain_only`, return None for a file that only torch can read, instead of importing torch.
+
     Example:
         >>> read_shapes(resolve_checkpoint("resources/resid_mlp1"))["_components.layers-0-mlp_in.V"]
         (400, 100)
-
-    Args:
-        checkpoint: the files.
-        plain_only: return None for a file that only torch can read, instead of importing torch.
 
     Raises:
         InputError: the weights are missing, damaged, or not a state dict.
@@ -220,14 +218,12 @@ _NEXT = "use the two files of one decomposition run"
 def check_components(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str, int] | None:
     """Return the number of components of each decomposed module, by name, after comparing the two files.
 
+    With `plain_only`, return None for weights that only torch can read.
+
     Example:
         >>> from spdclust.models.checkpoint import resolve_checkpoint
         >>> check_components(resolve_checkpoint("resources/resid_mlp1"))
         {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
-
-    Args:
-        checkpoint: the files.
-        plain_only: return None for weights that only torch can read.
 
     Raises:
         InputError: a file is missing or damaged, there are no components, or components or

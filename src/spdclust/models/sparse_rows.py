@@ -83,9 +83,8 @@ class RowCollector:
     def add(self, importances: Mapping[str, torch.Tensor], source: str | None = None) -> None:
         """Add the causal importances of the next samples, by module in the order of the labels.
 
-        Args:
-            importances: `(…, components)` of every module; leading axes are samples in row-major order.
-            source: name of the model, for messages.
+        Leading axes of `(…, components)` are samples in row-major order. `source` names the model in
+        messages.
 
         Raises:
             InputError: a value is NaN or infinite (names the component).

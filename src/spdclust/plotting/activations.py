@@ -39,16 +39,12 @@ def activation_figures(
 
     Components are sorted by module; those that are never active in the batch are left out of the
     matrices, and the titles give their number. Large batches are aggregated to at most 400 × 400 cells.
+    With a threshold of None, components are active above 0.
 
     Example:
         >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "n:0"])
         >>> list(activation_figures(acts))
         ['raw', 'sorted', 'coactivation', 'log_coactivation', 'histograms']
-
-    Args:
-        activations: `(samples, components)` causal importances, or user-supplied activations.
-        activation_threshold: a component is active above this, the threshold of the merge; None takes
-            anything above 0.
 
     Raises:
         InputError: only the sets at another threshold are known.

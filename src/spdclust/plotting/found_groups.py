@@ -39,16 +39,14 @@ _EVIDENCE = "bits saved [per sample, held out]"
 def plot_found_groups(found: FoundGroups) -> Figure:
     """Draw each group with its evidence, size, modules and support, and the number of groups in null runs.
 
-    Of more than `MOST_GROUPS` groups those with the strongest evidence are drawn; a curve shows all.
+    Of more than `MOST_GROUPS` groups those with the strongest evidence are drawn; a curve shows all. Without
+    evidence (no batches) the support is drawn, and the title explains why.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
         >>> figure = plot_found_groups(example_found())
         >>> figure.get_suptitle()
         '3 groups hold (0.25 expected by chance), 3 of 12 components belong to none'
-
-    Args:
-        found: the groups; without evidence (no batches) their support is drawn, and the title explains why.
     """
     n_shown = min(found.n_groups, MOST_GROUPS)
     figure = Figure(figsize=(12.0, max(4.2, 0.16 * n_shown + 2.4)), layout="constrained")

@@ -46,18 +46,13 @@ def aggregate(
 ) -> Float[np.ndarray, "_ _"]:
     """Return a matrix of at most `limit` rows and columns, each cell standing for a block of the given one.
 
-    NaN does not count; a block of nothing else is NaN.
+    NaN does not count; a block of nothing else is NaN. `rows` returns any rows of the matrix of this `shape`,
+    and is called once for each block, in order. `how` is `mean`, `least` or `largest`.
 
     Example:
         >>> matrix = np.array([[1.0, 3.0], [np.nan, 5.0]])
         >>> aggregate(lambda start, stop: matrix[start:stop], matrix.shape, limit=1).tolist()
         [[3.0]]
-
-    Args:
-        rows: returns any rows; called once for each block, in order.
-        shape: of the whole matrix.
-        how: `mean`, `least` or `largest` value of the block.
-        limit: most cells along an axis.
     """
     row_edges, column_edges = bin_edges(shape[0], limit), bin_edges(shape[1], limit)
     cells = np.full((len(row_edges) - 1, len(column_edges) - 1), np.nan)
@@ -114,7 +109,7 @@ def draw_matrix(
         ('activity [samples]', 2.0)
 
     Args:
-        axes: where.
+        axes: of a figure.
         cells: the values, aggregated to a bounded size.
         shape: rows and columns of the whole matrix, the numbers along the axes.
         label: quantity and unit, at the colour bar.

@@ -47,7 +47,7 @@ def draw_merge_state(
         coactivations: samples on which two groups are both active, counts; their activities on the diagonal.
         costs: change of the description length by merging two groups, bits per sample. In both matrices NaN
             is what has no value (masked groups, the diagonal).
-        title: which moment this is.
+        title: names the moment of the merge.
 
     Raises:
         InputError: the shapes do not fit together.

@@ -132,18 +132,15 @@ def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
 def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float = 1.0) -> None:
     """Write a figure under each of the paths, the suffix naming the format, without dates.
 
+    `dpi` holds for pictures inside a `.pdf`, too; `scale` is a factor on the figure's width and height, while
+    texts keep their size.
+
     Example:
         >>> figure, _ = new_figure(size=(2.0, 2.0))
         >>> for name in ("a", "b"):
         ...     save_figure(figure, f"{folder}/{name}.png")
         >>> (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
         True
-
-    Args:
-        figure: what to write.
-        paths: where it goes.
-        dpi: pixels per inch, of pictures inside a `.pdf` too.
-        scale: factor on the figure's width and height; texts keep their size.
 
     Raises:
         InputError: a file cannot be written.

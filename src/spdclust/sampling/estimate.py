@@ -167,15 +167,12 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
 def check_model(config: ClusteringRunConfig, *, plain_only: bool = False) -> dict[str, int] | None:
     """Return the number of components of each module of a run's model, after comparing the settings with it.
 
-    No values are read, and torch is imported only for weights that nothing else can read.
+    No values are read, and torch is imported only for weights that nothing else can read; with `plain_only`,
+    return None for those.
 
     Example:
         >>> check_model(ClusteringRunConfig(model_path="resources/resid_mlp1"))
         {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
-
-    Args:
-        config: the run's settings.
-        plain_only: return None for weights that only torch can read.
 
     Returns:
         None if there is no model, if it is not on this machine yet, or if a loader of your own reads it.
