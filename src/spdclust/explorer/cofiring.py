@@ -12,14 +12,10 @@ from spdclust.core.types import Int, Num
 from spdclust.explorer import kernels
 from spdclust.merge.sources import rows_between
 
-VALUES = np.dtype(np.float32)
-"""Type of activations with values."""
-MAX_SAMPLES = 1 << 16
-"""Samples that are counted, the first ones of the batch."""
-MAX_MEMBERS = 24
-"""Components of a group that are compared with each other, the most active ones."""
-MAX_PAIRS = 150_000
-"""Pairs that the page holds."""
+VALUES = np.dtype(np.float32)  # type of activations with values
+MAX_SAMPLES = 1 << 16  # samples that are counted: the first ones of the batch
+MAX_MEMBERS = 24  # components of a group that are compared with each other: the most active ones
+MAX_PAIRS = 150_000  # pairs that the page holds
 
 
 @dataclass(frozen=True)

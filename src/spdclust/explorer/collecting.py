@@ -14,14 +14,9 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT = 1
-MAX_CURVE_ROWS = 2000
-"""Iterations at which curves are kept; every one up to this many."""
-MAX_DISTANCE_BYTES = 1 << 20
-"""Size of the distances between runs, all methods together, before compression."""
-
-
-STEPS = 10
-"""Groupings between the cuts that are shown, in addition to the cuts."""
+MAX_CURVE_ROWS = 2000  # iterations at which curves are kept; every one up to this many
+MAX_DISTANCE_BYTES = 1 << 20  # distances between runs, all methods together, before compression
+STEPS = 10  # groupings that are shown in addition to the cuts
 
 
 @dataclass

@@ -13,17 +13,10 @@ from spdclust.core.types import Bool, Float, Int, Labels
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.merge.activations import module_of
 
-MAX_CHARACTERS = 1_200_000
-"""Length of all descriptions together, before compression."""
-MAX_DESCRIBED = 2000
-"""Groups and components that are described."""
-
+MAX_CHARACTERS = 1_200_000  # length of all descriptions together, before compression
+MAX_DESCRIBED = 2000  # groups and components that are described
 N_TOKENS, N_PLACES, BEFORE, AFTER, MAX_TEXT = 8, 4, 12, 5, 40
-
-
-PRIOR_SAMPLES = 5
-"""Samples that the lift of a token is shrunk by."""
-
+PRIOR_SAMPLES = 5  # by which the lift of a token is shrunk
 _SHOWN = 12
 
 

@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 _ALLOWED = (
     f"a run folder with {CONFIG_NAME} and model_<step>.pth, such a .pth file, or wandb:entity/project/run_id"
 )
+TARGET = "target_model."
+COMPONENTS = "_components."
+LAYERWISE = "_ci_fns."
+GLOBAL = "_global_ci_fn."
+Shape = tuple[int, ...]
+_NEXT = "use the two files of one decomposition run"
 
 
 @dataclass(frozen=True)
@@ -152,12 +158,6 @@ def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torc
     return {key: value.detach() for key, value in state.items()}
 
 
-TARGET = "target_model."
-COMPONENTS = "_components."
-LAYERWISE = "_ci_fns."
-GLOBAL = "_global_ci_fn."
-
-
 def current_name(key: str) -> str:
     """Return the current name of a tensor in a checkpoint.
 
@@ -209,10 +209,6 @@ def read_shapes(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str
             return None
         state = read_state_dict(checkpoint.weights, shapes_only=True)
     return {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}
-
-
-Shape = tuple[int, ...]
-_NEXT = "use the two files of one decomposition run"
 
 
 def check_components(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str, int] | None:

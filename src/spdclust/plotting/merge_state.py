@@ -26,6 +26,10 @@ from spdclust.plotting.matrices import (
 )
 from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, empty_figure, groups_span, plain_text, styled
 
+_SIMILARITY_BINS, _COST_BINS = 60, 80
+_ROWS = 64
+_LINEAR_SHARE = 50  # costs below this share of the largest are on the linear part of the axis
+
 
 def draw_merge_state(
     group_idxs: Int[np.ndarray, " components"],
@@ -211,11 +215,6 @@ def _views_of(
         yield from repeat_merge(batches, history, iterations, threads=threads)
     except InputError as error:
         raise error.located(file=batches.paths[0].parent) from error
-
-
-_SIMILARITY_BINS, _COST_BINS = 60, 80
-_ROWS = 64
-_LINEAR_SHARE = 50  # costs below this share of the largest are on the linear part of the axis
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,17 @@ _QUANTITIES = (
 )
 """Quantity, what chance gives for it, title, label of the colours, format of the numbers."""
 
+MOST_NUMBERS = 10  # with more rows or columns, the cells of a heat map have no numbers
+_MOST_NAMES, _LONGEST_VALUE = 50, 30
+_LOG_SPAN = 20.0  # positive values that span more than this factor are drawn on a logarithmic axis
+_CURVES = (
+    ("alone", GREY, "all components alone"),
+    ("answer", BLUE, "groups that hold"),
+    ("formed_by_most", GREEN, "groups that most merges form"),
+    ("least_mdl", ORANGE, "first run, cut at its shortest description"),
+)
+_SAME = 1e-6
+
 
 @styled
 def plot_sweep(record: Mapping[str, Any]) -> Figure:
@@ -194,11 +205,6 @@ def _runs(points: Sequence[Mapping[str, Any]]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-MOST_NUMBERS = 10  # with more rows or columns, the cells of a heat map have no numbers
-_MOST_NAMES, _LONGEST_VALUE = 50, 30
-_LOG_SPAN = 20.0  # positive values that span more than this factor are drawn on a logarithmic axis
-
-
 def _along_axis(
     record: Mapping[str, Any],
 ) -> tuple[list[Mapping[str, Any]], Int[np.ndarray, " points"], Float[np.ndarray, " points"], bool]:
@@ -273,15 +279,6 @@ def _shown_value(value: Any) -> str:
     else:
         text = "null" if value is None else f"{value:g}" if _is_number(value) else str(value)
     return plain_text(text, _LONGEST_VALUE)
-
-
-_CURVES = (
-    ("alone", GREY, "all components alone"),
-    ("answer", BLUE, "groups that hold"),
-    ("formed_by_most", GREEN, "groups that most merges form"),
-    ("least_mdl", ORANGE, "first run, cut at its shortest description"),
-)
-_SAME = 1e-6
 
 
 @styled

@@ -21,6 +21,8 @@ from spdclust.files.summaries import write_registry
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS, FigureInput
 
 log = logging.getLogger(__name__)
+Files = str | Path | Sequence[str | Path]
+"""One file, or several that are read together; an empty sequence if there is none."""
 
 
 def registry(path: str | Path) -> None:
@@ -81,10 +83,6 @@ def resolve_configuration(
     """
     save_pipeline_config(pipeline, pipeline_path)
     save_run_config(run, run_path)
-
-
-Files = str | Path | Sequence[str | Path]
-"""One file, or several that are read together; an empty sequence if there is none."""
 
 
 def draw_figures(
