@@ -27,7 +27,7 @@ log = logging.getLogger("spdclust.tracking.stage")
 def follow_merge(
     history: str | Path, config: Mapping[str, Any] | None, *, keep_batches: bool = True
 ) -> Iterator[ProgressRecorder]:
-    """Give callbacks for the merge of one run that record its progress and log it to W&B.
+    """Yield callbacks for the merge of one run that record its progress and log it to W&B.
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
