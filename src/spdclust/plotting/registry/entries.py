@@ -42,7 +42,7 @@ class FigureEntry(NamedTuple):
             input, or the argument of the rule, that has its name.
         title: the figure's name, in a few words.
         caption: what it shows, how to read it, the definition of the quantity.
-        label: what the report calls it, with wildcards; its key when empty.
+        label: what the report calls it, with wildcards; its part or key when empty.
         part: key of the figure, for a function that returns several at once.
 
     Example:

@@ -151,7 +151,6 @@ RULES = (
                     "components that are active on most samples: on how many, the histograms show."
                 ),
                 part="raw",
-                label="raw",
             ),
             FigureEntry(
                 "activations_run_{run}_sorted",
@@ -164,7 +163,6 @@ RULES = (
                     "it shows as a block to its right."
                 ),
                 part="sorted",
-                label="sorted",
             ),
             FigureEntry(
                 "activations_run_{run}_coactivation",
@@ -175,7 +173,6 @@ RULES = (
                     + "The colour scale is linear and ends where all but 0.2 % of the cells lie below."
                 ),
                 part="coactivation",
-                label="coactivation",
             ),
             FigureEntry(
                 "activations_run_{run}_log_coactivation",
@@ -187,7 +184,6 @@ RULES = (
                     "pairs are never active together."
                 ),
                 part="log_coactivation",
-                label="log_coactivation",
             ),
             FigureEntry(
                 "activations_run_{run}_histograms",
@@ -200,7 +196,6 @@ RULES = (
                     "which is what a description has to list before any merging."
                 ),
                 part="histograms",
-                label="histograms",
             ),
         ),
     ),
