@@ -19,7 +19,7 @@ from spdclust.models import load_model
 from spdclust.models.checkpoint import COMPONENTS, TARGET, read_state_dict, resolve_checkpoint
 from spdclust.models.modules import modernised
 from spdclust.plotting.style import BLUE, GREY, ORANGE, save_figure
-from spdclust.sampling.precompute import process_data_batch
+from spdclust.sampling.batch_sampling import process_data_batch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ORACLE = REPOSITORY.parent / "shared" / "oracle"

@@ -33,7 +33,7 @@ from spdclust.core.atomic import atomic_path
 from spdclust.groups.found import FoundGroups
 from spdclust.models import load_model
 from spdclust.plotting.style import PALETTE, save_figure, styled
-from spdclust.sampling.precompute import process_data_batch
+from spdclust.sampling.batch_sampling import process_data_batch
 
 LAWS = ("drop-out .3", "all")
 MODEL = "resid_mlp2"

@@ -42,9 +42,11 @@ def main() -> None:
     from spdclust.files.activation_batch import ActivationBatch
     from spdclust.files.ensemble_folder import save_run_config
     from spdclust.stages.merge import merge
-    from spdclust.tracking.merges import LIVE_AFTER_SECONDS, MergeCallback, log_merge
+    from spdclust.tracking import merges
     from spdclust.tracking.runs import TrackedEnsemble
 
+    if args.live:
+        merges.LIVE_AFTER_SECONDS = 0.0
     config = ClusteringRunConfig(
         precomputed_activations_dir="benchmark",
         wandb_project="benchmark",
@@ -73,8 +75,7 @@ def main() -> None:
         def once(logged: bool) -> tuple[float, float]:
             observer = None
             if logged:
-                live_after = 0.0 if args.live else LIVE_AFTER_SECONDS
-                observer = MergeCallback(place, 0, live_after=live_after)
+                observer = merges.MergeCallback(place, 0)
             wall, cpu = _clock()
             merge(
                 [place.batches(0) / "batch_0.pt"],
@@ -85,6 +86,8 @@ def main() -> None:
                 threads=1,
                 observer=observer,
             )
+            if observer is not None:
+                observer.close()
             return time.perf_counter() - wall, time.process_time() - cpu
 
         once(True)  # kernels are compiled, files are in the cache
@@ -106,7 +109,7 @@ def main() -> None:
         wall, cpu = (on / off for on, off in zip(medians[True], medians[False], strict=True))
         print(f"  on / off: wall {wall:.3f}, CPU {cpu:.3f}")
         wall, cpu = _clock()
-        log_merge(place, 0, again=True)
+        merges.log_merge(place, 0, again=True)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(f"logged from the history afterwards: wall {wall:.2f}, CPU {cpu:.2f}")
 

@@ -27,7 +27,8 @@ def figure_outputs(figures):
             f"{stem}.png",
             caption=f"../report/captions/{figure.key}.rst",
             category=figures.category,
-            labels=figures.labels | {"figure": figure.label or figure.key},
+            labels=figures.labels
+            | {"figure": figure.label or figure.part or figure.key},
         )
         files[figure.key] = [picture, f"{stem}.pdf"]
     return files

@@ -23,6 +23,6 @@ from .partitions.ensemble import normalize_ensemble as normalize_ensemble
 from .pipeline import ClusteringResults as ClusteringResults
 from .pipeline import cluster_analysis_pipeline as cluster_analysis_pipeline
 from .pipeline import find_groups as find_groups
-from .sampling.precompute import extract_and_process_activations as extract_and_process_activations
+from .sampling.batch_sampling import extract_and_process_activations as extract_and_process_activations
+from .sampling.batch_sampling import process_data_batch as process_data_batch
 from .sampling.precompute import precompute_batches_for_ensemble as precompute_batches_for_ensemble
-from .sampling.precompute import process_data_batch as process_data_batch

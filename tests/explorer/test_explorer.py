@@ -369,43 +369,21 @@ def test_tokens_of_groups_are_described_with_where_they_are_active():
     examples = TokenExamples(
         np.array([[7, 8], [7, 9]]), np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), {7: "a", 8: "b" * 90, 9: "c"}
     )
-    tokens = examples.tokens[examples.samples[:, 0], examples.samples[:, 1]]
     groups = [np.array([0, 1]), np.array([1])]
-    first, second = describe_by_tokens(
-        matrix, tokens, examples.vocabulary, examples.context, examples.samples, np.arange(2), groups, 0.1
-    )
+    first, second = describe_by_tokens(matrix, examples, np.arange(2), groups, 0.1)
     assert (first["members"], first["share"], first["tokens"]) == ([0, 1], 0.5, [["a", 2, 2, 1.0, 9 / 7]])
     assert first["places"][0] == {"texts": ["a", "c"], "at": 0, "active": [0]}
     assert first["places"][1]["texts"][1] == "b" * 39 + "…"
     assert second["share"] == 0.25
-    both, _ = describe_by_tokens(
-        matrix,
-        tokens,
-        examples.vocabulary,
-        examples.context,
-        examples.samples,
-        np.arange(2),
-        groups,
-        0.1,
-        [2],
-    )
+    both, _ = describe_by_tokens(matrix, examples, np.arange(2), groups, 0.1, [2])
     assert (both["active_members"], both["share"], both["tokens"]) == (2, 0.25, [["a", 1, 2, 1.0, 9 / 7]])
 
 
 def test_descriptions_end_where_the_room_does():
     matrix = sparse.csr_array(np.ones((2, 1)))
-    text = ["x" * 40] * 18
-    groups = [np.array([0])] * 2000
-    described = describe_by_tokens(
-        matrix,
-        np.array([0, 0]),
-        {0: "x" * 40},
-        lambda sample: (text, 9),
-        np.array([[0, 9], [0, 10]]),
-        np.array([0]),
-        groups,
-        None,
-    )
+    tokens = np.zeros((1, 18), dtype=np.int64)
+    examples = TokenExamples(tokens, np.array([[0, 9], [0, 10]]), {0: "x" * 40})
+    described = describe_by_tokens(matrix, examples, np.array([0]), [np.array([0])] * 2000, None)
     assert 0 < len(described) < 2000
     assert len(repr(described)) < MAX_CHARACTERS * 1.01
 

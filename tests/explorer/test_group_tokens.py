@@ -167,10 +167,9 @@ def test_token_ids_do_not_run_together():
     texts = ["31", "7", "250"]
     assert marked(texts, 1) == " 31[ 7] 250"
     assert marked(["31", " cats", ","], 1) == "31[ cats],"  # with a tokenizer, the spaces are in the texts
-    (group,) = describe_by_tokens(
-        sparse.csr_array(np.array([[0.0], [0.9], [0.0]])), np.arange(3), dict(enumerate(texts)),
-        lambda sample: (texts, sample), np.array([[0, 0], [0, 1], [0, 2]]), np.arange(1), [np.array([0])], 0.1,
-    )  # fmt: skip
+    kept = TokenExamples(np.arange(3)[None], np.array([[0, 0], [0, 1], [0, 2]]), dict(enumerate(texts)))
+    matrix = sparse.csr_array(np.array([[0.0], [0.9], [0.0]]))
+    (group,) = describe_by_tokens(matrix, kept, np.arange(1), [np.array([0])], 0.1)
     assert [place["texts"] for place in group["places"]] == [[" 31", " 7", " 250"]]
 
 

@@ -17,9 +17,8 @@ from spdclust.models import load_model
 from spdclust.models.checkpoint import resolve_checkpoint
 from spdclust.models.config import InductionTask
 from spdclust.models.targets import build_target
-from spdclust.sampling.batch_sampling import generate_inputs
 from spdclust.sampling.estimate import estimate
-from spdclust.sampling.inputs import _induction_sequences
+from spdclust.sampling.inputs import _induction_sequences, generate_inputs
 
 VOCAB, LENGTH, WIDTH = 9, 8, 6
 

@@ -21,7 +21,7 @@ from spdclust.models.loader_names import function_of, loader_digest, model_files
 from spdclust.models.plugin import PluginModel, load_plugin
 from spdclust.models.reference import load as load_reference
 from spdclust.models.sparse_rows import RowCollector
-from spdclust.sampling.precompute import load_run_model, process_data_batch, request_digest
+from spdclust.sampling.batch_sampling import load_run_model, process_data_batch, request_digest
 
 BLOCK = re.compile(r"```(\w+)\n# ([\w.]+)\n(.*?)```|```bash\n(.*?)```", re.DOTALL)
 

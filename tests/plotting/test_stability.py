@@ -7,7 +7,8 @@ from spdclust.config.merge import MergeConfig
 from spdclust.files.stability import load_stability_iterations, load_stability_record, save_stability
 from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import normalize_ensemble
-from spdclust.plotting.stability import CUT_NAMES, plot_agreement, plot_contested
+from spdclust.plotting.stability import plot_agreement, plot_contested
+from spdclust.plotting.style import CUT_NAMES
 from spdclust.stability.agreement import QUANTILES
 from spdclust.stability.analysis import analyze_stability
 from spdclust.stability.summary import QUANTILE_COLUMNS, iteration_table, stability_record

@@ -11,11 +11,8 @@ from spdclust.files.batches import ActivationBatch
 from spdclust.files.stored_batch import TokenExamples
 from spdclust.models import component_model, load_model
 from spdclust.models.sparse_rows import RowCollector
-from spdclust.sampling.precompute import (
-    extract_and_process_activations,
-    precompute_batches_for_ensemble,
-    process_data_batch,
-)
+from spdclust.sampling.batch_sampling import extract_and_process_activations, process_data_batch
+from spdclust.sampling.precompute import precompute_batches_for_ensemble
 
 
 @pytest.fixture(autouse=True)

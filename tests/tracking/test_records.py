@@ -24,14 +24,13 @@ from spdclust.tracking.records import (
     EPSILON,
     PAIRS,
     MergeSample,
-    _group_idxs_shown,
     _semilog,
     _some_pairs,
     describe_values,
     row,
     stat_records,
 )
-from spdclust.tracking.runs import Note, TrackedEnsemble, _parent_of, _wandb_id, load_note, log_once
+from spdclust.tracking.runs import Note, TrackedEnsemble, _parent_of, _wandb_id, log_once
 
 KINDS = [{}, {"activation_threshold": None}, {"recompute_costs_every": 4, "between_batches": "mask"}]
 
@@ -111,22 +110,22 @@ def test_statistics_are_those_of_the_whole_matrices(kind):
         coact, costs = view.coactivations[upper] / view.n_samples, view.costs[upper]
         for name, values in (("coactivation", coact), ("costs", costs)):
             finite = values[~np.isnan(values)]
-            assert told[name]["nan_share"] == pytest.approx(np.isnan(values).mean())
+            assert told[f"{name}/nan_share"] == pytest.approx(np.isnan(values).mean())
             if not len(finite):
                 continue
             expected = [finite.min(), finite.max(), finite.mean(), np.median(finite), finite.std()]
-            found = [told[name][figure] for figure in ("min", "max", "mean", "median", "std")]
+            found = [told[f"{name}/{figure}"] for figure in ("min", "max", "mean", "median", "std")]
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-            assert sum(told[name]["histogram"]["counts"]) == len(finite)
+            assert sum(told[f"{name}/histogram"]["counts"]) == len(finite)
         known = coact[~np.isnan(coact)]
         if len(known):
             assert told["fraction_zero_coactivations"] == pytest.approx((known == 0).mean())
         assert told["fraction_singleton_groups"] == pytest.approx((view.ranks == 1).mean())
-        assert told["group_sizes"]["mean"] == pytest.approx(view.ranks.mean())
+        assert told["group_sizes/mean"] == pytest.approx(view.ranks.mean())
         activity = view.activities / view.n_samples
-        assert told["group_activations"]["max"] == pytest.approx(np.nanmax(activity))
+        assert told["group_activations/max"] == pytest.approx(np.nanmax(activity))
         over = activity / view.ranks
-        assert told["group_activations_over_sizes"]["min"] == pytest.approx(np.nanmin(over))
+        assert told["group_activations_over_sizes/min"] == pytest.approx(np.nanmin(over))
         seen.append(told)
 
     merged(kind, check, at=5)
@@ -149,13 +148,14 @@ def test_large_groupings_are_described_by_one_and_the_same_sample():
 
 
 def test_nothing_but_nan_is_described_by_its_share():
-    assert describe_values(np.array([np.nan, np.nan])) == {"nan_share": 1.0}
-    assert describe_values(np.zeros(0)) == {"nan_share": 0.0}
-    assert sum(describe_values(np.full(5, 2.0))["histogram"]["counts"]) == 5
+    assert describe_values("a", np.array([np.nan, np.nan])) == {"a/nan_share": 1.0}
+    assert describe_values("a", np.zeros(0)) == {"a/nan_share": 0.0}
+    assert sum(describe_values("a", np.full(5, 2.0))["a/histogram"]["counts"]) == 5
 
 
 def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypatch):
     monkeypatch.setattr("spdclust.tracking.records.SHOWN", 6)
+    monkeypatch.setattr("spdclust.plotting.merge_state.draw_merge_state", lambda idxs, *_, title: idxs)
     shots = []
 
     def look(view):
@@ -166,8 +166,7 @@ def test_a_snapshot_holds_the_largest_groups_as_the_matrices_have_them(monkeypat
         others = np.delete(view.ranks, shot.shown)
         assert len(shot.shown) == min(6, view.k_groups)
         assert not len(others) or view.ranks[shot.shown].min() >= others.max()
-        idxs = _group_idxs_shown(view.group_idxs, shot.shown)
-        np.testing.assert_array_equal(np.bincount(idxs), view.ranks[shot.shown])
+        np.testing.assert_array_equal(np.bincount(shot.draw(view.group_idxs)), view.ranks[shot.shown])
         shots.append(shot)
 
     merged(callback=look, at=4)
@@ -248,9 +247,9 @@ def test_a_damaged_line_of_the_progress_ends_what_is_read(progress_file, line):
 def test_a_note_that_cannot_be_read_is_none(tmp_path, text):
     note = Note("a", "b", "c", True)
     note.save(tmp_path / "note.json")
-    assert load_note(tmp_path / "note.json") == note
+    assert Note.load(tmp_path / "note.json") == note
     (tmp_path / "note.json").write_text(text)
-    assert load_note(tmp_path / "note.json") is None
+    assert Note.load(tmp_path / "note.json") is None
 
 
 def test_progress_that_cannot_be_written_stops_no_merge(tmp_path, caplog):
@@ -290,7 +289,7 @@ def test_each_kind_of_record_is_logged_at_its_interval(history, monkeypatch):
     monkeypatch.setattr(
         MergeSample,
         "statistics",
-        lambda self: {"costs": {"mean": 2.0 * self.iteration, "median": -self.iteration}},
+        lambda self: {"costs/mean": 2.0 * self.iteration, "costs/median": -self.iteration},
     )
     some, none, square = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 0))
     monkeypatch.setattr(MergeSample, "draw", lambda self, group_idxs: "picture")

@@ -1,5 +1,6 @@
 """With the real client: what it records on disk is read back and held against the history."""
 
+import contextlib
 import json
 import os
 import socket
@@ -25,12 +26,12 @@ from spdclust.files.ensemble_folder import GROUPS, save_run_config
 from spdclust.files.groups import save_groups
 from spdclust.files.histories import load_merge_history
 from spdclust.stages.merge import merge
-from spdclust.stages.track import sync_ensemble
+from spdclust.stages.track import follow_merge, sync_ensemble
 from spdclust.tracking.artifacts import load_group_assignments
 from spdclust.tracking.client import Tracker, open_tracker
 from spdclust.tracking.merges import MergeCallback
 from spdclust.tracking.results import log_batches
-from spdclust.tracking.runs import TrackedEnsemble, load_note
+from spdclust.tracking.runs import Note, TrackedEnsemble
 
 CONFIG = ClusteringRunConfig(
     model_path="wandb:goodfire/spd/runs/s-38e1a3e2",
@@ -66,26 +67,30 @@ def ensemble(root: Path, config: ClusteringRunConfig = CONFIG) -> TrackedEnsembl
 
 
 def merge_live(
-    place: TrackedEnsemble, config: ClusteringRunConfig = CONFIG, wait: float = 900.0, **options
+    place: TrackedEnsemble,
+    config: ClusteringRunConfig = CONFIG,
+    wait: float = 900.0,
+    live_after: float = 0.0,
+    keep_batches: bool = True,
 ) -> None:
     settings = tracking_settings(config)
     callback = None
-    if settings is not None:
-        tracked = replace(place, tracking=settings)
-        callback = MergeCallback(tracked, 0, **{"live_after": 0.0} | options)
-    # a machine under load may take long to start the client
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("spdclust.tracking.merges.WAIT_SECONDS", wait)
-    merge(
-        [place.batches(0) / f"batch_{b}.pt" for b in (0, 1)],
-        config.merge_config.resolved(),
-        (0, 0),
-        history=place.history(0),
-        metrics=place.folder / "runs/run_0/metrics.csv",
-        threads=1,
-        observer=callback,
-    )
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        # a machine under load may take long to start the client
+        patch.setattr("spdclust.tracking.merges.WAIT_SECONDS", wait)
+        patch.setattr("spdclust.tracking.merges.LIVE_AFTER_SECONDS", live_after)
+        if settings is not None:
+            callback = MergeCallback(replace(place, tracking=settings), 0, keep_batches=keep_batches)
+            stack.enter_context(contextlib.closing(callback))
+        merge(
+            [place.batches(0) / f"batch_{b}.pt" for b in (0, 1)],
+            config.merge_config.resolved(),
+            (0, 0),
+            history=place.history(0),
+            metrics=place.folder / "runs/run_0/metrics.csv",
+            threads=1,
+            observer=callback,
+        )
 
 
 def sync(place: TrackedEnsemble, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
@@ -104,7 +109,7 @@ def logged(tmp_path_factory):
             patch.setenv(name, value)
         merge_live(place)
         bytes_after_live = place.history(0).read_bytes()
-        live_note = load_note(place.note("run_0"))
+        live_note = Note.load(place.note("run_0"))
         place.progress(0).unlink()
         # another project: the same merge is logged there from its history
         outcome = sync(place, env, "--project", "other")
@@ -297,7 +302,7 @@ def test_a_server_that_cannot_be_reached_stops_no_merge(tmp_path, plain):
     assert "W&B cannot be used" in said
     assert "`wandb sync " in said
     (folder,) = recorded_runs(tmp_path).values()
-    note = load_note(place.note("run_0"))
+    note = Note.load(place.note("run_0"))
     assert note is not None
     assert (note.complete, note.offline, note.folder) == (True, True, str(folder))
 
@@ -341,7 +346,7 @@ def test_nothing_that_fails_while_logging_reaches_the_merge(tmp_path, plain, mon
         assert place.history(0).read_bytes() == plain
         (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
         assert "of all things" in warning
-        note = load_note(place.note("run_0"))
+        note = Note.load(place.note("run_0"))
         assert note is None or not note.complete
         caplog.clear()
 
@@ -410,11 +415,12 @@ def test_what_comes_before_the_first_merges_does_not_make_a_merge_long(tmp_path,
     now = [1.0]
     monkeypatch.setattr("spdclust.tracking.merges.time", SimpleNamespace(monotonic=lambda: now[0]))
     place = ensemble(tmp_path)
-    callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0, live_after=10.0)
+    callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0)
     callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [])
     now[0] += 17
     callback.watch(0, {"names": np.array([[0, 1]])})
     callback.end()
+    callback.close()
     assert opened == {}
 
 
@@ -427,7 +433,7 @@ def test_more_states_than_memory_should_hold_are_logged_when_the_merge_is_over(
     assert "3 states wait" in caplog.text
     assert place.history(0).read_bytes() == plain
     assert all(run.finished for run in opened.values())
-    assert not (note := load_note(place.note("run_0"))) or not note.complete
+    assert not (note := Note.load(place.note("run_0"))) or not note.complete
 
 
 def test_a_merge_with_too_many_states_is_logged_from_its_batches_before_these_go(
@@ -440,7 +446,7 @@ def test_a_merge_with_too_many_states_is_logged_from_its_batches_before_these_go
     merge_live(place, live_after=1e9, keep_batches=False)
     assert opened.keys() == {"merge", "batches"}
     assert {row["iteration"] for row in opened["merge"].rows if "costs/mean" in row} == set(range(0, 30, 5))
-    assert load_note(place.note("run_0")).complete
+    assert Note.load(place.note("run_0")).complete
 
 
 def test_runs_are_sent_by_the_client_which_marks_them(tmp_path, opened, monkeypatch):
@@ -464,24 +470,26 @@ def test_runs_are_sent_by_the_client_which_marks_them(tmp_path, opened, monkeypa
     assert sent == [str(tmp_path / "offline-run")]
 
 
-def test_an_interrupted_merge_is_logged_when_it_is_over(tmp_path):
+def test_an_interrupted_merge_is_logged_when_it_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("spdclust.tracking.merges.LIVE_AFTER_SECONDS", 0.0)
     place = ensemble(tmp_path)
-    callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0, live_after=0.0)
+    callback = MergeCallback(replace(place, tracking=tracking_settings(CONFIG)), 0)
     callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [], go_on=True)
     assert not callback.wants(0)
     callback.watch(1, {"names": np.array([[0, 1]])})
     callback.end()
-    assert load_note(place.note("run_0")) is None
+    callback.close()
+    assert Note.load(place.note("run_0")) is None
 
 
 def test_a_merge_that_was_killed_is_logged_again_under_another_id(tmp_path, opened):
     place = ensemble(tmp_path)
     merge_live(place)
-    note = load_note(place.note("run_0"))
+    note = Note.load(place.note("run_0"))
     assert note.complete
     replace(note, complete=False, offline=False).save(place.note("run_0"))
     merge_live(place)
-    assert load_note(place.note("run_0")).run_id == f"{note.run_id}-2"
+    assert Note.load(place.note("run_0")).run_id == f"{note.run_id}-2"
 
 
 class Client:
@@ -581,3 +589,16 @@ def test_without_a_key_nobody_is_asked_for_one(tmp_path, logged):
     assert outcome.returncode == 0, outcome.stderr
     assert "API key" in outcome.stderr
     assert "wandb login" in outcome.stderr
+
+
+@pytest.mark.parametrize("problem", [None, ZeroDivisionError])
+def test_the_logging_of_a_merge_is_waited_for_whether_or_not_the_merge_fails(tmp_path, monkeypatch, problem):
+    closed = []
+    monkeypatch.setattr("spdclust.stages.track._configured", lambda place, _: place)
+    monkeypatch.setattr(MergeCallback, "close", lambda callback: closed.append(callback))
+    history = TrackedEnsemble(tmp_path / "results/sampling/ens").history(0)
+    with contextlib.suppress(ZeroDivisionError), follow_merge(history, {}) as observer:
+        assert not closed
+        if problem is not None:
+            raise problem
+    assert closed == [observer]

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import path_as_text
 
 LARGEST = 2**53 - 1
-"""The largest integer that every reader of JSON gives back as it was written."""
+"""The largest integer that every JSON reader returns unchanged."""
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -107,20 +108,22 @@ def _first_error(model: type[BaseModel], error: ValidationError) -> InputError:
     first = errors[0]
     location = [part for part in first["loc"] if not _is_union_tag(part)]
     name = ".".join(str(part) for part in location)
+    fields = _fields_at(model, location[:-1])
+    field = fields.get(str(location[-1])) if location else None
     if first["type"] == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
+        known = list(fields)
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         return InputError("unknown key", field=name, allowed=close[0] if close else ", ".join(known))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return InputError(message, field=name or None)
     if first["type"] == "missing":
-        return InputError("missing", field=name, allowed=_meaning(model, location))
+        return InputError("missing", field=name, allowed=_meaning(field))
     found = first["input"]
     allowed = _allowed_kind(first)
     if allowed is None:
         allowed = message.replace("Input should be ", "")
-    elif found is not None and _may_be_null(model, location):
+    elif found is not None and field is not None and type(None) in _kinds(field.annotation):
         allowed += ", or null"
     return InputError(
         "not allowed",
@@ -153,31 +156,18 @@ def _is_union_tag(part: int | str) -> bool:
     return isinstance(part, str) and (part in ("str", "int", "float", "bool") or part.startswith("list["))
 
 
-def _may_be_null(model: type[BaseModel], location: list[int | str]) -> bool:
-    section = _section_at(model, location[:-1]) if location else None
-    field = section.model_fields.get(str(location[-1])) if section is not None else None
-    return field is not None and type(None) in _kinds(field.annotation)
-
-
-def _meaning(model: type[BaseModel], location: list[int | str]) -> str:
-    """Return the description of a key in its section."""
-    section = _section_at(model, location[:-1])
-    field = section.model_fields.get(str(location[-1])) if section is not None else None
+def _meaning(field: FieldInfo | None) -> str:
+    """Return the description of a setting."""
     description = " ".join((field.description or "").split()) if field is not None else ""
     return (description[:1].lower() + description[1:]).removesuffix(".") or "a value"
 
 
-def _known_keys(model: type[BaseModel], location: list[int | str]) -> list[str]:
-    section = _section_at(model, location)
-    return [] if section is None else list(section.model_fields)
-
-
-def _section_at(model: type[BaseModel], location: list[int | str]) -> type[BaseModel] | None:
+def _fields_at(model: type[BaseModel], location: list[int | str]) -> dict[str, FieldInfo]:
+    """Return the settings of a nested section, none if there is no section at this location."""
+    fields: dict[str, FieldInfo] = model.model_fields
     for part in location:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        annotation = fields[str(part)].annotation if str(part) in fields else None
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not nested:
-            return None
-        model = nested[0]
-    return model
+        fields = nested[0].model_fields if nested else {}
+    return fields

@@ -105,7 +105,7 @@ def resolve_paths(run: "ClusteringRunConfig", file: str | Path) -> "ClusteringRu
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which alone would take the last of several equal keys."""
+    """PyYAML's safe loader, except that duplicate keys are an error; PyYAML takes the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]

@@ -53,8 +53,8 @@ class MergeConfig(Section):
     recompute_costs_every: int = Field(default=1, ge=1)
     """Take the next batch of the run after this many merges; 1 stays on one batch."""
     between_batches: Literal["update", "mask"] = "update"
-    """With several batches, what a new group's pair costs are until the next batch: updated on the batch in
-    hand, or masked so that it cannot be merged again before."""
+    """With several batches, what a new group's pair costs are until the next batch: updated on the
+    current batch, or masked so that it cannot be merged again before."""
     min_groups: int = Field(default=3, ge=1)
     """Stop when this many groups are left."""
 

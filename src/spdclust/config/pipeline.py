@@ -12,10 +12,10 @@ from spdclust.config.run import ClusteringRunConfig, LoggingIntervals
 from spdclust.core.names import METHODS
 
 MOST_RUNS = 100_000
-"""Members of an ensemble at most; above it a typing error is likelier than a wish."""
+"""Largest number of runs of an ensemble; a larger one is probably a typing error."""
 
 MOST_PARTS = 500
-"""Jobs that share the distances of an ensemble at most; one job opens the files of all."""
+"""Largest number of jobs that share the distances of an ensemble; one job opens the files of all."""
 
 DEFAULT_PROJECT = "spd-cluster"
 """Project of runs that enable W&B and name none."""
@@ -33,7 +33,7 @@ def _check_methods(methods: list[str]) -> list[str]:
 
 
 def _none_by_name(value: Any) -> Any:
-    # command lines have no other way to say null
+    # there is no other way to pass null on a command line
     return None if isinstance(value, str) and value.lower() in ("none", "null") else value
 
 
@@ -55,7 +55,7 @@ class Comparison(Section):
 
 
 class PipelineOverride(Section):
-    """Settings that take the place of those in every pipeline file, where they are given."""
+    """Settings that override those of every pipeline file."""
 
     n_runs: int = Field(default=8, ge=1, le=MOST_RUNS)
     """Members of the ensemble, one per seed."""
@@ -109,7 +109,7 @@ class ClusteringPipelineConfig(Section):
     wandb_entity: str | None = None
     """W&B entity of all runs."""
     wandb_enabled: bool | None = None
-    """Whether anything goes to W&B; null leaves it to the project named here or in the run file."""
+    """Whether anything is logged to W&B; null: only if a project is named here or in the run file."""
     create_git_snapshot: bool = False
     """Record the git commit, and whether the work tree was clean, with each result."""
     slurm_job_name_prefix: str | None = None
@@ -133,20 +133,20 @@ class ClusteringPipelineConfig(Section):
 
 
 class TrackingSettings(Section):
-    """Where records go, and every how many iterations."""
+    """Where records are logged, and how often."""
 
     project: str
     """W&B project."""
     entity: str | None = None
     """W&B user or team; null is the default one of the account."""
     intervals: LoggingIntervals = LoggingIntervals()
-    """Every how many iterations each kind of record is logged."""
+    """Intervals, in iterations, of each kind of record."""
 
 
 def tracking_settings(
     run: ClusteringRunConfig, pipeline: ClusteringPipelineConfig | None = None
 ) -> TrackingSettings | None:
-    """Return what is logged to W&B, or None where nothing is.
+    """Return where and how often records are logged to W&B, or None if nothing is logged.
 
     Values in a pipeline file, null included, override those in its run file.
 
@@ -171,7 +171,7 @@ def tracking_settings(
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One ensemble with everything decided: a pipeline file, or one point of its sweep."""
+    """One ensemble with all settings resolved: a pipeline file, or one point of its sweep."""
 
     name: str
     run_name: str

@@ -1,4 +1,4 @@
-"""Configuration files of the reference implementation, of every age, in today's keys.
+"""Configuration files of all versions of the reference implementation, translated to the current keys.
 
 ========================= ===========================================================================
 file                      what is different
@@ -17,7 +17,7 @@ Settings = dict[str, Any]
 
 
 def current_merge(values: Mapping[str, Any]) -> Settings:
-    """Return the settings of a merge in today's keys.
+    """Return the settings of a merge with the current keys.
 
     Example:
         >>> current_merge({"check_threshold": 0.1, "pop_component_prob": 0, "rank_cost_fn_name": "const_1"})
@@ -52,7 +52,7 @@ def current_merge(values: Mapping[str, Any]) -> Settings:
 
 
 def current_run(values: Mapping[str, Any]) -> Settings:
-    """Return the settings of a run in today's keys.
+    """Return the settings of a run with the current keys.
 
     Example:
         >>> current_run({"harvest": {"model_path": "m", "activation_threshold": 0.1}, "merge": {"alpha": 2}})
@@ -61,7 +61,7 @@ def current_run(values: Mapping[str, Any]) -> Settings:
         {'model_path': 'm', 'logging_intervals': {'stat': 5}, 'merge_config': {'alpha': 2}}
 
     Raises:
-        ValueError: two keys that mean the same differ.
+        ValueError: two keys with the same meaning have different values.
     """
     new = {key: value for key, value in values.items() if key not in RUN_BOOKKEEPING}
     if isinstance(new.get("harvest"), Mapping):
@@ -83,7 +83,7 @@ def current_run(values: Mapping[str, Any]) -> Settings:
 
 
 def current_pipeline(values: Mapping[str, Any]) -> Settings:
-    """Return the settings of a pipeline in today's keys.
+    """Return the settings of a pipeline with the current keys.
 
     Example:
         >>> current_pipeline({"run_clustering_config_path": "a.json", "distances_method": "matching_dist"})
@@ -94,7 +94,7 @@ def current_pipeline(values: Mapping[str, Any]) -> Settings:
          'clustering_run_config': {'harvest': {'dataset_seed': 7, 'model_path': 'm'}, 'merge': {}}}
 
     Raises:
-        ValueError: two keys that mean the same differ, or a checkpoint's step is asked for.
+        ValueError: two keys with the same meaning have different values, or a checkpoint's step is given.
     """
     new = {key: value for key, value in values.items() if key not in PIPELINE_IGNORED}
     _rename(new, "run_clustering_config_path", "clustering_run_config_path")
@@ -222,7 +222,7 @@ PIPELINE_IGNORED = {
 PIPELINE_ONLY = frozenset(
     {"run_clustering_config_path", "run_clustering_config", "distances_method", "partition", "step"}
 ) | (PIPELINE_IGNORED.keys() - RUN_BOOKKEEPING)
-"""Keys of other ages that only pipeline files have."""
+"""Keys of other versions that only pipeline files have."""
 
 _IGNORED_OF_2025 = {
     "task_name": "the checkpoint names its task",

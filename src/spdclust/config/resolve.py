@@ -41,12 +41,12 @@ class WorkflowConfig(Section):
     figures: FigureConfig = FigureConfig()
     """How large figures are drawn."""
     override: PipelineOverride | None = None
-    """Settings that take the place of those in every pipeline file, for one command:
+    """Settings that override those in pipeline files, for one command:
     `--config override='{n_runs: 3}'`."""
 
 
 def unused_keys(path: str | Path) -> list[str]:
-    """Return a line for each key of a pipeline or run file that only the reference implementation obeys.
+    """Return a line for each key of a pipeline or run file that only the reference implementation uses.
 
     For a pipeline file, those of the run file that it names follow.
 
@@ -60,7 +60,7 @@ def unused_keys(path: str | Path) -> list[str]:
         InputError: a file cannot be read.
     """
     given = read_mapping(path)
-    lines = _unused(given, path)
+    lines = _unused(given, f"{path}: ")
     try:
         settings = current_pipeline(given)
     except ValueError:  # an error, which loading the file reports
@@ -69,15 +69,14 @@ def unused_keys(path: str | Path) -> list[str]:
     if isinstance(run_file, str):
         # whatever it is, it names no further file: loading rejects a pipeline file here
         found = _find_run_file(run_file, Path(path))
-        return lines + _unused(read_mapping(found), found)
+        return lines + _unused(read_mapping(found), f"{found}: ")
     if isinstance(run, dict) and "harvest" not in given:
-        prefix = f"{path}: clustering_run_config."
-        lines += [f"{prefix}{key} changes nothing: {why}" for key, why in ignored_keys(run).items()]
+        lines += _unused(run, f"{path}: clustering_run_config.")
     return lines
 
 
-def _unused(given: dict[str, Any], path: str | Path) -> list[str]:
-    return [f"{path}: {key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
+def _unused(given: dict[str, Any], prefix: str) -> list[str]:
+    return [f"{prefix}{key} changes nothing: {why}" for key, why in ignored_keys(given).items()]
 
 
 def resolve_workflow(config: WorkflowConfig) -> list[Ensemble]:
@@ -161,7 +160,7 @@ def resolve_pipeline(path: str | Path, override: PipelineOverride | None = None)
 
 
 def resolve_loaded(pipeline: ClusteringPipelineConfig, path: Path) -> list[Ensemble]:
-    """Return the ensembles of a loaded pipeline, named and looked up as if it stood in `path`.
+    """Return the ensembles of a loaded pipeline, named after `path` and with paths relative to it.
 
     Example:
         >>> run = ClusteringRunConfig(model_path="resources/resid_mlp1")

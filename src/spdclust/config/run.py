@@ -71,7 +71,7 @@ DEVICES = "auto, cpu, cuda, mps, xpu, or one of these devices with its number, a
 
 
 class LoggingIntervals(Section):
-    """Every how many iterations each kind of record is logged to W&B."""
+    """Intervals, in iterations, at which each kind of record is logged to W&B."""
 
     stat: int = Field(default=1, ge=1)
     """k, pair cost, description length."""
@@ -116,12 +116,12 @@ class ClusteringRunConfig(Section):
     model_path: PathText | None = None
     """Local run directory, local `model_<step>.pth`, or `wandb:entity/project/run_id`."""
     loader: str | None = None
-    """Who loads the model, where this package does not know it: `package.module:function`, a name registered
-    by an installed package, or `spd` for the reference implementation's own."""
+    """Function that loads the model, if this package cannot: `package.module:function`, a name registered by
+    an installed package, or `spd` for the reference implementation's."""
     experiment_key: str | None = None
     """Short name of a published run, instead of `model_path`."""
     precomputed_activations_dir: PathText | None = None
-    """Folder of activation batches or matrices of your own, instead of a model."""
+    """Folder of user-supplied activation batches or matrices, instead of a model."""
     shards: bool | str | None = None
     """Whether the files of a run in `precomputed_activations_dir` are the shards of one batch: true, false
     (each file is a batch), or the pattern of their names, such as `part_{run}.npy`, where `{run}` is the
@@ -166,13 +166,14 @@ class ClusteringRunConfig(Section):
     merge_config: MergeConfig = MergeConfig()
     """How components are merged."""
     logging_intervals: LoggingIntervals = LoggingIntervals()
-    """How often each record goes to W&B."""
+    """How often each kind of record is logged to W&B."""
     wandb_project: str | None = None
     """W&B project; null logs nothing."""
     wandb_entity: str | None = None
     """W&B entity."""
     wandb_enabled: bool | None = None
-    """Whether anything goes to W&B; null where a project is named. True without one uses `spd-cluster`."""
+    """Whether anything is logged to W&B; null: only if a project is named. True without one
+    uses the project `spd-cluster`."""
     wandb_log_frequency: int | None = Field(default=None, ge=1)
     """Another name of `logging_intervals.stat`."""
     wandb_artifact_frequency: int | None = Field(default=None, ge=1)
@@ -287,8 +288,7 @@ class ClusteringRunConfig(Section):
     def batches_needed(self) -> int:
         """Return how many batches each run has.
 
-        With `iters: null` the number of merges is not known before the components are: one more batch than
-        `iters` could be asked for by `n_batches`.
+        With `iters: null` the number of merges depends on the number of components, which is not known yet.
 
         Example:
             >>> merge = MergeConfig(iters=100, recompute_costs_every=20)

@@ -12,14 +12,10 @@ from spdclust.core.types import Int, Num
 from spdclust.explorer import kernels
 from spdclust.merge.sources import rows_between
 
-VALUES = np.dtype(np.float32)
-"""Type of activations with values."""
-MAX_SAMPLES = 1 << 16
-"""Samples that are counted, the first ones of the batch."""
-MAX_MEMBERS = 24
-"""Components of a group that are compared with each other, the most active ones."""
-MAX_PAIRS = 150_000
-"""Pairs that the page holds."""
+VALUES = np.dtype(np.float32)  # type of activations with values
+MAX_SAMPLES = 1 << 16  # samples that are counted: the first ones of the batch
+MAX_MEMBERS = 24  # components of a group that are compared with each other: the most active ones
+MAX_PAIRS = 150_000  # pairs that the page holds
 
 
 @dataclass(frozen=True)
@@ -47,19 +43,15 @@ def count_cofiring(
 ) -> CoFiring:
     """Count, within groups, on how many samples components are active, and pairs of them.
 
-    Groups that no longer fit in `MAX_PAIRS` pairs are left out.
+    `columns` are those of the components in the matrix, -1 for one that it lacks; `groups` have numbers of
+    components. With a threshold of None, components are active above 0. Groups that no longer fit in
+    `MAX_PAIRS` pairs are left out.
 
     Example:
         >>> matrix = sparse.csr_array(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.5], [1.0, 1.0, 0.0]]))
         >>> counts = count_cofiring(matrix, np.arange(3), [np.array([0, 1, 2])], 0.1)
         >>> counts.singles.tolist(), counts.pairs.tolist(), counts.together.tolist()
         ([2, 3, 1], [[0, 1], [0, 2], [1, 2]], [2, 0, 1])
-
-    Args:
-        matrix: `(samples, columns)` causal importances.
-        columns: column of each component, -1 for one that has none.
-        groups: numbers of the components of each group.
-        threshold: active is above this; None takes anything above 0.
     """
     words, n_samples = _active_words(matrix, columns, threshold)
     singles = _count_common(words, np.repeat(np.arange(len(columns))[:, None], 2, axis=1))

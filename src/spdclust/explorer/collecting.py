@@ -14,14 +14,9 @@ from spdclust.merge.history import MergeHistory
 from spdclust.partitions.ensemble import MergeHistoryEnsemble
 
 FORMAT = 1
-MAX_CURVE_ROWS = 2000
-"""Iterations at which curves are kept; every one up to this many."""
-MAX_DISTANCE_BYTES = 1 << 20
-"""Size of the distances between runs, all methods together, before compression."""
-
-
-STEPS = 10
-"""Groupings between the cuts that are shown, in addition to the cuts."""
+MAX_CURVE_ROWS = 2000  # iterations at which curves are kept; every one up to this many
+MAX_DISTANCE_BYTES = 1 << 20  # distances between runs, all methods together, before compression
+STEPS = 10  # groupings that are shown in addition to the cuts
 
 
 @dataclass
@@ -37,10 +32,6 @@ class PageData:
     header: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-    def packed_header(self) -> dict[str, Any]:
-        """Return the header with the notes in it."""
-        return {**self.header, "notes": self.notes}
 
 
 def collect(
@@ -104,35 +95,11 @@ def collect(
 
 
 def _spread(rows: Int[np.ndarray, " rows"], limit: int, needed: Sequence[int]) -> Int[np.ndarray, " kept"]:
-    """Return at most about `limit` of some rows, evenly, with the first, the last and those wanted."""
+    """Return about `limit` of some rows, evenly spaced, with the first, the last and those needed."""
     if len(rows) <= limit:
         return rows
     chosen = rows[evenly_spaced(len(rows), max(2, limit))]
     return np.union1d(chosen, np.intersect1d(rows, np.array(needed, dtype=np.int64)))
-
-
-def add_final_activity(data: PageData, run: int, counts: Int[np.ndarray, " groups"]) -> None:
-    """Add on how many samples each group that is left at the end of a run is active.
-
-    Example:
-        >>> data = PageData({})
-        >>> add_final_activity(data, 0, np.array([5, 2]))
-        >>> data.arrays["run0.final"].tolist()
-        [5, 2]
-    """
-    data.arrays[f"run{run}.final"] = narrow(counts)
-
-
-def add_consensus_activity(data: PageData, cut: str, counts: Int[np.ndarray, " groups"]) -> None:
-    """Add on how many samples each consensus group at a cut is active.
-
-    Example:
-        >>> data = PageData({})
-        >>> add_consensus_activity(data, "least_mdl", np.array([5, 2]))
-        >>> data.arrays["consensus.least_mdl"].tolist()
-        [5, 2]
-    """
-    data.arrays[f"consensus.{cut}"] = narrow(counts)
 
 
 def add_cofiring(
@@ -260,22 +227,16 @@ def rows_of_interest(cuts: Sequence[int], n_iterations: int) -> list[int]:
 
 
 def groups_over_union(
-    own: Int[np.ndarray, " own"],
-    names: Int[np.ndarray, "iterations 2"],
-    row: int,
-    n_components: int,
+    own: Int[np.ndarray, " own"], names: Int[np.ndarray, "iterations 2"], row: int, n_components: int
 ) -> Int[np.ndarray, " components"]:
-    """Return the group of every component of an ensemble in one run; one that the run lacks is alone.
+    """Return the group of every component of an ensemble after a merge of one run.
+
+    `own` has the numbers of the run's components, `names` the first components of the two groups of each
+    merge, in the run's own numbering. A component that the run lacks is alone.
 
     Example:
         >>> groups_over_union(np.array([3, 0, 1]), np.array([[0, 2], [0, 1]]), 0, 4).tolist()
         [1, 0, 2, 0]
-
-    Args:
-        own: number of each of the run's components.
-        names: for each merge, the first components of the two groups, in the run's own numbering.
-        row: the state after this merge.
-        n_components: of the ensemble.
     """
     roots = np.arange(len(own))
     roots[names[: row + 1, 1]] = names[: row + 1, 0]

@@ -47,10 +47,7 @@ def add_found(data: PageData, found: FoundGroups) -> None:
     n_runs = found.settings.get("n_runs", len(data.header["runs"]))
     if n_runs != len(data.header["runs"]):
         raise InputError(
-            "groups of another ensemble",
-            field="n_runs",
-            found=n_runs,
-            allowed=str(len(data.header["runs"])),
+            "groups of another ensemble", field="n_runs", found=n_runs, allowed=str(len(data.header["runs"]))
         )
     columns = np.array([number[label] for label in found.labels], dtype=np.int64)
     group = np.full(len(number), -1, dtype=np.int32)

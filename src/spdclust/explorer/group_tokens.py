@@ -1,7 +1,7 @@
 """Which tokens activate a group of components, and where in their texts; bounded in size for the page."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
@@ -10,19 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from spdclust.core.types import Bool, Float, Int, Labels
+from spdclust.files.stored_batch import TokenExamples
 from spdclust.merge.activations import module_of
 
-MAX_CHARACTERS = 1_200_000
-"""Length of all descriptions together, before compression."""
-MAX_DESCRIBED = 2000
-"""Groups and components that are described."""
-
+MAX_CHARACTERS = 1_200_000  # length of all descriptions together, before compression
+MAX_DESCRIBED = 2000  # groups and components that are described
 N_TOKENS, N_PLACES, BEFORE, AFTER, MAX_TEXT = 8, 4, 12, 5, 40
-
-
-PRIOR_SAMPLES = 5
-"""Samples that the lift of a token is shrunk by."""
-
+PRIOR_SAMPLES = 5  # by which the lift of a token is shrunk
 _SHOWN = 12
 
 
@@ -68,9 +62,7 @@ def group_activity(
 
 
 def rank_tokens(
-    tokens: Int[np.ndarray, " samples"],
-    active: Bool[np.ndarray, " samples"],
-    texts: dict[int, str],
+    tokens: Int[np.ndarray, " samples"], active: Bool[np.ndarray, " samples"], texts: Mapping[int, str]
 ) -> list[TokenCount]:
     """Return the tokens on which a group is active, the most surprising ones first.
 
@@ -165,10 +157,7 @@ def token_table(ranked: Sequence[TokenCount], limit: int = _SHOWN) -> str:
 
 def describe_by_tokens(
     matrix: sparse.csr_array,
-    tokens: Int[np.ndarray, " samples"],
-    texts: Mapping[int, str],
-    context: Callable[[int], tuple[list[str], int]],
-    samples: Int[np.ndarray, "samples 2"],
+    examples: TokenExamples,
     columns: Int[np.ndarray, " components"],
     groups: Sequence[Int[np.ndarray, "_"]],
     threshold: float | None,
@@ -178,21 +167,16 @@ def describe_by_tokens(
 
     Example:
         >>> matrix = sparse.csr_array(np.array([[0.9, 0.9], [0.0, 0.0]]))
-        >>> described = describe_by_tokens(
-        ...     matrix, np.array([4, 5]), {4: "the", 5: " cat"}, lambda sample: (["the", " cat"], sample),
-        ...     np.array([[0, 0], [0, 1]]), np.arange(2), [np.array([0, 1])], 0.1,
-        ... )
+        >>> examples = TokenExamples(np.array([[4, 5]]), np.array([[0, 0], [0, 1]]), {4: "the", 5: " cat"})
+        >>> described = describe_by_tokens(matrix, examples, np.arange(2), [np.array([0, 1])], 0.1)
         >>> described[0]["tokens"], described[0]["places"]
         ([['the', 1, 1, 1.0, 1.1666666666666667]], [{'texts': ['the', ' cat'], 'at': 0, 'active': [0]}])
 
     Args:
         matrix: `(samples, columns)` causal importances of the samples whose tokens are known.
-        tokens: number of each sample's token.
-        texts: how a token is written.
-        context: the texts of a sample's sequence, and which of them the sample is.
-        samples: sequence and position of each sample.
+        examples: these tokens.
         columns: column of each component.
-        groups: numbers of the components of each group, the most wanted first.
+        groups: numbers of the components of each group, the most important first.
         threshold: active is above this; None takes anything above 0.
         active_members: members that have to be active at once, one entry for each of the first groups;
             1 for those after them.
@@ -205,8 +189,9 @@ def describe_by_tokens(
         is `active`.
     """
     by_column = sparse.csc_array(matrix)
-    sample_at = {(int(row), int(place)): number for number, (row, place) in enumerate(samples)}
-    written = dict(texts)
+    samples = examples.samples
+    tokens = examples.tokens[samples[:, 0], samples[:, 1]]
+    sample_at = {(row, place): number for number, (row, place) in enumerate(samples.tolist())}
     found: list[dict[str, Any]] = []
     room = MAX_CHARACTERS
     for group, least in zip(groups[:MAX_DESCRIBED], chain(active_members, repeat(1)), strict=False):
@@ -215,10 +200,10 @@ def describe_by_tokens(
         active = group_activity(own, everything, threshold, active_members=least)
         if not active.any():
             continue
-        ranked = rank_tokens(tokens, active, written)[:N_TOKENS]
+        ranked = rank_tokens(tokens, active, examples.vocabulary)[:N_TOKENS]
         places = []
         for sample in strongest_samples(own, everything, N_PLACES).tolist():
-            around, at = context(sample)
+            around, at = examples.context(sample)
             start, end = max(0, at - BEFORE), at + AFTER + 1
             row = int(samples[sample, 0])
             known = (

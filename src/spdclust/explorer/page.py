@@ -87,7 +87,7 @@ def _digest(text: str) -> str:
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Return a header and arrays as compressed bytes.
+    """Return a header of plain JSON types and arrays of the types in `TYPES` as compressed bytes.
 
     Compressed (zlib) are: the length of the header (4 bytes), the header as JSON, and the arrays one after
     the other, each with the first bytes of all its values, then the second bytes, …: neighbouring values
@@ -96,10 +96,6 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     Example:
         >>> zlib.decompress(pack({"name": "demo"}, {"x": np.array([1, 258], dtype=np.uint16)}))[4:]
         b'{"name":"demo","arrays":{"x":{"type":"u2","shape":[2]}}}\\x01\\x02\\x00\\x01'
-
-    Args:
-        header: plain JSON types without NaN; a key `arrays` is added.
-        arrays: of the types in `TYPES`.
 
     Raises:
         ValueError: a type that the page does not read, or NaN in the header.

@@ -7,6 +7,7 @@ component activations and for embeddings. A sigmoid maps that to a causal import
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,11 +18,11 @@ from spdclust.core.types import Float
 from spdclust.models.checkpoint import LAYERWISE
 from spdclust.models.config import CausalImportanceConfig
 from spdclust.models.global_causal_importance import (
+    ParallelLinear,
     ReverseResidual,
     SharedMLP,
     SharedTransformer,
     mlp,
-    parallel_mlp,
 )
 from spdclust.models.modules import DecomposedModule
 
@@ -33,7 +34,7 @@ class _ComponentMLP(nn.Module):
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
-        self.layers = parallel_mlp(module.n_components, [1, *hidden_dims, 1])
+        self.layers = mlp([1, *hidden_dims, 1], partial(ParallelLinear, module.n_components))
 
     def forward(self, x: Float[torch.Tensor, "... components"]) -> Float[torch.Tensor, "... components"]:
         """Map component activations to one number per component."""
@@ -46,7 +47,7 @@ class _VectorMLP(nn.Module):
 
     def __init__(self, module: DecomposedModule, hidden_dims: Sequence[int]) -> None:
         super().__init__()
-        self.layers = parallel_mlp(module.n_components, [module.d_in, *hidden_dims, 1])
+        self.layers = mlp([module.d_in, *hidden_dims, 1], partial(ParallelLinear, module.n_components))
 
     def forward(self, x: Float[torch.Tensor, "... d_in"]) -> Float[torch.Tensor, "... components"]:
         """Map input vectors to one number per component."""

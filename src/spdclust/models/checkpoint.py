@@ -5,7 +5,6 @@ Names and shapes of the tensors, and from them the number of components, are rea
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,18 +16,22 @@ from typing import TYPE_CHECKING, Any
 from spdclust.core.errors import InputError
 from spdclust.core.safe_reading import exists, regular_file
 from spdclust.models.config import DecompositionConfig, read_config, run_of_param_decomp
-from spdclust.models.wandb_files import parse_wandb_path, run_folder
+from spdclust.models.wandb_files import CHECKPOINT, CONFIG_NAME, parse_wandb_path, run_folder
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-CONFIG_NAME = "final_config.yaml"
 _ALLOWED = (
     f"a run folder with {CONFIG_NAME} and model_<step>.pth, such a .pth file, or wandb:entity/project/run_id"
 )
-_STEP = re.compile(r"model_(?:.*_)?(\d+)\.pth")
+TARGET = "target_model."
+COMPONENTS = "_components."
+LAYERWISE = "_ci_fns."
+GLOBAL = "_global_ci_fn."
+Shape = tuple[int, ...]
+_NEXT = "use the two files of one decomposition run"
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,8 @@ def resolve_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _last_step(folder: Path) -> Path:
-    steps = {
-        int(match[1]): file for file in folder.glob("model_*.pth") if (match := _STEP.fullmatch(file.name))
-    }
+    found = {file: CHECKPOINT.fullmatch(file.name) for file in folder.glob("model_*.pth")}
+    steps = {int(match[1]): file for file, match in found.items() if match}
     if not steps and (folder / "ckpts").is_dir():
         worker = "python -m param_decomp.clustering.scripts.run_worker"
         options = "--n_tokens 50000 --batch_size 16 --n_tokens_per_seq 8"
@@ -156,12 +158,6 @@ def read_state_dict(file: Path, *, shapes_only: bool = False) -> "dict[str, torc
     return {key: value.detach() for key, value in state.items()}
 
 
-TARGET = "target_model."
-COMPONENTS = "_components."
-LAYERWISE = "_ci_fns."
-GLOBAL = "_global_ci_fn."
-
-
 def current_name(key: str) -> str:
     """Return the current name of a tensor in a checkpoint.
 
@@ -195,13 +191,11 @@ def current_name(key: str) -> str:
 def read_shapes(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str, tuple[int, ...]] | None:
     """Return the shape of every tensor of the weights by its current name; no values are read.
 
+    With `plain_only`, return None for a file that only torch can read, instead of importing torch.
+
     Example:
         >>> read_shapes(resolve_checkpoint("resources/resid_mlp1"))["_components.layers-0-mlp_in.V"]
         (400, 100)
-
-    Args:
-        checkpoint: the files.
-        plain_only: return None for a file that only torch can read, instead of importing torch.
 
     Raises:
         InputError: the weights are missing, damaged, or not a state dict.
@@ -217,21 +211,15 @@ def read_shapes(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str
     return {current_name(key): tuple(tensor.shape) for key, tensor in state.items()}
 
 
-Shape = tuple[int, ...]
-_NEXT = "use the two files of one decomposition run"
-
-
 def check_components(checkpoint: Checkpoint, *, plain_only: bool = False) -> dict[str, int] | None:
     """Return the number of components of each decomposed module, by name, after comparing the two files.
+
+    With `plain_only`, return None for weights that only torch can read.
 
     Example:
         >>> from spdclust.models.checkpoint import resolve_checkpoint
         >>> check_components(resolve_checkpoint("resources/resid_mlp1"))
         {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
-
-    Args:
-        checkpoint: the files.
-        plain_only: return None for weights that only torch can read.
 
     Raises:
         InputError: a file is missing or damaged, there are no components, or components or

@@ -74,14 +74,8 @@ class ComponentModel:
     ) -> None:
         """Assemble a model from parts whose tensors are loaded and on `device`.
 
-        Args:
-            checkpoint: the checkpoint of the parts.
-            target: the target model.
-            modules: its decomposed modules.
-            causal_importance: the function from module inputs to one number per component.
-            sigmoids: functions that map this number to a causal importance, by kind.
-            readers: `V` of the modules whose component activations are input to the function.
-            device: device of the parts.
+        `causal_importance` maps module inputs to one number per component, the sigmoids map this number to a
+        causal importance. `readers` are `V` of the modules whose component activations are input to it.
         """
         self.task: Task = target.task
         self.source = checkpoint.source

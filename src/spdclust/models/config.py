@@ -1,4 +1,4 @@
-"""The model and its task as `final_config.yaml` of a decomposition run describes them, in today's keys.
+"""The model and its task in the `final_config.yaml` of a decomposition run, with the current keys.
 
 Only the parts of the training configuration that define the model are read; the rest is ignored.
 """
@@ -12,10 +12,8 @@ from spdclust.config.base import Section
 from spdclust.config.load import read_mapping, validate
 from spdclust.core.errors import InputError
 
-MOST_LAYERS = 10_000
-"""Layers that a model may have; each is built before the weights are looked at."""
-LARGEST = 2**31 - 1
-"""Sizes above this are no sizes of a model."""
+MOST_LAYERS = 10_000  # of a model; each is built before the weights are read
+LARGEST = 2**31 - 1  # the largest valid size in a model's configuration
 
 
 class CheckpointSection(Section, extra="ignore"):

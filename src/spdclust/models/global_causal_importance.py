@@ -1,6 +1,6 @@
 """Causal-importance functions from the inputs of all modules to all components at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -237,7 +237,7 @@ class Linear(nn.Module):
         return x @ self.W + self.b
 
 
-class _ParallelLinear(nn.Module):
+class ParallelLinear(nn.Module):
     """One affine map for each component, side by side."""
 
     def __init__(self, n_components: int, d_in: int, d_out: int) -> None:
@@ -252,8 +252,8 @@ class _ParallelLinear(nn.Module):
         return torch.einsum("...ci,cio->...co", x, self.W) + self.b
 
 
-def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Return linear layers of these sizes with exact GELUs between them.
+def mlp(sizes: Sequence[int], layer: Callable[[int, int], nn.Module] = Linear) -> nn.Sequential:
+    """Return layers of these sizes with exact GELUs between them.
 
     Example:
         >>> [name for name, _ in mlp([4, 8, 2]).named_parameters()]
@@ -261,20 +261,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for d_in, d_out in pairwise(sizes):
-        layers += [Linear(d_in, d_out), nn.GELU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def parallel_mlp(n_components: int, sizes: Sequence[int]) -> nn.Sequential:
-    """Return, for each component, linear layers of these sizes with exact GELUs between them.
-
-    Example:
-        >>> tuple(parallel_mlp(5, [1, 8, 1])[0].W.shape)
-        (5, 1, 8)
-    """
-    layers: list[nn.Module] = []
-    for d_in, d_out in pairwise(sizes):
-        layers += [_ParallelLinear(n_components, d_in, d_out), nn.GELU()]
+        layers += [layer(d_in, d_out), nn.GELU()]
     return nn.Sequential(*layers[:-1])
 
 

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from spdclust.core.errors import InputError
-from spdclust.models.checkpoint import COMPONENTS, current_name, read_state_dict, resolve_checkpoint
+from spdclust.models.checkpoint import COMPONENTS, Shape, current_name, read_state_dict, resolve_checkpoint
 from spdclust.models.config import DecompositionConfig, ModulePattern
 
 IDENTITY = "pre_identity"
 """Name of the identity inserted before a module, as a submodule of it."""
+
+State = dict[str, torch.Tensor]
 
 
 class Identity(nn.Module):
@@ -165,10 +167,6 @@ def _is_conv1d(module: nn.Module) -> bool:
 def _some_modules(target: nn.Module, most: int = 8) -> str:
     names = [name for name, module in target.named_modules() if _describe(module, name, 1) is not None]
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
-
-
-State = dict[str, torch.Tensor]
-Shape = tuple[int, ...]
 
 
 def modernised(state: Mapping[str, torch.Tensor], file: Path | None = None) -> State:

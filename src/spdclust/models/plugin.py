@@ -94,7 +94,7 @@ def load_plugin(loader: str, path: str | None, device: str) -> PluginModel:
     """Load a model with a user-supplied function, called with the path and the device.
 
     Example:
-        >>> # spdclust's own function, for once: it has the form that a function of yours needs
+        >>> # a function of spdclust, which has the signature that your function needs
         >>> model = load_plugin("spdclust.models:load_model", "resources/resid_mlp1", "cpu")
         >>> model.labels[:2], model.task.name
         (['layers.0.mlp_in:0', 'layers.0.mlp_in:1'], 'resid_mlp')

@@ -75,7 +75,7 @@ class RowCollector:
         self._values = None if threshold is not None else _Growing(np.float32)
         self._maxima = np.full(n_components, -np.inf, dtype=np.float32)
         self._sums, self._sum, self._n_in_sum = np.zeros(n_components), np.zeros(n_components), 0
-        # on a GPU, until they are asked for
+        # on a GPU, until they are needed
         self._on_device: tuple[torch.Tensor, torch.Tensor] | None = None
         self._mask = np.empty(0, dtype=bool)
         self._unfinished: Compacted | None = None
@@ -83,9 +83,8 @@ class RowCollector:
     def add(self, importances: Mapping[str, torch.Tensor], source: str | None = None) -> None:
         """Add the causal importances of the next samples, by module in the order of the labels.
 
-        Args:
-            importances: `(…, components)` of every module; leading axes are samples in row-major order.
-            source: name of the model, for messages.
+        Leading axes of `(…, components)` are samples in row-major order. `source` names the model in
+        messages.
 
         Raises:
             InputError: a value is NaN or infinite (names the component).
@@ -104,7 +103,7 @@ class RowCollector:
         self._unfinished = compacted
 
     def _finish(self) -> None:
-        """Do on the host what is left of the last samples."""
+        """Add the last samples, which a GPU may still have been computing, to the arrays on the host."""
         if self._unfinished is None:
             return
         counts, columns, values = self._unfinished

@@ -17,6 +17,9 @@ from typing import Any
 from spdclust.core.atomic import cache_root, one_process_at_a_time, remove_orphans, temporary_for
 from spdclust.core.errors import InputError
 
+log = logging.getLogger(__name__)
+
+CONFIG_NAME = "final_config.yaml"
 _PREFIX = "wandb:"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _URL = re.compile(rf"https?://[^/]+/({_NAME})/({_NAME})/runs/({_NAME})(?:[/?#].*)?")
@@ -89,9 +92,6 @@ def parse_wandb_path(path: str | Path) -> WandbRun | None:
     return WandbRun(match[1], match[2], match[3] or match[4])
 
 
-log = logging.getLogger(__name__)
-
-CONFIG_NAME = "final_config.yaml"
 _SECONDS = 30
 _POLL_SECONDS = 0.2
 
@@ -181,7 +181,7 @@ def _download(run: WandbRun, choose: Callable[[Sequence[str], WandbRun], list[st
     from tqdm import tqdm
 
     files: dict[str, Any] = {each.name: each for each in wandb.Api(timeout=_SECONDS).run(run.path).files()}
-    # all go into one folder: of two with one name, the one nearer to the top of the run comes last and stays
+    # all go into one folder; of two with the same name, the one higher up in the run comes last and is kept
     names = sorted(choose(sorted(files), run), key=lambda name: -name.count("/"))
     chosen = [files[name] for name in names]
     log.info("downloading wandb:%s to %s", run.path, run.cache_folder)

@@ -23,15 +23,11 @@ from spdclust.plotting.matrices import (
 )
 from spdclust.plotting.style import BLUE, GREEN, ORANGE, styled
 
-ACTIVITY_THRESHOLD = 0.01
-"""A component is active above this: the merge's own default."""
-
+ACTIVITY_THRESHOLD = 0.01  # the default of the merge
 _SAMPLE_CELLS = 250
 _ZERO = np.zeros(1, dtype=np.int32)
-_BINS, _CLOSE = 50, 1e-3
-"""Bins of the activations; rounding moves values by less than this share of a bin."""
-_STORED = 1 << 17
-"""Stored values that are gone through at once: their temporary arrays stay in the processor's cache."""
+_BINS, _CLOSE = 50, 1e-3  # bins of the activations; rounding moves values by less than this share of a bin
+_STORED = 1 << 17  # stored values read at a time: their temporary arrays stay in the processor's cache
 
 
 def activation_figures(
@@ -41,18 +37,14 @@ def activation_figures(
 ) -> dict[str, Figure]:
     """Draw one batch of activations in every way.
 
-    Components stand module by module; those that are never active in the batch are left out of the
-    matrices, and the titles say how many. Large batches are aggregated to at most 400 × 400 cells.
+    Components are sorted by module; those that are never active in the batch are left out of the
+    matrices, and the titles give their number. Large batches are aggregated to at most 400 × 400 cells.
+    With a threshold of None, components are active above 0.
 
     Example:
         >>> acts = ProcessedActivations.from_dense(np.eye(3), ["m:0", "m:1", "n:0"])
         >>> list(activation_figures(acts))
         ['raw', 'sorted', 'coactivation', 'log_coactivation', 'histograms']
-
-    Args:
-        activations: `(samples, components)` causal importances, or user-supplied activations.
-        activation_threshold: a component is active above this, the threshold of the merge; None takes
-            anything above 0.
 
     Raises:
         InputError: only the sets at another threshold are known.
@@ -142,7 +134,7 @@ def _draw_histograms(
     matrix, n_samples = activations.matrix, max(1, activations.n_samples)
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     values, often, busy = figure.subplots(1, 3)
-    top = np.float64(max(1.0, _largest(matrix)))
+    top = np.float64(matrix.data.max(initial=1))
     counts, edges = np.zeros(_BINS, dtype=np.int64), np.linspace(0, top, _BINS + 1)
     per_sample = np.zeros(activations.n_samples, dtype=np.int64)
     for first, rows in stretches(activations, _STORED):
@@ -193,10 +185,6 @@ def _count_in_bins(values: Float[np.ndarray, " values"], top: float) -> Int[np.n
     return counts
 
 
-def _largest(matrix: sparse.csr_array) -> float:
-    return float(matrix.data.max()) if matrix.nnz else 0.0
-
-
 def _times_active(activations: ProcessedActivations, threshold: float) -> Int[np.ndarray, " components"]:
     times = np.zeros(activations.n_components, dtype=np.int64)
     for _, rows in stretches(activations, _STORED):
@@ -207,13 +195,6 @@ def _times_active(activations: ProcessedActivations, threshold: float) -> Int[np
 def _most_frequent_first(frequency: np.ndarray, modules: ModuleOrder) -> Int[np.ndarray, " columns"]:
     module = np.repeat(np.arange(len(modules.names)), np.diff(modules.edges))
     return np.lexsort((-frequency, module))
-
-
-def _positions(columns: np.ndarray, n_components: int) -> np.ndarray:
-    """Return the column of each component, -1 for those left out."""
-    position = np.full(n_components, -1, dtype=np.int64)
-    position[columns] = np.arange(len(columns))
-    return position
 
 
 def _mean_cells(
@@ -245,7 +226,8 @@ def _mean_cells(
 def _sample_order(activations: ProcessedActivations, columns: np.ndarray) -> Int[np.ndarray, " samples"]:
     """Return the samples in the order of the component that exceeds its own mean most, ties by the first."""
     n_samples, n_components = activations.matrix.shape
-    position = _positions(columns, n_components)
+    position = np.full(n_components, -1, dtype=np.int64)  # those left out have none
+    position[columns] = np.arange(len(columns))
     means = _column_sums(activations) / max(1, n_samples)
     means[position < 0] = np.inf  # those left out exceed nothing
     leader = np.full(n_samples, len(columns), dtype=np.int64)  # samples without any come last
@@ -276,7 +258,7 @@ def _column_sums(activations: ProcessedActivations) -> Float[np.ndarray, " compo
 
 
 class _Reused:
-    """Arrays of numbers and weights, used again and again: new ones would take longer to get than to fill."""
+    """Arrays of numbers and weights that are reused: allocating new ones takes longer than filling them."""
 
     def __init__(self) -> None:
         self._numbers, self._weights = np.empty(0, dtype=np.int64), np.empty(0)

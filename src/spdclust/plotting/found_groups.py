@@ -18,19 +18,19 @@ from spdclust.merge.activations import ProcessedActivations
 from spdclust.plotting.matrices import (
     block_note,
     draw_matrix,
+    draw_sizes,
     mean_coactivation,
     module_colors,
     module_handles,
     number_modules,
 )
-from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, new_figure, styled
+from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, empty_figure, styled
 
-MOST_GROUPS = 40
-"""Groups shown one by one, those with the strongest evidence."""
-
-MOST_POINTS = 2000
-"""Points of the curve over all groups."""
-
+MOST_GROUPS = 40  # shown one by one: those with the strongest evidence
+MOST_POINTS = 2000  # of the curve over all groups
+MOST_NODES = 800  # drawn: up to half of them chosen ones, then the largest
+MOST_NAMED = 40  # groups whose numbers are written: those with the strongest evidence
+_LEAST_GAP = 1 / 45
 _MOST_COUNTS = 5
 _EVIDENCE = "bits saved [per sample, held out]"
 
@@ -39,16 +39,14 @@ _EVIDENCE = "bits saved [per sample, held out]"
 def plot_found_groups(found: FoundGroups) -> Figure:
     """Draw each group with its evidence, size, modules and support, and the number of groups in null runs.
 
-    Of more than `MOST_GROUPS` groups those with the strongest evidence are drawn; a curve shows all.
+    Of more than `MOST_GROUPS` groups those with the strongest evidence are drawn; a curve shows all. Without
+    evidence (no batches) the support is drawn, and the title explains why.
 
     Example:
         >>> from spdclust.example_ensemble import example_found
         >>> figure = plot_found_groups(example_found())
         >>> figure.get_suptitle()
         '3 groups hold (0.25 expected by chance), 3 of 12 components belong to none'
-
-    Args:
-        found: the groups; without evidence (no batches) their support is drawn, and the title explains why.
     """
     n_shown = min(found.n_groups, MOST_GROUPS)
     figure = Figure(figsize=(12.0, max(4.2, 0.16 * n_shown + 2.4)), layout="constrained")
@@ -107,32 +105,20 @@ def _draw_evidence(axes: Axes, found: FoundGroups, n_shown: int) -> None:
         return
     error = np.nan_to_num(error)
     axes.set_xscale("log", nonpositive="clip")
-    axes.errorbar(
-        saved[positive],
-        rows[positive],
-        xerr=error[positive],
-        fmt="o",
-        ms=3.5,
-        color=BLUE,
-        ecolor=BLUE,
-        elinewidth=1,
-    )
-    # an error as large as the value reaches down to the edge, not to the end of the logarithm
+    spread = error[positive]
+    axes.errorbar(saved[positive], rows[positive], xerr=spread, fmt="o", ms=3.5, color=BLUE, elinewidth=1)
+    # on a logarithmic axis, an error as large as the value would have no lower end
     low = np.where(saved > error, saved - error, saved / 3)[positive].min()
     axes.set_xlim(low / 1.5, (saved + error)[positive].max() * 1.5)
 
 
 def _draw_sizes(axes: Axes, counts: np.ndarray, colors: list[str]) -> None:
-    rows, left = np.arange(len(counts)), np.zeros(len(counts))
-    for color in dict.fromkeys(colors):  # one bar a colour, not one a module
-        width = counts[:, [each == color for each in colors]].sum(axis=1)
-        axes.barh(rows, width, left=left, height=0.75, color=color)
-        left += width
+    sizes = draw_sizes(axes, counts, colors)
     axes.tick_params(axis="y", labelleft=False)
     axes.set(xlabel="size [components], by module")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="y", visible=False)
-    if left.max() > 20 * np.median(left):
+    if sizes.max() > 20 * np.median(sizes):
         axes.set_xscale("symlog", linthresh=10)
         axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=10, subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -206,15 +192,6 @@ def _draw_ranked(axes: Axes, found: FoundGroups) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-MOST_NODES = 800
-"""Nodes of the tree that are drawn: half of them chosen ones, if there are as many, then the largest."""
-
-MOST_NAMED = 40
-"""Groups whose numbers are written, those with the strongest evidence."""
-
-_LEAST_GAP = 1 / 45
-
-
 @dataclass(frozen=True)
 class FoundTreeLayout:
     """Where the tree is drawn: components from top to bottom, the distance of the parts from left to right.
@@ -234,9 +211,7 @@ class FoundTreeLayout:
     inside: np.ndarray
 
 
-def _lay_out_found_tree(
-    tree: EvidenceTree, n_components: int, *, most_nodes: int = MOST_NODES
-) -> FoundTreeLayout:
+def _lay_out_found_tree(tree: EvidenceTree, n_components: int) -> FoundTreeLayout:
     """Place the components so that those below a node are consecutive, the largest trees first."""
     shape = Tree(n_components, tree.children, tree.height)
     n_nodes = len(tree.children)
@@ -254,9 +229,9 @@ def _lay_out_found_tree(
         inside[tree.children[row]] = inside[n_components + row]
     sizes = shape.sizes[n_components:]
     best = np.argsort(-np.where(tree.chosen, np.nan_to_num(tree.bits), -np.inf), kind="stable")
-    drawn = set(best[: min(int(tree.chosen.sum()), most_nodes // 2)].tolist())
+    drawn = set(best[: min(int(tree.chosen.sum()), MOST_NODES // 2)].tolist())
     for row in np.argsort(-sizes, kind="stable").tolist():
-        if len(drawn) >= most_nodes:
+        if len(drawn) >= MOST_NODES:
             break
         drawn.add(row)
     nodes = np.array(sorted(drawn), dtype=np.int64)
@@ -264,15 +239,9 @@ def _lay_out_found_tree(
     swapped = middle[first] > middle[second]
     first, second = np.where(swapped, second, first), np.where(swapped, first, second)
     top = tree.height[nodes]
-    corners = np.stack(
-        [
-            np.stack([height[first], middle[first]], axis=1),
-            np.stack([top, middle[first]], axis=1),
-            np.stack([top, middle[second]], axis=1),
-            np.stack([height[second], middle[second]], axis=1),
-        ],
-        axis=1,
-    )
+    x = np.stack([height[first], top, top, height[second]], axis=1)
+    y = np.stack([middle[first], middle[first], middle[second], middle[second]], axis=1)
+    corners = np.stack([x, y], axis=2)
     return FoundTreeLayout(order, nodes, middle[n_components:], corners, inside[n_components + nodes])
 
 
@@ -290,10 +259,9 @@ def plot_found_tree(
     """
     tree = found.tree
     if tree is None or len(tree.children) == 0:
-        figure, (axes,) = new_figure(size=(6.4, 1.6))
-        axes.set_axis_off()
-        axes.set_title("No tree: no batches" if tree is None else "No tree: no two components act together")
-        return figure
+        return empty_figure(
+            "No tree: no batches" if tree is None else "No tree: no two components act together"
+        )
     if isinstance(activations, ActivationBatch):
         activations = activations.activations
     layout = _lay_out_found_tree(tree, len(found.labels))
@@ -334,14 +302,7 @@ def _draw_tree(axes: Axes, found: FoundGroups, tree: EvidenceTree, layout: Found
             norm=norm, edgecolor=np.where(tree.chosen[layout.nodes][some], BLUE, "none"), lw=1.0, zorder=4,
         )  # fmt: skip
         assert axes.figure is not None
-        axes.figure.colorbar(
-            marks,
-            ax=axes,
-            label="bits saved [per sample, held out]",
-            location="bottom",
-            aspect=40,
-            shrink=0.8,
-        )
+        axes.figure.colorbar(marks, ax=axes, label=_EVIDENCE, location="bottom", aspect=40, shrink=0.8)
     _name_groups(axes, found, tree, layout, top)
 
 

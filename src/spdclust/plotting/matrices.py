@@ -17,12 +17,14 @@ from spdclust.core.types import Float, Int, Labels, Num, make_generator
 from spdclust.merge.activations import module_of
 from spdclust.plotting.style import AMOUNT, CHANGE, GREY, PALETTE, UNDEFINED, plain_text
 
-MOST_CELLS = 400
-"""Cells along one axis of a picture; above that blocks of rows and columns share a cell."""
-
-_MANY = 1000
+MOST_CELLS = 400  # along one axis of a picture; above that blocks of rows and columns share a cell
+MOST_SAMPLES = 50_000  # coactivations of more samples are counted on a sample of that many
+SAMPLE_SEED = 0
+OTHER = "#9A9A9A"  # of the modules for which no colour is left
+_MANY, _LINEAR_QUANTILE = 1000, 0.998
 _LOG_SPAN = 1e4
-_LINEAR_QUANTILE = 0.998
+_STRETCH = 4096
+_MOST_NAMES, _LONGEST_NAME = 24, 28
 
 Rows = Callable[[int, int], np.ndarray]
 """Gives rows `start` to `stop` of a matrix, so that the matrix need not exist."""
@@ -44,18 +46,13 @@ def aggregate(
 ) -> Float[np.ndarray, "_ _"]:
     """Return a matrix of at most `limit` rows and columns, each cell standing for a block of the given one.
 
-    NaN does not count; a block of nothing else is NaN.
+    NaN does not count; a block of nothing else is NaN. `rows` returns any rows of the matrix of this `shape`,
+    and is called once for each block, in order. `how` is `mean`, `least` or `largest`.
 
     Example:
         >>> matrix = np.array([[1.0, 3.0], [np.nan, 5.0]])
         >>> aggregate(lambda start, stop: matrix[start:stop], matrix.shape, limit=1).tolist()
         [[3.0]]
-
-    Args:
-        rows: gives any rows; asked for each once, in order.
-        shape: of the whole matrix.
-        how: `mean`, `least` or `largest` value of the block.
-        limit: most cells along an axis.
     """
     row_edges, column_edges = bin_edges(shape[0], limit), bin_edges(shape[1], limit)
     cells = np.full((len(row_edges) - 1, len(column_edges) - 1), np.nan)
@@ -100,11 +97,7 @@ def block_note(n: int, what: str, how: str) -> str:
 
 
 def draw_matrix(
-    axes: Axes,
-    cells: Num[np.ndarray, "_ _"],
-    shape: tuple[int, int],
-    label: str,
-    scale: str = "linear",
+    axes: Axes, cells: Num[np.ndarray, "_ _"], shape: tuple[int, int], label: str, scale: str = "linear"
 ) -> Colorbar | None:
     """Draw a matrix as one picture with its colour bar; what has no value is grey, zero on a log scale white.
 
@@ -116,13 +109,13 @@ def draw_matrix(
         ('activity [samples]', 2.0)
 
     Args:
-        axes: where.
+        axes: of a figure.
         cells: the values, aggregated to a bounded size.
-        shape: rows and columns of the matrix they stand for, the numbers along the axes.
+        shape: rows and columns of the whole matrix, the numbers along the axes.
         label: quantity and unit, at the colour bar.
         scale: `linear`, `log`, or `change` for values on both sides of zero. Where few cells would take the
             whole linear scale it ends earlier, at an arrow; a log scale spans four powers of ten at most, and
-            what is less has its first colour.
+            smaller values have its first colour.
 
     Returns:
         The colour bar; None without any value; the figure then has a note.
@@ -172,14 +165,6 @@ def _norm(values: np.ma.MaskedArray, scale: str) -> tuple[Normalize, np.ma.Maske
     low = min(0.0, low)
     top = float(np.quantile(values.compressed(), _LINEAR_QUANTILE)) if values.count() > _MANY else high
     return Normalize(low, next((each for each in (top, high) if each > low), low + 1.0)), values
-
-
-MOST_SAMPLES = 50_000
-"""Coactivations of more samples are counted on a sample of that many, drawn with `SAMPLE_SEED`."""
-
-SAMPLE_SEED = 0
-
-_STRETCH = 4096
 
 
 def mean_coactivation(
@@ -244,13 +229,6 @@ def mean_coactivation(
     pairs[several] -= np.where(wide, width, 0)
     cells = np.maximum(together / pairs, 0.0)
     return cells
-
-
-_MOST_NAMES = 24
-_LONGEST_NAME = 28
-
-OTHER = "#9A9A9A"
-"""Colour of the modules for which no colour is left."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +301,24 @@ def module_handles(colors: Mapping[str, str]) -> list[Patch]:
     if len(handles) < len(colors):
         handles.append(Patch(color=OTHER, label=f"{len(colors) - len(handles)} other modules"))
     return handles
+
+
+def draw_sizes(
+    axes: Axes, counts: Int[np.ndarray, "groups modules"], colors: Sequence[str]
+) -> Int[np.ndarray, " groups"]:
+    """Draw the size of each group as a bar, by the colour of its components' modules; return the sizes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> draw_sizes(Figure().subplots(), np.array([[1, 2], [0, 2]]), PALETTE[:2]).tolist()
+        [3, 2]
+    """
+    sizes = np.zeros(len(counts), dtype=np.int64)
+    for color in dict.fromkeys(colors):  # one bar a colour, not one a module
+        width = counts[:, [each == color for each in colors]].sum(axis=1)
+        axes.barh(np.arange(len(counts)), width, left=sizes, height=0.75, color=color)
+        sizes = sizes + width
+    return sizes
 
 
 def draw_modules(axes: Axes, modules: ModuleOrder, *, x: bool = True, y: bool = True) -> None:

@@ -24,9 +24,11 @@ from spdclust.plotting.matrices import (
     change_ticks,
     draw_matrix,
 )
-from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, groups_span, new_figure, plain_text, styled
+from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, empty_figure, groups_span, plain_text, styled
 
-_LONGEST_TITLE = 110
+_SIMILARITY_BINS, _COST_BINS = 60, 80
+_ROWS = 64
+_LINEAR_SHARE = 50  # costs below this share of the largest are on the linear part of the axis
 
 
 def draw_merge_state(
@@ -49,13 +51,20 @@ def draw_merge_state(
         coactivations: samples on which two groups are both active, counts; their activities on the diagonal.
         costs: change of the description length by merging two groups, bits per sample. In both matrices NaN
             is what has no value (masked groups, the diagonal).
-        title: which moment this is.
+        title: names the moment of the merge.
 
     Raises:
         InputError: the shapes do not fit together.
     """
+    n_groups = _n_groups(group_idxs)
     for name, matrix in (("coactivations", coactivations), ("costs", costs)):
-        _check_shape(name, matrix.shape, group_idxs)
+        if matrix.shape != (n_groups, n_groups):
+            raise InputError(
+                "matrix does not match the groups",
+                field=name,
+                found=matrix.shape,
+                allowed=f"({n_groups}, {n_groups}), as in group_idxs",
+            )
     return _draw_merge_state_cells(
         group_idxs,
         aggregate_matrix(coactivations),
@@ -113,7 +122,7 @@ def plot_merge_state(
         InputError: the batches are not those of the history, or there is no such merge.
     """
     if history.n_iterations == 0:
-        return _draw_nothing(f"{title}: no merges")
+        return empty_figure(f"{title}: no merges")
     shortest = moment == "least_mdl"
     iteration = history.best_iteration() if shortest else split_cut(moment)[1]
     history.group_idxs(iteration)  # is there such a merge?
@@ -144,7 +153,7 @@ def _draw_merge_state_cells(
     n_groups = _n_groups(group_idxs)
     figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     assigned, together, price = figure.subplots(1, 3)
-    figure.suptitle(plain_text(title, _LONGEST_TITLE), x=0.01, ha="left")
+    figure.suptitle(plain_text(title, 110), x=0.01, ha="left")
     _draw_assignment(assigned, group_idxs, n_groups)
     shape = (n_groups, n_groups)
     unit = "samples on which both are active [count]" if counts else "sum over samples of products"
@@ -198,38 +207,12 @@ def _n_groups(group_idxs: np.ndarray) -> int:
     return int(group_idxs.max()) + 1 if len(group_idxs) else 0
 
 
-def _check_shape(name: str, found: tuple[int, ...], group_idxs: np.ndarray) -> None:
-    n_groups = _n_groups(group_idxs)
-    if found != (n_groups, n_groups):
-        raise InputError(
-            "matrix does not match the groups",
-            field=name,
-            found=found,
-            allowed=f"({n_groups}, {n_groups}), as in group_idxs",
-        )
-
-
 def _views_of(
     history: MergeHistory, batches: BatchedActivations, iterations: Iterable[int], threads: int | None
 ) -> Iterator[MergeView]:
     """Yield the state of a merge just after some iterations; errors name the folder of the batches."""
     with in_file(batches.paths[0].parent):
         yield from repeat_merge(batches, history, iterations, threads=threads)
-
-
-@styled
-def _draw_nothing(title: str) -> Figure:
-    """Return a figure with the reason why it is empty."""
-    figure, (axes,) = new_figure(size=(6.4, 1.6))
-    axes.set_axis_off()
-    axes.set_title(plain_text(title, _LONGEST_TITLE))
-    return figure
-
-
-_SIMILARITY_BINS, _COST_BINS = 60, 80
-_ROWS = 64
-_LINEAR_SHARE = 50
-"""Costs below this share of the largest are on the linear part of the axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +297,7 @@ def plot_merge_candidates(
         InputError: the batches are not those of the history.
     """
     if history.n_iterations == 0:
-        return _draw_nothing(f"{title}: no merges")
+        return empty_figure(f"{title}: no merges")
     counted = []
     for view in _views_of(history, batches, _moments_of(history), threads):
         after = view.iteration + 1

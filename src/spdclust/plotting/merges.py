@@ -18,6 +18,14 @@ from spdclust.partitions.ensemble import MergeHistoryEnsemble
 from spdclust.plotting.matrices import module_colors, module_handles, number_modules
 from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, groups_span, new_figure, plain_text, styled
 
+WHOLE_UP_TO = 300  # components up to which the whole tree is drawn
+MOST_LEAVES = 80  # groups that the last merges of a larger tree begin with
+MIXED = "#3C3C3C"  # a merge across modules
+_AFTER = "after how many merges"
+_RANKS = ("largest", "second", "third")
+_MOST_ITERATIONS, _MOST_NAMED = 2_000, 100
+_STRIP_ROWS = 24
+
 
 @styled
 def plot_mdl(histories: MergeHistoryEnsemble | Sequence[MergeHistory]) -> Figure:
@@ -87,22 +95,6 @@ def plot_cluster_sizes(histories: MergeHistoryEnsemble | Sequence[MergeHistory])
     sizes.margins(x=0.01)
     sizes.legend()
     return figure
-
-
-_MOST_ITERATIONS = 2_000
-_RANKS = ("largest", "second", "third")
-
-WHOLE_UP_TO = 300
-"""Components up to which the whole tree is drawn."""
-MOST_LEAVES = 80
-"""Groups that the last merges of a larger tree begin with."""
-
-MIXED = "#3C3C3C"
-"""Colour of a merge across modules."""
-
-_AFTER = "after how many merges"
-_STRIP_ROWS = 24
-_MOST_NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -202,18 +194,10 @@ def plot_merge_tree(history: MergeHistory, *, title: str = "Merge tree") -> Figu
         all_merges.set_title("All merges")
         figure.suptitle(heading, x=0.01, ha="left")
         _draw_whole(all_merges, below, history, module, [colors[name] for name in names])
-    _draw_brackets(tree, layout, counts, [colors[name] for name in names])
-    tree.set(ylabel=_AFTER, xlim=(-0.6, max(1, layout.n_leaves) - 0.4))
-    tree.set_ylim(layout.first, max(history.n_iterations, layout.first + 1) * 1.02)
-    tree.grid(axis="x", visible=False)
-    tree.tick_params(axis="x", bottom=False, labelbottom=False)
+    _draw_brackets(tree, history, layout, counts, [colors[name] for name in names])
     tree.yaxis.set_major_locator(MaxNLocator(integer=True))
     if history.n_iterations == 0:
         tree.text(0.5, 0.5, "no merges: every component alone", ha="center", transform=tree.transAxes)
-    best = history.best_iteration() + 1 if history.has_description_length else 0
-    if best > layout.first:
-        groups = f"shortest description: {history.n_components - best} groups"
-        tree.axhline(best, color=BLUE, ls="--", lw=1.2, label=groups)
     handles = module_handles(colors)
     if len(names) > 1:
         handles.append(Patch(color=MIXED, label="several modules"))
@@ -230,22 +214,22 @@ def _draw_whole(
     layout = _lay_out_tree(history, whole_up_to=history.n_components)
     counts = np.zeros((layout.n_leaves, len(colors)), dtype=np.int64)
     counts[layout.leaf_of_component, module] = 1
-    _draw_brackets(axes, layout, counts, colors, rasterized=True)
-    axes.set(ylabel=_AFTER, ylim=(0, history.n_iterations * 1.02), xlim=(-0.6, layout.n_leaves - 0.4))
-    axes.grid(axis="x", visible=False)
-    axes.tick_params(axis="x", bottom=False, labelbottom=False)
-    best = history.best_iteration() + 1 if history.has_description_length else 0
-    if best:
-        groups = f"shortest description: {history.n_components - best} groups"
-        axes.axhline(best, color=BLUE, ls="--", lw=1.2, label=groups)
+    _draw_brackets(axes, history, layout, counts, colors, rasterized=True)
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _draw_strip(strip, history, layout, counts, colors)
 
 
 def _draw_brackets(
-    axes: Axes, layout: TreeLayout, counts: np.ndarray, colors: list[str], *, rasterized: bool = False
+    axes: Axes,
+    history: MergeHistory,
+    layout: TreeLayout,
+    counts: np.ndarray,
+    colors: list[str],
+    *,
+    rasterized: bool = False,
 ) -> None:
-    """Draw every merge as one line of a single collection: in a module's colour where all below is of it."""
+    """Draw every merge, in a module's colour where all below is of it, and the shortest description."""
     total = np.concatenate([np.zeros((1, counts.shape[1]), dtype=np.int64), np.cumsum(counts, axis=0)])
     below = total[layout.last_leaf + 1] - total[layout.first_leaf]
     pure = (below > 0).sum(axis=1) == 1
@@ -253,6 +237,14 @@ def _draw_brackets(
     axes.add_collection(
         LineCollection(list(layout.corners), colors=chosen or None, linewidths=0.9, rasterized=rasterized)
     )
+    axes.set(ylabel=_AFTER, xlim=(-0.6, max(1, layout.n_leaves) - 0.4))
+    axes.set_ylim(layout.first, max(history.n_iterations, layout.first + 1) * 1.02)
+    axes.grid(axis="x", visible=False)
+    axes.tick_params(axis="x", bottom=False, labelbottom=False)
+    best = history.best_iteration() + 1 if history.has_description_length else 0
+    if best > layout.first:
+        groups = f"shortest description: {history.n_components - best} groups"
+        axes.axhline(best, color=BLUE, ls="--", lw=1.2, label=groups)
 
 
 def _draw_strip(

@@ -17,8 +17,6 @@ from spdclust.plotting.style import AMOUNT, BLUE, GREY, cut_title, new_figure, p
 
 _POINTS_UP_TO = 30
 _MOST_ITERATIONS = 2_000
-
-
 _MOST_NAMED = 40
 _MOST_NUMBERS = 12
 _SHARP = 400
@@ -53,11 +51,8 @@ def plot_runs(
         between = distances[row]
         norms.append(Normalize(0, float(between.max()) or top or 1.0))
         _draw_table(table, between, names, f"{method} [{unit}]", norms[-1])
-        near = (
-            ""
-            if iterations[row] == at["iteration"]
-            else f"; distances after {merges_done(int(iterations[row]))}"
-        )
+        exact = iterations[row] == at["iteration"]
+        near = "" if exact else f"; distances after {merges_done(int(iterations[row]))}"
         table.set_title(f"{cut_title(name, at)}{near}")
         _draw_points(points, between, names, unit)
     figure.suptitle(f"Distances between {len(names)} runs: {method}", x=0.01, ha="left")
@@ -109,7 +104,7 @@ def _draw_points(axes: Axes, between: np.ndarray, names: list[str], unit: str) -
 
 
 def _name_points(axes: Axes, unique: np.ndarray, names: list[list[str]], reach: float) -> None:
-    """Write the runs at each point; those whose names would lie on another's share its text."""
+    """Write the names of the runs at each point; names that would overlap share one text."""
     texts: list[tuple[float, float, list[str]]] = []
     for (x, y), run_names in zip(unique.tolist(), names, strict=True):
         label = run_names[0] if len(run_names) == 1 else f"{len(run_names)} equal runs"
@@ -167,17 +162,9 @@ def plot_distances(
     axes.fill_between(n_merges, first, third, color=BLUE, alpha=0.35, lw=0, label="quartiles")
     axes.plot(n_merges, median, color=BLUE, label="median")
     if pairs.shape[1] <= _POINTS_UP_TO:
-        axes.plot(
-            np.repeat(n_merges, pairs.shape[1]),
-            pairs.ravel(),
-            ".",
-            color=GREY,
-            ms=1.5,
-            alpha=0.4,
-            zorder=1,
-            rasterized=True,
-            label="each pair",
-        )
+        x = np.repeat(n_merges, pairs.shape[1])
+        (dots,) = axes.plot(x, pairs.ravel(), ".", color=GREY, ms=1.5, label="each pair")
+        dots.set(alpha=0.4, zorder=1, rasterized=True)
     linear = 1.0 if high.max() > 2 else 0.01
     axes.set_yscale("symlog", linthresh=linear, linscale=0.5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -190,9 +177,9 @@ def plot_distances(
 
 
 def _classical_scaling(
-    distances: Float[np.ndarray, "runs runs"], n_axes: int = 2
+    distances: Float[np.ndarray, "runs runs"],
 ) -> tuple[Float[np.ndarray, "runs axes"], Float[np.ndarray, " axes"]]:
-    """Return coordinates of the items of a distance matrix, and the share of it that each axis explains.
+    """Return coordinates of the runs in the plane, and the share of their distances that each axis explains.
 
     Returns:
         points: coordinates, longest axis first; each axis is oriented such that the item farthest from the
@@ -208,14 +195,14 @@ def _classical_scaling(
     squared = np.square(distances)
     centred = -0.5 * (squared - squared.mean(axis=0) - squared.mean(axis=1, keepdims=True) + squared.mean())
     values, vectors = np.linalg.eigh((centred + centred.T) / 2)
-    order = np.argsort(-values, kind="stable")[: min(n_axes, n)]
+    order = np.argsort(-values, kind="stable")[:2]
     positive = np.clip(values[order], 0.0, None)
     positive[positive <= 1e-12 * max(1.0, float(np.abs(values).max()))] = 0.0
-    points = np.zeros((n, n_axes))
+    points = np.zeros((n, 2))
     points[:, : len(order)] = vectors[:, order] * np.sqrt(positive)
     farthest = np.argmax(np.abs(points).round(9), axis=0)
-    points *= np.where(points[farthest, np.arange(n_axes)] < 0, -1.0, 1.0)
-    shares = np.zeros(n_axes)
+    points *= np.where(points[farthest, np.arange(2)] < 0, -1.0, 1.0)
+    shares = np.zeros(2)
     if positive.any():
         shares[: len(order)] = positive / np.abs(values).sum()
     return points, shares

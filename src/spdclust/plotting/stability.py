@@ -17,10 +17,11 @@ from spdclust.core.errors import InputError
 from spdclust.core.names import METHODS
 from spdclust.core.types import Labels
 from spdclust.files.stability import CutComponent
-from spdclust.plotting.matrices import module_colors, module_handles, number_modules
+from spdclust.plotting.matrices import draw_sizes, module_colors, module_handles, number_modules
 from spdclust.plotting.style import (
     AMOUNT,
     BLUE,
+    CUT_NAMES,
     GREEN,
     GREY,
     ORANGE,
@@ -30,23 +31,17 @@ from spdclust.plotting.style import (
     plain_text,
     styled,
 )
-from spdclust.plotting.style import CUT_NAMES as CUT_NAMES
 
-MOST_CONTESTED = 12
-"""Components shown by name at each cut."""
-
+MOST_CONTESTED = 12  # components shown by name at each cut
+MOST_COMPONENTS = 150  # contested components in the co-clustering of a cut, the most contested
+MOST_GROUPS = 20  # consensus groups shown one by one, the largest
+_MOST_NAMED = 70
 _CUT_STYLES = {
     "least_mdl": (ORANGE, "-"),
     "stability_drop": (GREEN, "--"),
     "iteration": (GREY, "-."),
     "n_groups": (GREY, ":"),
 }
-
-
-MOST_COMPONENTS = 150
-"""Contested components shown at each cut, those that runs disagree about most."""
-
-_MOST_NAMED = 70
 
 
 @styled
@@ -270,10 +265,6 @@ def _draw_panel(tree: Axes, table: Axes, together: np.ndarray, shown: Sequence[s
     table.set_xlabel("component, by the tree above")
 
 
-MOST_GROUPS = 20
-"""Consensus groups shown one by one, the largest."""
-
-
 @styled
 def plot_consensus(
     record: Mapping[str, Any],
@@ -296,9 +287,8 @@ def plot_consensus(
     panels = figure.subplots(len(cuts), 2, squeeze=False, width_ratios=(3, 2))
     numbers = {name: {each.label: each.consensus_group for each in components.get(name, [])} for name in cuts}
     labels = list(next(iter(numbers.values()), {}))
-    names, _ = number_modules(sorted(labels))
-    totals = np.bincount(number_modules(sorted(labels))[1], minlength=len(names)) if labels else np.zeros(0)
-    colors = module_colors(names, [int(total) for total in totals])
+    names, module = number_modules(sorted(labels))
+    colors = module_colors(names, np.bincount(module, minlength=len(names)).tolist())
     for (bars, support), (name, at) in zip(panels, cuts.items(), strict=True):
         n_several = sum(group["size"] > 1 for group in groups[name])
         several = f"{n_several} consensus group{'s' if n_several != 1 else ''} of several components"
@@ -330,12 +320,7 @@ def _draw_largest(
     for module_number, its_group in zip(number[module].tolist(), components.values(), strict=True):
         if its_group in row_of:
             counts[row_of[its_group], module_number] += 1
-    rows = np.arange(len(shown))
-    left = np.zeros(len(shown))
-    for color in dict.fromkeys(colors[name] for name in names):  # one bar a colour, not one a module
-        width = counts[:, [colors[name] == color for name in names]].sum(axis=1)
-        axes.barh(rows, width, left=left, height=0.75, color=color)
-        left += width
+    draw_sizes(axes, counts, [colors[name] for name in names])
     for row, group in enumerate(shown):
         axes.annotate(
             f"{group['support']:.0%}",
@@ -345,7 +330,7 @@ def _draw_largest(
             va="center",
             fontsize=7,
         )
-    axes.set_yticks(rows, [f"{group['group']}" for group in shown], fontsize=7)
+    axes.set_yticks(range(len(shown)), [f"{group['group']}" for group in shown], fontsize=7)
     axes.set_ylim(max(len(shown), 8) - 0.4, -0.6)  # few bars do not grow fat
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)

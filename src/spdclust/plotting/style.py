@@ -27,7 +27,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 """From the palette of Okabe and Ito."""
 
 PALETTE = (BLUE, ORANGE, GREEN, "#E69F00", "#CC79A7", "#56B4E9", "#B8A500")
-"""Colours that stay apart for every kind of colour vision: for lines, and for modules in order."""
+"""Colours for lines, and for modules in order, that colour-blind readers can distinguish."""
 
 AMOUNT, CHANGE = "viridis", "RdBu_r"
 """Colour maps: of quantities, and of changes around zero (blue below, red above)."""
@@ -96,6 +96,20 @@ def new_figure(n_rows: int = 1, size: tuple[float, float] = (6.4, 4.0)) -> tuple
     return figure, list(axes[:, 0])
 
 
+@styled
+def empty_figure(title: str) -> Figure:
+    """Return a figure with the reason why there is nothing to draw.
+
+    Example:
+        >>> empty_figure("Run 0: no merges").axes[0].get_title(loc="left")
+        'Run 0: no merges'
+    """
+    figure, (axes,) = new_figure(size=(6.4, 1.6))
+    axes.set_axis_off()
+    axes.set_title(plain_text(title, 110))
+    return figure
+
+
 def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
     """Return a label as figures can show it: literally, on one line, at most `limit` characters.
 
@@ -118,18 +132,15 @@ def plain_text(text: str, limit: int = _MOST_CHARACTERS) -> str:
 def save_figure(figure: Figure, *paths: str | Path, dpi: int = 150, scale: float = 1.0) -> None:
     """Write a figure under each of the paths, the suffix naming the format, without dates.
 
+    `dpi` holds for pictures inside a `.pdf`, too; `scale` is a factor on the figure's width and height, while
+    texts keep their size.
+
     Example:
         >>> figure, _ = new_figure(size=(2.0, 2.0))
         >>> for name in ("a", "b"):
         ...     save_figure(figure, f"{folder}/{name}.png")
         >>> (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
         True
-
-    Args:
-        figure: what to write.
-        paths: where it goes.
-        dpi: pixels per inch, of pictures inside a `.pdf` too.
-        scale: factor on the figure's width and height; texts keep their size.
 
     Raises:
         InputError: a file cannot be written.
@@ -210,12 +221,12 @@ def _settle_layout(figure: Figure) -> None:
 
 
 UNUSED_TABLES = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
-"""Rules for placing glyphs: in a `.pdf`, every glyph has its place already."""
+"""Rules for placing glyphs; in a `.pdf`, every glyph already has a position."""
 
 
 @contextlib.contextmanager
 def _only_glyphs() -> Iterator[None]:
-    """Let matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, and no log of it."""
+    """Make matplotlib embed fonts without `UNUSED_TABLES`, which take most of the time, without logging."""
     from fontTools import subset  # not loaded where no `.pdf` is written
 
     load, log = subset.load_font, logging.getLogger("fontTools")
@@ -251,7 +262,7 @@ def _has_glyph(sign: str) -> bool:
 
 
 def _power_as_text(formula: str) -> str:
-    """Return what matplotlib writes as a formula at a logarithmic axis as text; other texts as they are."""
+    """Return a tick label that matplotlib writes as a formula as text; other labels unchanged."""
     found = _FORMULA.fullmatch(formula)
     if found is None:
         return formula
@@ -279,7 +290,7 @@ class _AsText(Formatter):
 
 
 def _write_powers_as_text(figure: Figure) -> None:
-    """Let the logarithmic axes and colour bars of a figure have powers of ten as text."""
+    """Write powers of ten at the logarithmic axes and colour bars of a figure as text."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(major := axis.get_major_formatter(), LogFormatterMathtext):
@@ -297,11 +308,8 @@ CUT_NAMES = {
 """What figures call the cuts."""
 
 
-_WIDTH = 52
-
-
 def groups_span(n_groups: Sequence[int]) -> str:
-    """Return the numbers of groups of several runs in few words.
+    """Return the range of the numbers of groups of several runs as text.
 
     Example:
         >>> groups_span([43, 44, 43]), groups_span([1])
@@ -323,9 +331,5 @@ def cut_title(name: str, at: Mapping[str, Any]) -> str:
         'Raise iters.'
     """
     title = f"{CUT_NAMES[name].capitalize()}: {groups_span(at['cut']['n_groups'])}"
-    return "\n".join([title, *_cut_notes(at)])
-
-
-def _cut_notes(at: Mapping[str, Any]) -> list[str]:
-    """Return what makes a cut a doubtful one, in lines that fit a figure."""
-    return [line for note in at["cut"].get("notes", []) for line in textwrap.wrap(note, _WIDTH)]
+    notes = [line for note in at["cut"].get("notes", []) for line in textwrap.wrap(note, 52)]
+    return "\n".join([title, *notes])

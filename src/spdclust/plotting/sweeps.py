@@ -11,13 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from spdclust.core.names import METHODS
 from spdclust.core.types import Float, Int
-from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, new_figure, plain_text, styled
+from spdclust.plotting.style import BLUE, GREEN, GREY, ORANGE, empty_figure, new_figure, plain_text, styled
 
-METHOD = "adjusted_rand_dist"
-"""The distance that the figures show."""
-
+METHOD = "adjusted_rand_dist"  # the distance that the figures show
+# inches of a cell's side, cells above which they are smaller and not all named, inches of a character
 _CELL, _MOST_CELLS, _CHARACTER = 0.45, 24, 0.075
-"""Side of a cell, cells above which they are smaller and not all named, width of a character; inches."""
 
 _QUANTITIES = (
     ("n_groups_mean", None, "groups at the cut", "groups [count]", "{:.4g}"),
@@ -31,6 +29,17 @@ _QUANTITIES = (
     ("n_contested_components", None, "contested components", "components [count]", "{:.0f}"),
 )
 """Quantity, what chance gives for it, title, label of the colours, format of the numbers."""
+
+MOST_NUMBERS = 10  # with more rows or columns, the cells of a heat map have no numbers
+_MOST_NAMES, _LONGEST_VALUE = 50, 30
+_LOG_SPAN = 20.0  # positive values that span more than this factor are drawn on a logarithmic axis
+_CURVES = (
+    ("alone", GREY, "all components alone"),
+    ("answer", BLUE, "groups that hold"),
+    ("formed_by_most", GREEN, "groups that most merges form"),
+    ("least_mdl", ORANGE, "first run, cut at its shortest description"),
+)
+_SAME = 1e-6
 
 
 @styled
@@ -61,32 +70,23 @@ def plot_sweep(record: Mapping[str, Any]) -> Figure:
 def _draw_curves(record: Mapping[str, Any]) -> Figure:
     swept = record["swept"]
     points, order, x, numeric = _along_axis(record)
-    height = 7.2 + _label_height(swept, points, numeric)
+    height, style = 7.2 + _label_height(swept, points, numeric), "o-" if numeric else "o"
     figure, (groups, support, apart) = new_figure(3, size=(6.4, height))
 
-    low, high = (np.array([point[f"n_groups_{end}"] for point in points]) for end in ("min", "max"))
-    mean = np.array([point["n_groups_mean"] for point in points])
-    groups.errorbar(
-        x, mean, yerr=[mean - low, high - mean], color=BLUE, fmt="o-" if numeric else "o", ms=4, capsize=3
-    )
+    mean, low, high = (_column(points, f"n_groups_{name}") for name in ("mean", "min", "max"))
+    groups.errorbar(x, mean, yerr=[mean - low, high - mean], color=BLUE, fmt=style, ms=4, capsize=3)
     groups.set(ylabel="groups\n[count]")
     groups.set_title(f"Groups at the shortest description (mean and range of {_runs(points)} runs)")
     groups.set_ylim(bottom=0)
 
-    for key, color, name in (
-        ("mean_support", BLUE, "runs"),
-        ("null_mean_support", GREY, "shuffled runs"),
-    ):
-        support.plot(
-            x, [point[key] for point in points], "o-" if numeric else "o", color=color, ms=4, label=name
-        )
+    for key, color, name in (("mean_support", BLUE, "runs"), ("null_mean_support", GREY, "shuffled runs")):
+        support.plot(x, _column(points, key), style, color=color, ms=4, label=name)
     support.set(ylabel="support of the\nconsensus [share]")
     support.set_ylim(0, 1.05)
     support.set_title("How many runs back the consensus groups (1: all agree)")
     support.legend()
 
-    within = [point[f"within.{METHOD}"] for point in points]
-    apart.plot(x, within, "o-" if numeric else "o", color=BLUE, ms=4, label="two runs of a point")
+    apart.plot(x, _column(points, f"within.{METHOD}"), style, color=BLUE, ms=4, label="two runs of a point")
     same = record["distances"][METHOD]["same_sample"]
     if numeric and same is not None and len(x) > 1:
         steps = [same[first][second] for first, second in itertools.pairwise(order)]
@@ -205,15 +205,6 @@ def _runs(points: Sequence[Mapping[str, Any]]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-MOST_NUMBERS = 10
-"""Rows or columns of a heat map above which its cells carry no numbers."""
-
-_MOST_NAMES, _LONGEST_VALUE = 50, 30
-
-_LOG_SPAN = 20.0
-"""Positive values that span more than this factor are drawn on a logarithmic axis."""
-
-
 def _along_axis(
     record: Mapping[str, Any],
 ) -> tuple[list[Mapping[str, Any]], Int[np.ndarray, " points"], Float[np.ndarray, " points"], bool]:
@@ -290,15 +281,6 @@ def _shown_value(value: Any) -> str:
     return plain_text(text, _LONGEST_VALUE)
 
 
-_CURVES = (
-    ("alone", GREY, "all components alone"),
-    ("answer", BLUE, "groups that hold"),
-    ("formed_by_most", GREEN, "groups that most merges form"),
-    ("least_mdl", ORANGE, "first run, cut at its shortest description"),
-)
-_SAME = 1e-6
-
-
 @styled
 def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
     """Draw the held-out bits per sample of every point, what merges take more, and the number of groups.
@@ -317,23 +299,16 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
         'Held-out description of the activations (less is better)'
     """
     points, _, x, numeric = _along_axis(record)
-    bits = {
-        name: np.array([_number(point.get(f"bits_{name}")) for point in points]) for name, _, _ in _CURVES
-    }
+    bits = {name: _column(points, f"bits_{name}") for name, _, _ in _CURVES}
     if not np.isfinite(bits["alone"]).any():
-        figure, (axes,) = new_figure(size=(6.4, 1.6))
-        axes.set_axis_off()
-        axes.set_title("Held-out description of the activations: not known, no batches")
-        return figure
+        return empty_figure("Held-out description of the activations: not known, no batches")
     height = 7.4 + _label_height(record["swept"], points, numeric)
     figure, (described, beyond, groups) = new_figure(3, size=(6.4, height))
-    sets = _comparable_sets(bits["alone"])
+    sets, style = _comparable_sets(bits["alone"]), "o-" if numeric else "o"
     for name, color, label in _CURVES:
         for number, same in enumerate(sets):
-            described.plot(
-                x[same], bits[name][same], "o-" if numeric else "o", color=color, ms=4,
-                label=label if number == 0 else None,
-            )  # fmt: skip
+            named = label if number == 0 else None
+            described.plot(x[same], bits[name][same], style, color=color, ms=4, label=named)
             known = same[np.isfinite(bits[name][same])]
             if name != "alone" and len(known) > 1 and np.ptp(bits[name][known]) > _SAME:
                 best = known[int(np.argmin(bits[name][known]))]
@@ -345,8 +320,8 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
         + ("\npoints not joined by a line code different activations" if len(sets) > 1 else "")
     )
     described.legend(fontsize=8, loc="best")
-    _draw_beyond(beyond, bits, sets, x, "o-" if numeric else "o")
-    _draw_groups(groups, points, x, numeric)
+    _draw_beyond(beyond, bits, sets, x, style)
+    _draw_groups(groups, points, x, style)
     _label_axis(groups, record["swept"], points, x, numeric)
     return figure
 
@@ -373,9 +348,8 @@ def _draw_beyond(
     values = {name: bits[name] - bits["answer"] for name in ("formed_by_most", "least_mdl")}
     for name, color, label in _CURVES[2:]:
         for number, same in enumerate(sets):
-            axes.plot(
-                x[same], values[name][same], style, color=color, ms=4, label=label if number == 0 else None
-            )
+            named = label if number == 0 else None
+            axes.plot(x[same], values[name][same], style, color=color, ms=4, label=named)
     known = np.concatenate([each[np.isfinite(each)] for each in values.values()])
     if len(known) and known.min() > 0:
         axes.set_yscale("log")
@@ -383,12 +357,9 @@ def _draw_beyond(
     axes.set_title("What the merges take more than the groups that hold (less is better)")
 
 
-def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray, numeric: bool) -> None:
-    found = np.array([_number(point.get("n_groups_found")) for point in points])
-    chance = np.array([_number(point.get("expected_false")) for point in points])
-    style = "o-" if numeric else "o"
-    axes.plot(x, found, style, color=BLUE, ms=4, label="hold")
-    axes.plot(x, chance, style, color=GREY, ms=4, label="expected by chance")
+def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray, style: str) -> None:
+    axes.plot(x, _column(points, "n_groups_found"), style, color=BLUE, ms=4, label="hold")
+    axes.plot(x, _column(points, "expected_false"), style, color=GREY, ms=4, label="expected by chance")
     axes.set(ylabel="groups [count]")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -396,5 +367,6 @@ def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray,
     axes.legend(fontsize=8)
 
 
-def _number(value: float | int | None) -> float:
-    return float("nan") if value is None else float(value)
+def _column(points: Sequence[Mapping[str, Any]], key: str) -> Float[np.ndarray, " points"]:
+    """Return one value of every point, NaN where it has none."""
+    return np.array([point.get(key) for point in points], dtype=np.float64)

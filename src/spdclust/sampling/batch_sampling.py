@@ -21,18 +21,8 @@ from spdclust.models import load_model
 from spdclust.models.loader_names import loader_digest
 from spdclust.models.sparse_rows import RowCollector
 from spdclust.sampling.chunks import DrawnSource, InputChunk, InputSource, SamplingModel
-from spdclust.sampling.inputs import generate_inputs, open_inputs
+from spdclust.sampling.inputs import open_inputs
 from spdclust.sampling.settings import local_data_files, sampling_record, without_places
-
-__all__ = [
-    "extract_and_process_activations",
-    "generate_inputs",
-    "load_run_model",
-    "open_model_inputs",
-    "process_data_batch",
-    "request_digest",
-]
-
 
 _MODEL = instance(SamplingModel, allowed="a model, as load_model returns it")
 
@@ -44,27 +34,19 @@ _MODEL = instance(SamplingModel, allowed="a model, as load_model returns it")
     causal_importance=text("lower_leaky", "upper_leaky"),
 )
 def extract_and_process_activations(
-    model: SamplingModel,
-    inputs: Any,
-    *,
-    batch_size: int = 1024,
-    causal_importance: str = "lower_leaky",
+    model: SamplingModel, inputs: Any, *, batch_size: int = 1024, causal_importance: str = "lower_leaky"
 ) -> ProcessedActivations:
-    """Return the causal importances of every component on `inputs`, sparse.
+    """Return the causal importances of every component on `inputs`, `(rows, …)`, sparse.
 
-    The forward pass runs in chunks of `batch_size`, so that only one chunk is dense at a time.
+    The forward pass runs in chunks of `batch_size` rows, so that only one chunk is dense at a time.
+    `causal_importance` is `lower_leaky` or `upper_leaky`.
 
     Example:
+        >>> from spdclust.sampling.inputs import generate_inputs
         >>> model = load_model("resources/resid_mlp1", device="cpu")
         >>> inputs = generate_inputs(model.task, 16, seed=0)
         >>> extract_and_process_activations(model, inputs).matrix.shape
         (16, 200)
-
-    Args:
-        model: from `spdclust.models.load_model`.
-        inputs: `(rows, …)` tensor of model inputs.
-        batch_size: rows per forward pass.
-        causal_importance: `lower_leaky` or `upper_leaky`.
 
     Raises:
         InputError: a causal importance is NaN or infinite (names the component).
@@ -94,12 +76,6 @@ def process_data_batch(
         >>> batch = process_data_batch(config, model, run=1, batch=0)
         >>> batch.seed, batch.n_samples
         (1000, 8)
-
-    Args:
-        config: the run's settings.
-        model: the model, loaded once for all batches.
-        run: number of the run in the ensemble.
-        batch: number of the batch in the run.
 
     Raises:
         InputError: the data cannot be drawn, or an activation is not finite.
@@ -175,11 +151,7 @@ def open_model_inputs(config: ClusteringRunConfig, model: SamplingModel) -> Inpu
 
 
 def _draw_batch(
-    config: ClusteringRunConfig,
-    model: SamplingModel,
-    source: InputSource,
-    seed: int,
-    request: str,
+    config: ClusteringRunConfig, model: SamplingModel, source: InputSource, seed: int, request: str
 ) -> ActivationBatch:
     """Return the activations of one batch, with only one chunk dense at a time."""
     rows, provenance, examples = _draw(config, model, source, seed, request)
@@ -191,11 +163,7 @@ def _draw_batch(
 
 
 def draw_stored_batch(
-    config: ClusteringRunConfig,
-    model: SamplingModel,
-    source: InputSource,
-    seed: int,
-    request: str,
+    config: ClusteringRunConfig, model: SamplingModel, source: InputSource, seed: int, request: str
 ) -> StoredBatch:
     """Return the activations of one batch in the form of its file, which takes a fraction of the memory.
 

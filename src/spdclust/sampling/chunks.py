@@ -1,4 +1,4 @@
-"""What sampling connects: inputs in chunks of one forward pass, the positions that are samples, a model."""
+"""The interfaces of sampling: inputs in chunks of one forward pass, positions that are samples, a model."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

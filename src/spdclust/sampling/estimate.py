@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
 from spdclust.core.errors import InputError, in_setting
@@ -167,15 +168,12 @@ def estimate(config: ClusteringRunConfig, n_runs: int = 1) -> Estimate:
 def check_model(config: ClusteringRunConfig, *, plain_only: bool = False) -> dict[str, int] | None:
     """Return the number of components of each module of a run's model, after comparing the settings with it.
 
-    No values are read, and torch is imported only for weights that nothing else can read.
+    No values are read, and torch is imported only for weights that nothing else can read; with `plain_only`,
+    return None for those.
 
     Example:
         >>> check_model(ClusteringRunConfig(model_path="resources/resid_mlp1"))
         {'layers.0.mlp_in': 100, 'layers.0.mlp_out': 100}
-
-    Args:
-        config: the run's settings.
-        plain_only: return None for weights that only torch can read.
 
     Returns:
         None if there is no model, if it is not on this machine yet, or if a loader of your own reads it.
@@ -238,15 +236,16 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     n_batches = len(runs[0].batches)
     if (config.n_batches or 1) > n_batches:
         notes.append(f"n_batches: {config.n_batches} is more than the {n_batches} a run in the files")
-    scalar = config.merge_config.activation_threshold is None
+    merged_at = config.merge_config.activation_threshold
+    estimated = partial(
+        Estimate, n_batches=n_batches, n_runs=n_runs, notes=notes, files=files,
+        scalar=merged_at is None, keep_values=config.keep_values,
+    )  # fmt: skip
     try:
         headers = check_all_runs(runs)
         files += describe_headers(headers)
     except ModuleNotFoundError:
-        return Estimate(
-            None, None, n_batches, n_runs, unknown_why=_NO_TORCH, scalar=scalar, notes=notes, files=files
-        )
-    merged_at = config.merge_config.activation_threshold
+        return estimated(None, None, unknown_why=_NO_TORCH)
     for header in headers:
         check_threshold(
             header.threshold, merged_at, field="merge_config.activation_threshold", file=header.path
@@ -261,16 +260,7 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
         notes.append(
             f"min_groups: {config.merge_config.min_groups}, so none of {components} components are merged"
         )
-    return Estimate(
-        components,
-        samples,
-        n_batches,
-        n_runs,
-        scalar=scalar,
-        keep_values=config.keep_values,
-        notes=notes,
-        files=files,
-    )
+    return estimated(components, samples)
 
 
 def _size(n_bytes: int) -> str:

@@ -96,11 +96,7 @@ class LanguageSource:
         else:
             assert self.tokenizer is not None
             blocks = text_blocks(
-                records,
-                self.tokenizer,
-                self.data.n_ctx,
-                lowercase=self.data.lowercase,
-                name=self.data.name,
+                records, self.tokenizer, self.data.n_ctx, lowercase=self.data.lowercase, name=self.data.name
             )
         return shuffled_nearby(blocks, BUFFERED_BLOCKS, make_generator((seed, 1)))
 

@@ -17,11 +17,8 @@ from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.activations import check_threshold
 from spdclust.sampling.batch_sampling import (
     draw_stored_batch,
-    extract_and_process_activations,
-    generate_inputs,
     load_run_model,
     open_model_inputs,
-    process_data_batch,
     request_digest,
 )
 from spdclust.sampling.chunks import SamplingModel
@@ -45,38 +42,7 @@ from spdclust.user_files.runs import (
     read_user_batch,
 )
 
-__all__ = [
-    "extract_and_process_activations",
-    "generate_inputs",
-    "load_run_model",
-    "precompute_batches_for_ensemble",
-    "process_data_batch",
-    "request_digest",
-    "write_missing_batches",
-]
-
 log = logging.getLogger(__name__)
-
-
-def _write_batches(
-    config: ClusteringRunConfig, model: SamplingModel, requests: Mapping[Path, tuple[int, str]]
-) -> None:
-    """Write batches atomically; the model and its data are opened once.
-
-    `requests` has, for each path, the seed of the batch and the request digest stored in it.
-    """
-    source = open_model_inputs(config, model) if requests else None
-    if requests:
-        _warn_of_no_effect(config, None if model.task is None else model.task.name)
-    for path, (seed, request) in tqdm(requests.items(), desc="batches", unit="batch", disable=None):
-        assert source is not None
-        batch = draw_stored_batch(config, model, source, seed, request)
-        batch.save(path)
-        density = batch.n_entries / max(1, batch.n_samples * batch.n_components)
-        log.info(
-            "seed %d: %d samples, %d components, %.2f %% of the causal importances above %g, %s",
-            seed, batch.n_samples, batch.n_components, 100 * density, batch.threshold or 0, path,
-        )  # fmt: skip
 
 
 def write_missing_batches(
@@ -101,7 +67,20 @@ def write_missing_batches(
         path: (seed, request_digest(config, seed, model.digest))
         for seed, path in zip(seeds, paths, strict=True)
     }
-    _write_batches(config, model, {path: r for path, r in requests.items() if not _is_current(path, r[1])})
+    missing = {path: each for path, each in requests.items() if not _is_current(path, each[1])}
+    if not missing:
+        return
+    # the model's data are opened once for all batches
+    source = open_model_inputs(config, model)
+    _warn_of_no_effect(config, None if model.task is None else model.task.name)
+    for path, (seed, request) in tqdm(missing.items(), desc="batches", unit="batch", disable=None):
+        batch = draw_stored_batch(config, model, source, seed, request)
+        batch.save(path)
+        density = batch.n_entries / max(1, batch.n_samples * batch.n_components)
+        log.info(
+            "seed %d: %d samples, %d components, %.2f %% of the causal importances above %g, %s",
+            seed, batch.n_samples, batch.n_components, 100 * density, batch.threshold or 0, path,
+        )  # fmt: skip
 
 
 def _is_current(path: Path, request: str) -> bool:
@@ -201,7 +180,7 @@ def _unused(own: RunFiles) -> dict[str, str]:
 
 
 def _token_texts(config: ClusteringRunConfig) -> Callable[[Sequence[int]], list[str]]:
-    """Return what gives the texts of token ids; the tokenizer is loaded when the first ones are asked for."""
+    """Return a function from token ids to their texts; it loads the tokenizer when it is called."""
 
     def texts(numbers: Sequence[int]) -> list[str]:
         assert config.dataset.tokenizer is not None
@@ -221,7 +200,8 @@ def precompute_batches_for_ensemble(
 ) -> list[list[Path]]:
     """Write every run's batches as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
 
-    With `precomputed_activations_dir` they are converted from the files there, without a model.
+    With `precomputed_activations_dir` they are converted from the files there, without a model. With `runs`,
+    write the batches of these runs only.
 
     Example:
         >>> import tempfile
@@ -230,12 +210,6 @@ def precompute_batches_for_ensemble(
         ...     written = precompute_batches_for_ensemble(config, 2, folder)
         ...     [path.relative_to(folder).as_posix() for run in written for path in run]
         ['run_0/batch_0.pt', 'run_1/batch_0.pt']
-
-    Args:
-        config: the run's settings.
-        n_runs: number of runs of the ensemble.
-        folder: parent folder of `run_<r>/`.
-        runs: only these runs.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be made or written.

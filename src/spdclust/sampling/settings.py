@@ -24,6 +24,11 @@ FILE_TYPES = {
 }
 """Readers of local data files, by suffix."""
 
+ELSEWHERE = ".../"
+"""Placeholder for the folder of an absolute path, which is not stored in results."""
+_PLACES = ("model_path", "precomputed_activations_dir")
+_DATA_PLACES = ("name", "tokenizer")
+
 
 @dataclass(frozen=True)
 class LanguageData:
@@ -153,13 +158,6 @@ def local_data_files(config: ClusteringRunConfig) -> list[str]:
     if location.is_dir():
         return [str(file) for file in sorted(location.rglob("*")) if file.is_file()]
     return [str(location)] if location.is_file() or location.suffix in FILE_TYPES else []
-
-
-ELSEWHERE = ".../"
-"""Placeholder for the folder of an absolute path, which is not stored in results."""
-
-_PLACES = ("model_path", "precomputed_activations_dir")
-_DATA_PLACES = ("name", "tokenizer")
 
 
 def sampling_record(config: ClusteringRunConfig) -> str:

@@ -19,17 +19,15 @@ Block = Int[np.ndarray, " positions"]
 
 
 class Tokenizer:
-    """The tokenizer of a language model.
+    """The tokenizer of a language model, from a folder or the hub.
+
+    `vocab_size` is that of the model; None if there is no model to compare with.
 
     Example:
         >>> tokenizer = Tokenizer("resources/lm_llama2L/tokenizer", vocab_size=512)
         >>> (tokens,) = tokenizer.encode(["the cat"])
         >>> tokenizer.texts(tokens), tokenizer.texts([tokenizer.end_of_text])
         (['t', 'he', ' c', 'at'], ['[EOS]'])
-
-    Args:
-        place: folder or hub name.
-        vocab_size: size of the model's vocabulary; None if there is no model to compare with.
 
     Raises:
         InputError: the extra `lm` is missing, there is no such tokenizer, or it belongs to another model.

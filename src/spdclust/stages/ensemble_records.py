@@ -71,10 +71,7 @@ def normalize(histories: Sequence[str | Path], *, meta: str | Path, merge_array:
 
 
 def register(
-    histories: Sequence[str | Path],
-    settings: Mapping[str, Any],
-    *,
-    path: str | Path,
+    histories: Sequence[str | Path], settings: Mapping[str, Any], *, path: str | Path
 ) -> dict[str, Any]:
     """Write `registered.json`: the rows of one ensemble and its runs, for `stages.results`.
 

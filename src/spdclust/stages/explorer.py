@@ -15,8 +15,6 @@ from spdclust.explorer.cofiring import MAX_SAMPLES, active_counts, count_cofirin
 from spdclust.explorer.collecting import (
     PageData,
     add_cofiring,
-    add_consensus_activity,
-    add_final_activity,
     collect,
     distinct_groups,
     groups_over_union,
@@ -24,7 +22,7 @@ from spdclust.explorer.collecting import (
 )
 from spdclust.explorer.found_groups import add_found, add_independent, found_members
 from spdclust.explorer.group_tokens import describe_by_tokens
-from spdclust.explorer.page import pack, page_html
+from spdclust.explorer.page import narrow, pack, page_html
 from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, EnsembleFolder, find_histories, run_number
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.groups import load_groups
@@ -109,13 +107,13 @@ def explorer(
         data.notes.append("The stability analysis was not made: no curves of agreement.")
     if data.header["n_iterations"] == 0:
         data.notes.append("No merges: every component is a group of its own.")
-    page = page_html(ensemble, pack(data.packed_header(), data.arrays))
+    page = page_html(ensemble, pack({**data.header, "notes": data.notes}, data.arrays))
     write_text(path, page)
     log.info("%d runs, %d components, %.1f MB", len(runs), len(data.header["labels"]), len(page) / 1e6)
 
 
 def files_of(folder: str | Path) -> dict[str, Any]:
-    """Return what `explorer` takes besides histories, as far as it is in or next to an ensemble's folder.
+    """Return the arguments of `explorer` other than histories, for the files of an ensemble that exist.
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
@@ -157,7 +155,15 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
     *described, consensus = _groups_to_describe(data, runs)
     for run, (history, file) in enumerate(zip(runs, batches, strict=True)):
         batch = StoredBatch.open(file)
-        columns, union = _columns(batch.labels, history.labels, file), _union_columns(batch.labels, labels)
+        columns, union = _columns(batch.labels, history.labels), _columns(batch.labels, labels)
+        if (columns < 0).any():
+            raise InputError(
+                "batch lacks a component of its run",
+                file=file,
+                field="labels",
+                found=history.labels[np.flatnonzero(columns < 0)[0]],
+                allowed="its batch",
+            )
         threshold, counted_above = history.config.activation_threshold, _threshold(data, history)
         for level in dict.fromkeys((threshold, counted_above)):
             check_threshold(batch.threshold, level, file=file)
@@ -177,17 +183,16 @@ def _add_activations(data: PageData, runs: MergeHistoryEnsemble, batches: Sequen
         # a scalar activity has another definition, and with several batches it is of the last one
         single = history.config.recompute_costs_every == 1
         if threshold is not None and single and batch.n_samples == history.provenance.get("n_samples"):
-            add_final_activity(data, run, final_counts)
+            data.arrays[f"run{run}.final"] = narrow(final_counts)
         if run == 0:
             _add_described(data, batch, union, described, counted_above)
-        for cut, counts in of_cuts.items():
-            add_consensus_activity(data, cut, counts)
+        data.arrays |= {f"consensus.{cut}": narrow(counts) for cut, counts in of_cuts.items()}
     if "found" in data.header and n_samples:
         add_independent(data, active / n_samples, n_samples)
 
 
 def _threshold(data: PageData, history: MergeHistory) -> float | None:
-    """Return above what a component is active: as the found groups count it, otherwise as the merge does."""
+    """Return the activation threshold: that of the found groups, otherwise that of the merge."""
     found: float | None = data.header.get("found", {}).get("settings", {}).get("activation_threshold")
     return history.config.activation_threshold if found is None else found
 
@@ -216,10 +221,7 @@ def _add_described(
         "n_samples": examples.n_samples,
         "groups": describe_by_tokens(
             _first_samples(batch, examples.n_samples),
-            examples.tokens[examples.samples[:, 0], examples.samples[:, 1]],
-            examples.vocabulary,
-            examples.context,
-            examples.samples,
+            examples,
             columns,
             [*found, *first, *alone, *more],
             counted_above,
@@ -271,21 +273,7 @@ def _merges(data: PageData, run: int) -> tuple[np.ndarray, np.ndarray]:
     return data.arrays[f"run{run}.own"].astype(np.int64), names.astype(np.int64)
 
 
-def _union_columns(of_batch: Labels, labels: Labels) -> np.ndarray:
-    """Return the column of each component of the ensemble, -1 for one that the batch lacks."""
+def _columns(of_batch: Labels, labels: Labels) -> np.ndarray:
+    """Return the column of each component in a batch, -1 for one that the batch lacks."""
     column_of = {label: column for column, label in enumerate(of_batch)}
     return np.array([column_of.get(label, -1) for label in labels], dtype=np.int64)
-
-
-def _columns(of_batch: Labels, labels: Labels, file: str | Path) -> np.ndarray:
-    column_of = {label: column for column, label in enumerate(of_batch)}
-    missing = next((label for label in labels if label not in column_of), None)
-    if missing is not None:
-        raise InputError(
-            "batch lacks a component of its run",
-            file=file,
-            field="labels",
-            found=missing,
-            allowed="its batch",
-        )
-    return np.array([column_of[label] for label in labels], dtype=np.int64)

@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,8 +92,8 @@ def groups_of(
 ) -> tuple[FoundGroups, bool]:
     """Return the groups of an ensemble's folder, and whether they were computed and written now.
 
-    They are read from `groups.json` where that is of these very histories; otherwise computed from the
-    histories and the batches, where those are still there.
+    They are read from `groups.json` if that was computed from these histories; otherwise they are computed
+    from the histories and, if they still exist, the batches.
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble
@@ -103,7 +103,7 @@ def groups_of(
         [True, False]
 
     Raises:
-        InputError: as `groups`; or evidence that is there would be lost, since its batches are gone.
+        InputError: as `groups`; or existing evidence would be lost, because its batches were deleted.
     """
     ensemble = EnsembleFolder(Path(folder))
     histories = find_histories(folder)
@@ -130,7 +130,7 @@ def groups_of(
 
 
 def _is_of(record: Path, histories: Sequence[Path]) -> bool:
-    """Return whether a `groups.json` is there and was computed from these histories."""
+    """Return whether a `groups.json` exists and was computed from these histories."""
     if not record.is_file():
         return False
     content = read_json(record, "a groups.json")
@@ -182,7 +182,7 @@ def examples(
             allowed="with the run of which it is (--run)",
         )
     history = load_merge_history(find_histories(folder)[0] if run is None else find_history(folder, run))
-    tokens = _Tokens.of(layout.batches(run or 0))
+    tokens = _Tokens(find_batches(layout.batches(run or 0))[0])
     threshold = history.config.activation_threshold
     if run is None:
         found = groups_of(folder)[0]
@@ -204,70 +204,55 @@ def examples(
         return "\n".join([head, *tokens.places(groups[group], threshold, limit)])
     described = [tokens.describe(each, threshold) for each in groups if len(each.members) > 1]
     if run is not None:
-        described.sort(key=lambda each: (-each.bits, each.number))
-    return "\n".join([f"{head}, {order}", *(each.line for each in described[:limit])])
+        described.sort(key=lambda each: -each[0])
+    return "\n".join([f"{head}, {order}", *(line for _, line in described[:limit])])
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(NamedTuple):
     number: int
     members: Labels
     active_members: int
 
 
-@dataclass(frozen=True)
-class _Described:
-    number: int
-    bits: float
-    line: str
-
-
-@dataclass(frozen=True)
 class _Tokens:
     """The samples of a batch whose tokens were stored."""
 
-    batch: ActivationBatch
-    numbers: np.ndarray
-    path: Path
-
-    @classmethod
-    def of(cls, folder: Path) -> "_Tokens":
-        path = find_batches(folder)[0]
-        batch = ActivationBatch.load(path)
-        examples = batch.examples
-        if examples is None:
+    def __init__(self, path: Path) -> None:
+        self.path, self.batch = path, ActivationBatch.load(path)
+        if self.batch.examples is None:
             raise InputError(
                 "batch has no tokens",
                 file=path,
                 allowed="a run with keep_examples: n, or tokens.npy next to user-supplied activations",
             )
-        return cls(batch, examples.tokens[examples.samples[:, 0], examples.samples[:, 1]], path)
+        self._examples = self.batch.examples
+        self._matrix = self.batch.matrix[: self._examples.n_samples]
+        self._column = {label: number for number, label in enumerate(self.batch.labels)}
 
-    def describe(self, group: _Group, threshold: float | None) -> _Described:
+    def describe(self, group: _Group, threshold: float | None) -> tuple[float, str]:
+        """Return how many bits the tokens of a group carry about its activity, and its line."""
         active, ranked = self._activity(group, threshold)
         bits = float(active.mean()) * sum(each.bits for each in ranked)
         parts = [describe_members(group.members), f"active on {active.mean():.2%}", token_table(ranked, 6)]
-        return _Described(group.number, bits, f"group {group.number}: {'; '.join(parts)}")
+        return bits, f"group {group.number}: {'; '.join(parts)}"
 
     def places(self, group: _Group, threshold: float | None, limit: int) -> list[str]:
-        assert self.batch.examples is not None
+        """Return the lines about one group: its members, its tokens, and where it is most active."""
         active, ranked = self._activity(group, threshold)
-        matrix = self.batch.matrix[: len(self.numbers)]
-        strongest = strongest_samples(matrix, self._columns(group.members), limit)
+        strongest = strongest_samples(self._matrix, self._columns(group), limit)
         return [
             f"group {group.number}: {', '.join(group.members)}",
-            f"active on {active.mean():.2%} of {len(self.numbers)} tokens",
+            f"active on {active.mean():.2%} of {len(active)} tokens",
             f"tokens: {token_table(ranked)}",
-            *(marked(*self.batch.examples.context(int(sample))) for sample in strongest),
+            *(marked(*self._examples.context(int(sample))) for sample in strongest),
         ]
 
     def _activity(self, group: _Group, threshold: float | None) -> tuple[np.ndarray, list[TokenCount]]:
-        assert self.batch.examples is not None
-        matrix = self.batch.matrix[: len(self.numbers)]
-        columns = self._columns(group.members)
-        active = group_activity(matrix, columns, threshold, active_members=group.active_members)
-        return active, rank_tokens(self.numbers, active, dict(self.batch.examples.vocabulary))
+        columns, members = self._columns(group), group.active_members
+        active = group_activity(self._matrix, columns, threshold, active_members=members)
+        sequences, positions = self._examples.samples.T
+        tokens = self._examples.tokens[sequences, positions]
+        return active, rank_tokens(tokens, active, self._examples.vocabulary)
 
-    def _columns(self, members: Labels) -> np.ndarray:
-        column = {label: number for number, label in enumerate(self.batch.labels)}
-        return np.array([column[label] for label in members])
+    def _columns(self, group: _Group) -> np.ndarray:
+        return np.array([self._column[label] for label in group.members])

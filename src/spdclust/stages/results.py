@@ -6,7 +6,6 @@
 import inspect
 import json
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from spdclust.files.summaries import write_registry
 from spdclust.plotting.registry import FIGURE_RULES, INPUTS, FigureInput
 
 log = logging.getLogger(__name__)
+Files = str | Path | Sequence[str | Path]
+"""One file, or several that are read together; an empty sequence if there is none."""
 
 
 def registry(path: str | Path) -> None:
@@ -39,7 +40,7 @@ def registry(path: str | Path) -> None:
 
 
 def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, path: str | Path) -> None:
-    """Write Snakemake's report on the results of a workflow, which must be there.
+    """Write Snakemake's report on the results of a workflow, which must exist.
 
     Raises:
         InputError: Snakemake cannot make the report, or the page cannot be written.
@@ -47,25 +48,12 @@ def report(snakefile: str | Path, config: Mapping[str, Any], target: str, *, pat
     with atomic_path(path) as page, tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "config.json"
         settings.write_text(json.dumps(config))
-        # the name's end decides the format, and the folder is locked by the workflow that this is a job of
+        # the suffix decides the format; the folder is locked by the workflow that runs this job
         output = Path(folder) / "report.html"
-        command = [
-            "--snakefile",
-            os.fspath(snakefile),
-            "--nolock",
-            "--quiet",
-            "all",
-            "--report",
-            os.fspath(output),
-            "--configfile",
-            os.fspath(settings),
-        ]
+        command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", snakefile, "--nolock"]
+        command += ["--quiet", "all", "--report", output, "--configfile", settings, "--", target]
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "snakemake", *command, "--", target],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
         if done.returncode or not output.is_file():
             raise InputError(
@@ -97,10 +85,6 @@ def resolve_configuration(
     save_run_config(run, run_path)
 
 
-Files = str | Path | Sequence[str | Path]
-"""One file, or several that are read together; an empty sequence where there is none."""
-
-
 def draw_figures(
     rule: str,
     inputs: Mapping[str, Files],
@@ -113,7 +97,7 @@ def draw_figures(
 ) -> None:
     """Draw figures of one rule of the registry.
 
-    `paths` has, for each figure wanted, by its key, the files to write; `arguments` are further ones of the
+    `paths` has, for the key of each figure to draw, the files to write; `arguments` are further ones of the
     drawing functions. Figures that repeat a merge use `threads`, None for all cores.
 
     Example:

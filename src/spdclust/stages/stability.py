@@ -41,9 +41,9 @@ def stability(
     """Write `stability.json` and its tables, and return what they hold.
 
     `histories` is the ensemble's folder, or its histories. `adjusted_rand_dist` is always among the methods.
-    Every `stride`-th iteration is looked at; with `iteration` or `n_groups` all runs are also cut there.
-    Where `mapping_names` gives `ensemble` and `model`, `cluster_mapping_consensus_<cut>.json` are written
-    too, at those of `mapping_cuts` that there are: histories without description lengths have no `least_mdl`.
+    Every `stride`-th iteration is compared; with `iteration` or `n_groups` all runs are also cut there.
+    If `mapping_names` gives `ensemble` and `model`, `cluster_mapping_consensus_<cut>.json` are written, too,
+    for those of `mapping_cuts` that exist: histories without description lengths have no `least_mdl`.
 
     Example:
         >>> from spdclust.example_ensemble import write_example_ensemble

@@ -18,28 +18,23 @@ from spdclust.files.ensemble_folder import find_histories, run_number
 from spdclust.files.merge_progress import ProgressRecorder
 from spdclust.tracking.merges import MergeCallback, log_merge
 from spdclust.tracking.results import log_batches, log_ensemble
-from spdclust.tracking.runs import Note, TrackedEnsemble, load_note
+from spdclust.tracking.runs import Note, TrackedEnsemble
 
 log = logging.getLogger("spdclust.tracking.stage")
 
 
+@contextlib.contextmanager
 def follow_merge(
     history: str | Path, config: Mapping[str, Any] | None, *, keep_batches: bool = True
-) -> ProgressRecorder:
-    """Return callbacks for the merge of one run that record its progress and log it to W&B.
+) -> Iterator[ProgressRecorder]:
+    """Yield callbacks for the merge of one run that record its progress and log it to W&B.
 
     Example:
-        >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
-        >>> from spdclust.files.merge_progress import load_progress
-        >>> from spdclust.stages.merge import merge
-        >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
-        >>> history, batches = ensemble.history(0), [ensemble.batches(0) / "batch_0.pt"]
-        >>> observer = follow_merge(history, None)
-        >>> metrics = history.with_name("metrics.csv")
-        >>> merge(batches, MERGE.resolved(), (0, 0), history=history, metrics=metrics, observer=observer)
-        >>> progress = load_progress(ensemble.progress(0))
-        >>> progress.n_done, progress.n_merges
-        (11, 11)
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> history = write_example_ensemble(folder).history(0)
+        >>> with follow_merge(history, None) as observer:
+        ...     observer.progress.n_done
+        0
 
     Args:
         history: the `history.zip` that will be written, `<results>/<run_config>/<ensemble>/runs/run_<r>/…`.
@@ -49,19 +44,28 @@ def follow_merge(
     """
     path = Path(history)
     ensemble, run = TrackedEnsemble(path.parents[2]), run_number(path)
+    callback = None
     if config is not None:
         with _warned(ensemble.folder):
-            # imported only if the merge is tracked
-            from spdclust.config.load import validate
-            from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+            callback = MergeCallback(_configured(ensemble, config), run, keep_batches=keep_batches)
+    try:
+        yield callback or ProgressRecorder(ensemble.progress(run))
+    finally:
+        if callback is not None:
+            callback.close()
 
-            ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
-            (configured,) = (each for each in ensembles if each.folder == ensemble.name)
-            assert configured.tracking is not None
-            resolved = configured.resolved_run(), configured.resolved_pipeline()
-            ensemble = replace(ensemble, tracking=configured.tracking, resolved=resolved)
-            return MergeCallback(ensemble, run, keep_batches=keep_batches)
-    return ProgressRecorder(ensemble.progress(run))
+
+def _configured(ensemble: TrackedEnsemble, config: Mapping[str, Any]) -> TrackedEnsemble:
+    """Return an ensemble with its settings in the configuration of the workflow."""
+    # imported only if the merge is tracked
+    from spdclust.config.load import validate
+    from spdclust.config.resolve import WorkflowConfig, resolve_workflow
+
+    ensembles = resolve_workflow(validate(WorkflowConfig, config, file="configuration"))
+    (configured,) = (each for each in ensembles if each.folder == ensemble.name)
+    assert configured.tracking is not None
+    resolved = configured.resolved_run(), configured.resolved_pipeline()
+    return replace(ensemble, tracking=configured.tracking, resolved=resolved)
 
 
 def track(
@@ -143,7 +147,7 @@ def sync_ensemble(
     if run is None:
         track(folder, settings, again=again)
         paths += [ensemble.note("distances"), ensemble.note("report")]
-    notes = [note for path in paths if (note := load_note(path)) is not None]
+    notes = [note for path in paths if (note := Note.load(path)) is not None]
     waiting = [note.folder for note in notes if note.waiting]
     if waiting and os.environ.get("WANDB_MODE") not in ("offline", "dryrun", "disabled"):
         # the client reports what it does; without standard input it cannot prompt for a login
@@ -155,8 +159,9 @@ def sync_ensemble(
 def _settings(ensemble: TrackedEnsemble, project: str | None, entity: str | None) -> TrackingSettings:
     """Return where to log an ensemble of any age, and how often."""
     run, pipeline = ensemble.run_config(), ensemble.pipeline_config()
-    project = project or pipeline.get("wandb_project") or run.get("wandb_project")
-    if not project and (pipeline.get("wandb_enabled") or run.get("wandb_enabled")):
+    settings = run | {key: value for key, value in pipeline.items() if value}
+    project = project or settings.get("wandb_project")
+    if not project and settings.get("wandb_enabled"):
         project = DEFAULT_PROJECT
     if not project:
         raise InputError(
@@ -165,6 +170,7 @@ def _settings(ensemble: TrackedEnsemble, project: str | None, entity: str | None
             field="--project",
             allowed="--project, or wandb_project in the pipeline or run file",
         )
-    entity = entity or pipeline.get("wandb_entity") or run.get("wandb_entity")
     intervals = LoggingIntervals.model_validate(run.get("logging_intervals") or {})
-    return TrackingSettings(project=project, entity=entity, intervals=intervals)
+    return TrackingSettings(
+        project=project, entity=entity or settings.get("wandb_entity"), intervals=intervals
+    )

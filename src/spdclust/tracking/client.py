@@ -25,7 +25,7 @@ _SECONDS: dict[str, float] = {
     "x_file_stream_retry_max": 3,
     "x_file_transfer_retry_max": 3,
 }
-"""Time limits of the client; its variables `WANDB_<NAME>` come first."""
+"""Time limits of the client; its environment variables `WANDB_<NAME>` override them."""
 
 _FIXED: dict[str, Any] = {
     "silent": True,
@@ -36,10 +36,9 @@ _FIXED: dict[str, Any] = {
     "x_disable_meta": True,
     "x_save_requirements": False,
 }
-"""What describes the process that logs, which need not be the one that merged, is left out."""
+"""Nothing about the process that logs is recorded: another one may have merged."""
 
-_LEAST_SPACE = 2**20
-"""Bytes that must be free when a run ends, or what it recorded may be incomplete."""
+_LEAST_SPACE = 2**20  # bytes that must be free when a run ends, or its record may be incomplete
 
 
 class Tracker:
@@ -47,7 +46,7 @@ class Tracker:
 
     Attributes:
         folder: where W&B keeps the run on this machine.
-        offline: whether the run is still to be sent.
+        offline: whether the run is only on this machine, to be uploaded later.
     """
 
     def __init__(self, run: Any = None) -> None:
@@ -113,7 +112,7 @@ class Tracker:
 
 
 def open_tracker(described: Mapping[str, Any]) -> Tracker:
-    """Start a W&B run, online or offline as the environment variables say; never prompt for a login.
+    """Start a W&B run, online or offline as in the environment variables; never prompt for a login.
 
     If the service cannot be used (no network, no key, an existing id), the run is recorded on disk, with a
     warning that shows how to upload it; if that fails too, nothing is recorded.
@@ -161,9 +160,10 @@ def open_tracker(described: Mapping[str, Any]) -> Tracker:
 
 
 def _begin(described: Mapping[str, Any], mode: str | None) -> Any:
-    variables = {name: f"WANDB_{name.upper().removeprefix('X')}" for name in _SECONDS}
     settings: dict[str, Any] = {
-        name: value for name, value in _SECONDS.items() if variables[name] not in os.environ
+        name: seconds
+        for name, seconds in _SECONDS.items()
+        if f"WANDB_{name.upper().removeprefix('X')}" not in os.environ
     }
     settings |= _FIXED | ({"mode": mode} if mode else {})
     run = _wandb().init(

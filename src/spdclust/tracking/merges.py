@@ -27,23 +27,16 @@ from spdclust.merge.merging import repeat_merge
 from spdclust.merge.view import MergeView
 from spdclust.tracking.artifacts import FILE_NAME, configuration_digest, save_group_assignments
 from spdclust.tracking.client import Tracker, kill_service
-from spdclust.tracking.records import MergeSample, flattened, row, stat_records
+from spdclust.tracking.records import MergeSample, row, stat_records
 from spdclust.tracking.results import log_batches
 from spdclust.tracking.runs import Note, TrackedEnsemble, log_once
 
 log = logging.getLogger(__name__)
 
-LIVE_AFTER_SECONDS = 10.0
-"""Merges that take less are logged when they are over."""
-
-WAIT_SECONDS = 60.0
-"""How long a finished merge waits for W&B at most; one that failed waits a tenth of it."""
-
-POLL_SECONDS = 2.0
-"""How often new iterations are logged."""
-
-MOST_SAMPLES = 256
-"""States of the merge that are kept in memory until they are logged; each takes about 0.3 MB."""
+LIVE_AFTER_SECONDS = 10.0  # shorter merges are logged when they are over
+WAIT_SECONDS = 60.0  # the longest that a finished merge waits for W&B; a failed one waits a tenth of it
+POLL_SECONDS = 2.0  # between two looks for new iterations
+MOST_SAMPLES = 256  # the most states that wait in memory to be logged; each takes about 0.3 MB
 
 
 def _log_history(
@@ -72,17 +65,14 @@ def _log_history(
             tracker.artifact(f"{note.run_id}-groups", "group_assignments", [file], metadata, [alias])
 
     for history in histories:
-        known = {
-            "n_components": history.n_components,
-            "config_hash": configuration_digest(history),
-        }
+        known = {"n_components": history.n_components, "config_hash": configuration_digest(history)}
         seconds, memory_mb = progress.per_iteration(history.n_iterations)
         records = stat_records(history, seconds, memory_mb)
         for iteration in range(n_logged, history.n_iterations):
             values = row(records, iteration) if iteration % intervals.stat == 0 else {}
             sample = sample_at(iteration) if _needs_sample(intervals, iteration) else None
             if sample is not None and iteration % intervals.tensor == 0:
-                values |= flattened(sample.statistics())
+                values |= sample.statistics()
                 for name in ("costs/mean", "costs/median"):
                     if name in last and name in values:
                         before, then = last[name]
@@ -143,21 +133,13 @@ def log_merge(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> No
 class MergeCallback(ProgressRecorder):
     """Log a merge while it runs: callbacks of `stages.merge` that never raise.
 
-    A merge that takes longer than `live_after` seconds is logged live. Where batches are not kept, everything
-    is logged before it ends.
+    A merge that takes longer than `LIVE_AFTER_SECONDS` is logged live. Where batches are not kept, everything
+    is logged before it ends. `close` must be called, also if the merge fails.
     """
 
-    def __init__(
-        self,
-        ensemble: TrackedEnsemble,
-        run: int,
-        *,
-        live_after: float = LIVE_AFTER_SECONDS,
-        keep_batches: bool = True,
-    ) -> None:
+    def __init__(self, ensemble: TrackedEnsemble, run: int, *, keep_batches: bool = True) -> None:
         super().__init__(ensemble.progress(run))
-        self._ensemble, self._run = ensemble, run
-        self._live_after, self._keep_batches = live_after, keep_batches
+        self._ensemble, self._run, self._keep_batches = ensemble, run, keep_batches
         self._figures: list[dict[str, np.ndarray]] = []
         self._samples: dict[int, MergeSample] = {}
         self._start: float | None = None
@@ -191,43 +173,36 @@ class MergeCallback(ProgressRecorder):
             self._figures.append({name: np.array(values) for name, values in figures.items()})
             # counted from the first merge: reading batches and compiling kernels do not make a merge long
             self._start = self._start or time.monotonic()
-            late = time.monotonic() - self._start >= self._live_after or len(self._samples) > MOST_SAMPLES / 4
-            if late and self._thread is None:
+            is_long = time.monotonic() - self._start >= LIVE_AFTER_SECONDS
+            if is_long or len(self._samples) > MOST_SAMPLES / 4:
                 self._start_thread()
 
     def end(self) -> None:
-        """Wait, for a limited time, for the logging of a live merge or of temporary batches."""
+        """Log a merge whose batches are temporary now, however short it was."""
         self._written = True
-        with self._guarded():
-            if self._thread is None and not self._keep_batches:
+        if not self._keep_batches:
+            with self._guarded():
                 self._start_thread()
-        self._finish(WAIT_SECONDS)
 
-    def _start_thread(self) -> None:
-        self._thread = threading.Thread(target=self._log, name="wandb", daemon=True)
-        self._thread.start()
-        # not a daemon: Python waits for it before it runs the client's own hook, which waits without limit
-        threading.Thread(target=self._end_with_the_process, name="wandb_end").start()
-
-    def _end_with_the_process(self) -> None:
-        """End the logging of a merge that failed."""
-        while threading.main_thread().is_alive() and not self._over.wait(1.0):
-            pass
-        self._finish(WAIT_SECONDS / 10)
-
-    def _finish(self, seconds: float) -> None:
-        thread, self._thread = self._thread, None
+    def close(self) -> None:
+        """Wait for the logging, for a limited time."""
         self._over.set()
-        if thread is None:
+        if self._thread is None:
             return
-        thread.join(seconds)
-        if thread.is_alive():
+        seconds = WAIT_SECONDS if self._written else WAIT_SECONDS / 10
+        self._thread.join(seconds)
+        if self._thread.is_alive():
             log.warning(
                 "W&B did not take the record of this merge within %g s; to retry: "
                 "spdclust wandb-sync <ensemble>",
                 seconds,
             )
             kill_service()
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._log, name="wandb", daemon=True)
+            self._thread.start()
 
     def _log(self) -> None:
         """Log the merge until it ends, then what will be lost with its batches: the body of the thread."""

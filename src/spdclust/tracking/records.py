@@ -13,25 +13,15 @@ from typing import Any
 import numpy as np
 
 from spdclust.core.names import merges_done
-from spdclust.core.types import Float, Int
+from spdclust.core.types import Float, Int, Num
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.view import MergeView
 
-EPSILON = 1e-3
-"""Costs nearer to zero than this stay as they are in `merge_pair_cost_semilog[1e-3]`."""
-
-WINDOW = 10
-"""Merges over which `mdl_decrease_rate` is taken."""
-
-PAIRS = 1 << 13
-"""Pairs of groups that statistics are taken over at most."""
-
-BINS = 64
-"""Bars of a histogram."""
-
-SHOWN = 96
-"""Groups in the picture of the merge state at most: the largest ones."""
-
+EPSILON = 1e-3  # smaller costs are unchanged in `merge_pair_cost_semilog[1e-3]`
+WINDOW = 10  # merges over which `mdl_decrease_rate` is taken
+PAIRS = 1 << 13  # the most pairs of groups that statistics are taken over
+BINS = 64  # of a histogram
+SHOWN = 96  # the most groups in the picture of a state: the largest
 QUANTILES = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
 
 
@@ -155,20 +145,16 @@ class MergeSample:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """Return the values logged at `tensor` intervals, which docs/wandb.md explains.
-
-        Returns:
-            Statistics by quantity, as `describe_values` gives them, and single numbers.
-        """
+        """Return the values logged at `tensor` intervals, which docs/wandb.md explains."""
         activity = self.activities / self.n_samples
         known = self.coactivations[~np.isnan(self.coactivations)]
         zero = float((known == 0).mean()) if len(known) else 1.0
         return {
-            "coactivation": describe_values(self.coactivations / self.n_samples),
-            "costs": describe_values(self.costs),
-            "group_sizes": describe_values(self.sizes.astype(np.float64)),
-            "group_activations": describe_values(activity),
-            "group_activations_over_sizes": describe_values(activity / self.sizes),
+            **describe_values("coactivation", self.coactivations / self.n_samples),
+            **describe_values("costs", self.costs),
+            **describe_values("group_sizes", self.sizes),
+            **describe_values("group_activations", activity),
+            **describe_values("group_activations_over_sizes", activity / self.sizes),
             "fraction_singleton_groups": float((self.sizes == 1).mean()),
             "fraction_zero_coactivations": zero,
             # all groups have equally many others, so the mean of their shares is the share of all pairs
@@ -182,7 +168,8 @@ class MergeSample:
         title = f"After {merges_done(self.iteration)}, {len(self.sizes)} groups"
         if len(self.shown) < len(self.sizes):
             title += f"; the {len(self.shown)} largest are shown"
-        idxs = _group_idxs_shown(group_idxs, self.shown)
+        # the components in shown groups, numbered in the order of the picture
+        idxs = np.searchsorted(self.shown, group_idxs[np.isin(group_idxs, self.shown)])
         return draw_merge_state(idxs, self.shown_coactivations, self.shown_costs, title=title)
 
 
@@ -196,48 +183,25 @@ def _some_pairs(k: int, iteration: int) -> tuple[Int[np.ndarray, " pairs"], Int[
     return first, second + (second >= first)
 
 
-def describe_values(values: Float[np.ndarray, " values"]) -> dict[str, Any]:
+def describe_values(name: str, values: Num[np.ndarray, " values"]) -> dict[str, Any]:
     """Return minimum, maximum, mean, standard deviation, quantiles, share of NaN and a histogram.
 
-    Example:
-        >>> values = describe_values(np.array([1.0, 3.0, np.nan, 2.0]))
-        >>> values["min"], values["max"], values["median"], values["nan_share"]
-        (1.0, 3.0, 2.0, 0.25)
+    If every value is NaN, only `<name>/nan_share` is returned.
 
-    Returns:
-        Numbers by name, only `nan_share` if every value is NaN; `histogram` has `counts` and their
-        `edges`.
+    Example:
+        >>> described = describe_values("costs", np.array([1.0, 3.0, np.nan, 2.0]))
+        >>> described["costs/min"], described["costs/max"], described["costs/nan_share"]
+        (1.0, 3.0, 0.25)
+        >>> sorted(described["costs/histogram"])
+        ['counts', 'edges']
     """
+    values = values.astype(np.float64)
     finite = values[np.isfinite(values)]
     statistics: dict[str, Any] = {"nan_share": float(np.isnan(values).mean()) if len(values) else 0.0}
-    if not len(finite):
-        return statistics
-    low, high = float(finite.min()), float(finite.max())
-    limits = (low, high) if high > low else (low - 0.5, low + 0.5)
-    counts, edges = np.histogram(finite, bins=BINS, range=limits)
-    statistics |= {"min": low, "max": high, "mean": float(finite.mean()), "std": float(finite.std())}
-    statistics |= dict(zip(QUANTILES, np.quantile(finite, list(QUANTILES.values())).tolist(), strict=True))
-    return statistics | {"histogram": {"counts": counts.tolist(), "edges": edges.tolist()}}
-
-
-def flattened(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of statistics by quantity and name, as W&B shows them.
-
-    Example:
-        >>> flattened({"costs": {"min": 1.0, "max": 3.0}, "coactivation_density": 0.5})
-        {'costs/min': 1.0, 'costs/max': 3.0, 'coactivation_density': 0.5}
-    """
-    values: dict[str, Any] = {}
-    for quantity, found in nested.items():
-        if isinstance(found, Mapping):
-            values |= {f"{quantity}/{name}": each for name, each in found.items()}
-        else:
-            values[quantity] = found
-    return values
-
-
-def _group_idxs_shown(
-    group_idxs: Int[np.ndarray, " components"], shown: Int[np.ndarray, " shown"]
-) -> Int[np.ndarray, " some"]:
-    """Return the groups of the components in shown groups, numbered in the order of the picture."""
-    return np.searchsorted(shown, group_idxs[np.isin(group_idxs, shown)])
+    if len(finite):
+        counts, edges = np.histogram(finite, bins=BINS)
+        quantiles = np.quantile(finite, list(QUANTILES.values())).tolist()
+        statistics |= {name: float(getattr(finite, name)()) for name in ("min", "max", "mean", "std")}
+        statistics |= dict(zip(QUANTILES, quantiles, strict=True))
+        statistics["histogram"] = {"counts": counts.tolist(), "edges": edges.tolist()}
+    return {f"{name}/{statistic}": value for statistic, value in statistics.items()}

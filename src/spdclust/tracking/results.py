@@ -1,4 +1,4 @@
-"""Log what an ensemble has besides its merges: the activations of a run, distances, a report of all runs."""
+"""Log everything of an ensemble except its merges: activations, distances, a report on all runs."""
 
 import json
 import logging
@@ -21,8 +21,8 @@ from spdclust.files.stability import load_stability_iterations
 from spdclust.groups.found import COLUMNS
 from spdclust.merge.history import MergeHistory
 from spdclust.tracking.client import Tracker
-from spdclust.tracking.records import describe_values, flattened, row
-from spdclust.tracking.runs import Note, TrackedEnsemble, load_note, log_once
+from spdclust.tracking.records import describe_values, row
+from spdclust.tracking.runs import Note, TrackedEnsemble, log_once
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> 
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
         >>> log_batches(ensemble, 0)
-        >>> load_note(ensemble.batches_note(0)).run_id.rpartition("-")[0]
+        >>> Note.load(ensemble.batches_note(0)).run_id.rpartition("-")[0]
         'example-run_0-batches'
     """
     path = ensemble.batches_note(run)
@@ -45,7 +45,7 @@ def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> 
         batches = BatchedActivations(ensemble.batches(run))
         first, digests = batches.get_next_batch(), batches.digests
     except InputError as error:
-        before = load_note(path)
+        before = Note.load(path)
         if before is None or not before.complete:  # the merge logs temporary batches itself
             log.warning("%s; the activations are not logged", error)
         return
@@ -57,7 +57,8 @@ def log_batches(ensemble: TrackedEnsemble, run: int, *, again: bool = False) -> 
 
         threshold = described["config"]["merge_config"]["activation_threshold"]
         figures = activation_figures(first, activation_threshold=threshold)
-        tracker.log({"batch": 0, **_activation_record(first), **flattened({"activations": figures})})
+        pictures = {f"activations/{name}": figure for name, figure in figures.items()}
+        tracker.log({"batch": 0, **_activation_record(first), **pictures})
         tracker.summarize({"n_batches": batches.n_batches, "batch_digests": digests})
 
     log_once(described, path, digest_of(digests)[:16], write, again=again)
@@ -67,22 +68,17 @@ def _activation_record(batch: ActivationBatch) -> dict[str, Any]:
     """Return statistics of a batch by name: of the stored values, and of the components."""
     matrix = batch.matrix
     times = np.bincount(matrix.indices, minlength=batch.n_components)
-    cells = batch.n_samples * batch.n_components
-    parts = {
-        "value": matrix.data,
-        "component_maximum": batch.maxima,
-        "component_mean": batch.means,
-        "component_frequency": times / max(batch.n_samples, 1),
-        "active_per_sample": np.diff(matrix.indptr),
+    return {
+        **describe_values("activations/value", matrix.data),
+        **describe_values("activations/component_maximum", batch.maxima),
+        **describe_values("activations/component_mean", batch.means),
+        **describe_values("activations/component_frequency", times / max(batch.n_samples, 1)),
+        **describe_values("activations/active_per_sample", np.diff(matrix.indptr)),
+        "activations/n_samples": batch.n_samples,
+        "activations/n_components": batch.n_components,
+        "activations/nonzero_share": matrix.nnz / max(batch.n_samples * batch.n_components, 1),
+        "activations/never_active": int((times == 0).sum()),
     }
-    described = {name: describe_values(np.asarray(values, np.float64)) for name, values in parts.items()}
-    single = {
-        "n_samples": batch.n_samples,
-        "n_components": batch.n_components,
-        "nonzero_share": matrix.nnz / cells if cells else 0.0,
-        "never_active": int((times == 0).sum()),
-    }
-    return flattened({"activations": flattened(described) | single})
 
 
 def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
@@ -92,7 +88,7 @@ def log_ensemble(ensemble: TrackedEnsemble, *, again: bool = False) -> None:
         >>> from spdclust.example_ensemble import write_example_ensemble
         >>> ensemble = TrackedEnsemble(write_example_ensemble(folder).folder)
         >>> log_ensemble(ensemble)
-        >>> [load_note(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
+        >>> [Note.load(ensemble.note(name)).run_id.rpartition("-")[0] for name in ("distances", "report")]
         ['example-example-distances', 'example-example-report']
 
     Raises:
@@ -141,14 +137,12 @@ def _distance_statistics(distances: Mapping[str, Path]) -> list[Columns]:
     for method, path in distances.items():
         iterations, values = load_distance_rows(path)
         first, second = np.triu_indices(values.shape[1], k=1)
-        if not len(first):
-            continue
-        between = values[:, first, second]
-        columns = dict(
-            zip(("q25", "median", "q75"), np.quantile(between, [0.25, 0.5, 0.75], axis=1), strict=True)
-        )
-        columns |= {"mean": between.mean(axis=1), "min": between.min(axis=1), "max": between.max(axis=1)}
-        found.append((iterations, flattened({f"distances/{method}": columns})))
+        if len(first):
+            between = values[:, first, second]
+            quartiles = np.quantile(between, [0, 0.25, 0.5, 0.75, 1], axis=1)
+            columns = dict(zip(("min", "q25", "median", "q75", "max"), quartiles, strict=True))
+            columns["mean"] = between.mean(axis=1)
+            found.append((iterations, {f"distances/{method}/{name}": each for name, each in columns.items()}))
     return found
 
 
@@ -156,27 +150,30 @@ def _member_columns(members: list[MergeHistory]) -> Columns:
     """Return the curves of all runs: mean, minimum and maximum over the runs that reach an iteration."""
     lengths = np.array([history.n_iterations for history in members])
     iterations = np.arange(lengths.max())
-    columns = {"count": (iterations[:, None] < lengths).sum(axis=1).astype(np.float64)}
+    columns = {"members/count": (iterations[:, None] < lengths).sum(axis=1).astype(np.float64)}
     for name in ("mdl_loss", "merge_pair_cost", "k_groups"):
-        table: Any = np.ma.masked_all((len(iterations), len(members)))  # type: ignore[no-untyped-call]
+        table = np.full((len(iterations), len(members)), np.nan)
         for number, history in enumerate(members):
-            table[: history.n_iterations, number] = np.ma.masked_invalid(getattr(history, name))
+            table[: history.n_iterations, number] = getattr(history, name)
+        known = np.ma.masked_invalid(table)
         for statistic in ("mean", "min", "max"):
-            columns[f"{name}/{statistic}"] = getattr(table, statistic)(axis=1).filled(np.nan)
-    return iterations, flattened({"members": columns})
+            columns[f"members/{name}/{statistic}"] = getattr(known, statistic)(axis=1).filled(np.nan)
+    return iterations, columns
 
 
 def _member_distribution(members: list[MergeHistory]) -> dict[str, Any]:
     """Return the distribution over runs of values at the last and the best iteration, with histograms."""
     best = [(history, history.best_iteration()) for history in members if history.has_description_length]
-    values = {
+    values: dict[str, list[float]] = {
         "final_k_groups": [history.n_components - history.n_iterations for history in members],
         "final_mdl_loss": [history.mdl_loss[-1] for history in members],
         "least_mdl_loss": [history.mdl_loss[t] for history, t in best],
         "k_groups_at_least_mdl": [history.k_groups[t] for history, t in best],
     }
-    described = {name: describe_values(np.array(column, np.float64)) for name, column in values.items()}
-    return flattened({"members": flattened(described)})
+    described: dict[str, Any] = {}
+    for name, column in values.items():
+        described |= describe_values(f"members/{name}", np.array(column))
+    return described
 
 
 def _read(reader: Callable[[Path], Any], file: Path) -> Any:

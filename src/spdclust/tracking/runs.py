@@ -34,7 +34,7 @@ class TrackedEnsemble(EnsembleFolder):
     """
 
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(project=DEFAULT_PROJECT))
-    resolved: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    resolved: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     @property
     def logs(self) -> Path:
@@ -65,24 +65,21 @@ class TrackedEnsemble(EnsembleFolder):
         task: str | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Return the arguments of `wandb.init` for one of its W&B runs."""
+        """Return the arguments of `wandb.init` for one of its W&B runs; `more` is added to its settings."""
         # ensembles with the same batches share their W&B run
         logged = self.name.split("/")[0] if job_type == "batches" else self.name
-        run_id = _wandb_id(f"{logged}-{name}", digest)
         run_config, pipeline_config = self.resolved or (self.run_config(), self.pipeline_config())
         model = EXPERIMENTS.get(str(run_config.get("experiment_key")), run_config.get("model_path"))
         parent = _parent_of(model)
         named = {"task": task, "model": parent.get("id") or Path(model or "").name, "run_idx": run}
         tags = [f"{key}:{value}" for key, value in named.items() if value not in (None, "")]
-        config: dict[str, Any] = dict(run_config)
-        if pipeline_config:
-            config["pipeline"] = dict(pipeline_config)
+        config = run_config | ({"pipeline": pipeline_config} if pipeline_config else {})
         if parent:
             config |= {"wandb_decomp_model": parent["id"], "parent_run": parent}
         return {
             "project": self.tracking.project,
             "entity": self.tracking.entity,
-            "id": run_id,
+            "id": _wandb_id(f"{logged}-{name}", digest),
             "group": self.name,
             "job_type": job_type,
             "tags": [tag[:64] for tag in ("clustering", f"ensemble_id:{self.name}", *tags)],
@@ -144,18 +141,13 @@ class Note:
         except InputError as error:
             log.warning("%s; the same would be logged again", error)
 
-
-def load_note(path: Path) -> Note | None:
-    """Return a note, or None if there is no readable note.
-
-    Example:
-        >>> load_note(Path("no_such_note.json")) is None
-        True
-    """
-    # pydantic errors and InputError are ValueErrors
-    with contextlib.suppress(ValueError):
-        return TypeAdapter(Note).validate_json(read_text(path, "a note of what was logged"), strict=True)
-    return None
+    @classmethod
+    def load(cls, path: Path) -> "Note | None":
+        """Return a note, or None if there is no readable note."""
+        # pydantic errors and InputError are ValueErrors
+        with contextlib.suppress(ValueError):
+            return TypeAdapter(cls).validate_json(read_text(path, "a note of what was logged"), strict=True)
+        return None
 
 
 def log_once(
@@ -180,7 +172,7 @@ def log_once(
         'mlp-demo-run_0-1f2e'
     """
     run_id, target = described["id"], f"{described['entity'] or ''}/{described['project']}"
-    times, before = 1, load_note(path)
+    times, before = 1, Note.load(path)
     if before and not again and before.complete and (before.source, before.target) == (source, target):
         if before.waiting:
             log.warning(
@@ -197,12 +189,12 @@ def log_once(
     note = Note(run_id, source, target, False, str(tracker.folder or ""), tracker.offline, times)
     # the run of a killed process is never finished: the next process uses another id
     note.save(path)
-    has_source = False
+    is_written = False
     try:
         write(tracker, note)
-        has_source = bool(note.source)
+        is_written = bool(note.source)
     finally:
-        note.complete = tracker.finish() and has_source
+        note.complete = tracker.finish() and is_written
         note.save(path)
     if note.complete and note.offline:
         log.warning("W&B is offline: %s is recorded; send it with `wandb sync %s`", run_id, note.folder)

@@ -113,7 +113,7 @@ def _build_huggingface(checkpoint: Checkpoint) -> Target:
     _check_sizes(config, file)
     make = getattr(model_class, "_from_config", None) or model_class.from_config
     with torch.random.fork_rng():  # the random weights are replaced; keep the caller's random state
-        with torch.device("meta"):  # first without memory, which the checkpoint must be in proportion to
+        with torch.device("meta"):  # first without memory: the checkpoint must have a similar size
             n_bytes = sum(4 * each.numel() for each in make(config).parameters())
         check_size(n_bytes, checkpoint.weights, "parameters that the target's configuration asks for")
         module = make(config).float()

@@ -124,7 +124,7 @@ RULES = (
                 caption=(
                     "At each cut: in how many runs a pair of components is together (left; pairs in all runs "
                     "or in none are settled), next to the mean of shuffled runs, and the components whose "
-                    "company differs most between two runs (right; dashed: mean of shuffled runs, band: "
+                    "groups differ most between two runs (right; dashed: mean of shuffled runs, band: "
                     "range over shuffles). Contestedness is the mean over pairs of runs of the number of "
                     "components that are with it in one run and not in the other. " + _CUTS
                 ),
@@ -144,7 +144,7 @@ RULES = (
                 "Co-clustering of contested components",
                 caption=(
                     "Share of the runs that put two components into one group, at each cut, for the "
-                    "components whose company differs between runs (at most 150, the most contested), in the "
+                    "components whose groups differ between runs (at most 150, the most contested), in the "
                     "order of their average-linkage tree. Bright blocks are groups that most runs form; pale "
                     "crosses between blocks are components that change sides. " + _CUTS
                 ),

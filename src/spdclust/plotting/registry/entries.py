@@ -10,11 +10,7 @@ from typing import Literal, NamedTuple
 
 from spdclust.files.ensemble_folder import GROUPS, STABILITY_FILES, SWEEP_FILES
 
-FOLDERS = {
-    "model": "{run_config}",
-    "ensemble": "{run_config}/{ensemble}",
-    "sweep": "{run_config}/{sweep}",
-}
+FOLDERS = {"model": "{run_config}", "ensemble": "{run_config}/{ensemble}", "sweep": "{run_config}/{sweep}"}
 """Folder below the results, by what figures are of."""
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -46,7 +42,7 @@ class FigureEntry(NamedTuple):
             input, or the argument of the rule, that has its name.
         title: the figure's name, in a few words.
         caption: what it shows, how to read it, the definition of the quantity.
-        label: what the report calls it, with wildcards; its key when empty.
+        label: what the report calls it, with wildcards; its part or key when empty.
         part: key of the figure, for a function that returns several at once.
 
     Example:
@@ -184,9 +180,7 @@ INPUTS: dict[str, FigureInput] = {
         "spdclust.files.stability:load_groups", ("groups",), _STABILITY["groups"]
     ),
     "stability_coclustering": FigureInput(
-        "spdclust.files.stability:load_coclusterings",
-        ("labels", "frequencies"),
-        _STABILITY["coclustering"],
+        "spdclust.files.stability:load_coclusterings", ("labels", "frequencies"), _STABILITY["coclustering"]
     ),
     "sweep": FigureInput(
         "spdclust.files.stability:load_sweep", ("record",), f"{_SWEEP}/{SWEEP_FILES['record']}"

@@ -87,7 +87,7 @@ RULES = (
                 "One moment of a merge",
                 caption=(
                     "One run just after one merge. Left: which component is in which group (groups are "
-                    "numbered by their smallest component). Middle: on how many samples of the batch in hand "
+                    "numbered by their smallest component). Middle: on how many samples of the current batch "
                     "two groups are both active, the diagonal being each group's own activity; a group is "
                     "active when one of its components is. Right: by how much merging two groups would "
                     "change the description length, Σ s (log2 k + α r) over groups with activity s per "
@@ -151,7 +151,6 @@ RULES = (
                     "components that are active on most samples: on how many, the histograms show."
                 ),
                 part="raw",
-                label="raw",
             ),
             FigureEntry(
                 "activations_run_{run}_sorted",
@@ -164,7 +163,6 @@ RULES = (
                     "it shows as a block to its right."
                 ),
                 part="sorted",
-                label="sorted",
             ),
             FigureEntry(
                 "activations_run_{run}_coactivation",
@@ -175,7 +173,6 @@ RULES = (
                     + "The colour scale is linear and ends where all but 0.2 % of the cells lie below."
                 ),
                 part="coactivation",
-                label="coactivation",
             ),
             FigureEntry(
                 "activations_run_{run}_log_coactivation",
@@ -183,11 +180,10 @@ RULES = (
                 "Coactivation, logarithmic",
                 caption=(
                     _COACTIVATION
-                    + "The colour scale is logarithmic, so that rare company shows too; white pairs "
-                    "never meet."
+                    + "The colour scale is logarithmic, so that rare coactivations are visible; white "
+                    "pairs are never active together."
                 ),
                 part="log_coactivation",
-                label="log_coactivation",
             ),
             FigureEntry(
                 "activations_run_{run}_histograms",
@@ -200,7 +196,6 @@ RULES = (
                     "which is what a description has to list before any merging."
                 ),
                 part="histograms",
-                label="histograms",
             ),
         ),
     ),
