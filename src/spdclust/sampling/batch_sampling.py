@@ -36,10 +36,9 @@ _MODEL = instance(SamplingModel, allowed="a model, as load_model returns it")
 def extract_and_process_activations(
     model: SamplingModel, inputs: Any, *, batch_size: int = 1024, causal_importance: str = "lower_leaky"
 ) -> ProcessedActivations:
-    """Return the causal importances of every component on `inputs`, `(rows, …)`, sparse.
+    """Return the causal importances of every component on `inputs`, sparse.
 
-    The forward pass runs in chunks of `batch_size` rows, so that only one chunk is dense at a time.
-    `causal_importance` is `lower_leaky` or `upper_leaky`.
+    The forward pass runs in chunks of `batch_size`, so that only one chunk is dense at a time.
 
     Example:
         >>> from spdclust.sampling.inputs import generate_inputs
@@ -47,6 +46,12 @@ def extract_and_process_activations(
         >>> inputs = generate_inputs(model.task, 16, seed=0)
         >>> extract_and_process_activations(model, inputs).matrix.shape
         (16, 200)
+
+    Args:
+        model: from `spdclust.models.load_model`.
+        inputs: `(rows, …)` tensor of model inputs.
+        batch_size: rows per forward pass.
+        causal_importance: `lower_leaky` or `upper_leaky`.
 
     Raises:
         InputError: a causal importance is NaN or infinite (names the component).
@@ -76,6 +81,12 @@ def process_data_batch(
         >>> batch = process_data_batch(config, model, run=1, batch=0)
         >>> batch.seed, batch.n_samples
         (1000, 8)
+
+    Args:
+        config: the run's settings.
+        model: the model, loaded once for all batches.
+        run: number of the run in the ensemble.
+        batch: number of the batch in the run.
 
     Raises:
         InputError: the data cannot be drawn, or an activation is not finite.

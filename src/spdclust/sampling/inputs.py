@@ -41,15 +41,20 @@ def open_inputs(task: Task, config: ClusteringRunConfig) -> InputSource:
 
 
 def generate_inputs(task: Task, n_samples: int, seed: int) -> "torch.Tensor":
-    """Generate inputs of the kind that a toy model was trained on; `task` is `model.task`.
+    """Generate inputs of the kind that a toy model was trained on.
 
     Example:
         >>> task = ToyTask(name="tms", n_features=5, feature_probability=0.2)
         >>> generate_inputs(task, n_samples=3, seed=0).shape
         torch.Size([3, 5])
 
+    Args:
+        task: `model.task`.
+        n_samples: number of samples (sequences, for an induction transformer), 0 or more.
+        seed: seed of the samples; results are reproducible byte for byte.
+
     Returns:
-        `(samples, features)` float32, or `(sequences, positions)` int64; reproducible byte for byte.
+        `(samples, features)` float32, or `(sequences, positions)` int64.
 
     Raises:
         InputError: inputs of this kind cannot be generated.

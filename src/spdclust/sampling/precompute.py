@@ -200,8 +200,7 @@ def precompute_batches_for_ensemble(
 ) -> list[list[Path]]:
     """Write every run's batches as `<folder>/run_<r>/batch_<b>.pt`, loading the model once.
 
-    With `precomputed_activations_dir` they are converted from the files there, without a model. With `runs`,
-    write the batches of these runs only.
+    With `precomputed_activations_dir` they are converted from the files there, without a model.
 
     Example:
         >>> import tempfile
@@ -210,6 +209,12 @@ def precompute_batches_for_ensemble(
         ...     written = precompute_batches_for_ensemble(config, 2, folder)
         ...     [path.relative_to(folder).as_posix() for run in written for path in run]
         ['run_0/batch_0.pt', 'run_1/batch_0.pt']
+
+    Args:
+        config: the run's settings.
+        n_runs: number of runs of the ensemble.
+        folder: parent folder of `run_<r>/`.
+        runs: only these runs.
 
     Raises:
         InputError: the model cannot be loaded, or a batch cannot be made or written.

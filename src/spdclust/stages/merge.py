@@ -69,12 +69,6 @@ def merge(
 ) -> None:
     """Merge the components of one run and write its history and per-iteration metrics.
 
-    `batches` are the run's batch files in order, `seed` is (`base_seed`, run). The result does not depend on
-    `threads`, None for all cores. Every `checkpoint_seconds` the state is saved to a hidden file next to the
-    history, from which a killed merge resumes. With `git_snapshot`, the history records the commit of the
-    working folder, and whether it has uncommitted changes; with `allow_different_models`, batches of
-    different models are accepted, which it records, too.
-
     Example:
         >>> from spdclust.example_ensemble import MERGE, write_example_ensemble
         >>> place = write_example_ensemble(folder)
@@ -82,6 +76,19 @@ def merge(
         >>> merge(batches, MERGE.resolved(), (0, 1), history=again, metrics=f"{folder}/metrics.csv")
         >>> again.read_bytes() == place.history(1).read_bytes()  # same batches, settings and seed
         True
+
+    Args:
+        batches: the run's batch files in order.
+        merge_config: settings of the merge.
+        seed: (`base_seed`, run).
+        history: output path of `history.zip`.
+        metrics: output path of `metrics.csv`.
+        threads: number of threads; None for all cores. The result does not depend on it.
+        checkpoint_seconds: interval at which the state is saved to a hidden file next to the history; a
+            killed merge resumes from it.
+        git_snapshot: also record the commit of the working folder, and whether it has uncommitted changes.
+        allow_different_models: accept batches of different models, and record that in the history.
+        observer: callbacks.
 
     Raises:
         InputError: a batch cannot be read, batches are of different models, no component is alive, or a file
