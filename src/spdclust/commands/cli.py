@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--precomputed-activations-dir",
         type=Path,
-        help="folder of activations of your own, instead of a model",
+        help="folder of user-supplied activations, instead of a model",
     )
     run.add_argument("--batches", type=Path, help="folder to keep batches in (default: a temporary one)")
     run.add_argument("--output", type=Path, default=Path("."), help="folder for history.zip (default: here)")
