@@ -1,5 +1,8 @@
 """The lines that `spdclust groups` and `spdclust match` print, from results made up for this."""
 
+import logging
+import time
+
 import pytest
 
 from spdclust.commands import cli
@@ -48,5 +51,21 @@ def test_the_steps_of_a_long_search_for_groups_are_shown(short, shown, tmp_path,
     ensemble = write_example_ensemble(tmp_path)
     monkeypatch.setattr(cli, "_SHORT", short)
     assert cli.main(["groups", str(ensemble.folder), "--again"]) == 0
-    steps = {message for name, _, message in caplog.record_tuples if name == "spdclust.stages.groups"}
-    assert ({"reading samples", "null run 3 of 3"} <= steps) == shown
+    steps = [message for name, _, message in caplog.record_tuples if name == "spdclust.stages.groups.steps"]
+    assert ("reading samples" in steps and steps[-1] == "null run 3 of 3") == shown
+
+
+def test_a_first_step_that_takes_long_is_shown_before_it_ends(monkeypatch, caplog):
+    monkeypatch.setattr(cli, "_SHORT", 0.05)
+    steps = logging.getLogger("spdclust.stages.groups.steps")
+    with cli._slow_steps_shown():
+        steps.info("over soon")
+        steps.info("reading samples")
+        for _ in range(200):
+            if caplog.messages:
+                break
+            time.sleep(0.05)
+        assert caplog.messages == ["reading samples"]
+        steps.info("building trees")
+    steps.info("not shown by other commands")
+    assert caplog.messages == ["reading samples", "building trees"]

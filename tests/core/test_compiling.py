@@ -265,10 +265,22 @@ def test_compiling_and_waiting_are_reported(monkeypatch, tmp_path, caplog):
         return x + x
 
     compiling.ensure_compiled("a, first", lambda: (double(2), double(2.0)))
-    compiling.ensure_compiled("a, compiled before", lambda: double(2))
-    assert caplog.messages == [f"compiling kernels (a); they are kept in {tmp_path}"]
+    assert caplog.messages == [f"compiling kernels (a); cached in {tmp_path}"]
     other = (tmp_path / "b.lock").open("w")
     fcntl.flock(other, fcntl.LOCK_EX)
     threading.Timer(0.2, other.close).start()
     compiling.ensure_compiled("b, first", lambda: None)
     assert caplog.messages[1:] == ["waiting for another process that compiles kernels (b)"]
+
+
+def test_kernels_from_the_cache_are_not_reported(tmp_path):
+    code = (
+        "import logging; logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
+        "from spdclust.explorer.cofiring import warm_up; warm_up()"
+    )
+    env = os.environ | {"SPDCLUST_CACHE": str(tmp_path)}
+    first, second = (python("-c", code, env=env).stderr.splitlines() for _ in range(2))
+    assert [line for line in first if "compiling" in line] == [
+        f"compiling kernels (explorer); cached in {tmp_path / 'kernels'}"
+    ]
+    assert second == []

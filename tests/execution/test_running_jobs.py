@@ -149,6 +149,14 @@ def test_the_command_shows_the_table(tmp_path, logs, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     logs(MERGE)
     assert main(["watch", "--once"]) == 0
-    assert "merge  mlp/demo  1" in capsys.readouterr().out
+    assert "merge  mlp/demo  1    running" in capsys.readouterr().out
+    (tmp_path / ".snakemake/owners").mkdir(parents=True)  # workflows ran in this folder, none does now
+    assert main(["watch", "--once"]) == 0
+    assert "merge  mlp/demo  1    interrupted" in capsys.readouterr().out
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".snakemake/owners").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)  # whose workflows say nothing about these jobs
+    assert main(["watch", "../results", "--once"]) == 0
+    assert "merge  mlp/demo  1    running" in capsys.readouterr().out
     assert main(["watch", "nowhere"]) == 1
     assert capsys.readouterr().err.startswith("Error: nowhere: no such folder")

@@ -91,4 +91,7 @@ def test_names_near_a_missing_target_are_those_that_can_be_made():
         f"results/a/one/plots/{name}.png" for name in ("groups", "mdl", "state_<run>")
     ]
     assert allowed("repport") == "report"
+    # wildcards that occur twice, have braces in their constraint or none at all
+    names += [r"results/{run_config}/{ensemble,one}/{run,\d{1,3}}/{method,[a-z]{2}}_{run,\d{1,3}}.csv"]
+    assert allowed("results/a/one/<run>/<method>.csv") == "results/a/one/<run>/<method>_<run>.csv"
     assert "sweep" not in allowed("results/a/sweep/sweep.json")

@@ -273,6 +273,21 @@ def test_what_was_read_of_a_source_before_changes_nothing(tmp_path, n_runs, stor
         assert runs_by_samples(histories[:1] * 2, [sources[0], again]) == [[0, 1]]
 
 
+def test_a_source_without_rewind_is_read_to_its_last_batch_when_it_is_compared():
+    labels, rng = plain.names(4), np.random.default_rng(0)
+
+    class Turns:
+        def __init__(self, samples):
+            self._inner = BatchesInMemory([ProcessedActivations.from_dense(x, labels) for x in samples])
+            self.labels, self.n_batches = labels, len(samples)
+            self.get_next_batch = self._inner.get_next_batch
+            self.component_stats = self._inner.component_stats
+
+    one, other = ([(rng.random((40, 4)) < 0.4).astype(np.float32) for _ in range(3)] for _ in range(2))
+    runs = [plain.history(labels) for _ in range(3)]
+    assert runs_by_samples(runs, [Turns(one), Turns(other), Turns(one)]) == [[0, 2], [1]]
+
+
 def test_the_order_of_runs_does_not_change_the_groups(example):
     histories, batches = example
     found, turned = (

@@ -482,6 +482,20 @@ def test_an_interrupted_merge_is_logged_when_it_is_over(tmp_path, monkeypatch):
     assert Note.load(place.note("run_0")) is None
 
 
+def test_a_failed_merge_waits_for_a_tenth_of_the_time(tmp_path, monkeypatch, caplog):
+    hangs, killed = threading.Event(), []
+    monkeypatch.setattr("spdclust.tracking.merges.LIVE_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("spdclust.tracking.merges.WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("spdclust.tracking.merges.log_once", lambda *_: hangs.wait())
+    monkeypatch.setattr("spdclust.tracking.merges.kill_service", lambda: killed.append(hangs.set()))
+    callback = MergeCallback(replace(ensemble(tmp_path), tracking=tracking_settings(CONFIG)), 0)
+    callback.begin(["m:0", "m:1"], {}, (0, 0), ["1f2e"], [])
+    callback.watch(0, {"names": np.array([[0, 1]])})
+    callback.close()  # without `end`
+    assert "did not take the record of this merge within 0.05 s" in caplog.text
+    assert len(killed) == 1
+
+
 def test_a_merge_that_was_killed_is_logged_again_under_another_id(tmp_path, opened):
     place = ensemble(tmp_path)
     merge_live(place)

@@ -488,6 +488,19 @@ def test_validate_names_tokens_and_compares_their_number(tmp_path, capsys):
         (own / "run_1" / name).unlink()
 
 
+def test_tokens_need_not_fit_files_that_no_run_reads(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", activations())
+    np.save(tmp_path / "b.npy", np.repeat(activations(), 2, axis=0))
+    np.save(tmp_path / "tokens.npy", np.arange(len(activations())))
+    (tmp_path / "run.yaml").write_text(
+        f"precomputed_activations_dir: {tmp_path}\nn_batches: 1\nshards: false\n"
+    )
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "not read: b.npy" in printed
+    assert "tokens of a.npy (tokens.npy)" in printed
+
+
 def test_validate_names_tokens_that_only_torch_can_count(tmp_path, capsys):
     np.save(tmp_path / "acts.npy", activations())
     torch.save(torch.arange(3), tmp_path / "tokens.pt")

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import logging
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from spdclust.config.run import ClusteringRunConfig
 
 logger = logging.getLogger(__name__)
+
+_SHORT = 2.0  # seconds for which the search for groups prints nothing
 
 _EXAMPLES = """examples:
   spdclust init my_project
@@ -76,27 +78,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _slow_steps_shown() -> Iterator[None]:
-    """Print that kernels are compiled, and the steps of the search for groups if it takes long."""
-    begin = time.monotonic()
-
-    def is_late(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or time.monotonic() - begin > _SHORT
-
+    """Print that kernels are compiled, and the steps of a search for groups once it takes long."""
     # by name, since these modules are slow to import
-    compiling, groups = map(logging.getLogger, ("spdclust.core.compiling", "spdclust.stages.groups"))
+    compiling, steps = map(logging.getLogger, ("spdclust.core.compiling", "spdclust.stages.groups.steps"))
+    is_long = threading.Event()
+    last: list[logging.LogRecord] = []
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        last[:] = [record]
+        return is_long.is_set()
+
+    def begin() -> None:
+        is_long.set()
+        for record in last:  # the step that takes long
+            steps.handle(record)
+
+    timer = threading.Timer(_SHORT, begin)
+    timer.daemon = True
     compiling.setLevel(logging.INFO)
-    groups.setLevel(logging.INFO)
-    groups.addFilter(is_late)
+    steps.setLevel(logging.INFO)
+    steps.addFilter(is_shown)
+    timer.start()
     try:
         yield
     finally:
-        groups.removeFilter(is_late)
+        timer.cancel()
+        steps.removeFilter(is_shown)
         compiling.setLevel(logging.NOTSET)
-        groups.setLevel(logging.NOTSET)
-
-
-_SHORT = 2.0
-"""Seconds for which the search for groups prints nothing."""
+        steps.setLevel(logging.NOTSET)
 
 
 def _parser() -> argparse.ArgumentParser:

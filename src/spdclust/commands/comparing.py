@@ -20,6 +20,8 @@ from spdclust.merge.history import MergeHistory
 from spdclust.sampling.settings import places_left_out, without_places
 from spdclust.user_files.folders import batches_per_run
 
+_ELSEWHERE = "another --output, or remove that file first"
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -221,9 +223,6 @@ def check_replaced(path: Path, new: MergeHistory | Mapping[str, Any]) -> None:
     if differing:
         found = f"another history, with {'; '.join(differing)}"
         raise InputError("would be replaced", file=path, found=found, allowed=_ELSEWHERE)
-
-
-_ELSEWHERE = "another --output, or remove that file first"
 
 
 @dataclass(frozen=True, eq=False)

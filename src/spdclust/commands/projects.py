@@ -234,8 +234,10 @@ def _watch(options: argparse.Namespace) -> None:
 
     if not options.results.is_dir():
         raise InputError("no such folder", file=options.results, allowed="the folder of a workflow's results")
+    is_of_this_folder = options.results.resolve().is_relative_to(Path.cwd())
     while True:
-        table = format_jobs(running_jobs(options.results, queued_jobs(), running_since()))
+        since = running_since() if is_of_this_folder else None
+        table = format_jobs(running_jobs(options.results, queued_jobs(), since))
         if options.once:
             print(table)
             return

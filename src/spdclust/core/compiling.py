@@ -180,8 +180,8 @@ class _Report(Listener):
     """Logs that kernels are compiled, when the first one is."""
 
     def __init__(self, package: str, root: Path | None) -> None:
-        kept = "in no folder, as none can be written" if root is None else f"in {root}"
-        self._lines = [f"compiling kernels ({package}); they are kept {kept}"]
+        cached = "not cached: no folder can be written" if root is None else f"cached in {root}"
+        self._lines = [f"compiling kernels ({package}); {cached}"]
 
     def on_start(self, event: Any) -> None:
         if self._lines:

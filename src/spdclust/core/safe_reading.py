@@ -18,7 +18,6 @@ LEAST_LIMIT = 256 * 2**20
 MOST_EXPANSION = 100
 """Maximum ratio of the size in memory to the file size, for contents above `LEAST_LIMIT`."""
 
-_NOT_OF_FILES = (NameError, ImportError)
 _TELLING = (ValueError, OSError, RuntimeError, EOFError)  # their messages are clear without the type's name
 
 
@@ -178,9 +177,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def as_input_error(problem: str, path: str | Path, allowed: str, field: str | None = None) -> Iterator[None]:
     """Convert an exception raised inside the block to an `InputError` that names the file.
 
-    Damaged files make libraries raise almost any exception: 26 types have been observed, `TypeError`,
-    `AttributeError` and `AssertionError` among them. Undefined names and failed imports are no fault of the
-    file, and are raised as they are.
+    Damaged files make libraries raise almost any exception, `TypeError`, `AttributeError` and
+    `AssertionError` among them. Only an undefined name cannot be the fault of a file, and is raised as it is.
 
     Example:
         >>> with as_input_error("not a readable history", "history.zip", "a history.zip"):
@@ -201,7 +199,7 @@ def as_input_error(problem: str, path: str | Path, allowed: str, field: str | No
         of_machine = memory_error(error) or missing_package(error)
         if of_machine is not None:
             raise of_machine.located(file=path) from error
-        if isinstance(error, _NOT_OF_FILES):
+        if isinstance(error, NameError):
             raise
         reason, name = " ".join(str(error).split()), type(error).__name__
         found = reason if reason and isinstance(error, _TELLING) else f"{name}: {reason}".removesuffix(": ")

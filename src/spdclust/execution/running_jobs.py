@@ -3,6 +3,8 @@
 Workflows read the queue while they plan, so nothing slow is imported here.
 """
 
+import contextlib
+import math
 import os
 import re
 import subprocess
@@ -122,7 +124,7 @@ def running_jobs(
             continue
         rule, ensemble, run = _named(log.relative_to(logs))
         key = (rule, "_".join([*ensemble.split("/"), *filter(None, [run])]))
-        killed = since is not None and not queued and not any(start <= log.stat().st_mtime for start in since)
+        killed = since is not None and not queued and _is_older(log, since)
         interrupted = killed or was_interrupted(log)
         by_its_log = "interrupted" if interrupted else "running"
         state = "failed" if failed_for_good(log) else states.get(key, by_its_log)
@@ -132,6 +134,13 @@ def running_jobs(
         seconds = None if interrupted else time.time() - began
         jobs.append(RunningJob(rule, ensemble, run, state, seconds, *merged))
     return [*jobs, *_not_begun(queued, states)]
+
+
+def _is_older(log: Path, starts: Sequence[float]) -> bool:
+    """Return whether a log was last written before any of these times."""
+    with contextlib.suppress(OSError):  # removed meanwhile
+        return log.stat().st_mtime < min(starts, default=math.inf)
+    return False
 
 
 def format_jobs(jobs: Iterable[RunningJob]) -> str:

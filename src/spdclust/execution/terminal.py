@@ -5,13 +5,17 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
 from spdclust.core.errors import InputError
 from spdclust.execution.batch_jobs import rule_and_runs, text_of_runs
 
+_MISSING = re.compile(r"No rule to produce (.+) \(if you use")
+_WILDCARD = re.compile(r"\{(\w+)(?:,((?:[^{}]|\{[\d,]*\})*))?\}")
+_LISTED = re.compile(r"[\w|]+")
 _HIDDEN_EVENTS = frozenset(
     [
         "WORKFLOW_STARTED",
@@ -120,9 +124,6 @@ def explain_missing_targets(names: Callable[[], Sequence[str]], folders: Collect
             handler.addFilter(explain)
 
 
-_MISSING = re.compile(r"No rule to produce (.+) \(if you use")
-
-
 def missing_target(target: str, names: Sequence[str], folders: Collection[str]) -> InputError:
     """Return the error for a target that no rule makes.
 
@@ -151,8 +152,7 @@ def missing_target(target: str, names: Sequence[str], folders: Collection[str]) 
 
 def _filled(name: str, folders: Collection[str]) -> Iterator[str]:
     """Yield the names of an output with the names of folders and listed values; others are shown as <run>."""
-    texts = _WILDCARD.split(name)  # text, wildcard, constraint, text, …
-    wildcards = dict(zip(texts[1::3], texts[2::3], strict=True))
+    wildcards = dict(_WILDCARD.findall(name))  # with their constraints
     within = "sweep" if "sweep" in wildcards else "ensemble"
     known = {
         "folder": folders,
@@ -162,18 +162,18 @@ def _filled(name: str, folders: Collection[str]) -> Iterator[str]:
     values = []
     for wildcard, constraint in wildcards.items():
         if wildcard in known:
-            values.append([value for value in known[wildcard] if re.fullmatch(constraint, value)])
+            values.append([value for value in known[wildcard] if re.fullmatch(constraint or ".+", value)])
         else:
             listed = _LISTED.fullmatch(constraint)
             values.append(constraint.split("|") if listed else [f"<{wildcard}>"])
     for chosen in product(*values):
         filled = dict(zip(wildcards, chosen, strict=True))
-        if within not in filled or f"{filled['run_config']}/{filled[within]}" in folders:
-            yield "".join(f"{text}{value}" for text, value in zip(texts[::3], [*chosen, ""], strict=True))
+        if within not in filled or f"{filled.get('run_config')}/{filled[within]}" in folders:
+            yield _WILDCARD.sub(partial(_value_of, filled), name)
 
 
-_WILDCARD = re.compile(r"\{(\w+),([^{}]*)\}")
-_LISTED = re.compile(r"[\w|]+")
+def _value_of(values: Mapping[str, str], wildcard: re.Match[str]) -> str:
+    return values[wildcard[1]]
 
 
 class BriefTerminal(logging.Formatter):

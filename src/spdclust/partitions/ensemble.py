@@ -258,14 +258,17 @@ def _are_equal(one: Any, other: Any) -> bool:
         if not all(np.array_equal(*pair) for pair in pairs):
             return False
     n_samples = n_entries = 0
+    are_equal = True
     for _ in range(first.n_batches):
+        # to the last batch in any case: a source without `rewind` goes on where this one stops
         batches = next_batch(first), next_batch(second)
-        for mine, theirs in itertools.zip_longest(*map(stretches, batches)):
-            if mine is None or theirs is None or not _same_entries(mine[1], theirs[1]):
-                return False
+        for mine, theirs in itertools.zip_longest(*map(stretches, batches)) if are_equal else ():
+            are_equal = mine is not None and theirs is not None and _same_entries(mine[1], theirs[1])
+            if not are_equal:
+                break
             n_samples += mine[1].shape[0]
             n_entries += mine[1].nnz
-    return n_samples >= _FEWEST_TO_COMPARE and n_entries > 0
+    return are_equal and n_samples >= _FEWEST_TO_COMPARE and n_entries > 0
 
 
 def _same_entries(first: Any, second: Any) -> bool:

@@ -368,5 +368,7 @@ def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray,
 
 
 def _column(points: Sequence[Mapping[str, Any]], key: str) -> Float[np.ndarray, " points"]:
-    """Return one value of every point, NaN where it has none."""
-    return np.array([point.get(key) for point in points], dtype=np.float64)
+    """Return one value of every point, NaN where it is None; those of found groups may be missing."""
+    of_groups = key.startswith("bits_") or key in ("n_groups_found", "expected_false")
+    values = [point.get(key) if of_groups else point[key] for point in points]
+    return np.array(values, dtype=np.float64)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 
 from spdclust.config.run import ClusteringRunConfig, run_settings_without_effect
 from spdclust.core.errors import InputError, in_setting
@@ -237,15 +236,18 @@ def _estimate_user_files(config: ClusteringRunConfig, n_runs: int) -> Estimate:
     if (config.n_batches or 1) > n_batches:
         notes.append(f"n_batches: {config.n_batches} is more than the {n_batches} a run in the files")
     merged_at = config.merge_config.activation_threshold
-    estimated = partial(
-        Estimate, n_batches=n_batches, n_runs=n_runs, notes=notes, files=files,
-        scalar=merged_at is None, keep_values=config.keep_values,
-    )  # fmt: skip
+
+    def estimated(components: int | None, samples: int | None, why: str = "") -> Estimate:
+        return Estimate(
+            components, samples, n_batches, n_runs, unknown_why=why, scalar=merged_at is None,
+            keep_values=config.keep_values, notes=notes, files=files,
+        )  # fmt: skip
+
     try:
         headers = check_all_runs(runs)
         files += describe_headers(headers)
     except ModuleNotFoundError:
-        return estimated(None, None, unknown_why=_NO_TORCH)
+        return estimated(None, None, _NO_TORCH)
     for header in headers:
         check_threshold(
             header.threshold, merged_at, field="merge_config.activation_threshold", file=header.path

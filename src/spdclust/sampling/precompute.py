@@ -34,7 +34,7 @@ from spdclust.user_files.folders import (
     shared_by_all_runs,
 )
 from spdclust.user_files.runs import (
-    by_reason,
+    by_note,
     check_one_run,
     check_same_width,
     digest_of_batch,
@@ -123,7 +123,7 @@ def _find_user_batches(config: ClusteringRunConfig, run: int, n_batches: int) ->
     for number, files in enumerate(found.batches):
         shards = "" if len(files) == 1 else f"{len(files)} shards: "
         log.info("run %d, batch %d: %s%s", run, number, shards, ", ".join(map(str, files)))
-    for line in by_reason(_unused(found)):
+    for line in by_note(_unused(found)):
         log.warning("not read in %s: %s", found.folder, line)
     if shared_by_all_runs(folder, config.shards):
         log.info("every run reads these files: runs that share samples cannot confirm each other")
@@ -154,7 +154,7 @@ def convert_missing_batches(
     tokenizer = [] if config.dataset.tokenizer is None else [config.dataset.tokenizer]
     threshold = [] if config.keep_values else [config.sampling_threshold]
     _warn_of_no_effect(config)
-    unused = "; ".join(by_reason(_unused(own)))
+    unused = "; ".join(by_note(_unused(own)))
     for files, seed, path in zip(own.batches, seeds, paths, strict=True):
         source = digest_of_batch(files)
         request = digest_of(source, *companions, str(seed), code, *tokenizer, *threshold)

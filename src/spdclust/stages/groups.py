@@ -30,6 +30,7 @@ from spdclust.groups.found import FoundGroups
 from spdclust.merge.activations import check_threshold
 
 log = logging.getLogger(__name__)
+steps = logging.getLogger(f"{__name__}.steps")  # which commands show if they take long
 
 
 def groups(
@@ -79,7 +80,7 @@ def groups(
             )
         sources = [merged_batches(history, source) for history, source in zip(runs, batches, strict=True)]
     with in_file(common_folder(histories)):
-        found = find_groups(runs, sources, threads=threads, progress=log.info)
+        found = find_groups(runs, sources, threads=threads, progress=steps.info)
     save_groups(found, folder, ensemble=ensemble, model=model, provenance=ensemble_record(histories))
     for line in found.warnings:
         log.warning("%s", line)

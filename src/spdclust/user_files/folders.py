@@ -78,7 +78,7 @@ class RunFiles:
         return replace(self, batches=self.batches[:n_batches], spare=self.batches[n_batches:] + self.spare)
 
     def unused(self) -> dict[Path, str]:
-        """Return the reason for each unused file, see `user_files.runs.by_reason`.
+        """Return the reason for each unused file, see `user_files.runs.by_note`.
 
         Example:
             >>> RunFiles(Path("a"), (), ignored=((Path("a/mask.npy"), "named as a mask"),)).unused()

@@ -126,7 +126,7 @@ def read_with_tokens(path: Path, seed: int = 0) -> tuple[ActivationBatch, UserTo
 
 
 def tokens_of(
-    content: UserContent, path: Path, *, verify: bool = True
+    content: UserContent, path: Path, *, with_torch: bool = True
 ) -> tuple[Path | None, UserTokens | None]:
     """Return the file with the tokens of the samples, and the tokens, after comparing their number.
 
@@ -140,7 +140,7 @@ def tokens_of(
     Args:
         content: what the file holds.
         path: the file.
-        verify: also read what only torch can read; otherwise such tokens are None.
+        with_torch: also read what only torch can read; otherwise such tokens are None.
 
     Raises:
         InputError: there is not one token for each sample, or the tokens cannot be read.
@@ -150,7 +150,7 @@ def tokens_of(
         found = None if content.is_batch else tokens_file(path, SUFFIXES)
         if found is None:
             return None, None
-        if found.suffix == ".pt" and not verify:
+        if found.suffix == ".pt" and not with_torch:
             return found, None
         file, tokens = found, read_tokens(found)
     tokens.check_number(content.n_samples, file)

@@ -35,7 +35,7 @@ class UserHeader:
         whole_numbers: whether the values are integers or truth values; None if unknown.
         has_labels: whether the components have given labels, not generated ones; None if unknown.
         threshold: threshold of the sets of active components, of a batch without values.
-        tokens: where the tokens of the samples are; empty if there are none.
+        tokens: where the tokens of the samples are, if `check_all_runs` found any.
         columns: which columns of a table are read, and which are not; empty for other files.
     """
 
@@ -50,7 +50,7 @@ class UserHeader:
 
 
 def header_of_user_file(path: Path) -> UserHeader:
-    """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels and tokens.
+    """Return the shape of a user-supplied file, its kind of numbers, and whether it has labels.
 
     Example:
         >>> import numpy as np
@@ -61,13 +61,9 @@ def header_of_user_file(path: Path) -> UserHeader:
         (20, 25, True, False)
 
     Raises:
-        InputError: the file is missing, damaged or not a matrix, or labels or tokens are of another number.
+        InputError: the file is missing, damaged or not a matrix, or labels next to it are of another number.
     """
     content = open_user_file(path, verify=False)
-    file, tokens = tokens_of(content, path, verify=False)
-    tokens_in = "" if file is None else "in the file" if file == path else file.name
-    if file is not None and tokens is None:
-        tokens_in += ", their number is not checked"
     # generated labels mean the same component of every run if the width is only that of the largest index
     has_labels = content.labels is not None or not content.states_width
     return UserHeader(
@@ -77,9 +73,18 @@ def header_of_user_file(path: Path) -> UserHeader:
         content.whole_numbers,
         has_labels,
         content.threshold,
-        tokens_in,
-        content.columns,
+        columns=content.columns,
     )
+
+
+def _with_tokens(header: UserHeader) -> UserHeader:
+    """Return a header that names the tokens of the samples, after comparing their number."""
+    path = header.path
+    file, tokens = tokens_of(open_user_file(path, verify=False), path, with_torch=False)
+    if file is None:
+        return header
+    where = "in the file" if file == path else file.name
+    return replace(header, tokens=where if tokens is not None else f"{where}, their number is not checked")
 
 
 def check_one_run(found: RunFiles) -> list[UserHeader]:
@@ -132,6 +137,8 @@ def check_one_run(found: RunFiles) -> list[UserHeader]:
 def check_all_runs(runs: Sequence[RunFiles]) -> list[UserHeader]:
     """Return the headers of all runs' files, after comparing them within each run's folder and between runs.
 
+    Those of files that a run reads name its tokens.
+
     Example:
         >>> import numpy as np
         >>> from spdclust.user_files.folders import files_of_run
@@ -141,11 +148,14 @@ def check_all_runs(runs: Sequence[RunFiles]) -> list[UserHeader]:
         [(9, 3)]
 
     Raises:
-        InputError: as `check_one_run` and `check_same_width`.
+        InputError: as `check_one_run` and `check_same_width`; or there is not one token for each sample.
     """
     headers = [check_one_run(found) for found in dict.fromkeys(runs)]
     check_same_width([of_run[0] for of_run in headers])
-    return [header for of_run in headers for header in of_run]
+    read = {file for found in runs for file in found.files}
+    return [
+        _with_tokens(header) if header.path in read else header for of_run in headers for header in of_run
+    ]
 
 
 def check_same_width(headers: Iterable[UserHeader]) -> None:
@@ -213,7 +223,7 @@ def describe_runs(runs: Sequence[RunFiles]) -> list[str]:
                 name = found.name_of(file).removeprefix("../")
                 is_below = file.is_relative_to(found.folder)
                 unused[f"{found.folder.name}/{name}" if several and is_below else name] = why
-    out += [f"not read: {line}" for line in by_reason(unused, 4)]
+    out += [f"not read: {line}" for line in by_note(unused, 4)]
     return out + [f"warning: {line}" for line in _shared(runs)]
 
 
@@ -233,21 +243,21 @@ def describe_headers(headers: Sequence[UserHeader]) -> list[str]:
             for header in headers
             if (value := getattr(header, field))
         }
-        lines += [f"{field} of {line}" for line in by_reason(stated, 4)]
+        lines += [f"{field} of {line}" for line in by_note(stated, 4)]
     return lines
 
 
-def by_reason(unused: Mapping[str, str], limit: int | None = None) -> list[str]:
-    """Return unused files as text, one line for each reason.
+def by_note(notes: Mapping[str, str], limit: int | None = None) -> list[str]:
+    """Return names of files with a note on each as text, one line for each note.
 
     Example:
-        >>> by_reason({"W.npy": "named as weights", "m.npy": "named as a mask", "b.npy": "named as weights"})
+        >>> by_note({"W.npy": "named as weights", "m.npy": "named as a mask", "b.npy": "named as weights"})
         ['W.npy, b.npy (named as weights)', 'm.npy (named as a mask)']
     """
     names: dict[str, list[str]] = {}
-    for name, reason in unused.items():
-        names.setdefault(reason, []).append(name)
-    return [f"{listed(files, limit or len(files))} ({reason})" for reason, files in names.items()]
+    for name, note in notes.items():
+        names.setdefault(note, []).append(name)
+    return [f"{listed(files, limit or len(files))} ({note})" for note, files in names.items()]
 
 
 def _size(header: UserHeader, expected: int | None = None) -> str:
