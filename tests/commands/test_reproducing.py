@@ -390,6 +390,36 @@ def test_a_run_can_be_repeated(toy):
     assert written(made(toy.parent, TOY, "--run", "2", "--base-seed", "5").parent) == before
 
 
+def test_where_the_data_are_does_not_make_another_run(tmp_path, monkeypatch):
+    labels = [f"m:{i}" for i in range(8)]
+    own = tmp_path / "acts"
+    ActivationBatch.from_dense(DENSE, labels, seed=4).save(own / "batch_0.pt")
+    (tmp_path / "again").symlink_to(own)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for place, config, device in (
+        ("acts", "run.yaml", "cpu"), (str(own), "run.yaml", "auto"), ("../acts", "elsewhere/run.yaml", "cpu"),
+        ("again", "run.yaml", "cpu"),
+    ):  # fmt: skip
+        settings = {"precomputed_activations_dir": place, "device": device, "merge_config": {"iters": 3}}
+        Path(config).write_text(yaml.safe_dump(settings))
+        assert main(["run", "--config", config, "--output", "made"]) == 0
+    ActivationBatch.from_dense(DENSE[1:], labels, seed=4).save(own / "batch_0.pt")
+    assert main(["run", "--config", "run.yaml", "--output", "made"]) == 1
+
+
+def test_an_import_does_not_replace_other_settings(tmp_path, capsys):
+    history, config = tmp_path / "history.zip", MergeConfig(activation_threshold=None)
+    unknown = {"not_stated": ["activation_threshold"]}
+    save_merge_history(replace(example_history(), config=config, provenance=unknown), history)
+    command = ["import", str(history), "--output", str(tmp_path)]
+    stated = [*command, "--setting", "activation_threshold=0.1"]
+    assert [main(each) for each in (command, stated, stated)] == [0, 0, 0]
+    for other, now in (([*command, "--setting", "activation_threshold=0.9"], "0.9"), (command, "nothing")):
+        assert main(other) == 1
+        assert f"merge_config.activation_threshold: 0.1, now {now};" in capsys.readouterr().err
+
+
 def test_a_merge_of_other_batches_does_not_replace_a_history(tmp_path, capsys):
     labels = [f"m:{i}" for i in range(8)]
     for name, rows in (("a", DENSE), ("b", DENSE[:20])):
@@ -421,3 +451,14 @@ def test_export_and_import_do_not_replace_other_merges(toy, tmp_path, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
     assert all("would be replaced (found: another history, with labels: " in line for line in errors)
+
+
+def test_other_names_of_as_many_components_are_named(tmp_path, capsys):
+    history = example_history()
+    renamed = replace(history, labels=[f"x.{label}" for label in history.labels])
+    for number, each in enumerate((history, renamed)):
+        save_merge_history(each, tmp_path / f"{number}.zip")
+    command = ["export", "--output", str(tmp_path / "full.zip")]
+    assert main([*command, str(tmp_path / "0.zip")]) == 0
+    assert main([*command, str(tmp_path / "1.zip")]) == 1
+    assert "with labels: attn:0, now x.attn:0;" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What the terminal shows of a workflow, from records as Snakemake makes them."""
 
 import logging
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -91,6 +92,9 @@ def test_names_near_a_missing_target_are_those_that_can_be_made():
         f"results/a/one/plots/{name}.png" for name in ("groups", "mdl", "state_<run>")
     ]
     assert allowed("repport") == "report"
+    assert allowed("nonsense/xyz") == "report"
+    assert allowed("results/a/one") == allowed("results/a/one/") == "a file: plots"
+    assert allowed(os.path.abspath("results/a/one/plots/mdl.png")) == "results/a/one/plots/mdl.png"
     # wildcards that occur twice, have braces in their constraint or none at all
     names += [r"results/{run_config}/{ensemble,one}/{run,\d{1,3}}/{method,[a-z]{2}}_{run,\d{1,3}}.csv"]
     assert allowed("results/a/one/<run>/<method>.csv") == "results/a/one/<run>/<method>_<run>.csv"

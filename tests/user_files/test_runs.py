@@ -482,10 +482,35 @@ def test_validate_names_tokens_and_compares_their_number(tmp_path, capsys):
         write(own / "run_1" / name)
         assert main(["validate", str(tmp_path / "p.yaml")]) == 1
         assert (
-            f"run_1/{name}: tokens: not one token for each sample (found: {n_samples - 1} tokens in 1 sequences, "
+            f"run_1/{name}: tokens: not one token for each sample (found: {n_samples - 1} tokens, "
             f"{n_samples} samples; allowed: {n_samples} tokens)"
         ) in capsys.readouterr().err
         (own / "run_1" / name).unlink()
+
+
+def test_names_of_columns_cannot_control_the_terminal(tmp_path, capsys):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = activations().tolist()
+    pq.write_table(
+        pa.table({"activations": rows, "a\x1b[31m\n\u202e": [1.5] * len(rows)}), tmp_path / "a.parquet"
+    )
+    (tmp_path / "run.yaml").write_text(f"precomputed_activations_dir: {tmp_path}\n")
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 0
+    assert r"not read: a\x1b[31m\n\u202e" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["tokens.npy", "tokens.json"])
+def test_no_tokens_at_all_are_none_for_each_sample(tmp_path, capsys, name):
+    np.save(tmp_path / "a.npy", activations())
+    if name.endswith("npy"):
+        np.save(tmp_path / name, np.zeros(0, dtype=np.int64))
+    else:
+        (tmp_path / name).write_text("[]")
+    (tmp_path / "run.yaml").write_text(f"precomputed_activations_dir: {tmp_path}\n")
+    assert main(["validate", str(tmp_path / "run.yaml")]) == 1
+    assert f"{name}: tokens: not one token for each sample (found: 0 tokens, " in capsys.readouterr().err
 
 
 def test_tokens_need_not_fit_files_that_no_run_reads(tmp_path, capsys):

@@ -17,7 +17,7 @@ from spdclust.commands import (
     projects,
 )
 from spdclust.commands.subcommands import add_moment, count, iteration_given, subcommand_adder
-from spdclust.core.errors import InputError, in_file, memory_error, missing_package
+from spdclust.core.errors import InputError, in_file, memory_error, missing_package, printable
 from spdclust.core.version import __version__
 
 if TYPE_CHECKING:
@@ -222,11 +222,10 @@ def _run(options: argparse.Namespace) -> None:
         config = resolve_paths(config, options.config)
     from spdclust.sampling.estimate import check_model
     from spdclust.sampling.precompute import precompute_batches_for_ensemble
-    from spdclust.sampling.settings import without_places
 
     with TemporaryDirectory(prefix="spdclust_") as temporary, in_file(options.config):
         folder = options.batches or Path(temporary)
-        _check_output(config, options, {"sampling": without_places(config.sampling())})
+        _check_output(config, options, {"sampling": config.sampling()})
         check_model(config)
         precompute_batches_for_ensemble(config, options.run + 1, folder, runs=[options.run])
         _merge_folder(folder / f"run_{options.run}", config, options)
@@ -253,11 +252,9 @@ def _check_output(
     config: "ClusteringRunConfig", options: argparse.Namespace, provenance: Mapping[str, Any]
 ) -> None:
     """Raise an error if the history of another merge would be replaced."""
-    from spdclust.commands.comparing import check_replaced
-
     numbers = {"run": options.run, "base_seed": options.base_seed}
     settings = {"merge_config": config.merge_config.resolved()}
-    check_replaced(options.output / "history.zip", numbers | settings | dict(provenance))
+    histories.check_replaced(options.output / "history.zip", numbers | settings | dict(provenance))
 
 
 def _merge_folder(folder: Path, config: "ClusteringRunConfig", options: argparse.Namespace) -> None:
@@ -364,7 +361,7 @@ def _completion(options: argparse.Namespace) -> None:
 
 
 def _indented(lines: list[str]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
+    return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a history was made from, and a comparison of a result with its reproduction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ from spdclust.config.load import read_mapping, validate
 from spdclust.config.run import ClusteringRunConfig
 from spdclust.core.errors import InputError
 from spdclust.core.provenance import INSIST
-from spdclust.core.safe_reading import exists, read_json
+from spdclust.core.safe_reading import read_json
 from spdclust.files.archive import read_arrays
 from spdclust.files.ensemble_folder import RUN_CONFIG
 from spdclust.files.histories import load_merge_history
 from spdclust.merge.history import MergeHistory
 from spdclust.sampling.settings import places_left_out, without_places
 from spdclust.user_files.folders import batches_per_run
-
-_ELSEWHERE = "another --output, or remove that file first"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def compare_histories(before: Path, again: Path, name: str) -> Compared:
     if before.read_bytes() == again.read_bytes():
         return Compared(name, True)
     first, second = load_merge_history(before), load_merge_history(again)
-    records = _differing_records(first.provenance, second.provenance)
+    records = differing_records(first.provenance, second.provenance)
     return Compared(name, False, _differing_numbers(first, second), records)
 
 
@@ -87,10 +85,9 @@ def compare_files(before: Path, again: Path, name: str) -> Compared:
     """Compare two files of an ensemble byte by byte; report if only the provenance differs.
 
     Example:
-        >>> import json
         >>> first, second = folder / "summary.json", folder / "again.json"
-        >>> _ = first.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.1.0"}}))
-        >>> _ = second.write_text(json.dumps({"n_runs": 4, "provenance": {"spdclust": "0.2.0"}}))
+        >>> _ = first.write_text('{"n_runs": 4, "provenance": {"spdclust": "0.1.0"}}')
+        >>> _ = second.write_text('{"n_runs": 4, "provenance": {"spdclust": "0.2.0"}}')
         >>> compare_files(first, second, "summary.json").line()
         'same numbers  summary.json (what it was made from)'
 
@@ -104,10 +101,6 @@ def compare_files(before: Path, again: Path, name: str) -> Compared:
     if before.suffix in _READ and _READ[before.suffix](before) == _READ[before.suffix](again):
         return Compared(name, False, records=["what it was made from"])
     return Compared(name, False, ["other bytes"])
-
-
-def _json_numbers(path: Path) -> Any:
-    return _without_records(read_json(path, f"a whole {path.name}"))
 
 
 def _without_records(value: Any) -> Any:
@@ -127,26 +120,43 @@ def _npz_numbers(path: Path) -> Any:
 
 
 _RECORDS = ("provenance", "digest", "package_version", "git_commit", "git_dirty")
-_READ = {".json": _json_numbers, ".npz": _npz_numbers}
+_READ: dict[str, Callable[[Path], Any]] = {
+    ".json": lambda path: _without_records(read_json(path, f"a whole {path.name}")),
+    ".npz": _npz_numbers,
+}
 
 
 def _differing_numbers(first: MergeHistory, second: MergeHistory) -> list[str]:
     """Return which labels, settings and arrays of two histories differ."""
     settings, others = first.config.resolved(), second.config.resolved()
     differences = [f"merge_config.{key}" for key in settings if settings[key] != others.get(key)]
-    differences += _differing_merges(first, second)
+    differences += differing_merges(first, second)
     arrays = {"mdl_loss": first.mdl_loss, "merge_pair_cost": first.merge_pair_cost, **first.records}
     now = {"mdl_loss": second.mdl_loss, "merge_pair_cost": second.merge_pair_cost, **second.records}
     for name in sorted(arrays.keys() | now.keys()):
-        if name not in arrays or name not in now or not _equal(arrays[name], now[name]):
+        if (
+            name not in arrays
+            or name not in now
+            or not np.array_equal(arrays[name], now[name], equal_nan=True)
+        ):
             differences.append(name)
     return differences
 
 
-def _differing_merges(first: MergeHistory, second: MergeHistory) -> list[str]:
+def differing_merges(first: MergeHistory, second: MergeHistory) -> list[str]:
+    """Return how the components and merges of two histories differ.
+
+    Example:
+        >>> from spdclust.example_ensemble import example_history
+        >>> differing_merges(example_history(0), example_history(1))
+        ['all merges']
+    """
     differences = []
-    if first.labels != second.labels:
+    if first.n_components != second.n_components:
         differences.append(f"labels: {first.n_components} components, now {second.n_components}")
+    elif first.labels != second.labels:
+        before, now = next((a, b) for a, b in zip(first.labels, second.labels, strict=True) if a != b)
+        differences.append(f"labels: {before}, now {now}")
     pairs, other_pairs = first.selected_pairs, second.selected_pairs
     if not np.array_equal(pairs, other_pairs):
         n = min(len(pairs), len(other_pairs))
@@ -156,12 +166,13 @@ def _differing_merges(first: MergeHistory, second: MergeHistory) -> list[str]:
     return differences
 
 
-def _equal(first: np.ndarray, second: np.ndarray) -> bool:
-    return np.array_equal(first, second, equal_nan=bool(first.dtype.kind == "f" and second.dtype.kind == "f"))
+def differing_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return which entries of two records differ, each with both values.
 
-
-def _differing_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Return which entries of two records differ, each with both values."""
+    Example:
+        >>> differing_records({"seed": [0, 1], "git": None}, {"seed": [0, 2]})
+        ['seed.1: 1, now 2']
+    """
     before, now = _flattened(first), _flattened(second)
     return [
         f"{name}: {_short(before.get(name))}, now {_short(now.get(name))}"
@@ -185,44 +196,6 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _short(value: object) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:12]}…"
-
-
-def check_replaced(path: Path, new: MergeHistory | Mapping[str, Any]) -> None:
-    """Raise an error if a file that is to be written has the history of another merge.
-
-    `new` is the history to write, or, of one that is still to be made, `base_seed`, `run`, `merge_config` and
-    entries of its provenance.
-
-    Example:
-        >>> from spdclust.example_ensemble import write_example_ensemble
-        >>> path = write_example_ensemble(folder).history(1)
-        >>> check_replaced(path, {"run": 1})
-        >>> check_replaced(path, {"run": 2})
-        Traceback (most recent call last):
-        ...
-        spdclust.InputError: /.../history.zip: would be replaced (found: another history, with run: 1, ...
-
-    Raises:
-        InputError: the file has other components or merges than `new`, other values of these entries, or
-            cannot be read.
-    """
-    if not exists(path):
-        return
-    try:
-        before = load_merge_history(path)
-    except InputError as error:
-        raise InputError("would be replaced", file=path, found=error.problem, allowed=_ELSEWHERE) from error
-    if isinstance(new, MergeHistory):
-        differing = _differing_merges(before, new)
-    else:
-        seed = before.provenance.get("seed")
-        base_seed, run = seed if isinstance(seed, list) and len(seed) == 2 else (None, seed)
-        known = {"base_seed": base_seed, "run": run, "merge_config": before.config.resolved()}
-        known |= before.provenance
-        differing = _differing_records({name: known.get(name) for name in new}, new)
-    if differing:
-        found = f"another history, with {'; '.join(differing)}"
-        raise InputError("would be replaced", file=path, found=found, allowed=_ELSEWHERE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from spdclust.config.reference_keys import MERGE_KEYS_OF_READERS
 
 if TYPE_CHECKING:
     from spdclust.commands.comparing import Compared
+    from spdclust.merge.history import MergeHistory
 
 
 def add_commands(command: AddCommand) -> None:
@@ -127,8 +129,59 @@ def _inspect(options: argparse.Namespace) -> None:
     print("\n".join(paragraphs))
 
 
+def check_replaced(path: Path, new: "MergeHistory | Mapping[str, Any]") -> None:
+    """Raise an error if a file that is to be written has the history of another merge.
+
+    `new` is the history to write, or, of one that is still to be made, `base_seed`, `run`, `merge_config` and
+    entries of its provenance. Paths of the model and the data may differ: digests tell which they are.
+
+    Example:
+        >>> from spdclust.example_ensemble import write_example_ensemble
+        >>> path = write_example_ensemble(folder).history(1)
+        >>> check_replaced(path, {"run": 1})
+        >>> check_replaced(path, {"run": 2})
+        Traceback (most recent call last):
+        ...
+        spdclust.InputError: /.../history.zip: would be replaced (found: another history, with run: 1, ...
+
+    Raises:
+        InputError: the file cannot be read, or has other components, merges, settings or entries.
+    """
+    from spdclust.commands.comparing import differing_merges, differing_records
+    from spdclust.core.errors import InputError
+    from spdclust.core.safe_reading import exists
+    from spdclust.files.histories import load_merge_history
+    from spdclust.merge.history import MergeHistory
+    from spdclust.sampling.settings import without_paths
+
+    if not exists(path):
+        return
+    elsewhere = "another --output, or remove that file first"
+    try:
+        before = load_merge_history(path)
+    except InputError as error:
+        raise InputError("would be replaced", file=path, found=error.problem, allowed=elsewhere) from error
+    if isinstance(new, MergeHistory):
+        # those that the file does not state may be given later
+        stated = {key: value for key, value in before.settings().items() if key not in before.not_stated}
+        settings = {key: new.settings()[key] for key in stated}
+        differing = differing_merges(before, new)
+        differing += differing_records({"merge_config": stated}, {"merge_config": settings})
+    else:
+        seed = before.provenance.get("seed")
+        base_seed, run = seed if isinstance(seed, list) and len(seed) == 2 else (None, seed)
+        numbers = {"base_seed": base_seed, "run": run, "merge_config": before.config.resolved()}
+        known = numbers | before.provenance
+        pair = {name: known.get(name) for name in new}, new
+        differing = differing_records(
+            *({**each, "sampling": without_paths(each.get("sampling") or {})} for each in pair)
+        )
+    if differing:
+        found = f"another history, with {'; '.join(differing)}"
+        raise InputError("would be replaced", file=path, found=found, allowed=elsewhere)
+
+
 def _export(options: argparse.Namespace) -> None:
-    from spdclust.commands.comparing import check_replaced
     from spdclust.core.errors import in_file
     from spdclust.files.histories import load_merge_history, save_merge_history
 
@@ -176,7 +229,6 @@ def _check_import(options: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from spdclust.commands.comparing import check_replaced
     from spdclust.core.errors import in_file
     from spdclust.core.provenance import INSIST
     from spdclust.files.histories import load_merge_histories, save_merge_history

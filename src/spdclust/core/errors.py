@@ -60,10 +60,7 @@ class InputError(ValueError):
         line = f"{where}: {self.problem}" if where else self.problem
         if details:
             line += f" ({'; '.join(details)})"
-        # values from files may be of any length or contain terminal escape codes
-        text = "".join(
-            letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(line.split())
-        )
+        text = printable(" ".join(line.split()))  # values from files may be of any length
         return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…"
 
     def located(self, *, file: str | Path | None) -> "InputError":
@@ -92,6 +89,16 @@ class InputError(ValueError):
         inner = [self.file, None if self.field == setting else self.field]
         field = ": ".join([setting, *(part for part in inner if part)])
         return _rebuild(self.problem, None, field, self.found, self.allowed)
+
+
+def printable(text: str) -> str:
+    r"""Return a text that came from a file without terminal escape codes.
+
+    Example:
+        >>> print(printable("a\x1b[31m"))
+        a\x1b[31m
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 @contextlib.contextmanager

@@ -136,17 +136,24 @@ def missing_target(target: str, names: Sequence[str], folders: Collection[str]) 
         results/mlp/other/runs/run_0/history.zip: ... (allowed: results/mlp/demo/runs/run_<run>/history.zip)
     """
     known = sorted({path for name in names for path in _filled(name, folders)})
-    folder, name = os.path.split(os.path.normpath(target))
+    path = os.path.normpath(target)
+    if os.path.isabs(path) and not any(map(os.path.isabs, known)):
+        path = os.path.relpath(path)
+    below = {file.removeprefix(f"{path}/").split("/")[0] for file in known if file.startswith(f"{path}/")}
+    if below:
+        return InputError("this is a folder", file=target, allowed=f"a file: {', '.join(sorted(below))}")
+    folder, name = os.path.split(path)
     beside = [path for path in known if os.path.dirname(path) == folder]
-    for paths in (beside, known):
+    for paths in ([path], beside, known):
         near = difflib.get_close_matches(name, {os.path.basename(path) for path in paths}, 3, 0.7)
-        nearest = [path for path in paths if os.path.basename(path) in near]
+        nearest = [path for path in paths if os.path.basename(path) in near and path in known]
         if nearest:
-            allowed = difflib.get_close_matches(target, nearest, 3, 0)
+            allowed = difflib.get_close_matches(path, nearest, 3, 0)
             break
     else:
         suffix = os.path.splitext(name)[1]
-        allowed = [path for path in beside if path.endswith(suffix)] or beside or known
+        rules = [name for name in known if "/" not in name]
+        allowed = [path for path in beside if path.endswith(suffix)] or beside or rules or known
     return InputError("no rule makes this file", file=target, allowed=", ".join(allowed))
 
 

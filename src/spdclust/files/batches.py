@@ -267,10 +267,15 @@ def merged_batches(history: MergeHistory, source: str | Path | Sequence[str | Pa
         raise InputError(
             "not the batches of this history",
             file=source if isinstance(source, str | Path) else files[0].parent,
-            found=f"{batches.n_batches} batches",
-            allowed=f"the {len(known)} that the history names",
+            found=f"digests {_brief(batches.digests)}",
+            allowed=f"{_brief(known)}, as in the history; or merge these batches again",
         )
     return batches
+
+
+def _brief(digests: Sequence[str]) -> str:
+    shown = ", ".join(digest[:8] for digest in digests[:3])
+    return f"{shown}, … ({len(digests)} batches)" if len(digests) > 3 else shown
 
 
 def kept_batches(ensemble: EnsembleFolder, histories: Sequence[str | Path]) -> list[Path] | None:

@@ -185,6 +185,18 @@ def without_places(sampling: Mapping[str, Any]) -> dict[str, Any]:
     return record | ({"dataset": dataset} if dataset else {})
 
 
+def without_paths(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sampling settings without the device, and without paths: equal data may be in several places.
+
+    Example:
+        >>> without_paths({"model_path": "runs/mlp", "device": "cpu", "dataset": {"name": "a.txt"}, "n": 1})
+        {'dataset': {}, 'n': 1}
+    """
+    dataset = sampling.get("dataset") or {}
+    kept = {key: value for key, value in sampling.items() if key not in (*_PLACES, "device")}
+    return kept | {"dataset": {key: value for key, value in dataset.items() if key not in _DATA_PLACES}}
+
+
 def places_left_out(sampling: Mapping[str, Any]) -> list[str]:
     """Return the settings whose paths were reduced by `without_places`.
 

@@ -4,6 +4,7 @@ A file `tokens.npy`, `.json` or `.pt` (also `token_ids.*`, `input_ids.*`) holds 
 each sample: `(sequences, positions)`, a list of lists of different lengths, or one long sequence.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -60,7 +61,7 @@ class UserTokens:
         array = np.asarray(tokens.detach().cpu().numpy() if hasattr(tokens, "detach") else tokens)
         if array.ndim == 0:
             raise _no_tokens(path, f"{array.dtype} ()")
-        return cls.joined(array.ravel(), np.full(array[..., 0].size, array.shape[-1]), path)
+        return cls.joined(array.ravel(), np.full(math.prod(array.shape[:-1]), array.shape[-1]), path)
 
     @classmethod
     def joined(cls, first: Any, lengths: Any, path: Path) -> "UserTokens":
@@ -79,11 +80,12 @@ class UserTokens:
             InputError: there are more or fewer.
         """
         if self.n_samples != n_samples:
+            sequences = f" in {len(self.lengths)} sequences" if len(self.lengths) > 1 else ""
             raise InputError(
                 "not one token for each sample",
                 file=path,
                 field="tokens",
-                found=f"{self.n_samples} tokens in {len(self.lengths)} sequences, {n_samples} samples",
+                found=f"{self.n_samples} tokens{sequences}, {n_samples} samples",
                 allowed=f"{n_samples} tokens",
             )
 
