@@ -119,7 +119,8 @@ def cluster_analysis_pipeline(
         config: the pipeline, or its file.
         results: output folder.
         name: name of the ensemble if `config` is not a file.
-        n_workers: number of worker processes for the runs; 1 uses the calling process, for debugging.
+        n_workers: number of worker processes for the runs; 1 uses the calling process, for debugging. With
+            more, a script must make this call below `if __name__ == "__main__":`, as workers import it.
         devices: devices of the models, assigned to the runs in turn; by default that of the run's settings.
 
     Raises:

@@ -53,7 +53,16 @@ def test_a_root_that_cannot_be_written_is_replaced_by_the_temporary_folder(envir
     (tmp_path / "temporary").mkdir()
     environment.setenv("SPDCLUST_CACHE", str(tmp_path / "file"))
     environment.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    assert cache_folder("a") == tmp_path / f"temporary/spdclust-{os.getuid()}/a"
+    folder = tmp_path / f"temporary/spdclust-{os.getuid()}"
+    assert cache_folder("a") == folder / "a"
+    # not where another user could exchange what is in it: compiled code would be executed
+    folder.chmod(0o777)
+    assert cache_folder("a") is None
+    folder.chmod(0o700)
+    assert cache_folder("a") == folder / "a"
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert cache_folder("a") is None
 
 
 def test_downloads_are_keyed_by_the_patterns_that_choose_files(monkeypatch):

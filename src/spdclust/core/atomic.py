@@ -15,7 +15,7 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -186,17 +186,23 @@ def cache_folder(name: str) -> Path | None:
         >>> folder is None or folder.name
         'doctest'
     """
-    bases: list[Callable[[], Path]] = [
-        cache_root,
-        lambda: Path(tempfile.gettempdir()) / f"spdclust-{os.getuid()}",
-    ]
-    for base in bases:
+    for base in (cache_root, _own_temporary_folder):
         with contextlib.suppress(OSError, RuntimeError):
             folder = base() / name
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
                 return folder
     return None
+
+
+def _own_temporary_folder() -> Path:
+    """Return a folder that no other user can write to: compiled code that is read from it is executed."""
+    folder = Path(tempfile.gettempdir()) / f"spdclust-{os.getuid()}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise PermissionError(f"{folder} may belong to another user")
+    return folder
 
 
 @contextlib.contextmanager
