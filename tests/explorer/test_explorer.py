@@ -9,6 +9,7 @@ import math
 import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -507,6 +508,14 @@ def test_ensembles_with_next_to_nothing_in_them_have_a_page_that_says_so(runs, n
     assert "found" not in header
     assert header["n_iterations"] == min(run.n_iterations for run in runs)
     assert len(arrays["run0.first"]) == runs[0].n_iterations
+
+
+def test_a_page_of_runs_that_do_not_fit_together_says_so(tmp_path):
+    run = history(["m:0", "m:1", "m:2"], [[0, 2]])
+    write(tmp_path / "e", [run, replace(run, config=MergeConfig(alpha=2))])
+    assert main(["explorer", str(tmp_path / "e")]) == 0
+    (note,) = (each for each in held(tmp_path / "e" / "explorer.html")[0]["notes"] if "cannot" in each)
+    assert note.startswith("It cannot be made: merge_config.alpha: the runs of an ensemble were merged under")
 
 
 def test_scalar_activations_and_missing_figures_are_no_hindrance(tmp_path):

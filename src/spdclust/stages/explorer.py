@@ -33,7 +33,7 @@ from spdclust.files.stored_batch import StoredBatch
 from spdclust.merge.activations import check_threshold
 from spdclust.merge.history import MergeHistory
 from spdclust.merge.sources import rows_between, stretches
-from spdclust.partitions.ensemble import MergeHistoryEnsemble
+from spdclust.partitions.ensemble import MergeHistoryEnsemble, normalize_ensemble
 from spdclust.stability.coclustering import coclustering
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,10 @@ def explorer(
         data.notes.append("One run only: nothing to compare it with, so no distances and no support.")
     elif stability is None:
         data.notes.append("The stability analysis was not made: no curves of agreement.")
+        try:
+            normalize_ensemble(runs)
+        except InputError as error:
+            data.notes.append(f"It cannot be made: {error}.")
     if data.header["n_iterations"] == 0:
         data.notes.append("No merges: every component is a group of its own.")
     page = page_html(ensemble, pack({**data.header, "notes": data.notes}, data.arrays))
