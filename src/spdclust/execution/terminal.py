@@ -143,18 +143,24 @@ def missing_target(target: str, names: Sequence[str], folders: Collection[str]) 
     if below:
         return InputError("this is a folder", file=target, allowed=f"a file: {', '.join(sorted(below))}")
     folder, name = os.path.split(path)
-    beside = [path for path in known if os.path.dirname(path) == folder]
-    for paths in ([path], beside, known):
-        near = difflib.get_close_matches(name, {os.path.basename(path) for path in paths}, 3, 0.7)
-        nearest = [path for path in paths if os.path.basename(path) in near and path in known]
-        if nearest:
-            allowed = difflib.get_close_matches(path, nearest, 3, 0)
-            break
-    else:
-        suffix = os.path.splitext(name)[1]
-        rules = [name for name in known if "/" not in name]
-        allowed = [path for path in beside if path.endswith(suffix)] or beside or rules or known
+    beside = [file for file in known if os.path.dirname(file) == folder]
+    allowed = (
+        [file for file in known if file == path]
+        or _nearest(path, beside)
+        or _nearest(path, known)
+        or [file for file in beside if file.endswith(os.path.splitext(name)[1])]
+        or beside
+        or [rule for rule in known if "/" not in rule]
+        or known
+    )
     return InputError("no rule makes this file", file=target, allowed=", ".join(allowed))
+
+
+def _nearest(path: str, files: Sequence[str]) -> list[str]:
+    """Return the files whose names are most like that of a path, the most similar paths first."""
+    names = {os.path.basename(file) for file in files}
+    near = difflib.get_close_matches(os.path.basename(path), names, 3, 0.7)
+    return difflib.get_close_matches(path, [file for file in files if os.path.basename(file) in near], 3, 0)
 
 
 def _filled(name: str, folders: Collection[str]) -> Iterator[str]:
