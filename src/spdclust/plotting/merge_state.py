@@ -24,7 +24,17 @@ from spdclust.plotting.matrices import (
     change_ticks,
     draw_matrix,
 )
-from spdclust.plotting.style import AMOUNT, BLUE, GREY, ORANGE, empty_figure, groups_span, plain_text, styled
+from spdclust.plotting.style import (
+    AMOUNT,
+    BLUE,
+    GREY,
+    LONGEST_TITLE,
+    ORANGE,
+    empty_figure,
+    groups_span,
+    plain_text,
+    styled,
+)
 
 _SIMILARITY_BINS, _COST_BINS = 60, 80
 _ROWS = 64
@@ -153,7 +163,7 @@ def _draw_merge_state_cells(
     n_groups = _n_groups(group_idxs)
     figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     assigned, together, price = figure.subplots(1, 3)
-    figure.suptitle(plain_text(title, 110), x=0.01, ha="left")
+    figure.suptitle(plain_text(title, LONGEST_TITLE), x=0.01, ha="left")
     _draw_assignment(assigned, group_idxs, n_groups)
     shape = (n_groups, n_groups)
     unit = "samples on which both are active [count]" if counts else "sum over samples of products"

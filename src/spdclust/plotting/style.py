@@ -35,6 +35,7 @@ AMOUNT, CHANGE = "viridis", "RdBu_r"
 UNDEFINED = "#BDBDBD"
 """Colour of what has no value."""
 
+LONGEST_TITLE = 110  # characters of a title over a whole figure
 _MOST_CHARACTERS = 60
 _WRAPS, _GAP = 4, 6
 _COMPRESSION = 4
@@ -106,7 +107,7 @@ def empty_figure(title: str) -> Figure:
     """
     figure, (axes,) = new_figure(size=(6.4, 1.6))
     axes.set_axis_off()
-    axes.set_title(plain_text(title, 110))
+    axes.set_title(plain_text(title, LONGEST_TITLE))
     return figure
 
 

@@ -299,7 +299,7 @@ def plot_sweep_bits(record: Mapping[str, Any]) -> Figure:
         'Held-out description of the activations (less is better)'
     """
     points, _, x, numeric = _along_axis(record)
-    bits = {name: _column(points, f"bits_{name}") for name, _, _ in _CURVES}
+    bits = {name: _column(points, f"bits_{name}", may_be_missing=True) for name, _, _ in _CURVES}
     if not np.isfinite(bits["alone"]).any():
         return empty_figure("Held-out description of the activations: not known, no batches")
     height = 7.4 + _label_height(record["swept"], points, numeric)
@@ -358,8 +358,10 @@ def _draw_beyond(
 
 
 def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray, style: str) -> None:
-    axes.plot(x, _column(points, "n_groups_found"), style, color=BLUE, ms=4, label="hold")
-    axes.plot(x, _column(points, "expected_false"), style, color=GREY, ms=4, label="expected by chance")
+    found = _column(points, "n_groups_found", may_be_missing=True)
+    by_chance = _column(points, "expected_false", may_be_missing=True)
+    axes.plot(x, found, style, color=BLUE, ms=4, label="hold")
+    axes.plot(x, by_chance, style, color=GREY, ms=4, label="expected by chance")
     axes.set(ylabel="groups [count]")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -367,8 +369,9 @@ def _draw_groups(axes: Axes, points: Sequence[Mapping[str, Any]], x: np.ndarray,
     axes.legend(fontsize=8)
 
 
-def _column(points: Sequence[Mapping[str, Any]], key: str) -> Float[np.ndarray, " points"]:
-    """Return one value of every point, NaN where it is None; those of found groups may be missing."""
-    of_groups = key.startswith("bits_") or key in ("n_groups_found", "expected_false")
-    values = [point.get(key) if of_groups else point[key] for point in points]
+def _column(
+    points: Sequence[Mapping[str, Any]], key: str, *, may_be_missing: bool = False
+) -> Float[np.ndarray, " points"]:
+    """Return one value of every point, NaN where it is None or may be missing and is."""
+    values = [point.get(key) if may_be_missing else point[key] for point in points]
     return np.array(values, dtype=np.float64)
