@@ -1,5 +1,8 @@
 # From the checkpoint of a decomposed model to groups of components and how far to trust them:
 # batches -> histories -> ensembles -> figures. See README.md and config/README.md.
+import atexit
+import gc
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -25,6 +28,13 @@ include: "rules/explorer.smk"
 include: "rules/sweeps.smk"
 include: "rules/report.smk"
 include: "rules/tracking.smk"
+
+
+# Python looks for unused objects among all that exist, again and again, and once more at its end. What exists now is
+# in use, and most of a plan is, too.
+gc.freeze()
+gc.set_threshold(100_000)
+atexit.register(gc.freeze)
 
 
 rule all:

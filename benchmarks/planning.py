@@ -53,7 +53,7 @@ def main() -> None:
             peers = [plan(peer) for _ in range(given.repeats)]
         mine = min(plans, key=lambda each: each.cpu_seconds)
         empty = min(peers, key=lambda each: each.cpu_seconds)
-        assert abs(mine.jobs - empty.jobs) <= 1, (mine.output, empty.output)
+        assert mine.jobs == empty.jobs, (mine.output, empty.output)
         print(
             f"| {n_ensembles} × {n_runs} | {mine.jobs} | {mine.cpu_seconds:.1f} | {mine.peak_gb:.2f} "
             f"| {empty.cpu_seconds:.1f} | {empty.peak_gb:.2f} | {mine.cpu_seconds / empty.cpu_seconds:.2f} |",
@@ -95,13 +95,16 @@ def write_peer(folder: Path, planned: str, n_ensembles: int, n_runs: int) -> Non
     per_ensemble = {name: n // n_ensembles for name, n in jobs.items() if n >= n_ensembles > 0}
     for name in (*batches, "merge"):
         per_ensemble.pop(name, None)
-    others = n_jobs - 1 - n_runs - n_runs * n_ensembles - n_ensembles * sum(per_ensemble.values())
+    others = n_jobs - 1 - len(batches) - n_runs * n_ensembles - n_ensembles * sum(per_ensemble.values())
     text = f"ENSEMBLES, RUNS = range({n_ensembles}), range({n_runs})\n"
     wanted = [f'"e{{e}}/{name}_{n}" for e in ENSEMBLES' for name, n in _numbered(per_ensemble)]
     finals = ", ".join(f"*[f{each}]" for each in wanted)
     alone = ", ".join(f'"other_{n}"' for n in range(others))
     text += f"rule all:\n    input: {finals}, {alone}\n"
-    text += 'rule batches:\n    output: "batch_{run}"\n    shell: "touch {output}"\n'
+    for name in batches:
+        first, last = map(int, re.fullmatch(r"precompute_batches_runs_(\d+)_to_(\d+)", name).groups())
+        text += f"rule {name}:\n    output: [f'batch_{{run}}' for run in range({first}, {last + 1})]\n"
+        text += '    shell: "touch {output}"\n'
     text += 'rule merge:\n    input: "batch_{run}"\n    output: "e{e}/history_{run}"\n'
     text += '    shell: "touch {output}"\n'
     histories = 'expand("e{{e}}/history_{run}", run=RUNS)'

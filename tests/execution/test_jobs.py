@@ -28,6 +28,16 @@ def test_an_interrupted_job_leaves_one_line_and_may_be_tried_again(tmp_path):
     assert not failed_for_good(tmp_path / "merge.log")
 
 
+def test_python_looks_for_no_unused_objects_when_a_job_has_ended(tmp_path):
+    code = (
+        "import atexit, gc; from spdclust.execution.jobs import job\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 100 * len(gc.get_objects())))\n"
+        "with job('merge.log', 'merge'): pass\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ, check=True)
+    assert (tmp_path / "merge.log").read_text().splitlines()[-1] == "True"
+
+
 def test_a_change_of_what_surrounds_a_stage_re_runs_no_rule(tmp_path):
     shutil.copytree(Path(jobs.__file__).parents[1], tmp_path / "spdclust")
     file = tmp_path / "spdclust/execution/jobs.py"

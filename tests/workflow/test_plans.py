@@ -1,6 +1,8 @@
 """What the plan says, without running it: names of rules, resources."""
 
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -97,6 +99,22 @@ def test_rules_have_the_same_names_whatever_the_configuration(two_pipelines, pip
     outcome = two_pipelines.run("-n", "-q", "rules", "--until", "distances")
     assert outcome.code == 0, outcome.output
     assert outcome.jobs == {"precompute_batches": 2, "merge": 2, "distances": 1}
+
+
+def test_python_looks_for_no_unused_objects_when_a_workflow_has_ended(two_pipelines):
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print('frozen', gc.get_freeze_count() > 100 * len(gc.get_objects())))\n"
+        "from snakemake.cli import main; main(sys.argv[1:])\n"
+    )
+    planned = subprocess.run(
+        [sys.executable, "-P", "-c", code, "-n"],
+        cwd=two_pipelines.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert planned.stdout.splitlines()[-1] == "frozen True"
 
 
 def test_activations_from_elsewhere_need_no_gpu(tmp_path):
