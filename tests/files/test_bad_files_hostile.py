@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import struct
+import threading
 import zipfile
 
 import numpy as np
@@ -43,6 +44,7 @@ from spdclust.files.ensemble_folder import find_histories
 from spdclust.files.ensembles import load_distance_rows
 from spdclust.files.histories import load_merge_history
 from spdclust.files.records import Count
+from spdclust.files.torch_files import load_tensors
 from spdclust.models.checkpoint import read_state_dict
 from spdclust.models.component_model import load_model
 from spdclust.user_files.folders import files_of_run
@@ -408,6 +410,30 @@ def test_indices_out_of_range_do_not_reach_scipy(tmp_path):
         assert "not a readable matrix" in refusal(read_user_file, path)
         path.unlink()
         make_snapshot(tmp_path)
+
+
+def test_torch_checks_a_file_while_another_thread_ends_reading_one(tmp_path, monkeypatch):
+    """What turns on torch's checks turns them off for all threads when it ends."""
+    first_reads, second_reads, checked = threading.Event(), threading.Event(), []
+
+    def load(path, **_):
+        if path.name == "first.pt":
+            first_reads.set()
+            second_reads.wait(0.2)
+        else:
+            second_reads.set()
+            first.join(timeout=10)
+            checked.append(torch.sparse.check_sparse_tensor_invariants.is_enabled())
+        return {}
+
+    for name in ("first.pt", "second.pt"):
+        torch.save({}, tmp_path / name)
+    monkeypatch.setattr(torch, "load", load)
+    first = threading.Thread(target=load_tensors, args=(tmp_path / "first.pt", "batch", "a batch"))
+    first.start()
+    first_reads.wait()
+    load_tensors(tmp_path / "second.pt", "batch", "a batch")
+    assert checked == [True]
 
 
 def test_indices_out_of_range_do_not_reach_torch(tmp_path):

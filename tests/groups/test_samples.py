@@ -229,7 +229,7 @@ def test_a_null_run_takes_the_first_samples_where_there_are_too_many(monkeypatch
     dense = np.tile(np.arange(40)[:, None] % 2 == 0, (1, 4)).astype(np.float32)
     acts = [ProcessedActivations.from_dense(dense, plain.names(4)) for _ in range(2)]
     folds = fold_samples([acts, acts], acts[0].labels, [acts[0].labels] * 2, 0.1)
-    null = null_folds(folds, seed=0)
+    null = null_folds(first_samples(folds), seed=0)
     # 50 a fold: 12 samples with 4 each, up to the next active one; then a single sample of the second batch
     first, second = null.pieces(0)
     assert (first.n_rows, len(first.columns), second.n_rows) == (24, 48, 1)

@@ -9,6 +9,7 @@ import math
 import pickle
 import pickletools
 import re
+import threading
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from spdclust.files.zip_files import open_zip
 
 if TYPE_CHECKING:
     import torch
+
+_one_at_a_time = threading.Lock()  # hidden warnings and torch's checks are states of the whole process
 
 
 def load_tensors(
@@ -61,7 +64,7 @@ def load_tensors(
         checked: Any = torch.sparse.check_sparse_tensor_invariants  # indices within the shape
         try:
             # hide warnings about the pickle protocol: invalid files raise a one-line error
-            with warnings.catch_warnings(), checked(True):
+            with _one_at_a_time, warnings.catch_warnings(), checked(True):
                 warnings.simplefilter("ignore")
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
         except pickle.UnpicklingError as error:

@@ -51,8 +51,8 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
     components are traded between random pairs of samples (curveball, Strona et al. 2014). Groups found then
     exist because some samples have more active components than others.
 
-    Of many samples, only the `first_samples` are used. With `keep_busy`, each sample keeps its number of
-    active components. The result does not depend on `threads`.
+    All of them are held in memory; of many samples, `first_samples` are enough. The result does not depend
+    on `threads`.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples
@@ -63,11 +63,10 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
         >>> [bool((null.counts == folds.counts).all()) for null in nulls]
         [True, True]
     """
-    first = first_samples(folds)
     pieces = [
         (fold, number, piece)
         for fold in range(folds.n_folds)
-        for number, piece in enumerate(first.pieces(fold))
+        for number, piece in enumerate(folds.pieces(fold))
     ]
 
     def draw(position: int, _: int) -> Entries:
@@ -77,7 +76,7 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
             by_component = piece.transposed()
             kernels.scatter(by_component.start, by_component.columns, piece.n_rows, rng)
             return by_component.transposed()
-        n_columns = piece.n_columns
+        piece, n_columns = piece.between(0, piece.n_rows), piece.n_columns  # a copy, to be rearranged
         values = np.empty(0, np.float32) if piece.values is None else piece.values
         # a sample that has nothing to trade would leave its partner as it is
         with_any = np.flatnonzero(np.diff(piece.start))

@@ -101,7 +101,10 @@ class PairSums:
         def fill(first: int, last: int) -> None:
             kernels.distances_among(first, last, members, self.packed, self.counts, self.scale, distances)
 
-        run_parts(fill, even_parts(np.arange(n, 0, -1), 8 * threads if n > 1000 else 1), threads)
+        if n > 1000:
+            run_parts(fill, even_parts(np.arange(n, 0, -1), 8 * threads), threads)
+        else:
+            fill(0, n)
         return distances
 
 
@@ -223,13 +226,14 @@ def average_tree(sums: PairSums, least: float = MIN_SIMILARITY, threads: int = 1
     graph = sparse.coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, part = connected_components(graph, directed=False)
     by_part = np.argsort(part, kind="stable")
-    edges = np.flatnonzero(np.diff(part[by_part])) + 1
+    edges = [0, *(np.flatnonzero(np.diff(part[by_part])) + 1).tolist(), n]
 
     rows: list[tuple[float, int, int, int, int]] = []  # height, part, row within it, its two children
     members_of: dict[int, np.ndarray] = {}
-    for members in np.split(by_part, edges):
-        if len(members) < 2:
+    for first, last in itertools.pairwise(edges):
+        if last - first < 2:
             continue
+        members = by_part[first:last]
         distances = sums.distances(members, threads)
         # sums in float32 can exceed the counts by rounding
         np.clip(distances, 0, 1, out=distances)

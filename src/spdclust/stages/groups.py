@@ -9,6 +9,7 @@ import numpy as np
 
 from spdclust.core.errors import InputError, in_file
 from spdclust.core.safe_reading import read_json
+from spdclust.core.threads import available_threads, run_in_order
 from spdclust.core.types import Labels
 from spdclust.explorer.group_tokens import (
     TokenCount,
@@ -78,7 +79,9 @@ def groups(
                 found=f"{len(batches)} for {len(runs)} runs",
                 allowed="those of every run, in the order of the histories",
             )
-        sources = [merged_batches(history, source) for history, source in zip(runs, batches, strict=True)]
+        # several at a time: all of each file is read for its digest
+        of_runs, at_once = zip(runs, batches, strict=True), threads or available_threads()
+        sources = list(run_in_order(lambda run: merged_batches(*run), of_runs, at_once))
     with in_file(common_folder(histories)):
         found = find_groups(runs, sources, threads=threads, progress=steps.info)
     save_groups(found, folder, ensemble=ensemble, model=model, provenance=ensemble_record(histories))
