@@ -30,8 +30,8 @@ include: "rules/report.smk"
 include: "rules/tracking.smk"
 
 
-# Python looks for unused objects among all that exist, again and again, and once more at its end. What exists now is
-# in use, and most of a plan is, too.
+# Python searches all objects for unused ones, again and again, and once more at its end. What exists now stays in use,
+# and so does most of a plan.
 gc.freeze()
 gc.set_threshold(100_000)
 atexit.register(gc.freeze)

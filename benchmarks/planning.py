@@ -20,6 +20,8 @@ from pathlib import Path
 
 import yaml
 
+from spdclust.execution.batch_jobs import rule_and_runs
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PARTS = ["Snakefile", "rules", "workflow", "config", "envs", "profiles", "report", "resources"]
 PLAN = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--cores", "1"]
@@ -102,8 +104,7 @@ def write_peer(folder: Path, planned: str, n_ensembles: int, n_runs: int) -> Non
     alone = ", ".join(f'"other_{n}"' for n in range(others))
     text += f"rule all:\n    input: {finals}, {alone}\n"
     for name in batches:
-        first, last = map(int, re.fullmatch(r"precompute_batches_runs_(\d+)_to_(\d+)", name).groups())
-        text += f"rule {name}:\n    output: [f'batch_{{run}}' for run in range({first}, {last + 1})]\n"
+        text += f"rule {name}:\n    output: [f'batch_{{run}}' for run in {rule_and_runs(name)[1]}]\n"
         text += '    shell: "touch {output}"\n'
     text += 'rule merge:\n    input: "batch_{run}"\n    output: "e{e}/history_{run}"\n'
     text += '    shell: "touch {output}"\n'

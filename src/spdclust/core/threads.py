@@ -34,9 +34,11 @@ def even_parts(work: Num[np.ndarray, " items"], n_parts: int) -> list[tuple[int,
         >>> even_parts(np.array([1, 1, 1, 1, 4]), 2)
         [(0, 4), (4, 5)]
     """
-    done = np.cumsum(work, dtype=np.float64)
-    if len(done) == 0:
+    if len(work) == 0:
         return []
+    if n_parts == 1:
+        return [(0, len(work))]
+    done = np.cumsum(work, dtype=np.float64)
     n_parts = min(n_parts, len(done))
     cuts = np.searchsorted(done, done[-1] * np.arange(1, n_parts) / n_parts, side="left") + 1
     edges = np.unique(np.concatenate([[0], np.minimum(cuts, len(done)), [len(done)]]))

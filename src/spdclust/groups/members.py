@@ -227,7 +227,7 @@ def _count_events(
     inactive = np.zeros((folds.n_folds, n_components), dtype=np.int64)
     alone = np.zeros((folds.n_folds, n_components), dtype=np.int64)
     own_hits, alone_energy = np.zeros(n_components, dtype=np.int64), np.zeros(n_components)
-    in_group, is_counted = group_of >= 0, False
+    in_group = group_of >= 0
     for fold in range(folds.n_folds):
         both = np.zeros((n_groups, n_groups), dtype=np.int64)
         edge = np.zeros(n_components, dtype=np.int64)
@@ -241,7 +241,7 @@ def _count_events(
         # marking the samples of a chunk takes one thread, while those of the chunk before are counted
         for marked in one_ahead(chunks, threads):
             if energy is None and marked.squares is not None:
-                energy = hits.sum(0, dtype=np.float64) if is_counted else np.zeros(hits.shape[1:])
+                energy = hits.sum(0, dtype=np.float64) if opened.any() else np.zeros(hits.shape[1:])
             if energy is not None and marked.squares is None:
                 marked = marked._replace(squares=np.ones(len(marked.loose)))
             counted = (hits[fold], extra[fold], np.empty((0, 0)) if energy is None else energy, both)
@@ -252,7 +252,6 @@ def _count_events(
                 kernels.count_with_groups(first, last, *marked[1:], *counted)
 
             run_parts(count, even_parts(marked.n_active[:, 0] + 1, 8 * threads), threads)
-            is_counted = True
             n_active += marked.n_active
             opened[fold] += marked.n_active[:, 0]
             del count, marked  # before the next chunk needs as much

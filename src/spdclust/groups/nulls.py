@@ -51,8 +51,8 @@ def null_folds(folds: Folds, seed: int, *, keep_busy: bool = False, threads: int
     components are traded between random pairs of samples (curveball, Strona et al. 2014). Groups found then
     exist because some samples have more active components than others.
 
-    All of them are held in memory; of many samples, `first_samples` are enough. The result does not depend
-    on `threads`.
+    All samples are held in memory; of many, `first_samples` are enough. The result does not depend on
+    `threads`.
 
     Example:
         >>> from spdclust.groups.samples import fold_samples

@@ -101,10 +101,7 @@ class PairSums:
         def fill(first: int, last: int) -> None:
             kernels.distances_among(first, last, members, self.packed, self.counts, self.scale, distances)
 
-        if n > 1000:
-            run_parts(fill, even_parts(np.arange(n, 0, -1), 8 * threads), threads)
-        else:
-            fill(0, n)
+        run_parts(fill, even_parts(np.arange(n, 0, -1), 8 * threads if n > 1000 else 1), threads)
         return distances
 
 
